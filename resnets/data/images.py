@@ -1,0 +1,264 @@
+"""One picture, read rightly: any usual format in, upright 8-bit pixels with the channels asked for out.
+
+A picture that cannot be read whole and true is a `BadPicture`, never a guess. `ArrayImages` and `FileImages` are many pictures.
+Arrays of pictures are uint8, (H, W, C) for one and (N, H, W, C) for many; C is 1 (grey), 3 (RGB) or 4 (RGBA).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from resnets.spec import InputError
+
+# Only these decoders are ever tried, whatever a file is called: the others are rare, and some start other programs (EPS).
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+IMAGE_SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".pfm",
+})  # fmt: skip
+MAX_PIXELS = 100_000_000  # a header that promises more is refused before a pixel is decoded
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+# What turns a picture upright, by the value of its EXIF orientation; 1 and anything unknown: it is upright already.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ORIENTATION_TAG = 0x0112
+
+
+class BadPicture(InputError):
+    """A picture that cannot be read: `path` names it (fit to print), `reason` says in a few words what is wrong."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        self.path, self.reason = printable(path), reason
+        super().__init__(self.path, reason)  # both as arguments, so that it can be pickled by a loader's worker
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """`path` as text that any file or terminal takes: bytes of a file name that are no UTF-8 become backslash escapes."""
+    return os.fspath(path).encode(errors="backslashreplace").decode()
+
+
+def mode_of(in_chans: int) -> str:
+    """Pillow's name for pictures of `in_chans` channels; `InputError` for a number that pictures do not give."""
+    if in_chans not in MODES:
+        raise InputError(f"in_chans={in_chans}: pictures give 1 (grey), 3 (RGB) or 4 (RGBA) channels; use one of these")
+    return MODES[in_chans]
+
+
+def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "picture") -> Image.Image:
+    """The picture at a path or in an open binary file, upright, decoded, with 8 bits and `in_chans` channels.
+
+    Of an animation the first frame counts. Transparent pictures are laid over white, unless `in_chans` is 4. 16-bit values
+    are divided by 257; floats are taken as [0, 1] or, where one is above 1, as [0, 255].
+
+    Args:
+        name: what to call a file without a path in errors.
+
+    Raises:
+        BadPicture: if it cannot be read whole: missing, truncated, of no known format, too large, or values out of range.
+        InputError: if pictures have no `in_chans` channels.
+    """
+    mode_of(in_chans)
+    name = os.fspath(picture) if isinstance(picture, str | os.PathLike) else name
+    try:
+        if isinstance(picture, str | os.PathLike):
+            with Path(picture).open("rb") as file:
+                return _decode(file, in_chans, name)
+        return _decode(picture, in_chans, name)
+    except (BadPicture, MemoryError):
+        raise
+    except Exception as error:  # decoders meet hostile bytes with nearly every kind of exception
+        raise BadPicture(name, _reason(error)) from error
+
+
+def read_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "picture") -> np.ndarray:
+    """As `open_picture`, but uint8 (H, W, in_chans)."""
+    return _pixels(open_picture(picture, in_chans, name))
+
+
+def _pixels(picture: Image.Image) -> np.ndarray:
+    pixels = np.array(picture)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def _decode(file: BinaryIO, in_chans: int, name: str) -> Image.Image:
+    with _quiet():
+        picture: Image.Image = Image.open(file, formats=FORMATS)
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise BadPicture(name, f"{width} x {height} pixels are more than the {MAX_PIXELS:,} that are read; make it smaller")
+    picture.load()  # here, since what fails is the file's fault
+    return convert(picture, in_chans, name)
+
+
+def convert(picture: Image.Image, in_chans: int, name: str = "picture") -> Image.Image:
+    """Any Pillow picture as `open_picture` gives it: upright, 8 bits, `in_chans` channels; the original stays as it is."""
+    mode = mode_of(in_chans)
+    upright = UPRIGHT.get(_orientation(picture))
+    if picture.mode[0] in "IF":
+        picture = Image.fromarray(_eight_bits(np.asarray(picture), name))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        if mode != "RGBA":
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    elif picture.mode not in ("1", "L"):
+        picture = picture.convert("RGB")  # one way for CMYK, YCbCr and the rest, also where grey or RGBA is wanted
+    picture = picture.convert(mode)
+    return picture if upright is None else picture.transpose(upright)
+
+
+def _eight_bits(values: np.ndarray, name: str) -> np.ndarray:
+    """16-bit integers or floats (H, W), as uint8. Pillow's own conversion clips them, which makes most pictures white."""
+    if not np.isfinite(values).all():
+        raise BadPicture(name, "holds NaN or infinite values")
+    low, high = values.min(), values.max()
+    is_float = values.dtype.kind == "f"
+    largest = 255 if is_float else 65535
+    if low < 0 or high > largest:
+        raise BadPicture(name, f"values from {low:g} to {high:g} lie outside 0 to {largest}; rescale it")
+    scale = (255 if high <= 1 else 1) if is_float else 1 / 257
+    return np.rint(values * np.float64(scale)).astype(np.uint8)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8. A broken EXIF block is no reason to lose a picture: it then counts as upright."""
+    try:
+        picture.load()  # TIFF pictures turn themselves while they load, and forget their tag
+        with _quiet():
+            return picture.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:
+        return 1
+
+
+_quiet_lock = threading.Lock()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Pillow's warnings about headers. Filters belong to the whole process: one thread at a time may change them."""
+    with _quiet_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        return f"not a picture of a known format ({', '.join(FORMATS)}), or cut off in its header"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than the {MAX_PIXELS:,} pixels that are read; make it smaller"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    cut_off = isinstance(error, EOFError) or "truncated" in text.lower()
+    return f"{'truncated' if cut_off else 'cannot be decoded'} ({text})"
+
+
+def with_channels(images: np.ndarray, in_chans: int) -> np.ndarray:
+    """Grey or RGB pictures, uint8 (N, H, W) or (N, H, W, 1 or 3), as (N, H, W, in_chans), by Pillow's own conversion."""
+    mode = mode_of(in_chans)
+    num, height, width = images.shape[:3]
+    if images.size == num * height * width * in_chans:
+        return np.ascontiguousarray(images.reshape(num, height, width, in_chans))
+    tall = images.reshape(num * height, width, -1)  # all of them as one picture, below each other
+    picture = Image.fromarray(tall[:, :, 0] if tall.shape[2] == 1 else tall).convert(mode)
+    return _pixels(picture).reshape(num, height, width, in_chans)
+
+
+class ArrayImages:
+    """Pictures that lie in memory. `positions` are their places in the split they come from, which names tell."""
+
+    def __init__(self, array: np.ndarray, split: str, positions: np.ndarray | None = None) -> None:
+        assert array.dtype == np.uint8 and array.ndim == 4, (array.dtype, array.shape)
+        self.array = array
+        self.split = split
+        self.positions = np.arange(len(array)) if positions is None else positions
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        return self.array[index]
+
+    def name(self, index: int, /) -> str:
+        return f"{self.split}[{self.positions[index]}]"
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> ArrayImages:
+        return ArrayImages(self.array[indices], self.split, self.positions[indices])
+
+    def digest(self) -> bytes:
+        """A hash of shape and pixels."""
+        digest = hashlib.sha256(repr(self.array.shape).encode())
+        digest.update(np.ascontiguousarray(self.array))
+        return digest.digest()
+
+
+class FileImages:
+    """Pictures that are read when asked for; one that cannot be raises `BadPicture`.
+
+    The paths lie end to end in one bytes object. In a list, merely counting references to a million strings would make
+    every worker process copy, page by page, what it shares with its parent.
+
+    Args:
+        paths: relative to `root`, or absolute.
+    """
+
+    def __init__(
+        self, paths: Iterable[str | bytes | os.PathLike[str]], in_chans: int, root: str | os.PathLike[str] = ""
+    ) -> None:
+        mode_of(in_chans)
+        encoded = [os.fsencode(path) for path in paths]
+        self.in_chans = in_chans
+        self.root = os.fspath(root)
+        self._paths = b"".join(encoded)
+        self._ends = np.cumsum([0] + [len(path) for path in encoded])
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def _relative(self, index: int) -> bytes:
+        index = range(len(self))[index]  # counts from the end where negative, and raises IndexError
+        return self._paths[self._ends[index] : self._ends[index + 1]]
+
+    def path(self, index: int, /) -> Path:
+        return Path(self.root, os.fsdecode(self._relative(index)))
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        return read_picture(self.path(index), self.in_chans)
+
+    def name(self, index: int, /) -> str:
+        return printable(self.path(index))
+
+    def subset(self, indices: Iterable[Any]) -> FileImages:
+        return FileImages((self._relative(index) for index in indices), self.in_chans, self.root)
+
+    def digest(self) -> bytes:
+        """A hash of relative paths and file sizes: quick, the same wherever the folder lies, and no picture is read."""
+        sizes = [_num_bytes(self.path(index)) for index in range(len(self))]
+        numbers = np.array([self._ends[1:], sizes], dtype="<i8")
+        return hashlib.sha256(self._paths + numbers.tobytes()).digest()
+
+
+def _num_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1

@@ -1,0 +1,258 @@
+"""Batches of a split, each a pure function of (seed, epoch, position): nothing to remember between a kill and a resume.
+
+Small pictures stay in memory as bytes and are gathered and augmented a batch at a time; others are decoded and augmented one
+by one in worker processes. What a picture draws depends on (seed, epoch, its index), so the number of workers changes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from resnets.contracts import Batch, Split
+from resnets.data.images import ArrayImages, BadPicture
+from resnets.data.transforms import Augment, fit_picture, as_image, mix_seed, normalise, seeded
+from resnets.spec import InputError, Preprocess
+
+
+@dataclass
+class BadImages:
+    """Pictures that could not be read: skipped, counted, named; more than `most` of them end the run."""
+
+    most: int
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, reason: str) -> None:
+        self.reasons[name] = reason
+        if len(self.reasons) > self.most:
+            first = "; ".join(f"{name}: {reason}" for name, reason in list(self.reasons.items())[:3])
+            raise InputError(
+                f"{len(self.reasons)} pictures cannot be read, and --max-bad allows {self.most} ({first}); "
+                "`resnets data check` names them all: mend or remove them, or raise --max-bad"
+            )
+
+
+@dataclass(kw_only=True)
+class Loader:
+    """Batches of one split.
+
+    Args:
+        split: pictures and targets.
+        preprocess: how they become inputs.
+        batch_size: pictures a batch; the last of an epoch may be smaller.
+        num_classes: length of a mixed target.
+        bad: where unreadable pictures are noted.
+        augment: what training does to pictures; None: evaluation, in order.
+        train_size: (H, W) that training crops to, where it is not `preprocess.size`.
+        seed: of order and augmentation.
+        balance: draw every class equally often (with repetition) rather than every picture once an epoch.
+        repeats: show each picture this many times, differently augmented, in a row, and as many fewer pictures an epoch
+            (repeated augmentation, arXiv 1901.09335).
+        workers: processes that decode; 0: this one. Not used for what lies in memory.
+    """
+
+    split: Split
+    preprocess: Preprocess
+    batch_size: int
+    num_classes: int
+    bad: BadImages
+    augment: Augment | None = None
+    train_size: tuple[int, int] | None = None
+    seed: int = 0
+    balance: bool = False
+    repeats: int = 1
+    workers: int = 0
+    data_wait: float = 0.0  # seconds that the consumer waited, since it last set this to 0
+
+    def __post_init__(self) -> None:
+        self.train_size = self.train_size or self.preprocess.size
+        self._pixels = self._in_memory()
+        self._stream: _Stream | None = None
+        if len(self) == 0:
+            raise InputError("the split has no picture to make a batch of")
+
+    def _in_memory(self) -> Tensor | None:
+        images = self.split.images
+        kept = self.preprocess.resize != "crop" or self.preprocess.crop_pct == 1  # a picture of the input's size stays whole
+        fits = isinstance(images, ArrayImages) and images.array.shape[1:3] == self.train_size == self.preprocess.size
+        resized = self.augment is not None and self.augment.crop == "resized"
+        if not (kept and fits) or resized:
+            return None
+        return torch.from_numpy(images.array).permute(0, 3, 1, 2).contiguous()  # type: ignore[attr-defined]
+
+    @property
+    def num_images(self) -> int:
+        return len(self.split.targets)
+
+    def __len__(self) -> int:
+        """Batches an epoch. In training a last batch of one is left out: batch norm can make nothing of it."""
+        whole, rest = divmod(self.num_images, self.batch_size)
+        least = 2 if self.augment is not None and self.num_images > 1 else 1
+        return whole + (rest >= least)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The positions (num_images,) that the epoch visits, in order."""
+        if self.augment is None:
+            return np.arange(self.num_images)
+        random = np.random.default_rng(mix_seed(self.seed, epoch, "order"))
+        if self.balance:
+            counts = np.bincount(self.split.targets, minlength=self.num_classes)
+            weights = 1.0 / counts[self.split.targets]
+            return random.choice(self.num_images, self.num_images, p=weights / weights.sum())
+        order = random.permutation(self.num_images)
+        return order[: -(-len(order) // self.repeats)].repeat(self.repeats)[: len(order)]
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from number `start` on. The time spent waiting for them adds up in `data_wait`."""
+        batches = self._memory_batches(epoch, start) if self._pixels is not None else self._worker_batches(epoch, start)
+        while True:
+            began = time.perf_counter()
+            batch = next(batches, None)
+            self.data_wait += time.perf_counter() - began
+            if batch is None:
+                return
+            yield batch
+
+    def _positions(self, epoch: int, start: int) -> Iterator[tuple[int, np.ndarray]]:
+        order = self.order(epoch)
+        for number in range(start, len(self)):
+            yield number, order[number * self.batch_size : (number + 1) * self.batch_size]
+
+    def _memory_batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        assert self._pixels is not None
+        for number, positions in self._positions(epoch, start):
+            pixels = self._pixels[torch.from_numpy(positions)]
+            if self.augment is not None and self.augment.auto_augment != "none":
+                pixels = torch.stack([self._augmented(p, i, epoch) for p, i in zip(pixels, positions.tolist(), strict=True)])
+            yield self._finish(pixels, torch.from_numpy(positions), epoch, number)
+
+    def _augmented(self, pixels: Tensor, index: int, epoch: int) -> Tensor:
+        assert self.augment is not None
+        with seeded(self.seed, epoch, index):
+            return self.augment.colours(pixels)
+
+    def _worker_batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        self._stream = self._stream or _Stream(self)
+        for number, (pixels, positions, bad) in enumerate(self._stream.epoch(epoch, start), start=start):
+            for name, reason in bad:
+                self.bad.add(name, reason)
+            yield self._finish(pixels, positions, epoch, number)
+
+    def _finish(self, pixels: Tensor, positions: Tensor, epoch: int, number: int) -> Batch:
+        if len(positions) == 0:  # no picture of the batch could be read; the consumer counts batches, so it comes all the same
+            return Batch(pixels, positions, positions)
+        x = normalise(pixels, self.preprocess)
+        targets = torch.from_numpy(self.split.targets)[positions]
+        if self.augment is not None:
+            with seeded(self.seed, epoch, number, "batch"):
+                x, targets = self.augment.batch(x, targets, self.num_classes)
+        return Batch(x, targets, positions)
+
+
+Read = tuple[Tensor, Tensor, list[tuple[str, str]]]  # pixels (N, C, H, W), positions (N,), unreadable (name, reason)
+
+
+class _Stream:
+    """Decoding in workers, which live on from epoch to epoch."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+        self.position = (0, 0)
+        self.batches = DataLoader(
+            _Pictures(loader),
+            batch_sampler=self,  # type: ignore[arg-type]
+            num_workers=loader.workers,
+            persistent_workers=loader.workers > 0,
+            prefetch_factor=4 if loader.workers else None,
+            collate_fn=_collate,
+            worker_init_fn=leave_signals,
+            generator=torch.Generator(),  # its own, so that starting workers does not draw from the one of the network
+        )
+
+    def epoch(self, epoch: int, start: int) -> Iterator[Read]:
+        self.position = (epoch, start)
+        return iter(self.batches)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, start = self.position
+        for _, positions in self.loader._positions(epoch, start):
+            yield [(epoch, index) for index in positions.tolist()]
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+
+class _Pictures(Dataset):
+    """(epoch, index) -> (pixels, index), or (None, name, reason) where the picture cannot be read."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.images, self.preprocess = loader.split.images, loader.preprocess
+        self.augment, self.train_size, self.seed = loader.augment, loader.train_size, loader.seed
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        epoch, index = key
+        try:
+            picture = self.images[index]
+        except BadPicture as bad:
+            return None, self.images.name(index), bad.reason
+        if self.augment is None:
+            return fit_picture(picture, self.preprocess), index
+        with seeded(self.seed, epoch, index):
+            return self.augment.picture(as_image(picture, self.preprocess.in_chans), self.preprocess, self.train_size), index
+
+
+def leave_signals(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; what it means is for the first one to say."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _collate(samples: list[Any]) -> Read:
+    read = [sample for sample in samples if sample[0] is not None]
+    pixels = torch.stack([sample[0] for sample in read]) if read else torch.empty(0)
+    positions = torch.tensor([sample[1] for sample in read], dtype=torch.int64)
+    return pixels, positions, [sample[1:] for sample in samples if sample[0] is None]
+
+
+def default_workers() -> int:
+    """As many as this process may use processors, up to 8."""
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def statistics(
+    split: Split, preprocess: Preprocess, bad: BadImages, *, per_pixel: bool = False, most: int = 2000
+) -> Preprocess:
+    """`preprocess` with the mean and deviation of the split's pictures in [0, 1].
+
+    Every picture in memory counts; of files, `most`, evenly spread, as the network will see them. `per_pixel`: a mean for each
+    position and a deviation of 1, for the paper subtracts and does not divide (He et al. 2015, section 4.2).
+    """
+    images = split.images
+    total = np.zeros((preprocess.in_chans, *preprocess.size))
+    squares, count = np.zeros(preprocess.in_chans), 0
+    whole = isinstance(images, ArrayImages)
+    for index in np.unique(np.linspace(0, len(images) - 1, len(images) if whole else most).astype(int)).tolist():
+        try:
+            picture = images[index]
+        except BadPicture as fault:
+            bad.add(images.name(index), fault.reason)
+            continue
+        pixels = fit_picture(picture, preprocess).numpy() / 255
+        total, squares, count = total + pixels, squares + (pixels**2).mean((1, 2)), count + 1
+    if not count:
+        raise InputError("no picture of the training split can be read; `resnets data check` says why")
+    mean = (total / count).mean((1, 2))
+    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    std[(std < 1e-4) | per_pixel] = 1.0  # the former: a channel without contrast
+    chosen = (total / count).ravel() if per_pixel else mean
+    return dataclasses.replace(preprocess, mean=tuple(np.round(chosen, 6).tolist()), std=tuple(np.round(std, 6).tolist()))

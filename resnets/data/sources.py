@@ -1,0 +1,184 @@
+"""A known name, or a path in any layout that is recognised, as a `Source`: splits of pictures, with fixed class indices."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from resnets.contracts import Split
+from resnets.data import known, layouts
+from resnets.data.images import ArrayImages, FileImages, printable
+from resnets.data.layouts import Found, Part, quoted
+from resnets.spec import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A data set, opened.
+
+    Args:
+        name: "digits", "cifar10", ..., or the name of the folder or list.
+        labels: class names in the order of their indices; the training split fixes them, or a saved model.
+        splits: of "train", "val" and "test" those that exist.
+        size: (H, W) if every picture has it (arrays), else None.
+        in_chans: channels of the pictures as opened.
+        hflip: whether a mirrored picture keeps its class.
+        cut: {"fraction", "seed"} if `cut_val` cut the validation split, None if it came with the data.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    splits: Mapping[str, Split]
+    size: tuple[int, int] | None
+    in_chans: int
+    hflip: bool = True
+    cut: Mapping[str, Any] | None = None
+
+    def fingerprint(self) -> str:
+        """SHA-256 over labels, splits and targets, and the pixels of arrays; of files, their relative paths and sizes."""
+        digest = hashlib.sha256(json.dumps([self.labels, list(self.splits)]).encode())
+        for split in self.splits.values():
+            digest.update(_stored(split).digest())
+            digest.update(split.targets.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+class Layout(NamedTuple):
+    words: str
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path, int], Found]
+
+
+# The first that recognises a path reads it.
+LAYOUTS = (
+    Layout("an unpacked CIFAR folder", known.is_cifar, known.read_cifar),
+    Layout("arrays: .npz with train_images, train_labels, ...", layouts.is_npz, layouts.read_npz),
+    Layout("a list: .csv with path,label[,split]", layouts.is_csv, layouts.read_csv),
+    Layout("boxes or masks", layouts.is_detection, layouts.refuse_detection),
+    Layout("folder/{train,val,test}/<class>/", layouts.is_split_folder, layouts.read_split_folder),
+    Layout("a folder with train.csv [val.csv test.csv]", layouts.is_csv_folder, layouts.read_csv_folder),
+    Layout("folder/<class>/", layouts.is_class_folder, layouts.read_class_folder),
+)
+
+
+def open_source(
+    data: str | os.PathLike[str],
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    in_chans: int | None = None,
+    labels: Sequence[str] | None = None,
+) -> Source:
+    """Open a known set by its name, or a path by its layout. A known name wins over a folder called so (`./digits`).
+
+    Args:
+        data_dir: where known sets lie and are fetched to; default $RESNETS_DATA, else ~/.cache/resnets/datasets.
+        in_chans: 1, 3 or 4 channels for the pictures; None: those of a known set, else 3.
+        labels: the class names of a saved model. The classes of the data are matched to them by name, a training split
+            is not needed, and classes without pictures are fine. None: the sorted classes of the training split.
+
+    Raises:
+        InputError: if there is nothing there, nothing that is recognised, or the classes do not fit.
+    """
+    if str(data) in known.KNOWN:
+        row = known.KNOWN[str(data)]
+        in_chans = in_chans or row.in_chans
+        found = row.read(data_dir, in_chans)
+    else:
+        in_chans = in_chans or 3
+        path = _existing(data)
+        layout = next((layout for layout in LAYOUTS if layout.recognises(path)), None)
+        if layout is None:
+            forms = "; ".join(layout.words for layout in LAYOUTS if layout.read is not layouts.refuse_detection)
+            raise InputError(f"{printable(path)}: not a layout that is known; give one of: {forms}")
+        found = layout.read(path, in_chans)
+    names = _labels(found) if labels is None else tuple(labels)
+    if not found.parts:
+        raise InputError(f"{found.name}: no pictures found")
+    splits = {split: _indexed(found.name, split, part, names, labels is None) for split, part in found.parts.items()}
+    return Source(found.name, names, splits, found.size, in_chans, found.hflip)
+
+
+def _existing(data: str | os.PathLike[str]) -> Path:
+    path = Path(data).expanduser()
+    if not path.exists():
+        near = difflib.get_close_matches(str(data).lower(), known.KNOWN, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InputError(f"no file or folder '{printable(path)}', and the known sets are {', '.join(known.KNOWN)}{hint}")
+    return path
+
+
+def _labels(found: Found) -> tuple[str, ...]:
+    if "train" not in found.parts:
+        raise InputError(
+            f"{found.name}: no training split, only {', '.join(found.parts) or 'nothing'}; add a train folder or train.csv"
+        )
+    labels = found.parts["train"].classes
+    if len(labels) < 2:
+        raise InputError(f"{found.name}: the training split has one class only, {quoted(labels)}; add pictures of another")
+    return labels
+
+
+def _indexed(name: str, split: str, part: Part, labels: tuple[str, ...], trains: bool) -> Split:
+    """The part with its classes matched to `labels` by name."""
+    places = {label: index for index, label in enumerate(labels)}
+    indices = np.array([places.get(label, -1) for label in part.classes], dtype=np.int64)
+    targets = indices[part.codes]
+    strange = quoted(part.classes[code] for code in np.unique(part.codes[targets < 0]))
+    if strange and trains:
+        raise InputError(f"{name}: {strange} in {split} but not in train; add training pictures, or take it out of {split}")
+    if strange:
+        raise InputError(f"{name}: the model does not know {strange} (in {split}); its classes are {quoted(labels, 20)}")
+    return Split(part.images, targets)
+
+
+def cut_val(source: Source, fraction: float = 0.1, seed: int = 0) -> Source:
+    """`source` with a validation split, cut from train class by class; unchanged if it has one.
+
+    Of a class with n training pictures round(n * fraction) go to val, but at least one of three or more, and never the
+    last one. If that leaves val empty, one picture goes of each class that has two. The order of the data is kept.
+
+    Raises:
+        InputError: if there is no training split, or every class of it has one picture only.
+    """
+    if "val" in source.splits:
+        return source
+    if not 0 < fraction < 1:
+        raise InputError(f"val fraction {fraction}: give a share between 0 and 1")
+    if "train" not in source.splits:
+        raise InputError(f"{source.name}: no training split to cut a validation split from; it has {', '.join(source.splits)}")
+    train = source.splits["train"]
+    counts = np.bincount(train.targets, minlength=len(source.labels))
+    take = np.rint(counts * fraction).astype(int)
+    take = np.minimum(np.where(counts >= 3, np.maximum(take, 1), take), np.maximum(counts - 1, 0))
+    if not take.any():
+        take = (counts == 2).astype(int)
+    if not take.any():
+        raise InputError(f"{source.name}: one picture a class, none to spare for validation; add pictures or a val folder")
+    random = np.random.RandomState(seed)  # NumPy keeps this stream as it is for ever; it promises that of no other
+    order = random.permutation(len(train.targets))
+    chosen = [order[train.targets[order] == index][:num] for index, num in enumerate(take)]
+    is_val = np.zeros(len(train.targets), dtype=bool)
+    is_val[np.concatenate(chosen)] = True
+    splits = {"train": _subset(train, ~is_val), "val": _subset(train, is_val)}
+    rest = {split: value for split, value in source.splits.items() if split != "train"}
+    return dataclasses.replace(source, splits=splits | rest, cut={"fraction": fraction, "seed": seed})
+
+
+def _subset(split: Split, mask: np.ndarray) -> Split:
+    indices = np.flatnonzero(mask)
+    return Split(_stored(split).subset(indices), split.targets[indices])
+
+
+def _stored(split: Split) -> ArrayImages | FileImages:
+    images = split.images
+    assert isinstance(images, ArrayImages | FileImages), type(images)
+    return images

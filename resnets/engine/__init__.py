@@ -1,0 +1,1 @@
+"""How a network is trained: settings, schedule, optimiser, the loop, and what resuming needs."""

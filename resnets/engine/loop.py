@@ -1,0 +1,357 @@
+"""The loop: `fit` holds the package's only backward pass."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from types import FrameType
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from resnets import weights
+from resnets.contracts import Batch, Criterion, Task
+from resnets.data.loaders import BadImages, Loader
+from resnets.data.transforms import mix_seed
+from resnets.engine.device import Device
+from resnets.engine.optim import build_optimizer
+from resnets.engine.recipe import Recipe
+from resnets.engine.resume import Position, State
+from resnets.engine.schedule import Schedule
+from resnets.model import Model
+from resnets.run import Row, RunDir
+from resnets.spec import InputError
+
+
+class Reporter(Protocol):
+    """Who watches a run."""
+
+    def say(self, text: str) -> None: ...
+
+    def step(self, at: Position, steps_per_epoch: int, loss: float | None) -> None: ...
+
+    def epoch(self, row: Row, at: Position) -> None: ...
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; its state is saved. `signal` is the one that asked."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = number
+
+
+@dataclass(kw_only=True)
+class Fit:
+    """Everything that `fit` works with. `began`: `time.perf_counter()` when the command began, for `--time`."""
+
+    model: Model
+    train: Loader
+    val: Loader
+    recipe: Recipe
+    device: Device
+    run: RunDir
+    bad: BadImages
+    report: Reporter
+    class_counts: np.ndarray
+    num_test: int = 0
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def task(self) -> Task:
+        return self.model.task
+
+
+def fit(job: Fit, *, resume: bool) -> Position:
+    """Train to the end of the recipe, from the start or from the state in the run directory.
+
+    Raises:
+        Interrupted: after SIGINT or SIGTERM, with the state saved.
+        InputError: where the run does not learn or turns NaN, or too many pictures cannot be read.
+    """
+    recipe, run = job.recipe, job.run
+    schedule = Schedule(recipe=recipe, steps_per_epoch=math.ceil(len(job.train) / recipe.accumulate))
+    state = start(job)
+    if resume and run.resume_tensors.exists():
+        state.restore(run.resume_tensors)
+        job.bad.reasons.update(state.at.bad_images)
+    at, criterion = state.at, job.task.criterion(recipe, job.class_counts)
+    at.total_steps = schedule.num_steps or at.total_steps or schedule.steps_per_epoch
+    rows = [row for row in run.read_metrics() if row["epoch"] <= at.epoch]
+    clock = Clock(job, at)
+    net = torch.compile(job.model) if recipe.compile else job.model
+
+    with stop_signals() as stop:
+        try:
+            while not at.finished:
+                net.train()
+                clock.start_epoch()
+                batches = job.train.epoch(at.epoch, at.batch * recipe.accumulate)
+                while at.step < at.total_steps and (group := list(islice(batches, recipe.accumulate))):
+                    at.batch += 1
+                    if group := [batch for batch in group if len(batch.images) > 1]:  # others: unreadable, but for one
+                        lr = schedule.learning_rate(at.step, at.total_steps)
+                        loss = take_step(net, state, group, criterion, job, lr)
+                        at.step += 1
+                        clock.count_step()
+                        due = bool(stop) or clock.since_save() > recipe.save_every
+                        if due or at.step % 10 == 0:
+                            check_finite(loss, at, lr)
+                            job.report.step(at, schedule.steps_per_epoch, loss.item())
+                        if recipe.seconds is not None:
+                            at.total_steps = clock.fit_steps(schedule.steps_per_epoch)
+                        if stop:
+                            raise Interrupted(stop[0])
+                        if due:
+                            clock.save(state)
+                if at.num_images == 0:
+                    raise InputError("no picture of the training split can be read; `resnets data check` says why")
+
+                lr = schedule.learning_rate(max(0, at.step - 1), at.total_steps)
+                check_finite(state.sums["loss"], at, lr)
+                rows.append(measure(job, state, clock, stop, lr))
+                at.epoch, at.batch, at.num_images, state.sums = at.epoch + 1, 0, 0, {}
+                at.finished = at.step >= at.total_steps
+                # The state comes last, so that a kill in between leaves nothing that going on would not write again.
+                keep(job, state, rows)
+                if at.finished or clock.since_save() > min(5.0, recipe.save_every):
+                    clock.save(state)
+                job.report.epoch(rows[-1], at)
+                if not at.finished:
+                    check_learning(rows, job)
+        except Interrupted:
+            clock.save(state)
+            raise
+    return at
+
+
+def start(job: Fit) -> State:
+    """The state before the first step."""
+    model, recipe, device = job.model, job.recipe, job.device
+    model.to(device.torch)
+    if device.channels_last and model.spec.dims == 2:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.checkpoint_activations = recipe.checkpoint_activations
+    average = None if recipe.ema is None else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+    scaler = torch.amp.GradScaler(device.torch.type, enabled=device.autocast is torch.float16)
+    return State(model, build_optimizer(model, recipe), average, scaler, {}, Position())
+
+
+def take_step(net: nn.Module, state: State, group: list[Batch], criterion: Criterion, job: Fit, lr: float) -> Tensor:
+    """One optimiser step over the batches of `group`; the mean loss of their pictures."""
+    recipe, device, at = job.recipe, job.device, state.at
+    torch.manual_seed(mix_seed(recipe.seed, at.step, "network"))  # what the network draws (drop path) is a function of the step
+    for parameters in state.optimizer.param_groups:
+        parameters["lr"] = lr
+    state.optimizer.zero_grad(set_to_none=True)
+    num_images, total = sum(len(batch.images) for batch in group), torch.zeros((), device=device.torch)
+    for batch in group:
+        images, targets = place(batch, device)
+        with torch.autocast(device.torch.type, device.autocast, enabled=device.autocast is not None):
+            outputs = net(images)
+            loss = criterion(outputs, targets)["loss"]
+        share = len(images) / num_images
+        state.scaler.scale(loss * share).backward()
+        total += loss.detach() * share
+        add(state.sums, job.task.count(outputs.detach(), targets))
+    add(state.sums, {"loss": total.double() * num_images})
+    at.num_images += num_images
+    if recipe.clip_grad is not None:
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_grad)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    if isinstance(state.average, AveragedModel):
+        state.average.update_parameters(state.model)
+    return total
+
+
+def place(batch: Batch, device: Device) -> tuple[Tensor, Tensor]:
+    images, targets = batch.images.to(device.torch, non_blocking=True), batch.targets.to(device.torch, non_blocking=True)
+    return (images.to(memory_format=torch.channels_last) if device.channels_last and images.ndim == 4 else images), targets
+
+
+def add(sums: dict[str, Tensor], more: dict[str, Tensor]) -> None:
+    for name, value in more.items():
+        sums[name] = sums[name] + value if name in sums else value
+
+
+def measure(job: Fit, state: State, clock: Clock, stop: list[int], lr: float) -> Row:
+    """Validate, and make the epoch's row of metrics.csv."""
+    at = state.at
+    clock.stop_epoch()
+    train = {"loss": float(state.sums["loss"]) / at.num_images} | job.task.summarise(state.sums, at.num_images)
+    began = time.perf_counter()
+    val = validate(job, kept(state), stop)
+    clock.val_seconds = time.perf_counter() - began
+    scores = {f"{split}_{name}": round(values[name], 6) for split, values in (("train", train), ("val", val)) for name in values}
+    return {
+        "epoch": at.epoch + 1,
+        "step": at.step,
+        "lr": round(lr, 8),
+        **scores,
+        "images_per_second": round(at.num_images / at.epoch_seconds, 1),
+        "data_wait": round(at.epoch_wait / at.epoch_seconds, 4),
+        "seconds": round(clock.seconds(), 2),
+    }
+
+
+@torch.inference_mode()
+def validate(job: Fit, model: nn.Module, stop: list[int]) -> dict[str, float]:
+    """Mean loss and the task's metrics over the validation split, every readable picture once."""
+    model.eval()
+    criterion = job.task.criterion(Recipe(loss=job.recipe.loss), job.class_counts)  # without smoothing and class weights
+    sums: dict[str, Tensor] = {}
+    num_images = 0
+    for batch in job.val.epoch(0):
+        if stop:
+            raise Interrupted(stop[0])
+        if len(batch.images) == 0:
+            continue
+        images, targets = place(batch, job.device)
+        with torch.autocast(job.device.torch.type, job.device.autocast, enabled=job.device.autocast is not None):
+            outputs = model(images)
+        loss = criterion(outputs, targets)["loss"]
+        add(sums, job.task.count(outputs, targets) | {"loss": loss.double() * len(images)})
+        num_images += len(images)
+    if num_images == 0:
+        raise InputError("no picture of the validation split can be read; `resnets data check` says why")
+    return {"loss": float(sums["loss"]) / num_images} | job.task.summarise(sums, num_images)
+
+
+def kept(state: State) -> Model:
+    """The weights that are validated and kept: the average where there is one."""
+    model: Any = state.model if state.average is None else state.average.module
+    return model
+
+
+def keep(job: Fit, state: State, rows: list[Row]) -> None:
+    """The epoch's files: metrics.csv, best.safetensors where validation is the best so far, last.safetensors at the end."""
+    at, row, model = state.at, rows[-1], kept(state)
+    job.run.write_metrics(rows)
+    at.bad_images = dict(job.bad.reasons)
+    job.run.write_bad_images(at.bad_images)
+    model.metadata["metrics"] = {key: row[key] for key in row if key.startswith(("epoch", "step", "val_"))}
+    score = row[f"val_{job.task.metrics[0]}"]
+    if score > at.best:
+        at.best, at.best_epoch = score, int(row["epoch"])
+        weights.save(model, job.run.best)
+    if at.finished:
+        weights.save(model, job.run.last)
+
+
+def check_finite(loss: Tensor, at: Position, lr: float) -> None:
+    if not math.isfinite(loss.item()):
+        raise InputError(
+            f"the loss is {loss.item()} at step {at.step} (learning rate {lr:.4g}): the run has diverged; start again with a "
+            f"lower --lr (say {lr / 10:.2g}), a longer --warmup-epochs or --clip-grad 1, and without --amp-dtype float16"
+        )
+
+
+def check_learning(rows: list[Row], job: Fit) -> None:
+    """Stop a run whose loss is still what guessing by class frequency gives."""
+    patience = job.recipe.stall_epochs
+    if not patience or len(rows) != patience or rows[-1]["step"] < 100 or job.recipe.loss != "ce" or job.recipe.balance != "none":
+        return
+    shares = job.class_counts[job.class_counts > 0] / job.class_counts.sum()
+    guessing = float(-(shares * np.log(shares)).sum())
+    if min(row["train_loss"] for row in rows) > 0.99 * guessing:
+        raise InputError(
+            f"after {patience} epochs the training loss is {rows[-1]['train_loss']:.3f}, no better than guessing ({guessing:.3f}): "
+            f"the likely cause is the learning rate ({job.recipe.lr:g}; try {job.recipe.lr / 10:g}) or weight decay "
+            f"({job.recipe.weight_decay:g}), then labels that do not fit the pictures (`resnets data preview`); "
+            "--stall-epochs 0 lets it go on"
+        )
+
+
+class Clock:
+    """Time over all sessions of a run; and with `--time`, the number of steps that it leaves."""
+
+    def __init__(self, job: Fit, at: Position) -> None:
+        self.job, self.at, self.before = job, at, at.seconds
+        self.saved = self.last = time.perf_counter()
+        self.epoch_before, self.wait_before = at.epoch_seconds, at.epoch_wait
+        self.num_steps, self.step_seconds = 0, 0.0
+        self.val_seconds: float | None = None
+
+    def seconds(self) -> float:
+        """Of the run so far, in all its sessions."""
+        return self.before + time.perf_counter() - self.job.began
+
+    def start_epoch(self) -> None:
+        self.epoch_began = self.last = time.perf_counter()
+        self.job.train.data_wait = 0.0
+
+    def stop_epoch(self) -> None:
+        self.at.epoch_seconds = self.epoch_before + time.perf_counter() - self.epoch_began
+        self.at.epoch_wait = self.wait_before + self.job.train.data_wait
+        self.epoch_before = self.wait_before = 0.0
+
+    def count_step(self) -> None:
+        now = time.perf_counter()
+        self.num_steps += 1
+        if self.num_steps > 3:  # the first ones warm up caches and allocators
+            self.step_seconds += now - self.last
+        self.last = now
+
+    def since_save(self) -> float:
+        return time.perf_counter() - self.saved
+
+    def save(self, state: State) -> None:
+        self.at.seconds, self.at.bad_images = self.seconds(), dict(self.job.bad.reasons)
+        if self.at.batch:
+            self.at.epoch_seconds = self.epoch_before + time.perf_counter() - self.epoch_began
+            self.at.epoch_wait = self.wait_before + self.job.train.data_wait
+        else:
+            self.at.epoch_seconds = self.at.epoch_wait = 0.0
+        state.save(self.job.run)
+        self.saved = time.perf_counter()
+
+    def fit_steps(self, steps_per_epoch: int) -> int:
+        """The steps of a run that shall end when its time does, at the speed measured so far.
+
+        What comes after the last step (validation, the test split, drawing) is set aside. Until validation has been timed, a
+        picture of it is taken to cost a third of a training picture.
+        """
+        if self.num_steps <= 3:
+            return max(self.at.total_steps, self.at.step + steps_per_epoch)
+        step = self.step_seconds / (self.num_steps - 3)
+        num_val = self.job.val.num_images
+        val = self.val_seconds or step / self.job.recipe.batch_size / 3 * num_val
+        after = val + 2 * val / num_val * self.job.num_test + DRAWING_SECONDS
+        left = (self.job.recipe.seconds or 0.0) - self.seconds() - after
+        return self.at.step + max(0, round(left / (step + val / steps_per_epoch)))
+
+
+DRAWING_SECONDS = 2.5
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Inside, the first SIGINT or SIGTERM is only noted (in the list), for the loop to stop where its state is whole; the
+    second stops at once."""
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if noted:
+            raise KeyboardInterrupt
+        noted.append(number)
+
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be caught
+        yield noted
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,108 @@
+"""What resuming needs: every tensor of the training state in one safetensors file, the position in its header.
+
+One file, so that one rename makes a state whole: a kill between two files would leave halves of two states. What is random
+needs no state: every draw is a function of the seed and the step (see `resnets.data.loaders` and the loop). resume.json
+repeats the position for people and programs; it is not read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resnets.files import write_json
+from resnets.run import RunDir
+from resnets.spec import InputError
+from resnets.weights import read_tensors, write_tensors
+
+FORMAT = "resnets-resume/1"
+
+
+@dataclass
+class Position:
+    """Where a run stands: `epoch` whole epochs and `batch` steps of the next are done; sums are over those steps."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    total_steps: int = 0
+    seconds: float = 0.0  # of all sessions together
+    epoch_seconds: float = 0.0  # of the epoch under way
+    epoch_wait: float = 0.0  # of it, spent waiting for data
+    num_images: int = 0  # of the epoch under way
+    best: float = -1.0
+    best_epoch: int = 0
+    finished: bool = False
+    scaler: dict[str, float] = field(default_factory=dict)
+    bad_images: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class State:
+    """All that training changes. `sums` are the metrics' over the epoch under way."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: nn.Module | None  # of the weights, with --ema
+    scaler: torch.amp.GradScaler
+    sums: dict[str, Tensor]
+    at: Position
+
+    def tensors(self) -> dict[str, Tensor]:
+        names = {parameter: name for name, parameter in self.model.named_parameters()}
+        flat = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if self.average is not None:
+            flat |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        for parameter, values in self.optimizer.state.items():
+            flat |= {f"optimizer.{key}.{names[parameter]}": torch.as_tensor(value) for key, value in values.items() if value is not None}
+        return flat | {f"sums.{name}": tensor for name, tensor in self.sums.items()}
+
+    def save(self, run: RunDir) -> None:
+        self.at.scaler = self.scaler.state_dict()
+        position = dataclasses.asdict(self.at)
+        counters = [group["step"] for group in self.optimizer.param_groups if "step" in group]  # LAMB counts there
+        header = {"format": FORMAT, "position": position, "optimizer_steps": counters}
+        write_tensors(run.resume_tensors, self.tensors(), header)
+        write_json(run.resume_position, {"format": FORMAT} | position)
+
+    def restore(self, path: Path) -> None:
+        """Take up the state in `path`.
+
+        Raises:
+            InputError: where the file is damaged or belongs to another network, optimiser or version.
+        """
+        tensors, header = read_tensors(path)
+        if header.get("format") != FORMAT:
+            raise InputError(f"{path}: its format is {header.get('format')}, and this version reads {FORMAT}; start a new run")
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}, "sums": {}}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = tensor
+        try:
+            self.model.load_state_dict(parts["model"])
+            if self.average is not None:
+                self.average.load_state_dict(parts["average"])
+            self._restore_optimizer(parts["optimizer"], header["optimizer_steps"])
+            self.at = Position(**header["position"])
+            if self.at.scaler:
+                self.scaler.load_state_dict(self.at.scaler)
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path}: does not belong to this run ({reason}); start a new run with another --out") from None
+        device = next(self.model.parameters()).device
+        self.sums = {name: tensor.to(device) for name, tensor in parts["sums"].items()}
+
+    def _restore_optimizer(self, tensors: dict[str, Tensor], counters: list[int]) -> None:
+        parameters = dict(self.model.named_parameters())
+        for name, tensor in tensors.items():
+            key, _, owner = name.partition(".")
+            parameter = parameters[owner]
+            value: Any = tensor if key == "step" else tensor.to(parameter.device, memory_format=torch.preserve_format)
+            self.optimizer.state[parameter][key] = value
+        for group, counter in zip(self.optimizer.param_groups, counters, strict=False):
+            group["step"] = counter

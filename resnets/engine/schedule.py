@@ -1,0 +1,44 @@
+"""The learning rate as a pure function of the step, and the length of a run in steps. No torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from resnets.engine.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """A warm-up, then the course of the recipe, each position counted in optimiser steps."""
+
+    recipe: Recipe
+    steps_per_epoch: int
+
+    @property
+    def num_steps(self) -> int | None:
+        """Steps of the whole run; None where the clock decides."""
+        if self.recipe.steps is not None:
+            return self.recipe.steps
+        return None if self.recipe.epochs is None else self.recipe.epochs * self.steps_per_epoch
+
+    def warmup_steps(self, total: int) -> int:
+        recipe = self.recipe
+        if recipe.warmup_steps is not None:
+            return recipe.warmup_steps
+        if recipe.warmup_epochs is not None:
+            return round(recipe.warmup_epochs * self.steps_per_epoch)
+        return total // 4 if recipe.sched == "onecycle" else 0
+
+    def learning_rate(self, step: int, total: int) -> float:
+        """The rate of step number `step` (from 0) of `total`."""
+        recipe, warm = self.recipe, self.warmup_steps(total)
+        if step < warm:
+            if recipe.warmup == "constant":
+                return recipe.warmup_lr
+            return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * (step + 1) / warm
+        if recipe.sched == "step":
+            return recipe.lr * recipe.gamma ** sum(step >= share * total for share in recipe.milestones)
+        left = 1 - (step - warm) / max(1, total - warm)  # from 1 to almost 0
+        course = {"constant": 1.0, "onecycle": left, "cosine": (1 - math.cos(math.pi * left)) / 2}[recipe.sched]
+        return recipe.min_lr + (recipe.lr - recipe.min_lr) * course

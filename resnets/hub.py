@@ -1,0 +1,107 @@
+"""Names and files to models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from resnets import tasks, weights, zoo
+from resnets.model import Model
+from resnets.spec import InputError, Preprocess, ResNetSpec
+
+
+def create_model(
+    name: str | ResNetSpec,
+    *,
+    task: str = "classify",
+    preprocess: Preprocess | None = None,
+    labels: Sequence[str] | None = None,
+    **changes: Any,
+) -> Model:
+    """A freshly initialised network.
+
+    Args:
+        name: a name of `list_models`, or a spec.
+        task: what it is for.
+        preprocess: how pictures become inputs; None: ImageNet's statistics at the network's size.
+        labels: names of the classes; their number is then `num_classes`.
+        changes: fields of the spec to change: `num_classes=10, in_chans=1, stem="small", dims=3, ...`
+
+    Raises:
+        InputError: for a name or a setting that does not exist.
+    """
+    if labels is not None:
+        changes.setdefault("num_classes", len(labels))
+    spec = zoo.change(name, **changes) if isinstance(name, ResNetSpec) else zoo.get(name, **changes)
+    return Model(spec, tasks.get(task), preprocess=preprocess, labels=labels)
+
+
+def find(model: str | Path) -> Path:
+    """The file that MODEL means: itself, or the best weights of a run directory.
+
+    Raises:
+        InputError: where there is neither.
+    """
+    path = Path(model)
+    if path.is_dir():
+        for name in ("best.safetensors", "last.safetensors"):
+            if (path / name).is_file():
+                return path / name
+        raise InputError(f"{path}: no best.safetensors here; give a run directory of `resnets train`, or a .safetensors file")
+    if not path.exists():
+        hint = f"; {path.name} names a network without weights: train one by `resnets train --model {path.name}`" if path.name in zoo.ROWS else ""
+        raise InputError(f"{path}: no such file or run directory{hint}")
+    return path
+
+
+def load(model: str | Path) -> Model:
+    """A saved model, in evaluation mode, on the CPU: weights, preprocessing and labels from the one file; nothing is run from it.
+
+    Args:
+        model: a `.safetensors` file or a run directory (its best weights).
+
+    Raises:
+        InputError: where it is missing, damaged, of another format version, or not a resnets file.
+    """
+    path = find(model)
+    header, tensors = weights.read(path)
+    metadata = {"metrics": header.metrics, "provenance": header.provenance}
+    task = tasks.get(header.task)
+    loaded = Model(header.spec, task, preprocess=header.preprocess, labels=header.labels, metadata=metadata)
+    weights.fill(loaded, tensors, path)
+    return loaded.eval()
+
+
+def save(model: Model, path: str | Path) -> Path:
+    """Write a model with all that belongs to it as one `.safetensors` file; `load` reads it."""
+    return weights.save(model, path)
+
+
+def transfer(model: Model, path: str | Path) -> dict[str, list[str]]:
+    """Put into `model` what fits of the saved model at `path`.
+
+    Returns:
+        Names of tensors: "loaded", "re-initialised" (not in the file, or of another shape), "ignored" (only in the file).
+
+    Raises:
+        InputError: where nothing fits.
+    """
+    header, tensors = weights.read(path)
+    own = model.state_dict()
+    # A head for other classes is another head, even where their number is the same.
+    same_head = header.labels == model.labels
+    heads = tuple(f"{name}." for name in model.head_names)
+    fitting = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name in own and own[name].shape == tensor.shape and (same_head or not name.startswith(heads))
+    }
+    if not any(name.endswith("weight") and not name.startswith(heads) for name in fitting):
+        raise InputError(f"{path}: no tensor of its {header.spec.name} fits into {model.spec.name}; use --model {header.spec.name}")
+    model.load_state_dict(fitting, strict=False)
+    return {
+        "loaded": list(fitting),
+        "re-initialised": [name for name in own if name not in fitting],
+        "ignored": [name for name in tensors if name not in fitting],
+    }

@@ -1,0 +1,110 @@
+"""A model: the trunk, the head of a task, and what must travel with them (preprocessing, labels, where they come from)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resnets.contracts import Task
+from resnets.data.transforms import Picture, fit_picture, normalise
+from resnets.nn.trunk import Trunk
+from resnets.spec import InputError, Preprocess, ResNetSpec
+
+
+class Model(Trunk):
+    """logits = head(features(x)).
+
+    The trunk's and the head's modules stand side by side (conv1 bn1 layer1 ... layer4 avgpool fc), so that for torchvision's
+    networks the state dict is torchvision's, and `model.fc = nn.Linear(...)` and hooks on `model.layer4` work as people know.
+
+    Args:
+        spec: the network.
+        task: what it is for; it makes the head from the spec.
+        preprocess: how a picture becomes the input; None: the size of the spec and the statistics of ImageNet (or, for other
+            channels than three, mean and standard deviation 0.5).
+        labels: names of the classes; None: "0", "1", ...
+        metadata: "metrics" and "provenance" of a saved file.
+    """
+
+    def __init__(
+        self,
+        spec: ResNetSpec,
+        task: Task,
+        *,
+        preprocess: Preprocess | None = None,
+        labels: Sequence[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(spec)
+        self.task = task
+        self.preprocess = preprocess or default_preprocess(spec)
+        self.labels = tuple(labels) if labels is not None else tuple(str(n) for n in range(spec.num_classes))
+        self.metadata = metadata or {}
+        self._set_head()
+
+    def _set_head(self) -> None:
+        if len(self.labels) != self.spec.num_classes:
+            raise InputError(f"{len(self.labels)} labels for a network of {self.spec.num_classes} classes; give one a class")
+        head = self.task.head(self.spec)
+        self.head_names = tuple(head)
+        for name, module in head.items():
+            self.add_module(name, module)
+
+    def forward(self, x: Tensor) -> Any:
+        """x (N, in_chans, *spatial), normalised -> the outputs of the task; for classification logits (N, num_classes)."""
+        y: Any = self.features(x)
+        for name in self.head_names:
+            y = getattr(self, name)(y)
+        return y
+
+    def reset_classifier(self, labels: int | Sequence[str]) -> None:
+        """Put a new head, freshly initialised, for other classes: their names, or their number (0: pooled features)."""
+        self.labels = tuple(str(n) for n in range(labels)) if isinstance(labels, int) else tuple(labels)
+        for name in self.head_names:
+            delattr(self, name)
+        self.spec = dataclasses.replace(self.spec, num_classes=len(self.labels))
+        place = self.conv1.weight if isinstance(self.conv1, nn.Conv2d) else next(self.parameters())
+        self._set_head()
+        self.to(place.device)
+
+    @torch.inference_mode()
+    def predict(self, pictures: Any, *, topk: int = 5, batch_size: int = 32) -> list[Any]:
+        """What the model says of pictures, the task's preprocessing and class names applied.
+
+        Args:
+            pictures: one picture or a sequence: paths, `PIL.Image`s or uint8 arrays (H, W) or (H, W, C).
+            topk: classes to name for each picture.
+            batch_size: pictures that go through the network at once.
+
+        Returns:
+            For each picture the task's result; of classification {"label", "index", "probability", "top": [{...}, ...]}.
+
+        Raises:
+            InputError: for a picture that cannot be read; `resnets predict` goes on past such pictures instead.
+        """
+        single = isinstance(pictures, Picture)
+        todo = [pictures] if single else list(pictures)
+        device, training, results = next(self.parameters()).device, self.training, []
+        self.eval()
+        try:
+            for start in range(0, len(todo), batch_size):
+                part = [fit_picture(picture, self.preprocess) for picture in todo[start : start + batch_size]]
+                x = normalise(torch.stack(part).to(device), self.preprocess)
+                results += self.task.results(self(x), self.labels, topk)
+        finally:
+            self.train(training)
+        return results
+
+
+def default_preprocess(spec: ResNetSpec) -> Preprocess:
+    """Without data to take statistics from: ImageNet's for three channels, else 0.5."""
+    crop_pct = 1.0 if spec.img_size <= 64 else 0.875
+    size = (spec.img_size, spec.img_size)
+    if spec.in_chans == 3:
+        return Preprocess(size=size, crop_pct=crop_pct)
+    half = (0.5,) * spec.in_chans
+    return Preprocess(size=size, crop_pct=crop_pct, mean=half, std=half)

@@ -1,0 +1,45 @@
+"""What a residual branch is added to (He et al. 2015, section 3.3, options A, B and C; D from arXiv 1812.01187)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnets.nn.layers import AVG_POOL, NORM, convolution
+from resnets.spec import Block
+
+
+class PadChannels(nn.Module):
+    """Option A: keep every `stride`-th position and add channels of zeros, half before and half after. No parameters.
+
+    (N, in_chans, *spatial) -> (N, out_chans, *ceil(spatial / stride))
+    """
+
+    def __init__(self, in_chans: int, out_chans: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        before = (out_chans - in_chans) // 2
+        self.padding = (before, out_chans - in_chans - before)
+
+    def forward(self, x: Tensor) -> Tensor:
+        spatial = x.ndim - 2
+        x = x[(..., *[slice(None, None, self.stride)] * spatial)]
+        return F.pad(x, (0, 0) * spatial + self.padding)
+
+    def extra_repr(self) -> str:
+        return f"stride={self.stride}, zeros={self.padding}"
+
+
+def shortcut(plan: Block, dims: int) -> nn.Module | None:
+    """The module on the shortcut of `plan`, with torchvision's names inside; None where the input is added as it is."""
+    if plan.shortcut == "pad":
+        return PadChannels(plan.in_chans, plan.out_chans, plan.stride)
+    if plan.projection is None:
+        return None
+    layers: list[nn.Module] = [convolution(plan.projection, dims)]
+    if plan.shortcut == "pool_project":  # timm's layout: the pooling has the index 0 even where it has nothing to do
+        pool = AVG_POOL[dims](2, 2, ceil_mode=True, count_include_pad=False) if plan.stride > 1 else nn.Identity()
+        layers.insert(0, pool)
+    if plan.order == "post":
+        layers.append(NORM[dims](plan.out_chans))
+    return nn.Sequential(*layers)

@@ -1,0 +1,109 @@
+"""The trunk: everything before the head. It emits c1 ... c5, whose channels and strides its spec states beforehand."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from resnets.contracts import Features
+from resnets.nn.blocks import ResidualBlock
+from resnets.nn.layers import CONVS, MAX_POOL, NORM, NORMS, convolution
+from resnets.spec import InputError, ResNetSpec
+
+
+class Trunk(nn.Module):
+    """The stem and the stages of `spec`, with torchvision's names: conv1 bn1 layer1 ... layer4.
+
+    In "pre" order the stem has no norm, and the last stage is followed by one (`norm`) and a ReLU, which belong to the last
+    level. He initialisation: every convolution normal with variance 2 / fan-out (arXiv 1502.01852).
+    """
+
+    def __init__(self, spec: ResNetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.checkpoint_activations = False
+        """Forget activations inside groups of blocks, and compute them again for the gradient: less memory, a third slower."""
+
+        convs, dims = spec.stem_convs, spec.dims
+        stem: list[nn.Module] = [convolution(convs[0], dims)]
+        for before, conv in zip(convs, convs[1:], strict=False):
+            stem += [NORM[dims](before.out_chans), nn.ReLU(inplace=True), convolution(conv, dims)]
+        self.conv1 = stem[0] if len(stem) == 1 else nn.Sequential(*stem)
+        if spec.order == "post":
+            self.bn1 = NORM[dims](spec.stem_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = MAX_POOL[dims](3, 2, 1) if spec.has_max_pool else nn.Identity()
+        for number, blocks in enumerate(spec.stages, start=1):
+            self.add_module(f"layer{number}", nn.Sequential(*[ResidualBlock(block, dims) for block in blocks]))
+        if spec.order == "pre":
+            self.norm = NORM[dims](spec.num_features)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, CONVS):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, ResidualBlock) and self.spec.zero_init_last:
+                module.zero_branch()
+
+    @property
+    def stages(self) -> list[nn.Sequential]:
+        return [getattr(self, f"layer{number}") for number in range(1, len(self.spec.depths) + 1)]
+
+    def features(self, x: Tensor) -> Features:
+        """The levels of `spec.levels` for x (N, in_chans, *spatial): {"c1": (N, C, *spatial / stride), ...}."""
+        self._check(x)
+        x = self.conv1(x)
+        if self.spec.order == "post":
+            x = self.relu(self.bn1(x))
+        features = {"c1": x}
+        x = self.maxpool(x)
+        for number, stage in enumerate(self.stages, start=2):
+            x = self._run(stage, x)
+            features[f"c{number}"] = x
+        if self.spec.order == "pre":
+            features[f"c{number}"] = self.relu(self.norm(x))
+        return features
+
+    def _run(self, stage: nn.Sequential, x: Tensor) -> Tensor:
+        if not (self.checkpoint_activations and torch.is_grad_enabled()):
+            return stage(x)
+        length = math.ceil(math.sqrt(len(stage)))  # n groups of n blocks keep 2n activations of n * n (arXiv 1604.06174)
+        for start in range(0, len(stage), length):
+            part = stage[start : start + length]
+            x = checkpoint(part, x, use_reentrant=False, context_fn=lambda part=part: (nullcontext(), frozen_statistics(part)))
+        return x
+
+    def _check(self, x: Tensor) -> None:
+        if torch.compiler.is_compiling():
+            return
+        if x.ndim != self.spec.dims + 2 or x.shape[1] != self.spec.in_chans:
+            axes = ", ".join(["N", str(self.spec.in_chans), *"DHW"[3 - self.spec.dims :]])
+            raise InputError(f"{self.spec.name} takes input of shape ({axes}), not {tuple(x.shape)}; change in_chans or dims")
+        if self.spec.has_max_pool and min(x.shape[2:]) <= 64:
+            warnings.warn(
+                f"{self.spec.name} shrinks {min(x.shape[2:])} pixels to {max(1, min(x.shape[2:]) // 32)}: its stem is made for "
+                "224; for small pictures use a *_cifar network, stem='small' (--stem small), or a larger --img-size",
+                stacklevel=4,
+            )
+
+
+@contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Keep batch norms from counting a batch again while activations are computed a second time."""
+    norms = [norm for norm in module.modules() if isinstance(norm, NORMS) and norm.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True

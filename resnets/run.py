@@ -1,0 +1,141 @@
+"""The run directory: what lies in it, the table of metrics, and the record of where a run comes from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from resnets.files import write_json, write_text
+from resnets.spec import InputError
+
+Row = dict[str, float]
+
+
+class RunDir:
+    """A run's folder. Every write replaces a whole file, so that a kill at any moment leaves it readable."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.recipe = self.path / "recipe.yaml"
+        self.provenance = self.path / "provenance.json"
+        self.metrics = self.path / "metrics.csv"
+        self.best = self.path / "best.safetensors"
+        self.last = self.path / "last.safetensors"
+        self.resume_tensors = self.path / "resume.safetensors"
+        self.resume_position = self.path / "resume.json"
+        self.plots = self.path / "plots"
+        self.evaluation = self.path / "evaluation.json"
+        self.report = self.path / "report.html"
+        self.bad_images = self.path / "bad_images.csv"
+
+    @classmethod
+    def create(cls, out: str | Path | None, task: str, name: str = "train") -> RunDir:
+        """A new, empty run directory: `out`, or the next free runs/<task>/<name>N.
+
+        Raises:
+            InputError: where `out` exists already with something in it, or cannot be made.
+        """
+        if out is None:
+            folder = Path("runs", task)
+            taken = [int(found[1]) for entry in folder.glob(f"{name}*") if (found := re.fullmatch(rf"{name}(\d+)", entry.name))]
+            out = folder / f"{name}{max(taken, default=0) + 1}"
+        run = cls(out)
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+            occupied = any(run.path.iterdir())
+        except OSError as error:
+            raise InputError(f"{run.path}: cannot be made ({error.strerror}); choose another place with --out") from None
+        if occupied:
+            remedy = "go on with it by --resume, or choose another --out" if run.recipe.exists() else "choose another --out"
+            raise InputError(f"{run.path}: exists and is not empty; {remedy}")
+        if not os.access(run.path, os.W_OK):
+            raise InputError(f"{run.path}: is not writable; choose another place with --out")
+        return run
+
+    @classmethod
+    def latest(cls, task: str, name: str = "train") -> RunDir:
+        """The newest runs/<task>/<name>N."""
+        folders = [f for f in Path("runs", task).glob(f"{name}*") if re.fullmatch(rf"{name}\d+", f.name)]
+        if not folders:
+            raise InputError(f"there is no run in {Path('runs', task)} to go on with; name its folder with --out")
+        return cls(max(folders, key=lambda folder: int(folder.name.removeprefix(name))))
+
+    def write_metrics(self, rows: Sequence[Mapping[str, float]]) -> None:
+        out = io.StringIO()
+        writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.metrics, out.getvalue())
+
+    def read_metrics(self) -> list[Row]:
+        """The rows of metrics.csv; an empty cell is NaN."""
+        if not self.metrics.exists():
+            return []
+        with self.metrics.open(newline="", encoding="utf-8") as file:
+            return [{key: number(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+    def write_bad_images(self, bad: Mapping[str, str]) -> None:
+        """Name the pictures that could not be read, with the reason; no file where there are none."""
+        if not bad:
+            return
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["path", "reason"])
+        writer.writerows(sorted(bad.items()))
+        write_text(self.bad_images, out.getvalue())
+
+    def update_provenance(self, **values: Any) -> dict[str, Any]:
+        """Add `values` to provenance.json."""
+        known = json.loads(self.provenance.read_text(encoding="utf-8")) if self.provenance.exists() else {}
+        write_json(self.provenance, known | values)
+        return known | values
+
+
+def number(text: str) -> float:
+    """The number in a cell; whole ones stay whole."""
+    if not text:
+        return float("nan")
+    return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def provenance(device: Mapping[str, Any]) -> dict[str, Any]:
+    """What a figure needs beside it to be believed: command, versions, device, commit, time."""
+    packages = ("resnets", "torch", "torchvision", "numpy", "pillow")
+    versions = {name: metadata.version(name) for name in packages} | {"python": platform.python_version()}
+    command = ["resnets" if Path(sys.argv[0]).name in ("resnets", "__main__.py") else sys.argv[0], *sys.argv[1:]]
+    return {
+        "command": shlex.join(command),
+        "started": now(),
+        "versions": versions,
+        "device": dict(device),
+        "platform": platform.platform(),
+        "git": git_state(),
+    }
+
+
+def git_state() -> dict[str, Any] | None:
+    """The commit of the folder that the command runs in, and whether it has changes; None outside of git."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,16 @@
+"""What a network can be trained for: one module a task, one row each."""
+
+from __future__ import annotations
+
+from resnets.contracts import Task
+from resnets.spec import InputError
+from resnets.tasks.classify import Classify
+
+TASKS: dict[str, Task] = {task.name: task for task in (Classify(),)}
+
+
+def get(name: str) -> Task:
+    """The task called `name`; `InputError` names those that exist."""
+    if name not in TASKS:
+        raise InputError(f"there is no task {name!r}; this version has: {', '.join(TASKS)}")
+    return TASKS[name]

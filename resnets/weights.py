@@ -1,0 +1,147 @@
+"""One `.safetensors` file in and out. Its header says what the tensors are; nothing in it can run code.
+
+The header's `metadata` holds, each value as JSON: `format`, `spec`, `task`, `preprocess`, `labels`, `metrics`, `provenance`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from torch import Tensor
+
+from resnets.files import replacing
+from resnets.model import Model
+from resnets.spec import InputError, Preprocess, ResNetSpec
+
+FORMAT = "resnets/1"
+PARTS = ("format", "spec", "task", "preprocess", "labels", "metrics", "provenance")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a saved file says of itself. `metrics` and `provenance` are what the training run wrote, or empty."""
+
+    spec: ResNetSpec
+    task: str
+    preprocess: Preprocess
+    labels: tuple[str, ...]
+    metrics: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+def save(model: Model, path: str | Path) -> Path:
+    """Write `model` to `path` (a `.safetensors` file), which is complete or not there at all."""
+    header = {
+        "format": FORMAT,
+        "spec": dataclasses.asdict(model.spec),
+        "task": model.task.name,
+        "preprocess": dataclasses.asdict(model.preprocess),
+        "labels": model.labels,
+        "metrics": model.metadata.get("metrics", {}),
+        "provenance": model.metadata.get("provenance", {}),
+    }
+    return write_tensors(path, model.state_dict(), header)
+
+
+def write_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> Path:
+    """Tensors and JSON-able `header` values into one file, moved into place when it is complete."""
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(flat, temporary, {key: json.dumps(value) for key, value in header.items()})
+    return path
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the header of one of our files.
+
+    Raises:
+        InputError: where there is no such file, or it is a pickle, cut short or otherwise not safetensors.
+    """
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, _metadata(file, path)  # noqa: SIM118
+
+
+def read_header(path: str | Path) -> Header:
+    """What the file at `path` holds, without reading its tensors. Raises as `read_tensors`, and for another format."""
+    with _opened(path) as file:
+        return _header(_metadata(file, path), path)
+
+
+def read(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
+    """A saved model: its header and its state dict."""
+    tensors, metadata = read_tensors(path)
+    return _header(metadata, path), tensors
+
+
+def fill(model: Model, tensors: dict[str, Tensor], path: str | Path) -> None:
+    """Put `tensors` into `model`; every name and shape must agree."""
+    own = model.state_dict()
+    faults = [f"{name} is missing" for name in own if name not in tensors]
+    faults += [f"{name} is not part of {model.spec.name}" for name in tensors if name not in own]
+    faults += [
+        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(own[name].shape)}"
+        for name in own
+        if name in tensors and own[name].shape != tensors[name].shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise InputError(f"{path}: the tensors are not those of its network ({'; '.join(faults[:3])}{more}); the file is damaged")
+    model.load_state_dict(tensors)
+
+
+def _opened(path: str | Path) -> Any:
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        raise InputError(
+            f"{path}: this is a pickle (torch.save), which can run code when it is opened; only .safetensors files are read"
+        )
+    # A safetensors file begins with the length of its header, which is JSON.
+    length = int.from_bytes(start[:8], "little")
+    if len(start) < 9 or start[8:] != b"{" or length > 100_000_000:
+        raise InputError(f"{path}: not a safetensors file; give one that `resnets train` or `resnets.save` wrote")
+    try:
+        return safetensors.safe_open(str(path), "pt")
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{path}: cut short or damaged ({error}); copy it again, or use another of the run's files") from None
+
+
+def _metadata(file: Any, path: str | Path) -> dict[str, Any]:
+    try:
+        return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+    except ValueError:
+        raise InputError(f"{path}: the header does not hold JSON, so another program wrote it; resnets cannot tell what it is") from None
+
+
+def _header(metadata: dict[str, Any], path: str | Path) -> Header:
+    found = metadata.get("format")
+    if found is None:
+        raise InputError(f"{path}: the tensors carry no description of their network, so another program wrote the file")
+    if found != FORMAT:
+        raise InputError(f"{path}: its format is {found}, and this version reads {FORMAT}; update resnets, or train again")
+    missing = [part for part in PARTS if part not in metadata]
+    if missing:
+        raise InputError(f"{path}: the header lacks {', '.join(missing)}; the file is damaged")
+    try:
+        return Header(
+            spec=ResNetSpec(**metadata["spec"]),
+            task=str(metadata["task"]),
+            preprocess=Preprocess(**metadata["preprocess"]),
+            labels=tuple(str(label) for label in metadata["labels"]),
+            metrics=dict(metadata["metrics"]),
+            provenance=dict(metadata["provenance"]),
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: the header does not describe a network ({error}); the file is damaged") from None
+
