@@ -23,7 +23,8 @@ class PadChannels(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         spatial = x.ndim - 2
-        x = x[(..., *[slice(None, None, self.stride)] * spatial)]
+        keep: tuple[slice, ...] = (slice(None), slice(None)) + (slice(None, None, self.stride),) * spatial
+        x = x[keep]
         return F.pad(x, (0, 0) * spatial + self.padding)
 
     def extra_repr(self) -> str:

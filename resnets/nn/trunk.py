@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -28,11 +30,11 @@ class Trunk(nn.Module):
         super().__init__()
         self.spec = spec
         self.checkpoint_activations = False
-        """Forget activations inside groups of blocks, and compute them again for the gradient: less memory, a third slower."""
+        """Forget activations inside groups of blocks and compute them again for the gradient."""
 
         convs, dims = spec.stem_convs, spec.dims
         stem: list[nn.Module] = [convolution(convs[0], dims)]
-        for before, conv in zip(convs, convs[1:], strict=False):
+        for before, conv in pairwise(convs):
             stem += [NORM[dims](before.out_chans), nn.ReLU(inplace=True), convolution(conv, dims)]
         self.conv1 = stem[0] if len(stem) == 1 else nn.Sequential(*stem)
         if spec.order == "post":
@@ -51,7 +53,8 @@ class Trunk(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-            elif isinstance(module, ResidualBlock) and self.spec.zero_init_last:
+        for module in self.modules():
+            if isinstance(module, ResidualBlock) and self.spec.zero_init_last:
                 module.zero_branch()
 
     @property
@@ -79,7 +82,7 @@ class Trunk(nn.Module):
         length = math.ceil(math.sqrt(len(stage)))  # n groups of n blocks keep 2n activations of n * n (arXiv 1604.06174)
         for start in range(0, len(stage), length):
             part = stage[start : start + length]
-            x = checkpoint(part, x, use_reentrant=False, context_fn=lambda part=part: (nullcontext(), frozen_statistics(part)))
+            x = checkpoint(part, x, use_reentrant=False, context_fn=partial(recomputing, part))
         return x
 
     def _check(self, x: Tensor) -> None:
@@ -96,14 +99,19 @@ class Trunk(nn.Module):
             )
 
 
+def recomputing(part: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """The contexts of the first and of the second forward pass through a checkpointed part."""
+    return nullcontext(), frozen_statistics(part)
+
+
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
     """Keep batch norms from counting a batch again while activations are computed a second time."""
-    norms = [norm for norm in module.modules() if isinstance(norm, NORMS) and norm.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
+    norms = [(norm, norm.momentum, norm.num_batches_tracked) for norm in module.modules() if isinstance(norm, NORMS)]
+    for norm, _, _ in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum, num_batches in norms:
+            norm.momentum, norm.num_batches_tracked = momentum, num_batches
