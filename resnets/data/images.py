@@ -11,7 +11,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -77,17 +77,14 @@ def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, 
         BadPicture: if it cannot be read whole: missing, truncated, of no known format, too large, or values out of range.
         InputError: if pictures have no `in_chans` channels.
     """
-    mode_of(in_chans)
-    name = os.fspath(picture) if isinstance(picture, str | os.PathLike) else name
-    try:
-        if isinstance(picture, str | os.PathLike):
-            with Path(picture).open("rb") as file:
-                return _decode(file, in_chans, name)
-        return _decode(picture, in_chans, name)
-    except (BadPicture, MemoryError):
-        raise
-    except Exception as error:  # decoders meet hostile bytes with nearly every kind of exception
-        raise BadPicture(name, _reason(error)) from error
+    if isinstance(picture, str | os.PathLike):
+        name = os.fspath(picture)
+        with _blame(name), Path(picture).open("rb") as file:
+            return open_picture(file, in_chans, name)
+    with _blame(name):
+        with _quiet():
+            image: Image.Image = Image.open(picture, formats=FORMATS)
+        return convert(image, in_chans, name)
 
 
 def read_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "picture") -> np.ndarray:
@@ -100,30 +97,27 @@ def _pixels(picture: Image.Image) -> np.ndarray:
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def _decode(file: BinaryIO, in_chans: int, name: str) -> Image.Image:
-    with _quiet():
-        picture: Image.Image = Image.open(file, formats=FORMATS)
+def convert(picture: Image.Image, in_chans: int, name: str = "picture") -> Image.Image:
+    """Any Pillow picture as `open_picture` gives it: upright, 8 bits, `in_chans` channels. Raises as that does."""
+    mode = mode_of(in_chans)
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise BadPicture(name, f"{width} x {height} pixels are more than the {MAX_PIXELS:,} that are read; make it smaller")
-    picture.load()  # here, since what fails is the file's fault
-    return convert(picture, in_chans, name)
-
-
-def convert(picture: Image.Image, in_chans: int, name: str = "picture") -> Image.Image:
-    """Any Pillow picture as `open_picture` gives it: upright, 8 bits, `in_chans` channels; the original stays as it is."""
-    mode = mode_of(in_chans)
-    upright = UPRIGHT.get(_orientation(picture))
-    if picture.mode[0] in "IF":
-        picture = Image.fromarray(_eight_bits(np.asarray(picture), name))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        if mode != "RGBA":
-            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    elif picture.mode not in ("1", "L"):
-        picture = picture.convert("RGB")  # one way for CMYK, YCbCr and the rest, also where grey or RGBA is wanted
-    picture = picture.convert(mode)
-    return picture if upright is None else picture.transpose(upright)
+    with _blame(name):
+        # TIFF alone goes on reading headers, and warning, while it loads; the others decode in many threads at once.
+        with _quiet() if picture.format == "TIFF" else nullcontext():
+            picture.load()
+        upright = UPRIGHT.get(_orientation(picture))  # after loading: TIFF pictures then turn themselves, and lose their tag
+        if picture.mode[0] in "IF":
+            picture = Image.fromarray(_eight_bits(np.asarray(picture), name))
+        if picture.has_transparency_data:
+            picture = picture.convert("RGBA")
+            if mode != "RGBA":
+                picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        elif picture.mode not in ("1", "L"):
+            picture = picture.convert("RGB")  # one way for CMYK, YCbCr and the rest, also where grey or RGBA is wanted
+        picture = picture.convert(mode)
+        return picture if upright is None else picture.transpose(upright)
 
 
 def _eight_bits(values: np.ndarray, name: str) -> np.ndarray:
@@ -142,11 +136,21 @@ def _eight_bits(values: np.ndarray, name: str) -> np.ndarray:
 def _orientation(picture: Image.Image) -> int:
     """The EXIF orientation, 1 to 8. A broken EXIF block is no reason to lose a picture: it then counts as upright."""
     try:
-        picture.load()  # TIFF pictures turn themselves while they load, and forget their tag
         with _quiet():
             return picture.getexif().get(ORIENTATION_TAG, 1)
     except Exception:
         return 1
+
+
+@contextmanager
+def _blame(name: str) -> Iterator[None]:
+    """What goes wrong inside is the fault of the picture called `name`."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # decoders meet hostile bytes with nearly every kind of exception
+        raise BadPicture(name, _reason(error)) from error
 
 
 _quiet_lock = threading.Lock()
@@ -207,7 +211,7 @@ class ArrayImages:
     def digest(self) -> bytes:
         """A hash of shape and pixels."""
         digest = hashlib.sha256(repr(self.array.shape).encode())
-        digest.update(np.ascontiguousarray(self.array))
+        digest.update(np.ascontiguousarray(self.array).data)
         return digest.digest()
 
 

@@ -82,7 +82,7 @@ def read_split_folder(root: Path, in_chans: int) -> Found:
         if split in parts:
             raise InputError(f"{printable(root)}: more than one folder holds the {split} split; keep one")
         parts[split] = _class_folders(root, folder, split, in_chans)
-    return _found(printable(root.name), parts)
+    return _found(printable(root.resolve().name), parts)
 
 
 def is_class_folder(root: Path) -> bool:
@@ -177,7 +177,7 @@ def read_csv(path: Path, in_chans: int) -> Found:
         if word not in SPLIT_WORDS:
             raise InputError(f"{line.where}: split '{line.split}' is not known; write train, val or test")
         splits.setdefault(SPLIT_WORDS[word], []).append(line)
-    return _listed(path.stem, path.parent, splits, in_chans)
+    return _listed(printable(path.stem), path.parent, splits, in_chans)
 
 
 def is_csv_folder(root: Path) -> bool:
@@ -187,7 +187,7 @@ def is_csv_folder(root: Path) -> bool:
 def read_csv_folder(root: Path, in_chans: int) -> Found:
     """A folder that holds train.csv and, if there are any, val.csv and test.csv."""
     splits = {split: list(_lines(root / f"{split}.csv")) for split in SPLITS if is_csv(root / f"{split}.csv")}
-    return _listed(root.resolve().name, root, splits, in_chans)
+    return _listed(printable(root.resolve().name), root, splits, in_chans)
 
 
 def _lines(path: Path) -> Iterator[Line]:
@@ -220,8 +220,8 @@ def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int)
     for split, lines in splits.items():
         paths, labels = [], []
         for line in lines:
-            path = os.path.normpath(line.path)
-            here, before = (split, line.label), known.get(path)
+            here, key = (split, line.label), os.path.normpath(line.path)
+            before = known.get(key)
             if before == here:
                 continue  # the same line again
             if before:
@@ -229,10 +229,10 @@ def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int)
                     f"{line.where}: {line.path} is in {split} with label '{line.label}', above it is in {before[0]} with label "
                     f"'{before[1]}'; give each picture one label and one split"
                 )
-            known[path] = here
-            if not Path(root, path).is_file():
+            known[key] = here
+            if not Path(root, line.path).is_file():
                 missing.append(line.path)
-            paths.append(path)
+            paths.append(line.path)
             labels.append(line.label)
         if paths:
             classes, codes = np.unique(np.array(labels, dtype=object), return_inverse=True)
@@ -283,7 +283,7 @@ def read_npz(path: Path, in_chans: int) -> Found:
         raise InputError(
             f"{name}: give train_images and train_labels (and val_, test_), all of one size; it has: {sizes or 'none'}"
         )
-    return Found(path.stem, parts, size=sizes.pop())
+    return Found(printable(path.stem), parts, size=sizes.pop())
 
 
 # --- not yet ---------------------------------------------------------------------------------------------------------

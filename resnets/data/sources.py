@@ -90,10 +90,10 @@ def open_source(
     """
     if str(data) in known.KNOWN:
         row = known.KNOWN[str(data)]
-        in_chans = in_chans or row.in_chans
+        in_chans = row.in_chans if in_chans is None else in_chans
         found = row.read(data_dir, in_chans)
     else:
-        in_chans = in_chans or 3
+        in_chans = 3 if in_chans is None else in_chans
         path = _existing(data)
         layout = next((layout for layout in LAYOUTS if layout.recognises(path)), None)
         if layout is None:
