@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from resnets.contracts import Batch, Split
 from resnets.data.images import ArrayImages, BadPicture
-from resnets.data.transforms import Augment, fit_picture, as_image, mix_seed, normalise, seeded
+from resnets.data.transforms import Augment, as_image, fit_picture, mix_seed, normalise, seeded
 from resnets.spec import InputError, Preprocess
 
 
@@ -170,7 +170,7 @@ class _Stream:
         self.position = (0, 0)
         self.batches = DataLoader(
             _Pictures(loader),
-            batch_sampler=self,  # type: ignore[arg-type]
+            batch_sampler=self,
             num_workers=loader.workers,
             persistent_workers=loader.workers > 0,
             prefetch_factor=4 if loader.workers else None,
@@ -197,7 +197,8 @@ class _Pictures(Dataset):
 
     def __init__(self, loader: Loader) -> None:
         self.images, self.preprocess = loader.split.images, loader.preprocess
-        self.augment, self.train_size, self.seed = loader.augment, loader.train_size, loader.seed
+        self.augment, self.seed = loader.augment, loader.seed
+        self.train_size = loader.train_size or loader.preprocess.size
 
     def __getitem__(self, key: tuple[int, int]) -> Any:
         epoch, index = key

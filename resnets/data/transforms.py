@@ -46,7 +46,7 @@ def as_image(picture: Picture, in_chans: int) -> Image.Image:
     if isinstance(picture, np.ndarray):
         if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
             raise InputError(
-                f"an array of {picture.dtype} and shape {picture.shape} is not a picture; give uint8 (H, W) or (H, W, C), 0 to 255"
+                f"an array of {picture.dtype} and shape {picture.shape} is no picture; give uint8 (H, W) or (H, W, C), 0 to 255"
             )
         picture = Image.fromarray(picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture)
     if not isinstance(picture, Image.Image):
@@ -99,6 +99,8 @@ def mean_tensor(preprocess: Preprocess) -> Tensor:
 
 def normalise(pixels: Tensor, preprocess: Preprocess) -> Tensor:
     """uint8 (N, C, H, W) -> float32 (x / 255 - mean) / std, on the device that the pixels are on."""
+    if pixels.shape[-2:] != preprocess.size:
+        preprocess = replace_size(preprocess, (pixels.shape[-2], pixels.shape[-1]))
     mean = mean_tensor(preprocess).to(pixels.device)
     std = torch.tensor(preprocess.std, device=pixels.device).reshape(-1, 1, 1)
     return torch.sub(pixels, mean * 255).div_(std * 255)
@@ -150,13 +152,18 @@ class Augment:
 
         Targets become (N, num_classes) where pictures are mixed. Draws from torch's generator.
         """
-        from torchvision.transforms import v2
-
         if self.crop == "pad":
             x = random_windows(x, math.ceil(x.shape[-1] / 8))
         if self.hflip:
             mirrored = torch.rand(len(x)) < self.hflip
             x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
+        if self.random_erase or self.mixup or self.cutmix:
+            x, targets = self._torchvision(x, targets, num_classes)
+        return x, targets
+
+    def _torchvision(self, x: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+        from torchvision.transforms import v2  # takes a second to import, which most runs save
+
         if self.random_erase:
             x = torch.stack([v2.RandomErasing(self.random_erase)(picture) for picture in x])
         mixes = [
