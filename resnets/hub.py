@@ -50,13 +50,17 @@ def find(model: str | Path) -> Path:
                 return path / name
         raise InputError(f"{path}: no best.safetensors here; give a run directory of `resnets train`, or a .safetensors file")
     if not path.exists():
-        hint = f"; {path.name} names a network without weights: train one by `resnets train --model {path.name}`" if path.name in zoo.ROWS else ""
+        hint = (
+            f"; {path.name} names a network without weights: train one by `resnets train --model {path.name}`"
+            if path.name in zoo.ROWS
+            else ""
+        )
         raise InputError(f"{path}: no such file or run directory{hint}")
     return path
 
 
 def load(model: str | Path) -> Model:
-    """A saved model, in evaluation mode, on the CPU: weights, preprocessing and labels from the one file; nothing is run from it.
+    """A saved model, in evaluation mode, on the CPU. Nothing in the file is run.
 
     Args:
         model: a `.safetensors` file or a run directory (its best weights).
@@ -68,6 +72,7 @@ def load(model: str | Path) -> Model:
     header, tensors = weights.read(path)
     metadata = {"metrics": header.metrics, "provenance": header.provenance}
     task = tasks.get(header.task)
+    weights.check_size(header.spec, tensors, path)
     loaded = Model(header.spec, task, preprocess=header.preprocess, labels=header.labels, metadata=metadata)
     weights.fill(loaded, tensors, path)
     return loaded.eval()
@@ -78,8 +83,8 @@ def save(model: Model, path: str | Path) -> Path:
     return weights.save(model, path)
 
 
-def transfer(model: Model, path: str | Path) -> dict[str, list[str]]:
-    """Put into `model` what fits of the saved model at `path`.
+def transfer(model: Model, saved: str | Path) -> dict[str, list[str]]:
+    """Put into `model` what fits of a saved one, a file or a run directory.
 
     Returns:
         Names of tensors: "loaded", "re-initialised" (not in the file, or of another shape), "ignored" (only in the file).
@@ -87,6 +92,7 @@ def transfer(model: Model, path: str | Path) -> dict[str, list[str]]:
     Raises:
         InputError: where nothing fits.
     """
+    path = find(saved)
     header, tensors = weights.read(path)
     own = model.state_dict()
     # A head for other classes is another head, even where their number is the same.
@@ -97,8 +103,10 @@ def transfer(model: Model, path: str | Path) -> dict[str, list[str]]:
         for name, tensor in tensors.items()
         if name in own and own[name].shape == tensor.shape and (same_head or not name.startswith(heads))
     }
-    if not any(name.endswith("weight") and not name.startswith(heads) for name in fitting):
-        raise InputError(f"{path}: no tensor of its {header.spec.name} fits into {model.spec.name}; use --model {header.spec.name}")
+    if not any(tensor.ndim > 1 and not name.startswith(heads) for name, tensor in fitting.items()):
+        raise InputError(
+            f"{path}: no tensor of its {header.spec.name} fits into {model.spec.name}; use --model {header.spec.name}"
+        )
     model.load_state_dict(fitting, strict=False)
     return {
         "loaded": list(fitting),

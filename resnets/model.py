@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from resnets.contracts import Task
 from resnets.data.transforms import Picture, fit_picture, normalise
@@ -63,13 +63,19 @@ class Model(Trunk):
 
     def reset_classifier(self, labels: int | Sequence[str]) -> None:
         """Put a new head, freshly initialised, for other classes: their names, or their number (0: pooled features)."""
-        self.labels = tuple(str(n) for n in range(labels)) if isinstance(labels, int) else tuple(labels)
+        names = (
+            tuple(str(n) for n in range(labels))
+            if isinstance(labels, int)
+            else (labels,)
+            if isinstance(labels, str)
+            else labels
+        )
+        self.labels = tuple(names)
         for name in self.head_names:
             delattr(self, name)
         self.spec = dataclasses.replace(self.spec, num_classes=len(self.labels))
-        place = self.conv1.weight if isinstance(self.conv1, nn.Conv2d) else next(self.parameters())
         self._set_head()
-        self.to(place.device)
+        self.to(next(self.parameters()))  # the device and type of the trunk
 
     @torch.inference_mode()
     def predict(self, pictures: Any, *, topk: int = 5, batch_size: int = 32) -> list[Any]:

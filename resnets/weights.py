@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnets.files import replacing
 from resnets.model import Model
@@ -35,7 +35,17 @@ class Header:
 
 
 def save(model: Model, path: str | Path) -> Path:
-    """Write `model` to `path` (a `.safetensors` file), which is complete or not there at all."""
+    """Write `model` to `path` (a `.safetensors` file), which is complete or not there at all.
+
+    Raises:
+        InputError: where the place cannot be written to, or the head was exchanged for one of another size by hand.
+    """
+    head = getattr(model, "fc", None)
+    if isinstance(head, nn.Linear) and head.out_features != model.spec.num_classes:
+        raise InputError(
+            f"{path}: fc has {head.out_features} outputs and the model {model.spec.num_classes} labels, so that the file could "
+            f"not be loaded; set the head by model.reset_classifier({head.out_features}) instead"
+        )
     header = {
         "format": FORMAT,
         "spec": dataclasses.asdict(model.spec),
@@ -81,6 +91,15 @@ def read(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
     return _header(metadata, path), tensors
 
 
+def check_size(spec: ResNetSpec, tensors: dict[str, Tensor], path: str | Path) -> None:
+    """Refuse a header that promises a larger network than its tensors hold, before memory is taken for it."""
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if sum(spec.depths) > len(tensors) or spec.num_params > held:
+        raise InputError(
+            f"{path}: the header describes a larger network than the {len(tensors)} tensors are; the file is damaged"
+        )
+
+
 def fill(model: Model, tensors: dict[str, Tensor], path: str | Path) -> None:
     """Put `tensors` into `model`; every name and shape must agree."""
     own = model.state_dict()
@@ -93,7 +112,9 @@ def fill(model: Model, tensors: dict[str, Tensor], path: str | Path) -> None:
     ]
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise InputError(f"{path}: the tensors are not those of its network ({'; '.join(faults[:3])}{more}); the file is damaged")
+        raise InputError(
+            f"{path}: the tensors are not those of its network ({'; '.join(faults[:3])}{more}); the file is damaged"
+        )
     model.load_state_dict(tensors)
 
 
@@ -121,7 +142,9 @@ def _metadata(file: Any, path: str | Path) -> dict[str, Any]:
     try:
         return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
     except ValueError:
-        raise InputError(f"{path}: the header does not hold JSON, so another program wrote it; resnets cannot tell what it is") from None
+        raise InputError(
+            f"{path}: the header does not hold JSON, so another program wrote it; resnets cannot tell what it is"
+        ) from None
 
 
 def _header(metadata: dict[str, Any], path: str | Path) -> Header:
@@ -144,4 +167,3 @@ def _header(metadata: dict[str, Any], path: str | Path) -> Header:
         )
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: the header does not describe a network ({error}); the file is damaged") from None
-

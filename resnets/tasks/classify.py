@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 class Classify:
     name = "classify"
-    metrics = ("top1",)
+    metrics: tuple[str, ...] = ("top1",)
 
     def head(self, spec: ResNetSpec) -> dict[str, nn.Module]:
         return classifier(spec)

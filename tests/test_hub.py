@@ -1,0 +1,109 @@
+"""Names, files and run directories to models; transfer of what fits."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from resnets import zoo
+from resnets.hub import create_model, find, load, save, transfer
+from resnets.spec import InputError, ResNetSpec
+
+SMALL = ResNetSpec(name="small", depths=(1, 1), width=8, stem="small", num_classes=3)
+
+
+def test_create_model_takes_names_specs_and_changes():
+    with torch.device("meta"):
+        model = create_model("resnet50", num_classes=10, in_chans=1, stem="small")
+    assert model.spec == zoo.get("resnet50", num_classes=10, in_chans=1, stem="small")
+    assert create_model(SMALL, in_chans=2).spec == zoo.change(SMALL, in_chans=2)
+
+
+@pytest.mark.parametrize(
+    "name, changes, said",
+    [
+        ("resnet51", {}, "resnet50"),
+        ("resnet18", {"classes": 3}, "'classes'"),
+        ("resnet18", {"dims": 4}, "dims"),
+        ("resnet18", {"task": "juggle"}, "no task 'juggle'"),
+    ],
+)
+def test_create_model_refuses_what_does_not_exist(name, changes, said):
+    with pytest.raises(InputError, match=said):
+        create_model(name, **changes)
+
+
+def test_find_prefers_the_best_weights_of_a_run(tmp_path):
+    for name in ("last", "best"):
+        save(create_model(SMALL, labels=[name]), tmp_path / f"{name}.safetensors")
+    assert find(tmp_path).name == "best.safetensors"
+    assert load(tmp_path).labels == ("best",) and load(str(tmp_path)).labels == ("best",)
+    (tmp_path / "best.safetensors").unlink()
+    assert load(tmp_path).labels == ("last",)
+
+
+def test_find_says_what_to_do(tmp_path):
+    with pytest.raises(InputError, match=r"no best\.safetensors here"):
+        find(tmp_path)
+    with pytest.raises(InputError, match=r"resnet18 names a network without weights.*--model resnet18"):
+        find(tmp_path / "resnet18")
+    with pytest.raises(InputError, match=r"no such file or run directory$"):
+        find(tmp_path / "other")
+
+
+def test_transfer_keeps_everything_for_the_same_labels(tmp_path):
+    torch.manual_seed(0)
+    source, model = create_model(SMALL), create_model(SMALL)
+    model(torch.randn(4, 3, 9, 9))
+    report = transfer(model, save(source, tmp_path / "source.safetensors"))
+    assert sorted(report["loaded"]) == sorted(model.state_dict())
+    assert report["re-initialised"] == report["ignored"] == []
+    assert all(torch.equal(tensor, source.state_dict()[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("labels", [["a", "b", "c"], ["a", "b"]], ids=["as many", "fewer"])
+def test_transfer_leaves_the_head_for_other_labels(labels, tmp_path):
+    torch.manual_seed(0)
+    source, model = create_model(SMALL), create_model(SMALL, labels=labels)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    report = transfer(model, save(source, tmp_path / "source.safetensors"))
+    assert sorted(report["re-initialised"]) == sorted(report["ignored"]) == ["fc.bias", "fc.weight"]
+    assert set(report["loaded"]) == {name for name in before if not name.startswith("fc.")}
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name] if name.startswith("fc.") else source.state_dict()[name]), name
+
+
+def test_transfer_to_other_channels_and_depth_takes_what_fits(tmp_path):
+    path = save(create_model(SMALL), tmp_path / "source.safetensors")
+    report = transfer(create_model(SMALL, in_chans=1), path)
+    assert report["re-initialised"] == report["ignored"] == ["conv1.weight"]
+    report = transfer(create_model(SMALL, depths=(2, 1)), path)
+    assert report["ignored"] == []
+    assert {name.rsplit(".", 2)[0] for name in report["re-initialised"]} == {"layer1.1"}
+
+
+@pytest.mark.parametrize("changes", [{"width": 16, "in_chans": 1}, {"width": 12}])
+def test_transfer_of_nothing_is_an_error(changes, tmp_path):
+    path = save(create_model(SMALL), tmp_path / "source.safetensors")
+    with pytest.raises(InputError, match=r"no tensor of its small fits into small"):
+        transfer(create_model(SMALL, **changes), path)
+
+
+def test_transfer_between_numbers_of_axes_is_an_error(tmp_path):
+    """Norms have the same shapes whatever the axes, but they are worth nothing without their convolutions."""
+    path = save(create_model(SMALL, block="bottleneck"), tmp_path / "source.safetensors")
+    with pytest.raises(InputError, match="no tensor"):
+        transfer(create_model(SMALL, block="bottleneck", dims=3), path)
+
+
+def test_loading_and_running_needs_neither_torchvision_nor_the_engine(tmp_path):
+    path = save(create_model(SMALL), tmp_path / "model.safetensors")
+    code = f"""
+import sys, torch
+from resnets.hub import load
+assert load({str(path)!r})(torch.zeros(2, 3, 9, 9)).shape == (2, 3)
+unneeded = ("torchvision", "timm", "sklearn", "resnets.engine", "resnets.train")
+print([module for module in sys.modules if any(f"{{module}}.".startswith(f"{{name}}.") for name in unneeded)])
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
