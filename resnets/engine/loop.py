@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resnets import weights
-from resnets.contracts import Batch, Criterion, Task
+from resnets.contracts import Batch, Interrupted
 from resnets.data.loaders import BadImages, Loader
 from resnets.data.transforms import mix_seed
 from resnets.engine.device import Device
@@ -37,17 +37,9 @@ class Reporter(Protocol):
 
     def say(self, text: str) -> None: ...
 
-    def step(self, at: Position, steps_per_epoch: int, loss: float | None) -> None: ...
+    def step(self, at: Position, steps_per_epoch: int, loss: float) -> None: ...
 
     def epoch(self, row: Row, at: Position) -> None: ...
-
-
-class Interrupted(Exception):
-    """The run was asked to stop; its state is saved. `signal` is the one that asked."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.signal = number
 
 
 @dataclass(kw_only=True)
@@ -66,9 +58,16 @@ class Fit:
     num_test: int = 0
     began: float = field(default_factory=time.perf_counter)
 
-    @property
-    def task(self) -> Task:
-        return self.model.task
+    def __post_init__(self) -> None:
+        self.model.to(self.device.place)
+        if self.device.channels_last and self.model.spec.dims == 2:
+            self.model.to(memory_format=torch.channels_last)
+        self.model.checkpoint_activations = self.recipe.checkpoint_activations
+        self.net: Any = torch.compile(self.model) if self.recipe.compile else self.model
+        self.task = self.model.task
+        self.criterion = self.task.criterion(self.recipe, self.class_counts)
+        steps_per_epoch = math.ceil(len(self.train) / self.recipe.accumulate)
+        self.schedule = Schedule(recipe=self.recipe, steps_per_epoch=steps_per_epoch)
 
 
 def fit(job: Fit, *, resume: bool) -> Position:
@@ -78,52 +77,25 @@ def fit(job: Fit, *, resume: bool) -> Position:
         Interrupted: after SIGINT or SIGTERM, with the state saved.
         InputError: where the run does not learn or turns NaN, or too many pictures cannot be read.
     """
-    recipe, run = job.recipe, job.run
-    schedule = Schedule(recipe=recipe, steps_per_epoch=math.ceil(len(job.train) / recipe.accumulate))
     state = start(job)
-    if resume and run.resume_tensors.exists():
-        state.restore(run.resume_tensors)
+    if resume and job.run.resume_tensors.exists():
+        state.restore(job.run.resume_tensors)
         job.bad.reasons.update(state.at.bad_images)
-    at, criterion = state.at, job.task.criterion(recipe, job.class_counts)
-    at.total_steps = schedule.num_steps or at.total_steps or schedule.steps_per_epoch
-    rows = [row for row in run.read_metrics() if row["epoch"] <= at.epoch]
+    at = state.at
+    at.total_steps = job.schedule.num_steps or at.total_steps or job.schedule.steps_per_epoch
+    rows = [row for row in job.run.read_metrics() if row["epoch"] <= at.epoch]
     clock = Clock(job, at)
-    net = torch.compile(job.model) if recipe.compile else job.model
 
     with stop_signals() as stop:
         try:
             while not at.finished:
-                net.train()
-                clock.start_epoch()
-                batches = job.train.epoch(at.epoch, at.batch * recipe.accumulate)
-                while at.step < at.total_steps and (group := list(islice(batches, recipe.accumulate))):
-                    at.batch += 1
-                    if group := [batch for batch in group if len(batch.images) > 1]:  # others: unreadable, but for one
-                        lr = schedule.learning_rate(at.step, at.total_steps)
-                        loss = take_step(net, state, group, criterion, job, lr)
-                        at.step += 1
-                        clock.count_step()
-                        due = bool(stop) or clock.since_save() > recipe.save_every
-                        if due or at.step % 10 == 0:
-                            check_finite(loss, at, lr)
-                            job.report.step(at, schedule.steps_per_epoch, loss.item())
-                        if recipe.seconds is not None:
-                            at.total_steps = clock.fit_steps(schedule.steps_per_epoch)
-                        if stop:
-                            raise Interrupted(stop[0])
-                        if due:
-                            clock.save(state)
-                if at.num_images == 0:
-                    raise InputError("no picture of the training split can be read; `resnets data check` says why")
-
-                lr = schedule.learning_rate(max(0, at.step - 1), at.total_steps)
-                check_finite(state.sums["loss"], at, lr)
-                rows.append(measure(job, state, clock, stop, lr))
+                train_epoch(job, state, clock, stop)
+                rows.append(measure(job, state, clock, stop))
                 at.epoch, at.batch, at.num_images, state.sums = at.epoch + 1, 0, 0, {}
                 at.finished = at.step >= at.total_steps
                 # The state comes last, so that a kill in between leaves nothing that going on would not write again.
                 keep(job, state, rows)
-                if at.finished or clock.since_save() > min(5.0, recipe.save_every):
+                if at.finished or clock.since_save() > min(5.0, job.recipe.save_every):
                     clock.save(state)
                 job.report.epoch(rows[-1], at)
                 if not at.finished:
@@ -134,31 +106,57 @@ def fit(job: Fit, *, resume: bool) -> Position:
     return at
 
 
+def train_epoch(job: Fit, state: State, clock: Clock, stop: list[int]) -> None:
+    """The steps that are left of the epoch under way (or of the run)."""
+    recipe, at = job.recipe, state.at
+    job.net.train()
+    clock.start_epoch()
+    batches = job.train.epoch(at.epoch, at.batch * recipe.accumulate)
+    while at.step < at.total_steps and (group := list(islice(batches, recipe.accumulate))):
+        at.batch += 1
+        group = [batch for batch in group if len(batch.images) > 1]
+        if not group:  # all unreadable, or all but one: nothing for batch norm
+            continue
+        lr = job.schedule.learning_rate(at.step, at.total_steps)
+        loss = take_step(job, state, group, lr)
+        at.step += 1
+        clock.count_step()
+        due = bool(stop) or clock.since_save() > recipe.save_every
+        if due or at.step % 10 == 0:
+            check_finite(loss, at, lr)
+            job.report.step(at, job.schedule.steps_per_epoch, loss.item())
+        if recipe.seconds is not None:
+            at.total_steps = clock.fit_steps(job.schedule.steps_per_epoch)
+        if stop:
+            raise Interrupted(stop[0], job.run.path)
+        if due:
+            clock.save(state)
+    if at.num_images == 0:
+        raise InputError("no picture of the training split can be read; `resnets data check` says why")
+    check_finite(state.sums["loss"], at, job.schedule.learning_rate(max(0, at.step - 1), at.total_steps))
+
+
 def start(job: Fit) -> State:
     """The state before the first step."""
-    model, recipe, device = job.model, job.recipe, job.device
-    model.to(device.torch)
-    if device.channels_last and model.spec.dims == 2:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model.checkpoint_activations = recipe.checkpoint_activations
-    average = None if recipe.ema is None else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
-    scaler = torch.amp.GradScaler(device.torch.type, enabled=device.autocast is torch.float16)
-    return State(model, build_optimizer(model, recipe), average, scaler, {}, Position())
+    model, ema, autocast = job.model, job.recipe.ema, job.device.autocast
+    average = None if ema is None else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
+    scaler = torch.amp.GradScaler(job.device.place.type, enabled=autocast is torch.float16)
+    return State(model, build_optimizer(model, job.recipe), average, scaler, {}, Position())
 
 
-def take_step(net: nn.Module, state: State, group: list[Batch], criterion: Criterion, job: Fit, lr: float) -> Tensor:
+def take_step(job: Fit, state: State, group: list[Batch], lr: float) -> Tensor:
     """One optimiser step over the batches of `group`; the mean loss of their pictures."""
     recipe, device, at = job.recipe, job.device, state.at
     torch.manual_seed(mix_seed(recipe.seed, at.step, "network"))  # what the network draws (drop path) is a function of the step
     for parameters in state.optimizer.param_groups:
         parameters["lr"] = lr
     state.optimizer.zero_grad(set_to_none=True)
-    num_images, total = sum(len(batch.images) for batch in group), torch.zeros((), device=device.torch)
+    num_images, total = sum(len(batch.images) for batch in group), torch.zeros((), device=device.place)
     for batch in group:
         images, targets = place(batch, device)
-        with torch.autocast(device.torch.type, device.autocast, enabled=device.autocast is not None):
-            outputs = net(images)
-            loss = criterion(outputs, targets)["loss"]
+        with autocast(device):
+            outputs = job.net(images)
+            loss = job.criterion(outputs, targets)["loss"]
         share = len(images) / num_images
         state.scaler.scale(loss * share).backward()
         total += loss.detach() * share
@@ -175,8 +173,12 @@ def take_step(net: nn.Module, state: State, group: list[Batch], criterion: Crite
     return total
 
 
+def autocast(device: Device) -> torch.autocast:
+    return torch.autocast(device.place.type, device.autocast, enabled=device.autocast is not None)
+
+
 def place(batch: Batch, device: Device) -> tuple[Tensor, Tensor]:
-    images, targets = batch.images.to(device.torch, non_blocking=True), batch.targets.to(device.torch, non_blocking=True)
+    images, targets = batch.images.to(device.place, non_blocking=True), batch.targets.to(device.place, non_blocking=True)
     return (images.to(memory_format=torch.channels_last) if device.channels_last and images.ndim == 4 else images), targets
 
 
@@ -185,15 +187,18 @@ def add(sums: dict[str, Tensor], more: dict[str, Tensor]) -> None:
         sums[name] = sums[name] + value if name in sums else value
 
 
-def measure(job: Fit, state: State, clock: Clock, stop: list[int], lr: float) -> Row:
+def measure(job: Fit, state: State, clock: Clock, stop: list[int]) -> Row:
     """Validate, and make the epoch's row of metrics.csv."""
     at = state.at
     clock.stop_epoch()
+    lr = job.schedule.learning_rate(max(0, at.step - 1), at.total_steps)
     train = {"loss": float(state.sums["loss"]) / at.num_images} | job.task.summarise(state.sums, at.num_images)
     began = time.perf_counter()
     val = validate(job, kept(state), stop)
     clock.val_seconds = time.perf_counter() - began
-    scores = {f"{split}_{name}": round(values[name], 6) for split, values in (("train", train), ("val", val)) for name in values}
+    scores = {
+        f"{split}_{name}": round(values[name], 6) for split, values in (("train", train), ("val", val)) for name in values
+    }
     return {
         "epoch": at.epoch + 1,
         "step": at.step,
@@ -214,11 +219,11 @@ def validate(job: Fit, model: nn.Module, stop: list[int]) -> dict[str, float]:
     num_images = 0
     for batch in job.val.epoch(0):
         if stop:
-            raise Interrupted(stop[0])
+            raise Interrupted(stop[0], job.run.path)
         if len(batch.images) == 0:
             continue
         images, targets = place(batch, job.device)
-        with torch.autocast(job.device.torch.type, job.device.autocast, enabled=job.device.autocast is not None):
+        with autocast(job.device):
             outputs = model(images)
         loss = criterion(outputs, targets)["loss"]
         add(sums, job.task.count(outputs, targets) | {"loss": loss.double() * len(images)})
@@ -235,14 +240,14 @@ def kept(state: State) -> Model:
 
 
 def keep(job: Fit, state: State, rows: list[Row]) -> None:
-    """The epoch's files: metrics.csv, best.safetensors where validation is the best so far, last.safetensors at the end."""
+    """The epoch's files: metrics.csv, best.safetensors where no validation was better, last.safetensors at the end."""
     at, row, model = state.at, rows[-1], kept(state)
     job.run.write_metrics(rows)
     at.bad_images = dict(job.bad.reasons)
     job.run.write_bad_images(at.bad_images)
     model.metadata["metrics"] = {key: row[key] for key in row if key.startswith(("epoch", "step", "val_"))}
     score = row[f"val_{job.task.metrics[0]}"]
-    if score > at.best:
+    if score >= at.best:  # of equals the later, for its learning rate was lower
         at.best, at.best_epoch = score, int(row["epoch"])
         weights.save(model, job.run.best)
     if at.finished:
@@ -260,13 +265,19 @@ def check_finite(loss: Tensor, at: Position, lr: float) -> None:
 def check_learning(rows: list[Row], job: Fit) -> None:
     """Stop a run whose loss is still what guessing by class frequency gives."""
     patience = job.recipe.stall_epochs
-    if not patience or len(rows) != patience or rows[-1]["step"] < 100 or job.recipe.loss != "ce" or job.recipe.balance != "none":
+    if (
+        not patience
+        or len(rows) != patience
+        or rows[-1]["step"] < 100
+        or job.recipe.loss != "ce"
+        or job.recipe.balance != "none"
+    ):
         return
     shares = job.class_counts[job.class_counts > 0] / job.class_counts.sum()
     guessing = float(-(shares * np.log(shares)).sum())
     if min(row["train_loss"] for row in rows) > 0.99 * guessing:
         raise InputError(
-            f"after {patience} epochs the training loss is {rows[-1]['train_loss']:.3f}, no better than guessing ({guessing:.3f}): "
+            f"after {patience} epochs the training loss is {rows[-1]['train_loss']:.3f}, and guessing gives {guessing:.3f}: "
             f"the likely cause is the learning rate ({job.recipe.lr:g}; try {job.recipe.lr / 10:g}) or weight decay "
             f"({job.recipe.weight_decay:g}), then labels that do not fit the pictures (`resnets data preview`); "
             "--stall-epochs 0 lets it go on"

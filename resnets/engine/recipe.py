@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 import types
 import typing
@@ -21,7 +22,9 @@ from resnets.spec import CHOICES as SPEC_CHOICES
 from resnets.spec import InputError, ResNetSpec
 
 
-def setting(default: Any, text: str, *, choices: tuple[str, ...] = (), least: float | None = None, most: float | None = None) -> Any:
+def setting(
+    default: Any, text: str, *, choices: tuple[str, ...] = (), least: float | None = None, most: float | None = None
+) -> Any:
     """A field of the recipe: its default, what it means, and what it may hold."""
     return field(default=default, metadata={"help": text, "choices": choices, "least": least, "most": most})
 
@@ -74,10 +77,14 @@ class Recipe:
     norm_bias_decay: bool = setting(True, "decay the scales of norms, and biases, too")
     clip_grad: float | None = setting(None, "largest norm of the gradient", least=0)
     sched: str = setting("onecycle", "course of the learning rate", choices=("onecycle", "cosine", "step", "constant"))
-    milestones: tuple[float, ...] = setting((0.5, 0.75), "for step: shares of the run after which the rate is multiplied by gamma")
+    milestones: tuple[float, ...] = setting(
+        (0.5, 0.75), "for step: shares of the run after which the rate is multiplied by gamma"
+    )
     gamma: float = setting(0.1, "for step: what the rate is multiplied by", least=0)
     min_lr: float = setting(0.0, "for onecycle and cosine: the last learning rate", least=0)
-    warmup_epochs: float | None = setting(None, "length of the warm-up; None: a quarter of the run for onecycle, else none", least=0)
+    warmup_epochs: float | None = setting(
+        None, "length of the warm-up; None: a quarter of the run for onecycle, else none", least=0
+    )
     warmup_steps: int | None = setting(None, "the same in steps", least=0)
     warmup_lr: float = setting(0.0, "learning rate at the start of the warm-up", least=0)
     warmup: str = setting("linear", "rise evenly, or stay at warmup_lr", choices=("linear", "constant"))
@@ -89,12 +96,16 @@ class Recipe:
     balance: str = setting("none", "even out classes by sampling or in the loss", choices=("none", "sampler", "loss"))
 
     # Pictures
-    img_size: int | None = setting(None, "input in pixels; None: the pictures' own if all are alike and small, else the network's", least=1)
+    img_size: int | None = setting(
+        None, "input in pixels; None: the pictures' own if all are alike and small, else the network's", least=1
+    )
     train_size: int | None = setting(None, "input in training, where it differs from img_size", least=1)
     resize: str = setting("crop", "how a picture of another shape is fitted", choices=SPEC_CHOICES["resize"])
     crop_pct: float = setting(0.875, "for crop: share of the resized picture that is kept", least=0.01, most=1)
     interpolation: str = setting("bilinear", "of the resize", choices=SPEC_CHOICES["interpolation"])
-    normalise: str = setting("data", "a mean for each channel, or each pixel, of the data; or ImageNet's", choices=("data", "pixel", "imagenet"))
+    normalise: str = setting(
+        "data", "a mean for each channel, or each pixel, of the data; or ImageNet's", choices=("data", "pixel", "imagenet")
+    )
     crop: str = setting("pad", "random crop in training", choices=("pad", "resized", "none"))
     crop_scale: tuple[float, ...] = setting((0.08, 1.0), "for resized: least and most share of the area")
     hflip: float = setting(0.5, "probability of mirroring", least=0, most=1)
@@ -105,9 +116,13 @@ class Recipe:
     mixup: float = setting(0.0, "alpha of mixing pictures; 0: off", least=0)
     cutmix: float = setting(0.0, "alpha of pasting parts; 0: off", least=0)
     repeats: int = setting(1, "times a picture is shown in a row, differently augmented", least=1)
-    val_fraction: float = setting(0.1, "share of the training split that is cut off where there is no validation split", least=0.001, most=0.9)
+    val_fraction: float = setting(
+        0.1, "share of the training split that is cut off where there is no validation split", least=0.001, most=0.9
+    )
     workers: int | None = setting(None, "processes that decode pictures; None: one a processor", least=0)
-    max_bad: int | None = setting(None, "unreadable pictures to skip before the run stops; None: 1 % of them, at least 10", least=0)
+    max_bad: int | None = setting(
+        None, "unreadable pictures to skip before the run stops; None: 1 % of them, at least 10", least=0
+    )
 
     # Machine
     device: str = setting("auto", "cpu, cuda, cuda:1, mps; auto: the best there is")
@@ -115,11 +130,17 @@ class Recipe:
     amp_dtype: str = setting("bfloat16", "of the autocast", choices=("bfloat16", "float16"))
     channels_last: bool | None = setting(None, "memory order; None: where the device is faster by it")
     compile: bool = setting(False, "torch.compile the network")
-    checkpoint_activations: bool = setting(False, "less memory, about a third slower")
+    checkpoint_activations: bool = setting(False, "a third of the memory, half as slow again")
+
+    allocator: str = setting(
+        "auto", "auto: keep freed memory for the next step, where the C library gives it back", choices=("auto", "system")
+    )
 
     # Keeping
     seed: int = setting(0, "of everything random", least=0)
-    select: str = setting("best", "weights that the test split scores: best on validation, or the last", choices=("best", "last"))
+    select: str = setting(
+        "best", "weights that the test split scores: best on validation, or the last", choices=("best", "last")
+    )
     save_every: float = setting(60.0, "seconds between saved states, in the middle of an epoch too", least=0)
     stall_epochs: int = setting(5, "stop after so many epochs without learning anything; 0: never", least=0)
 
@@ -164,7 +185,7 @@ def kinds(name: str) -> tuple[Any, bool]:
 
 
 def parse(name: str, value: Any) -> Any:
-    """`value` as the setting `name` holds it; text is read as on the command line. Raises `InputError` with what may stand there."""
+    """`value` as the setting `name` holds it; text is read as on the command line. `InputError` says what may stand there."""
     kind, optional = kinds(name)
     if value is None and optional:
         return None
@@ -196,7 +217,7 @@ def _converted(kind: Any, value: Any) -> Any:
     if isinstance(value, bool) or (kind is int and float(value) != int(float(value))):
         raise ValueError
     number = kind(float(value)) if kind is int else float(value)
-    if number != number:
+    if math.isnan(number):
         raise ValueError
     return number
 
@@ -233,7 +254,9 @@ def read_file(path: str | Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read as a recipe ({str(error).splitlines()[0]}); give a YAML file of settings") from None
+        raise InputError(
+            f"{path}: cannot be read as a recipe ({str(error).splitlines()[0]}); give a YAML file of settings"
+        ) from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: is not a recipe; write one setting a line, such as `lr: 0.1`")
     check_names(values, str(path))

@@ -14,16 +14,24 @@ from resnets.spec import InputError, ResNetSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a recipe may depend on. `hflip`: whether a mirrored picture keeps its class."""
+    """What a recipe may depend on.
+
+    Args:
+        num_train: pictures in the training split, before validation is cut from it.
+        hflip: whether a mirrored picture keeps its class.
+        size: (height, width) of the input.
+        spec: the network.
+    """
 
     num_train: int
     hflip: bool
+    size: tuple[int, int]
     spec: ResNetSpec
 
     @property
     def small(self) -> bool:
-        """Whether the network is made for small pictures (the CIFAR family)."""
-        return self.spec.stem == "small"
+        """Whether the input is as small as CIFAR's: then nothing is cut off when it is fitted."""
+        return max(self.size) <= 64
 
 
 def fast(facts: Facts) -> dict[str, Any]:
@@ -64,7 +72,14 @@ def he2015(facts: Facts) -> dict[str, Any]:
             "normalise": "data",
         }
     warmup = {"warmup_steps": 400, "warmup_lr": 0.01, "warmup": "constant"} if facts.spec.num_layers >= 110 else {}
-    cifar = {"batch_size": 128, "steps": 64_000, "milestones": (0.5, 0.75), "crop": "pad", "crop_pct": 1.0, "normalise": "pixel"}
+    cifar = {
+        "batch_size": 128,
+        "steps": 64_000,
+        "milestones": (0.5, 0.75),
+        "crop": "pad",
+        "crop_pct": 1.0,
+        "normalise": "pixel",
+    }
     return common | cifar | warmup
 
 

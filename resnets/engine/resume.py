@@ -54,12 +54,16 @@ class State:
     at: Position
 
     def tensors(self) -> dict[str, Tensor]:
-        names = {parameter: name for name, parameter in self.model.named_parameters()}
+        names: dict[Any, str] = {parameter: name for name, parameter in self.model.named_parameters()}
         flat = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         if self.average is not None:
             flat |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         for parameter, values in self.optimizer.state.items():
-            flat |= {f"optimizer.{key}.{names[parameter]}": torch.as_tensor(value) for key, value in values.items() if value is not None}
+            flat |= {
+                f"optimizer.{key}.{names[parameter]}": torch.as_tensor(value)
+                for key, value in values.items()
+                if value is not None
+            }
         return flat | {f"sums.{name}": tensor for name, tensor in self.sums.items()}
 
     def save(self, run: RunDir) -> None:
