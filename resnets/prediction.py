@@ -54,9 +54,11 @@ def predict(
     )
     for rows in loader:
         good = [pixels for _, pixels, _ in rows if pixels is not None]
-        results = iter([])
+        results: Iterator[dict[str, Any]] = iter(())
         if good:
-            results = iter(model.task.results(model(normalise(torch.stack(good).to(device), model.preprocess)), model.labels, topk))
+            results = iter(
+                model.task.results(model(normalise(torch.stack(good).to(device), model.preprocess)), model.labels, topk)
+            )
         for path, _, error in rows:
             yield {"path": path} | (next(results) if error is None else {"error": error})
 

@@ -1,0 +1,264 @@
+"""`resnets VERB`: parsing, printing, exit codes. A verb imports its room when it runs, so that the others answer at once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from resnets import __version__
+from resnets.cli import tables
+from resnets.cli.options import SPEC_FLAGS, recipe_flags, spec_flags
+from resnets.contracts import Interrupted
+from resnets.engine.recipe import parse
+from resnets.spec import InputError
+
+BEGAN = time.perf_counter()
+
+EPILOG = "Bad input ends with 2 and a line that says what to do; --debug, anywhere, shows where it was found."
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+data_dir_flag = click.option(
+    "--data-dir", metavar="DIR", help="where known sets lie  [$RESNETS_DATA, else ~/.cache/resnets/datasets]"
+)
+device_flag = click.option("--device", default="auto", metavar="TEXT", help="cpu, cuda, mps  [auto]")
+json_flag = click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout, nothing else there")
+
+
+@click.group(context_settings=CONTEXT, epilog=EPILOG)
+@click.version_option(__version__, "-V", "--version", message="resnets %(version)s")
+def cli() -> None:
+    """Residual networks: define, train, evaluate and use them.
+
+    `resnets train` alone trains a ResNet-20 to read handwritten digits; `resnets train FOLDER` learns from yours.
+    """
+
+
+@cli.command(context_settings=CONTEXT, epilog=EPILOG)
+@click.argument("data", required=False)
+@recipe_flags
+@click.option("--out", metavar="DIR", help="the run directory  [runs/TASK/trainN]")
+@click.option("--resume", is_flag=True, help="go on with the run in --out, or the newest, exactly where it was saved")
+@data_dir_flag
+@json_flag
+def train(data: str | None, out: str | None, resume: bool, data_dir: str | None, as_json: bool, **settings: Any) -> None:
+    """Train a network on DATA (digits if left out): a known set (digits, cifar10, cifar100), a folder of classes with or
+    without train/val/test, a CSV list (path,label), or a .npz of arrays."""
+    from resnets.cli.progress import watch
+    from resnets.training import train
+
+    with watch() as reporter:
+        run = train(data, out=out, resume=resume, data_dir=data_dir, began=BEGAN, reporter=reporter, **settings)
+    result = {"run": str(run.path), "seconds": round(time.perf_counter() - BEGAN, 2)} | run.result
+    if as_json:
+        click.echo(json.dumps(result, ensure_ascii=False))
+        return
+    click.echo(tables.evaluation(result))
+    click.echo(f"{result['seconds']:.0f} s; all of it in {run.path / 'report.html'}")
+    click.echo(f"use it: resnets predict {shlex.quote(str(run.path))} PICTURE...")
+
+
+@cli.command("eval", context_settings=CONTEXT, epilog=EPILOG)
+@click.argument("model")
+@click.argument("data")
+@click.option("--split", type=click.Choice(["val", "test", "train"]), help="[test, else val, else train]")
+@click.option("--out", metavar="DIR", help="write evaluation.json and drawings there")
+@click.option("--batch-size", "-b", type=click.IntRange(1), default=256, help="pictures at once  [256]")
+@click.option("--workers", "-j", type=click.IntRange(0), help="processes that decode  [one a processor]")
+@click.option("--max-bad", type=click.IntRange(0), help="unreadable pictures to skip  [1 %, at least 10]")
+@device_flag
+@data_dir_flag
+@json_flag
+def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
+    """Evaluate MODEL (a .safetensors file or a run directory) on DATA: accuracy, and how each class does."""
+    from resnets.evaluation import evaluate
+
+    result = evaluate(model, data, **options)
+    click.echo(json.dumps(result, ensure_ascii=False) if as_json else tables.evaluation(result, per_class=True))
+
+
+@cli.command(context_settings=CONTEXT, epilog=EPILOG)
+@click.argument("model")
+@click.argument("pictures", nargs=-1, required=True)
+@click.option("--topk", type=click.IntRange(1), default=5, help="classes to name for a picture  [5]")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", help="json: one object a line  [table]"
+)
+@click.option("--batch-size", "-b", type=click.IntRange(1), default=32, help="pictures at once  [32]")
+@click.option("--workers", "-j", type=click.IntRange(0), help="processes that decode  [one a processor]")
+@device_flag
+def predict(model: str, pictures: tuple[str, ...], form: str, device: str, **options: Any) -> None:
+    """Say what MODEL sees in PICTURES: files, and folders with all that is below them."""
+    from resnets import hub
+    from resnets.engine.device import find
+    from resnets.prediction import predict
+
+    loaded = hub.load(model).to(find(device))
+    counts = {"read": 0, "bad": 0}
+
+    def counted() -> Iterator[dict[str, Any]]:
+        for row in predict(loaded, pictures, **options):
+            counts["bad" if "error" in row else "read"] += 1
+            yield row
+
+    for line in FORMS[form](counted(), min(options["topk"], len(loaded.labels))):
+        click.echo(line)
+    if counts["bad"]:
+        total = sum(counts.values())
+        click.echo(f"{counts['bad']} of {total} pictures could not be read; their rows say why", err=True)
+        if not counts["read"]:
+            raise InputError("no picture could be read; `resnets data check` looks into a whole folder")
+
+
+def as_csv(rows: Iterator[dict[str, Any]], topk: int) -> Iterator[str]:
+    """path,label,probability,...,error: the pairs repeat for each of `topk` classes."""
+    line = _Line()
+    writer = csv.writer(line, lineterminator="")
+    numbers = ["", *map(str, range(2, topk + 1))]
+    writer.writerow(["path", *[f"{name}{number}" for number in numbers for name in ("label", "probability")], "error"])
+    yield line.text
+    for row in rows:
+        top = [value for entry in row.get("top", []) for value in (entry["label"], f"{entry['probability']:.6f}")]
+        writer.writerow([row["path"], *(top or [""] * (2 * topk)), row.get("error", "")])
+        yield line.text
+
+
+class _Line:
+    """What csv.writer wrote last."""
+
+    text = ""
+
+    def write(self, text: str) -> None:
+        self.text = text
+
+
+FORMS = {
+    "table": lambda rows, topk: map(tables.prediction, rows),
+    "json": lambda rows, topk: (json.dumps(row, ensure_ascii=False) for row in rows),
+    "csv": as_csv,
+}
+
+
+@cli.command(context_settings=CONTEXT, epilog=EPILOG)
+@click.argument("pattern", default="*")
+@json_flag
+def models(pattern: str, as_json: bool) -> None:
+    """List the named networks that match PATTERN: layers, parameters, multiply-adds."""
+    rows = tables.model_rows(pattern)
+    if not rows:
+        raise InputError(f"no network matches {pattern!r}; `resnets models` lists them all")
+    click.echo(json.dumps({"models": rows}) if as_json else tables.models(rows))
+
+
+@cli.command(context_settings=CONTEXT, epilog=EPILOG)
+@click.argument("model")
+@spec_flags
+@click.option("--num-classes", metavar="N", help="outputs")
+@click.option("--img-size", metavar="N", help="input in pixels")
+@json_flag
+def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> None:
+    """Show MODEL stage by stage, as in the paper's Table 1: a named network, or a saved file with its header."""
+    from resnets import zoo
+
+    given = {name: parse(name, changes[name]) for name in (*SPEC_FLAGS, "num_classes") if changes[name] is not None}
+    size = None if img_size is None else parse("img_size", img_size)
+    if model in zoo.ROWS or not Path(model).exists():
+        spec, header = zoo.get(model, **given), None
+    else:
+        from resnets import hub, weights
+
+        header = weights.read_header(hub.find(model))
+        spec = zoo.change(header.spec, **given)
+        size = size or header.preprocess.size if spec.dims == 2 else size
+    click.echo(
+        json.dumps(tables.info_json(spec, size, header), ensure_ascii=False) if as_json else tables.info(spec, size, header)
+    )
+
+
+@cli.group(context_settings=CONTEXT, epilog=EPILOG)
+def data() -> None:
+    """Look at data before training on it; fetch known sets."""
+
+
+@data.command(context_settings=CONTEXT, epilog=EPILOG)
+@click.argument("data")
+@click.option("--in-chans", type=click.IntRange(1), help="read pictures as 1, 3 or 4 channels")
+@data_dir_flag
+@json_flag
+def check(data: str, in_chans: int | None, data_dir: str | None, as_json: bool) -> None:
+    """Look for what spoils training in DATA: unreadable files, duplicates within and across splits, missing, tiny and one-sided
+    classes, odd sizes and modes. Ends with 2 where there are errors."""
+    from resnets.cli.progress import counting
+    from resnets.data import check, sources
+
+    source = sources.open_source(data, data_dir=data_dir, in_chans=in_chans)
+    with counting("checking") as progress:
+        findings = check.check(source, progress=progress)
+    if as_json:
+        click.echo(json.dumps(findings.to_json(), ensure_ascii=False))
+    else:
+        for line in check.lines(findings):
+            click.echo(line)
+    if any(finding.level == "error" for finding in findings.findings):
+        raise click.exceptions.Exit(2)
+
+
+@data.command(context_settings=CONTEXT, epilog=EPILOG)
+@click.argument("data")
+@click.option("--out", default="preview.png", metavar="FILE", help="the picture to write  [preview.png]")
+@recipe_flags
+@data_dir_flag
+def preview(data: str, out: str, data_dir: str | None, **settings: Any) -> None:
+    """Draw what the network will see of DATA under the settings of `train`, which are the same here."""
+    from resnets.training import preview
+
+    click.echo(preview(data, out=out, data_dir=data_dir, **settings))
+
+
+@data.command("get", context_settings=CONTEXT, epilog=EPILOG)
+@click.argument("data")
+@data_dir_flag
+def get(data: str, data_dir: str | None) -> None:
+    """Fetch a known set (cifar10, cifar100) from its authors' site, checked; an interrupted fetch goes on."""
+    from resnets.cli.progress import counting
+    from resnets.data import known
+
+    with counting("fetching", unit="bytes") as progress:
+        click.echo(known.get(data, data_dir, progress=progress))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command. Exits with 0 (done), 1 (our fault), 2 (the input's), 130 (Ctrl-C) or 143 (SIGTERM), the state saved."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    try:
+        code = cli.main([word for word in words if word != "--debug"], prog_name="resnets", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except InputError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"error: {error}", err=True)
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except Interrupted as stopped:
+        click.echo(str(stopped), err=True)
+        code = 128 + stopped.signal  # 130 and 143, as shells know them
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        code = 0
+    except OSError as error:
+        if debug or not isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError | IsADirectoryError):
+            raise
+        click.echo(f"error: {error.filename}: {error.strerror}; check the path, and that you may read it", err=True)
+        code = 2
+    sys.exit(code or 0)

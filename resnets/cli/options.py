@@ -1,0 +1,58 @@
+"""Flags out of the recipe: each of its fields is one, with the same name, meaning and checks. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from resnets.engine.recipe import FIELDS, kinds
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SHORT = {"batch_size": ["-b"], "workers": ["-j"], "weight_decay": ["--wd"], "img_size": ["--imgsz"]}
+METAVARS = {int: "N", float: "X", str: "TEXT"}
+SPEC_FLAGS = (
+    "stem",
+    "shortcut",
+    "stride_in",
+    "order",
+    "attention",
+    "depths",
+    "width",
+    "groups",
+    "group_width",
+    "dims",
+    "in_chans",
+)
+
+
+def recipe_flags(command: Command) -> Command:
+    """Give `command` a flag for every setting of a recipe but `data`, which is an argument."""
+    for name in reversed([name for name in FIELDS if name != "data"]):
+        command = recipe_flag(name)(command)
+    return command
+
+
+def recipe_flag(name: str) -> Callable[[Command], Command]:
+    kind, _ = kinds(name)
+    field = FIELDS[name]
+    flag = "--" + name.replace("_", "-")
+    default = "" if field.default is None else f"  [{plain(field.default)}]"
+    text = f"{field.metadata['help']}{default}"
+    if kind is bool:
+        return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=text)
+    metavar = "|".join(field.metadata["choices"]) or METAVARS.get(kind, "N,N,...")
+    return click.option(flag, *SHORT.get(name, []), name, metavar=metavar, help=text)
+
+
+def spec_flags(command: Command) -> Command:
+    """Give `command` flags for changes to a network's spec."""
+    for name in reversed(SPEC_FLAGS):
+        command = recipe_flag(name)(command)
+    return command
+
+
+def plain(value: Any) -> str:
+    return ",".join(map(plain, value)) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)

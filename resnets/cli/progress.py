@@ -1,0 +1,108 @@
+"""Who watches a run from the command line: a live bar on a terminal, one plain line an epoch anywhere else. On stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+
+def say(text: str) -> None:
+    """A line for people, on stderr."""
+    click.echo(text, err=True)
+
+
+class Lines:
+    """One plain line an epoch."""
+
+    def __init__(self) -> None:
+        self.began, self.began_step = time.perf_counter(), -1
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def say(self, text: str) -> None:
+        say(text)
+
+    def step(self, at: Any, steps_per_epoch: int, loss: float) -> None:
+        if self.began_step < 0:
+            self.began, self.began_step = time.perf_counter(), at.step
+
+    def epoch(self, row: dict[str, float], at: Any) -> None:
+        self.say(epoch_line(row, at))
+
+
+class Bar(Lines):
+    """A bar over all steps of the run, with rate and time left; a line above it for every epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self.task: Any = None
+
+    def __exit__(self, *exc: object) -> None:
+        self.progress.stop()
+
+    def say(self, text: str) -> None:
+        self.progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def step(self, at: Any, steps_per_epoch: int, loss: float) -> None:
+        super().step(at, steps_per_epoch, loss)
+        if self.task is None:
+            self.progress.start()
+            self.task = self.progress.add_task("", total=at.total_steps, completed=at.step, rate="")
+        done, elapsed = at.step - self.began_step, time.perf_counter() - self.began
+        rate = f"{done / elapsed:.1f} steps/s" if done else ""
+        text = f"epoch {at.epoch + 1}  loss {loss:.3f}"
+        self.progress.update(self.task, completed=at.step, total=at.total_steps, description=text, rate=rate)
+
+
+@contextmanager
+def counting(text: str, unit: str = "pictures") -> Iterator[Callable[[int, int | None], None] | None]:
+    """A bar for so many of so many, on a terminal; None elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    amounts = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(), TextColumn(unit))
+    columns = (TextColumn(text), BarColumn(), *amounts, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(text, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def watch(quiet: bool = False) -> Lines:
+    return Bar() if sys.stderr.isatty() and not quiet else Lines()
+
+
+def epoch_line(row: dict[str, float], at: Any) -> str:
+    scores = "  ".join(f"{name} {row[name]:.4f}" for name in row if name.startswith(("train_", "val_")))
+    best = "  best" if at.best_epoch == row["epoch"] else ""
+    speed = f"{row['images_per_second']:.0f} img/s, {row['data_wait']:.0%} waiting for data"
+    place = f"epoch {row['epoch']}  step {row['step']}/{at.total_steps}  lr {row['lr']:.4g}"
+    return f"{place}  {scores}  {speed}  {row['seconds']:.0f} s{best}"

@@ -1,0 +1,147 @@
+"""Text for people and JSON for programs, from specs, headers and results. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from resnets import zoo
+from resnets.spec import ResNetSpec
+
+if TYPE_CHECKING:
+    from resnets.weights import Header
+
+Size = int | tuple[int, ...] | None
+
+
+def columns(rows: Sequence[Sequence[str]], right: str) -> str:
+    """Rows of cells as aligned text; `right` has an r for each column that is aligned to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.rjust(w) if side == "r" else cell.ljust(w) for cell, w, side in zip(row, widths, right, strict=True))
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def model_rows(pattern: str) -> list[dict[str, Any]]:
+    """name, layers, params, macs and img_size of each named network that matches."""
+    rows = []
+    for name in zoo.names(pattern):
+        spec = zoo.get(name)
+        row = {"name": name, "layers": spec.num_layers, "params": spec.num_params, "macs": spec.num_macs()}
+        rows.append(row | {"img_size": spec.img_size, "num_classes": spec.num_classes})
+    return rows
+
+
+def models(rows: Sequence[Mapping[str, Any]]) -> str:
+    head = ["name", "layers", "parameters", "multiply-adds", "input"]
+    cells = [
+        [row["name"], str(row["layers"]), f"{row['params']:,}", f"{row['macs'] / 1e6:,.2f} M", str(row["img_size"])]
+        for row in rows
+    ]
+    return columns([head, *cells], "lrrrr")
+
+
+def info(spec: ResNetSpec, size: Size, header: Header | None) -> str:
+    """The network stage by stage, totals, and what a saved file says of itself."""
+    table = spec.table(size)
+    head = ["stage", "output", "layers", "channels", "parameters", "multiply-adds"]
+    cells = [
+        [
+            row.stage,
+            " x ".join(map(str, row.size)),
+            row.layers,
+            str(row.channels),
+            f"{row.num_params:,}",
+            f"{row.num_macs / 1e6:,.2f} M",
+        ]
+        for row in table
+    ]
+    params, macs = sum(row.num_params for row in table), sum(row.num_macs for row in table)
+    total = ["total", "", f"{spec.num_layers} layers", "", f"{params:,}", f"{macs / 1e6:,.2f} M"]
+    levels = ", ".join(f"{level.name} {level.channels} at 1/{level.stride}" for level in spec.levels)
+    shape = " x ".join(str(n) for n in (spec.in_chans, *input_size(spec, size)))
+    lines = [f"{spec.name}, input {shape}", "", columns([head, *cells, total], "lllrrr"), "", f"features  {levels}"]
+    if header is not None:
+        lines += ["", *about(header)]
+    return "\n".join(lines)
+
+
+def about(header: Header) -> list[str]:
+    labels = ", ".join(header.labels[:10]) + (f", ... ({len(header.labels)})" if len(header.labels) > 10 else "")
+    preprocess = dataclasses.asdict(header.preprocess)
+    if len(header.preprocess.mean) > header.preprocess.in_chans:
+        preprocess["mean"] = "one a pixel"
+    lines = [f"task        {header.task}", f"labels      {labels}", f"preprocess  {pairs(preprocess)}"]
+    if header.metrics:
+        lines.append(f"metrics     {pairs(header.metrics)}")
+    origin = header.provenance
+    told: dict[str, Any] = {name: origin[name] for name in ("command", "started", "seed") if name in origin}
+    told |= {"data": origin["data"].get("name")} if "data" in origin else {}
+    return lines + [f"{name:<12}{value}" for name, value in told.items()]
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    return "  ".join(f"{name}={','.join(map(str, v)) if isinstance(v, list | tuple) else v}" for name, v in values.items())
+
+
+def input_size(spec: ResNetSpec, size: Size) -> tuple[int, ...]:
+    size = spec.img_size if size is None else size
+    return (size,) * spec.dims if isinstance(size, int) else size
+
+
+def info_json(spec: ResNetSpec, size: Size, header: Header | None) -> dict[str, Any]:
+    stages = [dataclasses.asdict(row) for row in spec.table(size)]
+    result = {
+        "name": spec.name,
+        "layers": spec.num_layers,
+        "params": spec.num_params,
+        "macs": sum(stage["num_macs"] for stage in stages),
+        "input": [spec.in_chans, *input_size(spec, size)],
+        "spec": dataclasses.asdict(spec),
+        "features": {level.name: {"channels": level.channels, "stride": level.stride} for level in spec.levels},
+        "stages": stages,
+    }
+    return result if header is None else result | {"header": dataclasses.asdict(header)}
+
+
+def prediction(row: Mapping[str, Any]) -> str:
+    """One line of `resnets predict`."""
+    if "error" in row:
+        return f"{row['path']}  error: {row['error']}"
+    return f"{row['path']}  " + "  ".join(f"{entry['label']} {entry['probability']:.1%}" for entry in row["top"])
+
+
+def evaluation(result: Mapping[str, Any], *, per_class: bool = False) -> str:
+    low, high = result["top1_interval"]
+    top5 = f", top-5 {result['top5']:.2%}" if len(result["labels"]) > 5 else ""
+    lines = [
+        f"{result['split']} accuracy {result['top1']:.2%} (95 % interval {low:.2%} to {high:.2%}){top5} on "
+        f"{result['num_images']:,} pictures; loss {result['loss']:.4f}, calibration error {result['ece']:.2%}"
+    ]
+    if result["bad_images"]:
+        lines.append(f"{len(result['bad_images'])} pictures could not be read: {', '.join(list(result['bad_images'])[:5])}")
+    if per_class:
+        head = ["class", "precision", "recall", "F1", "pictures"]
+        cells = [
+            [
+                row["label"],
+                *(f"{row[name]:.4f}" if row["support"] else "-" for name in ("precision", "recall", "f1")),
+                str(row["support"]),
+            ]
+            for row in result["per_class"]
+        ]
+        lines += ["", columns([head, *cells], "lrrrr"), "", confusions(result)]
+    return "\n".join(lines)
+
+
+def confusions(result: Mapping[str, Any], most: int = 5) -> str:
+    """The commonest mistakes in words."""
+    labels, matrix = result["labels"], result["confusion"]
+    pairs = [
+        (matrix[i][j], labels[i], labels[j]) for i in range(len(labels)) for j in range(len(labels)) if i != j and matrix[i][j]
+    ]
+    pairs.sort(key=lambda pair: -pair[0])
+    return "commonest mistakes: " + ("; ".join(f"{n} x {truth} taken for {said}" for n, truth, said in pairs[:most]) or "none")
