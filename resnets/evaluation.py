@@ -85,7 +85,7 @@ def score(
 ) -> dict[str, Any]:
     """Evaluate on a split of an open source; with `out`, write evaluation.json and the drawings in plots/."""
     part = source.splits[split]
-    bad = BadImages(allowed(max_bad, part))
+    bad = BadImages.allowing(max_bad, part)
     workers = default_workers() if workers is None else workers
     loader = Loader(
         split=part,
@@ -101,11 +101,6 @@ def score(
         write_json(Path(out) / "evaluation.json", result)
         model.task.draw(outputs, targets, model.labels, Reordered(part, indices), Path(out) / "plots")
     return result
-
-
-def allowed(max_bad: int | None, *splits: Split) -> int:
-    """Unreadable pictures to skip: as many as were said, else 1 %, at least 10."""
-    return max(10, sum(len(split.targets) for split in splits) // 100) if max_bad is None else max_bad
 
 
 @torch.inference_mode()

@@ -12,24 +12,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnets import evaluation, hub, plots, report, weights, zoo
+from resnets import evaluation, hub, plots, report
 from resnets.data import preview as drawing
-from resnets.data import sources
-from resnets.data.loaders import BadImages, Loader, default_workers, statistics
+from resnets.data.loaders import Loader
 from resnets.data.sources import Source
 from resnets.data.transforms import Augment
 from resnets.engine import device as devices
-from resnets.engine import recipes
 from resnets.engine.loop import Fit, Reporter, fit
-from resnets.engine.recipe import FIELDS, Recipe, check_names, parse, read_file, resolve
-from resnets.engine.recipes import Facts
+from resnets.engine.recipe import FIELDS, check_names
 from resnets.files import write_text
 from resnets.model import Model
+from resnets.plan import Plan, check_same_data, continued, requested, settle
 from resnets.run import RunDir, now, provenance
-from resnets.spec import IMAGENET_MEAN, IMAGENET_STD, InputError, Preprocess, ResNetSpec
-
-# What may differ when a run is taken up again: it changes nothing of what is computed.
-FREE = ("workers", "save_every", "stall_epochs", "max_bad")
+from resnets.spec import InputError
 
 
 class Silent:
@@ -90,9 +85,7 @@ def train(
     if recipe.allocator == "auto" and device.place.type == "cpu":
         devices.keep_freed_memory()
     torch.manual_seed(recipe.seed)
-    labels = padded(source.labels, recipe.num_classes)
-    spec = dataclasses.replace(plan.spec, num_classes=len(labels))
-    model = hub.create_model(spec, task=recipe.task, preprocess=plan.preprocess, labels=labels)
+    model = hub.create_model(plan.spec, task=recipe.task, preprocess=plan.preprocess, labels=plan.labels)
     fitted = hub.transfer(model, hub.find(recipe.weights)) if recipe.weights else None
 
     job = Fit(
@@ -104,7 +97,7 @@ def train(
         run=run or RunDir.create(out, recipe.task),
         bad=plan.bad,
         report=reporter,
-        class_counts=np.bincount(source.splits["train"].targets, minlength=len(labels)),
+        class_counts=np.bincount(source.splits["train"].targets, minlength=len(plan.labels)),
         num_test=len(source.splits["test"].targets) if "test" in source.splits else 0,
         began=began,
     )
@@ -131,153 +124,6 @@ def preview(data: str | None = None, *, out: str | Path, data_dir: str | Path | 
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """A run before anything is built: the data with its validation split, the network, and every setting with its origin."""
-
-    source: Source
-    fingerprint: str
-    spec: ResNetSpec
-    preprocess: Preprocess
-    recipe: Recipe
-    origins: dict[str, str]
-    bad: BadImages
-
-
-def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None) -> Plan:
-    """Open the data, find the network, and resolve every setting that was left open."""
-    for origin, layer in layers.items():
-        check_names(layer, origin)
-    asked = {name: parse(name, value) for layer in layers.values() for name, value in layer.items()}
-    source = sources.open_source(asked.get("data", "digits"), data_dir=data_dir, in_chans=asked.get("in_chans"))
-    fingerprint = source.fingerprint()
-    spec, preprocess = network(asked, source)
-    recipe, origins = settings(layers, source, spec, preprocess)
-    source = sources.cut_val(source, recipe.val_fraction, recipe.seed)
-    bad = BadImages(evaluation.allowed(recipe.max_bad, *source.splits.values()))
-    preprocess = fitted_preprocess(recipe, preprocess, source, bad)
-    return Plan(source, fingerprint, spec, preprocess, recipe, origins, bad)
-
-
-def requested(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The layers of a new run, without the named recipe, which needs to know the data: a recipe file's settings, then flags."""
-    name = str(given.get("recipe", "fast"))
-    if not (name.endswith((".yaml", ".yml")) or Path(name).is_file()):
-        recipes.get(name)  # so that a wrong name is said before anything is opened
-        return {"flag": dict(given)}
-    return {name: read_file(name), "flag": {key: value for key, value in given.items() if key != "recipe"}}
-
-
-def continued(out: str | Path | None, given: Mapping[str, Any]) -> tuple[RunDir, dict[str, dict[str, Any]]]:
-    """The run to go on with, and its settings as the only layer.
-
-    Raises:
-        InputError: where there is no such run, or `given` has other settings than it (they are named).
-    """
-    run = RunDir(out) if out is not None else RunDir.latest(str(given.get("task", "classify")))
-    if not run.recipe.is_file():
-        raise InputError(f"{run.path}: no recipe.yaml here, so there is no run to go on with; leave out --resume to start one")
-    settings = read_file(run.recipe)
-    changes = []
-    for name, value in given.items():
-        value, before = parse(name, value), parse(name, settings.get(name))
-        if name in FREE:
-            settings[name] = value
-        elif value != before and not (name in ("data", "weights") and Path(value).resolve() == Path(str(before)).resolve()):
-            changes.append(f"{name} was {before}, not {value}")
-    if changes:
-        raise InputError(
-            f"{run.path}: {'; '.join(changes)}; leave that out to go on as it was, or start a new run without --resume"
-        )
-    return run, {run.recipe.name: settings}
-
-
-def check_same_data(run: RunDir, fingerprint: str) -> None:
-    before = json.loads(run.provenance.read_text(encoding="utf-8")) if run.provenance.is_file() else {}
-    if before.get("data", {}).get("fingerprint", fingerprint) != fingerprint:
-        raise InputError(f"{run.path}: the data has changed since the run began; bring back what it was, or start a new run")
-
-
-def network(asked: Mapping[str, Any], source: Source) -> tuple[ResNetSpec, Preprocess]:
-    """The network, and how pictures reach it, as far as flags, weights and the data settle them before the recipe is known."""
-    changes = {name: value for name, value in asked.items() if name in SPEC_FIELDS and value is not None}
-    native = source.size if source.size is not None and max(source.size) <= 64 else None
-    size = asked.get("img_size")
-    name = asked.get("model", "auto")
-    if asked.get("weights"):
-        header = weights.read_header(hub.find(asked["weights"]))
-        if name not in ("auto", header.spec.name):
-            raise InputError(f"the weights are a {header.spec.name}'s, not a {name}'s; leave out --model")
-        spec = zoo.change(header.spec, **changes)
-        rule = {name: asked[name] for name in RULE if asked.get(name) is not None}
-        preprocess = dataclasses.replace(header.preprocess, **rule | ({} if size is None else {"size": (size, size)}))
-        if spec.in_chans != source.in_chans or preprocess.in_chans != source.in_chans:
-            raise InputError(
-                f"the weights take {preprocess.in_chans} channels, and {source.name} has {source.in_chans}; "
-                f"add --in-chans {preprocess.in_chans}"
-            )
-    else:
-        if name == "auto":
-            small = size <= 64 if size is not None else native is not None
-            name = "resnet20_cifar" if small else "resnet18"
-        spec = zoo.get(name, **({"in_chans": source.in_chans} | changes))
-        size_2d = (size, size) if size is not None else native or (spec.img_size, spec.img_size)
-        neutral = (0.5,) * source.in_chans
-        preprocess = Preprocess(size=size_2d, mean=neutral, std=neutral)
-    if spec.dims != 2:
-        raise InputError(f"dims={spec.dims}: pictures have 2 spatial axes; other data reaches a network through Python only")
-    return spec, preprocess
-
-
-RULE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the recipe has too
-SPEC_FIELDS = {field.name for field in dataclasses.fields(ResNetSpec)} & FIELDS.keys()
-
-
-def settings(
-    layers: Mapping[str, Mapping[str, Any]], source: Source, spec: ResNetSpec, preprocess: Preprocess
-) -> tuple[Recipe, dict[str, str]]:
-    """The whole recipe, and where each value came from; what was left to be found out ("auto") is now said."""
-    name = next((str(layer["recipe"]) for layer in reversed(list(layers.values())) if layer.get("recipe")), "fast")
-    num_train, (height, width) = len(source.splits["train"].targets), preprocess.size
-    facts = Facts(num_train=num_train, hflip=source.hflip, size=preprocess.size, spec=spec)
-    recipe, origins = resolve({f"recipe {name}": recipes.get(name)(facts), **layers})
-    if recipe.batch_size == 1:
-        raise InputError("batch_size=1: batch norm cannot learn from one picture at a time; use at least 2, and --accumulate")
-    if spec.in_chans == 4 and recipe.auto_augment != "none":
-        raise InputError(f"auto_augment={recipe.auto_augment} knows grey and colour pictures; use none with 4 channels")
-    found: dict[str, tuple[Any, str]] = {"recipe": (name, origins["recipe"])}
-    if recipe.weights:
-        found |= {rule: (getattr(preprocess, rule), "the weights") for rule in RULE if origins[rule] != "flag"}
-    if recipe.model == "auto":
-        found["model"] = (spec.name, "the weights" if recipe.weights else "the data")
-    if height == width and (recipe.img_size is None or recipe.weights):
-        found["img_size"] = (height, "the weights" if recipe.weights else "the data" if facts.small else "the network")
-    if recipe.workers is None:
-        found["workers"] = (default_workers(), "this machine")
-    settled = dataclasses.replace(recipe, **{setting: value for setting, (value, _) in found.items()})
-    return settled, origins | {setting: origin for setting, (_, origin) in found.items()}
-
-
-def fitted_preprocess(recipe: Recipe, preprocess: Preprocess, source: Source, bad: BadImages) -> Preprocess:
-    """How pictures become inputs: as the weights say, or as the recipe does, with the statistics of the training split."""
-    if recipe.weights:
-        return preprocess
-    size = preprocess.size if recipe.img_size is None else (recipe.img_size, recipe.img_size)
-    preprocess = dataclasses.replace(preprocess, size=size, **{rule: getattr(recipe, rule) for rule in RULE})
-    if recipe.normalise == "imagenet" and preprocess.in_chans == 3:
-        return dataclasses.replace(preprocess, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    return statistics(source.splits["train"], preprocess, bad, per_pixel=recipe.normalise == "pixel")
-
-
-def padded(labels: tuple[str, ...], num_classes: int | None) -> tuple[str, ...]:
-    """The labels of the data, and where more classes were asked for, names for those without pictures."""
-    if num_classes is not None and num_classes < len(labels):
-        raise InputError(
-            f"num_classes={num_classes}, and the data has {len(labels)} classes; leave it out, or give at least {len(labels)}"
-        )
-    return labels + tuple(f"unused_{number}" for number in range(len(labels), num_classes or 0))
-
-
 def train_loader(plan: Plan) -> Loader:
     recipe, preprocess = plan.recipe, plan.preprocess
     least, most = recipe.crop_scale
@@ -294,7 +140,7 @@ def train_loader(plan: Plan) -> Loader:
         split=plan.source.splits["train"],
         preprocess=preprocess,
         batch_size=recipe.batch_size,
-        num_classes=max(len(plan.source.labels), recipe.num_classes or 0),
+        num_classes=len(plan.labels),
         bad=plan.bad,
         augment=augment,
         train_size=None if recipe.train_size is None else (recipe.train_size, recipe.train_size),
@@ -311,7 +157,7 @@ def val_loader(plan: Plan) -> Loader:
         split=plan.source.splits["val"],
         preprocess=plan.preprocess,
         batch_size=max(recipe.batch_size, 250 if small else 32),
-        num_classes=len(plan.source.labels),
+        num_classes=len(plan.labels),
         bad=plan.bad,
         workers=recipe.workers or 0,
     )

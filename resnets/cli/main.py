@@ -16,7 +16,7 @@ import click
 
 from resnets import __version__
 from resnets.cli import tables
-from resnets.cli.options import SPEC_FLAGS, recipe_flags, spec_flags
+from resnets.cli.options import SPEC_FLAGS, SectionedCommand, recipe_flags, spec_flags
 from resnets.contracts import Interrupted
 from resnets.engine.recipe import parse
 from resnets.spec import InputError
@@ -41,7 +41,7 @@ def cli() -> None:
     """
 
 
-@cli.command(context_settings=CONTEXT, epilog=EPILOG)
+@cli.command(cls=SectionedCommand, context_settings=CONTEXT, epilog=EPILOG, short_help="Train a network.")
 @click.argument("data", required=False)
 @recipe_flags
 @click.option("--out", metavar="DIR", help="the run directory  [runs/TASK/trainN]")
@@ -65,7 +65,9 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
     click.echo(f"use it: resnets predict {shlex.quote(str(run.path))} PICTURE...")
 
 
-@cli.command("eval", context_settings=CONTEXT, epilog=EPILOG)
+@cli.command(
+    "eval", context_settings=CONTEXT, epilog=EPILOG, short_help="Accuracy of a model on data, and how each class does."
+)
 @click.argument("model")
 @click.argument("data")
 @click.option("--split", type=click.Choice(["val", "test", "train"]), help="[test, else val, else train]")
@@ -84,7 +86,7 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
     click.echo(json.dumps(result, ensure_ascii=False) if as_json else tables.evaluation(result, per_class=True))
 
 
-@cli.command(context_settings=CONTEXT, epilog=EPILOG)
+@cli.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Say what a model sees in pictures.")
 @click.argument("model")
 @click.argument("pictures", nargs=-1, required=True)
 @click.option("--topk", type=click.IntRange(1), default=5, help="classes to name for a picture  [5]")
@@ -146,7 +148,7 @@ FORMS = {
 }
 
 
-@cli.command(context_settings=CONTEXT, epilog=EPILOG)
+@cli.command(context_settings=CONTEXT, epilog=EPILOG, short_help="List the named networks.")
 @click.argument("pattern", default="*")
 @json_flag
 def models(pattern: str, as_json: bool) -> None:
@@ -157,7 +159,7 @@ def models(pattern: str, as_json: bool) -> None:
     click.echo(json.dumps({"models": rows}) if as_json else tables.models(rows))
 
 
-@cli.command(context_settings=CONTEXT, epilog=EPILOG)
+@cli.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Show a network stage by stage, or a saved file.")
 @click.argument("model")
 @spec_flags
 @click.option("--num-classes", metavar="N", help="outputs")
@@ -210,7 +212,7 @@ def check(data: str, in_chans: int | None, data_dir: str | None, as_json: bool) 
         raise click.exceptions.Exit(2)
 
 
-@data.command(context_settings=CONTEXT, epilog=EPILOG)
+@data.command(cls=SectionedCommand, context_settings=CONTEXT, epilog=EPILOG)
 @click.argument("data")
 @click.option("--out", default="preview.png", metavar="FILE", help="the picture to write  [preview.png]")
 @recipe_flags

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from resnets.engine.recipe import FIELDS, kinds
+from resnets.engine.recipe import FIELDS, SECTIONS, kinds
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -26,6 +26,21 @@ SPEC_FLAGS = (
     "dims",
     "in_chans",
 )
+
+
+class SectionedCommand(click.Command):
+    """A command whose help lists the settings of a recipe by section, and its own flags after them."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        title = "Command"
+        for parameter in self.get_params(ctx):
+            if (record := parameter.get_help_record(ctx)) is not None:
+                title = SECTIONS.get(parameter.name or "", title if parameter.name in FIELDS else "Command")
+                sections.setdefault(title, []).append(record)
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
 
 def recipe_flags(command: Command) -> Command:

@@ -32,6 +32,11 @@ class BadImages:
     most: int
     reasons: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def allowing(cls, max_bad: int | None, *splits: Split) -> BadImages:
+        """As many as were said; else 1 % of the splits' pictures, at least 10."""
+        return cls(max(10, sum(len(split.targets) for split in splits) // 100) if max_bad is None else max_bad)
+
     def add(self, name: str, reason: str) -> None:
         self.reasons[name] = reason
         if len(self.reasons) > self.most:

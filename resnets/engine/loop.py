@@ -89,7 +89,14 @@ def fit(job: Fit, *, resume: bool) -> Position:
     with stop_signals() as stop:
         try:
             while not at.finished:
-                train_epoch(job, state, clock, stop)
+                job.net.train()
+                clock.start_epoch()
+                batches = job.train.epoch(at.epoch, at.batch * job.recipe.accumulate)
+                while at.step < at.total_steps and (group := list(islice(batches, job.recipe.accumulate))):
+                    at.batch += 1
+                    group = [batch for batch in group if len(batch.images) > 1]
+                    if group:  # else all of it is unreadable, or all but one, which batch norm can make nothing of
+                        after_step(job, state, clock, stop, take_step(job, state, group))
                 rows.append(measure(job, state, clock, stop))
                 at.epoch, at.batch, at.num_images, state.sums = at.epoch + 1, 0, 0, {}
                 at.finished = at.step >= at.total_steps
@@ -106,36 +113,6 @@ def fit(job: Fit, *, resume: bool) -> Position:
     return at
 
 
-def train_epoch(job: Fit, state: State, clock: Clock, stop: list[int]) -> None:
-    """The steps that are left of the epoch under way (or of the run)."""
-    recipe, at = job.recipe, state.at
-    job.net.train()
-    clock.start_epoch()
-    batches = job.train.epoch(at.epoch, at.batch * recipe.accumulate)
-    while at.step < at.total_steps and (group := list(islice(batches, recipe.accumulate))):
-        at.batch += 1
-        group = [batch for batch in group if len(batch.images) > 1]
-        if not group:  # all unreadable, or all but one: nothing for batch norm
-            continue
-        lr = job.schedule.learning_rate(at.step, at.total_steps)
-        loss = take_step(job, state, group, lr)
-        at.step += 1
-        clock.count_step()
-        due = bool(stop) or clock.since_save() > recipe.save_every
-        if due or at.step % 10 == 0:
-            check_finite(loss, at, lr)
-            job.report.step(at, job.schedule.steps_per_epoch, loss.item())
-        if recipe.seconds is not None:
-            at.total_steps = clock.fit_steps(job.schedule.steps_per_epoch)
-        if stop:
-            raise Interrupted(stop[0], job.run.path)
-        if due:
-            clock.save(state)
-    if at.num_images == 0:
-        raise InputError("no picture of the training split can be read; `resnets data check` says why")
-    check_finite(state.sums["loss"], at, job.schedule.learning_rate(max(0, at.step - 1), at.total_steps))
-
-
 def start(job: Fit) -> State:
     """The state before the first step."""
     model, ema, autocast = job.model, job.recipe.ema, job.device.autocast
@@ -144,9 +121,10 @@ def start(job: Fit) -> State:
     return State(model, build_optimizer(model, job.recipe), average, scaler, {}, Position())
 
 
-def take_step(job: Fit, state: State, group: list[Batch], lr: float) -> Tensor:
+def take_step(job: Fit, state: State, group: list[Batch]) -> Tensor:
     """One optimiser step over the batches of `group`; the mean loss of their pictures."""
     recipe, device, at = job.recipe, job.device, state.at
+    lr = job.schedule.learning_rate(at.step, at.total_steps)
     torch.manual_seed(mix_seed(recipe.seed, at.step, "network"))  # what the network draws (drop path) is a function of the step
     for parameters in state.optimizer.param_groups:
         parameters["lr"] = lr
@@ -170,7 +148,24 @@ def take_step(job: Fit, state: State, group: list[Batch], lr: float) -> Tensor:
     state.scaler.update()
     if isinstance(state.average, AveragedModel):
         state.average.update_parameters(state.model)
+    at.step += 1
     return total
+
+
+def after_step(job: Fit, state: State, clock: Clock, stop: list[int], loss: Tensor) -> None:
+    """Tell, save and stop, when it is time to."""
+    at = state.at
+    clock.count_step()
+    due = bool(stop) or clock.since_save() > job.recipe.save_every
+    if due or at.step % 10 == 0:  # reading the loss waits for the device
+        check_finite(loss, at, job.schedule)
+        job.report.step(at, job.schedule.steps_per_epoch, loss.item())
+    if job.recipe.seconds is not None:
+        at.total_steps = clock.fit_steps(job.schedule.steps_per_epoch)
+    if stop:
+        raise Interrupted(stop[0], job.run.path)
+    if due:
+        clock.save(state)
 
 
 def autocast(device: Device) -> torch.autocast:
@@ -190,6 +185,9 @@ def add(sums: dict[str, Tensor], more: dict[str, Tensor]) -> None:
 def measure(job: Fit, state: State, clock: Clock, stop: list[int]) -> Row:
     """Validate, and make the epoch's row of metrics.csv."""
     at = state.at
+    if at.num_images == 0:
+        raise InputError("no picture of the training split can be read; `resnets data check` says why")
+    check_finite(state.sums["loss"], at, job.schedule)
     clock.stop_epoch()
     lr = job.schedule.learning_rate(max(0, at.step - 1), at.total_steps)
     train = {"loss": float(state.sums["loss"]) / at.num_images} | job.task.summarise(state.sums, at.num_images)
@@ -254,12 +252,14 @@ def keep(job: Fit, state: State, rows: list[Row]) -> None:
         weights.save(model, job.run.last)
 
 
-def check_finite(loss: Tensor, at: Position, lr: float) -> None:
-    if not math.isfinite(loss.item()):
-        raise InputError(
-            f"the loss is {loss.item()} at step {at.step} (learning rate {lr:.4g}): the run has diverged; start again with a "
-            f"lower --lr (say {lr / 10:.2g}), a longer --warmup-epochs or --clip-grad 1, and without --amp-dtype float16"
-        )
+def check_finite(loss: Tensor, at: Position, schedule: Schedule) -> None:
+    if math.isfinite(loss.item()):
+        return
+    lr = schedule.learning_rate(max(0, at.step - 1), at.total_steps)
+    raise InputError(
+        f"the loss is {loss.item()} at step {at.step} (learning rate {lr:.4g}): the run has diverged; start again with a "
+        f"lower --lr (say {schedule.recipe.lr / 10:.2g}), a longer --warmup-epochs or --clip-grad 1, and not --amp-dtype float16"
+    )
 
 
 def check_learning(rows: list[Row], job: Fit) -> None:

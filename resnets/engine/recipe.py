@@ -170,6 +170,17 @@ class Recipe:
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
+# Where the sections of the settings begin, for whoever lists them.
+SECTIONS = {
+    "task": "What",
+    "stem": "Changes to the network",
+    "epochs": "How long: one of the three",
+    "batch_size": "Optimisation",
+    "loss": "Loss",
+    "img_size": "Pictures",
+    "device": "Machine",
+    "seed": "Keeping",
+}
 FIELDS = {item.name: item for item in dataclasses.fields(Recipe)}
 TYPES: dict[str, Any] = typing.get_type_hints(Recipe)
 # Of each group at most one may be given; a later source's choice takes the place of an earlier one's.
