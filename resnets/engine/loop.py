@@ -258,7 +258,7 @@ def check_finite(loss: Tensor, at: Position, schedule: Schedule) -> None:
     lr = schedule.learning_rate(max(0, at.step - 1), at.total_steps)
     raise InputError(
         f"the loss is {loss.item()} at step {at.step} (learning rate {lr:.4g}): the run has diverged; start again with a "
-        f"lower --lr (say {schedule.recipe.lr / 10:.2g}), a longer --warmup-epochs or --clip-grad 1, and not --amp-dtype float16"
+        f"lower --lr (say {schedule.recipe.lr / 10:.2g}), longer --warmup-epochs or --clip-grad 1, and not --amp-dtype float16"
     )
 
 
