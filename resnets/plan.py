@@ -17,6 +17,7 @@ from resnets.engine.recipe import FIELDS, Recipe, check_names, parse, read_file,
 from resnets.engine.recipes import Facts
 from resnets.run import RunDir
 from resnets.spec import IMAGENET_MEAN, IMAGENET_STD, InputError, Preprocess, ResNetSpec
+from resnets.weights import Header
 
 # What may differ when a run is taken up again: it changes nothing of what is computed.
 FREE = ("workers", "save_every", "stall_epochs", "max_bad", "allocator")
@@ -43,9 +44,13 @@ def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None)
     for origin, layer in layers.items():
         check_names(layer, origin)
     asked = {name: parse(name, value) for layer in layers.values() for name, value in layer.items()}
-    source = sources.open_source(asked.get("data", "digits"), data_dir=data_dir, in_chans=asked.get("in_chans"))
+    header = weights.read_header(hub.find(asked["weights"])) if asked.get("weights") else None
+    in_chans = asked.get("in_chans") or (None if header is None else header.spec.in_chans)
+    source = sources.open_source(asked.get("data", "digits"), data_dir=data_dir, in_chans=in_chans)
     fingerprint = source.fingerprint()
-    spec, preprocess = network(asked, source)
+    spec, preprocess = network(asked, source) if header is None else saved_network(asked, source, header)
+    if spec.dims != 2:
+        raise InputError(f"dims={spec.dims}: pictures have 2 spatial axes; other data reaches a network through Python only")
     recipe, origins = settings(layers, source, spec, preprocess)
     source = sources.cut_val(source, recipe.val_fraction, recipe.seed)
     bad = BadImages.allowing(recipe.max_bad, *source.splits.values())
@@ -95,34 +100,36 @@ def check_same_data(run: RunDir, fingerprint: str) -> None:
 
 
 def network(asked: Mapping[str, Any], source: Source) -> tuple[ResNetSpec, Preprocess]:
-    """The network, and how pictures reach it, as far as flags, weights and the data settle them before the recipe is known."""
-    changes = {name: value for name, value in asked.items() if name in SPEC_FIELDS and value is not None}
+    """A new network, and the size of its input. The rest of its preprocessing is for the recipe and the data to say."""
     native = source.size if source.size is not None and max(source.size) <= 64 else None
     size = asked.get("img_size")
     name = asked.get("model", "auto")
-    if asked.get("weights"):
-        header = weights.read_header(hub.find(asked["weights"]))
-        if name not in ("auto", header.spec.name):
-            raise InputError(f"the weights are a {header.spec.name}'s, not a {name}'s; leave out --model")
-        spec = zoo.change(header.spec, **changes)
-        rule = {name: asked[name] for name in RULE if asked.get(name) is not None}
-        preprocess = dataclasses.replace(header.preprocess, **rule | ({} if size is None else {"size": (size, size)}))
-        if spec.in_chans != source.in_chans or preprocess.in_chans != source.in_chans:
-            raise InputError(
-                f"the weights take {preprocess.in_chans} channels, and {source.name} has {source.in_chans}; "
-                f"add --in-chans {preprocess.in_chans}"
-            )
-    else:
-        if name == "auto":
-            small = size <= 64 if size is not None else native is not None
-            name = "resnet20_cifar" if small else "resnet18"
-        spec = zoo.get(name, **({"in_chans": source.in_chans} | changes))
-        size_2d = (size, size) if size is not None else native or (spec.img_size, spec.img_size)
-        neutral = (0.5,) * source.in_chans
-        preprocess = Preprocess(size=size_2d, mean=neutral, std=neutral)
-    if spec.dims != 2:
-        raise InputError(f"dims={spec.dims}: pictures have 2 spatial axes; other data reaches a network through Python only")
-    return spec, preprocess
+    if name == "auto":
+        small = size <= 64 if size is not None else native is not None
+        name = "resnet20_cifar" if small else "resnet18"
+    spec = zoo.get(name, **({"in_chans": source.in_chans} | spec_changes(asked)))
+    both = (size, size) if size is not None else native or (spec.img_size, spec.img_size)
+    neutral = (0.5,) * source.in_chans
+    return spec, Preprocess(size=both, mean=neutral, std=neutral)
+
+
+def saved_network(asked: Mapping[str, Any], source: Source, header: Header) -> tuple[ResNetSpec, Preprocess]:
+    """The network of a saved model, and its preprocessing, with the changes that were asked for."""
+    if asked.get("model", "auto") not in ("auto", header.spec.name):
+        raise InputError(f"the weights are a {header.spec.name}'s, not a {asked['model']}'s; leave out --model")
+    if header.preprocess.in_chans != source.in_chans:
+        raise InputError(
+            f"the weights take {header.preprocess.in_chans} channels, not {source.in_chans}; "
+            f"give --in-chans {header.preprocess.in_chans}, or leave it out"
+        )
+    changes = {name: asked[name] for name in RULE if asked.get(name) is not None}
+    if asked.get("img_size") is not None:
+        changes["size"] = (asked["img_size"],) * 2
+    return zoo.change(header.spec, **spec_changes(asked)), dataclasses.replace(header.preprocess, **changes)
+
+
+def spec_changes(asked: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in asked.items() if name in SPEC_FIELDS and value is not None}
 
 
 def settings(
@@ -132,14 +139,15 @@ def settings(
     name = next((str(layer["recipe"]) for layer in reversed(list(layers.values())) if layer.get("recipe")), "fast")
     num_train, (height, width) = len(source.splits["train"].targets), preprocess.size
     facts = Facts(num_train=num_train, hflip=source.hflip, size=preprocess.size, spec=spec)
-    recipe, origins = resolve({f"recipe {name}": recipes.get(name)(facts), **layers})
+    own = f"recipe {name}"
+    recipe, origins = resolve({own: recipes.get(name)(facts), **layers})
     if recipe.batch_size == 1:
         raise InputError("batch_size=1: batch norm cannot learn from one picture at a time; use at least 2, and --accumulate")
     if spec.in_chans == 4 and recipe.auto_augment != "none":
         raise InputError(f"auto_augment={recipe.auto_augment} knows grey and colour pictures; use none with 4 channels")
     found: dict[str, tuple[Any, str]] = {"recipe": (name, origins["recipe"])}
     if recipe.weights:
-        found |= {rule: (getattr(preprocess, rule), "the weights") for rule in RULE if origins[rule] != "flag"}
+        found |= {rule: (getattr(preprocess, rule), "the weights") for rule in RULE if origins[rule] in ("default", own)}
     if recipe.model == "auto":
         found["model"] = (spec.name, "the weights" if recipe.weights else "the data")
     if height == width and (recipe.img_size is None or recipe.weights):

@@ -189,12 +189,9 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None) -
     if counts.max() > 5 * counts.min() and recipe.balance == "none":
         yield f"note     classes have {counts.min()} to {counts.max()} pictures; --balance sampler or loss evens them out"
     values = dataclasses.asdict(recipe)
-    for origin in dict.fromkeys(origins.values()):
-        if origin != "default":
-            yield f"settings ({origin}) " + " ".join(
-                f"{name}={show(values[name])}" for name in FIELDS if origins[name] == origin
-            )
-    yield "settings (default) " + " ".join(f"{name}={show(values[name])}" for name in FIELDS if origins[name] == "default")
+    for origin in sorted(set(origins.values()), key=lambda origin: (origin == "default", origin)):
+        told = [name for name in FIELDS if origins[name] == origin and not (origin == "default" and values[name] is None)]
+        yield f"settings ({origin}) " + " ".join(f"{name}={show(values[name])}" for name in told)
 
 
 def show(value: Any) -> str:

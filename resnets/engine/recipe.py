@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from resnets.spec import CHOICES as SPEC_CHOICES
-from resnets.spec import InputError, ResNetSpec
+from resnets.spec import InputError
 
 
 def setting(
@@ -153,13 +153,6 @@ class Recipe:
             raise InputError(f"milestones={list(self.milestones)}: give rising shares of the run, such as 0.5,0.75")
         if self.opt == "sgd" and self.nesterov and self.momentum == 0:
             raise InputError("nesterov needs a momentum above 0; add --no-nesterov")
-
-    @property
-    def spec_changes(self) -> dict[str, Any]:
-        """The changes to the network's spec that were asked for."""
-        names = {item.name for item in dataclasses.fields(ResNetSpec)}
-        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.name in names}
-        return {name: value for name, value in values.items() if value is not None}
 
     @property
     def seconds(self) -> float | None:
