@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def evaluate(
     Raises:
         InputError: where the data has no such split, or classes that the model does not know.
     """
-    loaded = model if isinstance(model, Model) else hub.load(model)
+    loaded = hub.for_pictures(model if isinstance(model, Model) else hub.load(model))
     source = sources.open_source(data, data_dir=data_dir, in_chans=loaded.spec.in_chans, labels=loaded.labels)
     name, source = pick(source, split, loaded)
     loaded.to(find(device))
@@ -65,7 +66,9 @@ def pick(source: Source, split: str | None, model: Model) -> tuple[str, Source]:
     Data that the model was trained on is cut as it was then: its validation pictures are the same.
     """
     trained = model.metadata.get("provenance", {}).get("data", {})
-    if trained.get("cut") and "train" in source.splits and trained.get("fingerprint") == source.fingerprint():
+    labels = tuple(trained.get("labels", source.labels))  # of the data: the model's may go on, with classes without pictures
+    same = trained.get("fingerprint") == dataclasses.replace(source, labels=labels).fingerprint()
+    if trained.get("cut") and "train" in source.splits and same:
         source = sources.cut_val(source, trained["cut"]["fraction"], trained["cut"]["seed"])
     name = split or next(name for name in SPLITS if name in source.splits)
     if name not in source.splits:

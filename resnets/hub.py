@@ -78,6 +78,19 @@ def load(model: str | Path) -> Model:
     return loaded.eval()
 
 
+def for_pictures(model: Model) -> Model:
+    """`model`, if it says the class of pictures.
+
+    Raises:
+        InputError: where its inputs are of another kind, or it has no classes.
+    """
+    if model.spec.dims != 2:
+        raise InputError(f"the model takes inputs with {model.spec.dims} spatial axes, and pictures have 2; use it from Python")
+    if not model.labels:
+        raise InputError("the model has no classes; give it some by `resnets train --weights`, or use it from Python")
+    return model
+
+
 def save(model: Model, path: str | Path) -> Path:
     """Write a model with all that belongs to it as one `.safetensors` file; `load` reads it."""
     return weights.save(model, path)

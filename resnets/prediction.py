@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from resnets import hub
 from resnets.data.images import IMAGE_SUFFIXES, BadPicture, FileImages
 from resnets.data.loaders import default_workers, leave_signals
 from resnets.data.transforms import fit_picture, normalise
@@ -27,17 +28,25 @@ def find_pictures(paths: Iterable[str | Path]) -> Iterator[Path]:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
         if not path.is_dir():
+            if not path.is_file():
+                raise InputError(f"{path}: a pipe or a device, which may never end; give a file")
             yield path
             continue
         found = 0
         for folder, folders, files in os.walk(path):
             folders.sort()
             for name in sorted(files):
-                if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                picture = Path(folder, name)
+                if not name.startswith(".") and picture.suffix.lower() in IMAGE_SUFFIXES and not waits(picture):
                     found += 1
-                    yield Path(folder, name)
+                    yield picture
         if not found:
             raise InputError(f"{path}: no pictures here ({', '.join(sorted(IMAGE_SUFFIXES))})")
+
+
+def waits(path: Path) -> bool:
+    """Whether there is a pipe or a device, which to open may take for ever. (A broken link is a file that cannot be read.)"""
+    return path.exists() and not path.is_file()
 
 
 @torch.inference_mode()
@@ -45,7 +54,7 @@ def predict(
     model: Model, paths: Iterable[str | Path], *, topk: int = 5, batch_size: int = 32, workers: int | None = None
 ) -> Iterator[dict[str, Any]]:
     """For each file its path and the task's result, or its path and an "error"; in the order of `find_pictures`."""
-    images = FileImages(find_pictures(paths), model.spec.in_chans)
+    images = FileImages(find_pictures(paths), hub.for_pictures(model).spec.in_chans)
     workers = (default_workers() if len(images) > batch_size else 0) if workers is None else workers
     device = next(model.parameters()).device
     model.eval()

@@ -48,9 +48,7 @@ class RunDir:
             InputError: where `out` exists already with something in it, or cannot be made.
         """
         if out is None:
-            folder = Path("runs", task)
-            taken = [int(found[1]) for entry in folder.glob(f"{name}*") if (found := re.fullmatch(rf"{name}(\d+)", entry.name))]
-            out = folder / f"{name}{max(taken, default=0) + 1}"
+            return cls._next(Path("runs", task), name)
         run = cls(out)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
@@ -65,12 +63,34 @@ class RunDir:
         return run
 
     @classmethod
+    def _next(cls, folder: Path, name: str) -> RunDir:
+        """The next free number. Runs that begin at the same moment get one each, for only one of them can make a folder."""
+        taken = [int(found[1]) for entry in folder.glob(f"{name}*") if (found := re.fullmatch(rf"{name}(\d+)", entry.name))]
+        number = max(taken, default=0) + 1
+        while True:
+            run = cls(folder / f"{name}{number}")
+            try:
+                run.path.mkdir(parents=True)
+            except FileExistsError:
+                number += 1
+            except OSError as error:
+                raise InputError(f"{run.path}: cannot be made ({error.strerror}); choose another place with --out") from None
+            else:
+                return run
+
+    @classmethod
     def latest(cls, task: str, name: str = "train") -> RunDir:
         """The newest runs/<task>/<name>N."""
         folders = [f for f in Path("runs", task).glob(f"{name}*") if re.fullmatch(rf"{name}\d+", f.name)]
         if not folders:
             raise InputError(f"there is no run in {Path('runs', task)} to go on with; name its folder with --out")
         return cls(max(folders, key=lambda folder: int(folder.name.removeprefix(name))))
+
+    def remove_halves(self) -> None:
+        """Delete what a kill in the middle of a write left under another name (see `resnets.files.replacing`)."""
+        for path in self.path.rglob(".*"):
+            if re.fullmatch(r"\.[\w-]+\.\d+\.\w+", path.name):
+                path.unlink(missing_ok=True)
 
     def write_metrics(self, rows: Sequence[Mapping[str, float]]) -> None:
         out = io.StringIO()

@@ -80,6 +80,7 @@ def train(
     plan = settle(layers, data_dir)
     if run is not None:
         check_same_data(run, plan.fingerprint)
+        run.remove_halves()
     recipe, source = plan.recipe, plan.source
     device = devices.choose(recipe)
     if recipe.allocator == "auto" and device.place.type == "cpu":
@@ -129,6 +130,7 @@ def train_loader(plan: Plan) -> Loader:
     least, most = recipe.crop_scale
     augment = Augment(
         crop=recipe.crop,
+        pad=recipe.crop_pad,
         scale=(least, most),
         hflip=recipe.hflip,
         auto_augment=recipe.auto_augment,

@@ -122,15 +122,18 @@ def _opened(path: str | Path) -> Any:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    if path.as_posix().encode(errors="replace").decode() != path.as_posix():
+        raise InputError(f"{path}: the name is not UTF-8, which safetensors needs; rename it")
     with path.open("rb") as file:
         start = file.read(9)
-    if start[:2] == b"PK" or start[:1] == b"\x80":
-        raise InputError(
-            f"{path}: this is a pickle (torch.save), which can run code when it is opened; only .safetensors files are read"
-        )
-    # A safetensors file begins with the length of its header, which is JSON.
+    # A safetensors file begins with the length of its header, then the header, which is JSON. The length may happen to begin as
+    # a pickle does, so pickles are told apart only among what is no safetensors file.
     length = int.from_bytes(start[:8], "little")
     if len(start) < 9 or start[8:] != b"{" or length > 100_000_000:
+        if start[:2] == b"PK" or start[:1] == b"\x80":
+            raise InputError(
+                f"{path}: this is a pickle (torch.save), which can run code when it is opened; only .safetensors files are read"
+            )
         raise InputError(f"{path}: not a safetensors file; give one that `resnets train` or `resnets.save` wrote")
     try:
         return safetensors.safe_open(str(path), "pt")

@@ -291,3 +291,17 @@ def test_tensors_of_another_network_are_named(tamper, file):
 def test_many_faults_are_counted(file):
     with pytest.raises(InputError, match=r"and \d+ more"):
         load(rewrite(file, {f"module.{name}": tensor for name, tensor in load_file(file).items()}))
+
+
+@pytest.mark.parametrize(("wanted", "base"), [(0x80, 1 << 8), (0x4B50, 1 << 16)], ids=["pickle", "zip"])
+def test_a_header_whose_length_begins_like_a_pickle_is_still_ours(tmp_path, wanted, base):
+    path = tmp_path / "model.safetensors"
+    model = create_model(SMALL)
+
+    def length(padding):
+        model.metadata["provenance"] = {"command": "x" * padding}
+        return int.from_bytes(save(model, path).read_bytes()[:8], "little")
+
+    padding = (wanted - length(0)) % base
+    assert length(padding) % base == wanted
+    assert load(path).metadata == model.metadata | {"metrics": {}}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import json
+import os
 import shlex
 import sys
 import time
@@ -22,6 +25,8 @@ from resnets.engine.recipe import parse
 from resnets.spec import InputError
 
 BEGAN = time.perf_counter()
+# What the system says of a path that the user gave.
+PATH_ERRORS = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 EPILOG = "Bad input ends with 2 and a line that says what to do; --debug, anywhere, shows where it was found."
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
@@ -56,6 +61,11 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
 
     with watch() as reporter:
         run = train(data, out=out, resume=resume, data_dir=data_dir, began=BEGAN, reporter=reporter, **settings)
+    bad = run.path / "bad_images.csv"
+    if bad.exists():
+        with bad.open(newline="", encoding="utf-8") as file:
+            num_bad = sum(1 for _ in csv.DictReader(file))
+        click.echo(tables.visible(f"{num_bad} pictures could not be read and were skipped; {bad} names them"), err=True)
     result = {"run": str(run.path), "seconds": round(time.perf_counter() - BEGAN, 2)} | run.result
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False))
@@ -207,7 +217,7 @@ def check(data: str, in_chans: int | None, data_dir: str | None, as_json: bool) 
         click.echo(json.dumps(findings.to_json(), ensure_ascii=False))
     else:
         for line in check.lines(findings):
-            click.echo(line)
+            click.echo(tables.visible(line))
     if any(finding.level == "error" for finding in findings.findings):
         raise click.exceptions.Exit(2)
 
@@ -240,6 +250,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command. Exits with 0 (done), 1 (our fault), 2 (the input's), 130 (Ctrl-C) or 143 (SIGTERM), the state saved."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a sign that the terminal cannot show is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = cli.main([word for word in words if word != "--debug"], prog_name="resnets", standalone_mode=False)
     except click.ClickException as error:
@@ -248,19 +261,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     except InputError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {tables.visible(str(error))}", err=True)
+        code = 2
+    except MemoryError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"error: not enough memory ({error}); use a smaller --batch-size or --img-size", err=True)
         code = 2
     except (click.Abort, KeyboardInterrupt):
         code = 130
     except Interrupted as stopped:
         click.echo(str(stopped), err=True)
         code = 128 + stopped.signal  # 130 and 143, as shells know them
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
+    except SystemExit:  # how click ends where the reader of our output has seen enough
         code = 0
     except OSError as error:
-        if debug or not isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError | IsADirectoryError):
+        if debug or error.errno not in PATH_ERRORS:
             raise
-        click.echo(f"error: {error.filename}: {error.strerror}; check the path, and that you may read it", err=True)
+        where = tables.visible(os.fsdecode(error.filename or ""))
+        click.echo(f"error: {where}: {error.strerror}; check the path, and that you may read it", err=True)
         code = 2
     sys.exit(code or 0)

@@ -21,10 +21,12 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from resnets.cli.tables import visible
+
 
 def say(text: str) -> None:
     """A line for people, on stderr."""
-    click.echo(text, err=True)
+    click.echo(visible(text), err=True)
 
 
 class Lines:
@@ -70,7 +72,7 @@ class Bar(Lines):
         self.progress.stop()
 
     def say(self, text: str) -> None:
-        self.progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.progress.console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
 
     def step(self, at: Any, steps_per_epoch: int, loss: float) -> None:
         super().step(at, steps_per_epoch, loss)

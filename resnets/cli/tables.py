@@ -80,7 +80,7 @@ def about(header: Header) -> list[str]:
     origin = header.provenance
     told: dict[str, Any] = {name: origin[name] for name in ("command", "started", "seed") if name in origin}
     told |= {"data": origin["data"].get("name")} if "data" in origin else {}
-    return lines + [f"{name:<12}{value}" for name, value in told.items()]
+    return [visible(line) for line in [*lines, *(f"{name:<12}{value}" for name, value in told.items())]]
 
 
 def pairs(values: Mapping[str, Any]) -> str:
@@ -107,11 +107,16 @@ def info_json(spec: ResNetSpec, size: Size, header: Header | None) -> dict[str, 
     return result if header is None else result | {"header": dataclasses.asdict(header)}
 
 
+def visible(text: str) -> str:
+    """`text` as one line that leaves the terminal alone: names of files and classes may hold line feeds and escape codes."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 def prediction(row: Mapping[str, Any]) -> str:
     """One line of `resnets predict`."""
     if "error" in row:
-        return f"{row['path']}  error: {row['error']}"
-    return f"{row['path']}  " + "  ".join(f"{entry['label']} {entry['probability']:.1%}" for entry in row["top"])
+        return visible(f"{row['path']}  error: {row['error']}")
+    return visible(f"{row['path']}  " + "  ".join(f"{entry['label']} {entry['probability']:.1%}" for entry in row["top"]))
 
 
 def evaluation(result: Mapping[str, Any], *, per_class: bool = False) -> str:
@@ -122,12 +127,13 @@ def evaluation(result: Mapping[str, Any], *, per_class: bool = False) -> str:
         f"{result['num_images']:,} pictures; loss {result['loss']:.4f}, calibration error {result['ece']:.2%}"
     ]
     if result["bad_images"]:
-        lines.append(f"{len(result['bad_images'])} pictures could not be read: {', '.join(list(result['bad_images'])[:5])}")
+        few = visible(", ".join(list(result["bad_images"])[:5]))
+        lines.append(f"{len(result['bad_images'])} pictures could not be read: {few}")
     if per_class:
         head = ["class", "precision", "recall", "F1", "pictures"]
         cells = [
             [
-                row["label"],
+                visible(row["label"]),
                 *(f"{row[name]:.4f}" if row["support"] else "-" for name in ("precision", "recall", "f1")),
                 str(row["support"]),
             ]
@@ -144,4 +150,5 @@ def confusions(result: Mapping[str, Any], most: int = 5) -> str:
         (matrix[i][j], labels[i], labels[j]) for i in range(len(labels)) for j in range(len(labels)) if i != j and matrix[i][j]
     ]
     pairs.sort(key=lambda pair: -pair[0])
-    return "commonest mistakes: " + ("; ".join(f"{n} x {truth} taken for {said}" for n, truth, said in pairs[:most]) or "none")
+    words = [visible(f"{n} x {truth} taken for {said}") for n, truth, said in pairs[:most]]
+    return "commonest mistakes: " + ("; ".join(words) or "none")

@@ -1,7 +1,8 @@
 """Batches of a split, each a pure function of (seed, epoch, position): nothing to remember between a kill and a resume.
 
 Small pictures stay in memory as bytes and are gathered and augmented a batch at a time; others are decoded and augmented one
-by one in worker processes. What a picture draws depends on (seed, epoch, its index), so the number of workers changes nothing.
+by one in worker processes. What a picture draws depends on (seed, epoch, its place in the epoch's order), so the number of
+workers changes nothing.
 """
 
 from __future__ import annotations
@@ -129,26 +130,26 @@ class Loader:
             yield batch
 
     def _positions(self, epoch: int, start: int) -> Iterator[tuple[int, np.ndarray]]:
-        order = self.order(epoch)
-        for number in range(start, len(self)):
-            yield number, order[number * self.batch_size : (number + 1) * self.batch_size]
+        order, size = self.order(epoch), self.batch_size
+        return ((number, order[number * size : (number + 1) * size]) for number in range(start, len(self)))
 
     def _memory_batches(self, epoch: int, start: int) -> Iterator[Batch]:
         assert self._pixels is not None
         for number, positions in self._positions(epoch, start):
             pixels = self._pixels[torch.from_numpy(positions)]
             if self.augment is not None and self.augment.auto_augment != "none":
-                pixels = torch.stack([self._augmented(p, i, epoch) for p, i in zip(pixels, positions.tolist(), strict=True)])
+                first = number * self.batch_size
+                pixels = torch.stack([self._augmented(picture, place, epoch) for place, picture in enumerate(pixels, first)])
             yield self._finish(pixels, torch.from_numpy(positions), epoch, number)
 
-    def _augmented(self, pixels: Tensor, index: int, epoch: int) -> Tensor:
+    def _augmented(self, pixels: Tensor, place: int, epoch: int) -> Tensor:
         assert self.augment is not None
-        with seeded(self.seed, epoch, index):
+        with seeded(self.seed, epoch, place):
             return self.augment.colours(pixels)
 
     def _worker_batches(self, epoch: int, start: int) -> Iterator[Batch]:
         self._stream = self._stream or _Stream(self)
-        for number, (pixels, positions, bad) in enumerate(self._stream.epoch(epoch, start), start=start):
+        for number, (pixels, positions, bad) in enumerate(self._stream.epoch(epoch, self._positions(epoch, start)), start):
             for name, reason in bad:
                 self.bad.add(name, reason)
             yield self._finish(pixels, positions, epoch, number)
@@ -168,14 +169,17 @@ Read = tuple[Tensor, Tensor, list[tuple[str, str]]]  # pixels (N, C, H, W), posi
 
 
 class _Stream:
-    """Decoding in workers, which live on from epoch to epoch."""
+    """Decoding in workers, which live on from epoch to epoch.
+
+    Nothing here refers back to the `Loader`. In a circle, which only the garbage collector frees, the queues would be closed
+    before the workers are told to end, and each of them be waited for five seconds.
+    """
 
     def __init__(self, loader: Loader) -> None:
-        self.loader = loader
-        self.position = (0, 0)
+        self.todo = _Todo(loader.batch_size)
         self.batches = DataLoader(
             _Pictures(loader),
-            batch_sampler=self,
+            batch_sampler=self.todo,
             num_workers=loader.workers,
             persistent_workers=loader.workers > 0,
             prefetch_factor=4 if loader.workers else None,
@@ -184,36 +188,43 @@ class _Stream:
             generator=torch.Generator(),  # its own, so that starting workers does not draw from the one of the network
         )
 
-    def epoch(self, epoch: int, start: int) -> Iterator[Read]:
-        self.position = (epoch, start)
+    def epoch(self, epoch: int, batches: Iterator[tuple[int, np.ndarray]]) -> Iterator[Read]:
+        self.todo.epoch, self.todo.batches = epoch, batches
         return iter(self.batches)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, start = self.position
-        for _, positions in self.loader._positions(epoch, start):
-            yield [(epoch, index) for index in positions.tolist()]
 
-    def __len__(self) -> int:
-        return len(self.loader)
+class _Todo:
+    """What to decode next, batch by batch: keys of `_Pictures`."""
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size, self.epoch = batch_size, 0
+        self.batches: Iterator[tuple[int, np.ndarray]] = iter(())
+
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+        epoch, size = self.epoch, self.batch_size
+        return (
+            [(epoch, place, index) for place, index in enumerate(positions.tolist(), number * size)]
+            for number, positions in self.batches
+        )
 
 
 class _Pictures(Dataset):
-    """(epoch, index) -> (pixels, index), or (None, name, reason) where the picture cannot be read."""
+    """(epoch, place in its order, index) -> (pixels, index), or (None, name, reason) where the picture cannot be read."""
 
     def __init__(self, loader: Loader) -> None:
         self.images, self.preprocess = loader.split.images, loader.preprocess
         self.augment, self.seed = loader.augment, loader.seed
         self.train_size = loader.train_size or loader.preprocess.size
 
-    def __getitem__(self, key: tuple[int, int]) -> Any:
-        epoch, index = key
+    def __getitem__(self, key: tuple[int, int, int]) -> Any:
+        epoch, place, index = key
         try:
             picture = self.images[index]
         except BadPicture as bad:
             return None, self.images.name(index), bad.reason
         if self.augment is None:
             return fit_picture(picture, self.preprocess), index
-        with seeded(self.seed, epoch, index):
+        with seeded(self.seed, epoch, place):
             return self.augment.picture(as_image(picture, self.preprocess.in_chans), self.preprocess, self.train_size), index
 
 

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from resnets.data.images import convert, open_picture
+from resnets.data.images import MODES, convert, open_picture
 from resnets.spec import InputError, Preprocess
 
 Picture = str | Path | Image.Image | np.ndarray
@@ -44,9 +44,10 @@ def as_image(picture: Picture, in_chans: int) -> Image.Image:
     if isinstance(picture, str | Path):
         return open_picture(picture, in_chans)
     if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or picture.ndim not in (2, 3):
+        channels = picture.shape[2] if picture.ndim == 3 else 1
+        if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or channels not in MODES or not picture.size:
             raise InputError(
-                f"an array of {picture.dtype} and shape {picture.shape} is no picture; give uint8 (H, W) or (H, W, C), 0 to 255"
+                f"an array of {picture.dtype} and shape {picture.shape} is no picture; give uint8 (H, W) or (H, W, 1, 3 or 4)"
             )
         picture = Image.fromarray(picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture)
     if not isinstance(picture, Image.Image):
@@ -63,10 +64,24 @@ def fit_image(image: Image.Image, preprocess: Preprocess) -> Image.Image:
     if preprocess.resize == "pad":
         scale = min(width / image.width, height / image.height)
         return resized(image, (clamp(image.width * scale, width), clamp(image.height * scale, height)), resample)
-    scale = max(width / image.width, height / image.height) / preprocess.crop_pct
-    wide, high = max(width, round(image.width * scale)), max(height, round(image.height * scale))
-    left, top = (wide - width) // 2, (high - height) // 2
+    image = middle(image, longest=4 * min(image.size))
+    least_high, least_wide = whole(height / preprocess.crop_pct), whole(width / preprocess.crop_pct)
+    scale = max(least_wide / image.width, least_high / image.height)
+    wide, high = max(least_wide, whole(image.width * scale)), max(least_high, whole(image.height * scale))
+    left, top = round((wide - width) / 2), round((high - height) / 2)  # rounded as torchvision does, here and above
     return resized(image, (wide, high), resample).crop((left, top, left + width, top + height))
+
+
+def whole(length: float) -> int:
+    """Rounded down, but for the errors of floating point."""
+    return int(length + 1e-6)
+
+
+def middle(image: Image.Image, longest: int) -> Image.Image:
+    """The middle of a very long picture; resized as a whole it could fill any memory, for a crop of its middle."""
+    wide, high = min(image.width, longest), min(image.height, longest)
+    left, top = (image.width - wide) // 2, (image.height - high) // 2
+    return image if image.size == (wide, high) else image.crop((left, top, left + wide, top + high))
 
 
 def clamp(length: float, most: int) -> int:
@@ -111,9 +126,10 @@ class Augment:
     """What training does to pictures.
 
     Args:
-        crop: "pad" (pad by an eighth of the size on every side with the mean colour, then a random window; 4 pixels at 32, as
-            He et al. 2015, section 4.2), "resized" (a random part of the area `scale` and of shape `ratio`, resized:
-            arXiv 1409.4842), "none".
+        crop: "pad" (the mean colour on every side, then a random window of the old size), "resized" (a random part of the
+            area `scale` and of shape `ratio`, resized: arXiv 1409.4842), "none".
+        pad: for "pad": the width of each side as a share of the picture's; an eighth is 4 pixels at 32, as in He et al. 2015,
+            section 4.2.
         scale: least and most share of the area, for "resized".
         ratio: least and most width to height, for "resized".
         hflip: probability of mirroring.
@@ -124,6 +140,7 @@ class Augment:
     """
 
     crop: str = "none"
+    pad: float = 1 / 8
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     hflip: float = 0.0
@@ -153,7 +170,7 @@ class Augment:
         Targets become (N, num_classes) where pictures are mixed. Draws from torch's generator.
         """
         if self.crop == "pad":
-            x = random_windows(x, math.ceil(x.shape[-1] / 8))
+            x = random_windows(x, math.ceil(x.shape[-1] * self.pad))
         if self.hflip:
             mirrored = torch.rand(len(x)) < self.hflip
             x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)

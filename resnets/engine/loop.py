@@ -139,7 +139,7 @@ def take_step(job: Fit, state: State, group: list[Batch]) -> Tensor:
         state.scaler.scale(loss * share).backward()
         total += loss.detach() * share
         add(state.sums, job.task.count(outputs.detach(), targets))
-    add(state.sums, {"loss": total.double() * num_images})
+    add(state.sums, {"loss": precise(total) * num_images})
     at.num_images += num_images
     if recipe.clip_grad is not None:
         state.scaler.unscale_(state.optimizer)
@@ -175,6 +175,11 @@ def autocast(device: Device) -> torch.autocast:
 def place(batch: Batch, device: Device) -> tuple[Tensor, Tensor]:
     images, targets = batch.images.to(device.place, non_blocking=True), batch.targets.to(device.place, non_blocking=True)
     return (images.to(memory_format=torch.channels_last) if device.channels_last and images.ndim == 4 else images), targets
+
+
+def precise(value: Tensor) -> Tensor:
+    """As float64, where the device has it."""
+    return value.float() if value.device.type == "mps" else value.double()
 
 
 def add(sums: dict[str, Tensor], more: dict[str, Tensor]) -> None:
@@ -224,7 +229,7 @@ def validate(job: Fit, model: nn.Module, stop: list[int]) -> dict[str, float]:
         with autocast(job.device):
             outputs = model(images)
         loss = criterion(outputs, targets)["loss"]
-        add(sums, job.task.count(outputs, targets) | {"loss": loss.double() * len(images)})
+        add(sums, job.task.count(outputs, targets) | {"loss": precise(loss) * len(images)})
         num_images += len(images)
     if num_images == 0:
         raise InputError("no picture of the validation split can be read; `resnets data check` says why")

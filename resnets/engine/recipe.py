@@ -107,6 +107,7 @@ class Recipe:
         "data", "a mean for each channel, or each pixel, of the data; or ImageNet's", choices=("data", "pixel", "imagenet")
     )
     crop: str = setting("pad", "random crop in training", choices=("pad", "resized", "none"))
+    crop_pad: float = setting(0.125, "for pad: width of each side as a share of the picture's", least=0, most=1)
     crop_scale: tuple[float, ...] = setting((0.08, 1.0), "for resized: least and most share of the area")
     hflip: float = setting(0.5, "probability of mirroring", least=0, most=1)
     auto_augment: str = setting(
@@ -147,7 +148,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             object.__setattr__(self, item.name, parse(item.name, getattr(self, item.name)))
-        if self.crop_scale and not (len(self.crop_scale) == 2 and 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1):
+        if not (len(self.crop_scale) == 2 and 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1):
             raise InputError(f"crop_scale={list(self.crop_scale)}: give least and most share of the area, such as 0.08,1")
         if list(self.milestones) != sorted(self.milestones) or not all(0 <= m <= 1 for m in self.milestones):
             raise InputError(f"milestones={list(self.milestones)}: give rising shares of the run, such as 0.5,0.75")
@@ -195,7 +196,7 @@ def parse(name: str, value: Any) -> Any:
         return None
     try:
         value = _converted(kind, value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name}={value!r}: give {describe(kind)}") from None
     limits = FIELDS[name].metadata
     if limits["choices"] and value not in limits["choices"]:
@@ -257,7 +258,7 @@ def read_file(path: str | Path) -> dict[str, Any]:
     """
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
         raise InputError(
             f"{path}: cannot be read as a recipe ({str(error).splitlines()[0]}); give a YAML file of settings"
         ) from None
@@ -282,6 +283,7 @@ def resolve(layers: Mapping[str, Mapping[str, Any]]) -> tuple[Recipe, dict[str, 
                 raise InputError(f"{origin}: {' and '.join(given)} exclude each other; give one of them")
             if given:
                 values |= dict.fromkeys(group)
+                origins |= dict.fromkeys(group, "default")
         for name, value in settings.items():
             if value is None and values.get(name) is None and name in values:
                 continue

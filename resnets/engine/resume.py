@@ -69,7 +69,7 @@ class State:
     def save(self, run: RunDir) -> None:
         self.at.scaler = self.scaler.state_dict()
         position = dataclasses.asdict(self.at)
-        counters = [group["step"] for group in self.optimizer.param_groups if "step" in group]  # LAMB counts there
+        counters = [int(group["step"]) for group in self.optimizer.param_groups if "step" in group]  # LAMB counts there
         header = {"format": FORMAT, "position": position, "optimizer_steps": counters}
         write_tensors(run.resume_tensors, self.tensors(), header)
         write_json(run.resume_position, {"format": FORMAT} | position)
@@ -103,10 +103,16 @@ class State:
 
     def _restore_optimizer(self, tensors: dict[str, Tensor], counters: list[int]) -> None:
         parameters = dict(self.model.named_parameters())
+        held: dict[nn.Parameter, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             key, _, owner = name.partition(".")
             parameter = parameters[owner]
-            value: Any = tensor if key == "step" else tensor.to(parameter.device, memory_format=torch.preserve_format)
-            self.optimizer.state[parameter][key] = value
-        for group, counter in zip(self.optimizer.param_groups, counters, strict=False):
+            if tensor.shape == parameter.shape:  # in the parameter's layout too: a fused step walks through both side by side
+                tensor = torch.empty_like(parameter, dtype=tensor.dtype, requires_grad=False).copy_(tensor)
+            held.setdefault(parameter, {})[key] = tensor
+        whole = self.optimizer.state_dict()
+        owners = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        whole["state"] = {number: held[parameter] for number, parameter in enumerate(owners) if parameter in held}
+        for group, counter in zip(whole["param_groups"], counters, strict=False):
             group["step"] = counter
+        self.optimizer.load_state_dict(whole)

@@ -1,0 +1,104 @@
+"""A live bar on a terminal; anywhere else exactly one plain line an epoch. Results go to stdout, all else to stderr."""
+
+import contextlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+
+import pytest
+
+from resnets.cli import progress
+from resnets.cli.main import main
+from resnets.engine.resume import Position
+
+FAST = "--model resnet20_cifar --depths 1,1,1 --width 4 --batch-size 64 --device cpu"
+ESCAPE = "\x1b["
+
+
+def test_in_a_pipe_one_plain_line_an_epoch(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(shlex.split(f"train --out {tmp_path / 'run'} --epochs 3 {FAST}"))
+    out, err = capsys.readouterr()
+    assert stopped.value.code == 0
+    assert ESCAPE not in out + err and "\r" not in out + err
+    epochs = [line for line in err.splitlines() if line.startswith("epoch ")]
+    assert [line.split()[1] for line in epochs] == ["1", "2", "3"]
+    number = r"\d+\.\d{4}"
+    for line in epochs:
+        assert re.fullmatch(
+            rf"epoch \d  step \d+/\d+  lr \S+  train_loss {number}  train_top1 {number}  val_loss {number}  val_top1 {number}  "
+            r"\d+ img/s, \d+% waiting for data  \d+ s(  best)?",
+            line,
+        ), line
+    assert err.splitlines()[-3:] == epochs, "nothing but epochs once the run has begun"
+    assert len(out.splitlines()) == 3 and "accuracy" in out and "resnets predict" in out
+
+
+def test_an_epoch_in_words():
+    row = {"epoch": 2, "step": 40, "lr": 0.05, "train_loss": 1.5, "train_top1": 0.25, "val_loss": 2.0, "val_top1": 0.5}
+    row |= {"images_per_second": 1234.4, "data_wait": 0.031, "seconds": 12.6}
+    words = (
+        "epoch 2  step 40/80  lr 0.05  train_loss 1.5000  train_top1 0.2500  val_loss 2.0000  val_top1 0.5000  "
+        "1234 img/s, 3% waiting for data  13 s"
+    )
+    assert progress.epoch_line(row, Position(total_steps=80, best_epoch=1)) == words
+    assert progress.epoch_line(row, Position(total_steps=80, best_epoch=2)) == words + "  best"
+
+
+def test_what_is_said_is_one_line_without_escape_codes(capsys):
+    progress.Lines().say("run      two\nlines \x1b[31mred")
+    assert capsys.readouterr().err == "run      two\\nlines \\x1b[31mred\n"
+
+
+def test_nobody_counts_in_a_pipe():
+    with progress.counting("checking") as count:
+        assert count is None
+
+
+def on_a_terminal(words, folder, seconds=120):
+    """Exit status, stdout (a pipe) and what came on stderr, which is a terminal."""
+    pty = pytest.importorskip("pty")
+    try:
+        ours, theirs = pty.openpty()
+    except OSError:
+        pytest.skip("no terminal to be had")
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "120", "PYTHONUNBUFFERED": "1"}
+    done = subprocess.Popen(
+        [sys.executable, "-m", "resnets", *shlex.split(words)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=environment,
+    )
+    os.close(theirs)
+    seen, end = b"", time.monotonic() + seconds
+    with contextlib.suppress(OSError):  # how a terminal ends on Linux
+        while (part := os.read(ours, 4096)) and time.monotonic() < end:
+            seen += part
+    os.close(ours)
+    out, _ = done.communicate(timeout=seconds)
+    return done.returncode, out.decode(), seen.decode()
+
+
+def test_on_a_terminal_a_live_bar_with_rate_and_time_left(tmp_path):
+    code, out, err = on_a_terminal(f"train --out run --epochs 3 {FAST}", tmp_path)
+    assert code == 0, err
+    assert ESCAPE in err and "steps/s" in err and "left" in err and re.search(r"\d+/\d+", err) and "loss" in err
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err)
+    assert [n for n in "123" if f"epoch {n}  step " in plain] == ["1", "2", "3"], "a line above the bar for every epoch"
+    assert ESCAPE not in out and len(out.splitlines()) == 3
+    assert err.rfind("\x1b[?25h") > err.rfind("\x1b[?25l"), "the cursor is back"
+
+
+def test_on_a_terminal_checking_is_counted(tmp_path):
+    code, out, err = on_a_terminal("data check digits", tmp_path)
+    assert "checking" in err and "pictures" in err and ESCAPE not in out
+    assert code in (0, 2) and "digits: 1,797 pictures" in out
+
+
+def test_on_a_terminal_an_error_is_a_plain_line(tmp_path):
+    code, out, err = on_a_terminal("train --lr high", tmp_path)
+    assert (code, out) == (2, "") and err.strip() == "error: lr='high': give a number"

@@ -1,0 +1,201 @@
+"""What the verbs print: tables that line up, JSON that is whole, and one line a picture whatever its name."""
+
+import csv
+import io
+import json
+
+import pytest
+import torch
+
+from resnets import hub, zoo
+from resnets.cli import tables
+from resnets.cli.main import as_csv, main
+from resnets.spec import Preprocess
+
+SPEC = zoo.get("resnet20_cifar", depths=(1, 1, 1), width=4, num_classes=2)
+
+
+def said(capsys, *words):
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    out, err = capsys.readouterr()
+    assert (stopped.value.code, err) == (0, "")
+    return out
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+def test_models_lists_every_network_with_its_figures(capsys):
+    lines = said(capsys, "models").splitlines()
+    assert lines[0].split() == ["name", "layers", "parameters", "multiply-adds", "input"]
+    assert [line.split()[0] for line in lines[1:]] == list(zoo.ROWS)
+    (row,) = [line.split() for line in lines if line.startswith("resnet50 ")]
+    assert row == ["resnet50", "50", "25,557,032", "4,089.18", "M", "224"]
+    assert len({line.rindex(" M ") for line in lines[1:]}) == len(set(map(len, lines))) == 1, "the columns line up"
+
+
+def test_models_of_a_pattern_as_json(capsys):
+    out = said(capsys, "models", "resnet*_cifar", "--json")
+    rows = json.loads(out)["models"]
+    assert out.count("\n") == 1 and [row["name"] for row in rows] == zoo.names("resnet*_cifar")
+    assert rows[0] == {
+        "name": "resnet20_cifar", "layers": 20, "params": 269_722, "macs": 40_551_040, "img_size": 32, "num_classes": 10,
+    }  # fmt: skip
+
+
+# --- info ------------------------------------------------------------------------------------------------------------
+
+
+def test_info_shows_the_papers_table(capsys):
+    lines = said(capsys, "info", "resnet50").splitlines()
+    assert lines[0] == "resnet50, input 3 x 224 x 224"
+    assert [line.split()[0] for line in lines[2:10]] == [
+        "stage",
+        "conv1",
+        "conv2_x",
+        "conv3_x",
+        "conv4_x",
+        "conv5_x",
+        "head",
+        "total",
+    ]
+    assert lines[9].split()[1:] == ["50", "layers", "25,557,032", "4,089.18", "M"]
+    assert lines[-1] == "features  c1 64 at 1/2, c2 256 at 1/4, c3 512 at 1/8, c4 1024 at 1/16, c5 2048 at 1/32"
+
+
+def test_info_as_json_adds_up(capsys):
+    result = json.loads(said(capsys, "info", "resnet18", "--json", "--img-size", "64", "--in-chans", "1", "--num-classes", "7"))
+    spec = zoo.get("resnet18", in_chans=1, num_classes=7)
+    assert (result["layers"], result["params"], result["macs"]) == (18, spec.num_params, spec.num_macs(64))
+    assert result["input"] == [1, 64, 64] and result["spec"]["num_classes"] == 7
+    assert result["features"]["c5"] == {"channels": 512, "stride": 32}
+    assert sum(stage["num_params"] for stage in result["stages"]) == result["params"]
+    assert "header" not in result
+
+
+def test_info_with_other_axes(capsys):
+    assert said(capsys, "info", "resnet18", "--dims", "3", "--img-size", "32").startswith("resnet18, input 3 x 32 x 32 x 32\n")
+
+
+@pytest.fixture
+def file(tmp_path):
+    torch.manual_seed(0)
+    model = hub.create_model(SPEC, labels=("two\nlines", "\x1b[31mred"), preprocess=Preprocess(size=(8, 6), crop_pct=1.0))
+    model.metadata = {
+        "metrics": {"val_top1": 0.5},
+        "provenance": {"command": "resnets train", "seed": 3, "data": {"name": "pets", "labels": ["a", "b"]}},
+    }
+    return hub.save(model, tmp_path / "model.safetensors")
+
+
+def test_info_of_a_file_shows_its_header(capsys, file):
+    lines = said(capsys, "info", str(file)).splitlines()
+    assert lines[0] == "resnet20_cifar, input 3 x 8 x 6"
+    assert r"labels      two\nlines, \x1b[31mred" in lines
+    assert {"task        classify", "metrics     val_top1=0.5", "seed        3", "data        pets"} <= set(lines)
+    header = json.loads(said(capsys, "info", str(file), "--json"))["header"]
+    assert header["labels"] == ["two\nlines", "\x1b[31mred"] and header["preprocess"]["size"] == [8, 6]
+    assert header["provenance"]["seed"] == 3 and header["spec"]["depths"] == [1, 1, 1]
+
+
+def test_info_of_a_file_with_changes(capsys, file):
+    assert json.loads(said(capsys, "info", str(file), "--num-classes", "5", "--img-size", "12", "--json"))["input"] == [
+        3,
+        12,
+        12,
+    ]
+
+
+def test_many_labels_are_cut_short():
+    spec = zoo.change(SPEC, num_classes=30)
+    model = hub.create_model(spec, labels=[f"n{n}" for n in range(30)])
+    line = tables.about(type("Header", (), {
+        "labels": model.labels, "task": "classify", "preprocess": model.preprocess, "metrics": {}, "provenance": {},
+    }))[1]  # fmt: skip
+    assert line.endswith("n8, n9, ... (30)")
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+ODD = (
+    "plain",
+    "naïve 日本語 🦤",
+    "two\nlines",
+    "\x1b]0;title\x07",
+    "tab\there",
+    "\u202egnp.exe",
+    'comma, "quote"',
+    "caf\udce9",
+    "=1+1",
+)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_visible_text_is_one_line_that_any_terminal_takes(name):
+    text = tables.visible(name)
+    assert text.isprintable() and text.encode()
+    assert name not in ODD[:2] or text == name
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_prediction_is_one_line(name):
+    top = [{"label": name, "index": 0, "probability": 0.75}, {"label": "b", "index": 1, "probability": 0.25}]
+    line = tables.prediction({"path": name, "top": top})
+    assert line.isprintable() and line.endswith("75.0%  b 25.0%")
+    assert tables.prediction({"path": name, "error": "cut\noff"}).isprintable()
+
+
+def test_csv_quotes_what_must_be_and_errors_fill_their_row():
+    rows = [
+        {"path": 'a, "b"\n.png', "top": [{"label": "x,y", "probability": 0.5}, {"label": "z", "probability": 1 / 3}]},
+        {"path": "c.png", "error": "truncated, of course"},
+    ]
+    lines = list(as_csv(iter(rows), 2))
+    assert lines[0] == "path,label,probability,label2,probability2,error"
+    table = list(csv.DictReader(io.StringIO("\n".join(lines) + "\n", newline="")))
+    assert table == [
+        {
+            "path": 'a, "b"\n.png',
+            "label": "x,y",
+            "probability": "0.500000",
+            "label2": "z",
+            "probability2": "0.333333",
+            "error": "",
+        },
+        {"path": "c.png", "label": "", "probability": "", "label2": "", "probability2": "", "error": "truncated, of course"},
+    ]
+
+
+def test_columns_line_up():
+    assert tables.columns([["a", "1"], ["bcd", "22"]], "lr") == "a     1\nbcd  22"
+
+
+# --- an evaluation ---------------------------------------------------------------------------------------------------
+
+
+def result(**more):
+    per_class = [
+        {"label": "cat", "precision": 1.0, "recall": 0.5, "f1": 2 / 3, "support": 4},
+        {"label": "do\ng", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0},
+    ]
+    return {
+        "split": "test", "num_images": 4, "loss": 0.5, "top1": 0.5, "top5": 1.0, "top1_interval": [0.15, 0.85], "ece": 0.1,
+        "bad_images": {}, "per_class": per_class, "confusion": [[2, 2], [0, 0]], "labels": ["cat", "do\ng"],
+    } | more  # fmt: skip
+
+
+def test_an_evaluation_in_words():
+    assert tables.evaluation(result()) == (
+        "test accuracy 50.00% (95 % interval 15.00% to 85.00%) on 4 pictures; loss 0.5000, calibration error 10.00%"
+    )
+    text = tables.evaluation(result(bad_images={"a.png": "gone", "b\n.png": "gone"}), per_class=True)
+    lines = text.splitlines()
+    assert lines[1] == r"2 pictures could not be read: a.png, b\n.png"
+    assert lines[3].split() == ["class", "precision", "recall", "F1", "pictures"]
+    assert lines[5].split() == [r"do\ng", "-", "-", "-", "0"], "a class without pictures has no score"
+    assert lines[-1] == r"commonest mistakes: 2 x cat taken for do\ng"
+
+
+def test_an_evaluation_without_mistakes():
+    assert tables.confusions(result(confusion=[[4, 0], [0, 0]])) == "commonest mistakes: none"

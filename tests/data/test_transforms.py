@@ -1,0 +1,301 @@
+"""Pixels become inputs in one way, equal to Pillow's; and augmentation does what it says, seeded."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from resnets.data.transforms import (
+    AUTO_AUGMENT,
+    Augment,
+    fit_picture,
+    mix_seed,
+    normalise,
+    random_part,
+    random_windows,
+    replace_size,
+    seeded,
+)
+from resnets.spec import InputError, Preprocess
+
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+SIZES = [(40, 30), (30, 40), (33, 17), (16, 16), (7, 5), (100, 3), (3, 100), (1, 1)]  # width, height
+
+
+def noise(width, height, chans=3, seed=0):
+    random = np.random.default_rng(seed)
+    return random.integers(0, 256, (height, width, chans), dtype=np.uint8)
+
+
+def image_of(pixels):
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def rule(size=(16, 16), chans=3, **settings):
+    return Preprocess(size=size, mean=(0.5,) * chans, std=(0.25,) * chans, **settings)
+
+
+def planes(image):
+    return torch.from_numpy(np.array(image).reshape(image.height, image.width, -1)).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize("interpolation", FILTERS)
+@pytest.mark.parametrize("size", [(16, 16), (15, 15), (12, 20)], ids=str)
+@pytest.mark.parametrize("shape", SIZES, ids=str)
+def test_squash_is_pillows_resize(shape, size, interpolation):
+    picture = noise(*shape)
+    expected = planes(image_of(picture).resize(size[::-1], FILTERS[interpolation]))
+    assert torch.equal(fit_picture(picture, rule(size, resize="squash", interpolation=interpolation)), expected)
+
+
+@pytest.mark.parametrize("crop_pct", [1.0, 0.875])
+@pytest.mark.parametrize("chans", [1, 3])
+@pytest.mark.parametrize("shape", SIZES, ids=str)
+def test_crop_is_torchvisions_resize_and_centre_crop(shape, chans, crop_pct):
+    """Of a picture more than four times as long as wide, only the middle of that shape is resized."""
+    picture, (width, height) = noise(*shape, chans), shape
+    longest = 4 * min(shape)
+    left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
+    image = image_of(picture).crop((left, top, left + min(width, longest), top + min(height, longest)))
+    resized = v2.functional.resize(image, [int(14 / crop_pct)], interpolation=v2.InterpolationMode.BILINEAR)
+    expected = planes(v2.functional.center_crop(resized, [14, 14]))
+    assert torch.equal(fit_picture(picture, rule((14, 14), chans, resize="crop", crop_pct=crop_pct)), expected)
+
+
+def test_crop_to_another_shape_keeps_the_middle():
+    """To 10 x 20 the picture is resized by its longer need, and what is too long is cut off evenly."""
+    picture = noise(40, 40)
+    expected = planes(image_of(picture).resize((20, 20), FILTERS["bilinear"]).crop((0, 5, 20, 15)))
+    assert torch.equal(fit_picture(picture, rule((10, 20), crop_pct=1.0)), expected)
+
+
+@pytest.mark.parametrize("shape", SIZES, ids=str)
+def test_pad_keeps_the_whole_picture_in_the_middle_of_the_mean_colour(shape):
+    preprocess = Preprocess(size=(16, 20), resize="pad", mean=(0.2, 0.4, 0.6), std=(1.0, 1.0, 1.0))
+    picture, (width, height) = noise(*shape), shape
+    scale = min(20 / width, 16 / height)
+    wide, high = max(1, round(width * scale)), max(1, round(height * scale))
+    left, top = (20 - wide) // 2, (16 - high) // 2
+    expected = torch.tensor([51, 102, 153], dtype=torch.uint8)[:, None, None].repeat(1, 16, 20)
+    expected[:, top : top + high, left : left + wide] = planes(image_of(picture).resize((wide, high), FILTERS["bilinear"]))
+    assert torch.equal(fit_picture(picture, preprocess), expected)
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "squash"])
+def test_a_picture_of_the_right_size_stays_as_it_is(resize):
+    picture = noise(16, 16)
+    fitted = fit_picture(picture, rule(resize=resize, crop_pct=1.0))
+    assert torch.equal(fitted, planes(image_of(picture))) and fitted.is_contiguous() and fitted.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "squash"])
+@pytest.mark.parametrize("chans", [1, 3, 4])
+def test_path_image_and_array_are_the_same_picture(chans, resize, tmp_path):
+    picture = noise(21, 13, chans)
+    image_of(picture).save(tmp_path / "p.png")
+    ways = [tmp_path / "p.png", str(tmp_path / "p.png"), image_of(picture), picture]
+    ways += [picture[..., 0]] if chans == 1 else []
+    one, *others = [fit_picture(way, rule(chans=chans, resize=resize)) for way in ways]
+    assert one.shape == (chans, 16, 16) and all(torch.equal(one, other) for other in others)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((4, 4, 3)), np.zeros((4, 4, 3), "i8"), np.zeros((4,), "u1"), np.zeros((4, 4, 2), "u1"),
+        np.zeros((4, 4, 5), "u1"), np.zeros((1, 4, 4, 3), "u1"), np.zeros((0, 4, 3), "u1"), 3, None,
+    ],
+    ids=lambda p: str(getattr(p, "shape", p)),
+)  # fmt: skip
+def test_what_is_no_picture_is_refused(picture):
+    with pytest.raises(InputError, match=r"no picture|not a picture"):
+        fit_picture(picture, rule())
+
+
+@pytest.mark.parametrize("chans", [1, 3])
+def test_normalise_is_its_formula(chans):
+    preprocess = Preprocess(size=(4, 6), mean=(0.1, 0.5, 0.9)[:chans], std=(0.2, 1.0, 0.25)[:chans])
+    pixels = torch.randint(256, (2, chans, 4, 6), dtype=torch.uint8)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (preprocess.mean, preprocess.std))
+    found = normalise(pixels, preprocess)
+    assert found.dtype == torch.float32
+    assert torch.allclose(found, (pixels / 255 - mean) / std, atol=1e-6)
+
+
+def test_a_mean_for_each_pixel_is_subtracted_pixel_by_pixel():
+    mean = torch.rand(3, 4, 6)
+    preprocess = Preprocess(size=(4, 6), mean=tuple(mean.flatten().tolist()), std=(1.0, 1.0, 1.0))
+    pixels = torch.randint(256, (2, 3, 4, 6), dtype=torch.uint8)
+    assert torch.allclose(normalise(pixels, preprocess), pixels / 255 - mean, atol=1e-6)
+    larger = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8)  # as with train_size: there the mean holds a channel
+    assert torch.allclose(normalise(larger, preprocess), larger / 255 - mean.mean((1, 2))[:, None, None], atol=1e-6)
+    assert len(replace_size(preprocess, (8, 8)).mean) == 3
+
+
+# --- augmentation --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(6, 3, 8, 8), (6, 1, 5, 9)], ids=str)
+def test_random_windows_are_windows_of_the_padded_picture(shape):
+    x = torch.arange(1, 1 + np.prod(shape), dtype=torch.float32).reshape(shape)
+    found = random_windows(x, 2)
+    assert found.shape == x.shape
+    offsets = []
+    for picture, window in zip(torch.nn.functional.pad(x, (2,) * 4), found, strict=True):
+        places = [
+            (top, left)
+            for top in range(5)
+            for left in range(5)
+            if torch.equal(picture[:, top : top + shape[2], left : left + shape[3]], window)
+        ]
+        assert len(places) == 1
+        offsets += places
+    assert len(set(offsets)) > 1, "each picture has a window of its own"
+
+
+def test_random_windows_reach_every_offset():
+    found = random_windows(torch.ones(2000, 1, 2, 2), 1)[:, 0]
+    assert len({tuple(window.flatten().tolist()) for window in found}) == 9
+
+
+def picture_rows(num=64):
+    return torch.arange(num * 12, dtype=torch.float32).reshape(num, 1, 3, 4)
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (1.0, 64, 64), (0.5, 10, 54)])
+def test_mirrored_only_if_asked(share, least, most):
+    torch.manual_seed(0)
+    x, targets = picture_rows(), torch.zeros(64, dtype=torch.int64)
+    found, same = Augment(hflip=share).batch(x, targets, 2)
+    is_mirrored = torch.tensor([torch.equal(a, b.flip(-1)) for a, b in zip(found, x, strict=True)])
+    is_same = torch.tensor([torch.equal(a, b) for a, b in zip(found, x, strict=True)])
+    assert (is_mirrored ^ is_same).all() and least <= int(is_mirrored.sum()) <= most
+    assert same is targets
+
+
+def test_without_augmentation_nothing_happens():
+    x, targets = picture_rows(), torch.zeros(64, dtype=torch.int64)
+    found, _ = Augment().batch(x, targets, 2)
+    assert torch.equal(found, x)
+
+
+@pytest.mark.parametrize("size", [(100, 50), (10, 200), (1, 1), (3, 1000)], ids=str)
+def test_random_part_lies_within_the_picture(size):
+    torch.manual_seed(0)
+    parts = [random_part(size, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(100)]
+    assert all(0 <= left < right <= size[0] and 0 <= top < bottom <= size[1] for left, top, right, bottom in parts)
+
+
+def test_random_part_keeps_to_scale_and_ratio():
+    torch.manual_seed(0)
+    for _ in range(200):
+        left, top, right, bottom = random_part((200, 200), (0.25, 0.5), (3 / 4, 4 / 3))
+        share, ratio = (right - left) * (bottom - top) / 200**2, (right - left) / (bottom - top)
+        assert 0.24 <= share <= 0.51 and 0.74 <= ratio <= 1.35
+
+
+@pytest.mark.parametrize("crop", ["none", "pad", "resized"])
+@pytest.mark.parametrize("chans", [1, 3])
+def test_a_training_picture_has_the_size_of_training(chans, crop):
+    picture = image_of(noise(30, 20, chans))
+    found = Augment(crop=crop).picture(picture, rule((16, 16), chans), (12, 10))
+    assert found.shape == (chans, 12, 10) and found.dtype == torch.uint8
+
+
+def test_without_a_resized_crop_a_training_picture_is_as_evaluated():
+    picture = noise(30, 20)
+    assert torch.equal(Augment(crop="pad").picture(image_of(picture), rule(), (16, 16)), fit_picture(picture, rule()))
+
+
+def test_resized_crop_is_pillows_resize_of_the_part():
+    image = image_of(noise(30, 20))
+    with seeded(3):
+        part = random_part((30, 20), (0.08, 1.0), (3 / 4, 4 / 3))
+    with seeded(3):
+        found = Augment(crop="resized").picture(image, rule(), (16, 16))
+    assert torch.equal(found, planes(image.resize((16, 16), FILTERS["bilinear"], part)))
+
+
+@pytest.mark.parametrize("settings", [{"mixup": 0.5}, {"cutmix": 1.0}, {"mixup": 0.5, "cutmix": 1.0}], ids=str)
+def test_mixed_targets_sum_to_one_and_name_two_classes(settings):
+    torch.manual_seed(0)
+    x, targets = torch.randn(8, 3, 8, 8), torch.arange(8)
+    for _ in range(10):
+        mixed, soft = Augment(**settings).batch(x, targets, 11)
+        assert soft.shape == (8, 11) and soft.dtype == torch.float32
+        assert torch.allclose(soft.sum(1), torch.ones(8)) and ((soft > 0).sum(1) <= 2).all()
+        assert mixed.shape == x.shape and mixed.dtype == x.dtype
+
+
+def test_mixup_mixes_pictures_as_it_mixes_targets():
+    torch.manual_seed(0)
+    x = torch.eye(8).reshape(8, 1, 1, 8)
+    mixed, soft = Augment(mixup=1.0).batch(x, torch.arange(8), 8)
+    assert torch.allclose(mixed[:, 0, 0], soft, atol=1e-6)
+
+
+def test_cutmix_pastes_as_large_a_share_as_it_says():
+    torch.manual_seed(0)
+    x = torch.arange(8.0)[:, None, None, None].expand(8, 1, 16, 16).clone()
+    mixed, soft = Augment(cutmix=1.0).batch(x, torch.arange(8), 8)
+    shares = torch.stack([(mixed[:, 0] == value).float().mean((1, 2)) for value in range(8)], dim=1)
+    assert torch.allclose(shares, soft, atol=1e-6)
+
+
+def test_both_mixes_take_turns():
+    x = torch.arange(8.0)[:, None, None, None].expand(8, 1, 16, 16).clone()
+    whole = []
+    for seed in range(20):
+        with seeded(seed):
+            mixed, _ = Augment(mixup=1.0, cutmix=1.0).batch(x, torch.arange(8), 8)
+        whole.append(torch.equal(mixed, mixed.round()))  # cutmix makes no new values
+    assert {True, False} == set(whole)
+
+
+def test_erasing_blanks_rectangles_with_the_mean():
+    torch.manual_seed(0)
+    x, targets = torch.ones(50, 3, 16, 16), torch.zeros(50, dtype=torch.int64)
+    found, _ = Augment(random_erase=1.0).batch(x, targets, 2)
+    assert set(found.unique().tolist()) == {0.0, 1.0}
+    shares = (found == 0).float().mean((1, 2, 3))
+    assert (shares > 0).float().mean() > 0.9 and shares.max() < 0.4
+    assert len({round(float(share), 4) for share in shares}) > 5, "each picture for itself"
+    never, _ = Augment(random_erase=0.0).batch(x, targets, 2)
+    assert torch.equal(never, x)
+
+
+@pytest.mark.parametrize("policy", AUTO_AUGMENT)
+@pytest.mark.parametrize("chans", [1, 3])
+def test_auto_augment_changes_grey_and_colour_pictures(chans, policy):
+    pixels = planes(image_of(noise(16, 16, chans)))
+    views = []
+    for seed in range(30):
+        with seeded(seed):
+            views.append(Augment(auto_augment=policy).colours(pixels))
+    assert all(view.shape == pixels.shape and view.dtype == torch.uint8 for view in views)
+    assert sum(not torch.equal(view, pixels) for view in views) > 15
+    with seeded(0):
+        assert torch.equal(Augment(auto_augment=policy).colours(pixels), views[0])
+
+
+def test_seeded_is_a_function_of_its_parts_and_leaves_the_generator_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    with seeded(1, 2, "batch"):
+        inside = torch.rand(2)
+    assert torch.equal(torch.rand(2), expected)
+    with pytest.raises(KeyError), seeded(1, 2, "batch"):
+        assert torch.equal(torch.rand(2), inside)
+        raise KeyError
+    with seeded(1, 3, "batch"):
+        assert not torch.equal(torch.rand(2), inside)
+
+
+def test_mixed_seeds_differ_and_never_change():
+    seeds = {
+        mix_seed(*parts) for parts in [(0,), (1,), (0, 0), (0, 1), (1, 0), (0, "a"), ("0",), (0, 0, "order"), (10,), (1, "0")]
+    }
+    assert len(seeds) == 10 and all(0 <= seed < 2**63 for seed in seeds)
+    assert mix_seed(0, 1, "order") == 4365688119967752521  # golden: another value would end the exactness of runs under way

@@ -1,0 +1,80 @@
+"""Which machine, and what is left to it."""
+
+import json
+
+import pytest
+import torch
+
+from resnets.engine import device as devices
+from resnets.engine.recipe import Recipe
+from resnets.spec import InputError
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "meta", "cuda:99", "tpu"])
+def test_a_device_that_is_not_here_is_refused_with_those_that_are(name):
+    with pytest.raises(InputError, match=rf"device='{name}' is not here; this machine has: .*cpu"):
+        devices.find(name)
+
+
+def test_auto_is_the_best_there_is(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert devices.find("auto") == torch.device("cpu")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert devices.find("auto").type == "mps"
+
+
+def test_auto_takes_the_first_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert devices.find("auto").type == "cuda"
+    with pytest.raises(InputError, match="cuda:1"):
+        devices.find("cuda:1")
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_what_is_left_open_is_what_is_fast(pays, monkeypatch):
+    monkeypatch.setattr(devices, "supports_bf16", lambda place: pays)
+    found = devices.choose(Recipe(device="cpu"))
+    assert (found.autocast, found.channels_last) == (torch.bfloat16 if pays else None, pays)
+
+
+@pytest.mark.parametrize(
+    ("settings", "autocast", "channels_last"),
+    [
+        ({"amp": True}, torch.bfloat16, True),
+        ({"amp": False}, None, False),
+        ({"amp": True, "amp_dtype": "float16", "channels_last": False}, torch.float16, False),
+        ({"amp": False, "channels_last": True}, None, True),
+    ],
+    ids=str,
+)
+def test_what_was_asked_for_is_done(settings, autocast, channels_last):
+    found = devices.choose(Recipe(device="cpu", **settings))
+    assert (found.autocast, found.channels_last) == (autocast, channels_last)
+
+
+@pytest.mark.parametrize(
+    ("flags", "pays"), [({"avx512_bf16"}, True), ({"amx_bf16", "sse"}, True), ({"avx2"}, False), (set(), False)]
+)
+def test_bf16_pays_on_processors_with_instructions_for_it(flags, pays, monkeypatch):
+    monkeypatch.setattr(devices, "cpu_flags", lambda: flags)
+    assert devices.supports_bf16(torch.device("cpu")) == pays
+
+
+def test_the_record_of_a_device_is_json():
+    found = json.loads(json.dumps(devices.choose(Recipe(device="cpu", amp=True)).describe()))
+    assert (found["type"], found["autocast"], found["threads"]) == ("cpu", "bfloat16", torch.get_num_threads())
+    assert found["name"]
+
+
+def test_other_systems_have_no_cpuinfo_and_no_glibc(monkeypatch, tmp_path):
+    monkeypatch.setattr(devices, "Path", lambda path: tmp_path / "none")
+    assert devices.cpu_flags() == set() and devices.cpu_name()
+    monkeypatch.setattr(devices.platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(devices.ctypes, "CDLL", None)  # not to be called
+    devices.keep_freed_memory()
+
+
+def test_number_of_processors():
+    assert devices.num_processors() >= 1

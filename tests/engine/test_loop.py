@@ -1,0 +1,405 @@
+"""The loop: what ends a run, what it counts, and which weights are kept."""
+
+import csv
+import signal
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from resnets import training, weights
+from resnets.contracts import Interrupted
+from resnets.engine import loop
+from resnets.engine.loop import Clock, stop_signals
+from resnets.engine.recipe import Recipe
+from resnets.engine.resume import Position
+from resnets.spec import InputError
+
+TINY = {
+    "model": "resnet20_cifar", "depths": "1,1,1", "width": 4, "epochs": 3, "batch_size": 8, "lr": 0.05, "workers": 0,
+    "device": "cpu", "amp": False, "save_every": 1e9, "allocator": "system",
+}  # fmt: skip
+
+
+def arrays(path, num=36, **more):
+    random = np.random.default_rng(0)
+    sizes = {"train": num, "val": 12} | more
+    found = {f"{split}_images": random.integers(0, 256, (size, 8, 8), dtype=np.uint8) for split, size in sizes.items()}
+    np.savez(path, **found, **{f"{split}_labels": np.arange(size) % 3 for split, size in sizes.items()})
+    return path
+
+
+@pytest.fixture
+def data(tmp_path):
+    return str(arrays(tmp_path / "d.npz"))
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch):
+    """Without scoring and drawing, which come after the last step and take the most time here."""
+    monkeypatch.setattr(training, "finish", lambda job, source, best_epoch: job)
+
+
+def rows(run):
+    with (run / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+# --- what ends a run ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("save_every", [0, 1e9])
+def test_a_loss_that_is_not_a_number_ends_the_run_with_a_remedy(save_every, data, tmp_path):
+    settings = TINY | {"lr": 1e6, "epochs": 30, "sched": "constant", "save_every": save_every}
+    with pytest.raises(
+        InputError, match=r"the loss is (nan|inf) at step \d+ .*diverged; .*lower --lr \(say 1e\+05\).*--clip-grad"
+    ):
+        training.train(data, out=tmp_path / "run", **settings)
+
+
+def test_the_last_good_state_stays(data, tmp_path, monkeypatch):
+    take_step, broken = loop.take_step, 8
+
+    def failing(job, state, group):
+        loss = take_step(job, state, group)
+        return loss * float("nan") if state.at.step == broken else loss
+
+    monkeypatch.setattr(loop, "take_step", failing)
+    with pytest.raises(InputError, match="the loss is nan at step 8"):
+        training.train(data, out=tmp_path / "run", **TINY | {"save_every": 0})
+    header = weights.read_tensors(tmp_path / "run/resume.safetensors")[1]
+    assert header["position"]["step"] == 7
+    assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / "run/best.safetensors").values())
+    broken = 0
+    training.train(out=tmp_path / "run", resume=True)
+    assert rows(tmp_path / "run")[-1]["step"] == "15"
+
+
+STALLED = {"lr": 0.0, "epochs": 3, "batch_size": 4, "stall_epochs": 2, "weight_decay": 0.0}
+
+
+def test_a_run_that_does_not_learn_ends_with_likely_causes(tmp_path):
+    data = arrays(tmp_path / "d.npz", num=200)
+    with pytest.raises(
+        InputError, match=r"after 2 epochs the training loss is .*guessing gives 1\.099.*learning rate.*--stall-epochs 0"
+    ):
+        training.train(str(data), out=tmp_path / "run", **TINY | STALLED)
+    training.train(out=tmp_path / "run", resume=True, stall_epochs=0)
+    assert len(rows(tmp_path / "run")) == 3
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"stall_epochs": 0}, {"loss": "bce"}, {"balance": "loss"}, {"epochs": 2}, {"batch_size": 8}],
+    ids=["never", "other loss", "other weights", "over anyway", "few steps"],
+)
+def test_a_run_goes_on_where_guessing_says_nothing(settings, tmp_path):
+    data = arrays(tmp_path / "d.npz", num=200)
+    training.train(str(data), out=tmp_path / "run", **TINY | STALLED | settings)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_split_without_a_readable_picture_ends_the_run(split, tmp_path):
+    from PIL import Image
+
+    for part in ("train", "val"):
+        for index in range(6):
+            path = tmp_path / "f" / part / "ab"[index % 2] / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8), index).save(path)
+    for path in (tmp_path / "f" / split).rglob("*.png"):
+        path.write_bytes(b"")
+    said = {"train": "training", "val": "validation"}[split]
+    with pytest.raises(InputError, match=f"no picture of the {said} split can be read"):
+        training.train(str(tmp_path / "f"), out=tmp_path / "run", **TINY | {"img_size": 8, "normalise": "imagenet"})
+
+
+# --- what it counts ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"epochs": 2}, [5, 10]),
+        ({"epochs": None, "steps": 7}, [5, 7]),
+        ({"epochs": None, "steps": 5}, [5]),
+        ({"epochs": None, "steps": 1}, [1]),
+        ({"epochs": 2, "accumulate": 2}, [3, 6]),
+        ({"epochs": 2, "batch_size": 7}, [5, 10]),
+        ({"epochs": 1, "batch_size": 100}, [1]),
+    ],
+    ids=str,
+)
+def test_epochs_and_steps(settings, steps, data, tmp_path):
+    told = []
+    watcher = SimpleNamespace(
+        say=print, step=lambda *of: None, epoch=lambda row, at: told.append((row["epoch"], at.step, at.finished))
+    )
+    training.train(data, out=tmp_path / "run", reporter=watcher, **TINY | settings)
+    assert [(int(row["epoch"]), int(row["step"])) for row in rows(tmp_path / "run")] == list(enumerate(steps, start=1))
+    assert told == [(epoch, step, step == steps[-1]) for epoch, step in enumerate(steps, start=1)]
+
+
+def test_a_row_an_epoch_with_the_columns_of_the_contract(data, tmp_path):
+    training.train(data, out=tmp_path / "run", **TINY)
+    found = rows(tmp_path / "run")
+    assert ",".join(found[0]) == "epoch,step,lr,train_loss,train_top1,val_loss,val_top1,images_per_second,data_wait,seconds"
+    assert all(np.isfinite(float(value)) for row in found for value in row.values())
+    assert all(0 <= float(row[name]) <= 1 for row in found for name in ("train_top1", "val_top1", "data_wait"))
+    assert [float(row["seconds"]) for row in found] == sorted(float(row["seconds"]) for row in found)
+
+
+def test_the_rate_of_the_row_is_that_of_the_epochs_last_step(data, tmp_path):
+    training.train(data, out=tmp_path / "run", **TINY | {"sched": "step", "milestones": "0.3,0.8", "lr": 1.0})
+    assert [float(row["lr"]) for row in rows(tmp_path / "run")] == pytest.approx([1.0, 0.1, 0.01])
+
+
+def test_sums_are_over_pictures_not_batches(data, tmp_path, monkeypatch):
+    """The last batch of 4 weighs half of one of 8."""
+    losses, take_step = [], loop.take_step
+
+    def noted(job, state, group):
+        losses.append((float(loss := take_step(job, state, group)), sum(len(batch.images) for batch in group)))
+        return loss
+
+    monkeypatch.setattr(loop, "take_step", noted)
+    training.train(data, out=tmp_path / "run", **TINY | {"epochs": 1})
+    mean = sum(loss * num for loss, num in losses) / 36
+    assert [num for _, num in losses] == [8, 8, 8, 8, 4]
+    assert float(rows(tmp_path / "run")[0]["train_loss"]) == pytest.approx(mean, abs=1e-5)
+
+
+def test_accumulated_batches_are_one_step_of_their_mean(data, tmp_path, monkeypatch):
+    """Without batch norm's statistics in the way: of two batches the gradient is the pictures' mean."""
+    job = training.train(data, out=tmp_path / "run", **TINY | {"epochs": 1})
+    job.model.eval()
+    one, two = list(job.train.epoch(0))[-2:]
+    assert (len(one.images), len(two.images)) == (8, 4)
+    gradients = []
+    for group in ([one, two], [type(one)(*(torch.cat(pair) for pair in zip(one, two, strict=True)))]):
+        state = loop.start(job)
+        monkeypatch.setattr(state.scaler, "step", lambda optimizer: None)
+        monkeypatch.setattr(state.scaler, "update", lambda: None)
+        loop.take_step(job, state, group)
+        gradients.append([parameter.grad.clone() for parameter in job.model.parameters()])
+    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(*gradients, strict=True))
+
+
+def test_clip_grad_limits_the_norm(data, tmp_path, monkeypatch):
+    norms = []
+    step = torch.optim.SGD.step
+
+    def noted(self, *of, **by):
+        norms.append(float(torch.cat([p.grad.flatten() for group in self.param_groups for p in group["params"]]).norm()))
+        return step(self, *of, **by)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", noted)
+    training.train(data, out=tmp_path / "one", **TINY)
+    free = list(norms)
+    norms.clear()
+    training.train(data, out=tmp_path / "two", **TINY | {"clip_grad": 0.01})
+    assert min(free) > 0.01 and max(norms) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_the_average_is_what_is_validated_and_kept(data, tmp_path):
+    training.train(data, out=tmp_path / "plain", **TINY)
+    training.train(data, out=tmp_path / "frozen", **TINY | {"ema": 1.0})  # an average that keeps its first value, after step 1
+    training.train(data, out=tmp_path / "quick", **TINY | {"ema": 0.0})  # one that is the weights themselves
+    plain, frozen, quick = (load_file(tmp_path / name / "last.safetensors") for name in ("plain", "frozen", "quick"))
+    assert all(torch.allclose(plain[name].float(), quick[name].float()) for name in plain)
+    assert not torch.allclose(plain["fc.weight"], frozen["fc.weight"])
+    losses = {name: [row["val_loss"] for row in rows(tmp_path / name)] for name in ("plain", "frozen", "quick")}
+    assert len(set(losses["frozen"])) == 1 and len(set(losses["plain"])) == 3 and losses["quick"] == losses["plain"]
+
+
+@pytest.mark.parametrize(("kind", "chosen"), [("cpu", "double"), ("cuda", "double"), ("mps", "float")])
+def test_sums_are_float64_where_the_device_has_it(kind, chosen):
+    value = SimpleNamespace(device=torch.device(kind), float=lambda: "float", double=lambda: "double")
+    assert loop.precise(value) == chosen
+
+
+# --- which weights -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"), [([0.5, 0.7, 0.7, 0.6], 3), ([0.9, 0.1, 0.2, 0.3], 1), ([0.1, 0.2, 0.3, 0.4], 4), ([0.0] * 4, 4)]
+)
+def test_best_is_the_highest_validation_and_of_equals_the_later(scores, best, data, tmp_path, monkeypatch):
+    script, kept = iter(scores), []
+
+    def validate(job, model, stop):
+        kept.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return {"loss": 1.0, "top1": next(script)}
+
+    monkeypatch.setattr(loop, "validate", validate)
+    training.train(data, out=tmp_path / "run", **TINY | {"epochs": 4})
+    for name, number in (("best", best), ("last", 4)):
+        found = load_file(tmp_path / f"run/{name}.safetensors")
+        assert all(torch.equal(found[key], kept[number - 1][key]) for key in found)
+        header = weights.read_header(tmp_path / f"run/{name}.safetensors")
+        assert header.metrics == {"epoch": number, "step": 5 * number, "val_loss": 1.0, "val_top1": scores[number - 1]}
+
+
+def test_last_is_written_at_the_end_only(data, tmp_path, monkeypatch):
+    there = []
+    validate = loop.validate
+    monkeypatch.setattr(loop, "validate", lambda job, *of: there.append(job.run.last.exists()) or validate(job, *of))
+    training.train(data, out=tmp_path / "run", **TINY)
+    assert there == [False] * 3 and (tmp_path / "run/last.safetensors").exists()
+
+
+def test_the_test_split_changes_nothing_of_a_run(tmp_path):
+    for name, num in (("one", 9), ("two", 30)):
+        training.train(str(arrays(tmp_path / f"{name}.npz", test=num)), out=tmp_path / name, **TINY)
+    for file in ("best", "last"):
+        one, two = (load_file(tmp_path / name / f"{file}.safetensors") for name in ("one", "two"))
+        assert all(torch.equal(one[key], two[key]) for key in one)
+    assert [row["val_loss"] for row in rows(tmp_path / "one")] == [row["val_loss"] for row in rows(tmp_path / "two")]
+
+
+def test_validation_is_without_smoothing_and_weights_and_in_evaluation_mode(data, tmp_path):
+    job = training.train(data, out=tmp_path / "run", **TINY | {"smoothing": 0.5, "balance": "loss", "epochs": 1})
+    images = torch.cat([batch.images for batch in job.val.epoch(0)])
+    targets = torch.arange(12) % 3
+    with torch.no_grad():
+        outputs = job.model.eval()(images)
+    found = loop.validate(job, job.model, [])
+    assert found["loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(outputs, targets)), abs=1e-6)
+    assert found["top1"] == pytest.approx(float((outputs.argmax(1) == targets).float().mean()))
+
+
+# --- signals -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_saves_and_names_how_to_go_on(number, data, tmp_path, monkeypatch):
+    take_step = loop.take_step
+
+    def hit(job, state, group):
+        if state.at.step == 6:
+            signal.raise_signal(number)
+        return take_step(job, state, group)
+
+    monkeypatch.setattr(loop, "take_step", hit)
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted, match=r"saved; to go on: resnets train --resume --out .*a run'") as caught:
+        training.train(data, out=tmp_path / "a run", **TINY)
+    assert (caught.value.signal, caught.value.folder) == (number, tmp_path / "a run")
+    position = weights.read_tensors(tmp_path / "a run/resume.safetensors")[1]["position"]
+    assert (position["step"], position["epoch"], position["batch"], position["finished"]) == (7, 1, 2, False)
+    assert signal.getsignal(number) == before
+
+
+def test_the_second_signal_stops_at_once():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), stop_signals() as noted:
+        signal.raise_signal(signal.SIGINT)
+        assert noted == [signal.SIGINT]
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_outside_of_the_main_thread_signals_are_left_alone(data, tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(training.train, data, out=tmp_path / "run", **TINY).result()
+    assert job.run.last.exists()
+
+
+# --- a length in time --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only the test moves: 96 pictures to validate, 48 to test, 32 a step, a minute in all."""
+    now = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: now.seconds))
+    job = SimpleNamespace(
+        began=0.0,
+        num_test=48,
+        recipe=Recipe(time="60s", batch_size=32),
+        val=SimpleNamespace(num_images=96),
+        train=SimpleNamespace(data_wait=0),
+    )
+    clock = Clock(job, Position(total_steps=50))
+    clock.now = now
+    clock.start_epoch()
+    return clock
+
+
+def steps(clock, num, seconds):
+    for _ in range(num):
+        clock.now.seconds += seconds
+        clock.at.step += 1
+        clock.count_step()
+
+
+def test_the_first_steps_are_not_measured(clock):
+    steps(clock, 3, 10.0)
+    assert clock.fit_steps(50) == 53
+    clock.at.total_steps = 200
+    assert clock.fit_steps(50) == 200
+
+
+def test_before_validation_is_timed_it_costs_a_third_of_training(clock):
+    steps(clock, 4, 1.0)
+    # A validation: 96 / 32 / 3 = 1 s. Afterwards: 1, twice a half for the test split, 2.5 for drawing: 4.5 of the 56 s left.
+    assert clock.fit_steps(50) == 4 + round(51.5 / (1 + 1 / 50))
+
+
+def test_then_it_costs_what_it_cost(clock):
+    steps(clock, 4, 1.0)
+    clock.val_seconds = 5.0
+    assert clock.fit_steps(50) == 4 + round((60 - 4 - 5 - 5 - 2.5) / (1 + 5 / 50))
+
+
+def test_slow_first_steps_count_as_time_but_not_as_speed(clock):
+    steps(clock, 3, 5.0)
+    steps(clock, 1, 1.0)
+    assert clock.fit_steps(50) == 4 + round((60 - 16 - 4.5) / 1.02)
+
+
+def test_time_of_earlier_sessions_counts(clock):
+    clock.before = 30.0
+    steps(clock, 4, 1.0)
+    assert clock.fit_steps(50) == 4 + round(21.5 / 1.02)
+
+
+def test_when_time_is_over_there_are_no_steps_left(clock):
+    steps(clock, 80, 1.0)
+    assert clock.fit_steps(50) == 80
+
+
+@pytest.mark.parametrize(("step", "val"), [(0.01, 0.1), (0.1, 2.0), (1.0, 0.5), (3.0, 6.0)])
+def test_a_run_ends_within_its_time_and_uses_it(clock, step, val):
+    """Steps and validations of constant length: what is left over is less than a step and a validation."""
+    at, epoch = clock.at, 20
+    while at.step < at.total_steps:
+        steps(clock, 1, step)
+        at.total_steps = clock.fit_steps(epoch)
+        if at.step % epoch == 0 or at.step >= at.total_steps:
+            clock.now.seconds += val
+            clock.val_seconds = val
+            clock.last = clock.now.seconds
+    end = clock.now.seconds + val + loop.DRAWING_SECONDS
+    assert 60 - 2 * (step + val) - 1 <= end <= 60 + step + val
+
+
+def test_a_run_in_time_ends_by_itself(data, tmp_path):
+    job = training.train(data, out=tmp_path / "run", **TINY | {"epochs": None, "time": "3s"})
+    found = rows(tmp_path / "run")
+    assert job.recipe.time == "3s" and found and (tmp_path / "run/last.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_the_same(data, tmp_path):
+    training.train(data, out=tmp_path / "plain", **TINY)
+    training.train(data, out=tmp_path / "compiled", **TINY | {"compile": True})
+    plain, compiled = rows(tmp_path / "plain"), rows(tmp_path / "compiled")
+    assert [float(row["train_loss"]) for row in compiled] == pytest.approx(
+        [float(row["train_loss"]) for row in plain], abs=1e-2
+    )
+    assert set(load_file(tmp_path / "compiled/last.safetensors")) == set(load_file(tmp_path / "plain/last.safetensors"))

@@ -1,0 +1,53 @@
+"""What the documentation shows must exist: every command parses, every linked file is there, figures of the table are the code's."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from resnets import zoo
+from resnets.cli.main import cli
+from resnets.cli.options import SPEC_FLAGS
+from resnets.engine.recipe import FIELDS
+from resnets.engine.recipes import RECIPES
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = {page: page.read_text(encoding="utf-8") for page in PAGES}
+COMMANDS = sorted({line.split("#")[0].strip() for text in TEXT.values() for line in re.findall(r"^    (resnets .*)$", text, re.M)})
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if "..." not in line and "[" not in line])
+def test_every_command_parses(line):
+    words = shlex.split(line)[1:]
+    command = cli
+    while isinstance(command, click.Group):
+        name, *words = words
+        command = command.commands[name]
+    command.make_context(name, words)
+
+
+def test_pages_show_commands():
+    assert len(COMMANDS) > 5
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXT[page]):
+        assert target.startswith("https://arxiv.org/") or (page.parent / target).exists(), target
+
+
+def test_every_flag_exists():
+    known = {"--" + name.replace("_", "-") for name in (*FIELDS, *SPEC_FLAGS)}
+    known |= {"--no-" + name.replace("_", "-") for name in FIELDS}
+    known |= {"--out", "--resume", "--data-dir", "--split", "--help", "--debug"}
+    used = {flag for text in TEXT.values() for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)}
+    outside = {"--rounds", "--kills"}  # of benchmarks/
+    assert used - known - outside == set()
+
+
+def test_numbers_and_names_are_the_codes():
+    assert f"{len(zoo.ROWS)} named networks" in TEXT[ROOT / "README.md"]
+    assert all(f"`{name}`" in TEXT[ROOT / "docs/training.md"] for name in RECIPES)
