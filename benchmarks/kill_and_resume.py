@@ -102,7 +102,8 @@ def main() -> None:
             found = differences(whole, parts)
             identical += not found
             print(f"{number:3}: after {after:5.1f} s, saved step {steps[-1]:>5}: {', '.join(found) or 'identical'}", flush=True)
-        print(f"{identical} of {args.kills} identical; killed with the state saved at step {', '.join(steps)}")
+        hit = len(steps) - steps.count("end")
+        print(f"{identical} of {args.kills} identical, {hit} of them killed before the end; saved at step {', '.join(steps)}")
     sys.exit(identical != args.kills)
 
 

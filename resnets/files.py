@@ -55,7 +55,7 @@ def _cannot_write(path: Path, number: int | None, reason: str) -> InputError:
 
 def write_text(path: str | Path, text: str) -> Path:
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # file names may hold anything
     return Path(path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,7 +79,8 @@ def continued(out: str | Path | None, given: Mapping[str, Any]) -> tuple[RunDir,
         raise InputError(f"{run.path}: no recipe.yaml here, so there is no run to go on with; leave out --resume to start one")
     settings = read_file(run.recipe)
     changes = []
-    for name, value in given.items():
+    again = {name: value for layer in requested(given).values() for name, value in layer.items()}
+    for name, value in again.items():
         value, before = parse(name, value), parse(name, settings.get(name))
         if name in FREE:
             settings[name] = value
@@ -94,8 +94,7 @@ def continued(out: str | Path | None, given: Mapping[str, Any]) -> tuple[RunDir,
 
 
 def check_same_data(run: RunDir, fingerprint: str) -> None:
-    before = json.loads(run.provenance.read_text(encoding="utf-8")) if run.provenance.is_file() else {}
-    if before.get("data", {}).get("fingerprint", fingerprint) != fingerprint:
+    if run.read_provenance().get("data", {}).get("fingerprint", fingerprint) != fingerprint:
         raise InputError(f"{run.path}: the data has changed since the run began; bring back what it was, or start a new run")
 
 

@@ -50,6 +50,8 @@ class RunDir:
         if out is None:
             return cls._next(Path("runs", task), name)
         run = cls(out)
+        if str(out).encode(errors="replace").decode() != str(out):
+            raise InputError(f"{out!r}: the name is not UTF-8, which safetensors needs; choose another --out")
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             occupied = any(run.path.iterdir())
@@ -116,11 +118,15 @@ class RunDir:
         writer.writerows(sorted(bad.items()))
         write_text(self.bad_images, out.getvalue())
 
+    def read_provenance(self) -> dict[str, Any]:
+        """What provenance.json holds; nothing where there is none."""
+        return json.loads(self.provenance.read_text(encoding="utf-8")) if self.provenance.is_file() else {}
+
     def update_provenance(self, **values: Any) -> dict[str, Any]:
         """Add `values` to provenance.json."""
-        known = json.loads(self.provenance.read_text(encoding="utf-8")) if self.provenance.exists() else {}
-        write_json(self.provenance, known | values)
-        return known | values
+        whole = self.read_provenance() | values
+        write_json(self.provenance, whole)
+        return whole
 
 
 def number(text: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from resnets import evaluation, hub, plots, report
+from resnets.contracts import Interrupted
 from resnets.data import preview as drawing
 from resnets.data.loaders import Loader
 from resnets.data.sources import Source
@@ -77,6 +78,8 @@ def train(
     check_names(given, "settings")
 
     run, layers = continued(out, given) if resume else (None, requested(given))
+    if run is not None and data_dir is None:
+        data_dir = run.read_provenance().get("data", {}).get("dir")
     plan = settle(layers, data_dir)
     if run is not None:
         check_same_data(run, plan.fingerprint)
@@ -104,15 +107,17 @@ def train(
     )
     for line in introduction(job, plan, fitted):
         reporter.say(line)
-    record(job, plan, resumed=resume)
+    record(job, plan, data_dir, resumed=resume)
     try:
         position = fit(job, resume=resume)
+        return finish(job, source, position.best_epoch)
     except torch.OutOfMemoryError:
         raise InputError(
             f"{device.name} has not memory enough; use a --batch-size below {recipe.batch_size}, with --accumulate to keep the "
             "total, a smaller --img-size, or --checkpoint-activations"
         ) from None
-    return finish(job, source, position.best_epoch)
+    except KeyboardInterrupt:  # while scoring: the training itself is saved
+        raise Interrupted(signal.SIGINT, job.run.path) from None
 
 
 def preview(data: str | None = None, *, out: str | Path, data_dir: str | Path | None = None, **settings: Any) -> Path:
@@ -202,7 +207,7 @@ def show(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def record(job: Fit, plan: Plan, *, resumed: bool) -> None:
+def record(job: Fit, plan: Plan, data_dir: str | Path | None, *, resumed: bool) -> None:
     """Write recipe.yaml and provenance.json, and give the model what is to travel with it."""
     spec, run, source = job.model.spec, job.run, plan.source
     write_text(run.recipe, job.recipe.to_yaml())
@@ -212,10 +217,10 @@ def record(job: Fit, plan: Plan, *, resumed: bool) -> None:
         "num_images": {name: len(split.targets) for name, split in source.splits.items()},
         "labels": list(source.labels),
         "cut": source.cut and dict(source.cut),
+        "dir": data_dir and str(data_dir),
     }
     model = {"name": spec.name, "num_params": spec.num_params, "num_macs": spec.num_macs(job.model.preprocess.size)}
-    if resumed and run.provenance.is_file():
-        known = json.loads(run.provenance.read_text(encoding="utf-8"))
+    if resumed and (known := run.read_provenance()):
         origin = run.update_provenance(resumed=[*known.get("resumed", []), now()])
     else:
         origin = run.update_provenance(**provenance(job.device.describe()), seed=job.recipe.seed, data=data, model=model)

@@ -1,4 +1,4 @@
-"""What the documentation shows must exist: every command parses, every linked file is there, figures of the table are the code's."""
+"""What the documentation shows must exist: every command parses, every link leads somewhere, every flag is one."""
 
 import re
 import shlex
@@ -16,7 +16,8 @@ from resnets.engine.recipes import RECIPES
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = {page: page.read_text(encoding="utf-8") for page in PAGES}
-COMMANDS = sorted({line.split("#")[0].strip() for text in TEXT.values() for line in re.findall(r"^    (resnets .*)$", text, re.M)})
+SHOWN = [line for text in TEXT.values() for line in re.findall(r"^    (resnets .*)$", text, re.M)]
+COMMANDS = sorted({line.split("#")[0].strip() for line in SHOWN})
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "..." not in line and "[" not in line])

@@ -63,7 +63,15 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return [Path(entry) for entry in _entries(folder) if entry.is_dir()] if folder.is_dir() else []
+    return [Path(entry) for entry in _entries(folder) if _kind(entry) == "folder"] if folder.is_dir() else []
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """ "folder", "file" or "other": pipes, devices, links that lead nowhere or to themselves."""
+    try:
+        return "folder" if entry.is_dir() else "file" if entry.is_file() else "other"
+    except OSError:
+        return "other"
 
 
 def _split_folders(root: Path) -> list[Path]:
@@ -142,9 +150,10 @@ def _pictures(folder: Path, prefix: str, visited: set[tuple[int, int]]) -> tuple
         for entry in _entries(folder):
             path = f"{prefix}{os.sep}{entry.name}"
             suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 (a million files)
-            if entry.is_dir():
+            kind = _kind(entry)
+            if kind == "folder":
                 waiting.append((Path(entry), path))
-            elif suffix in IMAGE_SUFFIXES and entry.is_file():
+            elif suffix in IMAGE_SUFFIXES and kind == "file":
                 pictures.append(path)
             else:
                 others[suffix] += 1

@@ -97,9 +97,9 @@ class Recipe:
 
     # Pictures
     img_size: int | None = setting(
-        None, "input in pixels; None: the pictures' own if all are alike and small, else the network's", least=1
+        None, "input in pixels; None: the pictures' own if all are alike and small, else the network's", least=1, most=8192
     )
-    train_size: int | None = setting(None, "input in training, where it differs from img_size", least=1)
+    train_size: int | None = setting(None, "input in training, where it differs from img_size", least=1, most=8192)
     resize: str = setting("crop", "how a picture of another shape is fitted", choices=SPEC_CHOICES["resize"])
     crop_pct: float = setting(0.875, "for crop: share of the resized picture that is kept", least=0.01, most=1)
     interpolation: str = setting("bilinear", "of the resize", choices=SPEC_CHOICES["interpolation"])
@@ -138,7 +138,7 @@ class Recipe:
     )
 
     # Keeping
-    seed: int = setting(0, "of everything random", least=0)
+    seed: int = setting(0, "of everything random", least=0, most=2**32 - 1)
     select: str = setting(
         "best", "weights that the test split scores: best on validation, or the last", choices=("best", "last")
     )
@@ -222,7 +222,7 @@ def _converted(kind: Any, value: Any) -> Any:
     if isinstance(value, bool) or (kind is int and float(value) != int(float(value))):
         raise ValueError
     number = kind(float(value)) if kind is int else float(value)
-    if math.isnan(number):
+    if not math.isfinite(number):
         raise ValueError
     return number
 
@@ -256,6 +256,8 @@ def read_file(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: where it cannot be read, is not a mapping, or names what does not exist.
     """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: cannot be read as a recipe (no such file); give a YAML file of settings")
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
