@@ -20,6 +20,7 @@ from resnets.weights import Header
 
 # What may differ when a run is taken up again: it changes nothing of what is computed.
 FREE = ("workers", "save_every", "stall_epochs", "max_bad", "allocator")
+SMALL = 64  # pixels up to which pictures go to the CIFAR family, and stay as they are
 RULE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the recipe has too
 SPEC_FIELDS = {field.name for field in dataclasses.fields(ResNetSpec)} & FIELDS.keys()
 
@@ -100,16 +101,15 @@ def check_same_data(run: RunDir, fingerprint: str) -> None:
 
 def network(asked: Mapping[str, Any], source: Source) -> tuple[ResNetSpec, Preprocess]:
     """A new network, and the size of its input. The rest of its preprocessing is for the recipe and the data to say."""
-    native = source.size if source.size is not None and max(source.size) <= 64 else None
-    size = asked.get("img_size")
-    name = asked.get("model", "auto")
+    name, size = asked.get("model", "auto"), asked.get("img_size")
+    height, width = source.picture_size() if size is None else (size, size)
     if name == "auto":
-        small = size <= 64 if size is not None else native is not None
-        name = "resnet20_cifar" if small else "resnet18"
+        name = "resnet20_cifar" if max(height, width) <= SMALL else "resnet18"
     spec = zoo.get(name, **({"in_chans": source.in_chans} | spec_changes(asked)))
-    both = (size, size) if size is not None else native or (spec.img_size, spec.img_size)
+    if size is None and max(height, width) > SMALL:  # larger than they are, pictures cost more and show no more
+        height = width = min(spec.img_size, max(96, 32 * round(min(height, width) / 32)))
     neutral = (0.5,) * source.in_chans
-    return spec, Preprocess(size=both, mean=neutral, std=neutral)
+    return spec, Preprocess(size=(height, width), mean=neutral, std=neutral)
 
 
 def saved_network(asked: Mapping[str, Any], source: Source, header: Header) -> tuple[ResNetSpec, Preprocess]:

@@ -206,7 +206,7 @@ def test_the_same_settings_give_the_same_weights_and_another_seed_others(tmp_pat
     [
         ({"size": 8}, ("resnet20_cifar", 8, "pad", 1.0)),
         ({"size": 64}, ("resnet20_cifar", 64, "pad", 1.0)),
-        ({"size": 65}, ("resnet18", 224, "resized", 0.875)),
+        ({"size": 65}, ("resnet18", 96, "resized", 0.875)),
         ({"size": 65, "img_size": 32}, ("resnet20_cifar", 32, "pad", 1.0)),
         ({"size": 8, "img_size": 96}, ("resnet18", 96, "resized", 0.875)),
         ({"size": 8, "model": "resnet18"}, ("resnet18", 8, "pad", 1.0)),
@@ -220,14 +220,6 @@ def test_network_and_size_follow_the_pictures(given, expected, tmp_path):
     plan = training.settle(training.requested({"data": data} | given), None)
     assert (plan.spec.name, plan.preprocess.size, plan.recipe.model, plan.recipe.img_size) == (name, (size, size), name, size)
     assert (plan.recipe.crop, plan.recipe.crop_pct, plan.preprocess.crop_pct) == (crop, crop_pct, crop_pct)
-
-
-@pytest.mark.parametrize(
-    ("settings", "name", "size"), [({}, "resnet18", 224), ({"img_size": 48}, "resnet20_cifar", 48)], ids=str
-)
-def test_pictures_in_files_are_taken_for_large(settings, name, size, tmp_path):
-    plan = training.settle(training.requested({"data": pictures(tmp_path / "f")} | settings), None)
-    assert (plan.spec.name, plan.preprocess.size) == (name, (size, size))
 
 
 @pytest.mark.parametrize(("chans", "in_chans", "expected"), [((), None, 3), ((), 1, 1), ((3,), None, 3), ((3,), 1, 1)])

@@ -11,7 +11,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -250,6 +250,14 @@ class FileImages:
 
     def name(self, index: int, /) -> str:
         return printable(self.path(index))
+
+    def short_side(self, most: int = 100) -> int | None:
+        """The median of the pictures' shorter sides, from the headers of `most` of them; None if none can be read."""
+        sides = []
+        for index in sorted(set(np.linspace(0, len(self) - 1, most).astype(int).tolist())):
+            with suppress(Exception), _quiet(), Image.open(self.path(index), formats=FORMATS) as picture:
+                sides.append(min(picture.size))
+        return int(np.median(sides)) if sides else None
 
     def subset(self, indices: Iterable[Any]) -> FileImages:
         return FileImages((self._relative(index) for index in indices), self.in_chans, self.root)

@@ -43,6 +43,14 @@ class Source:
     hflip: bool = True
     cut: Mapping[str, Any] | None = None
 
+    def picture_size(self) -> tuple[int, int]:
+        """(H, W) of every picture; of files, the typical shorter side twice (224 where no picture can be read)."""
+        if self.size is not None:
+            return self.size
+        images = _stored(self.splits["train"])
+        side = (images.short_side() if isinstance(images, FileImages) else None) or 224
+        return side, side
+
     def fingerprint(self) -> str:
         """SHA-256 over labels, splits and targets, and the pixels of arrays; of files, their relative paths and sizes."""
         digest = hashlib.sha256(json.dumps([self.labels, list(self.splits)]).encode())

@@ -97,7 +97,10 @@ class Recipe:
 
     # Pictures
     img_size: int | None = setting(
-        None, "input in pixels; None: the pictures' own if all are alike and small, else the network's", least=1, most=8192
+        None,
+        "input in pixels; None: the pictures' own up to 64, else near their shorter side, at most the network's",
+        least=1,
+        most=8192,
     )
     train_size: int | None = setting(None, "input in training, where it differs from img_size", least=1, most=8192)
     resize: str = setting("crop", "how a picture of another shape is fitted", choices=SPEC_CHOICES["resize"])

@@ -32,10 +32,10 @@ def test_every_recipe_resolves_and_has_a_length(name, facts):
 
 FLAGS = {
     "lr": 0.123, "steps": 7, "batch_size": 3, "opt": "adamw", "weight_decay": 0.5, "norm_bias_decay": True, "sched": "constant",
-    "crop": "none", "crop_pct": 0.5, "hflip": 0.25, "crop_scale": (0.9, 1.0), "select": "best", "normalise": "data",
+    "crop": "none", "crop_pad": 0.25, "crop_pct": 0.5, "hflip": 0.25, "crop_scale": (0.9, 1.0), "select": "best",
     "warmup_epochs": 2.0, "warmup_lr": 0.3, "momentum": 0.8, "nesterov": True, "milestones": (0.1,), "ema": 0.5, "mixup": 0.0,
     "cutmix": 0.0, "auto_augment": "none", "img_size": 8, "train_size": 8, "loss": "ce", "smoothing": 0.0, "repeats": 1,
-    "random_erase": 0.0, "interpolation": "bilinear", "min_lr": 0.01, "warmup": "linear",
+    "random_erase": 0.0, "interpolation": "bilinear", "min_lr": 0.01, "warmup": "linear", "normalise": "data",
 }  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def test_he2015_on_cifar_is_section_4_2(facts):
     recipe = recipe_of("he2015", facts)
     assert (recipe.opt, recipe.momentum, recipe.nesterov, recipe.weight_decay) == ("sgd", 0.9, False, 1e-4)
     assert (recipe.batch_size, recipe.steps, recipe.lr, recipe.norm_bias_decay) == (128, 64_000, 0.1, True)
-    assert (recipe.crop, recipe.crop_pct, recipe.hflip, recipe.normalise) == ("pad", 1.0, 0.5, "pixel")
+    assert (recipe.crop, recipe.crop_pad * 32, recipe.crop_pct, recipe.hflip, recipe.normalise) == ("pad", 4, 1.0, 0.5, "pixel")
     assert (recipe.select, recipe.smoothing, recipe.mixup, recipe.cutmix, recipe.ema) == ("last", 0.0, 0.0, 0.0, None)
 
 
