@@ -85,7 +85,9 @@ def continued(out: str | Path | None, given: Mapping[str, Any]) -> tuple[RunDir,
         value, before = parse(name, value), parse(name, settings.get(name))
         if name in FREE:
             settings[name] = value
-        elif value != before and not (name in ("data", "weights") and Path(value).resolve() == Path(str(before)).resolve()):
+        elif value not in (before, "auto") and not (
+            name in ("data", "weights") and Path(value).resolve() == Path(str(before)).resolve()
+        ):
             changes.append(f"{name} was {before}, not {value}")
     if changes:
         raise InputError(

@@ -37,7 +37,9 @@ class Classify:
         """
         weight = None
         if recipe.balance == "loss":
-            weight = torch.tensor(class_counts.sum() / (len(class_counts) * np.maximum(class_counts, 1)), dtype=torch.float32)
+            share = class_counts.sum() / np.count_nonzero(class_counts)
+            inverse = np.where(class_counts > 0, share / np.maximum(class_counts, 1), 0)  # a class without pictures: 0
+            weight = torch.tensor(inverse, dtype=torch.float32)
         smoothing = recipe.smoothing
 
         def cross_entropy(outputs: Tensor, targets: Tensor) -> Losses:
