@@ -318,12 +318,6 @@ CASES = {
     "a pipe as DATA": Case(pipe("pets.csv"), f"train pets.csv {FAST}", "not a layout that is known", "a list: .csv"),
     "a device as DATA": Case(nothing, f"train /dev/zero {FAST}", "/dev/zero: not a layout that is known", "give one of"),
     "a link to itself as DATA": Case(looped, f"train loop {FAST}", "no file or folder 'loop'", "the known sets are"),
-    "a link to itself among the pictures": Case(
-        lambda d: (pets(d), (d / "pets/cat/loop.png").symlink_to("loop.png")),
-        TRAIN,
-        "pets/cat/loop.png: Too many levels",
-        "check the path",
-    ),
     "a name longer than any": Case(pets, f"train {'x' * 300} {FAST}", "File name too long", "check the path"),
     "a model's name longer than any": Case(pets, f"predict {'x' * 300} pets", "File name too long", "check the path"),
     "CSV with missing files": Case(
@@ -497,7 +491,7 @@ CASES = {
         recipe("recipe: mine.yaml\n"), f"{TRAIN} --recipe mine.yaml", "there is no recipe 'mine.yaml'", "use one of"
     ),
     "normalising by pixel and another size": Case(
-        both, "train pets --out run --weights model.safetensors --img-size 100000 --depths x", "depths='x'", "give a list"
+        both, "train pets --out run --weights model.safetensors --img-size 8000 --depths x", "depths='x'", "give a list"
     ),
     "preview in no size": Case(pets, "data preview pets --img-size 0", "img_size=0", "give at least 1"),
     "check in two channels": Case(pets, "data check pets --in-chans 2", "in_chans=2", "use one of these"),
@@ -1023,10 +1017,10 @@ def test_bad_pictures_and_odd_names_are_skipped_counted_and_named(tmp_path, caps
     assert code == 0, err
     with (tmp_path / "my run/bad_images.csv").open(newline="", encoding="utf-8") as file:
         bad = {Path(row["path"]).name: row["reason"] for row in csv.DictReader(file)}
-    assert set(bad) == {"text.jpg", "zero.jpg", "cut.jpg", "bomb.png", "nan.tif"}
+    assert set(bad) == {"text.jpg", "zero.jpg", "cut.jpg", "bomb.png", "nan.tif", "broken.png"}
     assert "truncated" in bad["cut.jpg"] and "pixels" in bad["bomb.png"] and "NaN" in bad["nan.tif"]
     assert hub.load(tmp_path / "my run").labels == tuple(sorted(LABELS))
-    assert err.splitlines()[-1] == "5 pictures could not be read and were skipped; my run/bad_images.csv names them"
+    assert err.splitlines()[-1] == "6 pictures could not be read and were skipped; my run/bad_images.csv names them"
     page = (tmp_path / "my run/report.html").read_text(encoding="utf-8")
     assert "<script>alert" not in page and "&lt;script&gt;alert" in page
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnets.data.images import BadPicture
 from resnets.data.sources import cut_val, open_source
 from resnets.spec import InputError
 
@@ -126,7 +127,7 @@ def test_links_are_followed_but_never_round_in_circles(tmp_path):
     (root / "c").symlink_to(tmp_path / "elsewhere")
     source = open_source(root)
     assert source.labels == ("a", "b", "c")
-    assert names(source.splits["train"]) == ["0.png", "1.png", "link.png", "0.png", "z.png"]
+    assert names(source.splits["train"]) == ["0.png", "1.png", "broken.png", "link.png", "0.png", "z.png"]
 
 
 def test_names_that_are_no_utf8(tmp_path):
@@ -369,3 +370,15 @@ def test_cut_val_faults(tmp_path):
         cut_val(source, 1.0)
     with pytest.raises(InputError, match="no training split"):
         cut_val(open_source(folder(tmp_path / "t", test__a=1), labels=["a", "b"]))
+
+
+@pytest.mark.parametrize("target", ["nowhere.png", "dead.png"], ids=["to nothing", "to itself"])
+def test_a_dead_link_is_a_picture_that_cannot_be_read(tmp_path, target):
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / label / "0.png")
+    (tmp_path / "a/dead.png").symlink_to(target)
+    images = open_source(tmp_path).splits["train"].images
+    assert [images.path(i).name for i in range(len(images))] == ["0.png", "dead.png", "0.png"]
+    with pytest.raises(BadPicture):
+        images[1]
