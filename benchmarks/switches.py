@@ -20,8 +20,6 @@ SETTINGS = {
     "default": [],
     "--no-amp": ["--no-amp"],
     "--no-channels-last": ["--no-channels-last"],
-    "--allocator system": ["--allocator", "system"],
-    "--no-amp --allocator system": ["--no-amp", "--allocator", "system"],
 }
 
 

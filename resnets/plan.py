@@ -19,7 +19,7 @@ from resnets.spec import IMAGENET_MEAN, IMAGENET_STD, InputError, Preprocess, Re
 from resnets.weights import Header
 
 # What may differ when a run is taken up again: it changes nothing of what is computed.
-FREE = ("workers", "save_every", "stall_epochs", "max_bad", "allocator")
+FREE = ("workers", "save_every", "stall_epochs", "max_bad")
 SMALL = 64  # pixels up to which pictures go to the CIFAR family, and stay as they are
 RULE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the recipe has too
 SPEC_FIELDS = {field.name for field in dataclasses.fields(ResNetSpec)} & FIELDS.keys()

@@ -91,7 +91,7 @@ class RunDir:
     def remove_halves(self) -> None:
         """Delete what a kill in the middle of a write left under another name (see `resnets.files.replacing`)."""
         for path in self.path.rglob(".*"):
-            if re.fullmatch(r"\.[\w-]+\.\d+\.\w+", path.name):
+            if re.fullmatch(r"\.[\w-]+\.\d+\.\w+|\.tmp\w{6}", path.name):  # ours, and safetensors' own
                 path.unlink(missing_ok=True)
 
     def write_metrics(self, rows: Sequence[Mapping[str, float]]) -> None:

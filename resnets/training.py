@@ -86,8 +86,6 @@ def train(
         run.remove_halves()
     recipe, source = plan.recipe, plan.source
     device = devices.choose(recipe)
-    if recipe.allocator == "auto" and device.place.type == "cpu":
-        devices.keep_freed_memory()
     torch.manual_seed(recipe.seed)
     model = hub.create_model(plan.spec, task=recipe.task, preprocess=plan.preprocess, labels=plan.labels)
     fitted = hub.transfer(model, hub.find(recipe.weights)) if recipe.weights else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 from dataclasses import dataclass
@@ -13,8 +12,6 @@ import torch
 
 from resnets.engine.recipe import Recipe
 from resnets.spec import InputError
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 
 
 @dataclass(frozen=True)
@@ -71,17 +68,6 @@ def supports_bf16(place: torch.device) -> bool:
     if place.type == "cuda":
         return torch.cuda.get_device_capability(place)[0] >= 8
     return place.type == "cpu" and any(flag in cpu_flags() for flag in ("avx512_bf16", "amx_bf16"))
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what a step frees: given back, every page of the next step's activations must be mapped and zeroed anew.
-
-    It costs a CIFAR network half its speed on a CPU. No effect with other C libraries. There is no way back but a new process.
-    """
-    library = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
-    if library is not None:
-        library.mallopt(M_MMAP_THRESHOLD, 1 << 30)
-        library.mallopt(M_TRIM_THRESHOLD, 1 << 30)
 
 
 def cpu_flags() -> set[str]:

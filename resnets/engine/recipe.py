@@ -136,10 +136,6 @@ class Recipe:
     compile: bool = setting(False, "torch.compile the network")
     checkpoint_activations: bool = setting(False, "a third of the memory, half as slow again")
 
-    allocator: str = setting(
-        "auto", "auto: keep freed memory for the next step, where the C library gives it back", choices=("auto", "system")
-    )
-
     # Keeping
     seed: int = setting(0, "of everything random", least=0, most=2**32 - 1)
     select: str = setting(

@@ -68,13 +68,5 @@ def test_the_record_of_a_device_is_json():
     assert found["name"]
 
 
-def test_other_systems_have_no_cpuinfo_and_no_glibc(monkeypatch, tmp_path):
-    monkeypatch.setattr(devices, "Path", lambda path: tmp_path / "none")
-    assert devices.cpu_flags() == set() and devices.cpu_name()
-    monkeypatch.setattr(devices.platform, "libc_ver", lambda: ("", ""))
-    monkeypatch.setattr(devices.ctypes, "CDLL", None)  # not to be called
-    devices.keep_freed_memory()
-
-
 def test_number_of_processors():
     assert devices.num_processors() >= 1

@@ -25,7 +25,7 @@ from resnets.spec import InputError
 # 36 pictures in batches of 8: 5 steps an epoch, the last with 4 pictures.
 TINY = {
     "model": "resnet20_cifar", "depths": "1,1,1", "width": 4, "epochs": 3, "batch_size": 8, "lr": 0.05, "workers": 0,
-    "device": "cpu", "amp": False, "save_every": 1e9, "allocator": "system",
+    "device": "cpu", "amp": False, "save_every": 1e9,
 }  # fmt: skip
 CLOCKS = ("images_per_second", "data_wait", "seconds")
 
@@ -212,7 +212,7 @@ def test_what_computes_nothing_may_change(data, tmp_path):
     train(data, tmp_path / "whole", **TINY)
     with stopping(step=7):
         train(data, tmp_path / "parts", **TINY)
-    free = {"workers": 1, "save_every": 5, "stall_epochs": 9, "max_bad": 3, "allocator": "system"}
+    free = {"workers": 1, "save_every": 5, "stall_epochs": 9, "max_bad": 3}
     job = train(out=tmp_path / "parts", resume=True, **free)
     assert {name: getattr(job.recipe, name) for name in free} == free
     assert_same(tmp_path / "whole", tmp_path / "parts")
