@@ -318,7 +318,7 @@ def test_killed_at_any_moment_and_resumed_is_exact(data, tmp_path):
 
 
 def test_half_written_files_of_a_kill_are_removed_and_nothing_else(tmp_path):
-    names = [".resume.123.safetensors", ".metrics.7.csv", "plots/.curves.99.png"]
+    names = [".resume.123.safetensors", ".metrics.7.csv", "plots/.curves.99.png", ".tmpNAuKLa"]
     others = [".hidden", "resume.safetensors", ".note.txt", "plots/curves.png", ".resume.x1.safetensors"]
     for name in names + others:
         path = tmp_path / name
