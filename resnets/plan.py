@@ -13,14 +13,13 @@ from resnets.data.loaders import BadImages, default_workers, statistics
 from resnets.data.sources import Source
 from resnets.engine import recipes
 from resnets.engine.recipe import FIELDS, Recipe, check_names, parse, read_file, resolve
-from resnets.engine.recipes import Facts
+from resnets.engine.recipes import SMALL, Facts
 from resnets.run import RunDir
 from resnets.spec import IMAGENET_MEAN, IMAGENET_STD, InputError, Preprocess, ResNetSpec
 from resnets.weights import Header
 
 # What may differ when a run is taken up again: it changes nothing of what is computed.
 FREE = ("workers", "save_every", "stall_epochs", "max_bad")
-SMALL = 64  # pixels up to which pictures go to the CIFAR family, and stay as they are
 RULE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the recipe has too
 SPEC_FIELDS = {field.name for field in dataclasses.fields(ResNetSpec)} & FIELDS.keys()
 

@@ -20,7 +20,8 @@ from resnets.data.sources import Source
 from resnets.data.transforms import Augment
 from resnets.engine import device as devices
 from resnets.engine.loop import Fit, Reporter, fit
-from resnets.engine.recipe import FIELDS, check_names
+from resnets.engine.recipe import FIELDS, check_names, show
+from resnets.engine.recipes import SMALL
 from resnets.files import write_text
 from resnets.model import Model
 from resnets.plan import Plan, check_same_data, continued, requested, settle
@@ -157,7 +158,7 @@ def train_loader(plan: Plan) -> Loader:
 
 
 def val_loader(plan: Plan) -> Loader:
-    recipe, small = plan.recipe, max(plan.preprocess.size) <= 64
+    recipe, small = plan.recipe, max(plan.preprocess.size) <= SMALL
     return Loader(
         split=plan.source.splits["val"],
         preprocess=plan.preprocess,
@@ -197,12 +198,6 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None) -
     for origin in sorted(set(origins.values()), key=lambda origin: (origin == "default", origin)):
         told = [name for name in FIELDS if origins[name] == origin and not (origin == "default" and values[name] is None)]
         yield f"settings ({origin}) " + " ".join(f"{name}={show(values[name])}" for name in told)
-
-
-def show(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ",".join(show(part) for part in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def record(job: Fit, plan: Plan, data_dir: str | Path | None, *, resumed: bool) -> None:

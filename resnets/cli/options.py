@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from resnets.engine.recipe import FIELDS, SECTIONS, kinds
+from resnets.engine.recipe import FIELDS, SECTIONS, kinds, show
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -54,7 +54,7 @@ def recipe_flag(name: str) -> Callable[[Command], Command]:
     kind, _ = kinds(name)
     field = FIELDS[name]
     flag = "--" + name.replace("_", "-")
-    default = "" if field.default is None else f"  [{plain(field.default)}]"
+    default = "" if field.default is None else f"  [{show(field.default)}]"
     text = f"{field.metadata['help']}{default}"
     if kind is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=text)
@@ -67,7 +67,3 @@ def spec_flags(command: Command) -> Command:
     for name in reversed(SPEC_FLAGS):
         command = recipe_flag(name)(command)
     return command
-
-
-def plain(value: Any) -> str:
-    return ",".join(map(plain, value)) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)

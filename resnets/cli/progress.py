@@ -98,8 +98,8 @@ def counting(text: str, unit: str = "pictures") -> Iterator[Callable[[int, int |
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def watch(quiet: bool = False) -> Lines:
-    return Bar() if sys.stderr.isatty() and not quiet else Lines()
+def watch() -> Lines:
+    return Bar() if sys.stderr.isatty() else Lines()
 
 
 def epoch_line(row: dict[str, float], at: Any) -> str:

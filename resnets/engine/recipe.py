@@ -231,6 +231,13 @@ def describe(kind: Any) -> str:
     return words.get(kind) or "a list, such as 1,2,3"
 
 
+def show(value: Any) -> str:
+    """A setting as it is written on the command line."""
+    if isinstance(value, tuple):
+        return ",".join(map(show, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def parse_duration(text: str) -> float:
     """Seconds in "90s", "10m", "1h30m" or "45" (seconds)."""
     found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())

@@ -11,6 +11,8 @@ from typing import Any
 
 from resnets.spec import InputError, ResNetSpec
 
+SMALL = 64  # pixels up to which pictures go to the CIFAR family, and stay as they are
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -31,7 +33,7 @@ class Facts:
     @property
     def small(self) -> bool:
         """Whether the input is as small as CIFAR's: then nothing is cut off when it is fitted."""
-        return max(self.size) <= 64
+        return max(self.size) <= SMALL
 
 
 def fast(facts: Facts) -> dict[str, Any]:

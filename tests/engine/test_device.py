@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from resnets.data.loaders import default_workers
 from resnets.engine import device as devices
 from resnets.engine.recipe import Recipe
 from resnets.spec import InputError
@@ -69,4 +70,4 @@ def test_the_record_of_a_device_is_json():
 
 
 def test_number_of_processors():
-    assert devices.num_processors() >= 1
+    assert default_workers() >= 1
