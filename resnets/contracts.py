@@ -30,8 +30,8 @@ class Interrupted(Exception):
 class Batch(NamedTuple):
     """What a loader hands to a task.
 
-    `images` (N, C, H, W) float32, normalised; `targets` (N,) int64, or (N, num_classes) float32 after mixing;
-    `indices` (N,) int64, the positions in the split.
+    `images` (N, C, H, W) float32, normalised, or uint8 from a raw loader; `targets` (N,) int64, or (N, num_classes) float32
+    after mixing; `indices` (N,) int64, the positions in the split.
     """
 
     images: Tensor
@@ -79,10 +79,6 @@ class Task(Protocol):
 
     def summarise(self, sums: Mapping[str, Tensor], num_images: int) -> dict[str, float]:
         """The `metrics`, from the sums over a split."""
-        ...
-
-    def results(self, outputs: Any, labels: Sequence[str], topk: int) -> list[dict[str, Any]]:
-        """One plain result (what JSON can hold) for each picture of a batch."""
         ...
 
     def evaluate(self, outputs: Any, targets: Tensor, labels: Sequence[str]) -> dict[str, Any]:

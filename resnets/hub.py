@@ -8,6 +8,7 @@ from typing import Any
 
 from resnets import tasks, weights, zoo
 from resnets.model import Model
+from resnets.saved import find
 from resnets.spec import InputError, Preprocess, ResNetSpec
 
 
@@ -35,28 +36,6 @@ def create_model(
         changes.setdefault("num_classes", len(labels))
     spec = zoo.change(name, **changes) if isinstance(name, ResNetSpec) else zoo.get(name, **changes)
     return Model(spec, tasks.get(task), preprocess=preprocess, labels=labels)
-
-
-def find(model: str | Path) -> Path:
-    """The file that MODEL means: itself, or the best weights of a run directory.
-
-    Raises:
-        InputError: where there is neither.
-    """
-    path = Path(model)
-    if path.is_dir():
-        for name in ("best.safetensors", "last.safetensors"):
-            if (path / name).is_file():
-                return path / name
-        raise InputError(f"{path}: no best.safetensors here; give a run directory of `resnets train`, or a .safetensors file")
-    if not path.exists():
-        hint = (
-            f"; {path.name} names a network without weights: train one by `resnets train --model {path.name}`"
-            if path.name in zoo.ROWS
-            else ""
-        )
-        raise InputError(f"{path}: no such file or run directory{hint}")
-    return path
 
 
 def load(model: str | Path) -> Model:

@@ -6,12 +6,16 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from resnets import results
 from resnets.contracts import Task
-from resnets.data.transforms import Picture, fit_picture, normalise
+from resnets.data.fit import Picture, fit_picture
+from resnets.data.transforms import normalise
 from resnets.nn.trunk import Trunk
+from resnets.saved import Header
 from resnets.spec import InputError, Preprocess, ResNetSpec
 
 
@@ -61,6 +65,18 @@ class Model(Trunk):
             y = getattr(self, name)(y)
         return y
 
+    @property
+    def header(self) -> Header:
+        """What a saved file says of the model."""
+        return Header(
+            spec=self.spec,
+            task=self.task.name,
+            preprocess=self.preprocess,
+            labels=self.labels,
+            metrics=self.metadata.get("metrics", {}),
+            provenance=self.metadata.get("provenance", {}),
+        )
+
     def reset_classifier(self, labels: int | Sequence[str]) -> None:
         """Put a new head, freshly initialised, for other classes: their names, or their number (0: pooled features)."""
         names = (
@@ -94,16 +110,16 @@ class Model(Trunk):
         """
         single = isinstance(pictures, Picture)
         todo = [pictures] if single else list(pictures)
-        device, training, results = next(self.parameters()).device, self.training, []
+        device, training, found = next(self.parameters()).device, self.training, []
         self.eval()
         try:
             for start in range(0, len(todo), batch_size):
                 part = [fit_picture(picture, self.preprocess) for picture in todo[start : start + batch_size]]
-                x = normalise(torch.stack(part).to(device), self.preprocess)
-                results += self.task.results(self(x), self.labels, topk)
+                x = normalise(torch.from_numpy(np.stack(part)).to(device), self.preprocess)
+                found += results.of(self.task.name, self(x).float().cpu().numpy(), self.labels, topk)
         finally:
             self.train(training)
-        return results
+        return found
 
 
 def default_preprocess(spec: ResNetSpec) -> Preprocess:

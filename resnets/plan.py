@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from resnets import hub, weights, zoo
+from resnets import saved, weights, zoo
 from resnets.data import sources
-from resnets.data.loaders import BadImages, default_workers, statistics
+from resnets.data.images import default_workers
+from resnets.data.loaders import BadImages, statistics
 from resnets.data.sources import Source
 from resnets.engine import recipes
 from resnets.engine.recipe import FIELDS, Recipe, check_names, parse, read_file, resolve
 from resnets.engine.recipes import SMALL, Facts
 from resnets.run import RunDir
+from resnets.saved import Header
 from resnets.spec import IMAGENET_MEAN, IMAGENET_STD, InputError, Preprocess, ResNetSpec
-from resnets.weights import Header
 
 # What may differ when a run is taken up again: it changes nothing of what is computed.
 FREE = ("workers", "save_every", "stall_epochs", "max_bad")
@@ -43,7 +44,7 @@ def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None)
     for origin, layer in layers.items():
         check_names(layer, origin)
     asked = {name: parse(name, value) for layer in layers.values() for name, value in layer.items()}
-    header = weights.read_header(hub.find(asked["weights"])) if asked.get("weights") else None
+    header = weights.read_header(saved.find(asked["weights"])) if asked.get("weights") else None
     in_chans = asked.get("in_chans") or (None if header is None else header.spec.in_chans)
     source = sources.open_source(asked.get("data", "digits"), data_dir=data_dir, in_chans=in_chans)
     fingerprint = source.fingerprint()

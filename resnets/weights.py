@@ -5,33 +5,17 @@ The header's `metadata` holds, each value as JSON: `format`, `spec`, `task`, `pr
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors
 from torch import Tensor, nn
 
+from resnets import saved
 from resnets.files import replacing
 from resnets.model import Model
-from resnets.spec import InputError, Preprocess, ResNetSpec
-
-FORMAT = "resnets/1"
-PARTS = ("format", "spec", "task", "preprocess", "labels", "metrics", "provenance")
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a saved file says of itself. `metrics` and `provenance` are what the training run wrote, or empty."""
-
-    spec: ResNetSpec
-    task: str
-    preprocess: Preprocess
-    labels: tuple[str, ...]
-    metrics: dict[str, Any]
-    provenance: dict[str, Any]
+from resnets.spec import InputError, ResNetSpec
 
 
 def save(model: Model, path: str | Path) -> Path:
@@ -46,16 +30,7 @@ def save(model: Model, path: str | Path) -> Path:
             f"{path}: fc has {head.out_features} outputs and the model {model.spec.num_classes} labels, so that the file could "
             f"not be loaded; set the head by model.reset_classifier({head.out_features}) instead"
         )
-    header = {
-        "format": FORMAT,
-        "spec": dataclasses.asdict(model.spec),
-        "task": model.task.name,
-        "preprocess": dataclasses.asdict(model.preprocess),
-        "labels": model.labels,
-        "metrics": model.metadata.get("metrics", {}),
-        "provenance": model.metadata.get("provenance", {}),
-    }
-    return write_tensors(path, model.state_dict(), header)
+    return write_tensors(path, model.state_dict(), model.header.to_json())
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> Path:
@@ -79,16 +54,16 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return {name: file.get_tensor(name) for name in file.keys()}, _metadata(file, path)  # noqa: SIM118
 
 
-def read_header(path: str | Path) -> Header:
+def read_header(path: str | Path) -> saved.Header:
     """What the file at `path` holds, without reading its tensors. Raises as `read_tensors`, and for another format."""
     with _opened(path) as file:
-        return _header(_metadata(file, path), path)
+        return saved.parse(_metadata(file, path), path)
 
 
-def read(path: str | Path) -> tuple[Header, dict[str, Tensor]]:
+def read(path: str | Path) -> tuple[saved.Header, dict[str, Tensor]]:
     """A saved model: its header and its state dict."""
     tensors, metadata = read_tensors(path)
-    return _header(metadata, path), tensors
+    return saved.parse(metadata, path), tensors
 
 
 def check_size(spec: ResNetSpec, tensors: dict[str, Tensor], path: str | Path) -> None:
@@ -148,25 +123,3 @@ def _metadata(file: Any, path: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: the header does not hold JSON, so another program wrote it; resnets cannot tell what it is"
         ) from None
-
-
-def _header(metadata: dict[str, Any], path: str | Path) -> Header:
-    found = metadata.get("format")
-    if found is None:
-        raise InputError(f"{path}: the tensors carry no description of their network, so another program wrote the file")
-    if found != FORMAT:
-        raise InputError(f"{path}: its format is {found}, and this version reads {FORMAT}; update resnets, or train again")
-    missing = [part for part in PARTS if part not in metadata]
-    if missing:
-        raise InputError(f"{path}: the header lacks {', '.join(missing)}; the file is damaged")
-    try:
-        return Header(
-            spec=ResNetSpec(**metadata["spec"]),
-            task=str(metadata["task"]),
-            preprocess=Preprocess(**metadata["preprocess"]),
-            labels=tuple(str(label) for label in metadata["labels"]),
-            metrics=dict(metadata["metrics"]),
-            provenance=dict(metadata["provenance"]),
-        )
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: the header does not describe a network ({error}); the file is damaged") from None

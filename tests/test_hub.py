@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from resnets import zoo
-from resnets.hub import create_model, find, load, save, transfer
+from resnets.hub import create_model, save, transfer
 from resnets.spec import InputError, ResNetSpec
 
 SMALL = ResNetSpec(name="small", depths=(1, 1), width=8, stem="small", num_classes=3)
@@ -32,24 +32,6 @@ def test_create_model_takes_names_specs_and_changes():
 def test_create_model_refuses_what_does_not_exist(name, changes, said):
     with pytest.raises(InputError, match=said):
         create_model(name, **changes)
-
-
-def test_find_prefers_the_best_weights_of_a_run(tmp_path):
-    for name in ("last", "best"):
-        save(create_model(SMALL, labels=[name]), tmp_path / f"{name}.safetensors")
-    assert find(tmp_path).name == "best.safetensors"
-    assert load(tmp_path).labels == ("best",) and load(str(tmp_path)).labels == ("best",)
-    (tmp_path / "best.safetensors").unlink()
-    assert load(tmp_path).labels == ("last",)
-
-
-def test_find_says_what_to_do(tmp_path):
-    with pytest.raises(InputError, match=r"no best\.safetensors here"):
-        find(tmp_path)
-    with pytest.raises(InputError, match=r"resnet18 names a network without weights.*--model resnet18"):
-        find(tmp_path / "resnet18")
-    with pytest.raises(InputError, match=r"no such file or run directory$"):
-        find(tmp_path / "other")
 
 
 def test_transfer_keeps_everything_for_the_same_labels(tmp_path):

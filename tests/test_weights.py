@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from resnets import weights
+from resnets import saved, weights
 from resnets.hub import create_model, load, save
 from resnets.spec import InputError, Preprocess, ResNetSpec
 
@@ -78,7 +78,7 @@ def test_everything_travels_bit_for_bit(kind, tmp_path):
 def test_header_is_json_by_the_names_of_the_format(file):
     header = {key: json.loads(value) for key, value in header_of(file).items()}
     assert set(header) == {"format", "spec", "task", "preprocess", "labels", "metrics", "provenance"}
-    assert header["format"] == "resnets/1" == weights.FORMAT
+    assert header["format"] == "resnets/1" == saved.FORMAT
     assert header["spec"]["depths"] == [1, 1] and header["labels"] == ["0", "1", "2"]
     found = weights.read_header(file)
     assert (found.spec, found.task, found.labels, found.metrics) == (SMALL, "classify", ("0", "1", "2"), {})
@@ -218,7 +218,7 @@ def test_another_programs_file_is_refused(metadata, tmp_path):
         load(tmp_path / "other.safetensors")
 
 
-@pytest.mark.parametrize("part", weights.PARTS[1:])
+@pytest.mark.parametrize("part", saved.PARTS[1:])
 def test_header_without_a_part_is_refused(part, file):
     with pytest.raises(InputError, match=f"lacks {part}"):
         load(rewrite(file, **{part: None}))

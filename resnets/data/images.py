@@ -274,3 +274,13 @@ def _num_bytes(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return -1
+
+
+def num_processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_workers() -> int:
+    """As many as this process may use processors, up to 8."""
+    return min(8, num_processors())

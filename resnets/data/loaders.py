@@ -8,7 +8,6 @@ workers changes nothing.
 from __future__ import annotations
 
 import dataclasses
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -21,8 +20,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from resnets.contracts import Batch, Split
+from resnets.data.fit import as_image, fit_picture
 from resnets.data.images import ArrayImages, BadPicture
-from resnets.data.transforms import Augment, as_image, fit_picture, mix_seed, normalise, seeded
+from resnets.data.transforms import Augment, mix_seed, normalise, seeded
 from resnets.spec import InputError, Preprocess
 
 
@@ -65,6 +65,7 @@ class Loader:
         repeats: show each picture this many times, differently augmented, in a row, and as many fewer pictures an epoch
             (repeated augmentation, arXiv 1901.09335).
         workers: processes that decode; 0: this one. Not used for what lies in memory.
+        raw: leave pictures as uint8 (N, C, H, W), for a consumer that normalises itself; for evaluation only.
     """
 
     split: Split
@@ -78,9 +79,11 @@ class Loader:
     balance: bool = False
     repeats: int = 1
     workers: int = 0
+    raw: bool = False
     data_wait: float = 0.0  # seconds that the consumer waited, since it last set this to 0
 
     def __post_init__(self) -> None:
+        assert not (self.raw and self.augment)
         self.train_size = self.train_size or self.preprocess.size
         self._pixels = self._in_memory()
         self._stream: _Stream | None = None
@@ -157,7 +160,7 @@ class Loader:
     def _finish(self, pixels: Tensor, positions: Tensor, epoch: int, number: int) -> Batch:
         if len(positions) == 0:  # no picture of the batch could be read; the consumer counts batches, so it comes all the same
             return Batch(pixels, positions, positions)
-        x = normalise(pixels, self.preprocess)
+        x = pixels if self.raw else normalise(pixels, self.preprocess)
         targets = torch.from_numpy(self.split.targets)[positions]
         if self.augment is not None:
             with seeded(self.seed, epoch, number, "batch"):
@@ -223,7 +226,7 @@ class _Pictures(Dataset):
         except BadPicture as bad:
             return None, self.images.name(index), bad.reason
         if self.augment is None:
-            return fit_picture(picture, self.preprocess), index
+            return torch.from_numpy(fit_picture(picture, self.preprocess)), index
         with seeded(self.seed, epoch, place):
             return self.augment.picture(as_image(picture, self.preprocess.in_chans), self.preprocess, self.train_size), index
 
@@ -239,11 +242,6 @@ def _collate(samples: list[Any]) -> Read:
     pixels = torch.stack([sample[0] for sample in read]) if read else torch.empty(0)
     positions = torch.tensor([sample[1] for sample in read], dtype=torch.int64)
     return pixels, positions, [sample[1:] for sample in samples if sample[0] is None]
-
-
-def default_workers() -> int:
-    """As many as this process may use processors, up to 8."""
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def statistics(
@@ -264,7 +262,7 @@ def statistics(
         except BadPicture as fault:
             bad.add(images.name(index), fault.reason)
             continue
-        pixels = fit_picture(picture, preprocess).numpy() / 255
+        pixels = fit_picture(picture, preprocess) / 255
         total, squares, count = total + pixels, squares + (pixels**2).mean((1, 2)), count + 1
     if not count:
         raise InputError("no picture of the training split can be read; `resnets data check` says why")

@@ -62,15 +62,6 @@ class Classify:
     def summarise(self, sums: Mapping[str, Tensor], num_images: int) -> dict[str, float]:
         return {"top1": float(sums["top1"]) / num_images}
 
-    def results(self, outputs: Tensor, labels: Sequence[str], topk: int) -> list[dict[str, Any]]:
-        """{"label", "index", "probability", "top": [{"label", "index", "probability"}, ...]}, the likeliest first."""
-        probabilities, indices = outputs.float().softmax(1).topk(min(topk, outputs.shape[1]))
-        results = []
-        for row, index in zip(probabilities.tolist(), indices.tolist(), strict=True):
-            top = [{"label": labels[i], "index": i, "probability": round(p, 6)} for p, i in zip(row, index, strict=True)]
-            results.append({**top[0], "top": top})
-        return results
-
     def evaluate(self, outputs: Tensor, targets: Tensor, labels: Sequence[str]) -> dict[str, Any]:
         """Loss, top-1 and top-5 (fractions) with a 95 % interval, calibration, and precision, recall and F1 for each class.
 

@@ -16,6 +16,7 @@ from resnets.data.images import (
     BadPicture,
     FileImages,
     convert,
+    default_workers,
     open_picture,
     read_picture,
     with_channels,
@@ -282,3 +283,7 @@ def test_file_images_keep_no_python_object_for_each_path():
     images = FileImages((f"class/{n}.jpg" for n in range(1000)), 3)
     assert not any(isinstance(value, list | tuple | dict) for value in vars(images).values())
     assert len(images._paths) + images._ends.nbytes < 30_000
+
+
+def test_default_workers_are_few():
+    assert 1 <= default_workers() <= 8

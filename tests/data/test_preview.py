@@ -8,10 +8,11 @@ from PIL import Image
 from resnets import plots
 from resnets.contracts import Split
 from resnets.data import preview as room
+from resnets.data.fit import fit_picture
 from resnets.data.images import ArrayImages
 from resnets.data.preview import preview, stratified, to_pixels
 from resnets.data.sources import Source, open_source
-from resnets.data.transforms import Augment, fit_picture, normalise
+from resnets.data.transforms import Augment, normalise
 from resnets.spec import InputError, Preprocess
 
 LABELS = ("cat", "dog", "owl")
@@ -98,7 +99,7 @@ def folder(tmp_path: Path) -> Path:
 def test_files_are_drawn_as_prediction_sees_them(drawn: dict, folder: Path) -> None:
     rule = Preprocess(size=(24, 20))
     preview(open_source(folder), rule, Augment(crop="resized"), "x.png", count=12, train_size=(16, 12))
-    known = {fit_picture(path, rule).permute(1, 2, 0).numpy().tobytes() for path in folder.rglob("*.png")}
+    known = {fit_picture(path, rule).transpose(1, 2, 0).tobytes() for path in folder.rglob("*.png")}
     shown = drawn["pictures"]
     assert {one.tobytes() for one in shown if one.shape == (24, 20, 3)} == known
     assert [one.shape for one in shown[6:18]] == [(16, 12, 3)] * 12

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from resnets.data.loaders import default_workers
+from resnets.data.images import default_workers
 from resnets.engine import device as devices
 from resnets.engine.recipe import Recipe
 from resnets.spec import InputError

@@ -1,7 +1,5 @@
 """Figures of classification, against others' arithmetic and by hand."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -137,7 +135,7 @@ def test_the_loss_is_float32_and_has_a_gradient(kind, balance):
     assert found.dtype == torch.float32 and outputs.grad.isfinite().all()
 
 
-# --- counting, answering -------------------------------------------------------------------------------------------------
+# --- counting ----------------------------------------------------------------------------------------------------------
 
 
 def test_counting_takes_the_larger_part_of_a_mixed_picture():
@@ -149,16 +147,6 @@ def test_counting_takes_the_larger_part_of_a_mixed_picture():
 def test_counts_of_batches_add_up():
     one, two = TASK.count(OUTPUTS[:4], TARGETS[:4]), TASK.count(OUTPUTS[4:], TARGETS[4:])
     assert TASK.summarise({"top1": one["top1"] + two["top1"]}, 11) == {"top1": pytest.approx(7 / 11)}
-
-
-def test_results_are_the_likeliest_first():
-    (found,) = TASK.results(torch.tensor([[0.0, math.log(3.0), math.log(4.0)]]), ["a", "b", "c"], topk=2)
-    assert found["label"] == "c" and found["index"] == 2 and found["probability"] == pytest.approx(0.5)
-    assert [(entry["label"], entry["probability"]) for entry in found["top"]] == [
-        ("c", pytest.approx(0.5)),
-        ("b", pytest.approx(0.375)),
-    ]
-    assert len(TASK.results(torch.zeros(1, 3), "abc", topk=9)[0]["top"]) == 3
 
 
 def test_worst_errors_are_the_surest_wrong_answers():

@@ -1,0 +1,87 @@
+"""What a saved model says of itself, and where it lies. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnets import zoo
+from resnets.spec import InputError, Preprocess, ResNetSpec
+
+FORMAT = "resnets/1"
+PARTS = ("format", "spec", "task", "preprocess", "labels", "metrics", "provenance")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a saved file says of itself. `metrics` and `provenance` are what the training run wrote, or empty."""
+
+    spec: ResNetSpec
+    task: str
+    preprocess: Preprocess
+    labels: tuple[str, ...]
+    metrics: dict[str, Any]
+    provenance: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The `PARTS`, each of which JSON can hold; `parse` reads them."""
+        return {
+            "format": FORMAT,
+            "spec": dataclasses.asdict(self.spec),
+            "task": self.task,
+            "preprocess": dataclasses.asdict(self.preprocess),
+            "labels": self.labels,
+            "metrics": self.metrics,
+            "provenance": self.provenance,
+        }
+
+
+def find(model: str | Path) -> Path:
+    """The file that MODEL means: itself, or the best weights of a run directory.
+
+    Raises:
+        InputError: where there is neither.
+    """
+    path = Path(model)
+    if path.is_dir():
+        for name in ("best.safetensors", "last.safetensors"):
+            if (path / name).is_file():
+                return path / name
+        raise InputError(f"{path}: no best.safetensors here; give a run directory of `resnets train`, or a .safetensors file")
+    if not path.exists():
+        hint = (
+            f"; {path.name} names a network without weights: train one by `resnets train --model {path.name}`"
+            if path.name in zoo.ROWS
+            else ""
+        )
+        raise InputError(f"{path}: no such file or run directory{hint}")
+    return path
+
+
+def parse(metadata: dict[str, Any], path: str | Path) -> Header:
+    """The header that `Header.to_json` made, from the file at `path`.
+
+    Raises:
+        InputError: where a part is missing or means nothing, or the format is another.
+    """
+    found = metadata.get("format")
+    if found is None:
+        raise InputError(f"{path}: the tensors carry no description of their network, so another program wrote the file")
+    if found != FORMAT:
+        raise InputError(f"{path}: its format is {found}, and this version reads {FORMAT}; update resnets, or train again")
+    missing = [part for part in PARTS if part not in metadata]
+    if missing:
+        raise InputError(f"{path}: the header lacks {', '.join(missing)}; the file is damaged")
+    try:
+        return Header(
+            spec=ResNetSpec(**metadata["spec"]),
+            task=str(metadata["task"]),
+            preprocess=Preprocess(**metadata["preprocess"]),
+            labels=tuple(str(label) for label in metadata["labels"]),
+            metrics=dict(metadata["metrics"]),
+            provenance=dict(metadata["provenance"]),
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: the header does not describe a network ({error}); the file is damaged") from None
