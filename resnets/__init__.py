@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from resnets.hub import load as load
     from resnets.hub import save as save
     from resnets.prediction import predict as predict
+    from resnets.shipping import export as export
     from resnets.training import train as train
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ _LATER = {
     "train": "resnets.training",
     "evaluate": "resnets.evaluation",
     "predict": "resnets.prediction",
+    "export": "resnets.shipping",
 }
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "__version__",
     "create_model",
     "evaluate",
+    "export",
     "get_spec",
     "list_models",
     "load",

@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnets import hub
+from resnets import tasks
 from resnets.contracts import Split
 from resnets.data import sources
-from resnets.data.loaders import BadImages, Loader, default_workers
+from resnets.data.images import default_workers
+from resnets.data.loaders import BadImages, Loader
 from resnets.data.sources import Source
-from resnets.engine.device import find
 from resnets.files import write_json
 from resnets.model import Model
+from resnets.saved import Header
+from resnets.ship.sessions import Session, for_pictures, open_session
 from resnets.spec import InputError
 
 SPLITS = ("test", "val", "train")  # the first that the data has is the one to evaluate, unless one is named
@@ -35,16 +37,19 @@ def evaluate(
     workers: int | None = None,
     max_bad: int | None = None,
     device: str = "auto",
+    runtime: str = "auto",
+    amp: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a model on a split of some data, whose classes are matched to the model's by name.
 
     Args:
-        model: a file, a run directory or a model.
+        model: a file (ours or exported), a run directory or a model.
         data: a known set or a path.
         split: "test", "val" or "train"; None: the first of them that the data has. Where data has no validation split, "val" is
             the one that was cut off when the model was trained on the same data.
         out: a folder for evaluation.json and drawings.
         max_bad: unreadable pictures to skip; None: 1 %, at least 10.
+        runtime, amp: see `resnets.ship.sessions.open_session`.
 
     Returns:
         {"model", "data", "split", "num_images", "loss", "top1", "top5", "per_class", "confusion", ...}; see the task.
@@ -52,24 +57,26 @@ def evaluate(
     Raises:
         InputError: where the data has no such split, or classes that the model does not know.
     """
-    loaded = hub.for_pictures(model if isinstance(model, Model) else hub.load(model))
-    source = sources.open_source(data, data_dir=data_dir, in_chans=loaded.spec.in_chans, labels=loaded.labels)
-    name, source = pick(source, split, loaded)
-    loaded.to(find(device))
-    result = score(loaded, source, name, out=out, batch_size=batch_size, workers=workers, max_bad=max_bad)
-    return {"model": str(model) if isinstance(model, str | Path) else loaded.spec.name, "data": data} | result
+    session = open_session(model, runtime=runtime, device=device, amp=amp)
+    header = for_pictures(session.header)
+    source = sources.open_source(data, data_dir=data_dir, in_chans=header.spec.in_chans, labels=header.labels)
+    name, source = pick(as_trained(source, header), split)
+    result = score(session, source, name, out=out, batch_size=batch_size, workers=workers, max_bad=max_bad)
+    return {"model": str(model) if isinstance(model, str | Path) else header.spec.name, "data": data} | result
 
 
-def pick(source: Source, split: str | None, model: Model) -> tuple[str, Source]:
-    """The name of the split to evaluate, and the source that has it.
-
-    Data that the model was trained on is cut as it was then: its validation pictures are the same.
-    """
-    trained = model.metadata.get("provenance", {}).get("data", {})
+def as_trained(source: Source, header: Header) -> Source:
+    """`source`, its validation split cut as it was if the model was trained on it: its validation pictures are the same."""
+    trained = header.provenance.get("data", {})
     labels = tuple(trained.get("labels", source.labels))  # of the data: the model's may go on, with classes without pictures
     same = trained.get("fingerprint") == dataclasses.replace(source, labels=labels).fingerprint()
     if trained.get("cut") and "train" in source.splits and same:
-        source = sources.cut_val(source, trained["cut"]["fraction"], trained["cut"]["seed"])
+        return sources.cut_val(source, trained["cut"]["fraction"], trained["cut"]["seed"])
+    return source
+
+
+def pick(source: Source, split: str | None) -> tuple[str, Source]:
+    """The name of the split to evaluate, `split` or the first of `SPLITS`, and the source that has it."""
     name = split or next(name for name in SPLITS if name in source.splits)
     if name not in source.splits:
         raise InputError(f"{source.name} has no {name} split; it has: {', '.join(source.splits)}")
@@ -77,7 +84,7 @@ def pick(source: Source, split: str | None, model: Model) -> tuple[str, Source]:
 
 
 def score(
-    model: Model,
+    session: Session,
     source: Source,
     split: str,
     *,
@@ -90,31 +97,30 @@ def score(
     part = source.splits[split]
     bad = BadImages.allowing(max_bad, part)
     workers = default_workers() if workers is None else workers
+    header, task = session.header, tasks.get(session.header.task)
     loader = Loader(
         split=part,
-        preprocess=model.preprocess,
+        preprocess=header.preprocess,
         batch_size=batch_size,
-        num_classes=model.spec.num_classes,
+        num_classes=header.spec.num_classes,
         bad=bad,
         workers=workers,
+        raw=True,
     )
-    outputs, targets, indices = answers(model, loader)
-    result = {"split": split, "bad_images": bad.reasons} | model.task.evaluate(outputs, targets, model.labels)
+    outputs, targets, indices = answers(session, loader)
+    result = {"split": split, "bad_images": bad.reasons} | task.evaluate(outputs, targets, header.labels)
     if out is not None:
         write_json(Path(out) / "evaluation.json", result)
-        model.task.draw(outputs, targets, model.labels, Reordered(part, indices), Path(out) / "plots")
+        task.draw(outputs, targets, header.labels, Reordered(part, indices), Path(out) / "plots")
     return result
 
 
-@torch.inference_mode()
-def answers(model: Model, loader: Loader) -> tuple[Tensor, Tensor, np.ndarray]:
+def answers(session: Session, loader: Loader) -> tuple[Tensor, Tensor, np.ndarray]:
     """Outputs (N, ...), targets (N,) and positions (N,) of the readable pictures of a split, on the CPU."""
-    model.eval()
-    device = next(model.parameters()).device
     outputs, targets, positions = [], [], []
     for batch in loader.epoch(0):
         if len(batch.images):
-            outputs.append(model(batch.images.to(device)).float().cpu())
+            outputs.append(torch.from_numpy(session.run(batch.images.numpy())))
             targets.append(batch.targets)
             positions.append(batch.indices)
     if not outputs:

@@ -1,21 +1,28 @@
-"""Predict a stream of files: decoding and the network take turns, memory stays flat, a bad picture is a row with its error."""
+"""Predict a stream of files: while some are in the network others are decoded, memory stays flat, a bad picture is a row with
+its error. No torch, unless that is the runtime.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch.utils.data import DataLoader, Dataset
+import numpy as np
 
-from resnets import hub
-from resnets.data.images import IMAGE_SUFFIXES, BadPicture, FileImages
-from resnets.data.loaders import default_workers, leave_signals
-from resnets.data.transforms import fit_picture, normalise
-from resnets.model import Model
-from resnets.spec import InputError, Preprocess
+from resnets import results
+from resnets.data.fit import fit_picture
+from resnets.data.images import IMAGE_SUFFIXES, BadPicture, FileImages, default_workers
+from resnets.ship.sessions import Session, for_pictures, open_session
+from resnets.spec import InputError
+
+if TYPE_CHECKING:
+    from resnets.model import Model
 
 
 def find_pictures(paths: Iterable[str | Path]) -> Iterator[Path]:
@@ -49,40 +56,92 @@ def waits(path: Path) -> bool:
     return path.exists() and not path.is_file()
 
 
-@torch.inference_mode()
 def predict(
-    model: Model, paths: Iterable[str | Path], *, topk: int = 5, batch_size: int = 32, workers: int | None = None
+    model: str | Path | Model | Session,
+    paths: Iterable[str | Path],
+    *,
+    runtime: str = "auto",
+    topk: int = 5,
+    batch_size: int = 32,
+    workers: int | None = None,
+    device: str = "auto",
 ) -> Iterator[dict[str, Any]]:
-    """For each file its path and the task's result, or its path and an "error"; in the order of `find_pictures`."""
-    images = FileImages(find_pictures(paths), hub.for_pictures(model).spec.in_chans)
-    workers = (default_workers() if len(images) > batch_size else 0) if workers is None else workers
-    device = next(model.parameters()).device
-    model.eval()
-    loader = DataLoader(
-        _Files(images, model.preprocess), batch_size, num_workers=workers, collate_fn=list, worker_init_fn=leave_signals
-    )
-    for rows in loader:
-        good = [pixels for _, pixels, _ in rows if pixels is not None]
-        results: Iterator[dict[str, Any]] = iter(())
+    """For each file its path and the task's result, or its path and an "error"; in the order of `find_pictures`.
+
+    Args:
+        model: a file, a run directory, a `Model`, or an open session, which has its runtime and device.
+        workers: threads that decode and predict; 0: the calling one does it all; None: one a processor, up to 8.
+
+    Raises:
+        InputError: where there is no such model or path, or the model says no classes of pictures.
+    """
+    session = model if isinstance(model, Session) else open_session(model, runtime=runtime, device=device)
+    for_pictures(session.header)
+    images = FileImages(find_pictures(paths), session.header.spec.in_chans)
+    yield from stream(session, images, topk=topk, batch_size=batch_size, workers=workers)
+
+
+def stream(
+    session: Session, images: FileImages, *, topk: int = 5, batch_size: int = 32, workers: int | None = None
+) -> Generator[dict[str, Any], None, None]:
+    """The rows of `predict` for `images`. To close the generator stops what is under way."""
+    batches = _Batches(session, images, topk)
+    if workers == 0:
+        for batch in split(len(images), batch_size):
+            yield from batches.rows(batch)
+        return
+    # A thread decodes its batch, then takes it through the network; so one more than the network takes at once, at the least.
+    num_threads = max(default_workers() if workers is None else workers, session.streams, 2)
+    ahead = split(len(images), min(batch_size, -(-len(images) // num_threads)))  # of few pictures, each thread gets some
+    # Before Python 3.12 a pool starts no thread for what one that was quick could do, and never makes up for it.
+    all_there = threading.Event()
+    pool = ThreadPoolExecutor(num_threads, "predict", initializer=all_there.wait)
+    try:
+        waiting = deque(pool.submit(batches.rows, batch) for batch in islice(ahead, num_threads + 2))
+        all_there.set()
+        while waiting:
+            rows = waiting.popleft().result()
+            waiting.extend(pool.submit(batches.rows, batch) for batch in islice(ahead, 1))
+            yield from rows
+    finally:
+        batches.stopped = True
+        all_there.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def split(num: int, size: int) -> Iterator[range]:
+    """0 to `num` in pieces of `size`."""
+    return (range(start, min(start + size, num)) for start in range(0, num, max(size, 1)))
+
+
+class _Batches:
+    """Rows of one batch after the other, from any number of threads."""
+
+    def __init__(self, session: Session, images: FileImages, topk: int) -> None:
+        self.session, self.images, self.topk = session, images, topk
+        self.gate = threading.Semaphore(session.streams)
+        self.stopped = False  # nobody waits for the rest
+
+    def rows(self, batch: range) -> list[dict[str, Any]]:
+        header = self.session.header
+        pixels = np.empty((len(batch), header.preprocess.in_chans, *header.preprocess.size), np.uint8)
+        rows: list[dict[str, Any]] = []
+        good: list[dict[str, Any]] = []
+        for index in batch:
+            if self.stopped:
+                return []
+            row = {"path": self.images.name(index)}
+            rows.append(row)
+            try:
+                pixels[len(good)] = fit_picture(self.images.path(index), header.preprocess)
+                good.append(row)
+            except BadPicture as bad:
+                row["error"] = bad.reason
         if good:
-            results = iter(
-                model.task.results(model(normalise(torch.stack(good).to(device), model.preprocess)), model.labels, topk)
-            )
-        for path, _, error in rows:
-            yield {"path": path} | (next(results) if error is None else {"error": error})
-
-
-class _Files(Dataset):
-    """index -> (path, pixels, None), or (path, None, what is wrong)."""
-
-    def __init__(self, images: FileImages, preprocess: Preprocess) -> None:
-        self.images, self.preprocess = images, preprocess
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[str, torch.Tensor | None, str | None]:
-        try:
-            return self.images.name(index), fit_picture(self.images[index], self.preprocess), None
-        except BadPicture as bad:
-            return self.images.name(index), None, bad.reason
+            with self.gate:
+                if self.stopped:
+                    return []
+                outputs = self.session.run(pixels[: len(good)])
+            for row, result in zip(good, results.of(header.task, outputs, header.labels, self.topk), strict=True):
+                row |= result
+        return rows

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnets import evaluation, hub, plots, report
+from resnets import evaluation, hub, plots, report, saved
 from resnets.contracts import Interrupted
 from resnets.data import preview as drawing
 from resnets.data.loaders import Loader
@@ -26,6 +26,7 @@ from resnets.files import write_text
 from resnets.model import Model
 from resnets.plan import Plan, check_same_data, continued, requested, settle
 from resnets.run import RunDir, now, provenance
+from resnets.ship.sessions import open_session
 from resnets.spec import InputError
 
 
@@ -89,7 +90,7 @@ def train(
     device = devices.choose(recipe)
     torch.manual_seed(recipe.seed)
     model = hub.create_model(plan.spec, task=recipe.task, preprocess=plan.preprocess, labels=plan.labels)
-    fitted = hub.transfer(model, hub.find(recipe.weights)) if recipe.weights else None
+    fitted = hub.transfer(model, saved.find(recipe.weights)) if recipe.weights else None
 
     job = Fit(
         model=model,
@@ -230,7 +231,7 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     chosen = {"best": run.best, "last": run.last}[recipe.select]
     model = hub.load(chosen).to(job.device.place)
     split = "test" if "test" in source.splits else "val"
-    result = evaluation.score(model, source, split, out=run.path, workers=recipe.workers, max_bad=recipe.max_bad)
+    result = evaluation.score(open_session(model), source, split, out=run.path, workers=recipe.workers, max_bad=recipe.max_bad)
     job.bad.reasons.update(result["bad_images"])
     run.write_bad_images(job.bad.reasons)
     result["selected"] = f"{recipe.select} (epoch {best_epoch})" if recipe.select == "best" else "last"

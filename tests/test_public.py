@@ -66,6 +66,12 @@ def test_importing_the_package_imports_no_torch():
     assert python("import resnets, sys; resnets.list_models(); print('torch' in sys.modules)") == "False\n"
 
 
+def test_from_picture_to_result_no_torch_is_needed():
+    """Not where the network itself runs in another runtime."""
+    code = "import resnets.data.fit, resnets.data.images, resnets.results, resnets.saved, sys; print('torch' in sys.modules)"
+    assert python(code) == "False\n"
+
+
 def test_every_module_imports_with_the_core_alone():
     """Without timm, psutil and what else comes with an extra only."""
     printed = python(f"""

@@ -11,7 +11,8 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ data_dir_flag = click.option(
     "--data-dir", metavar="DIR", help="where known sets lie  [$RESNETS_DATA, else ~/.cache/resnets/datasets]"
 )
 device_flag = click.option("--device", default="auto", metavar="TEXT", help="cpu, cuda, mps  [auto]")
+runtime_flag = click.option(
+    "--runtime", type=click.Choice(["auto", "torch", "onnxruntime", "openvino"]), default="auto", help="what computes  [auto]"
+)
+amp_flag = click.option("--amp", is_flag=True, help="compute in bfloat16 (torch, openvino): faster, less exact")
 json_flag = click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout, nothing else there")
 
 
@@ -85,11 +90,13 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
 @click.option("--batch-size", "-b", type=click.IntRange(1), default=256, help="pictures at once  [256]")
 @click.option("--workers", "-j", type=click.IntRange(0), help="processes that decode  [one a processor]")
 @click.option("--max-bad", type=click.IntRange(0), help="unreadable pictures to skip  [1 %, at least 10]")
+@runtime_flag
+@amp_flag
 @device_flag
 @data_dir_flag
 @json_flag
 def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
-    """Evaluate MODEL (a .safetensors file or a run directory) on DATA: accuracy, and how each class does."""
+    """Evaluate MODEL (a .safetensors file, a run directory or an exported file) on DATA: accuracy, and how each class does."""
     from resnets.evaluation import evaluate
 
     result = evaluate(model, data, **options)
@@ -101,61 +108,102 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
 @click.argument("pictures", nargs=-1, required=True)
 @click.option("--topk", type=click.IntRange(1), default=5, help="classes to name for a picture  [5]")
 @click.option(
-    "--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", help="json: one object a line  [table]"
+    "--format",
+    "form_name",
+    type=click.Choice(["table", "json", "csv"]),
+    help="json: one object a line  [by the suffix of --out, else table]",
 )
+@click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="write there, each row when it is ready  [stdout]")
+@click.option("--resume", is_flag=True, help="go on with --out: leave out pictures that it has rows of")
 @click.option("--batch-size", "-b", type=click.IntRange(1), default=32, help="pictures at once  [32]")
-@click.option("--workers", "-j", type=click.IntRange(0), help="processes that decode  [one a processor]")
+@click.option("--workers", "-j", type=click.IntRange(0), help="threads that decode and predict  [one a processor, up to 8]")
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", "torch", "onnxruntime", "openvino"]),
+    default="auto",
+    help="what computes  [by the suffix of MODEL]",
+)
 @device_flag
-def predict(model: str, pictures: tuple[str, ...], form: str, device: str, **options: Any) -> None:
+def predict(
+    model: str,
+    pictures: tuple[str, ...],
+    *,
+    form_name: str | None,
+    out: Path | None,
+    resume: bool,
+    topk: int,
+    runtime: str,
+    device: str,
+    **options: Any,
+) -> None:
     """Say what MODEL sees in PICTURES: files, and folders with all that is below them."""
-    from resnets import hub
-    from resnets.engine.device import find
-    from resnets.prediction import predict
+    from resnets.cli import rows
+    from resnets.cli.progress import counting
+    from resnets.data.images import FileImages
+    from resnets.prediction import find_pictures, stream
+    from resnets.ship.sessions import for_pictures, open_session
 
-    loaded = hub.load(model).to(find(device))
+    form = rows.form_of(form_name, out)
+    rows.check_out(out, form, resume)
+    session = open_session(model, runtime=runtime, device=device)
+    header = for_pictures(session.header)
+    topk = min(topk, len(header.labels))
+    images = FileImages(find_pictures(pictures), header.spec.in_chans)
+    held = rows.held(out, form, topk, resume)
+    todo = held.without(images)
+    if not len(todo):
+        click.echo(tables.visible(f"nothing left to do: {out} has a row of each of the {len(images)} pictures"))
+        return
     counts = {"read": 0, "bad": 0}
-
-    def counted() -> Iterator[dict[str, Any]]:
-        for row in predict(loaded, pictures, **options):
-            counts["bad" if "error" in row else "read"] += 1
-            yield row
-
-    for line in FORMS[form](counted(), min(options["topk"], len(loaded.labels))):
-        click.echo(line)
+    try:
+        with (
+            rows.writing(out, held.end, resume) as write,
+            counting("predicting") if out else nullcontext() as progress,
+            closing(stream(session, todo, topk=topk, **options)) as found,
+        ):
+            if form.head(topk) and not held.end:
+                write(form.head(topk))
+            for total, row in enumerate(found, start=1):
+                write(form.line(row, topk))
+                counts["bad" if "error" in row else "read"] += 1
+                if progress:
+                    progress(total, len(todo))
+    except KeyboardInterrupt:
+        if out:
+            how = "to go on: the same command with --resume" if form.path else "json or csv could be gone on with"
+            click.echo(tables.visible(f"stopped; {out} is whole as far as it goes; {how}"), err=True)
+        raise
+    total = sum(counts.values())
+    if out:
+        click.echo(tables.visible(f"{total} rows written to {out}"))
     if counts["bad"]:
-        total = sum(counts.values())
         click.echo(f"{counts['bad']} of {total} pictures could not be read; their rows say why", err=True)
-        if not counts["read"]:
+        if not counts["read"] and not held.paths:
             raise InputError("no picture could be read; `resnets data check` looks into a whole folder")
 
 
-def as_csv(rows: Iterator[dict[str, Any]], topk: int) -> Iterator[str]:
-    """path,label,probability,...,error: the pairs repeat for each of `topk` classes."""
-    line = _Line()
-    writer = csv.writer(line, lineterminator="")
-    numbers = ["", *map(str, range(2, topk + 1))]
-    writer.writerow(["path", *[f"{name}{number}" for number in numbers for name in ("label", "probability")], "error"])
-    yield line.text
-    for row in rows:
-        top = [value for entry in row.get("top", []) for value in (entry["label"], f"{entry['probability']:.6f}")]
-        writer.writerow([row["path"], *(top or [""] * (2 * topk)), row.get("error", "")])
-        yield line.text
+@cli.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Write a model for other programs, and check it.")
+@click.argument("model")
+@click.option("--format", "form", type=click.Choice(["onnx", "openvino", "torch"]), required=True, help="what to write")
+@click.option("--int8", metavar="DATA", help="quantise to 8 bits, calibrated and checked on DATA")
+@click.option("--out", "-o", metavar="FILE", help="the file  [beside the model]")
+@click.option("--data", metavar="DATA", help="pictures to check on  [those of --int8, or of the training, or samples]")
+@click.option("--num-check", type=click.IntRange(1), default=1000, help="pictures to check on, at most  [1000]")
+@click.option("--force", is_flag=True, help="keep the file although the check refuses it")
+@data_dir_flag
+@json_flag
+def export(model: str, form: str, as_json: bool, **options: Any) -> None:
+    """Write MODEL (a .safetensors file or a run directory) as ONNX, OpenVINO or torch.export's .pt2, and check that the file
+    answers as the model does. Ends with 2, and writes nothing, where it does not."""
+    from resnets.cli.progress import say
+    from resnets.shipping import Refused, export
 
-
-class _Line:
-    """What csv.writer wrote last."""
-
-    text = ""
-
-    def write(self, text: str) -> None:
-        self.text = text
-
-
-FORMS = {
-    "table": lambda rows, topk: map(tables.prediction, rows),
-    "json": lambda rows, topk: (json.dumps(row, ensure_ascii=False) for row in rows),
-    "csv": as_csv,
-}
+    try:
+        result = export(model, format=form, say=say, **options)
+    except Refused as refused:
+        click.echo(tables.export(refused.result), err=True)
+        raise InputError(f"{refused}; nothing was written (--force overrides)") from None
+    click.echo(json.dumps(result, ensure_ascii=False) if as_json else tables.export(result))
 
 
 @cli.command(context_settings=CONTEXT, epilog=EPILOG, short_help="List the named networks.")
@@ -184,9 +232,9 @@ def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> Non
     if model in zoo.ROWS or not Path(model).exists():
         spec, header = zoo.get(model, **given), None
     else:
-        from resnets import hub, weights
+        from resnets.ship.sessions import read_header
 
-        header = weights.read_header(hub.find(model))
+        header = read_header(model)
         spec = zoo.change(header.spec, **given)
         size = size or header.preprocess.size if spec.dims == 2 else size
     click.echo(
@@ -244,6 +292,41 @@ def get(data: str, data_dir: str | None) -> None:
 
     with counting("fetching", unit="bytes") as progress:
         click.echo(known.get(data, data_dir, progress=progress))
+
+
+@cli.group(context_settings=CONTEXT, epilog=EPILOG)
+def bench() -> None:
+    """Speed on this machine, beside what people use today."""
+
+
+@bench.command("predict", context_settings=CONTEXT, epilog=EPILOG)
+@click.option("--model", default="resnet50", metavar="NAME|FILE|RUN", help="a network, or your own model  [resnet50]")
+@click.option("--pictures", metavar="FOLDER", help="jpg and png files  [parts of scikit-learn's sample photographs]")
+@click.option("--num", type=click.IntRange(2), default=300, help="pictures, at most  [300]")
+@click.option("--rounds", type=click.IntRange(1), default=3, help="how often each row is measured  [3]")
+@click.option("--rows", metavar="NAME,...", help="what to measure, separated by commas  [most]")
+@click.option("--out", metavar="FILE", help="write FILE.json, and the table as FILE.md")
+@json_flag
+def bench_predict(out: str | None, rows: str | None, as_json: bool, **options: Any) -> None:
+    """Measure from picture file to label: pictures a second, time for a single picture, time to the first label. Nothing else
+    should run meanwhile."""
+    from resnets import speed
+    from resnets.cli.progress import counting
+
+    names = None if rows is None else [name.strip() for name in rows.split(",") if name.strip()]
+    with counting("measuring", unit="processes") as progress:
+        result = speed.measure(rows=names, progress=progress, **options)
+    if as_json:
+        click.echo(json.dumps(result, ensure_ascii=False))
+    else:
+        for line in (*speed.heading(result), ""):
+            click.echo(tables.visible(line))
+        click.echo(tables.columns(speed.cells(result), speed.RIGHT))
+        for line in speed.remarks(result):
+            click.echo(tables.visible(line))
+    if out:
+        written = " and ".join(map(str, speed.write(result, out)))
+        click.echo(tables.visible(f"written: {written}"), err=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

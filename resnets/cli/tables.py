@@ -10,7 +10,7 @@ from resnets import zoo
 from resnets.spec import ResNetSpec
 
 if TYPE_CHECKING:
-    from resnets.weights import Header
+    from resnets.saved import Header
 
 Size = int | tuple[int, ...] | None
 
@@ -152,3 +152,22 @@ def confusions(result: Mapping[str, Any], most: int = 5) -> str:
     pairs.sort(key=lambda pair: -pair[0])
     words = [visible(f"{n} x {truth} taken for {said}") for n, truth, said in pairs[:most]]
     return "commonest mistakes: " + ("; ".join(words) or "none")
+
+
+def export(result: Mapping[str, Any]) -> str:
+    """What the check of an exported file found."""
+    lines = [
+        f"{result['equal']:.2%} of {result['num_images']} answers are equal ({result['pictures']}), "
+        f"outputs differ by at most {result['largest_difference']:.2g}"
+    ]
+    before, after = result["before"], result["after"]
+    if before["top1"] is not None:
+        lines.append(f"accuracy {before['top1']:.2%} before, {after['top1']:.2%} after")
+    for size, seconds in after["seconds"].items():
+        was, now = 1000 * before["seconds"][size], 1000 * seconds
+        lines.append(f"{size:>2} at once: {was:.2f} ms in 32 bits, {now:.2f} ms in 8 ({was / now:.2f} times as fast)")
+    if result["faults"]:
+        lines += [f"refused: {fault}" for fault in result["faults"]]
+    else:
+        lines.append(visible(f"written: {result['file']}"))
+    return "\n".join(lines)

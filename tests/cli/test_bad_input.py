@@ -661,6 +661,46 @@ CASES = {
     "predict on a device that is not there": Case(
         both, "predict model.safetensors pets --device cuda:99", "device='cuda:99'", "this machine has:"
     ),
+    "predict in a runtime that does not exist": Case(
+        both, "predict model.safetensors pets --runtime tvm", "'tvm' is not one of", "'openvino'"
+    ),
+    "predict over a file": Case(
+        with_file("all.csv"),
+        "predict model.safetensors pets --out all.csv",
+        "all.csv: exists already",
+        "add --resume to go on with it, remove it, or",
+    ),
+    "predict of a table over a file": Case(
+        with_file("all.txt"), "predict model.safetensors pets --out all.txt", "all.txt: exists already; remove it", "with --out"
+    ),
+    "predict into a folder": Case(
+        both, "predict model.safetensors pets --out pets --format csv --resume", "pets: not a file", "choose another place"
+    ),
+    "predict below a file": Case(
+        with_file("taken"),
+        "predict model.safetensors pets --out taken/all.csv",
+        "taken/all.csv: cannot be written",
+        "with --out",
+    ),
+    "predict on from nowhere": Case(both, "predict model.safetensors pets --resume", "--resume needs the file", "with --out"),
+    "predict on from a table": Case(
+        both, "predict model.safetensors pets --out all.txt --resume", "cannot read a table back", "use --format json or csv"
+    ),
+    "predict on from a thesis": Case(
+        with_file("all.csv"),
+        "predict model.safetensors pets --out all.csv --resume",
+        "all.csv: from byte 0 on it holds no rows of `resnets predict`",
+        "choose another place with --out",
+    ),
+    "predict on with another topk": Case(
+        lambda d: (both(d), text(d / "all.csv", "path,label,probability,error\npets/cat/0.png,cat,0.500000,\n")),
+        "predict model.safetensors pets --out all.csv --resume",
+        "its rows name 1 classes each, and now they would name 2",
+        "use the --topk and the model",
+    ),
+    "predict into a file, of a missing one": Case(
+        both, "predict model.safetensors pets photo.jpg --out all.csv", "photo.jpg", "no such file or folder"
+    ),
     # --- where to
     "out below a file": Case(
         with_file("taken"), f"train pets {FAST} --out taken/run", "taken/run: cannot be made", "choose another place with --out"

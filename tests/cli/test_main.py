@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from resnets.spec import Preprocess
 
 SPEC = zoo.get("resnet20_cifar", depths=(1, 1, 1), width=4)
 FAST = "--model resnet20_cifar --depths 1,1,1 --width 4 --batch-size 32 --device cpu"
-VERBS = ("train", "eval", "predict", "models", "info", "data")
+VERBS = ("train", "eval", "predict", "models", "info", "data", "bench")
 
 
 def said(capsys, words):
@@ -54,7 +55,7 @@ def place(tmp_path, monkeypatch):
 # --- help ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", ["", *VERBS, "data check", "data preview", "data get"])
+@pytest.mark.parametrize("words", ["", *VERBS, "data check", "data preview", "data get", "bench predict"])
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_of_every_verb(words, flag, capsys):
     out, err = said(capsys, f"{words} {flag}")
@@ -210,6 +211,90 @@ def test_predict_more_answers_than_classes(place, capsys):
     assert out.splitlines()[0] == "path,label,probability,label2,probability2,label3,probability3,error"
 
 
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_predict_into_a_file_and_on_from_where_it_was_cut(form, place, capsys):
+    """What has a row is not read again; bad pictures have one too. Nothing is left to do at the end, however often."""
+    Path("colours/a.jpg").write_text("no picture")
+    picture = Path("colours/green/1.png")
+    picture.rename(picture.with_name('two\n"lines",\r.png'))
+    words = "predict model.safetensors colours -j 2 -b 2 --topk 2"
+    whole = said(capsys, f"{words} --format {form}")[0].encode()
+    out, err = said(capsys, f"{words} --out answers/all.{form}")
+    file = Path(f"answers/all.{form}")
+    assert file.read_bytes() == whole and out == f"10 rows written to {file}\n" and err.startswith("1 of 10 pictures")
+
+    for left in (7, 0):
+        file.write_bytes(whole[: whole.index(b"colours/green/0.png") + 3])
+        had = len(whole.split(b"\n")) - left
+        for name in ("a.jpg", "blue/0.png"):  # a row they have, so that nobody looks at them
+            Path("colours", name).write_text("no picture any more")
+        out, err = said(capsys, f"{words} --out {file} --resume")
+        assert file.read_bytes() == whole and out == f"6 rows written to {file}\n" and err == "", had
+    assert said(capsys, f"{words} --out {file} --resume")[0] == (
+        f"nothing left to do: {file} has a row of each of the 10 pictures\n"
+    )
+    assert file.read_bytes() == whole
+
+    Image.new("RGB", (8, 8)).save("colours/zz.png")
+    assert said(capsys, f"{words} --out {file} --resume")[0] == f"1 rows written to {file}\n"
+    Path("colours/zzz.png").write_text("no picture")
+    out, err = said(capsys, f"{words} --out {file} --resume")  # not the end of the world, for others could be read before
+    assert err == "1 of 1 pictures could not be read; their rows say why\n"
+    assert file.read_bytes().startswith(whole) and b"colours/zzz.png" in file.read_bytes()
+
+
+def test_predict_with_resume_begins_where_there_is_nothing_yet(place, capsys):
+    out, _ = said(capsys, "predict model.safetensors colours -j 0 --out new.csv --resume")
+    assert out == "9 rows written to new.csv\n" and len(Path("new.csv").read_text().splitlines()) == 10
+
+
+def test_predict_of_a_table_into_a_file(place, capsys):
+    table = said(capsys, "predict model.safetensors colours -j 0")[0]
+    said(capsys, "predict model.safetensors colours -j 0 --out table.txt")
+    assert Path("table.txt").read_text() == table
+
+
+def test_predict_knows_the_runtimes_that_there_are():
+    from resnets.ship.sessions import RUNTIMES
+
+    (option,) = [option for option in cli.commands["predict"].params if option.name == "runtime"]
+    assert list(option.type.choices) == ["auto", *RUNTIMES]
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_predict_in_another_runtime(runtime, place, capsys):
+    pytest.importorskip(runtime)
+    pytest.importorskip("onnxscript")
+    words = "predict model.safetensors colours --topk 1 --format json"
+    rows, others = (
+        [json.loads(line) for line in said(capsys, f"{words} --runtime {name}")[0].splitlines()] for name in ("auto", runtime)
+    )
+    for row, other in zip(rows, others, strict=True):
+        assert (row["path"], row["label"]) == (other["path"], other["label"])
+        assert row["probability"] == pytest.approx(other["probability"], abs=1e-5)
+
+
+def test_predict_imports_no_torch_where_another_runtime_computes(place):
+    code = """
+import sys
+from resnets import ResNetSpec, zoo, Preprocess
+from resnets.cli.main import main
+from resnets.saved import Header
+from resnets.ship import sessions
+spec = zoo.get("resnet20_cifar", num_classes=3)
+rule = Preprocess(size=(8, 8), crop_pct=1.0)
+header = Header(spec=spec, task="classify", preprocess=rule, labels=("a", "b", "c"), metrics={}, provenance={})
+run = lambda pixels: pixels[:, :, 0, 0].astype("float32")
+sessions.open_session = lambda *args, **options: sessions.Session(header=header, runtime="none", run=run, streams=2)
+try:
+    main(["predict", "model", "colours", "--out", "out.csv", "--resume"])
+finally:
+    print([name for name in ("torch", "torchvision", "sklearn", "matplotlib", "pandas") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "9 rows written to out.csv\n[]\n", done.stderr
+
+
 # --- data ------------------------------------------------------------------------------------------------------------
 
 
@@ -305,6 +390,32 @@ main.main(["models"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.strip()) == (130, "")
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_predict_is_stopped_and_goes_on_as_if_it_had_not_been(number, form, place):
+    for n in range(3000):
+        os.link("colours/red/0.png", f"colours/green/{n + 10:04}.png")
+    file = place / f"answers.{form}"
+    words = f"predict model.safetensors colours -j 2 -b 8 --out {file.name}"
+    process = started(words, place)
+    while process.poll() is None and (not file.exists() or file.stat().st_size < 5000):
+        time.sleep(0.002)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    content = file.read_text()
+    assert out == "" and "Traceback" not in err and process.returncode == (130 if number == signal.SIGINT else -number), err
+    if number == signal.SIGINT:
+        assert content.endswith("\n")
+        assert err.strip() == f"stopped; {file.name} is whole as far as it goes; to go on: the same command with --resume"
+    process = started(f"{words} --resume", place)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0 and file.read_text().startswith(content.rpartition("\n")[0]), err
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines)) if form == "csv" else [json.loads(line) for line in lines]
+    assert [row["path"] for row in rows] == [str(path.relative_to(place)) for path in sorted(place.glob("colours/*/*.png"))]
+    assert int(out.split()[0]) < len(rows) == 3009
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -9,7 +9,9 @@ import sys
 import time
 
 import pytest
+from PIL import Image
 
+from resnets import hub
 from resnets.cli import progress
 from resnets.cli.main import main
 from resnets.engine.resume import Position
@@ -102,3 +104,15 @@ def test_on_a_terminal_checking_is_counted(tmp_path):
 def test_on_a_terminal_an_error_is_a_plain_line(tmp_path):
     code, out, err = on_a_terminal("train --lr high", tmp_path)
     assert (code, out) == (2, "") and err.strip() == "error: lr='high': give a number"
+
+
+def test_on_a_terminal_a_long_prediction_into_a_file_is_counted(tmp_path):
+    """Into the terminal itself it is not, for there the rows are."""
+    for n in range(40):
+        Image.new("RGB", (8, 8), (n, n, n)).save(tmp_path / f"{n}.png")
+    hub.save(hub.create_model("resnet20_cifar", depths=(1, 1, 1), width=4), tmp_path / "model.safetensors")
+    code, out, err = on_a_terminal("predict model.safetensors . --out all.csv", tmp_path)
+    assert (code, out) == (0, "40 rows written to all.csv\n"), err
+    assert "predicting" in err and "40/40" in err and "pictures" in err
+    code, out, err = on_a_terminal("predict model.safetensors . --format csv", tmp_path)
+    assert (code, err) == (0, "") and out.encode() == (tmp_path / "all.csv").read_bytes()

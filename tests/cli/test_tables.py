@@ -9,7 +9,8 @@ import torch
 
 from resnets import hub, zoo
 from resnets.cli import tables
-from resnets.cli.main import as_csv, main
+from resnets.cli.main import main
+from resnets.cli.rows import FORMS
 from resnets.spec import Preprocess
 
 SPEC = zoo.get("resnet20_cifar", depths=(1, 1, 1), width=4, num_classes=2)
@@ -151,7 +152,8 @@ def test_csv_quotes_what_must_be_and_errors_fill_their_row():
         {"path": 'a, "b"\n.png', "top": [{"label": "x,y", "probability": 0.5}, {"label": "z", "probability": 1 / 3}]},
         {"path": "c.png", "error": "truncated, of course"},
     ]
-    lines = list(as_csv(iter(rows), 2))
+    form = FORMS["csv"]
+    lines = [form.head(2), *(form.line(row, 2) for row in rows)]
     assert lines[0] == "path,label,probability,label2,probability2,error"
     table = list(csv.DictReader(io.StringIO("\n".join(lines) + "\n", newline="")))
     assert table == [

@@ -1,0 +1,1 @@
+"""Models for other programs: one graph, written in several formats, opened by several runtimes."""

@@ -1,0 +1,229 @@
+"""The formats that a model can be exported to: a table, a row each. What a row writes is one graph with its header inside.
+
+Every writer takes the graph of `resnets.ship.graph.program`, a path, the header (JSON in strings, as in our safetensors files)
+and, to quantise it to 8 bits, pictures to calibrate on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import operator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resnets.saved import Header
+from resnets.spec import InputError
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+HEADER = "resnets"  # where the header is kept in files of other formats
+Calibration = Sequence[np.ndarray]  # uint8 (1, C, H, W) each
+
+
+def write_torch(program: ExportedProgram, path: Path, header: Header, calibration: Calibration | None) -> None:
+    """torch.export's archive; 8 bits by torchao (PT2E), which are fast only where the reader compiles the graph."""
+    import torch
+
+    from resnets.ship.graph import private
+
+    if calibration is not None:
+        need("torchao", "torchao")
+        program = private(quantised(program, calibration))
+    torch.export.save(program, path, extra_files={f"{HEADER}.json": json.dumps(header.to_json())})
+
+
+def quantised(program: ExportedProgram, calibration: Calibration) -> ExportedProgram:
+    """The graph with quantisation to 8 bits and back around its convolutions (torchao's recipe for x86)."""
+    import torch
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+
+    graph = program.module()
+    # The quantiser knows layers by where they come from, and takes one ReLU module that serves twice for one layer.
+    aten = torch.ops.aten
+    layers = {
+        aten.conv2d.default: torch.nn.Conv2d,
+        aten.linear.default: torch.nn.Linear,
+        aten.relu.default: torch.nn.ReLU,
+        aten.add.Tensor: operator.add,
+    }
+    for node in graph.graph.nodes:
+        if node.target in layers:
+            node.meta["source_fn_stack"] = [(node.name, layers[node.target])]
+    quantizer = x86.X86InductorQuantizer().set_global(x86.get_default_x86_inductor_quantization_config())
+    shapes = {"pixels": free_axes(program)}
+    with torch.no_grad():
+        prepared = prepare_pt2e(graph, quantizer)
+        for pixels in calibration:
+            prepared(torch.from_numpy(pixels))
+        two = torch.from_numpy(np.concatenate([calibration[0], calibration[-1]]))
+        return torch.export.export(convert_pt2e(prepared), (two,), dynamic_shapes=shapes)
+
+
+def free_axes(program: ExportedProgram) -> dict[int, Any]:
+    """The axes of the input that may have any length, as `torch.export` wants to be told."""
+    from torch.export import Dim
+
+    pixels = next(node for node in program.graph.nodes if node.op == "placeholder" and node.name == "pixels")
+    return {axis: Dim.DYNAMIC for axis, length in enumerate(pixels.meta["val"].shape) if not isinstance(length, int)}
+
+
+def write_onnx(program: ExportedProgram, path: Path, header: Header, calibration: Calibration | None) -> None:
+    """ONNX; 8 bits by ONNX Runtime's QDQ, activations unsigned and weights a scale a channel, as its x86 kernels want them."""
+    need("onnx", "onnxruntime")
+    need("onnxscript", "onnxruntime")
+    import onnx
+    import torch
+
+    with quiet():
+        exported = torch.onnx.export(program, input_names=["pixels"], output_names=["outputs"], dynamo=True, verbose=False)
+    assert exported is not None
+    proto = exported.model_proto
+    name_axes(proto, free_axes(program))
+    onnx.checker.check_model(proto, full_check=True)
+    if calibration is not None:
+        proto = quantised_onnx(proto, path, calibration)
+    for node in proto.graph.node:
+        del node.metadata_props[:]  # stack traces, which name files of this machine
+        node.doc_string = ""
+    onnx.helper.set_model_props(proto, {key: json.dumps(value) for key, value in header.to_json().items()})
+    onnx.save(proto, path)
+
+
+def name_axes(proto: Any, axes: dict[int, Any]) -> None:
+    """Say N, H and W for what is free, rather than the exporter's running numbers."""
+    names = {0: "N", 2: "H", 3: "W"}
+    for value in (*proto.graph.input, *proto.graph.output):
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if dim.dim_param and axis in axes:
+                dim.dim_param = names[axis]
+    del proto.graph.value_info[:]  # they have the old names, and follow from the rest
+
+
+def quantised_onnx(proto: Any, path: Path, calibration: Calibration) -> Any:
+    need("onnxruntime", "onnxruntime")
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Pictures(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.left = iter(calibration)
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            pixels = next(self.left, None)
+            return None if pixels is None else {"pixels": pixels}
+
+    written = path.with_suffix(".quantised.onnx")
+    try:
+        with quiet():
+            quantize_static(
+                proto,
+                str(written),
+                Pictures(),
+                quant_format=QuantFormat.QDQ,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                per_channel=True,
+            )
+        return onnx.load(written)
+    finally:
+        written.unlink(missing_ok=True)
+
+
+def write_openvino(program: ExportedProgram, path: Path, header: Header, calibration: Calibration | None) -> None:
+    """OpenVINO's pair, PATH.xml and PATH.bin; 8 bits by NNCF.
+
+    NNCF's defaults cut off the highest activations and then correct biases for it, which answers further from the float network
+    than the plain range does, without correction (docs/lab.md): 97.9 against 99.4 % equal answers of a ResNet-20 on CIFAR-10.
+    """
+    need("openvino", "openvino")
+    import openvino
+
+    with quiet():
+        model = openvino.convert_model(program)
+    model.inputs[0].get_tensor().set_names({"pixels"})
+    model.outputs[0].get_tensor().set_names({"outputs"})
+    if calibration is not None:
+        need("nncf", "openvino")
+        import nncf
+        from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+        with quiet():
+            model = nncf.quantize(
+                model,
+                nncf.Dataset(list(calibration)),
+                preset=nncf.QuantizationPreset.MIXED,
+                subset_size=len(calibration),
+                advanced_parameters=nncf.AdvancedQuantizationParameters(
+                    activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX, disable_bias_correction=True
+                ),
+            )
+    for key, value in header.to_json().items():
+        model.set_rt_info(json.dumps(value), [HEADER, key])
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+@dataclass(frozen=True)
+class Format:
+    """One row.
+
+    Args:
+        suffix: of the file.
+        runtime: what opens it, unless another is named.
+        write: writes it.
+        beside: suffixes of the files that belong to it.
+    """
+
+    suffix: str
+    runtime: str
+    write: Callable[[ExportedProgram, Path, Header, Calibration | None], None]
+    beside: tuple[str, ...] = ()
+
+
+FORMATS: dict[str, Format] = {
+    "torch": Format(".pt2", "torch", write_torch),
+    "onnx": Format(".onnx", "onnxruntime", write_onnx),
+    "openvino": Format(".xml", "openvino", write_openvino, beside=(".bin",)),
+}
+
+
+def get(name: str) -> Format:
+    """The format called `name`; `InputError` names those that exist."""
+    if name not in FORMATS:
+        raise InputError(f"there is no format {name!r}; use one of: {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def need(module: str, extra: str) -> None:
+    """Import `module`, which the extra called `extra` installs; `InputError` says so where it is missing."""
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(f"{module} is not installed ({error}); install it by: pip install 'resnets[{extra}]'") from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what exporters tell about themselves: their progress goes to stdout, where only results belong."""
+    import logging
+    import warnings
+
+    loggers = [logging.getLogger(name) for name in ("nncf", "torch.onnx", "torch.export", "root")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,100 @@
+"""A model as the one graph that every format is written from: uint8 pixels in, the task's outputs out, batch norm folded."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+from torch.fx import GraphModule
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from resnets.data.transforms import mean_tensor
+from resnets.model import Model
+
+CONVOLUTIONS = (torch.ops.aten.conv1d.default, torch.ops.aten.conv2d.default, torch.ops.aten.conv3d.default)
+BATCH_NORM = torch.ops.aten.batch_norm.default
+
+
+class Deployed(nn.Module):
+    """uint8 (N, C, H, W) -> outputs. Normalising is part of the graph, so that nobody can forget it, or do it twice."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("mean", mean_tensor(model.preprocess) * 255)
+        self.register_buffer("std", torch.tensor(model.preprocess.std).reshape(-1, 1, 1) * 255)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.model(torch.sub(pixels, self.mean) / self.std)
+
+
+def program(model: Model) -> ExportedProgram:
+    """The graph of `model` in evaluation mode, on the CPU in float32. The model stays as it is.
+
+    The input is `pixels`, uint8 (N, in_chans, H, W), fitted to the network's size but not normalised. N is free; so are H and
+    W, unless the mean is one a pixel.
+    """
+    deployed = Deployed(copy.deepcopy(model).cpu().float()).eval().requires_grad_(False)
+    for module in deployed.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False  # quantisers look for the function, not for the one that writes into its input
+    preprocess = model.preprocess
+    pixels = torch.zeros(2, preprocess.in_chans, *preprocess.size, dtype=torch.uint8)
+    axes = (0, 2, 3) if len(preprocess.mean) == preprocess.in_chans else (0,)
+    free = {"pixels": dict.fromkeys(axes, Dim.DYNAMIC)}
+    with torch.no_grad():
+        unfolded = torch.export.export(deployed, (pixels,), dynamic_shapes=free)
+        folded = torch.export.export(fold(unfolded.module()), (pixels,), dynamic_shapes=free)
+    return private(folded)
+
+
+def fold(graph: GraphModule) -> GraphModule:
+    """Make each batch norm that follows a convolution part of its weights, in place.
+
+    Pre-activation networks keep the norms whose input others read too.
+    """
+    for norm in graph.graph.find_nodes(op="call_function", target=BATCH_NORM):
+        conv = norm.args[0]
+        if conv.target not in CONVOLUTIONS or len(conv.users) > 1:
+            continue
+        source, weight, bias, *rest = (*conv.args, None)[: max(3, len(conv.args))]
+        _, scale, shift, mean, variance, _, _, epsilon, *_ = norm.args
+        w, b, m, v, s, t = (constant(graph, node) for node in (weight, bias, mean, variance, scale, shift))
+        fused = fuse_conv_bn_weights(w, b, m, v, epsilon, s, t)
+        with graph.graph.inserting_before(conv):
+            nodes = []
+            for part, parameter in zip(("weight", "bias"), fused, strict=True):
+                graph.register_parameter(f"{conv.name}_{part}", nn.Parameter(parameter, requires_grad=False))
+                nodes.append(graph.graph.get_attr(f"{conv.name}_{part}"))
+        conv.args = (source, *nodes, *rest)
+        norm.replace_all_uses_with(conv)
+        graph.graph.erase_node(norm)
+    graph.graph.eliminate_dead_code()
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+    return graph
+
+
+def constant(graph: GraphModule, node: Any) -> Any:
+    """The tensor that a get_attr node stands for; None for None."""
+    value: Any = graph if node is not None else None
+    for part in node.target.split(".") if node is not None else ():
+        value = getattr(value, part)
+    return value
+
+
+def private(exported: ExportedProgram) -> ExportedProgram:
+    """Without what tells of the machine it was made on (stack traces name its files), and without sample inputs."""
+    for module in exported.graph_module.modules():
+        if isinstance(module, GraphModule):
+            for node in module.graph.nodes:
+                for key in ("stack_trace", "from_node"):
+                    node.meta.pop(key, None)
+    exported.example_inputs = None
+    return exported

@@ -1,0 +1,290 @@
+"""Opened models: uint8 pixels in, the task's outputs out, whichever program computes them. Importing this imports no torch."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resnets import saved
+from resnets.data.images import default_workers, num_processors
+from resnets.saved import Header
+from resnets.ship import formats
+from resnets.spec import InputError
+
+if TYPE_CHECKING:
+    from resnets.model import Model
+
+Run = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A model that is ready to run.
+
+    Args:
+        header: what it says of itself: network, preprocessing, labels, provenance.
+        runtime: what computes: a key of `RUNTIMES`.
+        run: uint8 (N, C, H, W), fitted but not normalised -> float32 outputs; for classification logits (N, num_classes).
+        streams: how many threads may be in `run` at once, and should be, for speed; 1: one after the other.
+    """
+
+    header: Header
+    runtime: str
+    run: Run
+    streams: int = 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where to compute, in how many streams (None: as many as is fastest for many pictures), and whether in bfloat16."""
+
+    device: str
+    streams: int | None
+    amp: bool
+
+
+def open_session(
+    model: str | Path | Model,
+    *,
+    runtime: str = "auto",
+    device: str = "auto",
+    streams: int | None = None,
+    amp: bool = False,
+) -> Session:
+    """Open a model for running.
+
+    Args:
+        model: a model, a saved one (a file or a run directory), or an exported file (.onnx, .xml, .pt2).
+        runtime: a key of `RUNTIMES`; "auto": the first that opens such files and is installed. A saved model is written in the
+            runtime's format first, which takes some seconds.
+        device: where torch computes; a model stays where it is with "auto". The others compute on the processor.
+        streams: calls that run at once, each on its share of the processors: 1 is best for one picture after the other, None
+            for many pictures.
+        amp: compute in bfloat16, where runtime and processor can: faster, and answers that lie close together may change.
+
+    Raises:
+        InputError: where the file is missing, damaged or not ours, or the runtime is not installed or does not open it.
+    """
+    path = saved.find(model) if isinstance(model, str | os.PathLike) else None
+    options = Options("stay" if path is None and device == "auto" else device, streams, amp)
+    suffix = ".safetensors" if path is None or path.suffix not in SUFFIXES else path.suffix
+    name = _choose(suffix, runtime, path)
+    row = RUNTIMES[name]
+    formats.need(row.package, name)
+    if amp and not row.amp:
+        raise InputError(f"{name} does not compute in bfloat16; leave out --amp, or use another --runtime")
+    if suffix in row.open and path is not None:
+        header, run, count = row.open[suffix](path, options)
+        return Session(header=header, runtime=name, run=_checked(run, header, path), streams=count)
+    from resnets import hub
+
+    loaded = hub.load(path) if path is not None else model
+    assert not isinstance(loaded, str | os.PathLike)
+    if not row.format:
+        return _of_model(loaded, options)
+    with tempfile.TemporaryDirectory() as folder:
+        from resnets.ship.graph import program
+
+        file = Path(folder, "model").with_suffix(formats.FORMATS[row.format].suffix)
+        formats.FORMATS[row.format].write(program(loaded), file, loaded.header, None)
+        return open_session(file, runtime=name, streams=streams, amp=amp)
+
+
+def read_header(model: str | Path) -> Header:
+    """What a saved or exported model says of itself. Raises as `open_session`."""
+    path = saved.find(model)
+    if path.suffix in SUFFIXES and path.suffix != ".safetensors":
+        return open_session(path).header
+    from resnets import weights
+
+    return weights.read_header(path)
+
+
+def _choose(suffix: str, runtime: str, path: Path | None) -> str:
+    """The key of the runtime for files with `suffix`."""
+    if runtime != "auto" and runtime not in RUNTIMES:
+        raise InputError(f"there is no runtime {runtime!r}; use one of: auto, {', '.join(RUNTIMES)}")
+    opening = [name for name, row in RUNTIMES.items() if suffix in row.open]
+    if runtime == "auto":
+        return next((name for name in opening if importlib.util.find_spec(RUNTIMES[name].package)), opening[0])
+    if runtime not in opening and suffix != ".safetensors":
+        raise InputError(
+            f"{path}: {runtime} does not open {suffix} files; use --runtime {' or '.join(opening)}, or export again"
+        )
+    return runtime
+
+
+def _checked(run: Run, header: Header, path: Path) -> Run:
+    def checked(pixels: np.ndarray) -> np.ndarray:
+        outputs = run(pixels)
+        if outputs.shape != (len(pixels), len(header.labels)):
+            raise InputError(
+                f"{path}: answers of shape {outputs.shape} do not fit its {len(header.labels)} labels; export it again"
+            )
+        return outputs
+
+    return checked
+
+
+def for_pictures(header: Header) -> Header:
+    """`header`, if the model says the class of pictures.
+
+    Raises:
+        InputError: where its inputs are of another kind, or it has no classes.
+    """
+    if header.spec.dims != 2:
+        raise InputError(
+            f"the model takes inputs with {header.spec.dims} spatial axes, and pictures have 2; use it from Python"
+        )
+    if not header.labels:
+        raise InputError("the model has no classes; give it some by `resnets train --weights`, or use it from Python")
+    return header
+
+
+# --- torch ------------------------------------------------------------------------------------------------------------------
+
+
+def _open_saved(path: Path, options: Options) -> tuple[Header, Run, int]:
+    from resnets import hub
+
+    session = _of_model(hub.load(path), options)
+    return session.header, session.run, session.streams
+
+
+def _of_model(model: Model, options: Options) -> Session:
+    import torch
+
+    from resnets.data.transforms import normalise
+    from resnets.engine.device import find
+
+    place = next(model.parameters()).device if options.device == "stay" else find(options.device)
+    model = model.to(place)
+
+    @torch.inference_mode()
+    def run(pixels: np.ndarray) -> np.ndarray:
+        training = model.training
+        model.eval()
+        with torch.autocast(place.type, torch.bfloat16, enabled=options.amp):
+            outputs = model(normalise(torch.from_numpy(pixels).to(place), model.preprocess))
+        model.train(training)
+        return outputs.float().cpu().numpy()
+
+    return Session(header=model.header, runtime="torch", run=run)
+
+
+def _open_archive(path: Path, options: Options) -> tuple[Header, Run, int]:
+    from resnets.engine.device import find
+    from resnets.ship import archive
+
+    if options.device not in ("auto", "cpu"):
+        raise InputError(f"{path}: exported files compute on the processor; leave out --device {options.device}")
+    find("cpu")
+    header, run = archive.load(path, amp=options.amp)
+    return header, run, 1
+
+
+# --- onnxruntime ------------------------------------------------------------------------------------------------------------
+
+
+def _open_onnx(path: Path, options: Options) -> tuple[Header, Run, int]:
+    import onnxruntime
+
+    streams = options.streams or default_workers()
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = max(1, num_processors() // streams)
+    settings.log_severity_level = 4  # what is wrong comes back as an exception
+    try:
+        session = onnxruntime.InferenceSession(os.fspath(path), settings, providers=["CPUExecutionProvider"])
+    except Exception as error:  # of a dozen classes that have nothing in common
+        raise _damaged(path, error) from error
+    header = _header(session.get_modelmeta().custom_metadata_map, path)
+    return header, lambda pixels: session.run(["outputs"], {"pixels": pixels})[0], streams
+
+
+# --- openvino ---------------------------------------------------------------------------------------------------------------
+
+
+def _open_openvino(path: Path, options: Options) -> tuple[Header, Run, int]:
+    import openvino
+
+    core = openvino.Core()
+    settings: dict[str, Any] = {
+        # OpenVINO would choose bfloat16 by itself where the processor has it, and with it other answers.
+        "INFERENCE_PRECISION_HINT": "bf16" if options.amp else "f32",
+        "PERFORMANCE_HINT": "LATENCY" if options.streams == 1 else "THROUGHPUT",
+    }
+    if options.streams is not None:
+        settings["NUM_STREAMS"] = options.streams
+    try:
+        model = core.read_model(path)
+        texts = {key: value.astype(str) for key, value in _rt_info(model).items()}
+        compiled = core.compile_model(model, "CPU", settings)
+    except Exception as error:
+        raise _damaged(path, error) from error
+    requests = threading.local()  # one a thread
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        if not hasattr(requests, "own"):
+            requests.own = compiled.create_infer_request()
+        return np.array(requests.own.infer({0: pixels}, share_inputs=True)[0])
+
+    return _header(texts, path), run, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+
+
+def _rt_info(model: Any) -> dict[str, Any]:
+    """The header in an OpenVINO model: in its own files an entry of its own, in .onnx files the metadata."""
+    info = model.get_rt_info()
+    for place in (formats.HEADER, "framework"):
+        if place in info and "format" in info[place]:
+            return dict(info[place].items())
+    return {}
+
+
+def _header(texts: dict[str, str], path: Path) -> Header:
+    try:
+        return saved.parse({key: json.loads(texts[key]) for key in saved.PARTS if key in texts}, path)
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: its description is no JSON; export it again") from None
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200]
+    return InputError(
+        f"{path}: cannot be opened ({reason}); it is damaged, or was written for a newer version: export it again"
+    )
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One row.
+
+    Args:
+        open: by the suffix of a file, what opens it: (path, options) -> (header, run, streams).
+        package: what it needs; the extra that installs it is the row's name.
+        format: the format that saved models are written in for it; "": it opens those as they are.
+        amp: whether it can compute in bfloat16.
+    """
+
+    open: dict[str, Callable[[Path, Options], tuple[Header, Run, int]]]
+    package: str
+    format: str = ""
+    amp: bool = False
+
+
+RUNTIMES: dict[str, Runtime] = {
+    "torch": Runtime({".safetensors": _open_saved, ".pt2": _open_archive}, "torch", amp=True),
+    "onnxruntime": Runtime({".onnx": _open_onnx}, "onnxruntime", "onnx"),
+    "openvino": Runtime({".xml": _open_openvino, ".onnx": _open_openvino}, "openvino", "openvino", amp=True),
+}
+SUFFIXES = tuple({suffix: None for row in RUNTIMES.values() for suffix in row.open})

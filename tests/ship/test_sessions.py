@@ -1,0 +1,174 @@
+"""Every format in every runtime that opens it: the same answers, the same header; and bad files are refused."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+import resnets
+from resnets.ship.sessions import RUNTIMES, open_session, read_header
+from resnets.spec import InputError
+
+OPENED = [("torch", "torch"), ("onnx", "onnxruntime"), ("onnx", "openvino"), ("openvino", "openvino")]
+
+
+@pytest.mark.parametrize(("form", "runtime"), OPENED)
+def test_exported_file_answers_as_the_model(form, runtime, exported, pixels, logits):
+    session = open_session(exported[form], runtime=runtime)
+    for size in (1, 7, 8):
+        np.testing.assert_allclose(session.run(pixels[:size]), logits[:size], rtol=1e-3, atol=1e-4)
+    assert session.runtime == runtime and session.streams >= 1
+
+
+@pytest.mark.parametrize("form", ["torch", "onnx", "openvino"])
+def test_header_travels(form, exported, saved_model):
+    assert open_session(exported[form]).header == resnets.load(saved_model).header == read_header(exported[form])
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_saved_model_runs_in_every_runtime(runtime, saved_model, pixels, logits):
+    session = open_session(saved_model, runtime=runtime, streams=1)
+    np.testing.assert_allclose(session.run(pixels), logits, rtol=1e-3, atol=1e-4)
+
+
+def test_auto_is_the_runtime_of_the_file(exported, saved_model):
+    expected = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
+    assert {form: open_session(path).runtime for form, path in exported.items()} == expected
+    assert open_session(saved_model).runtime == "torch"
+
+
+def test_amp_is_close_and_refused_where_it_does_not_exist(exported, pixels, logits):
+    answers = open_session(exported["openvino"], amp=True).run(pixels)
+    assert np.abs(answers - logits).max() < 0.1 * np.abs(logits).max()
+    with pytest.raises(InputError, match="bfloat16"):
+        open_session(exported["onnx"], amp=True)
+
+
+@pytest.mark.parametrize(("form", "runtime"), [("openvino", "onnxruntime"), ("torch", "openvino"), ("onnx", "torch")])
+def test_wrong_runtime_says_which_is_right(form, runtime, exported):
+    with pytest.raises(InputError, match="use --runtime"):
+        open_session(exported[form], runtime=runtime)
+
+
+def test_unknown_runtime(saved_model):
+    with pytest.raises(InputError, match="no runtime 'tensorrt'"):
+        open_session(saved_model, runtime="tensorrt")
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml", ".pt2"])
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x80\x04pickle", b"PK\x03\x04"])
+def test_damaged_files_are_bad_input(tmp_path, suffix, content):
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError):
+        open_session(path)
+
+
+@pytest.mark.parametrize("form", ["onnx", "openvino", "torch"])
+def test_a_file_cut_short_is_bad_input(tmp_path, form, exported):
+    path = tmp_path / exported[form].name
+    content = exported[form].read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError):
+        open_session(path)
+
+
+def test_openvino_without_its_weights_is_bad_input(tmp_path, exported):
+    path = tmp_path / "alone.xml"
+    path.write_bytes(exported["openvino"].read_bytes())
+    with pytest.raises(InputError):
+        open_session(path)
+
+
+def altered(source, target, change):
+    """A copy of a .pt2 archive with its members changed: (name, content) -> content."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for member in old.infolist():
+            new.writestr(member.filename, change(member.filename, old.read(member)))
+    return target
+
+
+def in_graph(edit):
+    def change(name, content):
+        if not name.endswith("models/model.json"):
+            return content
+        graph = json.loads(content)
+        edit(graph)
+        return json.dumps(graph).encode()
+
+    return change
+
+
+def call_anything(graph):
+    graph["graph_module"]["graph"]["nodes"][0]["target"] = "torch.hub.load"
+
+
+def evaluate_anything(graph):
+    graph["guards_code"] = ["__import__('os').system('touch hacked')"]
+
+
+def range_of_anything(graph):
+    graph["graph_module"]["graph"]["sym_int_values"]["s"] = {"as_expr": {"expr_str": "print(1)", "hint": None}}
+
+
+@pytest.mark.parametrize("edit", [call_anything, evaluate_anything, range_of_anything])
+def test_hostile_graphs_are_not_opened(edit, exported, tmp_path):
+    path = altered(exported["torch"], tmp_path / "bad.pt2", in_graph(edit))
+    with pytest.raises(InputError, match="no network of ours needs"):
+        open_session(path)
+
+
+def pickled(name, content):
+    return content.replace(b'"use_pickle": false', b'"use_pickle": true') if name.endswith("weights_config.json") else content
+
+
+def sample_inputs(name, content):
+    return b"\x80\x04." if name.endswith("sample_inputs/model.pt") else content
+
+
+@pytest.mark.parametrize("change", [pickled, sample_inputs])
+def test_pickles_in_archives_are_not_opened(change, exported, tmp_path):
+    path = altered(exported["torch"], tmp_path / "bad.pt2", change)
+    with pytest.raises(InputError, match="not opened"):
+        open_session(path)
+
+
+def test_archives_of_others_are_not_opened(exported, tmp_path):
+    path = tmp_path / "more.pt2"
+    path.write_bytes(exported["torch"].read_bytes())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("model/data/aotinductor/model/model.so", b"code")
+    with pytest.raises(InputError, match=r"model\.so"):
+        open_session(path)
+
+
+def test_onnx_may_not_read_other_files(tmp_path, exported):
+    import onnx
+
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(100_000))
+    (tmp_path / "inside").mkdir()
+    proto = onnx.load(exported["onnx"])
+    weight = next(tensor for tensor in proto.graph.initializer if len(tensor.dims) == 4)
+    size = len(weight.raw_data)
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", "../secret.bin"), ("offset", "0"), ("length", str(size))):
+        weight.external_data.add(key=key, value=value)
+    path = tmp_path / "inside" / "model.onnx"
+    path.write_bytes(proto.SerializeToString())
+    for runtime in ("onnxruntime", "openvino"):
+        with pytest.raises(InputError):
+            open_session(path, runtime=runtime)
+
+
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_runs_without_torch(form, exported):
+    code = (
+        "import sys, numpy; from resnets.ship.sessions import open_session;"
+        f"open_session({str(exported[form])!r}).run(numpy.zeros((1, 3, 32, 32), numpy.uint8)); print('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == "False"
