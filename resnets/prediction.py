@@ -65,17 +65,19 @@ def predict(
     batch_size: int = 32,
     workers: int | None = None,
     device: str = "auto",
+    amp: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """For each file its path and the task's result, or its path and an "error"; in the order of `find_pictures`.
 
     Args:
         model: a file, a run directory, a `Model`, or an open session, which has its runtime and device.
+        runtime, device, amp: see `resnets.ship.sessions.open_session`.
         workers: threads that decode and predict; 0: the calling one does it all; None: one a processor, up to 8.
 
     Raises:
         InputError: where there is no such model or path, or the model says no classes of pictures.
     """
-    session = model if isinstance(model, Session) else open_session(model, runtime=runtime, device=device)
+    session = model if isinstance(model, Session) else open_session(model, runtime=runtime, device=device, amp=amp)
     for_pictures(session.header)
     images = FileImages(find_pictures(paths), session.header.spec.in_chans)
     yield from stream(session, images, topk=topk, batch_size=batch_size, workers=workers)

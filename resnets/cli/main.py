@@ -36,7 +36,10 @@ data_dir_flag = click.option(
 )
 device_flag = click.option("--device", default="auto", metavar="TEXT", help="cpu, cuda, mps  [auto]")
 runtime_flag = click.option(
-    "--runtime", type=click.Choice(["auto", "torch", "onnxruntime", "openvino"]), default="auto", help="what computes  [auto]"
+    "--runtime",
+    type=click.Choice(["auto", "torch", "onnxruntime", "openvino"]),
+    default="auto",
+    help="what computes  [auto: by the suffix]",
 )
 amp_flag = click.option("--amp", is_flag=True, help="compute in bfloat16 (torch, openvino): faster, less exact")
 json_flag = click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout, nothing else there")
@@ -117,12 +120,8 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
 @click.option("--resume", is_flag=True, help="go on with --out: leave out pictures that it has rows of")
 @click.option("--batch-size", "-b", type=click.IntRange(1), default=32, help="pictures at once  [32]")
 @click.option("--workers", "-j", type=click.IntRange(0), help="threads that decode and predict  [one a processor, up to 8]")
-@click.option(
-    "--runtime",
-    type=click.Choice(["auto", "torch", "onnxruntime", "openvino"]),
-    default="auto",
-    help="what computes  [by the suffix of MODEL]",
-)
+@runtime_flag
+@amp_flag
 @device_flag
 def predict(
     model: str,
@@ -133,6 +132,7 @@ def predict(
     resume: bool,
     topk: int,
     runtime: str,
+    amp: bool,
     device: str,
     **options: Any,
 ) -> None:
@@ -145,7 +145,7 @@ def predict(
 
     form = rows.form_of(form_name, out)
     rows.check_out(out, form, resume)
-    session = open_session(model, runtime=runtime, device=device)
+    session = open_session(model, runtime=runtime, device=device, amp=amp)
     header = for_pictures(session.header)
     topk = min(topk, len(header.labels))
     images = FileImages(find_pictures(pictures), header.spec.in_chans)

@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,12 +183,10 @@ def _of_model(model: Model, options: Options) -> Session:
 
 
 def _open_archive(path: Path, options: Options) -> tuple[Header, Run, int]:
-    from resnets.engine.device import find
     from resnets.ship import archive
 
     if options.device not in ("auto", "cpu"):
         raise InputError(f"{path}: exported files compute on the processor; leave out --device {options.device}")
-    find("cpu")
     header, run = archive.load(path, amp=options.amp)
     return header, run, 1
 
@@ -213,10 +212,17 @@ def _open_onnx(path: Path, options: Options) -> tuple[Header, Run, int]:
 # --- openvino ---------------------------------------------------------------------------------------------------------------
 
 
-def _open_openvino(path: Path, options: Options) -> tuple[Header, Run, int]:
+@cache
+def _core() -> Any:
+    """One for the process, never let go of: the last to go would take the signal stack of the thread that it began in with it,
+    from whichever thread it goes in, and the next signal (Ctrl-C, the end of a child) would end the program."""
     import openvino
 
-    core = openvino.Core()
+    return openvino.Core()
+
+
+def _open_openvino(path: Path, options: Options) -> tuple[Header, Run, int]:
+    core = _core()
     settings: dict[str, Any] = {
         # OpenVINO would choose bfloat16 by itself where the processor has it, and with it other answers.
         "INFERENCE_PRECISION_HINT": "bf16" if options.amp else "f32",

@@ -172,3 +172,23 @@ def test_runs_without_torch(form, exported):
         f"open_session({str(exported[form])!r}).run(numpy.zeros((1, 3, 32, 32), numpy.uint8)); print('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_a_signal_after_the_last_session_ended_in_a_thread(exported):
+    # OpenVINO gives the thread that its first core begins in a stack for signals, and frees it with its last core.
+    code = f"""
+import signal, threading, numpy
+from resnets.ship.sessions import open_session
+
+def last():
+    sessions.pop().run(numpy.zeros((1, 3, 32, 32), numpy.uint8))
+
+signal.signal(signal.SIGINT, lambda *_: print("noted"))
+sessions = [open_session({str(exported["openvino"])!r})]
+thread = threading.Thread(target=last)
+thread.start()
+thread.join()
+signal.raise_signal(signal.SIGINT)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "noted\n"), done.stderr
