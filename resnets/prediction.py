@@ -62,7 +62,7 @@ def predict(
     *,
     runtime: str = "auto",
     topk: int = 5,
-    batch_size: int = 32,
+    batch_size: int = 16,
     workers: int | None = None,
     device: str = "auto",
     amp: bool = False,
@@ -84,7 +84,7 @@ def predict(
 
 
 def stream(
-    session: Session, images: FileImages, *, topk: int = 5, batch_size: int = 32, workers: int | None = None
+    session: Session, images: FileImages, *, topk: int = 5, batch_size: int = 16, workers: int | None = None
 ) -> Generator[dict[str, Any], None, None]:
     """The rows of `predict` for `images`. To close the generator stops what is under way."""
     batches = _Batches(session, images, topk)
@@ -126,7 +126,7 @@ class _Batches:
 
     def rows(self, batch: range) -> list[dict[str, Any]]:
         header = self.session.header
-        pixels = np.empty((len(batch), header.preprocess.in_chans, *header.preprocess.size), np.uint8)
+        pixels = np.empty((len(batch), *header.preprocess.size, header.preprocess.in_chans), np.uint8).transpose(0, 3, 1, 2)
         rows: list[dict[str, Any]] = []
         good: list[dict[str, Any]] = []
         for index in batch:

@@ -126,7 +126,12 @@ def export(
             say(f"quantising on {len(pictures.calibration)} pictures")
             preprocess = loaded.preprocess
             file = folder / f"int8{row.suffix}"
-            row.write(graph, file, header, [fit_picture(picture, preprocess)[None] for picture in pictures.calibration])
+            row.write(
+                graph,
+                file,
+                header,
+                [fit_picture(picture, preprocess).transpose(1, 2, 0)[None] for picture in pictures.calibration],
+            )
         say(f"checking on {len(pictures.files)} pictures: {pictures.name}")
         result = check(path, exact, file, pictures, int8=bool(int8))
         result = {"file": str(target), "format": format} | result

@@ -118,7 +118,7 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
 )
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="write there, each row when it is ready  [stdout]")
 @click.option("--resume", is_flag=True, help="go on with --out: leave out pictures that it has rows of")
-@click.option("--batch-size", "-b", type=click.IntRange(1), default=32, help="pictures at once  [32]")
+@click.option("--batch-size", "-b", type=click.IntRange(1), default=16, help="pictures at once  [16]")
 @click.option("--workers", "-j", type=click.IntRange(0), help="threads that decode and predict  [one a processor, up to 8]")
 @runtime_flag
 @amp_flag

@@ -17,7 +17,7 @@ RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.B
 
 
 def fit_picture(picture: Picture, preprocess: Preprocess) -> np.ndarray:
-    """One picture as the network will see it, before normalising: uint8 (C, H, W).
+    """One picture as the network will see it, before normalising: uint8 (C, H, W), channels last in memory, as it was read.
 
     Args:
         picture: a path, a `PIL.Image`, or a uint8 array (H, W) or (H, W, C).
@@ -86,9 +86,10 @@ def to_array(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
     pixels = np.array(image).reshape(image.height, image.width, -1).transpose(2, 0, 1)
     height, width = preprocess.size
     if pixels.shape[1:] == (height, width):
-        return np.ascontiguousarray(pixels)
+        return pixels
     colour = (mean_array(preprocess) * 255).round().astype(np.uint8)
-    canvas = np.broadcast_to(colour, (preprocess.in_chans, height, width)).copy()
+    canvas = np.empty((height, width, preprocess.in_chans), np.uint8).transpose(2, 0, 1)
+    canvas[:] = colour
     top, left = (height - pixels.shape[1]) // 2, (width - pixels.shape[2]) // 2
     canvas[:, top : top + pixels.shape[1], left : left + pixels.shape[2]] = pixels
     return canvas

@@ -27,7 +27,8 @@ OPERATIONS = frozenset(
     for name in (
         "aten.add.Tensor", "aten.avg_pool2d.default", "aten.batch_norm.default", "aten.conv2d.default", "aten.div.Tensor",
         "aten.flatten.using_ints", "aten.linear.default", "aten.max_pool2d.default", "aten.mean.dim", "aten.mul.Tensor",
-        "aten.pad.default", "aten.relu.default", "aten.sigmoid.default", "aten.slice.Tensor", "aten.sub.Tensor",
+        "aten.pad.default", "aten.permute.default", "aten.relu.default", "aten.sigmoid.default", "aten.slice.Tensor",
+        "aten.sub.Tensor",
         "quantized_decomposed.dequantize_per_channel.default", "quantized_decomposed.dequantize_per_tensor.default",
         "quantized_decomposed.quantize_per_tensor.default",
     )
@@ -48,7 +49,7 @@ MAX_TEXT = 100_000_000  # bytes of JSON: larger than that of any of our networks
 
 
 def load(path: Path, *, amp: bool = False) -> tuple[Header, Callable[[np.ndarray], np.ndarray]]:
-    """The header of an archive that `resnets export` wrote, and what runs it: uint8 (N, C, H, W) -> float32 outputs.
+    """The header of an archive that `resnets export` wrote, and what runs it: uint8 (N, H, W, C) -> float32 outputs.
 
     A graph quantised to 8 bits is compiled, without which it would be slower than the float one; that takes a C++ compiler.
     Where there is none it runs uncompiled.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 HEADER = "resnets"  # where the header is kept in files of other formats
-Calibration = Sequence[np.ndarray]  # uint8 (1, C, H, W) each
+Calibration = Sequence[np.ndarray]  # uint8 (1, H, W, C) each
 
 
 def write_torch(program: ExportedProgram, path: Path, header: Header, calibration: Calibration | None) -> None:
@@ -100,7 +100,7 @@ def write_onnx(program: ExportedProgram, path: Path, header: Header, calibration
 
 def name_axes(proto: Any, axes: dict[int, Any]) -> None:
     """Say N, H and W for what is free, rather than the exporter's running numbers."""
-    names = {0: "N", 2: "H", 3: "W"}
+    names = {0: "N", 1: "H", 2: "W"}
     for value in (*proto.graph.input, *proto.graph.output):
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             if dim.dim_param and axis in axes:

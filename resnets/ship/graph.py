@@ -19,7 +19,10 @@ BATCH_NORM = torch.ops.aten.batch_norm.default
 
 
 class Deployed(nn.Module):
-    """uint8 (N, C, H, W) -> outputs. Normalising is part of the graph, so that nobody can forget it, or do it twice."""
+    """uint8 (N, H, W, C) -> outputs. Normalising is part of the graph, so that nobody can forget it, or do it twice.
+
+    Channels come last, as pictures are read. To put them first is left to the runtimes, whose convolutions want them last.
+    """
 
     mean: Tensor
     std: Tensor
@@ -27,17 +30,17 @@ class Deployed(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("mean", mean_tensor(model.preprocess) * 255)
-        self.register_buffer("std", torch.tensor(model.preprocess.std).reshape(-1, 1, 1) * 255)
+        self.register_buffer("mean", mean_tensor(model.preprocess).permute(1, 2, 0) * 255)
+        self.register_buffer("std", torch.tensor(model.preprocess.std) * 255)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.model(torch.sub(pixels, self.mean) / self.std)
+        return self.model((torch.sub(pixels, self.mean) / self.std).permute(0, 3, 1, 2))
 
 
 def program(model: Model) -> ExportedProgram:
     """The graph of `model` in evaluation mode, on the CPU in float32. The model stays as it is.
 
-    The input is `pixels`, uint8 (N, in_chans, H, W), fitted to the network's size but not normalised. N is free; so are H and
+    The input is `pixels`, uint8 (N, H, W, in_chans), fitted to the network's size but not normalised. N is free; so are H and
     W, unless the mean is one a pixel.
     """
     deployed = Deployed(copy.deepcopy(model).cpu().float()).eval().requires_grad_(False)
@@ -45,8 +48,8 @@ def program(model: Model) -> ExportedProgram:
         if isinstance(module, nn.ReLU):
             module.inplace = False  # quantisers look for the function, not for the one that writes into its input
     preprocess = model.preprocess
-    pixels = torch.zeros(2, preprocess.in_chans, *preprocess.size, dtype=torch.uint8)
-    axes = (0, 2, 3) if len(preprocess.mean) == preprocess.in_chans else (0,)
+    pixels = torch.zeros(2, *preprocess.size, preprocess.in_chans, dtype=torch.uint8)
+    axes = (0, 1, 2) if len(preprocess.mean) == preprocess.in_chans else (0,)
     free = {"pixels": dict.fromkeys(axes, Dim.DYNAMIC)}
     with torch.no_grad():
         unfolded = torch.export.export(deployed, (pixels,), dynamic_shapes=free)

@@ -35,6 +35,7 @@ class Session:
         header: what it says of itself: network, preprocessing, labels, provenance.
         runtime: what computes: a key of `RUNTIMES`.
         run: uint8 (N, C, H, W), fitted but not normalised -> float32 outputs; for classification logits (N, num_classes).
+            Channels last in memory, as `fit_picture` has them, is fastest.
         streams: how many threads may be in `run` at once, and should be, for speed; 1: one after the other.
     """
 
@@ -136,6 +137,11 @@ def _checked(run: Run, header: Header, path: Path) -> Run:
     return checked
 
 
+def _channels_last(pixels: np.ndarray) -> np.ndarray:
+    """(N, C, H, W) -> (N, H, W, C), as exported graphs take it; nothing is moved where memory is in that order already."""
+    return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+
+
 def for_pictures(header: Header) -> Header:
     """`header`, if the model says the class of pictures.
 
@@ -188,7 +194,7 @@ def _open_archive(path: Path, options: Options) -> tuple[Header, Run, int]:
     if options.device not in ("auto", "cpu"):
         raise InputError(f"{path}: exported files compute on the processor; leave out --device {options.device}")
     header, run = archive.load(path, amp=options.amp)
-    return header, run, 1
+    return header, lambda pixels: run(_channels_last(pixels)), 1
 
 
 # --- onnxruntime ------------------------------------------------------------------------------------------------------------
@@ -206,7 +212,7 @@ def _open_onnx(path: Path, options: Options) -> tuple[Header, Run, int]:
     except Exception as error:  # of a dozen classes that have nothing in common
         raise _damaged(path, error) from error
     header = _header(session.get_modelmeta().custom_metadata_map, path)
-    return header, lambda pixels: session.run(["outputs"], {"pixels": pixels})[0], streams
+    return header, lambda pixels: session.run(["outputs"], {"pixels": _channels_last(pixels)})[0], streams
 
 
 # --- openvino ---------------------------------------------------------------------------------------------------------------
@@ -241,7 +247,7 @@ def _open_openvino(path: Path, options: Options) -> tuple[Header, Run, int]:
     def run(pixels: np.ndarray) -> np.ndarray:
         if not hasattr(requests, "own"):
             requests.own = compiled.create_infer_request()
-        return np.array(requests.own.infer({0: pixels}, share_inputs=True)[0])
+        return np.array(requests.own.infer({0: _channels_last(pixels)}, share_inputs=True)[0])
 
     return _header(texts, path), run, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
 

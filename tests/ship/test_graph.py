@@ -38,7 +38,7 @@ def test_graph_answers_as_the_model(name):
         pixels = torch.randint(0, 256, (num, 3, high, wide), dtype=torch.uint8)
         with torch.no_grad():
             expected = model(normalise(pixels, model.preprocess))
-            torch.testing.assert_close(exported.module()(pixels), expected, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(exported.module()(pixels.permute(0, 2, 3, 1)), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_batch_norm_is_folded_where_it_follows_a_convolution():
@@ -56,7 +56,7 @@ def test_a_mean_for_every_pixel_fixes_the_size():
     exported = program(model.eval())
     pixels = torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8)
     with torch.no_grad():
-        torch.testing.assert_close(exported.module()(pixels), model(normalise(pixels, model.preprocess)))
+        torch.testing.assert_close(exported.module()(pixels.permute(0, 2, 3, 1)), model(normalise(pixels, model.preprocess)))
     with pytest.raises(RuntimeError):
         exported.module()(torch.zeros(3, 3, 40, 40, dtype=torch.uint8))
 
