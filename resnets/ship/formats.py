@@ -205,7 +205,8 @@ def get(name: str) -> Format:
 def need(module: str, extra: str) -> None:
     """Import `module`, which the extra called `extra` installs; `InputError` says so where it is missing."""
     try:
-        importlib.import_module(module)
+        with quiet():
+            importlib.import_module(module)
     except ImportError as error:
         raise InputError(f"{module} is not installed ({error}); install it by: pip install 'resnets[{extra}]'") from None
 
@@ -216,7 +217,7 @@ def quiet() -> Iterator[None]:
     import logging
     import warnings
 
-    loggers = [logging.getLogger(name) for name in ("nncf", "torch.onnx", "torch.export", "root")]
+    loggers = [logging.getLogger(name) for name in ("nncf", "torch", "torch.onnx", "torch.export", "root")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         warnings.simplefilter("ignore")

@@ -19,6 +19,8 @@ from PIL import Image
 from resnets import __version__, hub, zoo
 from resnets.cli.main import cli, main
 from resnets.engine.recipe import FIELDS
+from resnets.ship.formats import FORMATS
+from resnets.ship.sessions import RUNTIMES
 from resnets.spec import Preprocess
 
 SPEC = zoo.get("resnet20_cifar", depths=(1, 1, 1), width=4)
@@ -73,6 +75,16 @@ def test_help_of_train_has_every_setting(capsys):
 
 def test_version(capsys):
     assert said(capsys, "-V") == said(capsys, "--version") == (f"resnets {__version__}\n", "")
+
+
+def choices(verb, name):
+    return next(list(p.type.choices) for p in cli.commands[verb].params if p.name == name)
+
+
+def test_choices_are_those_of_the_tables():
+    for verb in ("predict", "eval"):
+        assert choices(verb, "runtime") == ["auto", *RUNTIMES]
+    assert sorted(choices("export", "form")) == sorted(FORMATS)
 
 
 def test_verbs_are_those_of_the_contract():
@@ -252,13 +264,6 @@ def test_predict_of_a_table_into_a_file(place, capsys):
     table = said(capsys, "predict model.safetensors colours -j 0")[0]
     said(capsys, "predict model.safetensors colours -j 0 --out table.txt")
     assert Path("table.txt").read_text() == table
-
-
-def test_predict_knows_the_runtimes_that_there_are():
-    from resnets.ship.sessions import RUNTIMES
-
-    (option,) = [option for option in cli.commands["predict"].params if option.name == "runtime"]
-    assert list(option.type.choices) == ["auto", *RUNTIMES]
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])

@@ -3,31 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from made import FILTERS, image_of, noise, planes, rule
 from torchvision.transforms import v2
 
 from resnets.data.fit import fit_picture, mean_array
 from resnets.spec import InputError, Preprocess
 
-FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 SIZES = [(40, 30), (30, 40), (33, 17), (16, 16), (7, 5), (100, 3), (3, 100), (1, 1)]  # width, height
-
-
-def noise(width, height, chans=3, seed=0):
-    random = np.random.default_rng(seed)
-    return random.integers(0, 256, (height, width, chans), dtype=np.uint8)
-
-
-def image_of(pixels):
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-
-
-def rule(size=(16, 16), chans=3, **settings):
-    return Preprocess(size=size, mean=(0.5,) * chans, std=(0.25,) * chans, **settings)
-
-
-def planes(image):
-    return np.array(image).reshape(image.height, image.width, -1).transpose(2, 0, 1)
 
 
 @pytest.mark.parametrize("interpolation", FILTERS)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from made import FILTERS, image_of, noise, planes, rule
 
 from resnets.data.fit import fit_picture
 from resnets.data.transforms import (
@@ -17,25 +17,6 @@ from resnets.data.transforms import (
     seeded,
 )
 from resnets.spec import Preprocess
-
-FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-
-
-def noise(width, height, chans=3, seed=0):
-    random = np.random.default_rng(seed)
-    return random.integers(0, 256, (height, width, chans), dtype=np.uint8)
-
-
-def image_of(pixels):
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-
-
-def rule(size=(16, 16), chans=3, **settings):
-    return Preprocess(size=size, mean=(0.5,) * chans, std=(0.25,) * chans, **settings)
-
-
-def planes(image):
-    return torch.from_numpy(np.array(image).reshape(image.height, image.width, -1)).permute(2, 0, 1)
 
 
 @pytest.mark.parametrize("chans", [1, 3])
@@ -139,7 +120,7 @@ def test_resized_crop_is_pillows_resize_of_the_part():
         part = random_part((30, 20), (0.08, 1.0), (3 / 4, 4 / 3))
     with seeded(3):
         found = Augment(crop="resized").picture(image, rule(), (16, 16))
-    assert torch.equal(found, planes(image.resize((16, 16), FILTERS["bilinear"], part)))
+    assert torch.equal(found, torch.from_numpy(planes(image.resize((16, 16), FILTERS["bilinear"], part))))
 
 
 @pytest.mark.parametrize("settings", [{"mixup": 0.5}, {"cutmix": 1.0}, {"mixup": 0.5, "cutmix": 1.0}], ids=str)
@@ -193,7 +174,7 @@ def test_erasing_blanks_rectangles_with_the_mean():
 @pytest.mark.parametrize("policy", AUTO_AUGMENT)
 @pytest.mark.parametrize("chans", [1, 3])
 def test_auto_augment_changes_grey_and_colour_pictures(chans, policy):
-    pixels = planes(image_of(noise(16, 16, chans)))
+    pixels = torch.from_numpy(planes(image_of(noise(16, 16, chans))))
     views = []
     for seed in range(30):
         with seeded(seed):
