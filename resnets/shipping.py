@@ -114,13 +114,12 @@ def export(
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         pictures = gather(int8 or data, loaded, folder, num_check, data_dir)
-        header = described(loaded, path, format, pictures.name if int8 else None)
         from resnets.ship.graph import program
 
         say(f"writing {format}")
         graph = program(loaded)
         file = folder / f"float{row.suffix}"
-        row.write(graph, file, dataclasses.replace(header, provenance=described(loaded, path, format, None).provenance), None)
+        row.write(graph, file, described(loaded, path, format, None), None)
         exact = file
         if int8:
             say(f"quantising on {len(pictures.calibration)} pictures")
@@ -129,7 +128,7 @@ def export(
             row.write(
                 graph,
                 file,
-                header,
+                described(loaded, path, format, pictures.name),
                 [fit_picture(picture, preprocess).transpose(1, 2, 0)[None] for picture in pictures.calibration],
             )
         say(f"checking on {len(pictures.files)} pictures: {pictures.name}")
