@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from resnets.data import sources
 from resnets.data.images import default_workers
 from resnets.data.loaders import BadImages, statistics
 from resnets.data.sources import Source
+from resnets.engine import device as devices
 from resnets.engine import recipes
 from resnets.engine.recipe import FIELDS, Recipe, check_names, parse, read_file, resolve
 from resnets.engine.recipes import SMALL, Facts
@@ -155,8 +157,19 @@ def settings(
         found["img_size"] = (height, "the weights" if recipe.weights else "the data" if facts.small else "the network")
     if recipe.workers is None:
         found["workers"] = (default_workers(), "this machine")
+    for setting, value in devices.settle(recipe, num_macs(recipe, spec, preprocess, num_train)).items():
+        if getattr(recipe, setting) in (None, "auto"):
+            found[setting] = (value, "this machine")
     settled = dataclasses.replace(recipe, **{setting: value for setting, (value, _) in found.items()})
     return settled, origins | {setting: origin for setting, (_, origin) in found.items()}
+
+
+def num_macs(recipe: Recipe, spec: ResNetSpec, preprocess: Preprocess, num_train: int) -> float:
+    """Multiply-adds of the forward passes of a run; infinite where the clock decides, unless it is set to under two minutes."""
+    if recipe.seconds is not None:
+        return math.inf if recipe.seconds >= 120 else 0.0
+    num_images = recipe.steps * recipe.batch_size * recipe.accumulate if recipe.steps else (recipe.epochs or 1) * num_train
+    return float(num_images) * spec.num_macs(preprocess.size)
 
 
 def fitted_preprocess(recipe: Recipe, preprocess: Preprocess, source: Source, bad: BadImages) -> Preprocess:

@@ -180,9 +180,9 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None) -
     total = recipe.batch_size * recipe.accumulate
     yield f"data     {source.name}: {len(source.labels)} classes; pictures: {sizes}{cut}"
     yield f"network  {spec.name}: {spec.num_layers} layers, {spec.num_params:,} parameters, {macs}"
-    yield f"device   {job.device.name}; {str(job.device.autocast or 'float32').removeprefix('torch.')}" + (
-        ", channels last" if job.device.channels_last else ""
-    )
+    speed = {"channels last": job.device.channels_last, "fused norms": job.device.fused, "compiled": job.device.compile}
+    precision = str(job.device.autocast or "float32").removeprefix("torch.")
+    yield f"device   {', '.join([f'{job.device.name}; {precision}', *(word for word, on in speed.items() if on)])}"
     yield f"batch    {recipe.batch_size} pictures a process, {total} in all" + (
         f" ({recipe.accumulate} accumulated)" * (total != recipe.batch_size)
     )

@@ -58,7 +58,7 @@ def trained(tmp_path_factory):
     """A run on a folder without splits, so that its validation split was cut: (folder, run)."""
     root = tmp_path_factory.mktemp("trained")
     colours(root / "colours")
-    run = train(str(root / "colours"), out=root / "run", epochs=3, amp=False, val_fraction=0.3, num_classes=5, **FAST)
+    run = train(str(root / "colours"), out=root / "run", epochs=3, precision="float32", val_fraction=0.3, num_classes=5, **FAST)
     return root / "colours", run.path
 
 

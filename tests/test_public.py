@@ -101,7 +101,14 @@ def test_a_model_says_in_python_what_the_command_says(tmp_path, capsys):
 
 def test_train_evaluate_and_load_from_python(tmp_path):
     """And nothing is printed, for nobody asked."""
-    settings = {"model": "resnet20_cifar", "depths": (1, 1, 1), "width": 4, "epochs": 1, "device": "cpu", "amp": False}
+    settings = {
+        "model": "resnet20_cifar",
+        "depths": (1, 1, 1),
+        "width": 4,
+        "epochs": 1,
+        "device": "cpu",
+        "precision": "float32",
+    }
     run = resnets.train(out=tmp_path / "run", **settings)
     result = resnets.evaluate(run.model, "digits")
     assert result["split"] == "test" and result["top1"] == run.result["top1"]

@@ -19,7 +19,7 @@ from resnets.training import train
 
 TINY = {
     "model": "resnet20_cifar", "depths": "1,1,1", "width": 4, "epochs": 2, "batch_size": 8, "lr": 0.05, "workers": 0,
-    "device": "cpu", "amp": False,
+    "device": "cpu", "precision": "float32",
 }  # fmt: skip
 
 
@@ -280,7 +280,7 @@ def test_fine_tuning_to_other_classes(first, tmp_path, undrawn):
     said = []
     watcher = SimpleNamespace(say=said.append, step=lambda *of: None, epoch=lambda *of: None)
     data = arrays(tmp_path / "d.npz", classes=4, seed=1)
-    settings = {name: TINY[name] for name in ("epochs", "batch_size", "workers", "device", "amp")}
+    settings = {name: TINY[name] for name in ("epochs", "batch_size", "workers", "device", "precision")}
     job = train(data, out=tmp_path / "run", weights=str(first.path), lr=0.0, weight_decay=0.0, reporter=watcher, **settings)
     old, new = load_file(first.path / "best.safetensors"), job.model.state_dict()
     assert job.model.preprocess == first.run.model.preprocess
@@ -373,7 +373,7 @@ def test_published_recipes_take_a_step_on_small_pictures(recipe, tmp_path, undra
     if recipe == "rsb-a3":
         pytest.importorskip("timm")
     data = arrays(tmp_path / "d.npz", chans=(3,), train=12, val=4)
-    settings = {name: TINY[name] for name in ("model", "depths", "width", "batch_size", "workers", "device", "amp")}
+    settings = {name: TINY[name] for name in ("model", "depths", "width", "batch_size", "workers", "device", "precision")}
     job = train(data, out=tmp_path / "run", recipe=recipe, steps=2, img_size=16, train_size=12, **settings)
     assert (job.recipe.steps, job.recipe.epochs, job.model.preprocess.size) == (2, None, (16, 16))
     assert all(torch.isfinite(tensor).all() for tensor in load_file(tmp_path / "run/last.safetensors").values())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from resnets.engine.recipe import FIELDS, SECTIONS, kinds, show
+from resnets.spec import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -44,10 +46,22 @@ class SectionedCommand(click.Command):
 
 
 def recipe_flags(command: Command) -> Command:
-    """Give `command` a flag for every setting of a recipe but `data`, which is an argument."""
+    """Give `command` a flag for every setting of a recipe but `data`, which is an argument; and timm's word for a precision."""
+
+    @functools.wraps(command)
+    def translated(*args: Any, amp: bool | None, **settings: Any) -> Any:
+        if amp is not None and settings["precision"] is not None:
+            raise InputError(f"--{'' if amp else 'no-'}amp and --precision say the same; give one of them")
+        if amp is not None:
+            settings["precision"] = "bfloat16" if amp else "float32"
+        return command(*args, **settings)
+
+    flagged: Any = translated
     for name in reversed([name for name in FIELDS if name != "data"]):
-        command = recipe_flag(name)(command)
-    return command
+        flagged = recipe_flag(name)(flagged)
+        if name == "precision":
+            flagged = click.option("--amp/--no-amp", default=None, help="--precision bfloat16, or float32")(flagged)
+    return flagged
 
 
 def recipe_flag(name: str) -> Callable[[Command], Command]:

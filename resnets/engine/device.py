@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
+import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +13,11 @@ from typing import Any
 import torch
 
 from resnets.engine.recipe import Recipe
+from resnets.nn import fused
 from resnets.spec import InputError
+
+WORTH_COMPILING = 2e12  # multiply-adds of a run (forward), about a minute on two cores; below, compiling costs what it gains
+KEPT_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -20,6 +27,9 @@ class Device:
     place: torch.device
     autocast: torch.dtype | None
     channels_last: bool
+    fused: bool
+    compile: bool
+    allocator: str
 
     @property
     def name(self) -> str:
@@ -35,15 +45,63 @@ class Device:
             "threads": torch.get_num_threads(),
             "autocast": str(self.autocast).removeprefix("torch.") if self.autocast else None,
             "channels_last": self.channels_last,
+            "fused": self.fused,
+            "compile": self.compile,
+            "allocator": self.allocator,
         }
 
 
-def choose(recipe: Recipe) -> Device:
-    """The device of the recipe, and for what it leaves open (`amp`, `channels_last`) what is fast there."""
+def settle(recipe: Recipe, num_macs: float) -> dict[str, Any]:
+    """What the recipe leaves to the machine, by what is fast on it: {setting: value}.
+
+    Args:
+        num_macs: multiply-adds of all forward passes of the run; infinite where that is not known.
+    """
     place = find(recipe.device)
-    amp = supports_bf16(place) if recipe.amp is None else recipe.amp
-    channels_last = amp if recipe.channels_last is None else recipe.channels_last
-    return Device(place, getattr(torch, recipe.amp_dtype) if amp else None, channels_last)
+    on_cpu, is_long = place.type == "cpu", num_macs >= WORTH_COMPILING
+    precision = recipe.precision
+    if precision == "auto":
+        precision = "bfloat16" if supports_bf16(place) else "float32"
+    channels_last = precision != "float32" if recipe.channels_last is None else recipe.channels_last
+    compile = (place.type == "cuda" and is_long) if recipe.compile is None else recipe.compile
+    can_fuse = on_cpu and channels_last and not compile and precision != "float16" and fused.kernels() is not None
+    keeps = place.type == "cpu" and find_mallopt() is not None
+    return {
+        "precision": precision,
+        "channels_last": channels_last,
+        "compile": compile,
+        "fused": (can_fuse and is_long) if recipe.fused is None else recipe.fused,
+        "allocator": ("keep" if keeps else "system") if recipe.allocator == "auto" else recipe.allocator,
+    }
+
+
+def choose(recipe: Recipe) -> Device:
+    """The device of the recipe; what is still left open in it is chosen as for a long run."""
+    found = settle(recipe, math.inf)
+    autocast = None if found["precision"] == "float32" else getattr(torch, found["precision"])
+    return Device(find(recipe.device), autocast, found["channels_last"], found["fused"], found["compile"], found["allocator"])
+
+
+def keep_memory() -> None:
+    """Let the process keep what it frees, up to `KEPT_BYTES`, and take large blocks from there too.
+
+    By itself glibc gives large blocks back to the system, which clears each page anew when it is next touched: a training step
+    allots and frees the same activations every time.
+    """
+    if (mallopt := find_mallopt()) is not None:
+        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+
+
+def find_mallopt() -> Any:
+    """glibc's function; None where memory comes from another allocator."""
+    preloaded = os.environ.get("LD_PRELOAD", "")
+    if platform.libc_ver()[0] != "glibc" or any(name in preloaded for name in ("tcmalloc", "jemalloc", "mimalloc")):
+        return None
+    return getattr(ctypes.CDLL(None), "mallopt", None)
 
 
 def find(name: str) -> torch.device:

@@ -22,12 +22,13 @@ from resnets import weights
 from resnets.contracts import Batch, Interrupted
 from resnets.data.loaders import BadImages, Loader
 from resnets.data.transforms import mix_seed
-from resnets.engine.device import Device
+from resnets.engine.device import Device, keep_memory
 from resnets.engine.optim import build_optimizer
 from resnets.engine.recipe import Recipe
 from resnets.engine.resume import Position, State
 from resnets.engine.schedule import Schedule
 from resnets.model import Model
+from resnets.nn import fused
 from resnets.run import Row, RunDir
 from resnets.spec import InputError
 
@@ -63,7 +64,10 @@ class Fit:
         if self.device.channels_last and self.model.spec.dims == 2:
             self.model.to(memory_format=torch.channels_last)
         self.model.checkpoint_activations = self.recipe.checkpoint_activations
-        self.net: Any = torch.compile(self.model) if self.recipe.compile else self.model
+        fused.enable(self.model, self.device.fused)
+        if self.device.allocator == "keep":
+            keep_memory()
+        self.net: Any = torch.compile(self.model) if self.device.compile else self.model
         self.task = self.model.task
         self.criterion = self.task.criterion(self.recipe, self.class_counts)
         steps_per_epoch = math.ceil(len(self.train) / self.recipe.accumulate)
@@ -263,7 +267,7 @@ def check_finite(loss: Tensor, at: Position, schedule: Schedule) -> None:
     lr = schedule.learning_rate(max(0, at.step - 1), at.total_steps)
     raise InputError(
         f"the loss is {loss.item()} at step {at.step} (learning rate {lr:.4g}): the run has diverged; start again with a "
-        f"lower --lr (say {schedule.recipe.lr / 10:.2g}), longer --warmup-epochs or --clip-grad 1, and not --amp-dtype float16"
+        f"lower --lr (say {schedule.recipe.lr / 10:.2g}), longer --warmup-epochs or --clip-grad 1, and not --precision float16"
     )
 
 

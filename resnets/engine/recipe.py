@@ -21,6 +21,8 @@ import yaml
 from resnets.spec import CHOICES as SPEC_CHOICES
 from resnets.spec import InputError
 
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
 
 def setting(
     default: Any, text: str, *, choices: tuple[str, ...] = (), least: float | None = None, most: float | None = None
@@ -130,10 +132,15 @@ class Recipe:
 
     # Machine
     device: str = setting("auto", "cpu, cuda, cuda:1, mps; auto: the best there is")
-    amp: bool | None = setting(None, "16-bit autocast; None: where the device is faster by it")
-    amp_dtype: str = setting("bfloat16", "of the autocast", choices=("bfloat16", "float16"))
+    precision: str = setting("auto", "of the arithmetic; auto: bfloat16 where it is faster", choices=PRECISIONS)
     channels_last: bool | None = setting(None, "memory order; None: where the device is faster by it")
-    compile: bool = setting(False, "torch.compile the network")
+    fused: bool | None = setting(
+        None, "batch norm, addition and ReLU as one operation; None: on processors, where the run is long enough to compile it"
+    )
+    compile: bool | None = setting(None, "torch.compile the network; None: on GPUs, where the run is long enough")
+    allocator: str = setting(
+        "auto", "keep: freed memory stays with the process; auto: where glibc allots it", choices=("auto", "keep", "system")
+    )
     checkpoint_activations: bool = setting(False, "a third of the memory, half as slow again")
 
     # Keeping

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from resnets.nn.fused import norm_relu
 from resnets.nn.layers import CONV, NORM, convolution
 from resnets.nn.shortcuts import shortcut
 from resnets.spec import Block
@@ -59,6 +60,7 @@ class ResidualBlock(nn.Module):
             self.se = SqueezeExcitation(plan.out_chans, plan.se_chans, dims)
         self.downsample = shortcut(plan, dims)
         self.drop_path = DropPath(plan.drop_path) if plan.drop_path else None
+        self.bare = not (plan.se_chans or plan.drop_path)  # nothing comes between the last norm and the addition
 
     def layers(self) -> list[tuple[nn.Module, nn.Module]]:
         """The branch as (convolution, norm) pairs, in the order of the convolutions."""
@@ -69,16 +71,18 @@ class ResidualBlock(nn.Module):
 
     def _forward_post(self, x: Tensor) -> Tensor:
         y = x
-        for number, (conv, norm) in enumerate(self.layers(), start=1):
-            y = norm(conv(y))
-            if number < self.depth:
-                y = self.relu(y)
-        return self.relu(self._add(y, x))
+        *inner, (conv, norm) = self.layers()
+        for inner_conv, inner_norm in inner:
+            y = norm_relu(inner_norm, self.relu, inner_conv(y))
+        y = conv(y)
+        if self.bare:
+            return norm_relu(norm, self.relu, y, None if self.plain else self._shortcut(x))
+        return self.relu(self._add(norm(y), x))
 
     def _forward_pre(self, x: Tensor) -> Tensor:
         y = x
         for number, (conv, norm) in enumerate(self.layers(), start=1):
-            y = self.relu(norm(y))
+            y = norm_relu(norm, self.relu, y)
             if number == 1 and self.downsample is not None:
                 x = y
             y = conv(y)
@@ -91,7 +95,10 @@ class ResidualBlock(nn.Module):
             return y
         if self.drop_path is not None:
             y = self.drop_path(y)
-        return y + (x if self.downsample is None else self.downsample(x))
+        return y + self._shortcut(x)
+
+    def _shortcut(self, x: Tensor) -> Tensor:
+        return x if self.downsample is None else self.downsample(x)
 
     def zero_branch(self) -> None:
         """Let the block start as its shortcut alone (arXiv 1706.02677, section 5.1)."""

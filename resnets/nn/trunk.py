@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from resnets.contracts import Features
 from resnets.nn.blocks import ResidualBlock
+from resnets.nn.fused import norm_relu
 from resnets.nn.layers import CONVS, MAX_POOL, NORM, NORMS, convolution
 from resnets.spec import InputError, ResNetSpec
 
@@ -66,14 +67,14 @@ class Trunk(nn.Module):
         self._check(x)
         x = self.conv1(x)
         if self.spec.order == "post":
-            x = self.relu(self.bn1(x))
+            x = norm_relu(self.bn1, self.relu, x)
         features = {"c1": x}
         x = self.maxpool(x)
         for number, stage in enumerate(self.stages, start=2):
             x = self._run(stage, x)
             features[f"c{number}"] = x
         if self.spec.order == "pre":
-            features[f"c{number}"] = self.relu(self.norm(x))
+            features[f"c{number}"] = norm_relu(self.norm, self.relu, x)
         return features
 
     def _run(self, stage: nn.Sequential, x: Tensor) -> Tensor:

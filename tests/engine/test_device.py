@@ -1,6 +1,7 @@
 """Which machine, and what is left to it."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -43,16 +44,49 @@ def test_what_is_left_open_is_what_is_fast(pays, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "autocast", "channels_last"),
     [
-        ({"amp": True}, torch.bfloat16, True),
-        ({"amp": False}, None, False),
-        ({"amp": True, "amp_dtype": "float16", "channels_last": False}, torch.float16, False),
-        ({"amp": False, "channels_last": True}, None, True),
+        ({"precision": "bfloat16"}, torch.bfloat16, True),
+        ({"precision": "float32"}, None, False),
+        ({"precision": "float16", "channels_last": False}, torch.float16, False),
+        ({"precision": "float32", "channels_last": True}, None, True),
     ],
     ids=str,
 )
 def test_what_was_asked_for_is_done(settings, autocast, channels_last):
     found = devices.choose(Recipe(device="cpu", **settings))
     assert (found.autocast, found.channels_last) == (autocast, channels_last)
+
+
+@pytest.mark.parametrize(
+    ("settings", "num_macs", "is_fused"),
+    [
+        ({}, 1e15, True),
+        ({}, 1e9, False),  # compiling takes longer
+        ({"fused": True}, 1e9, True),
+        ({"fused": False}, 1e15, False),
+        ({"channels_last": False}, 1e15, False),
+        ({"compile": True}, 1e15, False),
+        ({"precision": "float16"}, 1e15, False),
+    ],
+    ids=str,
+)
+def test_norms_are_fused_where_that_pays(settings, num_macs, is_fused, monkeypatch):
+    monkeypatch.setattr(devices, "supports_bf16", lambda place: True)
+    monkeypatch.setattr(devices.fused, "kernels", lambda: "compiled loops")
+    assert devices.settle(Recipe(device="cpu", **settings), num_macs)["fused"] == is_fused
+
+
+def test_without_compiled_loops_nothing_is_fused(monkeypatch):
+    monkeypatch.setattr(devices.fused, "kernels", lambda: None)
+    assert not devices.settle(Recipe(device="cpu"), 1e15)["fused"]
+
+
+@pytest.mark.parametrize(("preload", "allocator"), [("", "keep"), ("/usr/lib/libtcmalloc.so.4", "system")])
+def test_memory_is_kept_where_glibc_allots_it(preload, allocator, monkeypatch):
+    monkeypatch.setenv("LD_PRELOAD", preload)
+    monkeypatch.setattr(devices.platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=print))
+    assert devices.settle(Recipe(device="cpu"), 1e15)["allocator"] == allocator
+    assert devices.settle(Recipe(device="cpu", allocator="system"), 1e15)["allocator"] == "system"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +98,7 @@ def test_bf16_pays_on_processors_with_instructions_for_it(flags, pays, monkeypat
 
 
 def test_the_record_of_a_device_is_json():
-    found = json.loads(json.dumps(devices.choose(Recipe(device="cpu", amp=True)).describe()))
+    found = json.loads(json.dumps(devices.choose(Recipe(device="cpu", precision="bfloat16")).describe()))
     assert (found["type"], found["autocast"], found["threads"]) == ("cpu", "bfloat16", torch.get_num_threads())
     assert found["name"]
 

@@ -19,7 +19,7 @@ from resnets.spec import InputError
 
 TINY = {
     "model": "resnet20_cifar", "depths": "1,1,1", "width": 4, "epochs": 3, "batch_size": 8, "lr": 0.05, "workers": 0,
-    "device": "cpu", "amp": False, "save_every": 1e9,
+    "device": "cpu", "precision": "float32", "save_every": 1e9,
 }  # fmt: skip
 
 

@@ -61,7 +61,7 @@ FAULTS = {
     "momentum": [1.01, -0.1],
     "opt": ["adam", "", None, 3],
     "sched": ["linear"],
-    "amp": ["maybe", 1, "2"],
+    "fused": ["maybe", 1, "2"],
     "milestones": [3, "a,b", [0.75, 0.5], [0.5, 1.5], [-0.1], None],
     "crop_scale": [[0.5], [0.9, 0.1], [0, 1], [0.1, 0.5, 1], [0.5, 1.1], []],
     "depths": ["1,x", 5, "1.5"],
@@ -85,7 +85,7 @@ def test_a_value_out_of_range_is_refused_by_the_name_of_its_setting(name, value)
     ("name", "text", "value"),
     [
         ("epochs", "12", 12), ("epochs", "1e3", 1000), ("epochs", 3.0, 3), ("lr", "1e-3", 0.001), ("lr", 1, 1.0),
-        ("amp", "yes", True), ("amp", "OFF", False), ("amp", None, None), ("nesterov", False, False),
+        ("fused", "yes", True), ("fused", "OFF", False), ("fused", None, None), ("nesterov", False, False),
         ("milestones", "0.25,0.5", (0.25, 0.5)), ("milestones", [0.25], (0.25,)), ("depths", "3,4,6,3", (3, 4, 6, 3)),
         ("depths", "5", (5,)), ("crop_scale", (0.2, 1), (0.2, 1.0)), ("data", "~/x", "~/x"), ("time", 90, "90"),
     ],
@@ -117,7 +117,7 @@ def test_nesterov_needs_momentum():
 
 EVERYTHING = Recipe(
     data="Bilder/größe: 3", model="resnet18", weights="#x.safetensors", depths=(1, 2), drop_path=0.1, zero_init_last=True,
-    steps=10, warmup_steps=3, clip_grad=1e-9, milestones=(), ema=0.9999, amp=True, time=None, hflip=1 / 3, max_bad=0,
+    steps=10, warmup_steps=3, clip_grad=1e-9, milestones=(), ema=0.9999, fused=True, time=None, hflip=1 / 3, max_bad=0,
     stem="deep",
 )  # fmt: skip
 

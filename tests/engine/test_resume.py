@@ -25,7 +25,7 @@ from resnets.spec import InputError
 # 36 pictures in batches of 8: 5 steps an epoch, the last with 4 pictures.
 TINY = {
     "model": "resnet20_cifar", "depths": "1,1,1", "width": 4, "epochs": 3, "batch_size": 8, "lr": 0.05, "workers": 0,
-    "device": "cpu", "amp": False, "save_every": 1e9,
+    "device": "cpu", "precision": "float32", "save_every": 1e9,
 }  # fmt: skip
 CLOCKS = ("images_per_second", "data_wait", "seconds")
 
@@ -145,10 +145,10 @@ SETTINGS = {
     "loss weights": {"balance": "loss"},
     "repeats": {"repeats": 2},
     "pixel mean": {"normalise": "pixel", "sched": "step", "milestones": "0.3,0.6"},
-    "bf16": {"amp": True},
-    "bf16, adamw, ema": {"amp": True, "opt": "adamw", "ema": 0.9},
-    "bf16 in rows": {"amp": True, "channels_last": False},
-    "float16": {"amp": True, "amp_dtype": "float16"},
+    "bf16": {"precision": "bfloat16"},
+    "bf16, adamw, ema": {"precision": "bfloat16", "opt": "adamw", "ema": 0.9},
+    "bf16 in rows": {"precision": "bfloat16", "channels_last": False},
+    "float16": {"precision": "float16"},
     "channels last": {"channels_last": True},
     "channels last, lamb": {"channels_last": True, "opt": "lamb"},
     "checkpointed": {"checkpoint_activations": True, "depths": "2,2"},
