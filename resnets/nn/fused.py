@@ -26,13 +26,16 @@ BITS = {torch.bfloat16: torch.uint16, torch.float32: torch.float32}  # NumPy has
 def norm_relu(norm: nn.Module, relu: nn.Module, x: Tensor, add: Tensor | None = None) -> Tensor:
     """relu(norm(x) + add) for x, add (N, C, *spatial): one operation on norms that are `enable`d, wherever that can be."""
     if can_fuse(norm, relu, x, add):
-        return NormReLU.apply(x, norm.weight, norm.bias, add, norm)
+        if norm.training:
+            return NormReLU.apply(x, norm.weight, norm.bias, add, norm)
+        if not torch.is_grad_enabled():
+            return in_evaluation(norm, x, add)
     y = norm(x)
     return relu(y if add is None else y + add)
 
 
 def enable(model: nn.Module, on: bool = True) -> None:
-    """Let the norms of `model` be fused with what follows them, in training."""
+    """Let the norms of `model` be fused with what follows them."""
     for norm in model.modules():
         if isinstance(norm, NORMS):
             norm.fused = on  # type: ignore[assignment]
@@ -41,7 +44,6 @@ def enable(model: nn.Module, on: bool = True) -> None:
 def can_fuse(norm: nn.Module, relu: nn.Module, x: Tensor, add: Tensor | None) -> bool:
     return (
         getattr(norm, "fused", False)
-        and norm.training
         and x.device.type == "cpu"
         and x.dtype in BITS
         and x.ndim in LAYOUTS
@@ -86,7 +88,6 @@ class NormReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, add: Tensor | None, norm: Any) -> Tensor:
         run, threads = loops()
-        add = None if add is None else add.contiguous(memory_format=LAYOUTS[x.ndim])
         count = x.numel() // x.shape[1]
         centre = (
             x.detach().movedim(1, -1).reshape(count, -1)[0].float().numpy()
@@ -97,10 +98,7 @@ class NormReLU(torch.autograd.Function):
         follow(norm, mean, var * count / max(1, count - 1))
 
         deviation = 1 / np.sqrt(var + norm.eps)
-        scale = weight.detach().numpy() * deviation
-        shift = bias.detach().numpy() - mean * scale
-        y = torch.empty_like(x)
-        run.norm_relu(flat(x), None if add is None else flat(add), tiled(scale), tiled(shift), threads, flat(y))
+        y = scaled(x, add, weight.detach().numpy() * deviation, mean, bias)
         ctx.save_for_backward(x, y, weight)
         ctx.statistics, ctx.adds, ctx.count = (mean, deviation), add is not None, count
         return y
@@ -121,6 +119,21 @@ class NormReLU(torch.autograd.Function):
         run.grad_input(flat(x), flat(y), flat(dy), *coefficients, threads, flat(dx), None if dadd is None else flat(dadd))
         dweight = torch.from_numpy(product * deviation).to(weight.dtype)
         return dx, dweight, torch.from_numpy(total).to(weight.dtype), dadd, None
+
+
+def in_evaluation(norm: Any, x: Tensor, add: Tensor | None) -> Tensor:
+    """relu(norm(x) + add) with the running statistics."""
+    deviation = 1 / np.sqrt(norm.running_var.numpy() + norm.eps)
+    return scaled(x, add, norm.weight.detach().numpy() * deviation, norm.running_mean.numpy(), norm.bias)
+
+
+def scaled(x: Tensor, add: Tensor | None, scale: np.ndarray, mean: np.ndarray, bias: Tensor) -> Tensor:
+    """relu((x - mean) * scale + bias + add)"""
+    run, threads = loops()
+    y, shift = torch.empty_like(x), bias.detach().numpy() - mean * scale
+    added = None if add is None else flat(add.contiguous(memory_format=LAYOUTS[x.ndim]))
+    run.norm_relu(flat(x), added, tiled(scale), tiled(shift), threads, flat(y))
+    return y
 
 
 def flat(x: Tensor) -> np.ndarray:

@@ -107,6 +107,20 @@ def test_what_is_not_finite_is_passed_on(dtype):
     assert found["y"][:, 6].isfinite().all()
 
 
+@pytest.mark.parametrize("adds", [False, True], ids=["alone", "added"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 2**-7)], ids=str)
+def test_in_evaluation_the_running_statistics_serve(dtype, tolerance, adds):
+    norm, x, add, _ = made((5, 48, 7, 3), dtype)
+    add = add if adds else None
+    with torch.inference_mode():
+        expected = fused.norm_relu(norm.eval(), nn.ReLU(), x, add)
+        before = {name: value.clone() for name, value in norm.named_buffers()}
+        fused.enable(norm)
+        found = fused.norm_relu(norm, nn.ReLU(), x, add)
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance * 4)
+    assert found.dtype == dtype and all(torch.equal(value, before[name]) for name, value in norm.named_buffers())
+
+
 def test_the_same_bits_each_time():
     found = []
     for _ in range(2):
@@ -129,14 +143,11 @@ def test_numbas_threads_leave_torchs_as_they_are():
 
 def elsewhere():
     norm, x, _, _ = made((4, 16, 8, 8), torch.float32)
-    norm.fused = True
-    yield "evaluation", norm.eval(), x
+    yield "evaluation with a gradient", norm.eval(), x
     norm, *_ = made((4, 16, 8, 8), torch.float32)
-    norm.fused = True
     yield "rows", norm, x.contiguous()
     yield "float64", NORM[2](16).double(), x.double()
     hooked, *_ = made((4, 16, 8, 8), torch.float32)
-    hooked.fused = True
     hooked.register_forward_hook(lambda *_: None)
     yield "a hook", hooked, x
     yield "no statistics", nn.BatchNorm2d(16, track_running_stats=False), x
