@@ -110,6 +110,7 @@ def train(
     record(job, plan, data_dir, resumed=resume)
     try:
         position = fit(job, resume=resume)
+        reporter.say(utilisation(job))
         return finish(job, source, position.best_epoch)
     except torch.OutOfMemoryError:
         raise InputError(
@@ -199,6 +200,16 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None) -
     for origin in sorted(set(origins.values()), key=lambda origin: (origin == "default", origin)):
         told = [name for name in FIELDS if origins[name] == origin and not (origin == "default" and values[name] is None)]
         yield f"settings ({origin}) " + " ".join(f"{name}={show(values[name])}" for name in told)
+
+
+def utilisation(job: Fit) -> str:
+    """How fast it was, as a share of what the device reaches (MFU); a training picture costs three forward passes."""
+    rate = float(np.median([row["images_per_second"] for row in job.run.read_metrics()]))
+    size = job.train.train_size or job.model.preprocess.size
+    flops, peak = 3 * 2 * job.model.spec.num_macs(size) * rate, devices.peak_flops(job.device)
+    job.run.update_provenance(speed={"images_per_second": rate, "flops": flops, "peak_flops": peak, "mfu": flops / peak})
+    share = f"{flops / 1e12:.2f} TFLOP/s, {flops / peak:.0%} of the {peak / 1e12:.2f} that this device's matrix products reach"
+    return f"speed    {rate:,.0f} pictures a second: {share}"
 
 
 def record(job: Fit, plan: Plan, data_dir: str | Path | None, *, resumed: bool) -> None:

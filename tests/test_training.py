@@ -102,7 +102,7 @@ def test_provenance(first):
     found = json.loads((first.path / "provenance.json").read_text())
     assert set(found) == {
         "command", "started", "versions", "device", "platform", "git", "seed", "data", "model", "finished", "seconds",
-        "selected", "result",
+        "selected", "result", "speed",
     }  # fmt: skip
     assert found["seed"] == 3 and found["data"]["num_images"] == {"train": 36, "val": 12, "test": 10}
     assert (
@@ -115,6 +115,9 @@ def test_provenance(first):
         "num_params": first.run.model.spec.num_params,
         "num_macs": first.run.model.spec.num_macs((8, 8)),
     }
+    speed = found["speed"]
+    assert speed["flops"] == pytest.approx(6 * found["model"]["num_macs"] * speed["images_per_second"])
+    assert speed["mfu"] == pytest.approx(speed["flops"] / speed["peak_flops"]) and speed["peak_flops"] > 1e8
     assert found["result"]["top1"] == first.run.result["top1"] and "confusion" not in found["result"]
 
 

@@ -6,6 +6,7 @@ import ctypes
 import math
 import os
 import platform
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,26 @@ def choose(recipe: Recipe) -> Device:
     found = settle(recipe, math.inf)
     autocast = None if found["precision"] == "float32" else getattr(torch, found["precision"])
     return Device(find(recipe.device), autocast, found["channels_last"], found["fused"], found["compile"], found["allocator"])
+
+
+def peak_flops(device: Device, seconds: float = 0.3) -> float:
+    """Operations a second of the best of some large matrix products in the precision of `device`: what it can reach at all."""
+    size = 2048 if device.place.type == "cpu" else 8192
+    a, b = (torch.ones(size, size, device=device.place, dtype=device.autocast or torch.float32) for _ in range(2))
+    best, until = math.inf, time.perf_counter() + seconds
+    while time.perf_counter() < until or best == math.inf:
+        wait_for(device)
+        began = time.perf_counter()
+        a @ b
+        wait_for(device)
+        best = min(best, time.perf_counter() - began)
+    return 2 * size**3 / best
+
+
+def wait_for(device: Device) -> None:
+    """Until all that was asked of it is done."""
+    if device.place.type in ("cuda", "mps"):
+        getattr(torch, device.place.type).synchronize()
 
 
 def keep_memory() -> None:
