@@ -20,10 +20,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from resnets import hub, peers, speed
+from resnets import hub
+from resnets.bench.predict import find_pictures
+from resnets.bench.predict_job import SAMPLE_SIZE, settle
 from resnets.data import known, sources
 from resnets.data.fit import fit_picture
 from resnets.data.images import ArrayImages
+from resnets.data.samples import SAMPLES, write_samples
 from resnets.data.transforms import normalise
 from resnets.engine.device import cpu_name
 from resnets.files import write_text
@@ -39,7 +42,6 @@ NUM_IMAGENET, NUM_CIFAR = 64, 256
 BATCHES = (1, 7, 32)
 PACKAGES = ("resnets", "torch", "onnx", "onnxscript", "onnxruntime", "openvino")
 HEAD = ("network", "format", "batch", "pictures", "equal answers", "largest difference", "of the logits' spread")
-SAMPLES = "parts of scikit-learn's two sample photographs"
 
 
 def cifar_pictures(data_dir: str | None) -> np.ndarray | None:
@@ -57,7 +59,7 @@ def compare(name: str, pictures: Sequence[str] | np.ndarray) -> Iterator[list[st
     torch.manual_seed(0)
     model = hub.create_model(name)
     pixels = np.stack([fit_picture(picture, model.preprocess) for picture in pictures])
-    peers.settle(model, normalise(torch.from_numpy(pixels), model.preprocess))
+    settle(model, normalise(torch.from_numpy(pixels), model.preprocess))
     wanted = np.concatenate([eager(model, part) for part in parts(pixels, 32)])
     graph = program(model)
     with tempfile.TemporaryDirectory() as folder:
@@ -93,8 +95,8 @@ def main() -> None:
     parser.add_argument("--out", help="write the table to this file, too")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
-        samples = peers.make_pictures(Path(made, "samples"), max(NUM_IMAGENET, NUM_CIFAR))
-        files = speed.find_pictures(args.folder, NUM_IMAGENET) if args.folder else samples[:NUM_IMAGENET]
+        samples = [str(path) for path in write_samples(Path(made, "samples"), max(NUM_IMAGENET, NUM_CIFAR), size=SAMPLE_SIZE)]
+        files = find_pictures(args.folder, NUM_IMAGENET) if args.folder else samples[:NUM_IMAGENET]
         small = cifar_pictures(args.data_dir)
         versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in PACKAGES)
         lines = [

@@ -23,7 +23,8 @@ from resnets import evaluation, hub, saved
 from resnets.contracts import Split
 from resnets.data import known, sources
 from resnets.data.fit import fit_picture
-from resnets.data.images import MODES, ArrayImages, FileImages, open_picture
+from resnets.data.images import ArrayImages, FileImages, open_picture
+from resnets.data.samples import SAMPLES, write_samples
 from resnets.data.sources import Source
 from resnets.files import replacing
 from resnets.model import Model
@@ -181,8 +182,8 @@ def gather(data: str | None, model: Model, folder: Path, most: int, data_dir: st
         except InputError:  # not on this machine, or not fetched
             pass
     if data is None:
-        files = samples(folder / "samples", model.spec.in_chans, min(most, 256))
-        return Pictures("parts of scikit-learn's two sample photographs", files, None, files)
+        files = write_samples(folder / "samples", min(most, 256), in_chans=model.spec.in_chans, suffix=".png")
+        return Pictures(SAMPLES, files, None, files)
     if data not in known.KNOWN and Path(data).is_dir() and any(is_picture(entry) for entry in Path(data).iterdir()):
         files = list(find_pictures([data]))
         others = spread(len(files), NUM_CALIBRATION)
@@ -231,23 +232,6 @@ def as_files(split: Split, positions: np.ndarray, folder: Path) -> list[Path]:
     files = [folder / f"{i:06}.png" for i in positions]
     for file, i in zip(files, positions, strict=True):
         Image.fromarray(images[int(i)].squeeze()).save(file)
-    return files
-
-
-def samples(folder: Path, in_chans: int, num: int) -> list[Path]:
-    """Parts of the two photographs that scikit-learn ships, of random places and sizes (seed 0), as PNGs."""
-    from sklearn.datasets import load_sample_images
-
-    folder.mkdir(parents=True)
-    random = np.random.default_rng(0)
-    photographs = [Image.fromarray(image).convert(MODES[in_chans]) for image in load_sample_images().images]
-    files = []
-    for number in range(num):
-        photograph = photographs[number % len(photographs)]
-        side = int(random.integers(32, min(photograph.size)))
-        left, top = (int(random.integers(0, length - side + 1)) for length in photograph.size)
-        files.append(folder / f"{number:04}.png")
-        photograph.crop((left, top, left + side, top + side)).save(files[-1])
     return files
 
 

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +24,9 @@ from resnets.cli.options import SPEC_FLAGS, SectionedCommand, recipe_flags, spec
 from resnets.contracts import Interrupted
 from resnets.engine.recipe import parse
 from resnets.spec import InputError
+
+if TYPE_CHECKING:
+    from resnets.bench.table import Report
 
 BEGAN = time.perf_counter()
 # What the system says of a path that the user gave.
@@ -310,22 +313,36 @@ def bench() -> None:
 def bench_predict(out: str | None, rows: str | None, as_json: bool, **options: Any) -> None:
     """Measure from picture file to label: pictures a second, time for a single picture, time to the first label. Nothing else
     should run meanwhile."""
-    from resnets import speed
+    from resnets.bench import predict
+    from resnets.bench.table import check_out
     from resnets.cli.progress import counting
 
-    names = None if rows is None else [name.strip() for name in rows.split(",") if name.strip()]
+    if out:
+        check_out(out)
     with counting("measuring", unit="processes") as progress:
-        result = speed.measure(rows=names, progress=progress, **options)
+        result = predict.measure(rows=separated(rows), progress=progress, **options)
+    show_bench(result, predict.report(result), out, as_json)
+
+
+def separated(names: str | None) -> list[str] | None:
+    """The names in "one,two"."""
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+
+
+def show_bench(result: dict[str, Any], report: Report, out: str | None, as_json: bool) -> None:
+    """Print a result, and write it to `out`."""
+    from resnets.bench import table
+
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False))
     else:
-        for line in (*speed.heading(result), ""):
+        for line in (*report.heading, ""):
             click.echo(tables.visible(line))
-        click.echo(tables.columns(speed.cells(result), speed.RIGHT))
-        for line in speed.remarks(result):
+        click.echo(tables.columns(report.cells, report.right))
+        for line in report.remarks:
             click.echo(tables.visible(line))
     if out:
-        written = " and ".join(map(str, speed.write(result, out)))
+        written = " and ".join(map(str, table.write(result, report, out)))
         click.echo(tables.visible(f"written: {written}"), err=True)
 
 

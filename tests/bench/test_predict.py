@@ -15,10 +15,13 @@ import torch
 import torchvision
 from PIL import Image
 
-from resnets import hub, peers, speed, zoo
+from resnets import hub, zoo
+from resnets.bench import predict, rows, table
+from resnets.bench.predict_job import MADE, SAMPLE_SIZE, settle
+from resnets.bench.predict_ways import ROWS
+from resnets.bench.process import Failed
 from resnets.cli.main import main
 from resnets.cli.tables import columns
-from resnets.peers import MADE, ROWS
 from resnets.spec import InputError, Preprocess
 
 
@@ -57,29 +60,29 @@ def folder(tmp_path):
 def test_every_row_opens_a_file_that_can_be_made():
     for name, row in ROWS.items():
         assert row.ours == name.startswith("resnets-"), name
-        files = speed.needed([name])
+        files = predict.needed([name])
         assert files[-1] == row.file and files[0] == "model.safetensors"
         assert all(MADE[after].source == before for before, after in itertools.pairwise(files))
-    everything = speed.needed(list(ROWS))
+    everything = predict.needed(list(ROWS))
     assert sorted(everything) == sorted(MADE) and all(
         everything.index(MADE[file].source) < n for n, file in enumerate(everything) if n
     )
 
 
 def test_the_rows_by_default():
-    chosen, notes = speed.choose_rows(None, peers=True)
+    chosen, notes = predict.choose_rows(None, peers=True)
     assert notes == [] and chosen == [
         "torchvision", "timm", "onnxruntime", "openvino-f32", "openvino-bf16", "openvino-int8",
         "resnets-torch", "resnets-onnx", "resnets-onnx-int8", "resnets-openvino", "resnets-openvino-int8",
     ]  # fmt: skip
-    chosen, notes = speed.choose_rows(["resnets-onnx", "timm", "torchvision"], peers=False)
+    chosen, notes = predict.choose_rows(["resnets-onnx", "timm", "torchvision"], peers=False)
     assert chosen == ["resnets-onnx"] and notes == [
         "left out, for they need a network of torchvision's by its name: torchvision, timm"
     ]
 
 
 def test_the_names_that_peers_know():
-    assert set(speed.TORCHVISION) == set(zoo.ROWS) & set(torchvision.models.list_models(module=torchvision.models))
+    assert set(rows.TORCHVISION) == set(zoo.ROWS) & set(torchvision.models.list_models(module=torchvision.models))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,7 @@ def test_the_names_that_peers_know():
 def test_bad_input(settings, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=said):
-        speed.measure(**settings)
+        predict.measure(**settings)
 
 
 # --- arithmetic ------------------------------------------------------------------------------------------------------
@@ -111,7 +114,7 @@ def test_medians_and_ratios():
         "timm": [told(1, [0.1], 1)],
         "resnets-onnx": [told(0.2, [n / 1000 for n in range(101)], 0.5, labels="aaba"), told(0.4, [0.05], 0.7, labels="aaba")],
     }
-    one, two, three = speed.summarise(runs)
+    one, two, three = predict.summarise(runs)
     assert (one["row"], one["pictures_per_second"], one["times_torchvision"], one["times_best_peer"]) == (
         "torchvision",
         2,
@@ -127,9 +130,9 @@ def test_medians_and_ratios():
 
 
 def test_without_peers_there_are_no_ratios():
-    (row,) = speed.summarise({"resnets-torch": [told(1, [0.1], 1)]})
+    (row,) = predict.summarise({"resnets-torch": [told(1, [0.1], 1)]})
     assert row["times_torchvision"] is row["times_best_peer"] is row["same_labels_as_torchvision"] is None
-    assert speed.cells({"rows": [row]})[1] == ["resnets-torch", "4.0", "-", "-", "100.0", "100.0", "1.00"]
+    assert predict.cells({"rows": [row]})[1] == ["resnets-torch", "4.0", "-", "-", "100.0", "100.0", "1.00"]
 
 
 # --- rows that fail --------------------------------------------------------------------------------------------------
@@ -144,12 +147,12 @@ def test_rounds_go_through_all_rows_and_a_row_that_fails_is_left_alone(monkeypat
             sizes = {"width": 1, "height": 1, "bytes": 1}
             return {"paths": ["a", "b"], "bad": {}, "bf16": True, "sizes": sizes, "device": {"name": "x", "processors": 1}}
         if name in ("peer.xml", "timm"):
-            raise speed.Failed(f"RuntimeError: {name} is broken")
+            raise Failed(f"RuntimeError: {name} is broken")
         return told(1, [1], 1, labels="ab")
 
-    monkeypatch.setattr(speed, "ask", ask)
-    rows = ["torchvision", "timm", "openvino-int8", "resnets-torch"]
-    result = speed.measure(rounds=2, rows=rows)
+    monkeypatch.setattr(predict, "ask", ask)
+    names = ["torchvision", "timm", "openvino-int8", "resnets-torch"]
+    result = predict.measure(rounds=2, rows=names)
     assert [row.get("error") for row in result["rows"]] == [
         None, "RuntimeError: timm is broken", "RuntimeError: peer.xml is broken", None,
     ]  # fmt: skip
@@ -157,18 +160,18 @@ def test_rounds_go_through_all_rows_and_a_row_that_fails_is_left_alone(monkeypat
         "torchvision", "resnets-torch", "torchvision", "resnets-torch",
     ]  # fmt: skip
     assert [name for verb, name in asked if verb == "wait"].count("timm") == 1
-    assert speed.cells(result)[2] == ["timm", "-", "-", "-", "-", "-", "-"]
-    assert speed.remarks(result) == ["timm: RuntimeError: timm is broken", "openvino-int8: RuntimeError: peer.xml is broken"]
-    assert columns(speed.cells(result), speed.RIGHT).count("\n") == len(rows)
-    json_file, table_file = speed.write(result, tmp_path / "speed.v1.json")
+    assert predict.cells(result)[2] == ["timm", "-", "-", "-", "-", "-", "-"]
+    assert table.remarks(result) == ["timm: RuntimeError: timm is broken", "openvino-int8: RuntimeError: peer.xml is broken"]
+    assert columns(*predict.report(result)[1:3]).count("\n") == len(names)
+    json_file, table_file = table.write(result, predict.report(result), tmp_path / "speed.v1.json")
     assert json.loads(json_file.read_text()) == result and table_file == tmp_path / "speed.v1.md"
     assert "| torchvision | 2.0 | 1.00 | 1.00 | 1000.0 | 1000.0 | 1.00 |" in table_file.read_text().splitlines()
 
 
 def test_a_missing_package_is_named_and_the_rest_goes_on(monkeypatch, model, folder):
-    find_spec = peers.util.find_spec
-    monkeypatch.setattr(peers.util, "find_spec", lambda name: None if name in ("onnx", "onnxscript") else find_spec(name))
-    result = speed.measure(str(model), pictures=folder, rounds=1, rows=["resnets-onnx", "resnets-torch", "timm"])
+    find_spec = rows.util.find_spec
+    monkeypatch.setattr(rows.util, "find_spec", lambda name: None if name in ("onnx", "onnxscript") else find_spec(name))
+    result = predict.measure(str(model), pictures=folder, rounds=1, rows=["resnets-onnx", "resnets-torch", "timm"])
     good, bad = result["rows"]
     assert bad == {"row": "resnets-onnx", "error": "not installed: pip install onnx onnxscript"}
     assert good["row"] == "resnets-torch" and good["pictures_per_second"] > 0
@@ -177,27 +180,27 @@ def test_a_missing_package_is_named_and_the_rest_goes_on(monkeypatch, model, fol
     }
     left_out, unread = result["notes"]
     assert left_out.endswith(": timm") and unread == f"left out, for they cannot be read: {folder / 'bad.jpg'}"
-    assert not result["random_weights"] and not any("random" in line for line in speed.heading(result))
+    assert not result["random_weights"] and not any("random" in line for line in predict.heading(result))
 
 
 def test_what_the_input_is_at_fault_for_comes_back_as_such(tmp_path, folder):
     path = tmp_path / "model.safetensors"
     path.write_text("no model")
     with pytest.raises(InputError, match="not a safetensors file"):
-        speed.measure(str(path), pictures=folder, rows=["resnets-torch"])
+        predict.measure(str(path), pictures=folder, rows=["resnets-torch"])
 
 
 # --- processes -------------------------------------------------------------------------------------------------------
 
 
 def test_the_process_that_asks_imports_no_torch():
-    code = "import resnets.speed, sys; print([n for n in ('torch', 'numpy', 'PIL', 'sklearn') if n in sys.modules])"
+    code = "import resnets.bench.predict, sys; print([n for n in ('torch', 'numpy', 'PIL', 'sklearn') if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_a_process_that_breaks_says_why():
-    with pytest.raises(speed.Failed, match="KeyError: 'resnets-none'"):
-        speed.ask({}, "label", "resnets-none")
+    with pytest.raises(Failed, match="KeyError: 'resnets-none'"):
+        predict.ask({}, "label", "resnets-none")
 
 
 def test_ctrl_c_ends_all_processes(tmp_path):
@@ -225,10 +228,10 @@ def test_a_tiny_run_of_all_that_needs_no_more_than_the_core(tmp_path, monkeypatc
         (cold,) = row["rounds"]
         assert row["cold_start_seconds"] == cold["cold_start_seconds"] > cold["open_seconds"] + cold["first_label_seconds"]
         assert row["same_labels_as_torchvision"] == 1.0
-    assert result["pictures"]["num"] == 4 and (result["pictures"]["width"], result["pictures"]["height"]) == peers.SAMPLE_SIZE
+    assert result["pictures"]["num"] == 4 and (result["pictures"]["width"], result["pictures"]["height"]) == SAMPLE_SIZE
     assert json.loads(Path("speed.json").read_text()) == result
-    table = Path("speed.md").read_text()
-    assert "sample photographs" in table and "random weights" in table and table.count("\n| ") == 4
+    text = Path("speed.md").read_text()
+    assert "sample photographs" in text and "random weights" in text and text.count("\n| ") == 4
 
 
 # --- what they open --------------------------------------------------------------------------------------------------
@@ -239,16 +242,9 @@ def test_settled_networks_answer_variously(name):
     torch.manual_seed(0)
     spec = zoo.get(name, depths=(1, 1, 1), width=8, stem="small", num_classes=10)
     model, x = hub.create_model(spec), torch.randn(48, 3, 16, 16) * torch.rand(48, 3, 1, 1)
-    peers.settle(model, x)
+    settle(model, x)
     with torch.no_grad():
         logits = model(x)
     assert not model.training and 0.5 < logits.std() < 2 and logits.mean(0).abs().max() < 0.5
     assert len(logits.argmax(1).unique()) > 3
     assert all(module.momentum == 0.1 for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d))
-
-
-def test_made_pictures_are_the_same_each_time_and_all_different(tmp_path):
-    one, two = (peers.make_pictures(tmp_path / name, 6) for name in ("one", "two"))
-    contents = [Path(path).read_bytes() for path in one]
-    assert contents == [Path(path).read_bytes() for path in two] and len(set(contents)) == 6
-    assert Image.open(one[0]).size == peers.SAMPLE_SIZE

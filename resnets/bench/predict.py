@@ -1,42 +1,30 @@
 """Speed from picture file to label on this machine, beside what people use today: `resnets bench predict`.
 
-Whatever is made or measured has a process of its own, `python -m resnets.peers`, so that threads, settings and memory of one do
-not touch another, and a cold start is one. This process asks, and reckons; it imports no torch.
+This process asks others (`resnets.bench.predict_job`), and reckons; it imports no torch.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from importlib import metadata, util
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from resnets import zoo
-from resnets.peers import MADE, ROWS, Job
+from resnets.bench import process, table
+from resnets.bench.predict_job import MADE
+from resnets.bench.predict_ways import ROWS
+from resnets.bench.process import Failed, Job
+from resnets.bench.rows import TORCHVISION, in_turn, missing, versions, wanted
+from resnets.bench.table import Report, ratio, remarks
 from resnets.spec import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
-# Networks that torchvision has under the same name, with the same names of tensors.
-TORCHVISION = (
-    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d",
-    "wide_resnet50_2", "wide_resnet101_2",
-)  # fmt: skip
 HEAD = ("row", "pictures/s", "x torchvision", "x best peer", "ms p50", "ms p99", "cold start s")
-RIGHT = "lrrrrrr"  # the side that each column is aligned to, as `resnets.cli.tables.columns` takes it
-
-
-class Failed(Exception):
-    """A process ended badly; the last line that it wrote on stderr."""
+ask = partial(process.ask, "resnets.bench.predict_job")
 
 
 # --- asking ----------------------------------------------------------------------------------------------------------
@@ -77,9 +65,9 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="resnets-bench-") as folder:
         job: Job = {"model": name, "named": named, "folder": folder, "num": num, "pictures": found}
         seen = ask(job, "look", "")
-        record = provenance(seen["device"])
+        origin = provenance(seen["device"])
         job |= {"pictures": seen["paths"], "bf16": seen["bf16"]}
-        errors = {row: f"not installed: pip install {' '.join(ROWS[row].missing)}" for row in chosen if ROWS[row].missing}
+        errors = missing(chosen, ROWS)
         files = needed([row for row in chosen if row not in errors])
         done, total = itertools.count(1), len(files) + rounds * (len(chosen) - len(errors))
         step = (lambda: progress(next(done), total)) if progress else (lambda: None)
@@ -88,17 +76,9 @@ def measure(
             unmade |= make(job, file, unmade)
             step()
         errors |= {row: unmade[ROWS[row].file] for row in chosen if row not in errors and ROWS[row].file in unmade}
-        runs: dict[str, list[dict[str, Any]]] = {row: [] for row in chosen}
-        for _ in range(rounds):
-            for row in chosen:
-                if row not in errors:
-                    try:
-                        runs[row].append(ask(job, "wait", row) | ask(job, "label", row))
-                    except (Failed, InputError) as error:
-                        errors[row] = str(error)
-                    step()
-    record["versions"] |= versions(package for row in chosen for package in ROWS[row].needs)
-    measured = {row["row"]: row for row in summarise({row: runs[row] for row in chosen if row not in errors})}
+        runs = in_turn(chosen, rounds, lambda row: ask(job, "wait", row) | ask(job, "label", row), errors, step)
+    origin["versions"] |= versions(chosen, ROWS)
+    measured = {row["row"]: row for row in summarise(runs)}
     about = {"num": len(seen["paths"]), "folder": None if pictures is None else str(pictures)} | seen["sizes"]
     if seen["bad"]:
         notes.append(f"left out, for they cannot be read: {', '.join(seen['bad'])}")
@@ -109,19 +89,16 @@ def measure(
         "rounds": rounds,
         "rows": [measured.get(row, {"row": row, "error": errors.get(row)}) for row in chosen],
         "notes": notes,
-    } | record
+    } | origin
 
 
 def choose_rows(names: Sequence[str] | None, peers: bool) -> tuple[list[str], list[str]]:
     """The rows to measure, in the order of `ROWS`, and what is to be said about those left out."""
-    unknown = [name for name in names or () if name not in ROWS]
-    if unknown:
-        raise InputError(f"no row is called {unknown[0]!r}; there are: {', '.join(ROWS)}")
-    wanted = [name for name, row in ROWS.items() if (row.default if names is None else name in names)]
-    chosen = [name for name in wanted if peers or ROWS[name].ours]
+    asked = wanted(names, ROWS)
+    chosen = [name for name in asked if peers or ROWS[name].ours]
     if not chosen:
-        raise InputError(f"nothing to measure: {', '.join(wanted)} need a --model of torchvision's: {', '.join(TORCHVISION)}")
-    out = [name for name in wanted if name not in chosen]
+        raise InputError(f"nothing to measure: {', '.join(asked)} need a --model of torchvision's: {', '.join(TORCHVISION)}")
+    out = [name for name in asked if name not in chosen]
     return chosen, [f"left out, for they need a network of torchvision's by its name: {', '.join(out)}"] if out else []
 
 
@@ -160,53 +137,6 @@ def make(job: Job, file: str, unmade: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def ask(job: Job, verb: str, name: str) -> dict[str, Any]:
-    """All that a process of its own tells of a job, and "cold_start_seconds" from starting it to the first that it tells.
-
-    Raises:
-        Failed: where the process ends badly.
-        InputError: where it says that the input is at fault.
-    """
-    told: dict[str, Any] = {}
-    began = time.perf_counter()
-    with tempfile.TemporaryFile("w+", errors="replace") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "resnets.peers"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True,
-        )  # fmt: skip
-        assert process.stdin and process.stdout
-        try:
-            with suppress(BrokenPipeError), process.stdin as stdin:  # it may have ended already
-                stdin.write(json.dumps(job | {"verb": verb, "name": name}))
-            for line in process.stdout:
-                told = {"cold_start_seconds": time.perf_counter() - began} | told | json.loads(line)
-            process.wait()
-        finally:
-            end(process)
-        if process.returncode:
-            errors.seek(0)
-            said = [line.strip() for line in errors if line.strip()]
-            raise Failed(said[-1] if said else f"ended with {process.returncode}")
-    if "input_error" in told:
-        raise InputError(told["input_error"])
-    return told
-
-
-def end(process: subprocess.Popen[str]) -> None:
-    """End a process, if it still runs, with those that it started."""
-    if process.poll() is None:
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.kill()
-        process.wait()
-    if process.stdout:
-        process.stdout.close()
-
-
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    return {name: metadata.version(name) for name in dict.fromkeys(packages) if util.find_spec(name)}
-
-
 # --- what the numbers say --------------------------------------------------------------------------------------------
 
 
@@ -239,10 +169,6 @@ def summarise(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str,
     return results
 
 
-def ratio(speed: float, other: float | None) -> float | None:
-    return None if other is None else round(speed / other, 3)
-
-
 def percentile(values: Sequence[float], share: int) -> float:
     """The `share`-th of a hundred, between two values linearly."""
     return statistics.quantiles(values, n=100, method="inclusive")[share - 1] if len(values) > 1 else values[0]
@@ -256,15 +182,17 @@ def agreement(told: Sequence[Mapping[str, Any]], peer: Sequence[Mapping[str, Any
     return round(sum(one == other for one, other in pairs) / len(pairs), 4)
 
 
+def report(result: Mapping[str, Any]) -> Report:
+    return Report(heading(result), cells(result), "l" + "r" * (len(HEAD) - 1), remarks(result))
+
+
 def heading(result: Mapping[str, Any]) -> list[str]:
     """What the figures hold for, in lines."""
     pictures, device = result["pictures"], result["device"]
     where = pictures["folder"] or "made of scikit-learn's two sample photographs"
     lines = [
-        f"{result['model']} on {device['name']}, {device['processors']} processors; all rows on the CPU",
-        ", ".join(f"{name} {version}" for name, version in result["versions"].items()),
         f"{pictures['num']} pictures, {pictures['width']} x {pictures['height']}, {pictures['bytes'] / 1000:.0f} kB "
-        f"(medians): {where}",
+        f"(medians): {where}"
     ]
     if result["random_weights"]:
         lines.append("random weights, the same in all rows: fit for speed, their answers mean nothing")
@@ -272,7 +200,8 @@ def heading(result: Mapping[str, Any]) -> list[str]:
         f"rounds: {result['rounds']}, every row in turn, each in a process of its own; pictures/s from file to label and cold "
         "start (from starting the process to its first label) are medians over rounds, ms is one picture from file to label"
     )
-    return [*lines, f"{result['started']}  {result['command']}"]
+    first = f"{result['model']} on {device['name']}, {device['processors']} processors; all rows on the CPU"
+    return table.heading(result, first, *lines)
 
 
 def cells(result: Mapping[str, Any]) -> list[list[str]]:
@@ -293,23 +222,3 @@ def cells(result: Mapping[str, Any]) -> list[list[str]]:
             f"{row['cold_start_seconds']:.2f}",
         ])  # fmt: skip
     return lines
-
-
-def remarks(result: Mapping[str, Any]) -> list[str]:
-    """What is to be said below the table."""
-    return [f"{row['row']}: {row['error']}" for row in result["rows"] if "error" in row] + list(result["notes"])
-
-
-def markdown(result: Mapping[str, Any]) -> str:
-    head, *rows = cells(result)
-    rule = [{"l": ":--", "r": "--:"}[side] for side in RIGHT]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
-    return "\n".join([*(f"- {line}" for line in heading(result)), "", table, "", *(f"- {line}" for line in remarks(result))])
-
-
-def write(result: Mapping[str, Any], out: str | Path) -> list[Path]:
-    """The result as FILE.json, and its table as FILE.md beside it."""
-    from resnets.files import write_json, write_text
-
-    stem = str(out).removesuffix(".json").removesuffix(".md")
-    return [write_json(f"{stem}.json", result), write_text(f"{stem}.md", markdown(result) + "\n")]
