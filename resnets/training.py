@@ -74,6 +74,31 @@ def train(
         InputError: for unknown settings, data that cannot be learnt from, and runs that fail for a reason the user can mend.
         resnets.contracts.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
+    job, plan = prepare(data, out=out, resume=resume, data_dir=data_dir, began=began, reporter=reporter, **settings)
+    try:
+        position = fit(job, resume=resume)
+        job.report.say(utilisation(job))
+        return finish(job, plan.source, position.best_epoch)
+    except torch.OutOfMemoryError:
+        raise InputError(
+            f"{job.device.name} has not memory enough; use a --batch-size below {job.recipe.batch_size}, with --accumulate to "
+            "keep the total, a smaller --img-size, or --checkpoint-activations"
+        ) from None
+    except KeyboardInterrupt:  # while scoring: the training itself is saved
+        raise Interrupted(signal.SIGINT, job.run.path) from None
+
+
+def prepare(
+    data: str | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    data_dir: str | Path | None = None,
+    began: float | None = None,
+    reporter: Reporter | None = None,
+    **settings: Any,
+) -> tuple[Fit, Plan]:
+    """All that `train` does before the first step, of the same arguments."""
     began = time.perf_counter() if began is None else began
     reporter = reporter or Silent()
     given = {name: value for name, value in ({"data": data} | settings).items() if value is not None}
@@ -108,17 +133,7 @@ def train(
     for line in introduction(job, plan, fitted):
         reporter.say(line)
     record(job, plan, data_dir, resumed=resume)
-    try:
-        position = fit(job, resume=resume)
-        reporter.say(utilisation(job))
-        return finish(job, source, position.best_epoch)
-    except torch.OutOfMemoryError:
-        raise InputError(
-            f"{device.name} has not memory enough; use a --batch-size below {recipe.batch_size}, with --accumulate to keep the "
-            "total, a smaller --img-size, or --checkpoint-activations"
-        ) from None
-    except KeyboardInterrupt:  # while scoring: the training itself is saved
-        raise Interrupted(signal.SIGINT, job.run.path) from None
+    return job, plan
 
 
 def preview(data: str | None = None, *, out: str | Path, data_dir: str | Path | None = None, **settings: Any) -> Path:

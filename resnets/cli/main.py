@@ -46,6 +46,9 @@ runtime_flag = click.option(
 )
 amp_flag = click.option("--amp", is_flag=True, help="compute in bfloat16 (torch, openvino): faster, less exact")
 json_flag = click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout, nothing else there")
+rounds_flag = click.option("--rounds", type=click.IntRange(1), default=3, help="how often each row is measured  [3]")
+rows_flag = click.option("--rows", metavar="NAME,...", help="what to measure, separated by commas  [most]")
+bench_out_flag = click.option("--out", metavar="FILE", help="write FILE.json, and the table as FILE.md")
 
 
 @click.group(context_settings=CONTEXT, epilog=EPILOG)
@@ -306,9 +309,9 @@ def bench() -> None:
 @click.option("--model", default="resnet50", metavar="NAME|FILE|RUN", help="a network, or your own model  [resnet50]")
 @click.option("--pictures", metavar="FOLDER", help="jpg and png files  [parts of scikit-learn's sample photographs]")
 @click.option("--num", type=click.IntRange(2), default=300, help="pictures, at most  [300]")
-@click.option("--rounds", type=click.IntRange(1), default=3, help="how often each row is measured  [3]")
-@click.option("--rows", metavar="NAME,...", help="what to measure, separated by commas  [most]")
-@click.option("--out", metavar="FILE", help="write FILE.json, and the table as FILE.md")
+@rounds_flag
+@rows_flag
+@bench_out_flag
 @json_flag
 def bench_predict(out: str | None, rows: str | None, as_json: bool, **options: Any) -> None:
     """Measure from picture file to label: pictures a second, time for a single picture, time to the first label. Nothing else
@@ -322,6 +325,30 @@ def bench_predict(out: str | None, rows: str | None, as_json: bool, **options: A
     with counting("measuring", unit="processes") as progress:
         result = predict.measure(rows=separated(rows), progress=progress, **options)
     show_bench(result, predict.report(result), out, as_json)
+
+
+@bench.command("train", context_settings=CONTEXT, epilog=EPILOG)
+@click.option("--data", default="cifar10", metavar="DATA", help="as `resnets train` takes it, or synthetic  [cifar10]")
+@click.option("--model", metavar="NAME", help="a network  [resnet20_cifar for pictures in memory, else resnet18]")
+@click.option("--steps", type=click.IntRange(1), help="steps that are timed, for each row and round  [60 in memory, else 8]")
+@rounds_flag
+@rows_flag
+@bench_out_flag
+@device_flag
+@data_dir_flag
+@json_flag
+def bench_train(out: str | None, rows: str | None, as_json: bool, **options: Any) -> None:
+    """Measure training, the loading of data included: pictures a second, the wait for data, memory. Nothing else should run
+    meanwhile."""
+    from resnets.bench import train
+    from resnets.bench.table import check_out
+    from resnets.cli.progress import counting
+
+    if out:
+        check_out(out)
+    with counting("measuring", unit="processes") as progress:
+        result = train.measure(rows=separated(rows), progress=progress, **options)
+    show_bench(result, train.report(result), out, as_json)
 
 
 def separated(names: str | None) -> list[str] | None:

@@ -193,8 +193,9 @@ def test_what_the_input_is_at_fault_for_comes_back_as_such(tmp_path, folder):
 # --- processes -------------------------------------------------------------------------------------------------------
 
 
-def test_the_process_that_asks_imports_no_torch():
-    code = "import resnets.bench.predict, sys; print([n for n in ('torch', 'numpy', 'PIL', 'sklearn') if n in sys.modules])"
+@pytest.mark.parametrize("room", ["predict", "train"])
+def test_the_process_that_asks_imports_no_torch(room):
+    code = f"import resnets.bench.{room}, sys; print([n for n in ('torch', 'numpy', 'PIL', 'sklearn') if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
@@ -203,8 +204,9 @@ def test_a_process_that_breaks_says_why():
         predict.ask({}, "label", "resnets-none")
 
 
-def test_ctrl_c_ends_all_processes(tmp_path):
-    words = [sys.executable, "-m", "resnets", *shlex.split("bench predict --model resnet18 --num 4 --rows torchvision")]
+@pytest.mark.parametrize("words", ["predict --model resnet18 --num 4 --rows torchvision", "train --data digits"])
+def test_ctrl_c_ends_all_processes(words, tmp_path):
+    words = [sys.executable, "-m", "resnets", "bench", *shlex.split(words)]
     process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     children = []
     while not children:

@@ -57,7 +57,7 @@ def place(tmp_path, monkeypatch):
 # --- help ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", ["", *VERBS, "data check", "data preview", "data get", "bench predict"])
+@pytest.mark.parametrize("words", ["", *VERBS, "data check", "data preview", "data get", "bench predict", "bench train"])
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_of_every_verb(words, flag, capsys):
     out, err = said(capsys, f"{words} {flag}")
