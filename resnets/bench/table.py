@@ -63,12 +63,14 @@ def check_out(out: str | Path) -> None:
     Raises:
         InputError: where it will not.
     """
-    for path in (file(out, ".json"), file(out, ".md")):
+    paths = [file(out, suffix) for suffix in (".json", ".md")]
+    for path in paths:
         if path.is_dir():
             raise InputError(f"{path}: is a folder; {ELSEWHERE}")
+    folder = paths[0].parent
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); {ELSEWHERE}") from None
+        raise InputError(f"{folder}: cannot be written to ({error.strerror}); {ELSEWHERE}") from None
