@@ -107,7 +107,7 @@ def test_switches_are_settings_of_train():
         ("--data digits --device gpu", "device='gpu' is not here"),
         ("--rounds 0", "0 is not in the range x>=1"),
         ("--steps 0", "0 is not in the range x>=1"),
-        ("--out photos/train/a/0.jpg/speed", "photos/train/a/0.jpg: cannot be written to (File exists); choose another place with --out"),
+        ("--out photos/train/a/0.jpg/speed", "photos/train/a/0.jpg: cannot be written to (File exists); choose another place"),
         ("--out photos.md", "photos.md: is a folder; choose another place with --out"),
     ],
 )
