@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -24,9 +24,6 @@ from resnets.cli.options import SPEC_FLAGS, SectionedCommand, recipe_flags, spec
 from resnets.contracts import Interrupted
 from resnets.engine.recipe import parse
 from resnets.spec import InputError
-
-if TYPE_CHECKING:
-    from resnets.bench.table import Report
 
 BEGAN = time.perf_counter()
 # What the system says of a path that the user gave.
@@ -313,18 +310,12 @@ def bench() -> None:
 @rows_flag
 @bench_out_flag
 @json_flag
-def bench_predict(out: str | None, rows: str | None, as_json: bool, **options: Any) -> None:
+def bench_predict(**options: Any) -> None:
     """Measure from picture file to label: pictures a second, time for a single picture, time to the first label. Nothing else
     should run meanwhile."""
     from resnets.bench import predict
-    from resnets.bench.table import check_out
-    from resnets.cli.progress import counting
 
-    if out:
-        check_out(out)
-    with counting("measuring", unit="processes") as progress:
-        result = predict.measure(rows=separated(rows), progress=progress, **options)
-    show_bench(result, predict.report(result), out, as_json)
+    run_bench(predict, **options)
 
 
 @bench.command("train", context_settings=CONTEXT, epilog=EPILOG)
@@ -337,29 +328,25 @@ def bench_predict(out: str | None, rows: str | None, as_json: bool, **options: A
 @device_flag
 @data_dir_flag
 @json_flag
-def bench_train(out: str | None, rows: str | None, as_json: bool, **options: Any) -> None:
+def bench_train(**options: Any) -> None:
     """Measure training, the loading of data included: pictures a second, the wait for data, memory. Nothing else should run
     meanwhile."""
     from resnets.bench import train
-    from resnets.bench.table import check_out
+
+    run_bench(train, **options)
+
+
+def run_bench(room: Any, *, out: str | None, rows: str | None, as_json: bool, **options: Any) -> None:
+    """Let a room of `resnets.bench` measure; print the result, and write it to `out`."""
+    from resnets.bench import table
     from resnets.cli.progress import counting
 
     if out:
-        check_out(out)
+        table.check_out(out)
+    names = None if rows is None else [name.strip() for name in rows.split(",") if name.strip()]
     with counting("measuring", unit="processes") as progress:
-        result = train.measure(rows=separated(rows), progress=progress, **options)
-    show_bench(result, train.report(result), out, as_json)
-
-
-def separated(names: str | None) -> list[str] | None:
-    """The names in "one,two"."""
-    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
-
-
-def show_bench(result: dict[str, Any], report: Report, out: str | None, as_json: bool) -> None:
-    """Print a result, and write it to `out`."""
-    from resnets.bench import table
-
+        result = room.measure(rows=names, progress=progress, **options)
+    report = room.report(result)
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False))
     else:
