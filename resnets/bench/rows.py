@@ -28,6 +28,8 @@ class Row(Protocol):
 
 def wanted(names: Sequence[str] | None, rows: Mapping[str, Row]) -> list[str]:
     """Those of `rows` that are called so, or that are measured by default, in the order of `rows`."""
+    if names is not None and not names:
+        raise InputError(f"no row is named; there are: {', '.join(rows)}")
     unknown = [name for name in names or () if name not in rows]
     if unknown:
         raise InputError(f"no row is called {unknown[0]!r}; there are: {', '.join(rows)}")
