@@ -8,6 +8,7 @@ import resource
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from resnets.bench.process import Job, Tell, answer
@@ -36,7 +37,7 @@ def look(job: Job, tell: Tell) -> None:
         bf16=devices.supports_bf16(place),
         device={
             "type": str(place),
-            "name": devices.Device(place, None, False).name,
+            "name": devices.name_of(place),
             "processors": num_processors(),
             "threads": torch.get_num_threads(),
         },
@@ -45,13 +46,9 @@ def look(job: Job, tell: Tell) -> None:
 
 def learn(job: Job, tell: Tell) -> None:
     """Run a row: so many steps."""
-    import torch
+    from resnets.engine import device as devices
 
-    def synchronise() -> None:
-        if job["device"] != "cpu":
-            torch.accelerator.synchronize(job["device"])
-
-    watch = Stopwatch(job["warm"], job["steps"], synchronise)
+    watch = Stopwatch(job["warm"], job["steps"], partial(devices.wait_for, devices.find(job["device"])))
     with suppress(Enough):
         ROWS[job["name"]].run(job, watch)
     # Linux counts memory in KiB, macOS in bytes.

@@ -34,9 +34,7 @@ class Device:
 
     @property
     def name(self) -> str:
-        if self.place.type == "cuda":
-            return torch.cuda.get_device_name(self.place)
-        return cpu_name() if self.place.type == "cpu" else platform.processor() or self.place.type
+        return name_of(self.place)
 
     def describe(self) -> dict[str, Any]:
         """For the record of a run."""
@@ -89,18 +87,18 @@ def peak_flops(device: Device, seconds: float = 0.3) -> float:
     a, b = (torch.ones(size, size, device=device.place, dtype=device.autocast or torch.float32) for _ in range(2))
     best, until = math.inf, time.perf_counter() + seconds
     while time.perf_counter() < until or best == math.inf:
-        wait_for(device)
+        wait_for(device.place)
         began = time.perf_counter()
         a @ b
-        wait_for(device)
+        wait_for(device.place)
         best = min(best, time.perf_counter() - began)
     return 2 * size**3 / best
 
 
-def wait_for(device: Device) -> None:
-    """Until all that was asked of it is done."""
-    if device.place.type in ("cuda", "mps"):
-        getattr(torch, device.place.type).synchronize()
+def wait_for(place: torch.device) -> None:
+    """Until all that it was given is done."""
+    if place.type != "cpu":
+        torch.accelerator.synchronize(place)
 
 
 def keep_memory() -> None:
@@ -139,6 +137,12 @@ def find(name: str) -> torch.device:
             f"device={name!r} is not here; this machine has: {', '.join(kind for kind, found in there.items() if found)}"
         )
     return place
+
+
+def name_of(place: torch.device) -> str:
+    if place.type == "cuda":
+        return torch.cuda.get_device_name(place)
+    return cpu_name() if place.type == "cpu" else platform.processor() or place.type
 
 
 def supports_bf16(place: torch.device) -> bool:
