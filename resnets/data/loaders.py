@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from resnets.contracts import Batch, Split
-from resnets.data.fit import as_image, fit_picture
-from resnets.data.images import ArrayImages, BadPicture
+from resnets.data.fit import fit_picture
+from resnets.data.images import ArrayImages, BadPicture, StoredImages
 from resnets.data.transforms import Augment, mix_seed, normalise, seeded
 from resnets.spec import InputError, Preprocess
 
@@ -215,7 +216,9 @@ class _Pictures(Dataset):
     """(epoch, place in its order, index) -> (pixels, index), or (None, name, reason) where the picture cannot be read."""
 
     def __init__(self, loader: Loader) -> None:
-        self.images, self.preprocess = loader.split.images, loader.preprocess
+        images = loader.split.images
+        self.images = images.quickly() if loader.augment and isinstance(images, StoredImages) else images
+        self.preprocess = loader.preprocess
         self.augment, self.seed = loader.augment, loader.seed
         self.train_size = loader.train_size or loader.preprocess.size
 
@@ -227,8 +230,12 @@ class _Pictures(Dataset):
             return None, self.images.name(index), bad.reason
         if self.augment is None:
             return torch.from_numpy(fit_picture(picture, self.preprocess)), index
-        with seeded(self.seed, epoch, place):
-            return self.augment.picture(as_image(picture, self.preprocess.in_chans), self.preprocess, self.train_size), index
+        random = Random(mix_seed(self.seed, epoch, place))
+        pixels = self.augment.picture(picture, self.preprocess, self.train_size, random)
+        if self.augment.auto_augment != "none":
+            with seeded(self.seed, epoch, place):  # dear: a tenth of the time to decode a photograph
+                pixels = self.augment.colours(pixels)
+        return pixels, index
 
 
 def leave_signals(worker: int) -> None:
@@ -239,9 +246,10 @@ def leave_signals(worker: int) -> None:
 
 def _collate(samples: list[Any]) -> Read:
     read = [sample for sample in samples if sample[0] is not None]
-    pixels = torch.stack([sample[0] for sample in read]) if read else torch.empty(0)
+    # Stacked as they lie in memory, channels last; NumPy does it in half of torch's time.
+    pixels = np.stack([sample[0].permute(1, 2, 0).numpy() for sample in read]) if read else np.empty((0, 0, 0, 0))
     positions = torch.tensor([sample[1] for sample in read], dtype=torch.int64)
-    return pixels, positions, [sample[1:] for sample in samples if sample[0] is None]
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2), positions, [sample[1:] for sample in samples if sample[0] is None]
 
 
 def statistics(

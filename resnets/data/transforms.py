@@ -12,12 +12,13 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from random import Random
 
+import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from resnets.data.fit import RESAMPLE, fit_image, mean_array, to_array
+from resnets.data.fit import RESAMPLE, as_image, fit_image, mean_array, to_array
 from resnets.spec import Preprocess
 
 
@@ -31,9 +32,21 @@ def normalise(pixels: Tensor, preprocess: Preprocess) -> Tensor:
     """uint8 (N, C, H, W) -> float32 (x / 255 - mean) / std, on the device that the pixels are on."""
     if pixels.shape[-2:] != preprocess.size:
         preprocess = replace_size(preprocess, (pixels.shape[-2], pixels.shape[-1]))
-    mean = mean_tensor(preprocess).to(pixels.device)
-    std = torch.tensor(preprocess.std, device=pixels.device).reshape(-1, 1, 1)
-    return torch.sub(pixels, mean * 255).div_(std * 255)
+    mean = mean_tensor(preprocess).to(pixels.device) * 255
+    std = torch.tensor(preprocess.std, device=pixels.device).reshape(-1, 1, 1) * 255
+    if pixels.device.type == "cpu" and pixels.is_contiguous(memory_format=torch.channels_last):
+        return _normalise_rows(pixels, mean, std)
+    return torch.sub(pixels, mean).div_(std)
+
+
+def _normalise_rows(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """The same for channels last, a third of the time: whole rows at once instead of C values, each picture while in cache."""
+    num, chans, height, width = pixels.shape
+    mean, std = (values.expand(-1, -1, width).permute(1, 2, 0).flatten(1) for values in (mean, std))  # (1 or H, W * C)
+    x = torch.from_numpy(np.empty((num, height, width * chans), np.float32))  # NumPy asks for large pages, torch does not
+    for picture, out in zip(pixels.permute(0, 2, 3, 1).flatten(2), x, strict=True):
+        out.copy_(picture).sub_(mean).div_(std)
+    return x.unflatten(2, (width, chans)).permute(0, 3, 1, 2)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,16 +77,20 @@ class Augment:
     mixup: float = 0.0
     cutmix: float = 0.0
 
-    def picture(self, image: Image.Image, preprocess: Preprocess, train_size: tuple[int, int]) -> Tensor:
-        """One decoded picture (upright, right channels) -> uint8 (C, *train_size). Draws from torch's generator."""
+    def picture(self, pixels: np.ndarray, preprocess: Preprocess, train_size: tuple[int, int], random: Random) -> Tensor:
+        """One decoded picture, uint8 (H, W, C) -> uint8 (C, *train_size), channels last in memory.
+
+        `random` draws the part of a resized crop, and whether it is mirrored.
+        """
         height, width = train_size
-        fitted = preprocess if train_size == preprocess.size else replace_size(preprocess, train_size)
         if self.crop == "resized":
-            box = random_part(image.size, self.scale, self.ratio)
-            image = image.resize((width, height), RESAMPLE[preprocess.interpolation], box)
-        else:
-            image = fit_image(image, fitted)
-        return self.colours(torch.from_numpy(to_array(image, fitted)))
+            left, top, right, bottom = random_part(random, (pixels.shape[1], pixels.shape[0]), self.scale, self.ratio)
+            part = resize(torch.from_numpy(pixels[top:bottom, left:right]), (height, width), preprocess.interpolation)
+            return (part.flip(-1) if random.random() < self.hflip else part)[
+                0
+            ]  # a quarter of the bytes that `batch` would move
+        fitted = preprocess if train_size == preprocess.size else replace_size(preprocess, train_size)
+        return torch.from_numpy(to_array(fit_image(as_image(pixels, preprocess.in_chans), fitted), fitted))
 
     def colours(self, pixels: Tensor) -> Tensor:
         """The policy of `auto_augment` on one picture, uint8 (C, H, W)."""
@@ -82,11 +99,12 @@ class Augment:
     def batch(self, x: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
         """Normalised (N, C, H, W) and targets (N,) -> the same, moved, mirrored, erased and mixed, each picture for itself.
 
-        Targets become (N, num_classes) where pictures are mixed. Draws from torch's generator.
+        Resized crops are mirrored already. Targets become (N, num_classes) where pictures are mixed. Draws from torch's
+        generator.
         """
         if self.crop == "pad":
             x = random_windows(x, math.ceil(x.shape[-1] * self.pad))
-        if self.hflip:
+        if self.hflip and self.crop != "resized":
             mirrored = torch.rand(len(x)) < self.hflip
             x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
         if self.random_erase or self.mixup or self.cutmix:
@@ -148,12 +166,32 @@ def random_windows(x: Tensor, padding: int) -> Tensor:
     return padded.permute(0, 2, 3, 1)[picture[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def random_part(size: tuple[int, int], scale: tuple[float, float], ratio: tuple[float, float]) -> tuple[int, int, int, int]:
-    """A part (left, top, right, bottom) of a picture of `size` (width, height), as torchvision's RandomResizedCrop draws it."""
-    from torchvision.transforms import v2
+def resize(pixels: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:
+    """uint8 (H, W, C) -> (1, C, *size), channels last in memory, with antialiasing; of Pillow's values few differ, by 1.
 
+    A third of Pillow's time. With transparency it is Pillow's, which lets colours count as much as they are seen.
+    """
+    if pixels.shape[2] == 4:
+        image = as_image(pixels.numpy(), 4).resize(size[::-1], RESAMPLE[interpolation])
+        return torch.from_numpy(np.array(image))[None].permute(0, 3, 1, 2)
+    batch = pixels.contiguous()[None].permute(0, 3, 1, 2)
+    return torch.nn.functional.interpolate(batch, size, mode=interpolation, antialias=True)
+
+
+def random_part(
+    random: Random, size: tuple[int, int], scale: tuple[float, float], ratio: tuple[float, float]
+) -> tuple[int, int, int, int]:
+    """A part (left, top, right, bottom) of a picture of `size` (width, height), drawn as by torchvision's RandomResizedCrop."""
     width, height = size
-    top, left, high, wide = v2.RandomResizedCrop.get_params(torch.empty(1, height, width, device="meta"), scale, ratio)
+    for _ in range(10):
+        area = width * height * random.uniform(*scale)
+        shape = math.exp(random.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        wide, high = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
+        if 0 < wide <= width and 0 < high <= height:
+            left, top = int(random.random() * (width - wide + 1)), int(random.random() * (height - high + 1))
+            return left, top, left + wide, top + high
+    wide, high = min(width, max(1, round(height * ratio[1]))), min(height, max(1, round(width / ratio[0])))
+    left, top = (width - wide) // 2, (height - high) // 2  # the middle, of a shape as near as can be
     return left, top, left + wide, top + high
 
 

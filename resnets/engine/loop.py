@@ -178,7 +178,8 @@ def autocast(device: Device) -> torch.autocast:
 
 def place(batch: Batch, device: Device) -> tuple[Tensor, Tensor]:
     images, targets = batch.images.to(device.place, non_blocking=True), batch.targets.to(device.place, non_blocking=True)
-    return (images.to(memory_format=torch.channels_last) if device.channels_last and images.ndim == 4 else images), targets
+    order = torch.channels_last if device.channels_last and images.ndim == 4 else torch.contiguous_format
+    return images.contiguous(memory_format=order), targets
 
 
 def precise(value: Tensor) -> Tensor:

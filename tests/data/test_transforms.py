@@ -1,5 +1,7 @@
 """Normalising is its formula, and augmentation does what it says, seeded."""
 
+from random import Random
+
 import numpy as np
 import pytest
 import torch
@@ -88,15 +90,15 @@ def test_without_augmentation_nothing_happens():
 
 @pytest.mark.parametrize("size", [(100, 50), (10, 200), (1, 1), (3, 1000)], ids=str)
 def test_random_part_lies_within_the_picture(size):
-    torch.manual_seed(0)
-    parts = [random_part(size, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(100)]
+    random = Random(0)
+    parts = [random_part(random, size, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(100)]
     assert all(0 <= left < right <= size[0] and 0 <= top < bottom <= size[1] for left, top, right, bottom in parts)
 
 
 def test_random_part_keeps_to_scale_and_ratio():
-    torch.manual_seed(0)
+    random = Random(0)
     for _ in range(200):
-        left, top, right, bottom = random_part((200, 200), (0.25, 0.5), (3 / 4, 4 / 3))
+        left, top, right, bottom = random_part(random, (200, 200), (0.25, 0.5), (3 / 4, 4 / 3))
         share, ratio = (right - left) * (bottom - top) / 200**2, (right - left) / (bottom - top)
         assert 0.24 <= share <= 0.51 and 0.74 <= ratio <= 1.35
 
@@ -104,23 +106,49 @@ def test_random_part_keeps_to_scale_and_ratio():
 @pytest.mark.parametrize("crop", ["none", "pad", "resized"])
 @pytest.mark.parametrize("chans", [1, 3])
 def test_a_training_picture_has_the_size_of_training(chans, crop):
-    picture = image_of(noise(30, 20, chans))
-    found = Augment(crop=crop).picture(picture, rule((16, 16), chans), (12, 10))
+    found = Augment(crop=crop).picture(noise(30, 20, chans), rule((16, 16), chans), (12, 10), Random(0))
+    assert found.permute(1, 2, 0).is_contiguous()
     assert found.shape == (chans, 12, 10) and found.dtype == torch.uint8
 
 
 def test_without_a_resized_crop_a_training_picture_is_as_evaluated():
     picture = noise(30, 20)
-    assert np.array_equal(Augment(crop="pad").picture(image_of(picture), rule(), (16, 16)), fit_picture(picture, rule()))
+    assert np.array_equal(Augment(crop="pad").picture(picture, rule(), (16, 16), Random(0)), fit_picture(picture, rule()))
 
 
-def test_resized_crop_is_pillows_resize_of_the_part():
-    image = image_of(noise(30, 20))
-    with seeded(3):
-        part = random_part((30, 20), (0.08, 1.0), (3 / 4, 4 / 3))
-    with seeded(3):
-        found = Augment(crop="resized").picture(image, rule(), (16, 16))
-    assert torch.equal(found, torch.from_numpy(planes(image.resize((16, 16), FILTERS["bilinear"], part))))
+@pytest.mark.parametrize("interpolation", FILTERS)
+@pytest.mark.parametrize("chans", [1, 3, 4])
+def test_resized_crop_is_pillows_of_the_part_but_for_rounding(chans, interpolation):
+    pixels = noise(60, 40, chans)
+    left, top, right, bottom = random_part(Random(3), (60, 40), (0.08, 1.0), (3 / 4, 4 / 3))
+    augment, preprocess = Augment(crop="resized"), rule((16, 16), chans, interpolation=interpolation)
+    found = augment.picture(pixels, preprocess, (16, 16), Random(3)).numpy().astype(int)
+    expected = planes(image_of(pixels[top:bottom, left:right]).resize((16, 16), FILTERS[interpolation]))
+    assert np.abs(found - expected).max() <= (chans != 4) and (found != expected).mean() < 0.05
+
+
+def test_every_other_resized_crop_is_mirrored():
+    pixels = noise(60, 40)
+    plain, always, often = (Augment(crop="resized", hflip=share) for share in (0.0, 1.0, 0.5))
+    views = [[each.picture(pixels, rule(), (16, 16), Random(n)) for n in range(100)] for each in (plain, always, often)]
+    assert all(torch.equal(one.flip(-1), two) for one, two in zip(*views[:2], strict=True))
+    assert 30 < sum(torch.equal(one, two) for one, two in zip(views[0], views[2], strict=True)) < 70
+    x = torch.randn(4, 3, 8, 8)
+    assert torch.equal(always.batch(x, torch.arange(4), 4)[0], x), "and not again with the batch"
+
+
+@pytest.mark.parametrize("chans", [1, 3])
+@pytest.mark.parametrize("each_pixel", [False, True])
+def test_normalise_is_the_same_in_either_order_of_memory(chans, each_pixel):
+    values = np.random.default_rng(0).uniform(0.1, 0.9, (chans * 30 if each_pixel else chans))
+    preprocess = Preprocess(size=(5, 6), mean=tuple(values), std=(0.3, 0.21, 0.17)[:chans])
+    pixels = torch.randint(0, 256, (4, chans, 5, 6), dtype=torch.uint8)
+    first, last = pixels, pixels.contiguous(memory_format=torch.channels_last)
+    mean = np.reshape(np.float32(values), (chans, *((5, 6) if each_pixel else (1, 1)))) * np.float32(255)
+    std = np.float32(preprocess.std).reshape(-1, 1, 1) * np.float32(255)
+    expected = torch.from_numpy((pixels.numpy().astype(np.float32) - mean) / std)
+    assert torch.equal(normalise(first, preprocess), expected) and torch.equal(normalise(last, preprocess), expected)
+    assert normalise(last, preprocess).is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("settings", [{"mixup": 0.5}, {"cutmix": 1.0}, {"mixup": 0.5, "cutmix": 1.0}], ids=str)
