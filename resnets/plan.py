@@ -22,7 +22,7 @@ from resnets.saved import Header
 from resnets.spec import IMAGENET_MEAN, IMAGENET_STD, InputError, Preprocess, ResNetSpec
 
 # What may differ when a run is taken up again: it changes nothing of what is computed.
-FREE = ("workers", "save_every", "stall_epochs", "max_bad")
+FREE = ("workers", "cache", "save_every", "stall_epochs", "max_bad")
 RULE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the recipe has too
 SPEC_FIELDS = {field.name for field in dataclasses.fields(ResNetSpec)} & FIELDS.keys()
 

@@ -14,7 +14,9 @@ import torch
 
 from resnets import evaluation, hub, plots, report, saved
 from resnets.contracts import Interrupted
+from resnets.data import cache
 from resnets.data import preview as drawing
+from resnets.data.known import datasets_dir
 from resnets.data.loaders import Loader
 from resnets.data.sources import Source
 from resnets.data.transforms import Augment
@@ -117,10 +119,11 @@ def prepare(
     model = hub.create_model(plan.spec, task=recipe.task, preprocess=plan.preprocess, labels=plan.labels)
     fitted = hub.transfer(model, saved.find(recipe.weights)) if recipe.weights else None
 
+    kept, cached = kept_pictures(plan, data_dir, reporter)
     job = Fit(
         model=model,
-        train=train_loader(plan),
-        val=val_loader(plan),
+        train=train_loader(kept),
+        val=val_loader(kept),
         recipe=recipe,
         device=device,
         run=run or RunDir.create(out, recipe.task),
@@ -130,7 +133,7 @@ def prepare(
         num_test=len(source.splits["test"].targets) if "test" in source.splits else 0,
         began=began,
     )
-    for line in introduction(job, plan, fitted):
+    for line in introduction(job, plan, fitted, cached):
         reporter.say(line)
     record(job, plan, data_dir, resumed=resume)
     return job, plan
@@ -186,7 +189,22 @@ def val_loader(plan: Plan) -> Loader:
     )
 
 
-def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None) -> Iterator[str]:
+def kept_pictures(plan: Plan, data_dir: str | Path | None, reporter: Reporter) -> tuple[Plan, str | None]:
+    """The plan with pictures that are kept once they are decoded, as its recipe says, and a line that tells how."""
+    recipe, splits = plan.recipe, plan.source.splits
+    pictures = recipe.batch_size * recipe.accumulate * (recipe.steps or 0)
+    kept, line = cache.keep(
+        recipe.cache,
+        {name: splits[name] for name in ("train", "val")},
+        again=recipe.time is not None or (recipe.epochs or 0) > 1 or pictures > len(splits["train"].targets),
+        workers=recipe.workers or 0,
+        folder=datasets_dir(data_dir).parent / "packed",
+        say=reporter.say,
+    )
+    return dataclasses.replace(plan, source=dataclasses.replace(plan.source, splits={**splits, **kept})), line
+
+
+def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, cached: str | None) -> Iterator[str]:
     """What a person should know before the first step."""
     source, origins = plan.source, plan.origins
     recipe, spec, height, width = job.recipe, job.model.spec, *job.model.preprocess.size
@@ -195,6 +213,8 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None) -
     macs = f"{spec.num_macs((height, width)) / 1e6:,.1f} M multiply-adds at {height} x {width}"
     total = recipe.batch_size * recipe.accumulate
     yield f"data     {source.name}: {len(source.labels)} classes; pictures: {sizes}{cut}"
+    if cached is not None:
+        yield f"cache    {cached}"
     yield f"network  {spec.name}: {spec.num_layers} layers, {spec.num_params:,} parameters, {macs}"
     speed = {"channels last": job.device.channels_last, "fused norms": job.device.fused, "compiled": job.device.compile}
     precision = str(job.device.autocast or "float32").removeprefix("torch.")

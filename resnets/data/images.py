@@ -267,6 +267,10 @@ class StoredImages(ABC):
     def digest(self) -> bytes:
         """A hash of names and sizes in bytes: quick, for no picture is read."""
 
+    @abstractmethod
+    def state(self) -> bytes:
+        """A hash that differs once a file is written again, were it with a picture of the same size in bytes."""
+
     def quickly(self) -> Self:
         """The same pictures, read by `read_quickly`."""
         images = copy.copy(self)
@@ -336,6 +340,17 @@ class FileImages(StoredImages):
         sizes = [_num_bytes(self.path(index)) for index in range(len(self))]
         numbers = np.array([self._ends[1:], sizes], dtype="<i8")
         return hashlib.sha256(self._paths + numbers.tobytes()).digest()
+
+    def state(self) -> bytes:
+        times = [_written(self.path(index)) for index in range(len(self))]
+        return hashlib.sha256(os.fsencode(Path(self.root).resolve()) + np.array(times, dtype="<i8").tobytes()).digest()
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return -1
 
 
 def _num_bytes(path: Path) -> int:

@@ -126,6 +126,11 @@ class Recipe:
         0.1, "share of the training split that is cut off where there is no validation split", least=0.001, most=0.9
     )
     workers: int | None = setting(None, "processes that decode pictures; None: one a processor", least=0)
+    cache: str = setting(
+        "auto",
+        "keep decoded pictures in memory or on disk; auto: in memory, if they fit in a quarter of what is free",
+        choices=("auto", "none", "memory", "disk"),
+    )
     max_bad: int | None = setting(
         None, "unreadable pictures to skip before the run stops; None: 1 % of them, at least 10", least=0
     )

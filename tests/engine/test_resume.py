@@ -212,7 +212,7 @@ def test_what_computes_nothing_may_change(data, tmp_path):
     train(data, tmp_path / "whole", **TINY)
     with stopping(step=7):
         train(data, tmp_path / "parts", **TINY)
-    free = {"workers": 1, "save_every": 5, "stall_epochs": 9, "max_bad": 3}
+    free = {"workers": 1, "cache": "none", "save_every": 5, "stall_epochs": 9, "max_bad": 3}
     job = train(out=tmp_path / "parts", resume=True, **free)
     assert {name: getattr(job.recipe, name) for name in free} == free
     assert_same(tmp_path / "whole", tmp_path / "parts")
