@@ -23,7 +23,7 @@ from resnets import evaluation, hub, saved
 from resnets.contracts import Split
 from resnets.data import known, sources
 from resnets.data.fit import fit_picture
-from resnets.data.images import ArrayImages, FileImages, open_picture
+from resnets.data.images import FileImages, open_picture
 from resnets.data.samples import SAMPLES, write_samples
 from resnets.data.sources import Source
 from resnets.files import replacing
@@ -223,11 +223,10 @@ def spread(num: int, most: int) -> np.ndarray:
 
 
 def as_files(split: Split, positions: np.ndarray, folder: Path) -> list[Path]:
-    """The pictures at `positions` as files: their own, or for arrays PNGs in `folder`."""
+    """The pictures at `positions` as files: their own, or for others PNGs in `folder`."""
     images: Any = split.images
     if isinstance(images, FileImages):
         return [images.path(int(i)) for i in positions]
-    assert isinstance(images, ArrayImages)
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{i:06}.png" for i in positions]
     for file, i in zip(files, positions, strict=True):

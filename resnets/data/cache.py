@@ -106,7 +106,7 @@ class Kept:
     """
 
     def __init__(self, images: StoredImages, num_bytes: int) -> None:
-        self.images = images
+        self.images, self.groups = images, images.groups
         # Anonymous and shared: /dev/shm may be as small as 64 MB, and pages that are never written cost nothing.
         self._pixels = np.frombuffer(mmap.mmap(-1, max(1, num_bytes)), np.uint8)
         self._places = np.frombuffer(mmap.mmap(-1, 24 * (len(images) + 1)), np.int64).reshape(-1, 3)  # (end, height, width)
@@ -147,7 +147,7 @@ class Packed:
     """
 
     def __init__(self, images: StoredImages, path: Path) -> None:
-        self.images, self.path = images, path
+        self.images, self.groups, self.path = images, images.groups, path
         self._file = np.memmap(path, np.uint8, mode="c")  # copy on write: never written
         self._places = self._file[-24 * len(images) :].view("<i8").reshape(-1, 3)
 

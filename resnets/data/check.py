@@ -10,6 +10,7 @@ import functools
 import hashlib
 import itertools
 import math
+import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from resnets.contracts import Images
-from resnets.data.images import FORMATS, BadPicture, FileImages
+from resnets.data.images import FORMATS, BadPicture, StoredImages
 from resnets.data.sources import Source
 
 LEVELS = ("error", "warning", "note")
@@ -176,11 +177,12 @@ def _facts(images: Images, index: int, picture: Picture) -> Picture:
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(np.ascontiguousarray(pixels).data)
     picture = picture._replace(digest=digest.digest(), look=perceptual_hash(pixels))
-    if not isinstance(images, FileImages):
+    if not isinstance(images, StoredImages):
         return picture
-    path = images.path(index)
-    with Image.open(path, formats=FORMATS) as file:  # the header alone
-        return picture._replace(format=file.format or "", mode=file.mode, size=file.size, num_bytes=path.stat().st_size)
+    with images.open(index) as file:
+        num_bytes = file.seek(0, os.SEEK_END)
+        with Image.open(file, formats=FORMATS) as header:
+            return picture._replace(format=header.format or "", mode=header.mode, size=header.size, num_bytes=num_bytes)
 
 
 def perceptual_hash(pixels: np.ndarray) -> bytes:

@@ -31,6 +31,7 @@ IMAGE_SUFFIXES = frozenset({
     ".ppm", ".pgm", ".pbm", ".pnm", ".pfm",
 })  # fmt: skip
 MAX_PIXELS = 100_000_000  # a header that promises more is refused before a pixel is decoded
+WINDOW = 8  # files among which an epoch shuffles, where they must be fetched first
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 # What turns a picture upright, by the value of its EXIF orientation; 1 and anything unknown: it is upright already.
 UPRIGHT = {
@@ -247,6 +248,7 @@ class StoredImages(ABC):
     """Encoded pictures, which are read when asked for; one that cannot be raises `BadPicture`."""
 
     in_chans: int
+    groups: np.ndarray | None = None  # (N,) which of several files, each of which must be fetched first, a picture is in
     _quick = False
 
     @abstractmethod
@@ -282,10 +284,17 @@ class StoredImages(ABC):
         with _blame(name), self.open(index) as file:
             return (read_quickly if self._quick else read_picture)(file, self.in_chans, name)
 
+    def sample(self, most: int) -> np.ndarray:
+        """Positions of at most `most` pictures, evenly spread; of files that must be fetched, a window's worth is enough."""
+        near = np.arange(len(self))
+        if self.groups is not None:
+            near = np.flatnonzero(np.isin(self.groups, spread(np.unique(self.groups), WINDOW)))
+        return spread(near, most)
+
     def sizes(self, most: int = 100) -> list[tuple[int, int]]:
         """(width, height) of those of `most` pictures, evenly spread, whose headers can be read."""
         sizes = []
-        for index in sorted(set(np.linspace(0, len(self) - 1, most).astype(int).tolist())):
+        for index in self.sample(most).tolist():
             with suppress(Exception), _quiet(), self.open(index) as file, Image.open(file, formats=FORMATS) as picture:
                 sizes.append(picture.size)
         return sizes
@@ -351,6 +360,11 @@ def _written(path: Path) -> int:
         return path.stat().st_mtime_ns
     except OSError:
         return -1
+
+
+def spread(values: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` of the values, evenly spread."""
+    return values[np.unique(np.linspace(0, len(values) - 1, most).astype(int))]
 
 
 def _num_bytes(path: Path) -> int:

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from resnets.contracts import Batch, Split
 from resnets.data.fit import fit_picture
-from resnets.data.images import ArrayImages, BadPicture, StoredImages
+from resnets.data.images import WINDOW, ArrayImages, BadPicture, StoredImages
 from resnets.data.transforms import Augment, mix_seed, normalise, seeded
 from resnets.spec import InputError, Preprocess
 
@@ -120,6 +120,10 @@ class Loader:
             weights = 1.0 / counts[self.split.targets]
             return random.choice(self.num_images, self.num_images, p=weights / weights.sum())
         order = random.permutation(self.num_images)
+        groups = getattr(self.split.images, "groups", None)
+        if groups is not None:  # a few files at a time, so that each is fetched about once
+            windows = random.permutation(groups.max() + 1)[groups] // WINDOW
+            order = order[np.argsort(windows[order], kind="stable")]
         return order[: -(-len(order) // self.repeats)].repeat(self.repeats)[: len(order)]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -263,8 +267,8 @@ def statistics(
     images = split.images
     total = np.zeros((preprocess.in_chans, *preprocess.size))
     squares, count = np.zeros(preprocess.in_chans), 0
-    whole = isinstance(images, ArrayImages)
-    for index in np.unique(np.linspace(0, len(images) - 1, len(images) if whole else most).astype(int)).tolist():
+    chosen = images.sample(most) if isinstance(images, StoredImages) else np.arange(len(images))
+    for index in chosen.tolist():
         try:
             picture = images[index]
         except BadPicture as fault:
@@ -277,5 +281,5 @@ def statistics(
     mean = (total / count).mean((1, 2))
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
     std[(std < 1e-4) | per_pixel] = 1.0  # the former: a channel without contrast
-    chosen = (total / count).ravel() if per_pixel else mean
-    return dataclasses.replace(preprocess, mean=tuple(np.round(chosen, 6).tolist()), std=tuple(np.round(std, 6).tolist()))
+    centre = (total / count).ravel() if per_pixel else mean
+    return dataclasses.replace(preprocess, mean=tuple(np.round(centre, 6).tolist()), std=tuple(np.round(std, 6).tolist()))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resnets import plots
 from resnets.contracts import Split
-from resnets.data.images import ArrayImages, FileImages
+from resnets.data.images import ArrayImages, StoredImages
 from resnets.data.loaders import BadImages, Loader
 from resnets.data.sources import Source
 from resnets.data.transforms import Augment, mean_tensor, replace_size
@@ -44,7 +44,7 @@ def preview(
     if count < 1:
         raise InputError(f"count={count}: give at least 1 picture to preview")
     train = source.splits["train"]
-    assert isinstance(train.images, ArrayImages | FileImages)
+    assert isinstance(train.images, ArrayImages | StoredImages)
     chosen = stratified(train.targets, count, seed)
     sample = Split(train.images.subset(chosen), train.targets[chosen])
     train_size = train_size or preprocess.size

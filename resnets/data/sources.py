@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.contracts import Split
-from resnets.data import known, layouts
-from resnets.data.images import ArrayImages, FileImages, printable
+from resnets.data import known, layouts, shards
+from resnets.data.images import ArrayImages, StoredImages, printable
 from resnets.data.layouts import Found, Part, quoted
 from resnets.spec import InputError
 
@@ -48,7 +48,7 @@ class Source:
         if self.size is not None:
             return self.size
         images = _stored(self.splits["train"])
-        side = (images.short_side() if isinstance(images, FileImages) else None) or 224
+        side = (images.short_side() if isinstance(images, StoredImages) else None) or 224
         return side, side
 
     def fingerprint(self) -> str:
@@ -62,12 +62,13 @@ class Source:
 
 class Layout(NamedTuple):
     words: str
-    recognises: Callable[[Path], bool]
-    read: Callable[[Path, int], Found]
+    recognises: Callable[[Any], bool]
+    read: Callable[[Any, int], Found]  # (path, or a pattern or address of shards; in_chans)
 
 
 # The first that recognises a path reads it.
 LAYOUTS = (
+    Layout("shards: train-*.tar [val-*.tar test-*.tar], or their pattern or address", shards.is_shards, shards.read_shards),
     Layout("an unpacked CIFAR folder", known.is_cifar, known.read_cifar),
     Layout("arrays: .npz with train_images, train_labels, ...", layouts.is_npz, layouts.read_npz),
     Layout("a list: .csv with path,label[,split]", layouts.is_csv, layouts.read_csv),
@@ -102,7 +103,7 @@ def open_source(
         found = row.read(data_dir, in_chans)
     else:
         in_chans = 3 if in_chans is None else in_chans
-        path = _existing(data)
+        path = os.fspath(data) if shards.is_pattern(data) else _existing(data)
         layout = next((layout for layout in LAYOUTS if layout.recognises(path)), None)
         if layout is None:
             forms = "; ".join(layout.words for layout in LAYOUTS if layout.read is not layouts.refuse_detection)
@@ -186,7 +187,7 @@ def _subset(split: Split, mask: np.ndarray) -> Split:
     return Split(_stored(split).subset(indices), split.targets[indices])
 
 
-def _stored(split: Split) -> ArrayImages | FileImages:
+def _stored(split: Split) -> ArrayImages | StoredImages:
     images = split.images
-    assert isinstance(images, ArrayImages | FileImages), type(images)
+    assert isinstance(images, ArrayImages | StoredImages), type(images)
     return images
