@@ -94,7 +94,8 @@ def read_shards(place: str | Path, in_chans: int) -> Found:
         groups.setdefault(_split_of(url) or "train", []).append(_facts(url))
     names = _class_names(urls[0])
     parts = {split: _part(groups[split], in_chans, names) for split in SPLITS if split in groups}
-    return Found(printable(re.sub(r"[^\w.-]+", "-", Path(os.fspath(place)).stem).strip("-") or "shards"), parts)
+    first = next(iter(groups.values()))[0]
+    return Found(printable(Path(first.url).parent.name), parts)
 
 
 def expand(pattern: str) -> list[str]:
@@ -164,7 +165,7 @@ def _blame(url: str) -> Iterator[None]:
     except InputError:
         raise
     except FileNotFoundError as error:
-        raise InputError(f"{name}: there is no such file") from error
+        raise InputError(f"{name}: there is no such file, or its place cannot be reached; check the name") from error
     except ImportError as error:  # the protocol's library
         raise InputError(f"{name}: {error}; pip install 'resnets[remote]' for http and https, or the library named") from error
     except Exception as error:  # each protocol has errors of its own
