@@ -1,20 +1,19 @@
 """Training pictures a second of one core, from a folder: ours beside torchvision's two pipelines.
 
-    python benchmarks/pictures.py FOLDER [--rounds 8] [--num 128] [--size 224]
+    python benchmarks/pictures.py FOLDER... [--rounds 8] [--num 128] [--size 224]
 
-All three read files, decode, cut a random part of 8 to 100 % of the area, resize it, mirror every other one, normalise and make
-batches of 64, in this process with one thread. They take turns; a figure is the median over the rounds of processor time, a
-ratio the median of the ratios within a round. The result is written to pictures.md beside this file.
+All of them read files, decode, cut a random part of 8 to 100 % of the area, resize it, mirror every other one, normalise and
+make batches of 64, in this process with one thread. They take turns; a figure is the median over the rounds of processor time,
+a ratio the median of the ratios within a round. The result is written to pictures.md beside this file.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +27,8 @@ from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms import v2
 
 from resnets.contracts import Split
+from resnets.data import jpeg
+from resnets.data.cache import Kept, decoded_bytes
 from resnets.data.images import IMAGE_SUFFIXES, FileImages
 from resnets.data.loaders import BadImages, Loader
 from resnets.data.transforms import Augment
@@ -71,23 +72,28 @@ def torchvision_bytes(size: int) -> Callable:
     return lambda path: change(decode_jpeg(read_file(str(path)), ImageReadMode.RGB))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--num", type=int, default=128)
-    parser.add_argument("--size", type=int, default=224)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    paths = sorted(path for path in options.folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)[: options.num]
-    if not paths:
-        parser.error(f"{options.folder}: no pictures")
+def without_simplejpeg(loader: Loader, epoch: int) -> Iterator:
+    library, jpeg.simplejpeg = jpeg.simplejpeg, lambda: None
+    yield from loader.epoch(epoch)
+    jpeg.simplejpeg = library
+
+
+def measured(folder: Path, options: argparse.Namespace) -> list[str]:
+    """Lines of Markdown."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)[: options.num]
     size = (options.size, options.size)
-    ours = Loader(
-        split=Split(FileImages(paths, 3), np.zeros(len(paths), np.int64)),
-        preprocess=Preprocess(size=size, mean=IMAGENET_MEAN, std=IMAGENET_STD),
-        batch_size=BATCH, num_classes=1, bad=BadImages(0), augment=Augment(crop="resized", hflip=0.5),
-    )  # fmt: skip
+    files, targets = FileImages(paths, 3), np.zeros(len(paths), np.int64)
+    ours, kept = (
+        Loader(
+            split=Split(images, targets),
+            preprocess=Preprocess(size=size, mean=IMAGENET_MEAN, std=IMAGENET_STD),
+            batch_size=BATCH,
+            num_classes=1,
+            bad=BadImages(0),
+            augment=Augment(crop="resized", hflip=0.5),
+        )
+        for images in (files, Kept(files.quickly(), decoded_bytes(files)))
+    )
     pil, quick = (
         DataLoader(Pictures(paths, kind(options.size)), BATCH, shuffle=True) for kind in (torchvision_pil, torchvision_bytes)
     )
@@ -95,6 +101,8 @@ def main() -> None:
         "torchvision: PIL, transforms (v1)": lambda number: pil,
         "torchvision: decode_jpeg, transforms.v2": lambda number: quick,
         "resnets": ours.epoch,
+        "resnets, without simplejpeg": lambda number: without_simplejpeg(ours, number),
+        "resnets, kept in memory": kept.epoch,  # by the epoch that warms up
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(options.rounds + 1):
@@ -106,11 +114,11 @@ def main() -> None:
                 seconds[name].append(time.process_time() - began)
     base = seconds["torchvision: PIL, transforms (v1)"]
     with Image.open(paths[0]) as first:
-        kind = f"{len(paths)} pictures, the first a {first.format} of {first.width} x {first.height}"
-    installed = "with" if importlib.util.find_spec("simplejpeg") else "without"
+        kilobytes = sum(path.stat().st_size for path in paths) / len(paths) / 1000
+        kind = f"{len(paths)} pictures of {kilobytes:.0f} kB, the first a {first.format} of {first.width} x {first.height}"
     lines = [
         f"- {platform.machine()}, one thread; {datetime.now(UTC):%Y-%m-%d}; torch {torch.__version__}, torchvision "
-        f"{torchvision.__version__}, {installed} simplejpeg; {kind}; {options.rounds} rounds",
+        f"{torchvision.__version__}; {kind}; {options.rounds} rounds",
         "",
         "| | ms of a core a picture | pictures a second and core | ratio |",
         "|--|--|--|--|",
@@ -119,7 +127,20 @@ def main() -> None:
         ratio = statistics.median(theirs / value for theirs, value in zip(base, values, strict=True))
         each = statistics.median(values) / len(paths)
         lines.append(f"| {name} | {each * 1e3:.2f} | {1 / each:.0f} | {ratio:.2f} |")
-    text = "\n".join(lines) + "\n"
+    return [*lines, "", ""]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="+")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--num", type=int, default=128)
+    parser.add_argument("--size", type=int, default=224)
+    options = parser.parse_args()
+    if jpeg.simplejpeg() is None:
+        parser.error("pip install simplejpeg, to measure with it and without")
+    torch.set_num_threads(1)
+    text = "\n".join(line for folder in options.folder for line in measured(folder, options))
     print(text, end="")
     Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
 
