@@ -27,6 +27,10 @@ class Interrupted(Exception):
         self.signal, self.folder = signal, folder
 
 
+class ProcessEnded(Exception):
+    """This process ends because another one did; the text says so, or nothing where the first process speaks for all."""
+
+
 class Batch(NamedTuple):
     """What a loader hands to a task.
 

@@ -103,6 +103,16 @@ def check_same_data(run: RunDir, fingerprint: str) -> None:
         raise InputError(f"{run.path}: the data has changed since the run began; bring back what it was, or start a new run")
 
 
+def check_same_processes(run: RunDir, world: int) -> None:
+    """The batch of a step is all processes' together: with others, it would be another run."""
+    before = run.read_provenance().get("device", {}).get("processes", 1)
+    if before != world:
+        raise InputError(
+            f"{run.path}: the run began with {before} process{'es' * (before > 1)}, and now it is "
+            f"{world}; go on with as many (torchrun --nproc-per-node), or start a new run"
+        )
+
+
 def network(asked: Mapping[str, Any], source: Source) -> tuple[ResNetSpec, Preprocess]:
     """A new network, and the size of its input. The rest of its preprocessing is for the recipe and the data to say."""
     name, size = asked.get("model", "auto"), asked.get("img_size")

@@ -6,6 +6,7 @@ import dataclasses
 import signal
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,19 @@ import torch
 
 from resnets import evaluation, hub, plots, report, saved
 from resnets.contracts import Interrupted
-from resnets.data import cache
+from resnets.data import cache, known
 from resnets.data import preview as drawing
-from resnets.data.known import datasets_dir
 from resnets.data.loaders import Loader
 from resnets.data.sources import Source
 from resnets.data.transforms import Augment
 from resnets.engine import device as devices
+from resnets.engine.distributed import ALONE, Processes, joined
 from resnets.engine.loop import Fit, Reporter, fit
 from resnets.engine.recipe import FIELDS, check_names, show
 from resnets.engine.recipes import SMALL
 from resnets.files import write_text
 from resnets.model import Model
-from resnets.plan import Plan, check_same_data, continued, requested, settle
+from resnets.plan import Plan, check_same_data, check_same_processes, continued, requested, settle
 from resnets.run import RunDir, now, provenance
 from resnets.ship.sessions import open_session
 from resnets.spec import InputError
@@ -76,16 +77,26 @@ def train(
         InputError: for unknown settings, data that cannot be learnt from, and runs that fail for a reason the user can mend.
         resnets.contracts.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
-    job, plan = prepare(data, out=out, resume=resume, data_dir=data_dir, began=began, reporter=reporter, **settings)
+    reporter = reporter or Silent()
+    with joined() as processes:
+        job, plan = prepare(
+            data,
+            out=out,
+            resume=resume,
+            data_dir=data_dir,
+            began=began,
+            reporter=Silent() if processes.rank else reporter,
+            processes=processes,
+            **settings,
+        )
+        with memory_errors(job):
+            position = fit(job, resume=resume)
+    if processes.rank:
+        return Run(job.run.path, job.model, {})
     try:
-        position = fit(job, resume=resume)
-        job.report.say(utilisation(job))
-        return finish(job, plan.source, position.best_epoch)
-    except torch.OutOfMemoryError:
-        raise InputError(
-            f"{job.device.name} has not memory enough; use a --batch-size below {job.recipe.batch_size}, with --accumulate to "
-            "keep the total, a smaller --img-size, or --checkpoint-activations"
-        ) from None
+        with memory_errors(job):
+            reporter.say(utilisation(job))
+            return finish(job, plan.source, position.best_epoch)
     except KeyboardInterrupt:  # while scoring: the training itself is saved
         raise Interrupted(signal.SIGINT, job.run.path) from None
 
@@ -98,23 +109,30 @@ def prepare(
     data_dir: str | Path | None = None,
     began: float | None = None,
     reporter: Reporter | None = None,
+    processes: Processes = ALONE,
     **settings: Any,
 ) -> tuple[Fit, Plan]:
-    """All that `train` does before the first step, of the same arguments."""
+    """All that a run consists of, its directory begun, and what was planned. The arguments are those of `train`."""
     began = time.perf_counter() if began is None else began
     reporter = reporter or Silent()
     given = {name: value for name, value in ({"data": data} | settings).items() if value is not None}
     check_names(given, "settings")
-
-    run, layers = continued(out, given) if resume else (None, requested(given))
+    run, layers = processes.first(lambda: continued(out, given)) if resume else (None, requested(given))
     if run is not None and data_dir is None:
         data_dir = run.read_provenance().get("data", {}).get("dir")
+    name = {key: value for layer in layers.values() for key, value in layer.items()}.get("data")
+    if not processes.alone and name in known.FETCHED:
+        processes.ahead(lambda: known.get(name, data_dir))
     plan = settle(layers, data_dir)
+    prints = processes.gather(plan.fingerprint)
+    if len(set(prints)) > 1:
+        others = ", ".join(str(rank) for rank, found in enumerate(prints) if found != prints[0])
+        raise InputError(f"the data of rank {others} is not that of rank 0; every machine needs the same")
     if run is not None:
         check_same_data(run, plan.fingerprint)
-        run.remove_halves()
+        check_same_processes(run, processes.world)
     recipe, source = plan.recipe, plan.source
-    device = devices.choose(recipe)
+    device = devices.choose(recipe, processes)
     torch.manual_seed(recipe.seed)
     model = hub.create_model(plan.spec, task=recipe.task, preprocess=plan.preprocess, labels=plan.labels)
     fitted = hub.transfer(model, saved.find(recipe.weights)) if recipe.weights else None
@@ -122,21 +140,37 @@ def prepare(
     kept, cached = kept_pictures(plan, data_dir, reporter)
     job = Fit(
         model=model,
-        train=train_loader(kept),
-        val=val_loader(kept),
+        train=train_loader(kept, processes),
+        val=val_loader(kept, processes),
         recipe=recipe,
         device=device,
-        run=run or RunDir.create(out, recipe.task),
+        run=run or processes.first(lambda: RunDir.create(out, recipe.task)),
         bad=plan.bad,
         report=reporter,
         class_counts=np.bincount(source.splits["train"].targets, minlength=len(plan.labels)),
-        num_test=len(source.splits["test"].targets) if "test" in source.splits else 0,
+        # Which the first process scores alone, in as much more time than its part of the validation split.
+        num_test=processes.world * len(source.splits["test"].targets) if "test" in source.splits else 0,
         began=began,
+        processes=processes,
     )
     for line in introduction(job, plan, fitted, cached):
         reporter.say(line)
-    record(job, plan, data_dir, resumed=resume)
+    if processes.rank == 0:
+        job.run.remove_halves()
+        record(job, plan, data_dir, resumed=resume)
     return job, plan
+
+
+@contextmanager
+def memory_errors(job: Fit) -> Iterator[None]:
+    """Inside, too little memory becomes an `InputError` with what helps."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise InputError(
+            f"{job.device.name} has not memory enough; use a --batch-size below {job.recipe.batch_size}, with --accumulate to "
+            "keep the total, a smaller --img-size, or --checkpoint-activations"
+        ) from None
 
 
 def preview(data: str | None = None, *, out: str | Path, data_dir: str | Path | None = None, **settings: Any) -> Path:
@@ -149,7 +183,7 @@ def preview(data: str | None = None, *, out: str | Path, data_dir: str | Path | 
     )
 
 
-def train_loader(plan: Plan) -> Loader:
+def train_loader(plan: Plan, processes: Processes = ALONE) -> Loader:
     recipe, preprocess = plan.recipe, plan.preprocess
     least, most = recipe.crop_scale
     augment = Augment(
@@ -165,7 +199,8 @@ def train_loader(plan: Plan) -> Loader:
     return Loader(
         split=plan.source.splits["train"],
         preprocess=preprocess,
-        batch_size=recipe.batch_size,
+        batch_size=recipe.batch_size * processes.world,
+        part=None if processes.alone else processes.part,
         num_classes=len(plan.labels),
         bad=plan.bad,
         augment=augment,
@@ -177,12 +212,13 @@ def train_loader(plan: Plan) -> Loader:
     )
 
 
-def val_loader(plan: Plan) -> Loader:
+def val_loader(plan: Plan, processes: Processes) -> Loader:
     recipe, small = plan.recipe, max(plan.preprocess.size) <= SMALL
     return Loader(
         split=plan.source.splits["val"],
         preprocess=plan.preprocess,
-        batch_size=max(recipe.batch_size, 250 if small else 32),
+        batch_size=max(recipe.batch_size, 250 if small else 32) * processes.world,
+        part=None if processes.alone else processes.part,
         num_classes=len(plan.labels),
         bad=plan.bad,
         workers=recipe.workers or 0,
@@ -198,7 +234,7 @@ def kept_pictures(plan: Plan, data_dir: str | Path | None, reporter: Reporter) -
         {name: splits[name] for name in ("train", "val")},
         again=recipe.time is not None or (recipe.epochs or 0) > 1 or pictures > len(splits["train"].targets),
         workers=recipe.workers or 0,
-        folder=datasets_dir(data_dir).parent / "packed",
+        folder=known.datasets_dir(data_dir).parent / "packed",
         say=reporter.say,
     )
     return dataclasses.replace(plan, source=dataclasses.replace(plan.source, splits={**splits, **kept})), line
@@ -211,7 +247,8 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
     sizes = ", ".join(f"{len(split.targets):,} {name}" for name, split in source.splits.items())
     cut = f" (val cut from train: {source.cut['fraction']:.0%}, seed {source.cut['seed']})" if source.cut else ""
     macs = f"{spec.num_macs((height, width)) / 1e6:,.1f} M multiply-adds at {height} x {width}"
-    total = recipe.batch_size * recipe.accumulate
+    world = job.processes.world
+    total = recipe.batch_size * recipe.accumulate * world
     yield f"data     {source.name}: {len(source.labels)} classes; pictures: {sizes}{cut}"
     if cached is not None:
         yield f"cache    {cached}"
@@ -219,8 +256,10 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
     speed = {"channels last": job.device.channels_last, "fused norms": job.device.fused, "compiled": job.device.compile}
     precision = str(job.device.autocast or "float32").removeprefix("torch.")
     yield f"device   {', '.join([f'{job.device.name}; {precision}', *(word for word, on in speed.items() if on)])}"
-    yield f"batch    {recipe.batch_size} pictures a process, {total} in all" + (
-        f" ({recipe.accumulate} accumulated)" * (total != recipe.batch_size)
+    yield (
+        f"batch    {recipe.batch_size} pictures a process, {total} in all"
+        + (f" ({recipe.accumulate} accumulated)" * (recipe.accumulate > 1))
+        + f" ({world} processes)" * (world > 1)
     )
     yield f"run      {job.run.path}"
     if fitted is not None:
@@ -241,9 +280,9 @@ def utilisation(job: Fit) -> str:
     """How fast it was, as a share of what the device reaches (MFU); a training picture costs three forward passes."""
     rate = float(np.median([row["images_per_second"] for row in job.run.read_metrics()]))
     size = job.train.train_size or job.model.preprocess.size
-    flops, peak = 3 * 2 * job.model.spec.num_macs(size) * rate, devices.peak_flops(job.device)
+    flops, peak = 3 * 2 * job.model.spec.num_macs(size) * rate, devices.peak_flops(job.device) * job.processes.world
     job.run.update_provenance(speed={"images_per_second": rate, "flops": flops, "peak_flops": peak, "mfu": flops / peak})
-    share = f"{flops / 1e12:.2f} TFLOP/s, {flops / peak:.0%} of the {peak / 1e12:.2f} that this device's matrix products reach"
+    share = f"{flops / 1e12:.2f} TFLOP/s, {flops / peak:.0%} of the {peak / 1e12:.2f} that matrix products reach here"
     return f"speed    {rate:,.0f} pictures a second: {share}"
 
 
@@ -263,7 +302,8 @@ def record(job: Fit, plan: Plan, data_dir: str | Path | None, *, resumed: bool) 
     if resumed and (known := run.read_provenance()):
         origin = run.update_provenance(resumed=[*known.get("resumed", []), now()])
     else:
-        origin = run.update_provenance(**provenance(job.device.describe()), seed=job.recipe.seed, data=data, model=model)
+        device = job.device.describe() | ({} if job.processes.alone else {"processes": job.processes.world})
+        origin = run.update_provenance(**provenance(device), seed=job.recipe.seed, data=data, model=model)
     travels = ("command", "started", "versions", "device", "git", "seed", "data")
     job.model.metadata["provenance"] = {key: origin[key] for key in travels if key in origin} | {
         "recipe": dataclasses.asdict(job.recipe)

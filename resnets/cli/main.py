@@ -21,7 +21,7 @@ import click
 from resnets import __version__
 from resnets.cli import tables
 from resnets.cli.options import SPEC_FLAGS, SectionedCommand, recipe_flags, spec_flags
-from resnets.contracts import Interrupted
+from resnets.contracts import Interrupted, ProcessEnded
 from resnets.engine.recipe import parse
 from resnets.spec import InputError
 
@@ -72,6 +72,8 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
 
     with watch() as reporter:
         run = train(data, out=out, resume=resume, data_dir=data_dir, began=BEGAN, reporter=reporter, **settings)
+    if not run.result:  # of several processes the first one tells
+        return
     bad = run.path / "bad_images.csv"
     if bad.exists():
         with bad.open(newline="", encoding="utf-8") as file:
@@ -364,6 +366,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command. Exits with 0 (done), 1 (our fault), 2 (the input's), 130 (Ctrl-C) or 143 (SIGTERM), the state saved."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
+    rank = os.environ.get("RANK", "0") if os.environ.get("WORLD_SIZE", "1") != "1" else None
+    who = "error: " if rank is None else f"error: rank {rank}: "
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a sign that the terminal cannot show is no reason to stop
             stream.reconfigure(errors="backslashreplace")
@@ -375,17 +379,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     except InputError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"error: {tables.visible(str(error))}", err=True)
+        click.echo(f"{who}{tables.visible(str(error))}", err=True)
         code = 2
+    except ProcessEnded as error:
+        click.echo(error, err=True, nl=bool(str(error)))
+        code = 1
     except MemoryError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"error: not enough memory ({error}); use a smaller --batch-size or --img-size", err=True)
+        click.echo(f"{who}not enough memory ({error}); use a smaller --batch-size or --img-size", err=True)
         code = 2
     except (click.Abort, KeyboardInterrupt):
         code = 130
     except Interrupted as stopped:
-        click.echo(str(stopped), err=True)
+        if rank in (None, "0"):
+            click.echo(str(stopped), err=True)
         code = 128 + stopped.signal  # 130 and 143, as shells know them
     except SystemExit:  # how click ends where the reader of our output has seen enough
         code = 0
@@ -393,6 +401,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         if debug or error.errno not in PATH_ERRORS:
             raise
         where = tables.visible(os.fsdecode(error.filename or ""))
-        click.echo(f"error: {where}: {error.strerror}; check the path, and that you may read it", err=True)
+        click.echo(f"{who}{where}: {error.strerror}; check the path, and that you may read it", err=True)
         code = 2
     sys.exit(code or 0)

@@ -380,5 +380,5 @@ def num_processors() -> int:
 
 
 def default_workers() -> int:
-    """As many as this process may use processors, up to 8."""
-    return min(8, num_processors())
+    """As many as this process may use processors, up to 8; where torchrun started several, they share them."""
+    return max(1, min(8, num_processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))

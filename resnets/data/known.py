@@ -61,6 +61,7 @@ CIFARS = (
         {"train": ("train",), "test": ("test",)}, "meta", "fine_labels", "fine_label_names",
     ),
 )  # fmt: skip
+FETCHED = {form.name for form in CIFARS}
 
 
 def datasets_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:

@@ -8,9 +8,10 @@ workers changes nothing.
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -41,6 +42,9 @@ class BadImages:
 
     def add(self, name: str, reason: str) -> None:
         self.reasons[name] = reason
+        self.check()
+
+    def check(self) -> None:
         if len(self.reasons) > self.most:
             first = "; ".join(f"{name}: {reason}" for name, reason in list(self.reasons.items())[:3])
             raise InputError(
@@ -57,6 +61,7 @@ class Loader:
         split: pictures and targets.
         preprocess: how they become inputs.
         batch_size: pictures a batch; the last of an epoch may be smaller.
+        part: given the number of pictures in a batch, which of them this process makes; None: all.
         num_classes: length of a mixed target.
         bad: where unreadable pictures are noted.
         augment: what training does to pictures; None: evaluation, in order.
@@ -74,6 +79,7 @@ class Loader:
     batch_size: int
     num_classes: int
     bad: BadImages
+    part: Callable[[int], slice] | None = None
     augment: Augment | None = None
     train_size: tuple[int, int] | None = None
     seed: int = 0
@@ -138,16 +144,24 @@ class Loader:
             yield batch
 
     def _positions(self, epoch: int, start: int) -> Iterator[tuple[int, np.ndarray]]:
+        """For each batch from number `start` on: the place of its first picture in the epoch's order, and the positions."""
         order, size = self.order(epoch), self.batch_size
-        return ((number, order[number * size : (number + 1) * size]) for number in range(start, len(self)))
+        for first in range(start * size, len(self) * size, size):
+            own = self._own(first)
+            yield first + own.start, order[first + own.start : first + own.stop]
+
+    def _own(self, first: int) -> slice:
+        """Which pictures of the batch that begins at place `first` are this process's."""
+        num = min(self.batch_size, self.num_images - first)
+        return slice(0, num) if self.part is None else self.part(num)
 
     def _memory_batches(self, epoch: int, start: int) -> Iterator[Batch]:
         assert self._pixels is not None
-        for number, positions in self._positions(epoch, start):
+        for number, (first, positions) in enumerate(self._positions(epoch, start), start):
             pixels = self._pixels[torch.from_numpy(positions)]
             if self.augment is not None and self.augment.auto_augment != "none":
-                first = number * self.batch_size
-                pixels = torch.stack([self._augmented(picture, place, epoch) for place, picture in enumerate(pixels, first)])
+                augmented = [self._augmented(picture, place, epoch) for place, picture in enumerate(pixels, first)]
+                pixels = torch.stack(augmented) if augmented else pixels
             yield self._finish(pixels, torch.from_numpy(positions), epoch, number)
 
     def _augmented(self, pixels: Tensor, place: int, epoch: int) -> Tensor:
@@ -163,13 +177,17 @@ class Loader:
             yield self._finish(pixels, positions, epoch, number)
 
     def _finish(self, pixels: Tensor, positions: Tensor, epoch: int, number: int) -> Batch:
-        if len(positions) == 0:  # no picture of the batch could be read; the consumer counts batches, so it comes all the same
-            return Batch(pixels, positions, positions)
+        if len(positions) == 0:  # none is ours, or could be read; the consumer counts batches, so it comes all the same
+            return Batch(
+                torch.empty(0, self.preprocess.in_chans, *(self.train_size or self.preprocess.size)), positions, positions
+            )
         x = pixels if self.raw else normalise(pixels, self.preprocess)
         targets = torch.from_numpy(self.split.targets)[positions]
         if self.augment is not None:
+            first = number * self.batch_size
+            own, num = self._own(first), min(self.batch_size, self.num_images - first)
             with seeded(self.seed, epoch, number, "batch"):
-                x, targets = self.augment.batch(x, targets, self.num_classes)
+                x, targets = self.augment.batch(x, targets, self.num_classes, before=own.start, after=num - own.stop)
         return Batch(x, targets, positions)
 
 
@@ -184,7 +202,7 @@ class _Stream:
     """
 
     def __init__(self, loader: Loader) -> None:
-        self.todo = _Todo(loader.batch_size)
+        self.todo = _Todo()
         self.batches = DataLoader(
             _Pictures(loader),
             batch_sampler=self.todo,
@@ -204,15 +222,15 @@ class _Stream:
 class _Todo:
     """What to decode next, batch by batch: keys of `_Pictures`."""
 
-    def __init__(self, batch_size: int) -> None:
-        self.batch_size, self.epoch = batch_size, 0
+    def __init__(self) -> None:
+        self.epoch = 0
         self.batches: Iterator[tuple[int, np.ndarray]] = iter(())
 
     def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
-        epoch, size = self.epoch, self.batch_size
+        epoch = self.epoch
         return (
-            [(epoch, place, index) for place, index in enumerate(positions.tolist(), number * size)]
-            for number, positions in self.batches
+            [(epoch, place, index) for place, index in enumerate(positions.tolist(), first)]
+            for first, positions in self.batches
         )
 
 
@@ -243,9 +261,10 @@ class _Pictures(Dataset):
 
 
 def leave_signals(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; what it means is for the first one to say."""
+    """Ctrl-C reaches every process of a terminal, and torchrun's SIGTERM those that its processes started; what it means is
+    for them to say."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL if os.environ.get("WORLD_SIZE", "1") == "1" else signal.SIG_IGN)
 
 
 def _collate(samples: list[Any]) -> Read:

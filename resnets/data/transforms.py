@@ -96,26 +96,30 @@ class Augment:
         """The policy of `auto_augment` on one picture, uint8 (C, H, W)."""
         return pixels if self.auto_augment == "none" else AUTO_AUGMENT[self.auto_augment]()(pixels)
 
-    def batch(self, x: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    def batch(self, x: Tensor, targets: Tensor, num_classes: int, *, before: int = 0, after: int = 0) -> tuple[Tensor, Tensor]:
         """Normalised (N, C, H, W) and targets (N,) -> the same, moved, mirrored, erased and mixed, each picture for itself.
 
         Resized crops are mirrored already. Targets become (N, num_classes) where pictures are mixed. Draws from torch's
-        generator.
+        generator; where x is a part of a batch, for the pictures `before` and `after` it too, so that x becomes what it does in
+        the whole. Pictures are mixed with others of the part.
         """
+        total, own = before + len(x) + after, slice(before, before + len(x))
         if self.crop == "pad":
-            x = random_windows(x, math.ceil(x.shape[-1] * self.pad))
+            x = random_windows(x, math.ceil(x.shape[-1] * self.pad), before, after)
         if self.hflip and self.crop != "resized":
-            mirrored = torch.rand(len(x)) < self.hflip
+            mirrored = torch.rand(total)[own] < self.hflip
             x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
         if self.random_erase or self.mixup or self.cutmix:
-            x, targets = self._torchvision(x, targets, num_classes)
+            x, targets = self._torchvision(x, targets, num_classes, before, after)
         return x, targets
 
-    def _torchvision(self, x: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    def _torchvision(self, x: Tensor, targets: Tensor, num_classes: int, before: int, after: int) -> tuple[Tensor, Tensor]:
         from torchvision.transforms import v2  # takes a second to import, which most runs save
 
         if self.random_erase:
-            x = torch.stack([v2.RandomErasing(self.random_erase)(picture) for picture in x])
+            blank = torch.empty(x.shape[1:], device="meta")
+            erased = [v2.RandomErasing(self.random_erase)(picture) for picture in [blank] * before + [*x] + [blank] * after]
+            x = torch.stack(erased[before : before + len(x)])
         mixes = [
             kind(alpha=alpha, num_classes=num_classes)
             for kind, alpha in ((v2.MixUp, self.mixup), (v2.CutMix, self.cutmix))
@@ -154,11 +158,12 @@ def replace_size(preprocess: Preprocess, size: tuple[int, int]) -> Preprocess:
     return dataclasses.replace(preprocess, size=size, mean=mean)
 
 
-def random_windows(x: Tensor, padding: int) -> Tensor:
-    """Pad (N, C, H, W) with zeros on every side, and cut from each picture a window of its own of the old size."""
+def random_windows(x: Tensor, padding: int, before: int = 0, after: int = 0) -> Tensor:
+    """Pad (N, C, H, W) with zeros on every side, and cut from each picture a window of its own of the old size. Draws for as
+    many pictures `before` and `after` too."""
     height, width = x.shape[-2:]
     padded = torch.nn.functional.pad(x, (padding,) * 4)
-    top, left = torch.randint(2 * padding + 1, (2, len(x)))
+    top, left = torch.randint(2 * padding + 1, (2, before + len(x) + after))[:, before : before + len(x)]
     rows = (top[:, None] + torch.arange(height)).to(x.device)  # (N, H)
     columns = (left[:, None] + torch.arange(width)).to(x.device)  # (N, W)
     picture = torch.arange(len(x), device=x.device)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from resnets.engine.distributed import ALONE, Processes
 from resnets.engine.recipe import Recipe
 from resnets.nn import fused
 from resnets.spec import InputError
@@ -74,11 +75,19 @@ def settle(recipe: Recipe, num_macs: float) -> dict[str, Any]:
     }
 
 
-def choose(recipe: Recipe) -> Device:
-    """The device of the recipe; what is still left open in it is chosen as for a long run."""
-    found = settle(recipe, math.inf)
+def choose(recipe: Recipe, processes: Processes = ALONE) -> Device:
+    """The device of the recipe, of several GPUs this process's; what is still left open is chosen as for a long run."""
+    found, place = settle(recipe, math.inf), find(recipe.device)
+    if place.type == "cuda" and not processes.alone:
+        if place.index is not None or processes.local_world > torch.cuda.device_count():
+            raise InputError(
+                f"device={recipe.device!r}: {processes.local_world} processes take a GPU each, of {torch.cuda.device_count()}; "
+                "give --device cuda, and at most as many processes as GPUs"
+            )
+        place = torch.device("cuda", processes.local_rank)
+        torch.cuda.set_device(place)
     autocast = None if found["precision"] == "float32" else getattr(torch, found["precision"])
-    return Device(find(recipe.device), autocast, found["channels_last"], found["fused"], found["compile"], found["allocator"])
+    return Device(place, autocast, found["channels_last"], found["fused"], found["compile"], found["allocator"])
 
 
 def peak_flops(device: Device, seconds: float = 0.3) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from types import FrameType
@@ -23,6 +24,7 @@ from resnets.contracts import Batch, Interrupted
 from resnets.data.loaders import BadImages, Loader
 from resnets.data.transforms import mix_seed
 from resnets.engine.device import Device, keep_memory
+from resnets.engine.distributed import ALONE, Processes
 from resnets.engine.optim import build_optimizer
 from resnets.engine.recipe import Recipe
 from resnets.engine.resume import Position, State
@@ -58,6 +60,7 @@ class Fit:
     class_counts: np.ndarray
     num_test: int = 0
     began: float = field(default_factory=time.perf_counter)
+    processes: Processes = ALONE
 
     def __post_init__(self) -> None:
         self.model.to(self.device.place)
@@ -67,11 +70,23 @@ class Fit:
         fused.enable(self.model, self.device.fused)
         if self.device.allocator == "keep":
             keep_memory()
-        self.net: Any = torch.compile(self.model) if self.device.compile else self.model
+        net = self.processes.wrap(self.model, self.device.place, sync_bn=self.recipe.sync_bn)
+        self.net: Any = torch.compile(net) if self.device.compile else net
         self.task = self.model.task
         self.criterion = self.task.criterion(self.recipe, self.class_counts)
         steps_per_epoch = math.ceil(len(self.train) / self.recipe.accumulate)
         self.schedule = Schedule(recipe=self.recipe, steps_per_epoch=steps_per_epoch)
+        self.orders = Orders()
+
+
+@dataclass
+class Orders:
+    """What is to follow a step. One process decides as it goes; several agree on it, a step later (see `agree`)."""
+
+    noted: list[int] = field(default_factory=list)  # signals that reached this process
+    wish: tuple[bool, int] = (False, 0)  # of this process: save now, and the steps of the run
+    stop: int = 0  # the signal that ends the run
+    save: bool = False
 
 
 def fit(job: Fit, *, resume: bool) -> Position:
@@ -81,16 +96,19 @@ def fit(job: Fit, *, resume: bool) -> Position:
         Interrupted: after SIGINT or SIGTERM, with the state saved.
         InputError: where the run does not learn or turns NaN, or too many pictures cannot be read.
     """
-    state = start(job)
-    if resume and job.run.resume_tensors.exists():
+    state, processes = start(job), job.processes
+    if resume and processes.first(job.run.resume_tensors.exists):
         state.restore(job.run.resume_tensors)
         job.bad.reasons.update(state.at.bad_images)
+        if processes.rank:  # what was saved are sums over all processes; the first one has them
+            state.sums, state.at.num_images = {}, 0
     at = state.at
     at.total_steps = job.schedule.num_steps or at.total_steps or job.schedule.steps_per_epoch
-    rows = [row for row in job.run.read_metrics() if row["epoch"] <= at.epoch]
+    rows = [row for row in processes.first(job.run.read_metrics) if row["epoch"] <= at.epoch]
     clock = Clock(job, at)
 
-    with stop_signals() as stop:
+    with stop_signals() as noted:
+        job.orders = Orders(noted, wish=(False, at.total_steps))
         try:
             while not at.finished:
                 job.net.train()
@@ -98,10 +116,9 @@ def fit(job: Fit, *, resume: bool) -> Position:
                 batches = job.train.epoch(at.epoch, at.batch * job.recipe.accumulate)
                 while at.step < at.total_steps and (group := list(islice(batches, job.recipe.accumulate))):
                     at.batch += 1
-                    group = [batch for batch in group if len(batch.images) > 1]
-                    if group:  # else all of it is unreadable, or all but one, which batch norm can make nothing of
-                        after_step(job, state, clock, stop, take_step(job, state, group))
-                rows.append(measure(job, state, clock, stop))
+                    if group := usable(job, group):
+                        after_step(job, state, clock, take_step(job, state, group))
+                rows.append(measure(job, state, clock))
                 at.epoch, at.batch, at.num_images, state.sums = at.epoch + 1, 0, 0, {}
                 at.finished = at.step >= at.total_steps
                 # The state comes last, so that a kill in between leaves nothing that going on would not write again.
@@ -125,26 +142,54 @@ def start(job: Fit) -> State:
     return State(model, build_optimizer(model, job.recipe), average, scaler, {}, Position())
 
 
+def usable(job: Fit, group: list[Batch]) -> list[Batch]:
+    """The batches that batch norm can make something of: not those that are unreadable, or all but one picture.
+
+    Several processes take every step together, whatever each has of it: what one has no use for is empty.
+    """
+    if job.processes.alone:
+        return [batch for batch in group if len(batch.images) > 1]
+    least = 1 if job.recipe.sync_bn else 2
+    return [batch if len(batch.images) >= least else Batch(*(part[:0] for part in batch)) for batch in group]
+
+
+def agree(job: Fit, at: Position, num_images: int) -> int:
+    """The pictures of the step under way, over all processes. In the same message, the only one a step beside the gradients'
+    and batch norm's, the processes agree on what is to follow the step: a signal to any of them stops all, and the first
+    one's clock counts for all."""
+    orders, processes = job.orders, job.processes
+    if processes.alone:
+        return num_images
+    mine = [num_images, max(orders.noted, default=0), *map(int, orders.wish)]
+    numbers, signals, saves, totals = zip(*processes.gather_numbers(mine), strict=True)
+    orders.stop, orders.save, at.total_steps = max(signals), bool(saves[0]), max(totals[0], at.step + 1)
+    return max(1, sum(numbers))
+
+
 def take_step(job: Fit, state: State, group: list[Batch]) -> Tensor:
-    """One optimiser step over the batches of `group`; the mean loss of their pictures."""
-    recipe, device, at = job.recipe, job.device, state.at
+    """One optimiser step over the batches of `group`; the mean loss of their pictures, of several processes this one's part."""
+    recipe, device, at, processes = job.recipe, job.device, state.at, job.processes
+    own_images = sum(len(batch.images) for batch in group)
+    num_images = agree(job, at, own_images)
     lr = job.schedule.learning_rate(at.step, at.total_steps)
-    torch.manual_seed(mix_seed(recipe.seed, at.step, "network"))  # what the network draws (drop path) is a function of the step
+    # What the network draws (drop path) is a function of the step, and of several processes each draws its own.
+    torch.manual_seed(mix_seed(recipe.seed, at.step, "network", *([processes.rank] if processes.rank else [])))
     for parameters in state.optimizer.param_groups:
         parameters["lr"] = lr
     state.optimizer.zero_grad(set_to_none=True)
-    num_images, total = sum(len(batch.images) for batch in group), torch.zeros((), device=device.place)
-    for batch in group:
+    total = torch.zeros((), device=device.place)
+    for number, batch in enumerate(group, start=1):
         images, targets = place(batch, device)
-        with autocast(device):
-            outputs = job.net(images)
-            loss = job.criterion(outputs, targets)["loss"]
-        share = len(images) / num_images
-        state.scaler.scale(loss * share).backward()
+        with nullcontext() if processes.alone or number == len(group) else job.net.no_sync():
+            with autocast(device):
+                outputs = job.net(images)
+                loss = job.criterion(outputs, targets)["loss"] if len(images) else outputs.sum()  # of nothing: 0
+            share = len(images) / num_images
+            state.scaler.scale(loss * (share * processes.world)).backward()  # for the mean over processes is taken of it
         total += loss.detach() * share
         add(state.sums, job.task.count(outputs.detach(), targets))
     add(state.sums, {"loss": precise(total) * num_images})
-    at.num_images += num_images
+    at.num_images += own_images
     if recipe.clip_grad is not None:
         state.scaler.unscale_(state.optimizer)
         nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_grad)
@@ -156,18 +201,20 @@ def take_step(job: Fit, state: State, group: list[Batch]) -> Tensor:
     return total
 
 
-def after_step(job: Fit, state: State, clock: Clock, stop: list[int], loss: Tensor) -> None:
+def after_step(job: Fit, state: State, clock: Clock, loss: Tensor) -> None:
     """Tell, save and stop, when it is time to."""
-    at = state.at
+    at, orders = state.at, job.orders
     clock.count_step()
-    due = bool(stop) or clock.since_save() > job.recipe.save_every
+    fitted = at.total_steps if job.recipe.seconds is None else clock.fit_steps(job.schedule.steps_per_epoch)
+    orders.wish = clock.since_save() > job.recipe.save_every, fitted
+    if job.processes.alone:
+        orders.stop, orders.save, at.total_steps = max(orders.noted, default=0), *orders.wish
+    due = bool(orders.stop) or orders.save
     if due or at.step % 10 == 0:  # reading the loss waits for the device
         check_finite(loss, at, job.schedule)
-        job.report.step(at, job.schedule.steps_per_epoch, loss.item())
-    if job.recipe.seconds is not None:
-        at.total_steps = clock.fit_steps(job.schedule.steps_per_epoch)
-    if stop:
-        raise Interrupted(stop[0], job.run.path)
+        job.report.step(at, job.schedule.steps_per_epoch, loss.item() * job.processes.world)
+    if orders.stop:
+        raise Interrupted(orders.stop, job.run.path)
     if due:
         clock.save(state)
 
@@ -192,17 +239,34 @@ def add(sums: dict[str, Tensor], more: dict[str, Tensor]) -> None:
         sums[name] = sums[name] + value if name in sums else value
 
 
-def measure(job: Fit, state: State, clock: Clock, stop: list[int]) -> Row:
-    """Validate, and make the epoch's row of metrics.csv."""
+def over_processes(job: Fit, sums: dict[str, Tensor], num_images: int) -> tuple[dict[str, Tensor], int]:
+    """The sums and the number of pictures of all processes together. What any of them could not read, all know from here on."""
+    if job.processes.alone:
+        return sums, num_images
+    own = {name: value.cpu() for name, value in sums.items()}, num_images, job.bad.reasons
+    whole: dict[str, Tensor] = {}
+    total, job.bad.reasons = 0, {}
+    for part, num, reasons in job.processes.gather(own):
+        add(whole, part)
+        total += num
+        job.bad.reasons |= reasons
+    job.bad.check()
+    return whole, total
+
+
+def measure(job: Fit, state: State, clock: Clock) -> Row:
+    """Validate, and make the epoch's row of metrics.csv, the same in all processes."""
     at = state.at
-    if at.num_images == 0:
+    sums, num_images = over_processes(job, state.sums, at.num_images)
+    if num_images == 0:
         raise InputError("no picture of the training split can be read; `resnets data check` says why")
-    check_finite(state.sums["loss"], at, job.schedule)
+    check_finite(sums["loss"], at, job.schedule)
     clock.stop_epoch()
     lr = job.schedule.learning_rate(max(0, at.step - 1), at.total_steps)
-    train = {"loss": float(state.sums["loss"]) / at.num_images} | job.task.summarise(state.sums, at.num_images)
+    train = {"loss": float(sums["loss"]) / num_images} | job.task.summarise(sums, num_images)
     began = time.perf_counter()
-    val = validate(job, kept(state), stop)
+    job.processes.share_buffers(kept(state))
+    val = validate(job, kept(state), job.orders.noted)
     clock.val_seconds = time.perf_counter() - began
     scores = {
         f"{split}_{name}": round(values[name], 6) for split, values in (("train", train), ("val", val)) for name in values
@@ -212,7 +276,7 @@ def measure(job: Fit, state: State, clock: Clock, stop: list[int]) -> Row:
         "step": at.step,
         "lr": round(lr, 8),
         **scores,
-        "images_per_second": round(at.num_images / at.epoch_seconds, 1),
+        "images_per_second": round(num_images / at.epoch_seconds, 1),
         "data_wait": round(at.epoch_wait / at.epoch_seconds, 4),
         "seconds": round(clock.seconds(), 2),
     }
@@ -220,14 +284,14 @@ def measure(job: Fit, state: State, clock: Clock, stop: list[int]) -> Row:
 
 @torch.inference_mode()
 def validate(job: Fit, model: nn.Module, stop: list[int]) -> dict[str, float]:
-    """Mean loss and the task's metrics over the validation split, every readable picture once."""
+    """Mean loss and the task's metrics over the validation split, every readable picture once. Ends at a signal in `stop`."""
     model.eval()
     criterion = job.task.criterion(Recipe(loss=job.recipe.loss), job.class_counts)  # without smoothing and class weights
     sums: dict[str, Tensor] = {}
     num_images = 0
     for batch in job.val.epoch(0):
         if stop:
-            raise Interrupted(stop[0], job.run.path)
+            break
         if len(batch.images) == 0:
             continue
         images, targets = place(batch, job.device)
@@ -236,6 +300,9 @@ def validate(job: Fit, model: nn.Module, stop: list[int]) -> dict[str, float]:
         loss = criterion(outputs, targets)["loss"]
         add(sums, job.task.count(outputs, targets) | {"loss": precise(loss) * len(images)})
         num_images += len(images)
+    if signals := [number for noted in job.processes.gather(stop[:1]) for number in noted]:
+        raise Interrupted(signals[0], job.run.path)
+    sums, num_images = over_processes(job, sums, num_images)
     if num_images == 0:
         raise InputError("no picture of the validation split can be read; `resnets data check` says why")
     return {"loss": float(sums["loss"]) / num_images} | job.task.summarise(sums, num_images)
@@ -250,6 +317,8 @@ def kept(state: State) -> Model:
 def keep(job: Fit, state: State, rows: list[Row]) -> None:
     """The epoch's files: metrics.csv, best.safetensors where no validation was better, last.safetensors at the end."""
     at, row, model = state.at, rows[-1], kept(state)
+    if job.processes.rank:
+        return
     job.run.write_metrics(rows)
     at.bad_images = dict(job.bad.reasons)
     job.run.write_bad_images(at.bad_images)
@@ -328,13 +397,19 @@ class Clock:
         return time.perf_counter() - self.saved
 
     def save(self, state: State) -> None:
+        """Save; in the middle of an epoch several processes come here together, each with its sums."""
+        sums, num_images = over_processes(self.job, state.sums, self.at.num_images) if self.at.batch else ({}, 0)
+        self.saved = time.perf_counter()
+        if self.job.processes.rank:
+            return
         self.at.seconds, self.at.bad_images = self.seconds(), dict(self.job.bad.reasons)
         if self.at.batch:
             self.at.epoch_seconds = self.epoch_before + time.perf_counter() - self.epoch_began
             self.at.epoch_wait = self.wait_before + self.job.train.data_wait
         else:
             self.at.epoch_seconds = self.at.epoch_wait = 0.0
-        state.save(self.job.run)
+        at = dataclasses.replace(self.at, num_images=num_images)
+        dataclasses.replace(state, sums=sums, at=at).save(self.job.run)
         self.saved = time.perf_counter()
 
     def fit_steps(self, steps_per_epoch: int) -> int:

@@ -146,6 +146,7 @@ class Recipe:
     allocator: str = setting(
         "auto", "keep: freed memory stays with the process; auto: where glibc allots it", choices=("auto", "keep", "system")
     )
+    sync_bn: bool = setting(True, "of several processes: batch norm over the pictures of all")
     checkpoint_activations: bool = setting(False, "a third of the memory, half as slow again")
 
     # Keeping

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnets.nn.layers import NORMS
+from resnets.nn.layers import NORM
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -37,7 +37,7 @@ def norm_relu(norm: nn.Module, relu: nn.Module, x: Tensor, add: Tensor | None = 
 def enable(model: nn.Module, on: bool = True) -> None:
     """Let the norms of `model` be fused with what follows them."""
     for norm in model.modules():
-        if isinstance(norm, NORMS):
+        if isinstance(norm, tuple(NORM.values())):  # not those of several processes, which are one across them
             norm.fused = on  # type: ignore[assignment]
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from torch import nn
 
+from resnets.nn.sync import SyncBatchNorm
 from resnets.spec import Conv
 
 CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 AVG_POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
-NORMS = tuple(NORM.values())
+NORMS = (*NORM.values(), SyncBatchNorm)
 CONVS = tuple(CONV.values())
 
 

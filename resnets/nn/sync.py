@@ -1,0 +1,128 @@
+"""Batch norm over the pictures of all processes. torch's own, `nn.SyncBatchNorm`, knows no CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Batch norm whose statistics in training are those of all processes together; of x (N, C, *spatial), N may be 0."""
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        assert x.ndim >= 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        momentum = self.momentum
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            momentum = 1.0 / float(self.num_batches_tracked) if momentum is None else momentum
+        return sync_batch_norm(
+            x,
+            self.weight,
+            self.bias,
+            running_mean=self.running_mean,
+            running_var=self.running_var,
+            momentum=momentum or 0.0,
+            eps=self.eps,
+        )
+
+
+def synchronised(norm: _BatchNorm) -> SyncBatchNorm:
+    """A norm over all processes, with the parameters and statistics of `norm`."""
+    made = SyncBatchNorm(norm.num_features, norm.eps, norm.momentum)
+    made.weight, made.bias, made.training = norm.weight, norm.bias, norm.training
+    made.running_mean, made.running_var = norm.running_mean, norm.running_var
+    made.num_batches_tracked = norm.num_batches_tracked
+    return made
+
+
+def synchronise(module: nn.Module) -> None:
+    """Put norms over all processes in the place of the batch norms inside `module`. The state dict stays as it is."""
+    for name, child in module.named_children():
+        if isinstance(child, _BatchNorm):
+            setattr(module, name, synchronised(child))
+        else:
+            synchronise(child)
+
+
+@torch.compiler.disable
+def sync_batch_norm(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    *,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    """Batch norm in training over the x (N, C, *spatial) of every process of the default group, which all call it.
+
+    The running statistics (C,), the same everywhere, move by `momentum`. The gradients of weight and bias are this process's
+    part of the sum.
+    """
+    mean, var, count = joint_statistics(x.detach())
+    if running_mean is not None and running_var is not None and count > 0:
+        running_mean.lerp_(mean, momentum)
+        running_var.lerp_(var * (count / (count - 1).clamp(min=1)), momentum)
+    y: Tensor = _Normalise.apply(x, weight, bias, (mean, var, count), eps)
+    return y
+
+
+class _Normalise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, joint: tuple[Tensor, ...], eps: float) -> Tensor:
+        mean, var, _ = joint
+        ctx.save_for_backward(x, weight, *joint)
+        ctx.eps = eps
+        return F.batch_norm(x, mean, var, weight, bias, training=False, eps=eps) if x.numel() else torch.empty_like(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+        x, weight, mean, var, count = ctx.saved_tensors
+        inverse = (var + ctx.eps).rsqrt()
+        sums = torch.zeros(2, len(weight), device=x.device)  # of grad * (x - mean) / deviation, and of grad
+        if x.numel():
+            # In evaluation's form, for what torch gives there of weight and bias is just these sums, in one pass.
+            _, *found = torch.ops.aten.native_batch_norm_backward(
+                grad, x, weight, mean, var, None, None, False, ctx.eps, [False, True, True]
+            )
+            sums = torch.stack(found).float()
+        whole = sums.clone()
+        dist.all_reduce(whole)
+        # dx = weight / deviation * (grad - mean(grad) - normalised x * mean(grad * normalised x)) = a * grad + b * x + c
+        in_weight, in_bias = whole / count.clamp(min=1)
+        a = weight * inverse
+        b = -a * inverse * in_weight
+        c = -a * in_bias - b * mean
+        shape = (1, -1) + (1,) * (x.ndim - 2)
+        dx = torch.addcmul(c.view(shape), x, b.view(shape)).addcmul_(grad, a.view(shape)).to(x.dtype) if x.numel() else x
+        return dx, sums[0], sums[1], None, None
+
+
+def joint_statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (C,), biased variance (C,) and number of values () a channel, over the x (N, C, *spatial) of all processes.
+
+    Each process's own mean and variance are joined, not sums of squares, whose difference would lose digits.
+    """
+    chans = x.shape[1]
+    own = torch.zeros(2 * chans + 1, device=x.device)
+    if x.numel():
+        # The statistics to be updated are only there for their type: that of the result, also for 16-bit x.
+        mean, var = torch.batch_norm_update_stats(x, own[:chans], own[chans:-1], 0.0)
+        own = torch.cat([mean, var, own.new_full((1,), x.numel() / chans)])
+    every = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(every, own)
+    means, variances, counts = torch.stack(every).split([chans, chans, 1], dim=1)  # (world, C), (world, C), (world, 1)
+    count = counts.sum()
+    share = counts / count.clamp(min=1)
+    mean = (share * means).sum(0)
+    return mean, (share * (variances + (means - mean) ** 2)).sum(0), count
