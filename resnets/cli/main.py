@@ -383,6 +383,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         code = 2
     except ProcessEnded as error:
         click.echo(error, err=True, nl=bool(str(error)))
+        time.sleep(3)  # so that torchrun sees first who died first
         code = 1
     except MemoryError as error:
         if debug:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from resnets.contracts import Interrupted, ProcessEnded
 from resnets.data.images import num_processors
@@ -29,7 +29,7 @@ Value = TypeVar("Value")
 
 # A process that dies is noticed at once, by its connections; this is for machines that fall silent.
 TIMEOUT = timedelta(minutes=10)
-PATIENCE = 3.0  # seconds: for the first process to have said the same, and for torchrun to see who died before the others end
+PATIENCE = 3.0  # seconds for the first process to say the same
 LOST = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe")  # in the words of a torn connection
 ERROR_KEY = "resnets/error"
 
@@ -104,19 +104,25 @@ class Processes:
         for text in filter(None, self.gather(error)):
             raise InputError(text)
 
-    def wrap(self, model: nn.Module, place: torch.device, *, sync_bn: bool) -> nn.Module:
-        """`model`, its gradients the mean over all processes. With `sync_bn` its batch norms change in place; else the first
-        process's running statistics count, and each step begins with them."""
+    def wrap(self, model: nn.Module, nothing: Tensor, *, sync_bn: bool) -> nn.Module:
+        """`model`, its gradients the mean over all processes; with `sync_bn` its batch norms are over all, too.
+
+        `nothing` is an input of no picture, where the model is.
+        """
         if self.alone:
             return model
         if sync_bn:
             synchronise(model)
-        return nn.parallel.DistributedDataParallel(
-            model, device_ids=[place] if place.type == "cuda" else None, broadcast_buffers=not sync_bn
-        )
+        net = nn.parallel.DistributedDataParallel(model, device_ids=[nothing.device] if nothing.is_cuda else None)
+        net.broadcast_buffers = False  # at every step; running statistics are the same already, or `share_buffers` sees to it
+        # After the first gradient DDP groups them anew, and sums them in another order from then on. That this be before the
+        # first step, also of a run that is taken up again, the first gradient is that of no picture.
+        net.eval()(nothing).sum().backward()
+        net.zero_grad()
+        return net.train()
 
     def share_buffers(self, model: nn.Module) -> None:
-        """Give every process the first one's running statistics."""
+        """Give every process the first one's running statistics, which are kept; without `sync_bn` each has its own."""
         for buffer in model.buffers() if not self.alone else ():
             dist.broadcast(buffer, 0)
 
@@ -153,14 +159,12 @@ def joined() -> Iterator[Processes]:
         if not said(processes, store, str(error)):
             tell_launcher(f"rank {processes.rank}: {error}")
             raise
-        time.sleep(PATIENCE)
         raise ProcessEnded("") from None
     except Exception as error:
         if not isinstance(error, dist.DistError) and not any(word in str(error) for word in LOST):
             error.add_note(f"rank {processes.rank}: this is where it failed; the other processes end with it")
             tell_launcher(traceback.format_exc())
             raise
-        time.sleep(PATIENCE)
         raise ProcessEnded(
             f"rank {processes.rank}: another process ended; its own words, or torchrun's summary below, say which and why"
         ) from None
@@ -191,4 +195,5 @@ def said(processes: Processes, store: dist.Store, text: str) -> bool:
 def tell_launcher(text: str) -> None:
     """Leave the reason where torchrun looks for it."""
     if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
-        write_json(Path(path), {"message": text, "timestamp": int(time.time())})
+        origin = {"py_callstack": text, "timestamp": str(int(time.time()))}
+        write_json(Path(path), {"message": {"message": text, "extraInfo": origin}})

@@ -70,7 +70,9 @@ class Fit:
         fused.enable(self.model, self.device.fused)
         if self.device.allocator == "keep":
             keep_memory()
-        net = self.processes.wrap(self.model, self.device.place, sync_bn=self.recipe.sync_bn)
+        size = self.train.train_size or self.model.preprocess.size
+        nothing = torch.empty(0, self.model.spec.in_chans, *size, device=self.device.place)
+        net = self.processes.wrap(self.model, nothing, sync_bn=self.recipe.sync_bn)
         self.net: Any = torch.compile(net) if self.device.compile else net
         self.task = self.model.task
         self.criterion = self.task.criterion(self.recipe, self.class_counts)

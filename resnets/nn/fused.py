@@ -47,6 +47,7 @@ def can_fuse(norm: nn.Module, relu: nn.Module, x: Tensor, add: Tensor | None) ->
         and x.device.type == "cpu"
         and x.dtype in BITS
         and x.ndim in LAYOUTS
+        and x.numel() > 0
         and x.is_contiguous(memory_format=LAYOUTS[x.ndim])
         and (add is None or (add.dtype == x.dtype and add.shape == x.shape))
         and norm.weight is not None

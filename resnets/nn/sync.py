@@ -79,14 +79,16 @@ def sync_batch_norm(
 
 class _Normalise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, joint: tuple[Tensor, ...], eps: float) -> Tensor:
+    def forward(  # noqa: PLR0917
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, joint: tuple[Tensor, ...], eps: float
+    ) -> Tensor:
         mean, var, _ = joint
         ctx.save_for_backward(x, weight, *joint)
         ctx.eps = eps
         return F.batch_norm(x, mean, var, weight, bias, training=False, eps=eps) if x.numel() else torch.empty_like(x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         x, weight, mean, var, count = ctx.saved_tensors
         inverse = (var + ctx.eps).rsqrt()
         sums = torch.zeros(2, len(weight), device=x.device)  # of grad * (x - mean) / deviation, and of grad
