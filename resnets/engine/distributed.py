@@ -162,7 +162,6 @@ def joined() -> Iterator[Processes]:
         raise ProcessEnded("") from None
     except Exception as error:
         if not isinstance(error, dist.DistError) and not any(word in str(error) for word in LOST):
-            error.add_note(f"rank {processes.rank}: this is where it failed; the other processes end with it")
             tell_launcher(traceback.format_exc())
             raise
         raise ProcessEnded(
