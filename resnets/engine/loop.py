@@ -219,6 +219,7 @@ def after_step(job: Fit, state: State, clock: Clock, loss: Tensor) -> None:
         raise Interrupted(orders.stop, job.run.path)
     if due:
         clock.save(state)
+        orders.wish = False, fitted
 
 
 def autocast(device: Device) -> torch.autocast:
