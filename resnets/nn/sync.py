@@ -79,9 +79,7 @@ def sync_batch_norm(
 
 class _Normalise(torch.autograd.Function):
     @staticmethod
-    def forward(  # noqa: PLR0917
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, joint: tuple[Tensor, ...], eps: float
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, joint: tuple[Tensor, ...], eps: float) -> Tensor:
         mean, var, _ = joint
         ctx.save_for_backward(x, weight, *joint)
         ctx.eps = eps

@@ -37,7 +37,7 @@ HERE = Path(__file__).parent
 SIZES = {"train": 38, "val": 2, "test": 4}
 SETTINGS = {
     "model": "resnet20_cifar", "depths": "1,1,1", "width": 4, "epochs": 3, "lr": 0.05, "workers": 0, "device": "cpu",
-    "amp": False, "save_every": 1e9, "hflip": 0.5, "random_erase": 0.5, "auto_augment": "randaugment", "clip_grad": 1.0,
+    "precision": "float32", "save_every": 1e9, "hflip": 0.5, "random_erase": 0.5, "auto_augment": "randaugment", "clip_grad": 1.0,
 }  # fmt: skip
 
 
@@ -356,8 +356,8 @@ def test_every_process_takes_its_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
-    found = device.choose(Recipe(device="cuda", amp=False), Processes(3, 4, 1, 2))
+    found = device.choose(Recipe(device="cuda", precision="float32"), Processes(3, 4, 1, 2))
     assert found.place == torch.device("cuda", 1) and chosen == [found.place]
     for name, processes in (("cuda", Processes(0, 4, 0, 4)), ("cuda:1", Processes(0, 2, 0, 2))):
         with pytest.raises(InputError, match=r"processes take a GPU each, of 2; give --device cuda"):
-            device.choose(Recipe(device=name, amp=False), processes)
+            device.choose(Recipe(device=name, precision="float32"), processes)
