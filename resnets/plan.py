@@ -151,7 +151,8 @@ def settings(
     """The whole recipe, and where each value came from; what was left to be found out ("auto") is now said."""
     name = next((str(layer["recipe"]) for layer in reversed(list(layers.values())) if layer.get("recipe")), "fast")
     num_train, (height, width) = len(source.splits["train"].targets), preprocess.size
-    facts = Facts(num_train=num_train, hflip=source.hflip, size=preprocess.size, spec=spec)
+    asked = {setting for layer in layers.values() for setting, value in layer.items() if value is not None}
+    facts = Facts(num_train=num_train, hflip=source.hflip, size=preprocess.size, spec=spec, asked=asked)
     own = f"recipe {name}"
     recipe, origins = resolve({own: recipes.get(name)(facts), **layers})
     if recipe.batch_size == 1:

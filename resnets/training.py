@@ -17,7 +17,7 @@ from resnets import evaluation, hub, plots, report, saved
 from resnets.contracts import Interrupted
 from resnets.data import cache, known
 from resnets.data import preview as drawing
-from resnets.data.loaders import Loader
+from resnets.data.loaders import CPU, Loader
 from resnets.data.sources import Source
 from resnets.data.transforms import Augment
 from resnets.engine import device as devices
@@ -140,8 +140,8 @@ def prepare(
     kept, cached = kept_pictures(plan, data_dir, reporter)
     job = Fit(
         model=model,
-        train=train_loader(kept, processes),
-        val=val_loader(kept, processes),
+        train=train_loader(kept, device.place, processes),
+        val=val_loader(kept, device.place, processes),
         recipe=recipe,
         device=device,
         run=run or processes.first(lambda: RunDir.create(out, recipe.task)),
@@ -183,7 +183,7 @@ def preview(data: str | None = None, *, out: str | Path, data_dir: str | Path | 
     )
 
 
-def train_loader(plan: Plan, processes: Processes = ALONE) -> Loader:
+def train_loader(plan: Plan, place: torch.device = CPU, processes: Processes = ALONE) -> Loader:
     recipe, preprocess = plan.recipe, plan.preprocess
     least, most = recipe.crop_scale
     augment = Augment(
@@ -209,10 +209,11 @@ def train_loader(plan: Plan, processes: Processes = ALONE) -> Loader:
         balance=recipe.balance == "sampler",
         repeats=recipe.repeats,
         workers=recipe.workers or 0,
+        place=place if place.type == "cuda" else CPU,
     )
 
 
-def val_loader(plan: Plan, processes: Processes) -> Loader:
+def val_loader(plan: Plan, place: torch.device, processes: Processes) -> Loader:
     recipe, small = plan.recipe, max(plan.preprocess.size) <= SMALL
     return Loader(
         split=plan.source.splits["val"],
@@ -222,6 +223,7 @@ def val_loader(plan: Plan, processes: Processes) -> Loader:
         num_classes=len(plan.labels),
         bad=plan.bad,
         workers=recipe.workers or 0,
+        place=place if place.type == "cuda" else CPU,
     )
 
 

@@ -102,7 +102,8 @@ def ours(job: Job, watch: Stopwatch, **settings: Any) -> None:
 
     data, kind = job["data"], job["kind"]
     settings |= {"model": job["model"], "device": job["device"], "batch_size": job["batch_size"]}
-    settings |= {"stall_epochs": 0}  # noise cannot be learnt; the length is the recipe's, of which the watch sees the beginning
+    # Noise cannot be learnt. The length is the recipe's, of which the watch sees the beginning, with pictures of whole size.
+    settings |= {"stall_epochs": 0, "grow_from": 1.0}
     if kind != "arrays":
         settings["img_size"] = SIZE
     if kind == SYNTHETIC:

@@ -1,7 +1,7 @@
 """Plain JPEGs for training, in less time than Pillow takes and with the same pixels. No torch.
 
-simplejpeg is an option (`resnets[fast]`): its libjpeg-turbo writes rows of RGB at once, without Pillow's four bytes a pixel and
-without a copy. Whatever is not as plain as most photographs are goes to Pillow, which then reads it or says why it cannot.
+simplejpeg's libjpeg-turbo writes rows of RGB at once, without Pillow's four bytes a pixel and without a copy. Whatever is not
+as plain as most photographs are goes to Pillow, which then reads it or says why it cannot.
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ from resnets.data.images import WINDOW, ArrayImages, BadPicture, StoredImages
 from resnets.data.transforms import Augment, mix_seed, normalise, seeded
 from resnets.spec import InputError, Preprocess
 
+CPU = torch.device("cpu")
+
 
 @dataclass
 class BadImages:
@@ -72,6 +74,7 @@ class Loader:
             (repeated augmentation, arXiv 1901.09335).
         workers: processes that decode; 0: this one. Not used for what lies in memory.
         raw: leave pictures as uint8 (N, C, H, W), for a consumer that normalises itself; for evaluation only.
+        place: the device that normalises and augments batches. What lies in memory lies there from the start, if it fits.
     """
 
     split: Split
@@ -87,6 +90,7 @@ class Loader:
     repeats: int = 1
     workers: int = 0
     raw: bool = False
+    place: torch.device = CPU
     data_wait: float = 0.0  # seconds that the consumer waited, since it last set this to 0
 
     def __post_init__(self) -> None:
@@ -104,7 +108,8 @@ class Loader:
         resized = self.augment is not None and self.augment.crop == "resized"
         if not (kept and fits) or resized:
             return None
-        return torch.from_numpy(images.array).permute(0, 3, 1, 2).contiguous()  # type: ignore[attr-defined]
+        pixels = torch.from_numpy(images.array).contiguous()  # type: ignore[attr-defined]
+        return pixels.to(self.place) if has_room(self.place, pixels.nbytes) else pixels
 
     @property
     def num_images(self) -> int:
@@ -158,7 +163,7 @@ class Loader:
     def _memory_batches(self, epoch: int, start: int) -> Iterator[Batch]:
         assert self._pixels is not None
         for number, (first, positions) in enumerate(self._positions(epoch, start), start):
-            pixels = self._pixels[torch.from_numpy(positions)]
+            pixels = self._pixels[torch.from_numpy(positions)].permute(0, 3, 1, 2)
             if self.augment is not None and self.augment.auto_augment != "none":
                 augmented = [self._augmented(picture, place, epoch) for place, picture in enumerate(pixels, first)]
                 pixels = torch.stack(augmented) if augmented else pixels
@@ -181,14 +186,19 @@ class Loader:
             return Batch(
                 torch.empty(0, self.preprocess.in_chans, *(self.train_size or self.preprocess.size)), positions, positions
             )
-        x = pixels if self.raw else normalise(pixels, self.preprocess)
-        targets = torch.from_numpy(self.split.targets)[positions]
+        x = pixels if self.raw else normalise(pixels.to(self.place, non_blocking=True), self.preprocess)
+        targets = torch.from_numpy(self.split.targets)[positions].to(self.place, non_blocking=True)
         if self.augment is not None:
             first = number * self.batch_size
             own, num = self._own(first), min(self.batch_size, self.num_images - first)
             with seeded(self.seed, epoch, number, "batch"):
                 x, targets = self.augment.batch(x, targets, self.num_classes, before=own.start, after=num - own.stop)
         return Batch(x, targets, positions)
+
+
+def has_room(place: torch.device, num_bytes: int) -> bool:
+    """Whether so much leaves the device most of its memory."""
+    return place.type != "cuda" or 4 * num_bytes <= torch.cuda.mem_get_info(place)[0]
 
 
 Read = tuple[Tensor, Tensor, list[tuple[str, str]]]  # pixels (N, C, H, W), positions (N,), unreadable (name, reason)
@@ -210,6 +220,7 @@ class _Stream:
             persistent_workers=loader.workers > 0,
             prefetch_factor=4 if loader.workers else None,
             collate_fn=_collate,
+            pin_memory=loader.place.type == "cuda",
             worker_init_fn=leave_signals,
             generator=torch.Generator(),  # its own, so that starting workers does not draw from the one of the network
         )

@@ -104,11 +104,14 @@ class Augment:
         the whole. Pictures are mixed with others of the part.
         """
         total, own = before + len(x) + after, slice(before, before + len(x))
-        if self.crop == "pad":
-            x = random_windows(x, math.ceil(x.shape[-1] * self.pad), before, after)
+        padding = math.ceil(x.shape[-1] * self.pad) if self.crop == "pad" else 0
+        corners, mirrored = torch.zeros(2, len(x), dtype=torch.int64), None
+        if padding:
+            corners = torch.randint(2 * padding + 1, (2, total))[:, own] - padding
         if self.hflip and self.crop != "resized":
             mirrored = torch.rand(total)[own] < self.hflip
-            x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
+        if padding or mirrored is not None:
+            x = windows(x, corners[0], corners[1], mirrored)
         if self.random_erase or self.mixup or self.cutmix:
             x, targets = self._torchvision(x, targets, num_classes, before, after)
         return x, targets
@@ -158,17 +161,21 @@ def replace_size(preprocess: Preprocess, size: tuple[int, int]) -> Preprocess:
     return dataclasses.replace(preprocess, size=size, mean=mean)
 
 
-def random_windows(x: Tensor, padding: int, before: int = 0, after: int = 0) -> Tensor:
-    """Pad (N, C, H, W) with zeros on every side, and cut from each picture a window of its own of the old size. Draws for as
-    many pictures `before` and `after` too."""
+def windows(x: Tensor, top: Tensor, left: Tensor, mirrored: Tensor | None = None) -> Tensor:
+    """From each picture of x (N, C, H, W) the window of its size whose corner is (top, left): 0 outside of the picture.
+
+    top, left: (N,) int64, on the CPU, as is `mirrored` (N,) bool, where the window is to be reversed from left to right.
+    """
     height, width = x.shape[-2:]
-    padded = torch.nn.functional.pad(x, (padding,) * 4)
-    top, left = torch.randint(2 * padding + 1, (2, before + len(x) + after))[:, before : before + len(x)]
-    rows = (top[:, None] + torch.arange(height)).to(x.device)  # (N, H)
-    columns = (left[:, None] + torch.arange(width)).to(x.device)  # (N, W)
-    picture = torch.arange(len(x), device=x.device)
-    # Indexing (N, H, W) pairs puts the channels last: (N, H, W, C).
-    return padded.permute(0, 2, 3, 1)[picture[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    rows, columns = top[:, None] + torch.arange(height), left[:, None] + torch.arange(width)  # (N, H), (N, W)
+    if mirrored is not None:
+        columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+    picture = torch.arange(len(x))[:, None, None]
+    places = (picture, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :])
+    # Indexing (N, H, W) triples puts the channels last: (N, H, W, C).
+    found = x.permute(0, 2, 3, 1)[tuple(place.to(x.device) for place in places)]
+    return found.mul_(inside.to(x.device)[..., None]).permute(0, 3, 1, 2)
 
 
 def resize(pixels: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -181,7 +182,7 @@ def take_step(job: Fit, state: State, group: list[Batch]) -> Tensor:
     state.optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=device.place)
     for number, batch in enumerate(group, start=1):
-        images, targets = place(batch, device)
+        images, targets = place(shrunk(batch, job, at), device)
         with nullcontext() if processes.alone or number == len(group) else job.net.no_sync():
             with autocast(device):
                 outputs = job.net(images)
@@ -220,6 +221,17 @@ def after_step(job: Fit, state: State, clock: Clock, loss: Tensor) -> None:
     if due:
         clock.save(state)
         orders.wish = False, fitted
+
+
+def shrunk(batch: Batch, job: Fit, at: Position) -> Batch:
+    """The batch with pictures of the size that this step is to have: a multiple of the network's stride, in early steps."""
+    if job.recipe.grow_from == 1 or not len(batch.images):
+        return batch
+    share, stride = job.schedule.share(at.step, at.total_steps), job.model.spec.levels[-1].stride
+    size = [min(side, max(1, int(side * share) // stride) * stride) for side in batch.images.shape[2:]]
+    if size == list(batch.images.shape[2:]) or share == 1:
+        return batch
+    return batch._replace(images=F.interpolate(batch.images, size, mode="bilinear", antialias=True))
 
 
 def autocast(device: Device) -> torch.autocast:
@@ -373,7 +385,7 @@ class Clock:
         self.job, self.at, self.before = job, at, at.seconds
         self.saved = self.last = time.perf_counter()
         self.epoch_before, self.wait_before = at.epoch_seconds, at.epoch_wait
-        self.num_steps, self.step_seconds = 0, 0.0
+        self.num_steps, self.step_seconds, self.work = 0, 0.0, 0.0  # work: in steps with pictures of their whole size
         self.val_seconds: float | None = None
 
     def seconds(self) -> float:
@@ -394,6 +406,7 @@ class Clock:
         self.num_steps += 1
         if self.num_steps > 3:  # the first ones warm up caches and allocators
             self.step_seconds += now - self.last
+            self.work += self.job.schedule.share(self.at.step - 1, self.at.total_steps) ** 2
         self.last = now
 
     def since_save(self) -> float:
@@ -423,11 +436,12 @@ class Clock:
         """
         if self.num_steps <= 3:
             return max(self.at.total_steps, self.at.step + steps_per_epoch)
-        step = self.step_seconds / (self.num_steps - 3)
+        step = self.step_seconds / self.work
         num_val = self.job.val.num_images
         val = self.val_seconds or step / self.job.recipe.batch_size / 3 * num_val
         after = val + 2 * val / num_val * self.job.num_test + DRAWING_SECONDS
         left = (self.job.recipe.seconds or 0.0) - self.seconds() - after
+        step *= self.job.schedule.cost(self.at.step, self.at.total_steps)
         return self.at.step + max(0, round(left / (step + val / steps_per_epoch)))
 
 

@@ -71,7 +71,7 @@ class Recipe:
     # Optimisation
     batch_size: int = setting(128, "pictures a step and process", least=1)
     accumulate: int = setting(1, "batches whose gradients make one step", least=1)
-    opt: str = setting("sgd", "optimiser", choices=("sgd", "adamw", "lamb"))
+    opt: str = setting("sgd", "optimiser", choices=("sgd", "adamw", "lamb", "muon"))
     lr: float = setting(0.1, "highest learning rate", least=0)
     momentum: float = setting(0.9, "of SGD", least=0, most=1)
     nesterov: bool = setting(True, "Nesterov's form of momentum")
@@ -105,6 +105,9 @@ class Recipe:
         most=8192,
     )
     train_size: int | None = setting(None, "input in training, where it differs from img_size", least=1, most=8192)
+    grow_from: float = setting(
+        1.0, "share of its side that an input has at first, growing to 1 over 65 % of the run", least=0.1, most=1
+    )
     resize: str = setting("crop", "how a picture of another shape is fitted", choices=SPEC_CHOICES["resize"])
     crop_pct: float = setting(0.875, "for crop: share of the resized picture that is kept", least=0.01, most=1)
     interpolation: str = setting("bilinear", "of the resize", choices=SPEC_CHOICES["interpolation"])

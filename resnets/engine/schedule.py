@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from resnets.engine.recipe import Recipe
 
+GROWN = 0.65  # share of a run after which pictures have their whole size
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
@@ -42,3 +44,14 @@ class Schedule:
         left = 1 - (step - warm) / max(1, total - warm)  # from 1 to almost 0
         course = {"constant": 1.0, "onecycle": left, "cosine": (1 - math.cos(math.pi * left)) / 2}[recipe.sched]
         return recipe.min_lr + (recipe.lr - recipe.min_lr) * course
+
+    def share(self, step: int, total: int) -> float:
+        """How much of its side an input has at step number `step` (from 0) of `total`: small ones cost less, and will do for
+        the beginning (arXiv 2104.00298)."""
+        start = self.recipe.grow_from
+        return min(1.0, start + (1 - start) * step / (GROWN * max(1, total)))
+
+    def cost(self, step: int, total: int) -> float:
+        """The mean cost of the steps from number `step` to the last, in steps with pictures of their whole size."""
+        rest = [self.share(step + round((total - step) * part / 32), total) ** 2 for part in range(32)]
+        return sum(rest) / len(rest)

@@ -14,9 +14,9 @@ from resnets.data.transforms import (
     mix_seed,
     normalise,
     random_part,
-    random_windows,
     replace_size,
     seeded,
+    windows,
 )
 from resnets.spec import Preprocess
 
@@ -44,26 +44,21 @@ def test_a_mean_for_each_pixel_is_subtracted_pixel_by_pixel():
 # --- augmentation --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("mirrors", [False, True])
 @pytest.mark.parametrize("shape", [(6, 3, 8, 8), (6, 1, 5, 9)], ids=str)
-def test_random_windows_are_windows_of_the_padded_picture(shape):
+def test_windows_are_those_of_the_padded_picture(shape, mirrors):
     x = torch.arange(1, 1 + np.prod(shape), dtype=torch.float32).reshape(shape)
-    found = random_windows(x, 2)
-    assert found.shape == x.shape
-    offsets = []
-    for picture, window in zip(torch.nn.functional.pad(x, (2,) * 4), found, strict=True):
-        places = [
-            (top, left)
-            for top in range(5)
-            for left in range(5)
-            if torch.equal(picture[:, top : top + shape[2], left : left + shape[3]], window)
-        ]
-        assert len(places) == 1
-        offsets += places
-    assert len(set(offsets)) > 1, "each picture has a window of its own"
+    top, left = torch.tensor([-2, 2, 0, -1, 1, 0]), torch.tensor([0, 1, -2, 2, -1, 0])
+    mirrored = torch.tensor([True, False, True, True, False, False]) if mirrors else None
+    found = windows(x, top, left, mirrored)
+    for number, picture in enumerate(torch.nn.functional.pad(x, (2,) * 4)):
+        first, second = 2 + top[number], 2 + left[number]
+        window = picture[:, first : first + shape[2], second : second + shape[3]]
+        assert torch.equal(found[number], window.flip(-1) if mirrors and mirrored[number] else window)
 
 
-def test_random_windows_reach_every_offset():
-    found = random_windows(torch.ones(2000, 1, 2, 2), 1)[:, 0]
+def test_random_crops_reach_every_offset():
+    found = Augment(crop="pad", pad=0.5).batch(torch.ones(2000, 1, 2, 2), torch.zeros(2000), 2)[0][:, 0]
     assert len({tuple(window.flatten().tolist()) for window in found}) == 9
 
 

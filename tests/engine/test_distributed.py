@@ -37,7 +37,8 @@ HERE = Path(__file__).parent
 SIZES = {"train": 38, "val": 2, "test": 4}
 SETTINGS = {
     "model": "resnet20_cifar", "depths": "1,1,1", "width": 4, "epochs": 3, "lr": 0.05, "workers": 0, "device": "cpu",
-    "precision": "float32", "save_every": 1e9, "hflip": 0.5, "random_erase": 0.5, "auto_augment": "randaugment", "clip_grad": 1.0,
+    "precision": "float32", "save_every": 1e9, "hflip": 0.5, "random_erase": 0.5, "auto_augment": "randaugment",
+    "clip_grad": 1.0,
 }  # fmt: skip
 
 
@@ -203,9 +204,9 @@ def test_what_all_meet_is_said_once(tmp_path):
 
 def test_unreadable_pictures_of_all_processes_count(folder, tmp_path):
     """Each reads one of the two, which together are too many."""
-    loader = SimpleNamespace(augment=Augment(), num_images=16, seed=0, balance=False, repeats=1)
-    order = Loader.order(loader, 0).tolist()
     pictures = open_source(str(folder / "pictures"))
+    loader = SimpleNamespace(augment=Augment(), num_images=16, seed=0, balance=False, repeats=1, split=pictures.splits["train"])
+    order = Loader.order(loader, 0).tolist()
     paths = [folder / "pictures" / pictures.splits["train"].images.name(place).split("pictures/")[-1] for place in order]
     whole = {path: path.read_bytes() for path in (paths[0], paths[7])}
     for path in whole:

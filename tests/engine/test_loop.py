@@ -15,6 +15,8 @@ from resnets.engine import loop
 from resnets.engine.loop import Clock, stop_signals
 from resnets.engine.recipe import Recipe
 from resnets.engine.resume import Position
+from resnets.engine.schedule import Schedule
+from resnets.model import Model
 from resnets.spec import InputError
 
 TINY = {
@@ -187,6 +189,20 @@ def test_accumulated_batches_are_one_step_of_their_mean(data, tmp_path, monkeypa
     assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(*gradients, strict=True))
 
 
+def test_pictures_grow_in_steps_of_the_stride(data, tmp_path, monkeypatch):
+    sizes, features = [], Model.features
+
+    def seeing(self, x):
+        if self.training:
+            sizes.append(tuple(x.shape[2:]))
+        return features(self, x)
+
+    monkeypatch.setattr(Model, "features", seeing)
+    training.train(data, out=tmp_path / "run", **TINY | {"grow_from": 0.5, "epochs": 4})
+    assert len(sizes) == 20 and sizes == sorted(sizes)
+    assert set(sizes) == {(4, 4), (8, 8)} and sizes[12] == (4, 4) and sizes[13] == (8, 8)  # 65 % of 20 steps
+
+
 def test_clip_grad_limits_the_norm(data, tmp_path, monkeypatch):
     norms = []
     step = torch.optim.SGD.step
@@ -323,6 +339,7 @@ def clock(monkeypatch):
         recipe=Recipe(time="60s", batch_size=32),
         val=SimpleNamespace(num_images=96),
         train=SimpleNamespace(data_wait=0),
+        schedule=Schedule(recipe=Recipe(), steps_per_epoch=50),
     )
     clock = Clock(job, Position(total_steps=50))
     clock.now = now
@@ -371,6 +388,16 @@ def test_time_of_earlier_sessions_counts(clock):
 def test_when_time_is_over_there_are_no_steps_left(clock):
     steps(clock, 80, 1.0)
     assert clock.fit_steps(50) == 80
+
+
+def test_what_early_steps_save_is_not_expected_of_later_ones(clock):
+    """Steps that cost as their pictures' area does: the run ends in time all the same, and not long before."""
+    clock.job.schedule = Schedule(recipe=Recipe(grow_from=0.5), steps_per_epoch=50)
+    at = clock.at
+    while at.step < at.total_steps:
+        steps(clock, 1, 0.1 * clock.job.schedule.share(at.step, at.total_steps) ** 2)
+        at.total_steps = clock.fit_steps(50)
+    assert 60 - 6 < clock.now.seconds <= 60
 
 
 @pytest.mark.parametrize(("step", "val"), [(0.01, 0.1), (0.1, 2.0), (1.0, 0.5), (3.0, 6.0)])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnets.engine.optim import build_optimizer
+from resnets.engine.optim import PLAIN_DECAY, PLAIN_RATE, build_optimizer, orthogonalised
 from resnets.engine.recipe import Recipe
 from resnets.hub import create_model
 from resnets.spec import ResNetSpec
@@ -56,6 +56,58 @@ def test_three_steps_are_the_reference_s(name):
     expected = stepped(theirs, reference(theirs.parameters()))
     assert all(torch.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in zip(found, expected, strict=True))
     assert not torch.allclose(found[0], next(toy().parameters()))
+
+
+@pytest.mark.parametrize("shape", [(2, 16, 144), (3, 64, 27), (1, 8, 8)], ids=str)
+def test_orthogonalised_is_near_the_polar_factor(shape):
+    """All singular values come near 1, and the singular vectors stay."""
+    torch.manual_seed(0)
+    matrices = torch.randn(shape)
+    u, _, v = torch.linalg.svd(matrices, full_matrices=False)
+    found = orthogonalised(matrices)
+    values = u.mT @ found @ v.mT
+    assert torch.diagonal(values, dim1=1, dim2=2).sub(1).abs().max() < 0.4  # the iteration's own width
+    assert (values - torch.diag_embed(torch.diagonal(values, dim1=1, dim2=2))).abs().max() < 1e-3
+
+
+def test_orthogonalised_is_the_iteration_as_it_is_published():
+    torch.manual_seed(0)
+    x = matrices = torch.randn(2, 16, 40)
+    x = x / x.norm(dim=(1, 2), keepdim=True)
+    for _ in range(5):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    torch.testing.assert_close(orthogonalised(matrices), x, rtol=1e-3, atol=1e-4)
+
+
+def test_muon_orthogonalises_convolutions_alone():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(8, 2)
+    )
+    model = model.to(memory_format=torch.channels_last)
+    recipe = Recipe(opt="muon", lr=0.1, momentum=0.9, weight_decay=0.2, norm_bias_decay=False)
+    optimizer = build_optimizer(model, recipe)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    buffers = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
+    for _ in range(2):
+        for p in model.parameters():
+            p.grad = torch.randn_like(p)
+        gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
+        optimizer.step()
+        for name, grad in gradients.items():
+            old, buffer = before[name], buffers[name]
+            if old.ndim > 2:
+                buffer.lerp_(grad, 0.1)
+                direction = orthogonalised(grad.lerp(buffer, 0.9).flatten(1)[None]).view(old.shape)
+                tall = max(1, old.shape[0] / old[0].numel()) ** 0.5
+                old.mul_(1 - 0.1 * 0.2).sub_(0.1 * tall * direction)
+            else:
+                grad = grad + PLAIN_DECAY * 0.2 * old * (old.ndim > 1)
+                buffer.mul_(0.9).add_(grad)
+                old.sub_(PLAIN_RATE * 0.1 * (grad + 0.9 * buffer))
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(p.detach(), before[name], rtol=1e-4, atol=1e-5)
 
 
 def decay_of(recipe):

@@ -1,5 +1,7 @@
 """Named recipes: they fit whatever data, say what was published, and never win over what was asked for."""
 
+import dataclasses
+
 import pytest
 
 from resnets import zoo
@@ -36,6 +38,7 @@ FLAGS = {
     "warmup_epochs": 2.0, "warmup_lr": 0.3, "momentum": 0.8, "nesterov": True, "milestones": (0.1,), "ema": 0.5, "mixup": 0.0,
     "cutmix": 0.0, "auto_augment": "none", "img_size": 8, "train_size": 8, "loss": "ce", "smoothing": 0.0, "repeats": 1,
     "random_erase": 0.0, "interpolation": "bilinear", "min_lr": 0.01, "warmup": "linear", "normalise": "data",
+    "grow_from": 1.0,
 }  # fmt: skip
 
 
@@ -71,7 +74,26 @@ def test_fast_gives_small_sets_more_epochs_and_smaller_batches(num_train, epochs
     facts = Facts(num_train=num_train, hflip=True, size=(32, 32), spec=CIFAR.spec)
     recipe = recipe_of("fast", facts)
     assert (recipe.epochs, recipe.batch_size) == (epochs, batch_size)
-    assert recipe.lr == pytest.approx(0.2 * batch_size / 128)
+    assert recipe.lr == (0.02 if num_train >= 10_000 else pytest.approx(0.2 * batch_size / 128))
+
+
+@pytest.mark.parametrize(
+    ("changes", "opt", "grow_from"),
+    [
+        ({}, "muon", 0.5),
+        ({"num_train": 9_999}, "sgd", 1.0),
+        ({"size": (224, 224)}, "sgd", 1.0),
+        ({"spec": zoo.get("resnet18", stem="small")}, "sgd", 0.5),  # orthogonalising it costs more than learning
+        ({"asked": {"lr"}}, "sgd", 0.5),  # a rate means SGD's
+        ({"asked": {"opt"}}, "sgd", 0.5),
+        ({"asked": {"epochs", "batch_size"}}, "muon", 0.5),
+    ],
+    ids=str,
+)
+def test_fast_takes_muon_where_it_pays_and_nobody_set_sgd(changes, opt, grow_from):
+    recipe = recipe_of("fast", dataclasses.replace(CIFAR, **changes))
+    assert (recipe.opt, recipe.grow_from) == (opt, grow_from)
+    assert recipe.lr == {"muon": 0.02, "sgd": 0.2}[opt]
 
 
 # --- published ---------------------------------------------------------------------------------------------------------
