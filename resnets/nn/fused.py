@@ -89,52 +89,36 @@ class NormReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, add: Tensor | None, norm: Any) -> Tensor:
         run, threads = loops()
-        count = x.numel() // x.shape[1]
-        centre = (
-            x.detach().movedim(1, -1).reshape(count, -1)[0].float().numpy()
-        )  # some value of each channel: squares stay small
-        total, squares = reduced(run.sums, (flat(x),), centre, threads)
-        offset = total / count
-        mean, var = centre + offset, np.maximum(squares / count - offset**2, 0)
-        follow(norm, mean, var * count / max(1, count - 1))
-
-        deviation = 1 / np.sqrt(var + norm.eps)
-        y = scaled(x, add, weight.detach().numpy() * deviation, mean, bias)
+        y, (mean, deviation) = torch.empty_like(x), np.empty((2, x.shape[1]))
+        statistics = (norm.running_mean.numpy(), norm.running_var.numpy(), float(norm.momentum), norm.eps)
+        run.forward(flat(x), like(x, add), values(weight), values(bias), *statistics, threads, flat(y), mean, deviation)
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.add_(1)
         ctx.save_for_backward(x, y, weight)
-        ctx.statistics, ctx.adds, ctx.count = (mean, deviation), add is not None, count
+        ctx.statistics, ctx.adds = (mean, deviation), add is not None
         return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
         run, threads = loops()
         x, y, weight = ctx.saved_tensors
-        dy = grads[0].to(x.dtype).contiguous(memory_format=LAYOUTS[x.ndim])
-        mean, deviation = ctx.statistics
-        total, product = reduced(run.grad_sums, (flat(x), flat(y), flat(dy)), mean, threads)
-
-        by_grad = weight.detach().numpy() * deviation
-        by_x = -by_grad * deviation**2 * product / ctx.count
-        constant = -by_grad * total / ctx.count - by_x * mean
         dx, dadd = torch.empty_like(x), torch.empty_like(x) if ctx.adds else None
-        coefficients = (tiled(by_grad), tiled(by_x), tiled(constant))
-        run.grad_input(flat(x), flat(y), flat(dy), *coefficients, threads, flat(dx), None if dadd is None else flat(dadd))
-        dweight = torch.from_numpy(product * deviation).to(weight.dtype)
-        return dx, dweight, torch.from_numpy(total).to(weight.dtype), dadd, None
+        dweight, dbias = torch.empty_like(weight), torch.empty_like(weight)
+        results = (flat(dx), None if dadd is None else flat(dadd), values(dweight), values(dbias))
+        run.backward(flat(x), flat(y), like(x, grads[0]), values(weight), *ctx.statistics, threads, *results)
+        return dx, dweight, dbias, dadd, None
 
 
 def in_evaluation(norm: Any, x: Tensor, add: Tensor | None) -> Tensor:
     """relu(norm(x) + add) with the running statistics."""
-    deviation = 1 / np.sqrt(norm.running_var.numpy() + norm.eps)
-    return scaled(x, add, norm.weight.detach().numpy() * deviation, norm.running_mean.numpy(), norm.bias)
-
-
-def scaled(x: Tensor, add: Tensor | None, scale: np.ndarray, mean: np.ndarray, bias: Tensor) -> Tensor:
-    """relu((x - mean) * scale + bias + add)"""
     run, threads = loops()
-    y, shift = torch.empty_like(x), bias.detach().numpy() - mean * scale
-    added = None if add is None else flat(add.contiguous(memory_format=LAYOUTS[x.ndim]))
-    run.norm_relu(flat(x), added, tiled(scale), tiled(shift), threads, flat(y))
+    y, statistics = torch.empty_like(x), (norm.running_mean.numpy(), norm.running_var.numpy(), norm.eps)
+    run.evaluate(flat(x), like(x, add), values(norm.weight), values(norm.bias), *statistics, threads, flat(y))
     return y
+
+
+def values(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().numpy()
 
 
 def flat(x: Tensor) -> np.ndarray:
@@ -142,24 +126,6 @@ def flat(x: Tensor) -> np.ndarray:
     return x.detach().movedim(1, -1).view(-1).view(BITS[x.dtype]).numpy()
 
 
-def tiled(values: np.ndarray) -> np.ndarray:
-    """(C,) -> (period,) float32, as the loops take what belongs to a channel."""
-    from resnets.nn.kernels import LANES
-
-    return np.tile(values.astype(np.float32), np.lcm(len(values), LANES) // len(values))
-
-
-def reduced(loop: Any, arrays: tuple[np.ndarray, ...], centre: np.ndarray, threads: int) -> np.ndarray:
-    """The two sums that `loop` takes over the places of a channel: (2, C) float64."""
-    centres = tiled(centre)
-    out = np.zeros((threads, 2, len(centres)))
-    loop(*arrays, centres, threads, out)
-    return out.sum(0).reshape(2, -1, len(centre)).sum(1)
-
-
-def follow(norm: Any, mean: np.ndarray, var: np.ndarray) -> None:
-    """Move the running statistics of `norm` towards those of a batch."""
-    if norm.num_batches_tracked is not None:
-        norm.num_batches_tracked.add_(1)
-    for running, value in ((norm.running_mean, mean), (norm.running_var, var)):
-        running.lerp_(torch.from_numpy(value).to(running.dtype), norm.momentum)
+def like(x: Tensor, other: Tensor | None) -> np.ndarray | None:
+    """`other` as `flat` memory of the type and order of x."""
+    return None if other is None else flat(other.to(x.dtype).contiguous(memory_format=LAYOUTS[x.ndim]))

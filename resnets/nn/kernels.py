@@ -11,6 +11,8 @@ that torch brings along. NaN passes through, as in torch.
 
 from __future__ import annotations
 
+import math
+
 import numba
 import numpy as np
 from llvmlite import ir
@@ -24,6 +26,7 @@ lanes, some, one = np.uint64(LANES), np.uint64(8), np.uint64(1)  # unsigned: for
 high_half = np.uint32(16)
 fast = {"reassoc", "contract", "nsz", "arcp"}  # without nnan and ninf: a run that diverges must be seen to
 numba.config.THREADING_LAYER = "omp"
+serial = {"nogil": True, "cache": True}
 options = {"parallel": True, "fastmath": fast, "nogil": True, "cache": True}
 
 
@@ -189,3 +192,77 @@ def grad_input(x, y, dy, by_grad, by_x, constant, threads, dx, dadd):
             grad_input_row(x, y, dy, by_grad, by_x, constant, dx, dadd, at, place, lanes)
     at, place, rest = np.uint64(rows * LANES), np.uint64(rows * LANES % period), np.uint64(len(x) - rows * LANES)
     grad_input_row(x, y, dy, by_grad, by_x, constant, dx, dadd, at, place, rest)
+
+
+@njit(**serial)
+def tiled(values, period):
+    """(C,) -> (period,) float32."""
+    found = np.empty(period, np.float32)
+    for place in range(period):
+        found[place] = values[place % len(values)]
+    return found
+
+
+@njit(**serial)
+def gathered(totals, channels):
+    """(threads, 2, period) -> (2, C) float64."""
+    found = np.zeros((2, channels))
+    for thread in range(totals.shape[0]):
+        for place in range(totals.shape[2]):
+            found[0, place % channels] += totals[thread, 0, place]
+            found[1, place % channels] += totals[thread, 1, place]
+    return found
+
+
+@njit(**serial)
+def period_of(channels):
+    return channels * LANES // math.gcd(channels, LANES)
+
+
+@njit(**serial)
+def forward(x, add, weight, bias, running_mean, running_var, momentum, eps, threads, y, mean, deviation):
+    """In training: y, the batch's mean and 1 / deviation (C,) float64, and the running statistics, moved towards it."""
+    channels, period = len(weight), period_of(len(weight))
+    count = len(x) // channels
+    centre = np.empty(period, np.float32)  # some value of each channel: near its mean, so that squares stay small
+    for place in range(period):
+        centre[place] = widen(x[place % channels])
+    totals = np.zeros((threads, 2, period))
+    sums(x, centre, threads, totals)
+    total = gathered(totals, channels)
+    scale, shift = np.empty(channels), np.empty(channels)
+    for c in range(channels):
+        offset = total[0, c] / count
+        var = total[1, c] / count - offset * offset
+        var = 0.0 if var < 0 else var
+        mean[c], deviation[c] = centre[c] + offset, 1 / math.sqrt(var + eps)
+        running_mean[c] += momentum * (mean[c] - running_mean[c])
+        running_var[c] += momentum * (var * count / max(1, count - 1) - running_var[c])
+        scale[c] = weight[c] * deviation[c]
+        shift[c] = bias[c] - mean[c] * scale[c]
+    norm_relu(x, add, tiled(scale, period), tiled(shift, period), threads, y)
+
+
+@njit(**serial)
+def evaluate(x, add, weight, bias, running_mean, running_var, eps, threads, y):
+    """With the running statistics."""
+    period = period_of(len(weight))
+    scale = weight / np.sqrt(running_var + eps)
+    norm_relu(x, add, tiled(scale, period), tiled(bias - running_mean * scale, period), threads, y)
+
+
+@njit(**serial)
+def backward(x, y, dy, weight, mean, deviation, threads, dx, dadd, dweight, dbias):
+    """All gradients; `dadd` may be None."""
+    channels, period = len(weight), period_of(len(weight))
+    count = len(x) // channels
+    totals = np.zeros((threads, 2, period))
+    grad_sums(x, y, dy, tiled(mean, period), threads, totals)
+    total = gathered(totals, channels)
+    by_grad, by_x, constant = np.empty(channels), np.empty(channels), np.empty(channels)
+    for c in range(channels):
+        dbias[c], dweight[c] = total[0, c], total[1, c] * deviation[c]
+        by_grad[c] = weight[c] * deviation[c]
+        by_x[c] = -by_grad[c] * deviation[c] * dweight[c] / count
+        constant[c] = -by_grad[c] * dbias[c] / count - by_x[c] * mean[c]
+    grad_input(x, y, dy, tiled(by_grad, period), tiled(by_x, period), tiled(constant, period), threads, dx, dadd)
