@@ -60,7 +60,7 @@ def fast(facts: Facts) -> dict[str, Any]:
         "sched": "onecycle",
         "smoothing": 0.1 if facts.num_train < 10_000 else 0.0,  # small sets are soon known by heart
         "crop": "pad" if facts.small else "resized",
-        "crop_pad": 1 / 8 if quick else 1 / 16,  # the latter, half of the paper's, where there is no time for more
+        "crop_pad": 3 / 32 if quick else 1 / 16,  # the paper has 1 / 8: for runs ten times as long
         "crop_scale": (0.25, 1.0),
         "crop_pct": 1.0 if facts.small else 0.875,
         "hflip": 0.5 if facts.hflip else 0.0,
