@@ -23,8 +23,6 @@ SWITCHES: dict[str, list[str]] = {
     "--no-channels-last --no-fused": ["--no-channels-last", "--no-fused"],
     "--no-fused": ["--no-fused"],
     "--allocator system": ["--allocator", "system"],
-    "--opt sgd": ["--opt", "sgd"],
-    "--grow-from 1": ["--grow-from", "1"],
 }
 
 
