@@ -35,7 +35,8 @@ def test_in_a_pipe_one_plain_line_an_epoch(tmp_path, capsys):
             r"\d+ img/s, \d+% waiting for data  \d+ s(  best)?",
             line,
         ), line
-    assert err.splitlines()[-3:] == epochs, "nothing but epochs once the run has begun"
+    assert err.splitlines()[-4:-1] == epochs, "nothing but epochs once the run has begun"
+    assert re.fullmatch(r"speed    [\d,]+ pictures a second: .*, \d+% of the .*", err.splitlines()[-1])
     assert len(out.splitlines()) == 3 and "accuracy" in out and "resnets predict" in out
 
 
