@@ -183,7 +183,11 @@ def test_the_usual_network_is_ours(name):
         torch.testing.assert_close(usual.eval()(x), model.eval()(x))
 
 
-@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.goes_with("arrays")])
+SMALL = [name for name, row in ROWS.items() if row.goes_with("arrays")]
+COMPILES = pytest.param("resnets-compile", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", [COMPILES if name == "resnets-compile" else name for name in SMALL])
 def test_rows_for_small_pictures_run(name, tmp_path):
     found = here(DIGITS | {"folder": str(tmp_path)}, "learn", name)
     assert found["num_images"] == 32 and found["seconds"] > found["wait_seconds"] > 0 and found["peak_bytes"] > 2**20

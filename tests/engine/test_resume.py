@@ -136,7 +136,6 @@ SETTINGS = {
     "lamb": {"opt": "lamb", "lr": 1e-2},
     "muon": {"opt": "muon", "lr": 0.02},
     "muon, channels last, growing": {"opt": "muon", "lr": 0.02, "channels_last": True, "grow_from": 0.5},
-    "fused": {"fused": True, "channels_last": True},
     "fused, bf16, ema": {"fused": True, "precision": "bfloat16", "ema": 0.9},
     "ema": {"ema": 0.9},
     "accumulate": {"accumulate": 2, "batch_size": 4},
