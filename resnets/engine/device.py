@@ -64,13 +64,14 @@ def settle(recipe: Recipe, num_macs: float) -> dict[str, Any]:
         precision = "bfloat16" if supports_bf16(place) else "float32"
     channels_last = precision != "float32" if recipe.channels_last is None else recipe.channels_last
     compile = (place.type == "cuda" and is_long) if recipe.compile is None else recipe.compile
-    can_fuse = on_cpu and channels_last and not compile and precision != "float16" and fused.kernels() is not None
+    can_fuse = on_cpu and is_long and channels_last and not compile and precision != "float16"
     keeps = place.type == "cpu" and find_mallopt() is not None
     return {
         "precision": precision,
         "channels_last": channels_last,
         "compile": compile,
-        "fused": (can_fuse and is_long) if recipe.fused is None else recipe.fused,
+        # The loops come last: a run that is too short for them need not wait for Numba's import.
+        "fused": (can_fuse and fused.kernels() is not None) if recipe.fused is None else recipe.fused,
         "allocator": ("keep" if keeps else "system") if recipe.allocator == "auto" else recipe.allocator,
     }
 
