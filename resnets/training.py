@@ -22,7 +22,8 @@ from resnets.data.sources import Source
 from resnets.data.transforms import Augment
 from resnets.engine import device as devices
 from resnets.engine.distributed import ALONE, Processes, joined
-from resnets.engine.loop import Fit, Reporter, fit
+from resnets.engine.job import Fit, Reporter
+from resnets.engine.loop import fit
 from resnets.engine.recipe import FIELDS, check_names, show
 from resnets.engine.recipes import SMALL
 from resnets.files import write_text

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import nullcontext
 from itertools import islice
-from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,74 +17,18 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resnets import weights
 from resnets.contracts import Batch, Interrupted
-from resnets.data.loaders import BadImages, Loader
 from resnets.data.transforms import mix_seed
-from resnets.engine.device import Device, keep_memory
-from resnets.engine.distributed import ALONE, Processes
+from resnets.engine.clock import Clock
+from resnets.engine.device import Device
+from resnets.engine.job import Fit
 from resnets.engine.optim import build_optimizer
+from resnets.engine.orders import Orders, stop_signals
 from resnets.engine.recipe import Recipe
 from resnets.engine.resume import Position, State
 from resnets.engine.schedule import Schedule
 from resnets.model import Model
-from resnets.nn import fused
-from resnets.run import Row, RunDir
+from resnets.run import Row
 from resnets.spec import InputError
-
-
-class Reporter(Protocol):
-    """Who watches a run."""
-
-    def say(self, text: str) -> None: ...
-
-    def step(self, at: Position, steps_per_epoch: int, loss: float) -> None: ...
-
-    def epoch(self, row: Row, at: Position) -> None: ...
-
-
-@dataclass(kw_only=True)
-class Fit:
-    """Everything that `fit` works with. `began`: `time.perf_counter()` when the command began, for `--time`."""
-
-    model: Model
-    train: Loader
-    val: Loader
-    recipe: Recipe
-    device: Device
-    run: RunDir
-    bad: BadImages
-    report: Reporter
-    class_counts: np.ndarray
-    num_test: int = 0
-    began: float = field(default_factory=time.perf_counter)
-    processes: Processes = ALONE
-
-    def __post_init__(self) -> None:
-        self.model.to(self.device.place)
-        if self.device.channels_last and self.model.spec.dims == 2:
-            self.model.to(memory_format=torch.channels_last)
-        self.model.checkpoint_activations = self.recipe.checkpoint_activations
-        fused.enable(self.model, self.device.fused)
-        if self.device.allocator == "keep":
-            keep_memory()
-        size = self.train.train_size or self.model.preprocess.size
-        nothing = torch.empty(0, self.model.spec.in_chans, *size, device=self.device.place)
-        net = self.processes.wrap(self.model, nothing, sync_bn=self.recipe.sync_bn)
-        self.net: Any = torch.compile(net) if self.device.compile else net
-        self.task = self.model.task
-        self.criterion = self.task.criterion(self.recipe, self.class_counts)
-        steps_per_epoch = math.ceil(len(self.train) / self.recipe.accumulate)
-        self.schedule = Schedule(recipe=self.recipe, steps_per_epoch=steps_per_epoch)
-        self.orders = Orders()
-
-
-@dataclass
-class Orders:
-    """What is to follow a step. One process decides as it goes; several agree on it, a step later (see `agree`)."""
-
-    noted: list[int] = field(default_factory=list)  # signals that reached this process
-    wish: tuple[bool, int] = (False, 0)  # of this process: save now, and the steps of the run
-    stop: int = 0  # the signal that ends the run
-    save: bool = False
 
 
 def fit(job: Fit, *, resume: bool) -> Position:
@@ -127,12 +66,12 @@ def fit(job: Fit, *, resume: bool) -> Position:
                 # The state comes last, so that a kill in between leaves nothing that going on would not write again.
                 keep(job, state, rows)
                 if at.finished or clock.since_save() > min(5.0, job.recipe.save_every):
-                    clock.save(state)
+                    save(job, state, clock)
                 job.report.epoch(rows[-1], at)
                 if not at.finished:
                     check_learning(rows, job)
         except Interrupted:
-            clock.save(state)
+            save(job, state, clock)
             raise
     return at
 
@@ -219,7 +158,7 @@ def after_step(job: Fit, state: State, clock: Clock, loss: Tensor) -> None:
     if orders.stop:
         raise Interrupted(orders.stop, job.run.path)
     if due:
-        clock.save(state)
+        save(job, state, clock)
         orders.wish = False, fitted
 
 
@@ -346,6 +285,17 @@ def keep(job: Fit, state: State, rows: list[Row]) -> None:
         weights.save(model, job.run.last)
 
 
+def save(job: Fit, state: State, clock: Clock) -> None:
+    """The state, to go on from; in the middle of an epoch several processes come here together, each with its sums."""
+    at = state.at
+    sums, num_images = over_processes(job, state.sums, at.num_images) if at.batch else ({}, 0)
+    if not job.processes.rank:
+        clock.stamp()
+        at.bad_images = dict(job.bad.reasons)
+        dataclasses.replace(state, sums=sums, at=dataclasses.replace(at, num_images=num_images)).save(job.run)
+    clock.saved = time.perf_counter()
+
+
 def check_finite(loss: Tensor, at: Position, schedule: Schedule) -> None:
     if math.isfinite(loss.item()):
         return
@@ -376,95 +326,3 @@ def check_learning(rows: list[Row], job: Fit) -> None:
             f"({job.recipe.weight_decay:g}), then labels that do not fit the pictures (`resnets data preview`); "
             "--stall-epochs 0 lets it go on"
         )
-
-
-class Clock:
-    """Time over all sessions of a run; and with `--time`, the number of steps that it leaves."""
-
-    def __init__(self, job: Fit, at: Position) -> None:
-        self.job, self.at, self.before = job, at, at.seconds
-        self.saved = self.last = time.perf_counter()
-        self.epoch_before, self.wait_before = at.epoch_seconds, at.epoch_wait
-        self.num_steps, self.step_seconds, self.work = 0, 0.0, 0.0  # work: in steps with pictures of their whole size
-        self.val_seconds: float | None = None
-
-    def seconds(self) -> float:
-        """Of the run so far, in all its sessions."""
-        return self.before + time.perf_counter() - self.job.began
-
-    def start_epoch(self) -> None:
-        self.epoch_began = self.last = time.perf_counter()
-        self.job.train.data_wait = 0.0
-
-    def stop_epoch(self) -> None:
-        self.at.epoch_seconds = self.epoch_before + time.perf_counter() - self.epoch_began
-        self.at.epoch_wait = self.wait_before + self.job.train.data_wait
-        self.epoch_before = self.wait_before = 0.0
-
-    def count_step(self) -> None:
-        now = time.perf_counter()
-        self.num_steps += 1
-        if self.num_steps > 3:  # the first ones warm up caches and allocators
-            self.step_seconds += now - self.last
-            self.work += self.job.schedule.share(self.at.step - 1, self.at.total_steps) ** 2
-        self.last = now
-
-    def since_save(self) -> float:
-        return time.perf_counter() - self.saved
-
-    def save(self, state: State) -> None:
-        """Save; in the middle of an epoch several processes come here together, each with its sums."""
-        sums, num_images = over_processes(self.job, state.sums, self.at.num_images) if self.at.batch else ({}, 0)
-        self.saved = time.perf_counter()
-        if self.job.processes.rank:
-            return
-        self.at.seconds, self.at.bad_images = self.seconds(), dict(self.job.bad.reasons)
-        if self.at.batch:
-            self.at.epoch_seconds = self.epoch_before + time.perf_counter() - self.epoch_began
-            self.at.epoch_wait = self.wait_before + self.job.train.data_wait
-        else:
-            self.at.epoch_seconds = self.at.epoch_wait = 0.0
-        at = dataclasses.replace(self.at, num_images=num_images)
-        dataclasses.replace(state, sums=sums, at=at).save(self.job.run)
-        self.saved = time.perf_counter()
-
-    def fit_steps(self, steps_per_epoch: int) -> int:
-        """The steps of a run that shall end when its time does, at the speed measured so far.
-
-        What comes after the last step (validation, the test split, drawing) is set aside. Until validation has been timed, a
-        picture of it is taken to cost a third of a training picture.
-        """
-        if self.num_steps <= 3:
-            return max(self.at.total_steps, self.at.step + steps_per_epoch)
-        step = self.step_seconds / self.work
-        num_val = self.job.val.num_images
-        val = self.val_seconds or step / self.job.recipe.batch_size / 3 * num_val
-        after = val + 2 * val / num_val * self.job.num_test + DRAWING_SECONDS
-        left = (self.job.recipe.seconds or 0.0) - self.seconds() - after
-        step *= self.job.schedule.cost(self.at.step, self.at.total_steps)
-        return self.at.step + max(0, round(left / (step + val / steps_per_epoch)))
-
-
-DRAWING_SECONDS = 2.5
-
-
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Inside, the first SIGINT or SIGTERM is only noted (in the list), for the loop to stop where its state is whole; the
-    second stops at once."""
-    noted: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if noted:
-            raise KeyboardInterrupt
-        noted.append(number)
-
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be caught
-        yield noted
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

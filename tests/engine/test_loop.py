@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from resnets import training, weights
 from resnets.contracts import Interrupted
 from resnets.engine import loop
-from resnets.engine.loop import Clock, stop_signals
+from resnets.engine.clock import DRAWING_SECONDS, Clock
+from resnets.engine.orders import stop_signals
 from resnets.engine.recipe import Recipe
 from resnets.engine.resume import Position
 from resnets.engine.schedule import Schedule
@@ -332,7 +333,7 @@ def test_outside_of_the_main_thread_signals_are_left_alone(data, tmp_path):
 def clock(monkeypatch):
     """A clock that only the test moves: 96 pictures to validate, 48 to test, 32 a step, a minute in all."""
     now = SimpleNamespace(seconds=0.0)
-    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: now.seconds))
+    monkeypatch.setattr("resnets.engine.clock.time", SimpleNamespace(perf_counter=lambda: now.seconds))
     job = SimpleNamespace(
         began=0.0,
         num_test=48,
@@ -411,7 +412,7 @@ def test_a_run_ends_within_its_time_and_uses_it(clock, step, val):
             clock.now.seconds += val
             clock.val_seconds = val
             clock.last = clock.now.seconds
-    end = clock.now.seconds + val + loop.DRAWING_SECONDS
+    end = clock.now.seconds + val + DRAWING_SECONDS
     assert 60 - 2 * (step + val) - 1 <= end <= 60 + step + val
 
 

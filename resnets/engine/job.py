@@ -1,0 +1,68 @@
+"""What a training works with: `Fit`, and who watches it: `Reporter`."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from resnets.data.loaders import BadImages, Loader
+from resnets.engine.device import Device, keep_memory
+from resnets.engine.distributed import ALONE, Processes
+from resnets.engine.orders import Orders
+from resnets.engine.recipe import Recipe
+from resnets.engine.resume import Position
+from resnets.engine.schedule import Schedule
+from resnets.model import Model
+from resnets.nn import fused
+from resnets.run import Row, RunDir
+
+
+class Reporter(Protocol):
+    """Who watches a run."""
+
+    def say(self, text: str) -> None: ...
+
+    def step(self, at: Position, steps_per_epoch: int, loss: float) -> None: ...
+
+    def epoch(self, row: Row, at: Position) -> None: ...
+
+
+@dataclass(kw_only=True)
+class Fit:
+    """Everything that `fit` works with. `began`: `time.perf_counter()` when the command began, for `--time`."""
+
+    model: Model
+    train: Loader
+    val: Loader
+    recipe: Recipe
+    device: Device
+    run: RunDir
+    bad: BadImages
+    report: Reporter
+    class_counts: np.ndarray
+    num_test: int = 0
+    began: float = field(default_factory=time.perf_counter)
+    processes: Processes = ALONE
+
+    def __post_init__(self) -> None:
+        self.model.to(self.device.place)
+        if self.device.channels_last and self.model.spec.dims == 2:
+            self.model.to(memory_format=torch.channels_last)
+        self.model.checkpoint_activations = self.recipe.checkpoint_activations
+        fused.enable(self.model, self.device.fused)
+        if self.device.allocator == "keep":
+            keep_memory()
+        size = self.train.train_size or self.model.preprocess.size
+        nothing = torch.empty(0, self.model.spec.in_chans, *size, device=self.device.place)
+        net = self.processes.wrap(self.model, nothing, sync_bn=self.recipe.sync_bn)
+        self.net: Any = torch.compile(net) if self.device.compile else net
+        self.task = self.model.task
+        self.criterion = self.task.criterion(self.recipe, self.class_counts)
+        steps_per_epoch = math.ceil(len(self.train) / self.recipe.accumulate)
+        self.schedule = Schedule(recipe=self.recipe, steps_per_epoch=steps_per_epoch)
+        self.orders = Orders()
