@@ -78,19 +78,26 @@ def _narrow(value, like):
 
 
 @njit(inline="always")
-def add_rows(x, centre, totals, at, period, count):
+def add_rows(x, y, dy, centre, totals, at, period, count):
     for lane in range(lanes):
-        total, square = totals[0, lane], totals[1, lane]
+        total, product = totals[0, lane], totals[1, lane]
         for row in range(count):
-            value = widen(x[at + row * period + lane]) - centre[lane]
-            total += value
-            square += value * value
-        totals[0, lane], totals[1, lane] = total, square
+            k = at + row * period + lane
+            value = widen(x[k]) - centre[lane]
+            if dy is None:
+                factor = value
+            else:
+                grad, output = widen(dy[k]), widen(y[k])
+                factor = np.float32(0) if output <= 0 else grad
+            total += factor
+            product += factor * value
+        totals[0, lane], totals[1, lane] = total, product
 
 
 @njit(**options)
-def sums(x, centre, threads, out):
-    """out[thread, :, place]: the sums of x - centre and of its square. `out` (threads, 2, period) float64, zeros before."""
+def sums(x, y, dy, centre, threads, out):
+    """out[thread, :, place]: the sums of g and of g * (x - centre), where g is the gradient `dy` behind the ReLU, whose output
+    was y; with None for both, of x - centre and of its square. `out` (threads, 2, period) float64, zeros before."""
     period = len(centre)
     rows, width = len(x) // period, np.uint64(period)
     for thread in prange(threads):
@@ -102,14 +109,20 @@ def sums(x, centre, threads, out):
                 totals[:] = 0
                 stop = min(end, start + STRETCH)
                 for row in range(start, stop - 7, 8):
-                    add_rows(x, middle, totals, np.uint64(row * period + chunk), width, some)
+                    add_rows(x, y, dy, middle, totals, np.uint64(row * period + chunk), width, some)
                 for row in range(stop - (stop - start) % 8, stop):
-                    add_rows(x, middle, totals, np.uint64(row * period + chunk), width, one)
+                    add_rows(x, y, dy, middle, totals, np.uint64(row * period + chunk), width, one)
                 out[thread, :, chunk : chunk + LANES] += totals
     for place in range(len(x) - rows * period):
-        value = widen(x[rows * period + place]) - centre[place]
-        out[0, 0, place] += value
-        out[0, 1, place] += value * value
+        k = rows * period + place
+        value = widen(x[k]) - centre[place]
+        if dy is None:
+            factor = value
+        else:
+            grad, output = widen(dy[k]), widen(y[k])
+            factor = np.float32(0) if output <= 0 else grad
+        out[0, 0, place] += factor
+        out[0, 1, place] += factor * value
 
 
 @njit(inline="always")
@@ -130,45 +143,6 @@ def norm_relu(x, add, scale, shift, threads, y):
             norm_relu_row(x, add, scale, shift, y, np.uint64(row * LANES), np.uint64(row * LANES % period), lanes)
     rest = np.uint64(len(x) - rows * LANES)
     norm_relu_row(x, add, scale, shift, y, np.uint64(rows * LANES), np.uint64(rows * LANES % period), rest)
-
-
-@njit(inline="always")
-def add_grad_rows(x, y, dy, centre, totals, at, period, count):
-    for lane in range(lanes):
-        total, product = totals[0, lane], totals[1, lane]
-        for row in range(count):
-            k = at + row * period + lane
-            grad, output = widen(dy[k]), widen(y[k])
-            grad = np.float32(0) if output <= 0 else grad
-            total += grad
-            product += grad * (widen(x[k]) - centre[lane])
-        totals[0, lane], totals[1, lane] = total, product
-
-
-@njit(**options)
-def grad_sums(x, y, dy, centre, threads, out):
-    """As `sums`: of g and of g * (x - centre), where g is the gradient `dy` behind the ReLU, whose output was y."""
-    period = len(centre)
-    rows, width = len(x) // period, np.uint64(period)
-    for thread in prange(threads):
-        begin, end = rows * thread // threads, rows * (thread + 1) // threads
-        totals = np.empty((2, LANES), np.float32)
-        for chunk in range(0, period, LANES):
-            middle = centre[chunk : chunk + LANES]
-            for start in range(begin, end, STRETCH):
-                totals[:] = 0
-                stop = min(end, start + STRETCH)
-                for row in range(start, stop - 7, 8):
-                    add_grad_rows(x, y, dy, middle, totals, np.uint64(row * period + chunk), width, some)
-                for row in range(stop - (stop - start) % 8, stop):
-                    add_grad_rows(x, y, dy, middle, totals, np.uint64(row * period + chunk), width, one)
-                out[thread, :, chunk : chunk + LANES] += totals
-    for place in range(len(x) - rows * period):
-        k = rows * period + place
-        grad, output = widen(dy[k]), widen(y[k])
-        grad = np.float32(0) if output <= 0 else grad
-        out[0, 0, place] += grad
-        out[0, 1, place] += grad * (widen(x[k]) - centre[place])
 
 
 @njit(inline="always")
@@ -228,7 +202,7 @@ def forward(x, add, weight, bias, running_mean, running_var, momentum, eps, thre
     for place in range(period):
         centre[place] = widen(x[place % channels])
     totals = np.zeros((threads, 2, period))
-    sums(x, centre, threads, totals)
+    sums(x, None, None, centre, threads, totals)
     total = gathered(totals, channels)
     scale, shift = np.empty(channels), np.empty(channels)
     for c in range(channels):
@@ -257,7 +231,7 @@ def backward(x, y, dy, weight, mean, deviation, threads, dx, dadd, dweight, dbia
     channels, period = len(weight), period_of(len(weight))
     count = len(x) // channels
     totals = np.zeros((threads, 2, period))
-    grad_sums(x, y, dy, tiled(mean, period), threads, totals)
+    sums(x, y, dy, tiled(mean, period), threads, totals)
     total = gathered(totals, channels)
     by_grad, by_x, constant = np.empty(channels), np.empty(channels), np.empty(channels)
     for c in range(channels):
