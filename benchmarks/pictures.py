@@ -3,8 +3,9 @@
     python benchmarks/pictures.py FOLDER... [--rounds 8] [--num 128] [--size 224]
 
 All of them read files, decode, cut a random part of 8 to 100 % of the area, resize it, mirror every other one, normalise and
-make batches of 64, in this process with one thread. They take turns; a figure is the median over the rounds of processor time,
-a ratio the median of the ratios within a round. The result is written to pictures.md beside this file.
+make batches of 64, each in a process of its own with one thread, ours with memory kept as `resnets train` does. They take
+turns; a figure is the median over the rounds of processor time, a ratio the median of the ratios within a round. The result
+written to pictures.md beside this file.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ import argparse
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +37,7 @@ from resnets.data.cache import Kept, decoded_bytes
 from resnets.data.images import IMAGE_SUFFIXES, FileImages
 from resnets.data.loaders import BadImages, Loader
 from resnets.data.transforms import Augment
+from resnets.engine.device import keep_memory
 from resnets.spec import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 
 BATCH = 64
@@ -72,47 +78,70 @@ def torchvision_bytes(size: int) -> Callable:
     return lambda path: change(decode_jpeg(read_file(str(path)), ImageReadMode.RGB))
 
 
-def without_simplejpeg(loader: Loader, epoch: int) -> Iterator:
-    library, jpeg.simplejpeg = jpeg.simplejpeg, lambda: None
-    yield from loader.epoch(epoch)
-    jpeg.simplejpeg = library
+def torchvision_batches(kind: Callable) -> Callable:
+    def make(paths: list[Path], size: int) -> Callable:
+        loader = DataLoader(Pictures(paths, kind(size)), BATCH, shuffle=True)
+        return lambda number: loader
+
+    return make
 
 
-def measured(folder: Path, options: argparse.Namespace) -> list[str]:
-    """Lines of Markdown."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)[: options.num]
-    size = (options.size, options.size)
-    files, targets = FileImages(paths, 3), np.zeros(len(paths), np.int64)
-    ours, kept = (
-        Loader(
-            split=Split(images, targets),
-            preprocess=Preprocess(size=size, mean=IMAGENET_MEAN, std=IMAGENET_STD),
+def our_batches(*, simplejpeg: bool = True, kept: bool = False) -> Callable:
+    def make(paths: list[Path], size: int) -> Callable:
+        keep_memory()
+        if not simplejpeg:
+            jpeg.simplejpeg = lambda: None
+        files = FileImages(paths, 3)
+        loader = Loader(
+            split=Split(Kept(files.quickly(), decoded_bytes(files)) if kept else files, np.zeros(len(paths), np.int64)),
+            preprocess=Preprocess(size=(size, size), mean=IMAGENET_MEAN, std=IMAGENET_STD),
             batch_size=BATCH,
             num_classes=1,
             bad=BadImages(0),
             augment=Augment(crop="resized", hflip=0.5),
         )
-        for images in (files, Kept(files.quickly(), decoded_bytes(files)))
-    )
-    pil, quick = (
-        DataLoader(Pictures(paths, kind(options.size)), BATCH, shuffle=True) for kind in (torchvision_pil, torchvision_bytes)
-    )
-    ways: dict[str, Callable] = {
-        "torchvision: PIL, transforms (v1)": lambda number: pil,
-        "torchvision: decode_jpeg, transforms.v2": lambda number: quick,
-        "resnets": ours.epoch,
-        "resnets, without simplejpeg": lambda number: without_simplejpeg(ours, number),
-        "resnets, kept in memory": kept.epoch,  # by the epoch that warms up
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(options.rounds + 1):
-        for name, batches in ways.items():
-            began = time.process_time()
-            for _ in batches(number):
-                pass
-            if number:  # the first is to warm up
-                seconds[name].append(time.process_time() - began)
-    base = seconds["torchvision: PIL, transforms (v1)"]
+        return loader.epoch
+
+    return make
+
+
+BASE = "torchvision: PIL, transforms (v1)"
+WAYS: dict[str, Callable[[list[Path], int], Callable]] = {
+    BASE: torchvision_batches(torchvision_pil),
+    "torchvision: decode_jpeg, transforms.v2": torchvision_batches(torchvision_bytes),
+    "resnets": our_batches(),
+    "resnets, without simplejpeg": our_batches(simplejpeg=False),
+    "resnets, kept in memory": our_batches(kept=True),  # by the epoch that warms up
+}
+
+
+@cache
+def batches_of(name: str, paths: tuple[Path, ...], size: int) -> Callable:
+    """Made once, in the process that measures it."""
+    torch.set_num_threads(1)
+    return WAYS[name](list(paths), size)
+
+
+def epoch_seconds(name: str, paths: tuple[Path, ...], size: int, number: int) -> float:
+    batches = batches_of(name, paths, size)(number)
+    began = time.process_time()
+    for _ in batches:
+        pass
+    return time.process_time() - began
+
+
+def measured(folder: Path, options: argparse.Namespace) -> list[str]:
+    """Lines of Markdown."""
+    paths = tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)[: options.num])
+    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    with ExitStack() as stack:
+        context = get_context("spawn")
+        pools = {name: stack.enter_context(ProcessPoolExecutor(1, context)) for name in WAYS}
+        for number in range(options.rounds + 1):
+            for name, pool in pools.items():
+                taken = pool.submit(epoch_seconds, name, paths, options.size, number).result()
+                if number:  # the first is to warm up
+                    seconds[name].append(taken)
     with Image.open(paths[0]) as first:
         kilobytes = sum(path.stat().st_size for path in paths) / len(paths) / 1000
         kind = f"{len(paths)} pictures of {kilobytes:.0f} kB, the first a {first.format} of {first.width} x {first.height}"
@@ -124,7 +153,7 @@ def measured(folder: Path, options: argparse.Namespace) -> list[str]:
         "|--|--|--|--|",
     ]
     for name, values in seconds.items():
-        ratio = statistics.median(theirs / value for theirs, value in zip(base, values, strict=True))
+        ratio = statistics.median(theirs / value for theirs, value in zip(seconds[BASE], values, strict=True))
         each = statistics.median(values) / len(paths)
         lines.append(f"| {name} | {each * 1e3:.2f} | {1 / each:.0f} | {ratio:.2f} |")
     return [*lines, "", ""]
@@ -139,7 +168,6 @@ def main() -> None:
     options = parser.parse_args()
     if jpeg.simplejpeg() is None:
         parser.error("pip install simplejpeg, to measure with it and without")
-    torch.set_num_threads(1)
     text = "\n".join(line for folder in options.folder for line in measured(folder, options))
     print(text, end="")
     Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")

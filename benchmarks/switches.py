@@ -23,6 +23,7 @@ SWITCHES: dict[str, list[str]] = {
     "--no-channels-last --no-fused": ["--no-channels-last", "--no-fused"],
     "--no-fused": ["--no-fused"],
     "--allocator system": ["--allocator", "system"],
+    "--grow-from 1": ["--grow-from", "1"],
 }
 
 
