@@ -4,7 +4,7 @@
 
 All of them read files, decode, cut a random part of 8 to 100 % of the area, resize it, mirror every other one, normalise and
 make batches of 64, each in a process of its own with one thread, ours with memory kept as `resnets train` does. They take
-turns; a figure is the median over the rounds of processor time, a ratio the median of the ratios within a round. The result
+turns; a figure is the median over the rounds of processor time, a ratio the median of the ratios within a round. The result is
 written to pictures.md beside this file.
 """
 
