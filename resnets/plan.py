@@ -14,7 +14,7 @@ from resnets.data.images import default_workers
 from resnets.data.loaders import BadImages, statistics
 from resnets.data.sources import Source
 from resnets.engine import device as devices
-from resnets.engine import recipes
+from resnets.engine import freeze, recipes
 from resnets.engine.recipe import FIELDS, Recipe, check_names, parse, read_file, resolve
 from resnets.engine.recipes import SMALL, Facts
 from resnets.run import RunDir
@@ -155,6 +155,7 @@ def settings(
     facts = Facts(num_train=num_train, hflip=source.hflip, size=preprocess.size, spec=spec, asked=asked)
     own = f"recipe {name}"
     recipe, origins = resolve({own: recipes.get(name)(facts), **layers})
+    freeze.check(recipe, spec)
     if recipe.batch_size == 1:
         raise InputError("batch_size=1: batch norm cannot learn from one picture at a time; use at least 2, and --accumulate")
     if spec.in_chans == 4 and recipe.auto_augment != "none":
@@ -166,6 +167,9 @@ def settings(
         found["model"] = (spec.name, "the weights" if recipe.weights else "the data")
     if height == width and (recipe.img_size is None or recipe.weights):
         found["img_size"] = (height, "the weights" if recipe.weights else "the data" if facts.small else "the network")
+    if recipe.norm_stats == "auto":
+        small = recipe.batch_size < freeze.SMALL_BATCH
+        found["norm_stats"] = ("frozen", "the weights") if recipe.weights and small else ("batch", "default")
     if recipe.workers is None:
         found["workers"] = (default_workers(), "this machine")
     for setting, value in devices.settle(recipe, num_macs(recipe, spec, preprocess, num_train)).items():

@@ -92,6 +92,26 @@ class Recipe:
     warmup: str = setting("linear", "rise evenly, or stay at warmup_lr", choices=("linear", "constant"))
     ema: float | None = setting(None, "decay a step of an average of the weights, which is then what is kept", least=0, most=1)
 
+    # Fine-tuning
+    freeze: str = setting(
+        "none",
+        "how much does not learn, from the input on: the stem, so many stages with it, or all but the head",
+        choices=("none", "stem", "1", "2", "3", "4", "trunk"),
+    )
+    unfreeze_epochs: int = setting(
+        0, "only the head learns at first, and every so many epochs one more stage, the last first; 0: off", least=0
+    )
+    layer_decay: float = setting(
+        1.0, "what the learning rate is multiplied by for every stage between a layer and the head", least=0.01, most=1
+    )
+    norm_stats: str = setting(
+        "auto",
+        "what batch norm subtracts and divides by: the batch's statistics or the saved ones, which then stay as they are; "
+        "auto: frozen with --weights and batches below 32, and in frozen stages anyhow",
+        choices=("auto", "batch", "frozen"),
+    )
+    patience: int | None = setting(None, "stop after so many epochs without a better validation score", least=1)
+
     # Loss
     loss: str = setting("ce", "cross-entropy, or a yes or no for every class", choices=("ce", "bce"))
     smoothing: float = setting(0.0, "of the labels", least=0, most=1)
@@ -185,6 +205,7 @@ SECTIONS = {
     "stem": "Changes to the network",
     "epochs": "How long: one of the three",
     "batch_size": "Optimisation",
+    "freeze": "Fine-tuning",
     "loss": "Loss",
     "img_size": "Pictures",
     "device": "Machine",
