@@ -40,6 +40,23 @@ class Plan:
     origins: dict[str, str]
     bad: BadImages
 
+    @property
+    def inputs(self) -> str:
+        """How pictures become inputs, and who says so."""
+        preprocess, (height, width) = self.preprocess, self.preprocess.size
+        cut = f" {preprocess.crop_pct:.3g}" * (preprocess.resize == "crop")
+        per_pixel = len(preprocess.mean) > preprocess.in_chans
+        mean = "a mean for each pixel" if per_pixel else f"mean {','.join(f'{value:.3f}' for value in preprocess.mean)}"
+        origin = (
+            f"those of the weights ({self.recipe.weights}), not of this data"
+            if self.recipe.weights
+            else "ImageNet's"
+            if self.recipe.normalise == "imagenet"
+            else "of the training split"
+        )
+        std = ",".join(f"{value:.3f}" for value in preprocess.std)
+        return f"{height} x {width}, {preprocess.resize}{cut}, {preprocess.interpolation}; {mean}, deviation {std}: {origin}"
+
 
 def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None) -> Plan:
     """Open the data, find the network, and resolve every setting that was left open."""
@@ -183,6 +200,8 @@ def num_macs(recipe: Recipe, spec: ResNetSpec, preprocess: Preprocess, num_train
     """Multiply-adds of the forward passes of a run; infinite where the clock decides, unless it is set to under two minutes."""
     if recipe.seconds is not None:
         return math.inf if recipe.seconds >= 120 else 0.0
+    if recipe.probe:
+        return float(num_train) * spec.num_macs(preprocess.size)
     num_images = recipe.steps * recipe.batch_size * recipe.accumulate if recipe.steps else (recipe.epochs or 1) * num_train
     return float(num_images) * spec.num_macs(preprocess.size)
 

@@ -21,6 +21,7 @@ NEED_WEIGHTS: dict[str, tuple[Any, ...]] = {
     "freeze": ("none",),
     "unfreeze_epochs": (0,),
     "norm_stats": ("auto", "batch"),
+    "probe": (False,),
 }
 
 

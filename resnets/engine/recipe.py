@@ -112,6 +112,11 @@ class Recipe:
     )
     patience: int | None = setting(None, "stop after so many epochs without a better validation score", least=1)
 
+    probe: bool = setting(False, "fit the head alone, by logistic regression on features computed once: seconds")
+    probe_c: float | None = setting(
+        None, "for probe: C of the penalty; None: what is best on validation, of 0.001 to 10", least=1e-9
+    )
+
     # Loss
     loss: str = setting("ce", "cross-entropy, or a yes or no for every class", choices=("ce", "bce"))
     smoothing: float = setting(0.0, "of the labels", least=0, most=1)
