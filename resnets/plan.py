@@ -71,7 +71,7 @@ def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None)
     if spec.dims != 2:
         raise InputError(f"dims={spec.dims}: pictures have 2 spatial axes; other data reaches a network through Python only")
     recipe, origins = settings(layers, source, spec, preprocess)
-    source = sources.cut_val(source, recipe.val_fraction, recipe.seed)
+    source = with_val(source, recipe)
     bad = BadImages.allowing(recipe.max_bad, *source.splits.values())
     preprocess = fitted_preprocess(recipe, preprocess, source, bad)
     labels = padded(source.labels, recipe.num_classes)
@@ -79,9 +79,20 @@ def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None)
     return Plan(source, fingerprint, labels, spec, preprocess, recipe, origins, bad)
 
 
+def with_val(source: Source, recipe: Recipe) -> Source:
+    """`source` with the validation split of this run: its own, one that is cut from training, or a fold."""
+    if recipe.folds is None and recipe.fold is None:
+        return sources.cut_val(source, recipe.val_fraction, recipe.seed)
+    if recipe.folds is None or recipe.fold is None or recipe.fold > recipe.folds:
+        raise InputError(f"folds={recipe.folds}, fold={recipe.fold}: a single run is one fold, such as fold=1 of folds=5")
+    return sources.cut_fold(source, recipe.folds, recipe.fold, recipe.seed)
+
+
 def requested(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The layers of a new run, without the named recipe, which needs to know the data: a recipe file's settings, then flags."""
-    name = str(given.get("recipe", "fast"))
+    name = str(given.get("recipe", "auto"))
+    if name == "auto":
+        return {"flag": dict(given)}
     if not (name.endswith((".yaml", ".yml")) or Path(name).is_file()):
         recipes.get(name)  # so that a wrong name is said before anything is opened
         return {"flag": dict(given)}
@@ -166,9 +177,11 @@ def settings(
     layers: Mapping[str, Mapping[str, Any]], source: Source, spec: ResNetSpec, preprocess: Preprocess
 ) -> tuple[Recipe, dict[str, str]]:
     """The whole recipe, and where each value came from; what was left to be found out ("auto") is now said."""
-    name = next((str(layer["recipe"]) for layer in reversed(list(layers.values())) if layer.get("recipe")), "fast")
+    asked = {setting: value for layer in layers.values() for setting, value in layer.items() if value is not None}
     num_train, (height, width) = len(source.splits["train"].targets), preprocess.size
-    asked = {setting for layer in layers.values() for setting, value in layer.items() if value is not None}
+    name, by_whom = str(asked.get("recipe", "auto")), "default"
+    if name == "auto":
+        name, by_whom = ("finetune", "the weights") if asked.get("weights") else ("fast", "default")
     facts = Facts(num_train=num_train, hflip=source.hflip, size=preprocess.size, spec=spec, asked=asked)
     own = f"recipe {name}"
     recipe, origins = resolve({own: recipes.get(name)(facts), **layers})
@@ -177,7 +190,7 @@ def settings(
         raise InputError("batch_size=1: batch norm cannot learn from one picture at a time; use at least 2, and --accumulate")
     if spec.in_chans == 4 and recipe.auto_augment != "none":
         raise InputError(f"auto_augment={recipe.auto_augment} knows grey and colour pictures; use none with 4 channels")
-    found: dict[str, tuple[Any, str]] = {"recipe": (name, origins["recipe"])}
+    found: dict[str, tuple[Any, str]] = {"recipe": (name, by_whom if recipe.recipe == "auto" else origins["recipe"])}
     if recipe.weights:
         found |= {rule: (getattr(preprocess, rule), "the weights") for rule in RULE if origins[rule] in ("default", own)}
     if recipe.model == "auto":

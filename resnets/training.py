@@ -15,7 +15,7 @@ import torch
 
 from resnets import evaluation, hub, plots, probe, report, saved
 from resnets.contracts import Interrupted
-from resnets.data import cache, known
+from resnets.data import cache, known, sources
 from resnets.data import preview as drawing
 from resnets.data.loaders import CPU, Loader
 from resnets.data.sources import Source
@@ -251,7 +251,7 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
     source, origins = plan.source, plan.origins
     recipe, spec, height, width = job.recipe, job.model.spec, *job.model.preprocess.size
     sizes = ", ".join(f"{len(split.targets):,} {name}" for name, split in source.splits.items())
-    cut = f" (val cut from train: {source.cut['fraction']:.0%}, seed {source.cut['seed']})" if source.cut else ""
+    cut = f" ({sources.words_of(source.cut)})" if source.cut else ""
     macs = f"{spec.num_macs((height, width)) / 1e6:,.1f} M multiply-adds at {height} x {width}"
     world = job.processes.world
     total = recipe.batch_size * recipe.accumulate * world

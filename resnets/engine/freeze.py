@@ -15,7 +15,7 @@ from resnets.nn.layers import NORMS
 from resnets.spec import InputError, ResNetSpec
 
 STEM = ("conv1", "bn1")
-SMALL_BATCH = 32  # pictures below which a batch's statistics are worse than saved ones (arXiv 1803.08494, figure 1)
+SMALL_BATCH = 16  # pictures below which a batch's statistics are worse than saved ones (arXiv 1803.08494, figure 1)
 # What makes no sense on random weights, and what it is worth where it is off.
 NEED_WEIGHTS: dict[str, tuple[Any, ...]] = {
     "freeze": ("none",),

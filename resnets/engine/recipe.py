@@ -45,7 +45,7 @@ class Recipe:
     task: str = setting("classify", "what the network is for")
     model: str = setting("auto", "name of the network; auto: resnet20_cifar for pictures up to 64 pixels, else resnet18")
     weights: str | None = setting(None, "start from this saved model: its network, its preprocessing, all weights that fit")
-    recipe: str = setting("fast", "settings to start from: a name or a YAML file")
+    recipe: str = setting("auto", "settings to start from: a name or a YAML file; auto: finetune with --weights, else fast")
 
     # Changes to the network
     stem: str | None = network("stem", "first layers")
@@ -107,7 +107,7 @@ class Recipe:
     norm_stats: str = setting(
         "auto",
         "what batch norm subtracts and divides by: the batch's statistics or the saved ones, which then stay as they are; "
-        "auto: frozen with --weights and batches below 32, and in frozen stages anyhow",
+        "auto: frozen with --weights and batches below 16, and in frozen stages anyhow",
         choices=("auto", "batch", "frozen"),
     )
     patience: int | None = setting(None, "stop after so many epochs without a better validation score", least=1)
@@ -153,6 +153,10 @@ class Recipe:
     val_fraction: float = setting(
         0.1, "share of the training split that is cut off where there is no validation split", least=0.001, most=0.9
     )
+    folds: int | None = setting(
+        None, "cross-validation: so many runs, each validated on another part of the training and validation splits", least=2
+    )
+    fold: int | None = setting(None, "with folds, the only one of them to run, from 1", least=1)
     workers: int | None = setting(None, "processes that decode pictures; None: one a processor", least=0)
     cache: str = setting(
         "auto",
