@@ -112,6 +112,8 @@ def continued(out: str | Path | None, given: Mapping[str, Any]) -> tuple[RunDir,
     changes = []
     again = {name: value for layer in requested(given).values() for name, value in layer.items()}
     for name, value in again.items():
+        if name == "find_lr":  # it has been found, and is among the settings
+            continue
         value, before = parse(name, value), parse(name, settings.get(name))
         if name in FREE:
             settings[name] = value
@@ -186,6 +188,8 @@ def settings(
     own = f"recipe {name}"
     recipe, origins = resolve({own: recipes.get(name)(facts), **layers})
     freeze.check(recipe, spec)
+    if recipe.find_lr and gives_after(layers, "lr", "find_lr"):
+        raise InputError(f"find_lr and lr={asked['lr']} exclude each other; give one of them")
     if recipe.batch_size == 1:
         raise InputError("batch_size=1: batch norm cannot learn from one picture at a time; use at least 2, and --accumulate")
     if spec.in_chans == 4 and recipe.auto_augment != "none":
@@ -207,6 +211,16 @@ def settings(
             found[setting] = (value, "this machine")
     settled = dataclasses.replace(recipe, **{setting: value for setting, (value, _) in found.items()})
     return settled, origins | {setting: origin for setting, (_, origin) in found.items()}
+
+
+def gives_after(layers: Mapping[str, Mapping[str, Any]], name: str, first: str) -> bool:
+    """Whether a layer gives `name` that itself, or one before it, gives `first`."""
+    begun = False
+    for layer in layers.values():
+        begun = begun or bool(layer.get(first))
+        if begun and layer.get(name) is not None:
+            return True
+    return False
 
 
 def num_macs(recipe: Recipe, spec: ResNetSpec, preprocess: Preprocess, num_train: int) -> float:

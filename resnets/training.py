@@ -21,7 +21,7 @@ from resnets.data.loaders import CPU, Loader
 from resnets.data.sources import Source
 from resnets.data.transforms import Augment
 from resnets.engine import device as devices
-from resnets.engine import freeze
+from resnets.engine import freeze, range_test
 from resnets.engine.distributed import ALONE, Processes, joined
 from resnets.engine.job import Fit, Reporter
 from resnets.engine.loop import fit
@@ -156,12 +156,24 @@ def prepare(
         began=began,
         processes=processes,
     )
+    if recipe.find_lr:
+        plan = with_found_rate(job, plan)
     for line in introduction(job, plan, fitted, cached):
         reporter.say(line)
     if processes.rank == 0:
         job.run.remove_halves()
         record(job, plan, data_dir, resumed=resume)
     return job, plan
+
+
+def with_found_rate(job: Fit, plan: Plan) -> Plan:
+    """The plan with a learning rate from a range test, which the job then has too. It is found once: a resumed run has it."""
+    job.report.say(f"range    {range_test.NUM_STEPS} steps with rising learning rates")
+    with memory_errors(job):
+        found = range_test.find(job)
+    recipe = dataclasses.replace(plan.recipe, lr=found.suggestion, find_lr=False)
+    job.recipe, job.schedule = recipe, dataclasses.replace(job.schedule, recipe=recipe)
+    return dataclasses.replace(plan, recipe=recipe, origins=plan.origins | {"lr": "range test"})
 
 
 @contextmanager

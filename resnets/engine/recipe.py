@@ -73,6 +73,7 @@ class Recipe:
     accumulate: int = setting(1, "batches whose gradients make one step", least=1)
     opt: str = setting("sgd", "optimiser", choices=("sgd", "adamw", "lamb", "muon"))
     lr: float = setting(0.1, "highest learning rate", least=0)
+    find_lr: bool = setting(False, "take the learning rate from a range test of 100 steps before the training")
     momentum: float = setting(0.9, "of SGD", least=0, most=1)
     nesterov: bool = setting(True, "Nesterov's form of momentum")
     weight_decay: float = setting(5e-4, "coupled for SGD, decoupled for AdamW and LAMB", least=0)
