@@ -14,6 +14,7 @@ from resnets.zoo import names as list_models
 
 if TYPE_CHECKING:
     from resnets.evaluation import evaluate as evaluate
+    from resnets.folds import cross_validate as cross_validate
     from resnets.hub import create_model as create_model
     from resnets.hub import load as load
     from resnets.hub import save as save
@@ -29,6 +30,7 @@ _LATER = {
     "load": "resnets.hub",
     "save": "resnets.hub",
     "train": "resnets.training",
+    "cross_validate": "resnets.folds",
     "evaluate": "resnets.evaluation",
     "predict": "resnets.prediction",
     "export": "resnets.shipping",
@@ -40,6 +42,7 @@ __all__ = [
     "ResNetSpec",
     "__version__",
     "create_model",
+    "cross_validate",
     "evaluate",
     "export",
     "get_spec",

@@ -71,7 +71,7 @@ def as_trained(source: Source, header: Header) -> Source:
     labels = tuple(trained.get("labels", source.labels))  # of the data: the model's may go on, with classes without pictures
     same = trained.get("fingerprint") == dataclasses.replace(source, labels=labels).fingerprint()
     if trained.get("cut") and "train" in source.splits and same:
-        return sources.cut_val(source, trained["cut"]["fraction"], trained["cut"]["seed"])
+        return sources.cut_again(source, trained["cut"])
     return source
 
 

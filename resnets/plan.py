@@ -14,7 +14,7 @@ from resnets.data.images import default_workers
 from resnets.data.loaders import BadImages, statistics
 from resnets.data.sources import Source
 from resnets.engine import device as devices
-from resnets.engine import recipes
+from resnets.engine import freeze, recipes
 from resnets.engine.recipe import FIELDS, Recipe, check_names, parse, read_file, resolve
 from resnets.engine.recipes import SMALL, Facts
 from resnets.run import RunDir
@@ -40,6 +40,23 @@ class Plan:
     origins: dict[str, str]
     bad: BadImages
 
+    @property
+    def inputs(self) -> str:
+        """How pictures become inputs, and who says so."""
+        preprocess, (height, width) = self.preprocess, self.preprocess.size
+        cut = f" {preprocess.crop_pct:.3g}" * (preprocess.resize == "crop")
+        per_pixel = len(preprocess.mean) > preprocess.in_chans
+        mean = "a mean for each pixel" if per_pixel else f"mean {','.join(f'{value:.3f}' for value in preprocess.mean)}"
+        origin = (
+            f"those of the weights ({self.recipe.weights}), not of this data"
+            if self.recipe.weights
+            else "ImageNet's"
+            if self.recipe.normalise == "imagenet"
+            else "of the training split"
+        )
+        std = ",".join(f"{value:.3f}" for value in preprocess.std)
+        return f"{height} x {width}, {preprocess.resize}{cut}, {preprocess.interpolation}; {mean}, deviation {std}: {origin}"
+
 
 def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None) -> Plan:
     """Open the data, find the network, and resolve every setting that was left open."""
@@ -54,7 +71,7 @@ def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None)
     if spec.dims != 2:
         raise InputError(f"dims={spec.dims}: pictures have 2 spatial axes; other data reaches a network through Python only")
     recipe, origins = settings(layers, source, spec, preprocess)
-    source = sources.cut_val(source, recipe.val_fraction, recipe.seed)
+    source = with_val(source, recipe)
     bad = BadImages.allowing(recipe.max_bad, *source.splits.values())
     preprocess = fitted_preprocess(recipe, preprocess, source, bad)
     labels = padded(source.labels, recipe.num_classes)
@@ -62,9 +79,20 @@ def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None)
     return Plan(source, fingerprint, labels, spec, preprocess, recipe, origins, bad)
 
 
+def with_val(source: Source, recipe: Recipe) -> Source:
+    """`source` with the validation split of this run: its own, one that is cut from training, or a fold."""
+    if recipe.folds is None and recipe.fold is None:
+        return sources.cut_val(source, recipe.val_fraction, recipe.seed)
+    if recipe.folds is None or recipe.fold is None or recipe.fold > recipe.folds:
+        raise InputError(f"folds={recipe.folds}, fold={recipe.fold}: a single run is one fold, such as fold=1 of folds=5")
+    return sources.cut_fold(source, recipe.folds, recipe.fold, recipe.seed)
+
+
 def requested(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The layers of a new run, without the named recipe, which needs to know the data: a recipe file's settings, then flags."""
-    name = str(given.get("recipe", "fast"))
+    name = str(given.get("recipe", "auto"))
+    if name == "auto":
+        return {"flag": dict(given)}
     if not (name.endswith((".yaml", ".yml")) or Path(name).is_file()):
         recipes.get(name)  # so that a wrong name is said before anything is opened
         return {"flag": dict(given)}
@@ -84,6 +112,8 @@ def continued(out: str | Path | None, given: Mapping[str, Any]) -> tuple[RunDir,
     changes = []
     again = {name: value for layer in requested(given).values() for name, value in layer.items()}
     for name, value in again.items():
+        if name == "find_lr":  # it has been found, and is among the settings
+            continue
         value, before = parse(name, value), parse(name, settings.get(name))
         if name in FREE:
             settings[name] = value
@@ -149,23 +179,31 @@ def settings(
     layers: Mapping[str, Mapping[str, Any]], source: Source, spec: ResNetSpec, preprocess: Preprocess
 ) -> tuple[Recipe, dict[str, str]]:
     """The whole recipe, and where each value came from; what was left to be found out ("auto") is now said."""
-    name = next((str(layer["recipe"]) for layer in reversed(list(layers.values())) if layer.get("recipe")), "fast")
+    asked = {setting: value for layer in layers.values() for setting, value in layer.items() if value is not None}
     num_train, (height, width) = len(source.splits["train"].targets), preprocess.size
-    asked = {setting for layer in layers.values() for setting, value in layer.items() if value is not None}
+    name, by_whom = str(asked.get("recipe", "auto")), "default"
+    if name == "auto":
+        name, by_whom = ("finetune", "the weights") if asked.get("weights") else ("fast", "default")
     facts = Facts(num_train=num_train, hflip=source.hflip, size=preprocess.size, spec=spec, asked=asked)
     own = f"recipe {name}"
     recipe, origins = resolve({own: recipes.get(name)(facts), **layers})
+    freeze.check(recipe, spec)
+    if recipe.find_lr and gives_after(layers, "lr", "find_lr"):
+        raise InputError(f"find_lr and lr={asked['lr']} exclude each other; give one of them")
     if recipe.batch_size == 1:
         raise InputError("batch_size=1: batch norm cannot learn from one picture at a time; use at least 2, and --accumulate")
     if spec.in_chans == 4 and recipe.auto_augment != "none":
         raise InputError(f"auto_augment={recipe.auto_augment} knows grey and colour pictures; use none with 4 channels")
-    found: dict[str, tuple[Any, str]] = {"recipe": (name, origins["recipe"])}
+    found: dict[str, tuple[Any, str]] = {"recipe": (name, by_whom if recipe.recipe == "auto" else origins["recipe"])}
     if recipe.weights:
         found |= {rule: (getattr(preprocess, rule), "the weights") for rule in RULE if origins[rule] in ("default", own)}
     if recipe.model == "auto":
         found["model"] = (spec.name, "the weights" if recipe.weights else "the data")
     if height == width and (recipe.img_size is None or recipe.weights):
         found["img_size"] = (height, "the weights" if recipe.weights else "the data" if facts.small else "the network")
+    if recipe.norm_stats == "auto":
+        small = recipe.batch_size < freeze.SMALL_BATCH
+        found["norm_stats"] = ("frozen", "the weights") if recipe.weights and small else ("batch", "default")
     if recipe.workers is None:
         found["workers"] = (default_workers(), "this machine")
     for setting, value in devices.settle(recipe, num_macs(recipe, spec, preprocess, num_train)).items():
@@ -175,10 +213,22 @@ def settings(
     return settled, origins | {setting: origin for setting, (_, origin) in found.items()}
 
 
+def gives_after(layers: Mapping[str, Mapping[str, Any]], name: str, first: str) -> bool:
+    """Whether a layer gives `name` that itself, or one before it, gives `first`."""
+    begun = False
+    for layer in layers.values():
+        begun = begun or bool(layer.get(first))
+        if begun and layer.get(name) is not None:
+            return True
+    return False
+
+
 def num_macs(recipe: Recipe, spec: ResNetSpec, preprocess: Preprocess, num_train: int) -> float:
     """Multiply-adds of the forward passes of a run; infinite where the clock decides, unless it is set to under two minutes."""
     if recipe.seconds is not None:
         return math.inf if recipe.seconds >= 120 else 0.0
+    if recipe.probe:
+        return float(num_train) * spec.num_macs(preprocess.size)
     num_images = recipe.steps * recipe.batch_size * recipe.accumulate if recipe.steps else (recipe.epochs or 1) * num_train
     return float(num_images) * spec.num_macs(preprocess.size)
 

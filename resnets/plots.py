@@ -65,6 +65,11 @@ def curves(
     return _save(draw_curves(rows, title=title, metric=metric, percent=percent), path)
 
 
+def range_test(rates: Sequence[float], losses: Sequence[float], suggestion: float, path: Path | str) -> Path:
+    """Draw a learning-rate range test. See `draw_range_test`."""
+    return _save(draw_range_test(rates, losses, suggestion), path)
+
+
 def confusion(matrix: ArrayLike, labels: Sequence[str], path: Path | str) -> Path:
     """Draw a confusion matrix. See `draw_confusion`."""
     return _save(draw_confusion(matrix, labels), path)
@@ -152,6 +157,21 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], *, title: str = "", metric: s
     rate.set_ylim(bottom=0)
     for axes in (loss, score):
         _label_ends(axes)
+    return figure
+
+
+@_styled
+def draw_range_test(rates: Sequence[float], losses: Sequence[float], suggestion: float) -> Figure:
+    """The smoothed loss over the learning rate, and the rate that is suggested."""
+    figure = _figure(5.5, 3.4)
+    axes = figure.subplots()
+    axes.plot(rates, losses, color=TRAIN)
+    axes.set_xscale("log")
+    axes.axvline(suggestion, color=VAL, linestyle="--")
+    axes.set_title("smoothed training loss")
+    axes.set_title(f"suggested {suggestion:g}", loc="right", color=VAL, fontsize=9)
+    axes.set_xlabel("learning rate")
+    axes.grid(axis="y")
     return figure
 
 

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnets import evaluation, hub, plots, report, saved
+from resnets import evaluation, hub, plots, probe, report, saved
 from resnets.contracts import Interrupted
-from resnets.data import cache, known
+from resnets.data import cache, known, sources
 from resnets.data import preview as drawing
 from resnets.data.loaders import CPU, Loader
 from resnets.data.sources import Source
 from resnets.data.transforms import Augment
 from resnets.engine import device as devices
+from resnets.engine import freeze, range_test
 from resnets.engine.distributed import ALONE, Processes, joined
 from resnets.engine.job import Fit, Reporter
 from resnets.engine.loop import fit
@@ -91,13 +92,14 @@ def train(
             **settings,
         )
         with memory_errors(job):
-            position = fit(job, resume=resume)
+            best_epoch = probe.fit_head(job) if job.recipe.probe else fit(job, resume=resume).best_epoch
     if processes.rank:
         return Run(job.run.path, job.model, {})
     try:
         with memory_errors(job):
-            reporter.say(utilisation(job))
-            return finish(job, plan.source, position.best_epoch)
+            if job.recipe.freeze == "none" and not (job.recipe.unfreeze_epochs or job.recipe.probe):
+                reporter.say(utilisation(job))
+            return finish(job, plan.source, best_epoch)
     except KeyboardInterrupt:  # while scoring: the training itself is saved
         raise Interrupted(signal.SIGINT, job.run.path) from None
 
@@ -154,12 +156,24 @@ def prepare(
         began=began,
         processes=processes,
     )
+    if recipe.find_lr:
+        plan = with_found_rate(job, plan)
     for line in introduction(job, plan, fitted, cached):
         reporter.say(line)
     if processes.rank == 0:
         job.run.remove_halves()
         record(job, plan, data_dir, resumed=resume)
     return job, plan
+
+
+def with_found_rate(job: Fit, plan: Plan) -> Plan:
+    """The plan with a learning rate from a range test, which the job then has too. It is found once: a resumed run has it."""
+    job.report.say(f"range    {range_test.NUM_STEPS} steps with rising learning rates")
+    with memory_errors(job):
+        found = range_test.find(job)
+    recipe = dataclasses.replace(plan.recipe, lr=found.suggestion, find_lr=False)
+    job.recipe, job.schedule = recipe, dataclasses.replace(job.schedule, recipe=recipe)
+    return dataclasses.replace(plan, recipe=recipe, origins=plan.origins | {"lr": "range test"})
 
 
 @contextmanager
@@ -235,7 +249,8 @@ def kept_pictures(plan: Plan, data_dir: str | Path | None, reporter: Reporter) -
     kept, line = cache.keep(
         recipe.cache,
         {name: splits[name] for name in ("train", "val")},
-        again=recipe.time is not None or (recipe.epochs or 0) > 1 or pictures > len(splits["train"].targets),
+        again=not recipe.probe
+        and (recipe.time is not None or (recipe.epochs or 0) > 1 or pictures > len(splits["train"].targets)),
         workers=recipe.workers or 0,
         folder=known.datasets_dir(data_dir).parent / "packed",
         say=reporter.say,
@@ -248,7 +263,7 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
     source, origins = plan.source, plan.origins
     recipe, spec, height, width = job.recipe, job.model.spec, *job.model.preprocess.size
     sizes = ", ".join(f"{len(split.targets):,} {name}" for name, split in source.splits.items())
-    cut = f" (val cut from train: {source.cut['fraction']:.0%}, seed {source.cut['seed']})" if source.cut else ""
+    cut = f" ({sources.words_of(source.cut)})" if source.cut else ""
     macs = f"{spec.num_macs((height, width)) / 1e6:,.1f} M multiply-adds at {height} x {width}"
     world = job.processes.world
     total = recipe.batch_size * recipe.accumulate * world
@@ -270,6 +285,8 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
             f"{len(names)} tensors {kind}" + (f" ({', '.join(names[:4])}{', ...' * (len(names) > 4)})" * (kind != "loaded"))
             for kind, names in fitted.items()
         )
+        yield f"learns   {learning(job)}"
+    yield f"inputs   {plan.inputs}"
     counts = job.class_counts[job.class_counts > 0]
     if counts.max() > 5 * counts.min() and recipe.balance == "none":
         yield f"note     classes have {counts.min()} to {counts.max()} pictures; --balance sampler or loss evens them out"
@@ -277,6 +294,19 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
     for origin in sorted(set(origins.values()), key=lambda origin: (origin == "default", origin)):
         told = [name for name in FIELDS if origins[name] == origin and not (origin == "default" and values[name] is None)]
         yield f"settings ({origin}) " + " ".join(f"{name}={show(values[name])}" for name in told)
+
+
+def learning(job: Fit) -> str:
+    """How much of the network learns."""
+    recipe, model = job.recipe, job.model
+    counts = {parameter: parameter.numel() for parameter, _ in freeze.learning(model, recipe)}
+    if recipe.probe:
+        counts = {parameter: parameter.numel() for name in model.head_names for parameter in getattr(model, name).parameters()}
+    remarks = ["the head alone, on features computed once"] * recipe.probe
+    remarks += [f"frozen: {recipe.freeze}"] * (recipe.freeze != "none" and not recipe.probe)
+    remarks += [f"one stage more every {recipe.unfreeze_epochs} epochs"] * (recipe.unfreeze_epochs > 0)
+    remarks += ["norms keep the saved statistics"] * (recipe.norm_stats == "frozen")
+    return f"{sum(counts.values()):,} of {model.spec.num_params:,} parameters" + (f" ({'; '.join(remarks)})" if remarks else "")
 
 
 def utilisation(job: Fit) -> str:
@@ -299,6 +329,7 @@ def record(job: Fit, plan: Plan, data_dir: str | Path | None, *, resumed: bool) 
         "num_images": {name: len(split.targets) for name, split in source.splits.items()},
         "labels": list(source.labels),
         "cut": source.cut and dict(source.cut),
+        "inputs": plan.inputs,
         "dir": data_dir and str(data_dir),
     }
     model = {"name": spec.name, "num_params": spec.num_params, "num_macs": spec.num_macs(job.model.preprocess.size)}

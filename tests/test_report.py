@@ -41,7 +41,8 @@ def whole(tmp_path_factory):
     }  # fmt: skip
     provenance = {
         "command": f"resnets train '{HOSTILE}' --data-dir https://example.org/x", "seconds": 4980, "seed": 0, "git": None,
-        "device": {"name": "A fast one", "type": "cuda"}, "data": {"name": "pets", "num_images": {"train": 4500}},
+        "device": {"name": "A fast one", "type": "cuda"},
+        "data": {"name": "pets", "num_images": {"train": 4500}, "inputs": "8 x 8: those of the weights (a.safetensors)"},
         "model": {"name": "resnet20_cifar", "num_params": 269722}, "selected": "best",
     }  # fmt: skip
     (folder / "evaluation.json").write_text(json.dumps(evaluation))
@@ -72,6 +73,7 @@ def test_everything_that_is_there_is_shown_in_order(folder):
     for words in (
         "85.0 % test accuracy", "64.0 % to 95.0 %", "1,234 pictures, the best weights", "1 h 23 min", "270 k", "A fast one",
         "4,500", "augment.flip true", "resnets train --resume --out &#39;", "photo.jpg", "saliency",
+        "Pictures as inputs: 8 x 8: those of the weights (a.safetensors).",
     ):  # fmt: skip
         assert words in text, words
     assert "None" not in text and "Undefined" not in text

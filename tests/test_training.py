@@ -303,6 +303,35 @@ def test_fine_tuning_to_other_classes(first, tmp_path, undrawn):
     assert f"{len(old) - 2} tensors loaded; 2 tensors re-initialised (fc.weight, fc.bias)" in line
 
 
+@pytest.mark.parametrize(
+    ("given", "name", "origin"),
+    [
+        ({}, "fast", "default"),
+        ({"weights": True}, "finetune", "the weights"),
+        ({"weights": True, "recipe": "auto"}, "finetune", "the weights"),
+        ({"weights": True, "recipe": "fast"}, "fast", "flag"),
+        ({"recipe": "he2015"}, "he2015", "flag"),
+    ],
+    ids=str,
+)
+def test_with_weights_the_recipe_is_finetune_unless_another_is_named(given, name, origin, first):
+    given = given | ({"weights": str(first.path)} if "weights" in given else {})
+    plan = training.settle(training.requested({"data": first.data} | given), None)
+    assert (plan.recipe.recipe, plan.origins["recipe"]) == (name, origin)
+    assert plan.origins["lr"] == f"recipe {name}"
+
+
+def test_whose_preprocessing_it_is_is_said(first):
+    plans = [
+        training.settle(training.requested({"data": first.data} | given), None)
+        for given in ({}, {"normalise": "imagenet"}, {"weights": str(first.path)})
+    ]
+    ends = [plan.inputs.rpartition(": ")[2] for plan in plans]
+    assert ends == ["of the training split", "ImageNet's", f"those of the weights ({first.path}), not of this data"]
+    mean = ",".join(f"{value:.3f}" for value in first.run.model.preprocess.mean)
+    assert plans[2].inputs.startswith(f"8 x 8, crop 1, bilinear; mean {mean}, deviation ")
+
+
 def test_the_same_classes_keep_the_head(first, tmp_path, undrawn):
     job = train(
         first.data, out=tmp_path / "run", weights=str(first.path / "best.safetensors"), lr=0.0, weight_decay=0.0, epochs=1

@@ -67,11 +67,20 @@ def cli() -> None:
 def train(data: str | None, out: str | None, resume: bool, data_dir: str | None, as_json: bool, **settings: Any) -> None:
     """Train a network on DATA (digits if left out): a known set (digits, cifar10, cifar100), a folder of classes with or
     without train/val/test, a CSV list (path,label), or a .npz of arrays."""
+    from resnets import folds
     from resnets.cli.progress import watch
     from resnets.training import train
 
+    options: dict[str, Any] = {"out": out, "resume": resume, "data_dir": data_dir, "began": BEGAN, **settings}
+    if folds.asked({"data": data, **settings}, out, resume=resume):
+        with watch() as reporter:
+            whole = folds.cross_validate(data, reporter=reporter, **options)
+        click.echo(json.dumps({"run": str(whole.path)} | whole.to_json()) if as_json else tables.folds(whole.to_json()))
+        if not as_json:
+            click.echo(f"all of it in {whole.path / folds.SUMMARY}")
+        return
     with watch() as reporter:
-        run = train(data, out=out, resume=resume, data_dir=data_dir, began=BEGAN, reporter=reporter, **settings)
+        run = train(data, reporter=reporter, **options)
     if not run.result:  # of several processes the first one tells
         return
     bad = run.path / "bad_images.csv"

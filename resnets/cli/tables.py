@@ -143,6 +143,14 @@ def evaluation(result: Mapping[str, Any], *, per_class: bool = False) -> str:
     return "\n".join(lines)
 
 
+def folds(result: Mapping[str, Any]) -> str:
+    """A row a fold, then mean and deviation of each score."""
+    names = list(result["scores"])
+    cells = [[str(row["fold"]), *(f"{row[name]:.4f}" for name in names)] for row in result["runs"]]
+    cells += [[kind, *(f"{result['scores'][name][kind]:.4f}" for name in names)] for kind in ("mean", "deviation")]
+    return columns([["fold", *names], *cells], "l" + "r" * len(names))
+
+
 def confusions(result: Mapping[str, Any], most: int = 5) -> str:
     """The commonest mistakes in words."""
     labels, matrix = result["labels"], result["confusion"]

@@ -16,7 +16,7 @@ import numpy as np
 
 from resnets.contracts import Split
 from resnets.data import known, layouts, shards
-from resnets.data.images import ArrayImages, StoredImages, printable
+from resnets.data.images import ArrayImages, JoinedImages, StoredImages, printable
 from resnets.data.layouts import Found, Part, quoted
 from resnets.spec import InputError
 
@@ -32,7 +32,8 @@ class Source:
         size: (H, W) if every picture has it (arrays), else None.
         in_chans: channels of the pictures as opened.
         hflip: whether a mirrored picture keeps its class.
-        cut: {"fraction", "seed"} if `cut_val` cut the validation split, None if it came with the data.
+        cut: {"fraction", "seed"} if `cut_val` cut the validation split, {"folds", "fold", "seed"} if `cut_fold` did, None if it
+            came with the data.
     """
 
     name: str
@@ -180,6 +181,52 @@ def cut_val(source: Source, fraction: float = 0.1, seed: int = 0) -> Source:
     splits = {"train": _subset(train, ~is_val), "val": _subset(train, is_val)}
     rest = {split: value for split, value in source.splits.items() if split != "train"}
     return dataclasses.replace(source, splits=splits | rest, cut={"fraction": fraction, "seed": seed})
+
+
+def cut_fold(source: Source, folds: int, fold: int, seed: int = 0) -> Source:
+    """`source` with part number `fold` (from 1) of `folds` to validate on, and the others to train on.
+
+    Training and validation split are put together and dealt out class by class, in an order that the seed draws, so that a
+    class is as frequent in every part as it can be, and parts differ by one picture at most. The test split stays.
+    """
+    if "train" not in source.splits:
+        raise InputError(f"{source.name}: no training split to cut folds from; it has {', '.join(source.splits)}")
+    whole = _joined([source.splits[name] for name in ("train", "val") if name in source.splits])
+    if len(whole.targets) < folds:
+        raise InputError(f"folds={folds}, and there are {len(whole.targets)} pictures; give fewer folds")
+    order = np.random.RandomState(seed).permutation(len(whole.targets))  # for ever the same, as in `cut_val`
+    order = order[np.argsort(whole.targets[order], kind="stable")]
+    is_val = np.zeros(len(whole.targets), dtype=bool)
+    is_val[order[fold - 1 :: folds]] = True
+    splits = {"train": _subset(whole, ~is_val), "val": _subset(whole, is_val)}
+    rest = {name: split for name, split in source.splits.items() if name not in splits}
+    return dataclasses.replace(source, splits=splits | rest, cut={"folds": folds, "fold": fold, "seed": seed})
+
+
+def cut_again(source: Source, cut: Mapping[str, Any]) -> Source:
+    """`source` cut as it was when its `Source.cut` was `cut`."""
+    if "folds" in cut:
+        return cut_fold(source, cut["folds"], cut["fold"], cut["seed"])
+    return cut_val(source, cut["fraction"], cut["seed"])
+
+
+def words_of(cut: Mapping[str, Any]) -> str:
+    """A `Source.cut` for people."""
+    if "folds" in cut:
+        return f"val is fold {cut['fold']} of {cut['folds']}, seed {cut['seed']}"
+    return f"val cut from train: {cut['fraction']:.0%}, seed {cut['seed']}"
+
+
+def _joined(splits: Sequence[Split]) -> Split:
+    if len(splits) == 1:
+        return splits[0]
+    one, other = (_stored(split) for split in splits)
+    images = (
+        one.joined(other)
+        if isinstance(one, ArrayImages) and isinstance(other, ArrayImages)
+        else JoinedImages([each for each in (one, other) if isinstance(each, StoredImages)])
+    )
+    return Split(images, np.concatenate([split.targets for split in splits]))
 
 
 def _subset(split: Split, mask: np.ndarray) -> Split:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from resnets.data.loaders import BadImages, Loader
+from resnets.engine import freeze
 from resnets.engine.device import Device, keep_memory
 from resnets.engine.distributed import ALONE, Processes
 from resnets.engine.orders import Orders
@@ -57,12 +58,26 @@ class Fit:
         fused.enable(self.model, self.device.fused)
         if self.device.allocator == "keep":
             keep_memory()
-        size = self.train.train_size or self.model.preprocess.size
-        nothing = torch.empty(0, self.model.spec.in_chans, *size, device=self.device.place)
-        net = self.processes.wrap(self.model, nothing, sync_bn=self.recipe.sync_bn)
-        self.net: Any = torch.compile(net) if self.device.compile else net
+        self.net: Any = None
+        self.num_frozen = -1
+        self.begin(0)
         self.task = self.model.task
         self.criterion = self.task.criterion(self.recipe, self.class_counts)
         steps_per_epoch = math.ceil(len(self.train) / self.recipe.accumulate)
         self.schedule = Schedule(recipe=self.recipe, steps_per_epoch=steps_per_epoch)
         self.orders = Orders()
+
+    def begin(self, epoch: int) -> None:
+        """Put the network into training as it is in `epoch`.
+
+        Where that lets other parts learn than before, `net` is made anew: processes exchange the gradients of what had any when
+        they were joined.
+        """
+        before, self.num_frozen = self.num_frozen, freeze.num_frozen(self.recipe, freeze.num_stages(self.model), epoch)
+        freeze.set_training(self.model, self.recipe, epoch)
+        if self.net is None or (before != self.num_frozen and not self.processes.alone):
+            size = self.train.train_size or self.model.preprocess.size
+            nothing = torch.empty(0, self.model.spec.in_chans, *size, device=self.device.place)
+            net = self.processes.wrap(self.model, nothing, sync_bn=self.recipe.sync_bn)
+            self.net = torch.compile(net) if self.device.compile else net
+            freeze.set_training(self.model, self.recipe, epoch)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from contextlib import nullcontext
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from resnets import weights
 from resnets.contracts import Batch, Interrupted
 from resnets.data.transforms import mix_seed
+from resnets.engine.checks import check_finite, check_learning, is_patient
 from resnets.engine.clock import Clock
 from resnets.engine.device import Device
 from resnets.engine.job import Fit
@@ -25,7 +24,6 @@ from resnets.engine.optim import build_optimizer
 from resnets.engine.orders import Orders, stop_signals
 from resnets.engine.recipe import Recipe
 from resnets.engine.resume import Position, State
-from resnets.engine.schedule import Schedule
 from resnets.model import Model
 from resnets.run import Row
 from resnets.spec import InputError
@@ -53,7 +51,7 @@ def fit(job: Fit, *, resume: bool) -> Position:
         job.orders = Orders(noted, wish=(False, at.total_steps))
         try:
             while not at.finished:
-                job.net.train()
+                job.begin(at.epoch)
                 clock.start_epoch()
                 batches = job.train.epoch(at.epoch, at.batch * job.recipe.accumulate)
                 while at.step < at.total_steps and (group := list(islice(batches, job.recipe.accumulate))):
@@ -62,7 +60,8 @@ def fit(job: Fit, *, resume: bool) -> Position:
                         after_step(job, state, clock, take_step(job, state, group))
                 rows.append(measure(job, state, clock))
                 at.epoch, at.batch, at.num_images, state.sums = at.epoch + 1, 0, 0, {}
-                at.finished = at.step >= at.total_steps
+                patient = is_patient(rows, f"val_{job.task.metrics[0]}", job.recipe.patience)
+                at.finished = at.step >= at.total_steps or not patient
                 # The state comes last, so that a kill in between leaves nothing that going on would not write again.
                 keep(job, state, rows)
                 if at.finished or clock.since_save() > min(5.0, job.recipe.save_every):
@@ -70,6 +69,8 @@ def fit(job: Fit, *, resume: bool) -> Position:
                 job.report.epoch(rows[-1], at)
                 if not at.finished:
                     check_learning(rows, job)
+            if at.step < at.total_steps:
+                job.report.say(f"stopped after {job.recipe.patience} epochs without a better validation score (--patience)")
         except Interrupted:
             save(job, state, clock)
             raise
@@ -117,7 +118,7 @@ def take_step(job: Fit, state: State, group: list[Batch]) -> Tensor:
     # What the network draws (drop path) is a function of the step, and of several processes each draws its own.
     torch.manual_seed(mix_seed(recipe.seed, at.step, "network", *([processes.rank] if processes.rank else [])))
     for parameters in state.optimizer.param_groups:
-        parameters["lr"] = lr
+        parameters["lr"] = lr * parameters["lr_scale"]
     state.optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=device.place)
     for number, batch in enumerate(group, start=1):
@@ -294,35 +295,3 @@ def save(job: Fit, state: State, clock: Clock) -> None:
         at.bad_images = dict(job.bad.reasons)
         dataclasses.replace(state, sums=sums, at=dataclasses.replace(at, num_images=num_images)).save(job.run)
     clock.saved = time.perf_counter()
-
-
-def check_finite(loss: Tensor, at: Position, schedule: Schedule) -> None:
-    if math.isfinite(loss.item()):
-        return
-    lr = schedule.learning_rate(max(0, at.step - 1), at.total_steps)
-    raise InputError(
-        f"the loss is {loss.item()} at step {at.step} (learning rate {lr:.4g}): the run has diverged; start again with a "
-        f"lower --lr (say {schedule.recipe.lr / 10:.2g}), longer --warmup-epochs or --clip-grad 1, and not --precision float16"
-    )
-
-
-def check_learning(rows: list[Row], job: Fit) -> None:
-    """Stop a run whose loss is still what guessing by class frequency gives."""
-    patience = job.recipe.stall_epochs
-    if (
-        not patience
-        or len(rows) != patience
-        or rows[-1]["step"] < 100
-        or job.recipe.loss != "ce"
-        or job.recipe.balance != "none"
-    ):
-        return
-    shares = job.class_counts[job.class_counts > 0] / job.class_counts.sum()
-    guessing = float(-(shares * np.log(shares)).sum())
-    if min(row["train_loss"] for row in rows) > 0.99 * guessing:
-        raise InputError(
-            f"after {patience} epochs the training loss is {rows[-1]['train_loss']:.3f}, and guessing gives {guessing:.3f}: "
-            f"the likely cause is the learning rate ({job.recipe.lr:g}; try {job.recipe.lr / 10:g}) or weight decay "
-            f"({job.recipe.weight_decay:g}), then labels that do not fit the pictures (`resnets data preview`); "
-            "--stall-epochs 0 lets it go on"
-        )

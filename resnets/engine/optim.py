@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resnets.engine import freeze
 from resnets.engine.recipe import Recipe
 from resnets.spec import InputError
 
 
 def _sgd(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
-    return torch.optim.SGD(groups, recipe.lr, recipe.momentum, nesterov=recipe.nesterov, fused=can_fuse(groups))
+    fused = can_fuse(groups) and not recipe.unfreeze_epochs  # fused, it cannot take up parameters after its first step
+    return torch.optim.SGD(groups, recipe.lr, recipe.momentum, nesterov=recipe.nesterov, fused=fused)
 
 
 def _adamw(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
@@ -118,9 +120,12 @@ def can_fuse(groups: list[dict[str, Any]]) -> bool:
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser, in two groups: what decays, and (without `norm_bias_decay`) norms and biases, which do not."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in parameters if recipe.norm_bias_decay or p.ndim > 1]
-    kept = [p for p in parameters if not recipe.norm_bias_decay and p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": kept, "weight_decay": 0.0}]
-    return OPTIMISERS[recipe.opt]([group for group in groups if group["params"]], recipe)
+    """The recipe's optimiser, in groups: what decays, and (without `norm_bias_decay`) norms and biases, which do not; each
+    once for every `lr_scale`, by which the learning rate of a group is multiplied."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter, scale in freeze.learning(model, recipe):
+        decay = recipe.weight_decay if recipe.norm_bias_decay or parameter.ndim > 1 else 0.0
+        groups.setdefault((scale, decay), []).append(parameter)
+    return OPTIMISERS[recipe.opt](
+        [{"params": held, "weight_decay": decay, "lr_scale": scale} for (scale, decay), held in groups.items()], recipe
+    )

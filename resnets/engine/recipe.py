@@ -45,7 +45,7 @@ class Recipe:
     task: str = setting("classify", "what the network is for")
     model: str = setting("auto", "name of the network; auto: resnet20_cifar for pictures up to 64 pixels, else resnet18")
     weights: str | None = setting(None, "start from this saved model: its network, its preprocessing, all weights that fit")
-    recipe: str = setting("fast", "settings to start from: a name or a YAML file")
+    recipe: str = setting("auto", "settings to start from: a name or a YAML file; auto: finetune with --weights, else fast")
 
     # Changes to the network
     stem: str | None = network("stem", "first layers")
@@ -73,6 +73,7 @@ class Recipe:
     accumulate: int = setting(1, "batches whose gradients make one step", least=1)
     opt: str = setting("sgd", "optimiser", choices=("sgd", "adamw", "lamb", "muon"))
     lr: float = setting(0.1, "highest learning rate", least=0)
+    find_lr: bool = setting(False, "take the learning rate from a range test of 100 steps before the training")
     momentum: float = setting(0.9, "of SGD", least=0, most=1)
     nesterov: bool = setting(True, "Nesterov's form of momentum")
     weight_decay: float = setting(5e-4, "coupled for SGD, decoupled for AdamW and LAMB", least=0)
@@ -91,6 +92,31 @@ class Recipe:
     warmup_lr: float = setting(0.0, "learning rate at the start of the warm-up", least=0)
     warmup: str = setting("linear", "rise evenly, or stay at warmup_lr", choices=("linear", "constant"))
     ema: float | None = setting(None, "decay a step of an average of the weights, which is then what is kept", least=0, most=1)
+
+    # Fine-tuning
+    freeze: str = setting(
+        "none",
+        "how much does not learn, from the input on: the stem, so many stages with it, or all but the head",
+        choices=("none", "stem", "1", "2", "3", "4", "trunk"),
+    )
+    unfreeze_epochs: int = setting(
+        0, "only the head learns at first, and every so many epochs one more stage, the last first; 0: off", least=0
+    )
+    layer_decay: float = setting(
+        1.0, "what the learning rate is multiplied by for every stage between a layer and the head", least=0.01, most=1
+    )
+    norm_stats: str = setting(
+        "auto",
+        "what batch norm subtracts and divides by: the batch's statistics or the saved ones, which then stay as they are; "
+        "auto: frozen with --weights and batches below 16, and in frozen stages anyhow",
+        choices=("auto", "batch", "frozen"),
+    )
+    patience: int | None = setting(None, "stop after so many epochs without a better validation score", least=1)
+
+    probe: bool = setting(False, "fit the head alone, by logistic regression on features computed once: seconds")
+    probe_c: float | None = setting(
+        None, "for probe: C of the penalty; None: what is best on validation, of 0.001 to 10", least=1e-9
+    )
 
     # Loss
     loss: str = setting("ce", "cross-entropy, or a yes or no for every class", choices=("ce", "bce"))
@@ -128,6 +154,10 @@ class Recipe:
     val_fraction: float = setting(
         0.1, "share of the training split that is cut off where there is no validation split", least=0.001, most=0.9
     )
+    folds: int | None = setting(
+        None, "cross-validation: so many runs, each validated on another part of the training and validation splits", least=2
+    )
+    fold: int | None = setting(None, "with folds, the only one of them to run, from 1", least=1)
     workers: int | None = setting(None, "processes that decode pictures; None: one a processor", least=0)
     cache: str = setting(
         "auto",
@@ -185,6 +215,7 @@ SECTIONS = {
     "stem": "Changes to the network",
     "epochs": "How long: one of the three",
     "batch_size": "Optimisation",
+    "freeze": "Fine-tuning",
     "loss": "Loss",
     "img_size": "Pictures",
     "device": "Machine",

@@ -68,6 +68,35 @@ def fast(facts: Facts) -> dict[str, Any]:
     } | (muon if quick else {})
 
 
+def finetune(facts: Facts) -> dict[str, Any]:
+    """The default with `weights`: a short cycle over a small set of one's own, all of the network learning, the front more
+    slowly than the head.
+
+    At least 600 steps, for a new head must be learnt whatever the number of pictures; at most 5,000, and twelve passes in
+    between: what the weights know is mostly there. Validated for 5 to 100 pictures a class (docs/transfer.md).
+    """
+    batch_size = 64
+    while batch_size > 16 and facts.num_train < 20 * batch_size:
+        batch_size //= 2
+    steps_per_epoch = max(1, facts.num_train // batch_size)
+    num_steps = min(5000, max(600, 12 * steps_per_epoch))
+    return {
+        "epochs": max(1, round(num_steps / steps_per_epoch)),
+        "batch_size": batch_size,
+        "opt": "sgd",
+        "lr": 0.06 * (batch_size / 16) ** 0.5,
+        "layer_decay": 0.8,
+        "weight_decay": 5e-4,
+        "norm_bias_decay": False,
+        "sched": "onecycle",
+        "smoothing": 0.1,
+        "crop": "pad" if facts.small else "resized",
+        "crop_pad": 1 / 16,
+        "crop_scale": (0.35, 1.0),
+        "hflip": 0.5 if facts.hflip else 0.0,
+    }
+
+
 def he2015(facts: Facts) -> dict[str, Any]:
     """He et al. 2015 (arXiv 1512.03385): section 4.2 for the CIFAR family, section 3.4 for ImageNet.
 
@@ -161,6 +190,7 @@ def torchvision_v2(facts: Facts) -> dict[str, Any]:
 
 RECIPES: dict[str, Callable[[Facts], dict[str, Any]]] = {
     "fast": fast,
+    "finetune": finetune,
     "he2015": he2015,
     "rsb-a3": rsb_a3,
     "torchvision-v2": torchvision_v2,

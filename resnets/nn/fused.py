@@ -28,7 +28,7 @@ def norm_relu(norm: nn.Module, relu: nn.Module, x: Tensor, add: Tensor | None = 
     if can_fuse(norm, relu, x, add):
         if norm.training:
             return NormReLU.apply(x, norm.weight, norm.bias, add, norm)
-        if not torch.is_grad_enabled():
+        if not (torch.is_grad_enabled() and learns(norm, x, add)):
             return in_evaluation(norm, x, add)
     y = norm(x)
     return relu(y if add is None else y + add)
@@ -58,6 +58,11 @@ def can_fuse(norm: nn.Module, relu: nn.Module, x: Tensor, add: Tensor | None) ->
         and not torch.compiler.is_compiling()
         and kernels() is not None
     )
+
+
+def learns(norm: nn.Module, x: Tensor, add: Tensor | None) -> bool:
+    """Whether anything that the operation computes with has a gradient; in frozen stages nothing has."""
+    return x.requires_grad or (add is not None and add.requires_grad) or any(p.requires_grad for p in norm.parameters())
 
 
 @functools.cache

@@ -143,11 +143,13 @@ def test_resumed_is_exact(three, folder):
         {"checkpoint_activations": True},
         {"sync_bn": False, "ema": 0.5},
         {"mixup": 0.2, "cutmix": 1.0, "loss": "bce"},
+        {"weights": "one", "recipe": "fast", "unfreeze_epochs": 1, "norm_stats": "batch", "layer_decay": 0.5},
+        {"weights": "one", "recipe": "fast", "freeze": "1", "norm_stats": "frozen"},
     ],
 )
-def test_settings(more, folder, tmp_path):
+def test_settings(more, one, folder, tmp_path):
     """Equal to one process where they can be, and exact when resumed where they cannot."""
-    settings = SETTINGS | more
+    settings = SETTINGS | more | ({"weights": str(one)} if "weights" in more else {})
     words = ["train", folder / "d.npz", "--batch-size", 4, *flags(settings)]
     assert torchrun(3, HERE / "launched.py", *words, "--out", "whole", cwd=tmp_path).returncode == 0
     torchrun(3, HERE / "launched.py", *words, "--out", "cut", cwd=tmp_path, TROUBLE="0:2:2")

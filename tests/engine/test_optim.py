@@ -149,7 +149,17 @@ def test_decay_of_one_step_without_gradients():
 
 
 def test_frozen_parameters_are_left_out():
-    model = toy()
-    model[0].requires_grad_(False)
-    held = {parameter for group in build_optimizer(model, Recipe()).param_groups for parameter in group["params"]}
-    assert held == {*model[1].parameters(), *model[3].parameters()}
+    model = create_model(SMALL)
+    recipe = Recipe(weights="x", freeze="1")
+    held = {parameter for group in build_optimizer(model, recipe).param_groups for parameter in group["params"]}
+    assert held == {*model.layer2.parameters(), *model.fc.parameters()}
+
+
+def test_stages_farther_from_the_head_learn_more_slowly():
+    model = create_model(SMALL)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    found = {}
+    for group in build_optimizer(model, Recipe(layer_decay=0.5, norm_bias_decay=False)).param_groups:
+        for parameter in group["params"]:
+            found.setdefault(names[parameter].partition(".")[0], set()).add(group["lr_scale"])
+    assert found == {"fc": {1.0}, "layer2": {0.5}, "layer1": {0.25}, "conv1": {0.125}, "bn1": {0.125}}

@@ -38,7 +38,7 @@ FLAGS = {
     "warmup_epochs": 2.0, "warmup_lr": 0.3, "momentum": 0.8, "nesterov": True, "milestones": (0.1,), "ema": 0.5, "mixup": 0.0,
     "cutmix": 0.0, "auto_augment": "none", "img_size": 8, "train_size": 8, "loss": "ce", "smoothing": 0.0, "repeats": 1,
     "random_erase": 0.0, "interpolation": "bilinear", "min_lr": 0.01, "warmup": "linear", "normalise": "data",
-    "grow_from": 1.0,
+    "grow_from": 1.0, "layer_decay": 0.9,
 }  # fmt: skip
 
 
@@ -53,8 +53,27 @@ def test_flags_are_never_overridden(name, facts):
 
 @pytest.mark.parametrize("name", ["fasst", "", "he2016"])
 def test_unknown_recipe_is_refused_with_those_that_exist(name):
-    with pytest.raises(InputError, match=r"no recipe.*fast, he2015, rsb-a3, torchvision-v2"):
+    with pytest.raises(InputError, match=r"no recipe.*fast, finetune, he2015, rsb-a3, torchvision-v2"):
         recipes.get(name)
+
+
+@pytest.mark.parametrize(
+    ("num_train", "batch_size", "num_steps"),
+    [
+        (12, 16, 600),
+        (150, 16, 600),
+        (1000, 32, 600),
+        (5000, 64, 900),
+        (15_000, 64, 2800),
+        (50_000, 64, 5000),
+        (10**7, 64, 156_250),
+    ],
+)
+def test_finetune_is_as_long_as_a_new_head_needs(num_train, batch_size, num_steps):
+    """At least about 600 steps, at most 5,000, unless one pass is longer."""
+    recipe = recipe_of("finetune", dataclasses.replace(CIFAR, num_train=num_train))
+    assert recipe.batch_size == batch_size
+    assert recipe.epochs * max(1, num_train // batch_size) == pytest.approx(num_steps, rel=0.1)
 
 
 @pytest.mark.parametrize(

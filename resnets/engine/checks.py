@@ -1,0 +1,53 @@
+"""What ends a run before its last step: a loss that is no number, nothing learnt, nothing learnt any more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from resnets.engine.job import Fit
+from resnets.engine.resume import Position
+from resnets.engine.schedule import Schedule
+from resnets.run import Row
+from resnets.spec import InputError
+
+
+def is_patient(rows: Sequence[Row], metric: str, patience: int | None) -> bool:
+    """Whether the last `patience` epochs have one that is better in `metric` than all before them; None: always."""
+    scores = [row[metric] for row in rows]
+    return patience is None or len(scores) - 1 - scores.index(max(scores)) < patience
+
+
+def check_finite(loss: Tensor, at: Position, schedule: Schedule) -> None:
+    if math.isfinite(loss.item()):
+        return
+    lr = schedule.learning_rate(max(0, at.step - 1), at.total_steps)
+    raise InputError(
+        f"the loss is {loss.item()} at step {at.step} (learning rate {lr:.4g}): the run has diverged; start again with a "
+        f"lower --lr (say {schedule.recipe.lr / 10:.2g}), longer --warmup-epochs or --clip-grad 1, and not --precision float16"
+    )
+
+
+def check_learning(rows: list[Row], job: Fit) -> None:
+    """Stop a run whose loss is still what guessing by class frequency gives."""
+    patience = job.recipe.stall_epochs
+    if (
+        not patience
+        or len(rows) != patience
+        or rows[-1]["step"] < 100
+        or job.recipe.loss != "ce"
+        or job.recipe.balance != "none"
+    ):
+        return
+    shares = job.class_counts[job.class_counts > 0] / job.class_counts.sum()
+    guessing = float(-(shares * np.log(shares)).sum())
+    if min(row["train_loss"] for row in rows) > 0.99 * guessing:
+        raise InputError(
+            f"after {patience} epochs the training loss is {rows[-1]['train_loss']:.3f}, and guessing gives {guessing:.3f}: "
+            f"the likely cause is the learning rate ({job.recipe.lr:g}; try {job.recipe.lr / 10:g}) or weight decay "
+            f"({job.recipe.weight_decay:g}), then labels that do not fit the pictures (`resnets data preview`); "
+            "--stall-epochs 0 lets it go on"
+        )
