@@ -76,7 +76,7 @@ AFFINE, COUNTED = {"weight", "bias"}, {"weight", "bias", "running_mean", "runnin
         ({"unfreeze_epochs": 2}, {"layer3": COUNTED}),
         ({"unfreeze_epochs": 1, "freeze": "2", "ema": 0.5}, {"layer3": COUNTED}),
     ],
-    ids=str,
+    ids=["everything", "stem", "2", "trunk", "1 and norms", "2 and norms", "thawing", "thawing to 2"],
 )
 def test_what_is_frozen_stays_to_the_last_bit(settings, learnt, base, data, tmp_path):
     job = training.train(data, out=tmp_path / "run", weights=base, **TINY | {"norm_stats": "batch"} | settings)
