@@ -8,6 +8,7 @@ from typing import Any
 
 from resnets import tasks, weights, zoo
 from resnets.model import Model
+from resnets.pretrained.opening import Opened, open_weights
 from resnets.saved import find
 from resnets.spec import InputError, Preprocess, ResNetSpec
 
@@ -42,16 +43,20 @@ def load(model: str | Path) -> Model:
     """A saved model, in evaluation mode, on the CPU. Nothing in the file is run.
 
     Args:
-        model: a `.safetensors` file or a run directory (its best weights).
+        model: a `.safetensors` file, a run directory (its best weights), or what else `open_weights` reads: another library's
+            file, a name.
 
     Raises:
-        InputError: where it is missing, damaged, of another format version, or not a resnets file.
+        InputError: where it is missing, damaged, of another format version, or no residual network that is known here.
     """
-    path = find(model)
-    header, tensors = weights.read(path)
+    return built(open_weights(model))
+
+
+def built(opened: Opened) -> Model:
+    """The model of weights that were read, in evaluation mode. Raises `InputError` where they do not fit their header."""
+    header, tensors, path = opened.header, opened.tensors, opened.path
     metadata = {"metrics": header.metrics, "provenance": header.provenance}
     task = tasks.get(header.task)
-    weights.check_size(header.spec, tensors, path)
     loaded = Model(header.spec, task, preprocess=header.preprocess, labels=header.labels, metadata=metadata)
     weights.fill(loaded, tensors, path)
     return loaded.eval()
