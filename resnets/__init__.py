@@ -14,6 +14,7 @@ from resnets.zoo import names as list_models
 
 if TYPE_CHECKING:
     from resnets.evaluation import evaluate as evaluate
+    from resnets.hub import convert as convert
     from resnets.hub import create_model as create_model
     from resnets.hub import load as load
     from resnets.hub import save as save
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 
 # Where the names are that need torch: imported when first asked for.
 _LATER = {
+    "convert": "resnets.hub",
     "create_model": "resnets.hub",
     "load": "resnets.hub",
     "save": "resnets.hub",
@@ -39,6 +41,7 @@ __all__ = [
     "Preprocess",
     "ResNetSpec",
     "__version__",
+    "convert",
     "create_model",
     "evaluate",
     "export",

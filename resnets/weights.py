@@ -38,12 +38,17 @@ def save(model: Model, path: str | Path) -> Path:
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> Path:
     """Tensors and JSON-able `header` values into one file, moved into place when it is complete."""
+    return write_plain(path, tensors, {key: json.dumps(value) for key, value in header.items()})
+
+
+def write_plain(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Path:
+    """A safetensors file with `metadata` as it is, for other programs."""
     from safetensors.torch import save_file
 
     path = Path(path)
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        save_file(flat, temporary, {key: json.dumps(value) for key, value in header.items()})
+        save_file(flat, temporary, metadata)
     return path
 
 

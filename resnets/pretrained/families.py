@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from resnets.pretrained import keymaps
+from resnets.pretrained import folding, keras, keymaps
 from resnets.pretrained.files import Foreign
 from resnets.spec import InputError, Preprocess, ResNetSpec
 
@@ -23,6 +23,9 @@ IMAGENET_32 = Preprocess(size=(32, 32), crop_pct=1.0)
 CIFAR_10 = Preprocess(size=(32, 32), crop_pct=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
 CIFAR_100 = Preprocess(size=(32, 32), crop_pct=1.0, mean=(0.5070, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2761))
 TRANSFORMERS = Preprocess(interpolation="bicubic")
+# "caffe": pixels of 0 to 255 less the means of ImageNet, blue first; "tf": pixels in [-1, 1].
+KERAS_V1 = Preprocess(mean=(123.68 / 255, 116.779 / 255, 103.939 / 255), std=(1 / 255,) * 3)
+KERAS_V2 = Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 def nothing_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
@@ -43,6 +46,7 @@ class Family:
         ours: the tensors under our names, biases where we have none still among them.
         hidden: fields of the spec that names and shapes do not show.
         finish: what must be computed into the tensors so that the outputs are the same (biases, epsilons, orders of channels).
+        takes_bgr: in "post" order the authors feed blue, green, red; `preprocess` is in red, green, blue all the same.
         preprocess: what the authors feed to such a network; None where they do not say.
         licence: under which the authors publish weights.
         source: where they do.
@@ -55,7 +59,8 @@ class Family:
     licence: str
     source: str
     hidden: Callable[[Foreign, Tensors], dict[str, Any]] = nothing_hidden
-    finish: Callable[[Tensors, Foreign], Tensors] = lambda tensors, file: tensors
+    finish: Callable[[Tensors], Tensors] = as_it_is
+    takes_bgr: bool = False
 
 
 def imagenet(rule: Preprocess) -> Callable[[ResNetSpec], Preprocess | None]:
@@ -85,7 +90,51 @@ def is_small(tensors: Tensors, num_stages: int) -> bool:
     return own and f"layer{num_stages}.0.conv1.weight" in tensors and f"layer{num_stages + 1}.0.conv1.weight" not in tensors
 
 
+def keras_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
+    return {"stem": "keras", "stage_stride": "last"} if "norm.weight" in tensors else {"stride_in": "1x1"}
+
+
+def is_monai(file: Foreign, tensors: Tensors) -> bool:
+    """torchvision's names, for volumes or with biases on shortcuts."""
+    stem = tensors.get("conv1.weight")
+    biased = "layer2.0.downsample.0.bias" in tensors
+    return stem is not None and "layer1.0.conv1.weight" in tensors and (stem.ndim == 5 or biased)
+
+
+def monai_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
+    """Networks with a classifier stride by 1 in the stem unless told otherwise; MedicalNet's and MONAI's encoders, by 2."""
+    if tensors["conv1.weight"].shape[-1] != 7:
+        raise InputError(f"{file.path}: a stem of MONAI's that is not 7 wide; no tensor shows whether a max-pool follows")
+    return {"stem_stride": 1 if "fc.weight" in tensors else None}
+
+
+def monai_finish(tensors: Tensors) -> Tensors:
+    projected = any(".downsample." in name for name in tensors)
+    return folding.biases_into_norms(tensors) if projected else folding.zeros_after_to_both_sides(tensors)
+
+
 FAMILIES = (
+    Family(
+        name="Keras Applications",
+        known_by=lambda file, tensors: file.kind == "hdf5",
+        ours=keras.ours,
+        hidden=keras_hidden,
+        finish=keras.finish,
+        preprocess=lambda spec: None if spec.in_chans != 3 else KERAS_V2 if spec.order == "pre" else KERAS_V1,
+        takes_bgr=True,
+        licence="Apache-2.0 (V1: ported from He et al.'s, MIT)",
+        source="Keras Applications",
+    ),
+    Family(
+        name="MONAI or MedicalNet",
+        known_by=is_monai,
+        ours=as_it_is,
+        hidden=monai_hidden,
+        finish=monai_finish,
+        preprocess=lambda spec: None,
+        licence="Apache-2.0 (MONAI), MIT (MedicalNet)",
+        source="MONAI, github.com/Tencent/MedicalNet",
+    ),
     Family(
         name="transformers",
         known_by=lambda file, tensors: "embedder.embedder.convolution.weight" in tensors,
@@ -152,7 +201,10 @@ def recognise(file: Foreign) -> tuple[Family, Tensors]:
     Raises:
         InputError: where no row of `FAMILIES` knows it; a few of its names are given.
     """
-    tensors = keymaps.unwrapped(file.tensors)
+    try:
+        tensors = keras.layers(file) if file.kind == "hdf5" else keymaps.unwrapped(file.tensors)
+    except (KeyError, IndexError) as error:
+        raise InputError(f"{file.path}: layers of Keras, but not those of a ResNet ({error} is missing)") from None
     for family in FAMILIES:
         if family.known_by(file, tensors):
             return family, tensors

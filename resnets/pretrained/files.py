@@ -28,7 +28,6 @@ NESTS = (
     *("state_dict_ema", "model_ema", "params_ema"),
     *("state_dict", "model_state_dict", "model", "net", "network", "params", "weights"),
 )
-FOLDER = ("model.safetensors", "pytorch_model.bin", "tf_model.h5")  # of a Hugging Face model, the first that is there
 KERAS_MEMBER = "model.weights.h5"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 DEEPEST = 24  # groups within groups of an HDF5 file
@@ -53,12 +52,6 @@ class Foreign:
     tensors: dict[str, Tensor]
     part: str = ""
     configs: dict[str, Any] = field(default_factory=dict)
-
-
-def weights_in(folder: Path) -> Path | None:
-    """The weights in a folder as Hugging Face's libraries save it; None where it is none."""
-    found = (folder / name for name in FOLDER) if (folder / "config.json").is_file() else ()
-    return next((path for path in found if path.is_file()), None)
 
 
 def read(path: Path) -> Foreign:
@@ -169,7 +162,7 @@ def _hdf5(source: Any, path: Path) -> dict[str, Tensor]:
     left = path.stat().st_size
     try:
         with h5py.File(source, "r") as file:
-            for name, dataset in _datasets(file, h5py):
+            for name, dataset in _datasets(file, h5py, set()):
                 left -= dataset.nbytes
                 if left < 0 or dataset.external or dataset.is_virtual:
                     raise InputError(f"{path}: {name} claims to be larger than the file, or lies in another; save it again")
@@ -187,16 +180,17 @@ def _hdf5(source: Any, path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _datasets(group: Any, h5py: Any, prefix: str = "", depth: int = DEEPEST) -> Iterator[tuple[str, Any]]:
-    """The datasets below, but for the optimiser's; links to other places are not followed."""
+def _datasets(group: Any, h5py: Any, seen: set[Any], prefix: str = "", depth: int = DEEPEST) -> Iterator[tuple[str, Any]]:
+    """The datasets below, each once, but for the optimiser's; links to other places are not followed."""
+    seen.add(h5py.h5o.get_info(group.id).addr)
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink) or (not prefix and name.startswith("optimizer")):
             continue
         below = group[name]
         if isinstance(below, h5py.Dataset):
             yield f"{prefix}{name}", below
-        elif depth:
-            yield from _datasets(below, h5py, f"{prefix}{name}/", depth - 1)
+        elif depth and h5py.h5o.get_info(below.id).addr not in seen:
+            yield from _datasets(below, h5py, seen, f"{prefix}{name}/", depth - 1)
 
 
 @contextmanager

@@ -47,8 +47,9 @@ def infer(tensors: Tensors, hidden: Mapping[str, Any], path: Path) -> ResNetSpec
         ) from None
     except InputError as error:
         raise InputError(f"{path}: no residual network that is known here: {error}") from None
-    spec = dataclasses.replace(spec, name=named(spec))
-    return spec
+    name = named(spec)
+    counts = zoo.get(name).depth_counts if name in zoo.ROWS else spec.depth_counts
+    return dataclasses.replace(spec, name=name, depth_counts=counts)
 
 
 def named(spec: ResNetSpec) -> str:
@@ -68,10 +69,10 @@ def settled(spec: ResNetSpec, model: str | None, hidden: Mapping[str, Any], path
     Raises:
         InputError: where the tensors, or what is known of their family, say otherwise.
     """
-    if model is None:
+    if model in (None, spec.name):
         return spec
     row = zoo.get(model)
-    told = {field: getattr(spec, field) for field in (*SHOWN, *hidden)}
+    told = {field: getattr(spec, field) for field in (*SHOWN, *({"stride_in"} & hidden.keys()))}
     if {spec.shortcut, row.shortcut} <= {"A", "none"}:  # neither has tensors
         spec = dataclasses.replace(spec, shortcut=row.shortcut)
     for field, value in told.items():

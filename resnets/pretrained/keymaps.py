@@ -56,9 +56,10 @@ CIFAR: tuple[Rule, ...] = ((r"^linear\.", "fc."), (r"\.shortcut\.", ".downsample
 
 # What other libraries' networks can be. With other settings the names, or worse only the outputs, would not agree.
 Held = Mapping[str, tuple[object, ...]]
+PLAIN: Held = {"stage_stride": ("first",), "stem_stride": (None, 2)}
 TIMM: dict[str, Held] = {
-    "post": {"stem": ("imagenet", "deep"), "shortcut": ("B", "D"), "stride_in": ("3x3",), "dims": (2,)},
-    "pre": {"stem": ("imagenet",), "shortcut": ("B",), "stride_in": ("3x3",), "dims": (2,), "attention": ("none",)},
+    "post": {"stem": ("imagenet", "deep"), "shortcut": ("B", "D"), "stride_in": ("3x3",), "dims": (2,), **PLAIN},
+    "pre": {"stem": ("imagenet",), "shortcut": ("B",), "stride_in": ("3x3",), "dims": (2,), "attention": ("none",), **PLAIN},
 }
 TORCHVISION: Held = {
     "order": ("post",),
@@ -68,6 +69,7 @@ TORCHVISION: Held = {
     "attention": ("none",),
     "dims": (2,),
     "width": (64,),
+    **PLAIN,
 }
 
 

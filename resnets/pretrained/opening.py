@@ -11,8 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from resnets import saved, weights
-from resnets.pretrained import facts, families, files, infer
+from resnets.pretrained import facts, families, files, folding, infer
 from resnets.pretrained.facts import Facts
+from resnets.pretrained.names import locate
 from resnets.saved import Header
 from resnets.spec import InputError, Preprocess, ResNetSpec
 
@@ -26,8 +27,14 @@ class Opened:
     tensors: dict[str, Tensor]
 
     @property
-    def foreign(self) -> bool:
-        return "family" in self.header.provenance
+    def origin(self) -> dict[str, Any]:
+        """What must go on with anything that is made of them: where they come from, and under which terms."""
+        return saved.origin(self.header) or {"source": str(self.path)}
+
+    @property
+    def told(self) -> str:
+        """One line for people: whose they are, and under which terms."""
+        return saved.terms(self.header) or f"{self.header.spec.name} from {self.path}"
 
 
 def open_weights(
@@ -42,7 +49,7 @@ def open_weights(
     """Read a saved model, or another library's weights.
 
     Args:
-        what: a file, a run directory, a folder of Hugging Face's, or a name.
+        what: a file, a run directory, a folder of Hugging Face's, or a name (see `names`).
         model: a named network that foreign weights must be; it also says what tensors cannot show, as the place of strides.
         mean, std: of the pictures in [0, 1], one a channel, where the file's are not known or others.
         labels: names of the classes, or a file with them.
@@ -52,7 +59,7 @@ def open_weights(
         InputError: where nothing is found, the file is damaged or no residual network that is known here, is not `model`, or
             nobody says how its pictures are normalised.
     """
-    path = locate(what)
+    path = locate(what, model)
     if weights.is_ours(path):
         header, tensors = weights.read(path)
         weights.check_size(header.spec, tensors, path)
@@ -66,26 +73,24 @@ def open_weights(
     return _foreign(path, str(what), model, (mean, std, labels), hidden or {})
 
 
-def locate(what: str | Path) -> Path:
-    """The file that `what` means."""
-    path = Path(what)
-    if path.is_dir() and (held := files.weights_in(path)):
-        return held
-    return saved.find(path)
-
-
 def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, Any], asked: Mapping[str, Any]) -> Opened:
     file = files.read(path)
     family, theirs = families.recognise(file)
-    tensors = family.ours(theirs)
-    hidden = family.hidden(file, tensors) | dict(asked)
-    tensors = family.finish(tensors, file)
+    try:
+        tensors = family.ours(theirs)
+        hidden = family.hidden(file, tensors) | dict(asked)
+        tensors = family.finish(tensors)
+    except (KeyError, IndexError, RuntimeError) as error:  # what is computed into tensors needs them whole
+        raise InputError(f"{path}: looks like one of {family.name}, but is not laid out as theirs ({error})") from None
     spec = infer.settled(infer.infer(tensors, hidden, path), model, hidden, path)
     tensors = infer.fitted(tensors, spec, path)
     digest = facts.sha256(path)
-    base = default_rule(spec)
+    user = facts.of_user(*given, default_rule(spec))
+    # Whoever says mean and deviation speaks of red, green, blue.
+    if family.takes_bgr and user.preprocess is None and spec.order == "post" and spec.in_chans == 3:
+        tensors = folding.stem_from_bgr(tensors)
     witnesses = [
-        facts.of_user(*given, base),
+        user,
         facts.of_torchvision(digest),
         facts.of_configs(file),
         facts.of_family(family, spec),
@@ -119,7 +124,7 @@ def testimony(witnesses: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple
     if rule is None:
         raise InputError(
             f"{path}: a {spec.name} with {spec.in_chans} input channel{'s' * (spec.in_chans > 1)}, and nothing says how its "
-            "inputs are normalised; give --mean and --std, one value a channel, as they were for values in [0, 1]"
+            "inputs are normalised; give --mean and --std to `resnets convert`, one value a channel, for values in [0, 1]"
         )
     labels, labels_by = first("labels", lambda labels: len(labels) == spec.num_classes)
     numbers = tuple(str(n) for n in range(spec.num_classes))
