@@ -15,6 +15,7 @@ from resnets.zoo import names as list_models
 if TYPE_CHECKING:
     from resnets.evaluation import evaluate as evaluate
     from resnets.folds import cross_validate as cross_validate
+    from resnets.hub import convert as convert
     from resnets.hub import create_model as create_model
     from resnets.hub import load as load
     from resnets.hub import save as save
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 # Where the names are that need torch: imported when first asked for.
 _LATER = {
+    "convert": "resnets.hub",
     "create_model": "resnets.hub",
     "load": "resnets.hub",
     "save": "resnets.hub",
@@ -41,6 +43,7 @@ __all__ = [
     "Preprocess",
     "ResNetSpec",
     "__version__",
+    "convert",
     "create_model",
     "cross_validate",
     "evaluate",

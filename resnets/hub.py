@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from resnets import tasks, weights, zoo
+from resnets.files import replacing
 from resnets.model import Model
-from resnets.saved import find
+from resnets.pretrained import keymaps
+from resnets.pretrained.adapting import adapted
+from resnets.pretrained.opening import Opened, open_weights
 from resnets.spec import InputError, Preprocess, ResNetSpec
 
 
@@ -42,16 +47,20 @@ def load(model: str | Path) -> Model:
     """A saved model, in evaluation mode, on the CPU. Nothing in the file is run.
 
     Args:
-        model: a `.safetensors` file or a run directory (its best weights).
+        model: a `.safetensors` file, a run directory (its best weights), or what else `open_weights` reads: another library's
+            file, a name.
 
     Raises:
-        InputError: where it is missing, damaged, of another format version, or not a resnets file.
+        InputError: where it is missing, damaged, of another format version, or no residual network that is known here.
     """
-    path = find(model)
-    header, tensors = weights.read(path)
+    return built(open_weights(model))
+
+
+def built(opened: Opened) -> Model:
+    """The model of weights that were read, in evaluation mode. Raises `InputError` where they do not fit their header."""
+    header, tensors, path = opened.header, opened.tensors, opened.path
     metadata = {"metrics": header.metrics, "provenance": header.provenance}
     task = tasks.get(header.task)
-    weights.check_size(header.spec, tensors, path)
     loaded = Model(header.spec, task, preprocess=header.preprocess, labels=header.labels, metadata=metadata)
     weights.fill(loaded, tensors, path)
     return loaded.eval()
@@ -75,18 +84,21 @@ def save(model: Model, path: str | Path) -> Path:
     return weights.save(model, path)
 
 
-def transfer(model: Model, saved: str | Path) -> dict[str, list[str]]:
-    """Put into `model` what fits of a saved one, a file or a run directory.
+def transfer(model: Model, source: str | Path | Opened) -> dict[str, list[str]]:
+    """Put into `model` what fits of saved weights, whoever wrote them.
+
+    The stem is brought to the channels of `model`, and two-dimensional kernels to its number of axes, where these differ.
 
     Returns:
-        Names of tensors: "loaded", "re-initialised" (not in the file, or of another shape), "ignored" (only in the file).
+        Names of tensors: "loaded", "adapted" (with what was done), "re-initialised" (not in the file, or of another shape),
+        "ignored" (only in the file).
 
     Raises:
         InputError: where nothing fits.
     """
-    path = find(saved)
-    header, tensors = weights.read(path)
-    own = model.state_dict()
+    opened = source if isinstance(source, Opened) else open_weights(source)
+    header, own = opened.header, model.state_dict()
+    tensors, said = adapted(opened.tensors, header.spec, model.spec)
     # A head for other classes is another head, even where their number is the same.
     same_head = header.labels == model.labels
     heads = tuple(f"{name}." for name in model.head_names)
@@ -97,11 +109,56 @@ def transfer(model: Model, saved: str | Path) -> dict[str, list[str]]:
     }
     if not any(tensor.ndim > 1 and not name.startswith(heads) for name, tensor in fitting.items()):
         raise InputError(
-            f"{path}: no tensor of its {header.spec.name} fits into {model.spec.name}; use --model {header.spec.name}"
+            f"{opened.path}: no tensor of its {header.spec.name} fits into {model.spec.name}; use --model {header.spec.name}"
         )
     model.load_state_dict(fitting, strict=False)
     return {
-        "loaded": list(fitting),
+        "loaded": [name for name in fitting if name not in said],
+        "adapted": [f"{name} ({said[name]})" for name in fitting if name in said],
         "re-initialised": [name for name in own if name not in fitting],
         "ignored": [name for name in tensors if name not in fitting],
     }
+
+
+def convert(
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    to: str | None = None,
+    model: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    hidden: Mapping[str, Any] | None = None,
+) -> Opened:
+    """Write weights that `open_weights` reads as a file of ours, or of another library.
+
+    Args:
+        checkpoint: a file or a name; the other arguments are those of `open_weights`.
+        out: a .safetensors file; for another library also .pth, .pt or .bin, as torch.save writes it.
+        to: "torchvision" or "timm"; None: ours.
+
+    Returns:
+        What was read.
+
+    Raises:
+        InputError: where it cannot be read, the library has no such network, or `out` cannot be written.
+    """
+    out = Path(out)
+    allowed = (".safetensors",) if to is None else (".safetensors", ".pth", ".pt", ".bin")
+    if out.suffix not in allowed:
+        raise InputError(f"{out}: name the file to write {' or '.join(f'{out.stem}{suffix}' for suffix in allowed)}")
+    if to is not None and to not in keymaps.BACK:
+        raise InputError(f"there is no way to {to!r}; use one of: {', '.join(keymaps.BACK)}")
+    opened = open_weights(checkpoint, model=model, mean=mean, std=std, labels=labels, hidden=hidden)
+    if to is None:
+        weights.write_tensors(out, built(opened).state_dict(), opened.header.to_json())
+        return opened
+    theirs = keymaps.BACK[to](opened.tensors, opened.header.spec)
+    if out.suffix == ".safetensors":
+        origin = {name: str(value) for name, value in opened.origin.items()}
+        weights.write_plain(out, theirs, {"format": "pt"} | origin)
+    else:
+        with replacing(out) as temporary:
+            torch.save(theirs, temporary)
+    return opened

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from resnets import saved, weights, zoo
+from resnets import zoo
 from resnets.data import sources
 from resnets.data.images import default_workers
 from resnets.data.loaders import BadImages, statistics
@@ -17,6 +17,8 @@ from resnets.engine import device as devices
 from resnets.engine import freeze, recipes
 from resnets.engine.recipe import FIELDS, Recipe, check_names, parse, read_file, resolve
 from resnets.engine.recipes import SMALL, Facts
+from resnets.pretrained.adapting import rule_for
+from resnets.pretrained.opening import Opened, open_weights
 from resnets.run import RunDir
 from resnets.saved import Header
 from resnets.spec import IMAGENET_MEAN, IMAGENET_STD, InputError, Preprocess, ResNetSpec
@@ -39,6 +41,7 @@ class Plan:
     recipe: Recipe
     origins: dict[str, str]
     bad: BadImages
+    opened: Opened | None = None  # the weights to start from
 
     @property
     def inputs(self) -> str:
@@ -63,7 +66,9 @@ def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None)
     for origin, layer in layers.items():
         check_names(layer, origin)
     asked = {name: parse(name, value) for layer in layers.values() for name, value in layer.items()}
-    header = weights.read_header(saved.find(asked["weights"])) if asked.get("weights") else None
+    model = None if asked.get("model") == "auto" else asked.get("model")
+    opened = open_weights(asked["weights"], model=model) if asked.get("weights") else None
+    header = None if opened is None else opened.header
     in_chans = asked.get("in_chans") or (None if header is None else header.spec.in_chans)
     source = sources.open_source(asked.get("data", "digits"), data_dir=data_dir, in_chans=in_chans)
     fingerprint = source.fingerprint()
@@ -76,7 +81,7 @@ def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None)
     preprocess = fitted_preprocess(recipe, preprocess, source, bad)
     labels = padded(source.labels, recipe.num_classes)
     spec = dataclasses.replace(spec, num_classes=len(labels))
-    return Plan(source, fingerprint, labels, spec, preprocess, recipe, origins, bad)
+    return Plan(source, fingerprint, labels, spec, preprocess, recipe, origins, bad, opened)
 
 
 def with_val(source: Source, recipe: Recipe) -> Source:
@@ -160,15 +165,11 @@ def saved_network(asked: Mapping[str, Any], source: Source, header: Header) -> t
     """The network of a saved model, and its preprocessing, with the changes that were asked for."""
     if asked.get("model", "auto") not in ("auto", header.spec.name):
         raise InputError(f"the weights are a {header.spec.name}'s, not a {asked['model']}'s; leave out --model")
-    if header.preprocess.in_chans != source.in_chans:
-        raise InputError(
-            f"the weights take {header.preprocess.in_chans} channels, not {source.in_chans}; "
-            f"give --in-chans {header.preprocess.in_chans}, or leave it out"
-        )
     changes = {name: asked[name] for name in RULE if asked.get(name) is not None}
     if asked.get("img_size") is not None:
         changes["size"] = (asked["img_size"],) * 2
-    return zoo.change(header.spec, **spec_changes(asked)), dataclasses.replace(header.preprocess, **changes)
+    spec = zoo.change(header.spec, **({"in_chans": source.in_chans} | spec_changes(asked)))
+    return spec, dataclasses.replace(rule_for(header.preprocess, source.in_chans), **changes)
 
 
 def spec_changes(asked: Mapping[str, Any]) -> dict[str, Any]:

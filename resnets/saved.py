@@ -11,6 +11,9 @@ from resnets import zoo
 from resnets.spec import InputError, Preprocess, ResNetSpec
 
 FORMAT = "resnets/1"
+# What of provenance goes on into anything that is made of weights, and how two of it are called in print.
+TRAVELS = ("source", "family", "weights", "licence", "training_data", "sha256")
+TERMS = {"licence": "licence", "training_data": "trained on"}
 PARTS = ("format", "spec", "task", "preprocess", "labels", "metrics", "provenance")
 
 
@@ -38,8 +41,40 @@ class Header:
         }
 
 
+def origin(header: Header) -> dict[str, Any]:
+    """Where the weights come from that another program or run made, and under which terms; nothing for what began here."""
+    own = header.provenance
+    if isinstance(own.get("weights"), dict):  # fine-tuned from those
+        return dict(own["weights"])
+    return {name: own[name] for name in TRAVELS if name in own}
+
+
+def terms(header: Header) -> str:
+    """The same as one line for people, or ""."""
+    found = origin(header)
+    if not found:
+        return ""
+    told = [f"{words} {found[name]}" for name, words in TERMS.items() if name in found]
+    return "; ".join([f"{header.spec.name} from {found.get('weights') or found.get('source')}", *told])
+
+
+BOXED = Path(__file__).parent / "boxed"  # models that come with the package, NAME.safetensors with its card NAME.md
+
+
+def boxed() -> dict[str, Path]:
+    """The models that come with the package, by name."""
+    return {path.stem: path for path in sorted(BOXED.glob("*.safetensors"))}
+
+
+def card(path: Path) -> str:
+    """The title of a bundled model's card, or "" where it has none."""
+    beside = path.with_suffix(".md")
+    lines = beside.read_text(encoding="utf-8").splitlines() if beside.is_file() else []
+    return next((line.lstrip("# ").strip() for line in lines if line.strip()), "")
+
+
 def find(model: str | Path) -> Path:
-    """The file that MODEL means: itself, or the best weights of a run directory.
+    """The file that MODEL means: itself, the best weights of a run directory, or a bundled model by its name.
 
     Raises:
         InputError: where there is neither.
@@ -51,6 +86,8 @@ def find(model: str | Path) -> Path:
                 return path / name
         raise InputError(f"{path}: no best.safetensors here; give a run directory of `resnets train`, or a .safetensors file")
     if not path.exists():
+        if (bundled := boxed().get(str(model))) is not None:
+            return bundled
         hint = (
             f"; {path.name} names a network without weights: train one by `resnets train --model {path.name}`"
             if path.name in zoo.ROWS

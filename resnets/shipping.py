@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from resnets import evaluation, hub, saved
+from resnets import evaluation, hub
 from resnets.contracts import Split
 from resnets.data import known, sources
 from resnets.data.fit import fit_picture
@@ -29,6 +29,7 @@ from resnets.data.sources import Source
 from resnets.files import replacing
 from resnets.model import Model
 from resnets.prediction import find_pictures, predict
+from resnets.pretrained.names import locate
 from resnets.saved import Header
 from resnets.ship import formats
 from resnets.ship.sessions import Session, open_session
@@ -103,7 +104,7 @@ def export(
         InputError: where model, data or place cannot be used, or a package is missing.
     """
     row = formats.get(format)
-    path = saved.find(model)
+    path = locate(model)
     if path.suffix in {entry.suffix for entry in formats.FORMATS.values()}:
         raise InputError(f"{path}: exported already; give the .safetensors file or the run directory that it came from")
     target = Path(out) if out is not None else path.with_name(path.stem + ("_int8" if int8 else "") + row.suffix)

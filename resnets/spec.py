@@ -22,9 +22,10 @@ class InputError(ValueError):
 # What may stand in a field that is a choice. The command line and the error messages read this table too.
 CHOICES: dict[str, tuple[str, ...]] = {
     "block": ("basic", "bottleneck"),
-    "stem": ("imagenet", "small", "deep"),
+    "stem": ("imagenet", "small", "deep", "keras"),
     "shortcut": ("A", "B", "C", "D", "none"),
     "stride_in": ("1x1", "3x3"),
+    "stage_stride": ("first", "last"),
     "order": ("post", "pre"),
     "attention": ("none", "se"),
     "depth_counts": ("path", "convs"),
@@ -43,23 +44,27 @@ def check_choices(row: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """One convolution without bias (batch norm follows or precedes it). `kernel` and `stride` hold for every axis."""
+    """One convolution, without bias where a batch norm follows. `kernel` and `stride` hold for every axis."""
 
     in_chans: int
     out_chans: int
     kernel: int
     stride: int = 1
     groups: int = 1
+    bias: bool = False
+
+    def num_weights(self, dims: int) -> int:
+        return self.out_chans * (self.in_chans // self.groups) * self.kernel**dims
 
     def num_params(self, dims: int) -> int:
-        return self.out_chans * (self.in_chans // self.groups) * self.kernel**dims
+        return self.num_weights(dims) + self.out_chans * self.bias
 
     def out_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(shrink(n, self.kernel, self.stride) for n in size)
 
     def num_macs(self, size: tuple[int, ...]) -> int:
         """Multiply-adds for an input of `size`."""
-        return self.num_params(len(size)) * math.prod(self.out_size(size))
+        return self.num_weights(len(size)) * math.prod(self.out_size(size))
 
 
 def is_whole(value: object) -> bool:
@@ -76,7 +81,7 @@ class Block:
     """One residual block: the convolutions of its branch, and the kind of its shortcut."""
 
     convs: tuple[Conv, ...]
-    shortcut: str  # identity | pad | project | pool_project | none
+    shortcut: str  # identity | pad | subsample | project | pool_project | none
     order: str
     se_chans: int = 0  # inner width of squeeze-and-excitation; 0: without
     drop_path: float = 0.0  # probability that the branch is skipped in training
@@ -155,11 +160,15 @@ class ResNetSpec:
         block: "basic" (two 3x3) or "bottleneck" (1x1, 3x3, 1x1; the output is four times as wide).
         depths: blocks in each stage; four stages for ImageNet, three for CIFAR.
         width: base channels of the first stage; each later stage doubles it.
-        stem: "imagenet" (7x7 with stride 2, then max-pool), "small" (3x3), "deep" (three 3x3, then max-pool: the D variant).
+        stem: "imagenet" (7x7 with stride 2, then max-pool), "small" (3x3), "deep" (three 3x3, then max-pool: the D variant),
+            "keras" (for "pre" order: 7x7 with a bias, then a max-pool over a border of zeros, as Keras' V2 has it).
         stem_width: output channels of the stem; None: `width`.
+        stem_stride: 1 or 2, of the stem's first convolution; None: 1 of the small stem, 2 of the others.
         shortcut: where a block changes shape "A" pads with zeros, "B" projects, "D" average-pools and projects;
             "C" projects in every block; "none" is the plain network, without shortcuts.
         stride_in: the convolution of a bottleneck that strides: "1x1" (the paper) or "3x3" (torchvision, "v1.5").
+        stage_stride: the block of a stage that strides: "first" (to the stage's own size), or "last" (to the next stage's, the
+            shortcut taking every second position; Keras' V2).
         order: "post" (convolution, norm, ReLU; the paper) or "pre" (norm, ReLU, convolution; arXiv 1603.05027).
         groups, group_width: groups of the bottleneck's 3x3 and their width in the first stage at width 64 (ResNeXt, wide).
         attention: "none" or "se" (squeeze-and-excitation with reduction 16, arXiv 1709.01507).
@@ -178,8 +187,10 @@ class ResNetSpec:
     width: int = 64
     stem: str = "imagenet"
     stem_width: int | None = None
+    stem_stride: int | None = None
     shortcut: str = "B"
     stride_in: str = "3x3"
+    stage_stride: str = "first"
     order: str = "post"
     groups: int = 1
     group_width: int = 64
@@ -215,6 +226,10 @@ class ResNetSpec:
             raise InputError(
                 f"group_width={self.group_width} is too small for width={self.width}: the 3x3 would have no channels"
             )
+        if self.stem_stride not in (None, 1, 2) or isinstance(self.stem_stride, bool):
+            raise InputError(f"stem_stride={self.stem_stride!r}: give 1 or 2")
+        if self.stem == "keras" and self.order != "pre":
+            raise InputError("stem='keras' has no norm, so that it belongs to order='pre'; use stem='imagenet'")
         if self.stem == "deep" and self.stem_channels % 2:
             raise InputError(f"stem='deep' halves its {self.stem_channels} channels; give an even stem_width")
 
@@ -235,11 +250,12 @@ class ResNetSpec:
     @property
     def stem_convs(self) -> tuple[Conv, ...]:
         chans, wide = self.in_chans, self.stem_channels
-        if self.stem == "imagenet":
-            return (Conv(chans, wide, 7, 2),)
+        stride = self.stem_stride or (1 if self.stem == "small" else 2)
         if self.stem == "small":
-            return (Conv(chans, wide, 3, 1),)
-        return (Conv(chans, wide // 2, 3, 2), Conv(wide // 2, wide // 2, 3), Conv(wide // 2, wide, 3))
+            return (Conv(chans, wide, 3, stride),)
+        if self.stem != "deep":
+            return (Conv(chans, wide, 7, stride, bias=self.stem == "keras"),)
+        return (Conv(chans, wide // 2, 3, stride), Conv(wide // 2, wide // 2, 3), Conv(wide // 2, wide, 3))
 
     @property
     def stages(self) -> tuple[tuple[Block, ...], ...]:
@@ -248,7 +264,10 @@ class ResNetSpec:
         for stage, depth in enumerate(self.depths):
             blocks = []
             for position in range(depth):
-                stride = 2 if stage > 0 and position == 0 else 1
+                if self.stage_stride == "first":
+                    stride = 2 if stage > 0 and position == 0 else 1
+                else:
+                    stride = 2 if stage < len(self.depths) - 1 and position == depth - 1 else 1
                 drop_path = self.drop_path * index / max(1, num_blocks - 1)
                 blocks.append(self._block(in_chans, self.width * 2**stage, stride, drop_path))
                 in_chans, index = blocks[-1].out_chans, index + 1
@@ -264,8 +283,9 @@ class ResNetSpec:
             first, second = (stride, 1) if self.stride_in == "1x1" else (1, stride)
             convs = (Conv(in_chans, mid, 1, first), Conv(mid, mid, 3, second, self.groups), Conv(mid, out_chans, 1))
         same = stride == 1 and in_chans == out_chans
+        late = self.stage_stride == "last" and in_chans == out_chans
         shortcut = {"none": "none", "C": "project"}.get(self.shortcut) or (
-            "identity" if same else {"A": "pad", "B": "project", "D": "pool_project"}[self.shortcut]
+            "identity" if same else "subsample" if late else {"A": "pad", "B": "project", "D": "pool_project"}[self.shortcut]
         )
         if shortcut == "pad" and out_chans < in_chans:
             raise InputError(f"shortcut A pads channels with zeros, but a block narrows {in_chans} to {out_chans}; use B")
@@ -279,7 +299,7 @@ class ResNetSpec:
         levels = [Level("c1", self.stem_channels, stride)]
         stride *= 2 if self.has_max_pool else 1
         for number, blocks in enumerate(self.stages, start=2):
-            stride *= blocks[0].stride
+            stride *= math.prod(block.stride for block in blocks)
             levels.append(Level(f"c{number}", blocks[-1].out_chans, stride))
         return tuple(levels)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnets import evaluation, hub, plots, probe, report, saved
+from resnets import evaluation, hub, plots, probe, report
 from resnets.contracts import Interrupted
 from resnets.data import cache, known, sources
 from resnets.data import preview as drawing
@@ -138,7 +138,7 @@ def prepare(
     device = devices.choose(recipe, processes)
     torch.manual_seed(recipe.seed)
     model = hub.create_model(plan.spec, task=recipe.task, preprocess=plan.preprocess, labels=plan.labels)
-    fitted = hub.transfer(model, saved.find(recipe.weights)) if recipe.weights else None
+    fitted = None if plan.opened is None else hub.transfer(model, plan.opened)
 
     kept, cached = kept_pictures(plan, data_dir, reporter)
     job = Fit(
@@ -280,11 +280,11 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
         + f" ({world} processes)" * (world > 1)
     )
     yield f"run      {job.run.path}"
-    if fitted is not None:
-        yield "weights  " + "; ".join(
-            f"{len(names)} tensors {kind}" + (f" ({', '.join(names[:4])}{', ...' * (len(names) > 4)})" * (kind != "loaded"))
-            for kind, names in fitted.items()
-        )
+    if fitted is not None and plan.opened is not None:
+        yield f"weights  {plan.opened.told}"
+        for kind, names in fitted.items():
+            few = f"  {', '.join(names[:4])}{', ...' * (len(names) > 4)}" if kind != "loaded" and names else ""
+            yield f"         {kind:<15}{len(names):>4} tensors{few}"
         yield f"learns   {learning(job)}"
     yield f"inputs   {plan.inputs}"
     counts = job.class_counts[job.class_counts > 0]
@@ -337,8 +337,9 @@ def record(job: Fit, plan: Plan, data_dir: str | Path | None, *, resumed: bool) 
         origin = run.update_provenance(resumed=[*known.get("resumed", []), now()])
     else:
         device = job.device.describe() | ({} if job.processes.alone else {"processes": job.processes.world})
-        origin = run.update_provenance(**provenance(device), seed=job.recipe.seed, data=data, model=model)
-    travels = ("command", "started", "versions", "device", "git", "seed", "data")
+        weights = {} if plan.opened is None else {"weights": plan.opened.origin}
+        origin = run.update_provenance(**provenance(device), seed=job.recipe.seed, data=data, model=model, **weights)
+    travels = ("command", "started", "versions", "device", "git", "seed", "data", "weights")
     job.model.metadata["provenance"] = {key: origin[key] for key in travels if key in origin} | {
         "recipe": dataclasses.asdict(job.recipe)
     }

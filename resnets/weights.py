@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
+import torch
 from torch import Tensor, nn
 
 from resnets import saved
 from resnets.files import replacing
 from resnets.model import Model
 from resnets.spec import InputError, ResNetSpec
+
+LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
 
 
 def save(model: Model, path: str | Path) -> Path:
@@ -35,12 +38,17 @@ def save(model: Model, path: str | Path) -> Path:
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> Path:
     """Tensors and JSON-able `header` values into one file, moved into place when it is complete."""
+    return write_plain(path, tensors, {key: json.dumps(value) for key, value in header.items()})
+
+
+def write_plain(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Path:
+    """A safetensors file with `metadata` as it is, for other programs."""
     from safetensors.torch import save_file
 
     path = Path(path)
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        save_file(flat, temporary, {key: json.dumps(value) for key, value in header.items()})
+        save_file(flat, temporary, metadata)
     return path
 
 
@@ -61,9 +69,33 @@ def read_header(path: str | Path) -> saved.Header:
 
 
 def read(path: str | Path) -> tuple[saved.Header, dict[str, Tensor]]:
-    """A saved model: its header and its state dict."""
+    """A saved model: its header and its state dict, in 32 bits where the file has 16."""
     tensors, metadata = read_tensors(path)
-    return saved.parse(metadata, path), tensors
+    halves = (torch.float16, torch.bfloat16)
+    whole = {name: tensor.float() if tensor.dtype in halves else tensor for name, tensor in tensors.items()}
+    return saved.parse(metadata, path), whole
+
+
+def read_plain(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of another program's safetensors file. Raises as `read_tensors`."""
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def is_safetensors(path: str | Path) -> bool:
+    """Whether the file begins as such files do: the length of its header, then the header, which is JSON."""
+    with Path(path).open("rb") as file:
+        start = file.read(9)
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= LONGEST_HEADER
+
+
+def is_ours(path: str | Path) -> bool:
+    """Whether the file is a saved model of ours, of any version, rather than another program's. Damaged ones pass as ours."""
+    path = Path(path)
+    if not path.is_file() or not is_safetensors(path):
+        return not path.is_file()
+    with _opened(path) as file:
+        return str((file.metadata() or {}).get("format", "")).startswith('"resnets/')
 
 
 def check_size(spec: ResNetSpec, tensors: dict[str, Tensor], path: str | Path) -> None:
@@ -99,13 +131,11 @@ def _opened(path: str | Path) -> Any:
         raise InputError(f"{path}: no such file")
     if path.as_posix().encode(errors="replace").decode() != path.as_posix():
         raise InputError(f"{path}: the name is not UTF-8, which safetensors needs; rename it")
-    with path.open("rb") as file:
-        start = file.read(9)
-    # A safetensors file begins with the length of its header, then the header, which is JSON. The length may happen to begin as
-    # a pickle does, so pickles are told apart only among what is no safetensors file.
-    length = int.from_bytes(start[:8], "little")
-    if len(start) < 9 or start[8:] != b"{" or length > 100_000_000:
-        if start[:2] == b"PK" or start[:1] == b"\x80":
+    # The length of a header may happen to begin as a pickle does, so pickles are told apart only among what is no safetensors.
+    if not is_safetensors(path):
+        with path.open("rb") as file:
+            start = file.read(2)
+        if start == b"PK" or start[:1] == b"\x80":
             raise InputError(
                 f"{path}: this is a pickle (torch.save), which can run code when it is opened; only .safetensors files are read"
             )

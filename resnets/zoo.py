@@ -62,9 +62,13 @@ ROWS: dict[str, dict[str, Any]] = {
 
 def names(pattern: str = "*") -> list[str]:
     """Names that match a shell pattern ("*cifar*"); a pattern without wildcards matches any part of the name."""
+    return [name for name in ROWS if matches(name, pattern)]
+
+
+def matches(name: str, pattern: str) -> bool:
     if not any(sign in pattern for sign in "*?["):
         pattern = f"*{pattern}*"
-    return [name for name in ROWS if fnmatch.fnmatchcase(name, pattern.lower())]
+    return fnmatch.fnmatchcase(name, pattern.lower())
 
 
 def get(name: str, **changes: Any) -> ResNetSpec:

@@ -56,10 +56,8 @@ def test_transfer_leaves_the_head_for_other_labels(labels, tmp_path):
         assert torch.equal(tensor, before[name] if name.startswith("fc.") else source.state_dict()[name]), name
 
 
-def test_transfer_to_other_channels_and_depth_takes_what_fits(tmp_path):
+def test_transfer_to_another_depth_takes_what_fits(tmp_path):
     path = save(create_model(SMALL), tmp_path / "source.safetensors")
-    report = transfer(create_model(SMALL, in_chans=1), path)
-    assert report["re-initialised"] == report["ignored"] == ["conv1.weight"]
     report = transfer(create_model(SMALL, depths=(2, 1)), path)
     assert report["ignored"] == []
     assert {name.rsplit(".", 2)[0] for name in report["re-initialised"]} == {"layer1.1"}
@@ -72,11 +70,42 @@ def test_transfer_of_nothing_is_an_error(changes, tmp_path):
         transfer(create_model(SMALL, **changes), path)
 
 
-def test_transfer_between_numbers_of_axes_is_an_error(tmp_path):
-    """Norms have the same shapes whatever the axes, but they are worth nothing without their convolutions."""
-    path = save(create_model(SMALL, block="bottleneck"), tmp_path / "source.safetensors")
-    with pytest.raises(InputError, match="no tensor"):
-        transfer(create_model(SMALL, block="bottleneck", dims=3), path)
+@pytest.mark.parametrize(("in_chans", "how"), [(1, "by their sum"), (5, "repeated, and scaled")])
+def test_transfer_brings_the_stem_to_other_channels(in_chans, how, tmp_path):
+    """A picture whose channels are all alike gives the same output, however many there are."""
+    torch.manual_seed(0)
+    source, model = create_model(SMALL).eval(), create_model(SMALL, in_chans=in_chans).eval()
+    report = transfer(model, save(source, tmp_path / "source.safetensors"))
+    assert report["adapted"] == [f"conv1.weight (3 channels to {in_chans} {how})"]
+    assert report["re-initialised"] == report["ignored"] == []
+    grey = torch.rand(2, 1, 9, 9)
+    with torch.no_grad():
+        assert torch.allclose(source(grey.repeat(1, 3, 1, 1)), model(grey.repeat(1, in_chans, 1, 1)), atol=1e-5)
+
+
+@pytest.mark.parametrize("dims", [1, 3])
+def test_transfer_inflates_to_other_axes(dims, tmp_path):
+    """What does not change along an axis gives the same output with and without it, far from the borders."""
+    torch.manual_seed(0)
+    source, model = create_model(SMALL, num_classes=0).eval(), create_model(SMALL, num_classes=0, dims=dims).eval()
+    report = transfer(model, save(source, tmp_path / "source.safetensors"))
+    assert len(report["adapted"]) == sum(tensor.ndim == 4 for tensor in source.state_dict().values())
+    assert report["re-initialised"] == report["ignored"] == []
+    line, size = torch.rand(1, 3, 40), 40
+    flat = line[:, :, None].repeat(1, 1, size, 1)  # every row the same
+    with torch.no_grad():
+        middle = source.features(flat)["c3"][:, :, 10]
+        if dims == 1:
+            found = model.features(line)["c3"]
+        else:
+            found = model.features(flat[:, :, None].repeat(1, 1, size, 1, 1))["c3"][:, :, 10, 10]
+    assert middle.std() > 0.01 and torch.allclose(found, middle, atol=1e-5)
+
+
+def test_transfer_from_volumes_to_pictures_is_an_error(tmp_path):
+    path = save(create_model(SMALL, dims=3), tmp_path / "source.safetensors")
+    with pytest.raises(InputError, match="weights of 3 spatial axes"):
+        transfer(create_model(SMALL), path)
 
 
 def test_loading_and_running_needs_neither_torchvision_nor_the_engine(tmp_path):

@@ -100,6 +100,8 @@ def test_levels_state_channels_and_strides():
     assert levels("resnet20_cifar") == [("c1", 16, 1), ("c2", 16, 1), ("c3", 32, 2), ("c4", 64, 4)]
     assert levels("wrn28_10_cifar") == [("c1", 16, 1), ("c2", 160, 1), ("c3", 320, 2), ("c4", 640, 4)]
     assert levels("resnet18", stem="small")[-1] == ("c5", 512, 8)
+    assert levels("resnet18", stem_stride=1)[-1] == ("c5", 512, 16)
+    assert [level[2] for level in levels("preresnet50", stage_stride="last")] == [2, 8, 16, 32, 32]
 
 
 def test_drop_path_grows_linearly_from_the_first_branch():
@@ -114,6 +116,8 @@ def test_round_to_8_is_that_of_the_mobilenets(value, rounded):
 
 INVALID = [
     *[(field, "other") for field in ("block", "stem", "shortcut", "stride_in", "order", "attention", "depth_counts")],
+    ("stage_stride", "middle"),
+    *[("stem_stride", value) for value in (0, 3, "2", True, 1.5)],
     ("block", None),
     *[(field, 0) for field in ("width", "groups", "group_width", "in_chans")],
     *[(field, value) for field in ("width", "in_chans", "num_classes") for value in (-1, 2.5, "64", True, None)],
@@ -138,6 +142,7 @@ def test_invalid_value_is_refused_by_the_fields_name(field, value):
         ({"block": "basic", "group_width": 4}, "group_width"),
         ({"block": "bottleneck", "width": 4, "group_width": 4}, "group_width"),
         ({"stem": "deep", "width": 15}, "stem_width"),
+        ({"stem": "keras"}, "order='pre'"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(changes, said):

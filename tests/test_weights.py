@@ -143,7 +143,7 @@ def torch_saved_as_of_old(path, value):
 @pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
 def test_pickles_are_refused_and_not_run(write, name, tmp_path):
     write(tmp_path / name, Payload(tmp_path / "ran"))
-    with pytest.raises(InputError, match=r"model\.\w+: (this is a pickle.*only .safetensors|not a safetensors file)"):
+    with pytest.raises(InputError, match=r"model\.\w+: (a pickle that .* was not opened|no weights that can be read)"):
         load(tmp_path / name)
     assert not (tmp_path / "ran").exists()
 
@@ -214,7 +214,7 @@ def test_another_format_is_refused_by_both_versions(file):
 @pytest.mark.parametrize("metadata", [None, {"pt": '"yes"'}, {"format": "pt"}], ids=str)
 def test_another_programs_file_is_refused(metadata, tmp_path):
     save_file({"conv1.weight": torch.zeros(1)}, tmp_path / "other.safetensors", metadata)
-    with pytest.raises(InputError, match="another program wrote"):
+    with pytest.raises(InputError, match=r"no library that is known here \(conv1\.weight"):
         load(tmp_path / "other.safetensors")
 
 

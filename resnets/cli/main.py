@@ -151,6 +151,7 @@ def predict(
     **options: Any,
 ) -> None:
     """Say what MODEL sees in PICTURES: files, and folders with all that is below them."""
+    from resnets import saved
     from resnets.cli import rows
     from resnets.cli.progress import counting
     from resnets.data.images import FileImages
@@ -161,6 +162,8 @@ def predict(
     rows.check_out(out, form, resume)
     session = open_session(model, runtime=runtime, device=device, amp=amp)
     header = for_pictures(session.header)
+    if terms := saved.terms(header):
+        click.echo(tables.visible(f"weights  {terms}"), err=True)
     topk = min(topk, len(header.labels))
     images = FileImages(find_pictures(pictures), header.spec.in_chans)
     held = rows.held(out, form, topk, resume)
@@ -220,15 +223,44 @@ def export(model: str, form: str, as_json: bool, **options: Any) -> None:
     click.echo(json.dumps(result, ensure_ascii=False) if as_json else tables.export(result))
 
 
+@cli.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Other libraries' weights in and out.")
+@click.argument("checkpoint")
+@click.option("--out", "-o", metavar="FILE", required=True, help="the file to write; its suffix says how")
+@click.option("--to", type=click.Choice(["torchvision", "timm"]), help="write it for another library  [ours]")
+@click.option("--model", metavar="NAME", help="the network that it is, where its tensors leave that open")
+@click.option("--mean", metavar="R,G,B", help="of the pictures in [0, 1] that it takes, one value a channel")
+@click.option("--std", metavar="R,G,B", help="the standard deviation, likewise")
+@click.option("--labels", metavar="FILE", help="names of the classes: one a line, or JSON")
+@click.option("--stem-stride", type=click.IntRange(1, 2), help="of the first convolution, where the family's custom is another")
+@json_flag
+def convert(checkpoint: str, out: str, as_json: bool, stem_stride: int | None, **given: Any) -> None:
+    """Write CHECKPOINT, another library's file or name, as a file of ours; or with --to, any MODEL as another library's.
+
+    Read are torchvision's and timm's checkpoints, Hugging Face transformers' ResNet, Keras Applications' ResNet, MONAI's and
+    MedicalNet's, and the CIFAR networks of akamaster, chenyaofo and kuangliu; .safetensors, torch.save, .h5 and .keras."""
+    from resnets.hub import convert
+
+    for name in ("mean", "std"):
+        given[name] = None if given[name] is None else tables.numbers(given[name], name)
+    opened = convert(checkpoint, out, **given, hidden={} if stem_stride is None else {"stem_stride": stem_stride})
+    result = {"file": out, "model": opened.header.spec.name} | opened.header.provenance
+    if as_json:
+        click.echo(json.dumps(result, ensure_ascii=False))
+        return
+    for line in [*tables.about(opened.header), f"written     {out}"]:
+        click.echo(tables.visible(line))
+
+
 @cli.command(context_settings=CONTEXT, epilog=EPILOG, short_help="List the named networks.")
 @click.argument("pattern", default="*")
 @json_flag
 def models(pattern: str, as_json: bool) -> None:
-    """List the named networks that match PATTERN: layers, parameters, multiply-adds."""
-    rows = tables.model_rows(pattern)
-    if not rows:
+    """List the named networks that match PATTERN: layers, parameters, multiply-adds; and trained models that come with the
+    package."""
+    rows, bundled = tables.model_rows(pattern), tables.bundled_rows(pattern)
+    if not rows + bundled:
         raise InputError(f"no network matches {pattern!r}; `resnets models` lists them all")
-    click.echo(json.dumps({"models": rows}) if as_json else tables.models(rows))
+    click.echo(json.dumps({"models": rows, "bundled": bundled}) if as_json else tables.models(rows, bundled))
 
 
 @cli.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Show a network stage by stage, or a saved file.")
@@ -238,12 +270,14 @@ def models(pattern: str, as_json: bool) -> None:
 @click.option("--img-size", metavar="N", help="input in pixels")
 @json_flag
 def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> None:
-    """Show MODEL stage by stage, as in the paper's Table 1: a named network, or a saved file with its header."""
-    from resnets import zoo
+    """Show MODEL stage by stage, as in the paper's Table 1: a named network, or a saved file with what it says of itself, also
+    another library's."""
+    from resnets import saved, zoo
+    from resnets.pretrained import names
 
     given = {name: parse(name, changes[name]) for name in (*SPEC_FLAGS, "num_classes") if changes[name] is not None}
     size = None if img_size is None else parse("img_size", img_size)
-    if model in zoo.ROWS or not Path(model).exists():
+    if not Path(model).exists() and (model in zoo.ROWS or not (model in saved.boxed() or names.parse(model))):
         spec, header = zoo.get(model, **given), None
     else:
         from resnets.ship.sessions import read_header

@@ -6,12 +6,23 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from resnets import zoo
-from resnets.spec import ResNetSpec
+from resnets import saved, zoo
+from resnets.spec import InputError, ResNetSpec
 
 if TYPE_CHECKING:
     from resnets.saved import Header
 
+# What the provenance of weights says, and how it is called in print.
+TERMS = {
+    "source": "source",
+    "family": "family",
+    "weights": "weights",
+    "licence": "licence",
+    "training_data": "trained on",
+    "preprocess": "normalised",
+    "labels": "names by",
+    "sha256": "sha256",
+}
 Size = int | tuple[int, ...] | None
 
 
@@ -35,7 +46,21 @@ def model_rows(pattern: str) -> list[dict[str, Any]]:
     return rows
 
 
-def models(rows: Sequence[Mapping[str, Any]]) -> str:
+def bundled_rows(pattern: str) -> list[dict[str, str]]:
+    """name, file and the title of its card of each model that comes with the package and matches."""
+    found = {name: path for name, path in saved.boxed().items() if zoo.matches(name, pattern)}
+    return [{"name": name, "file": str(path), "about": saved.card(path)} for name, path in found.items()]
+
+
+def models(rows: Sequence[Mapping[str, Any]], bundled: Sequence[Mapping[str, str]] = ()) -> str:
+    parts = [networks(rows)] if rows else []
+    if bundled:
+        cells = [[visible(row["name"]), visible(row["about"])] for row in bundled]
+        parts.append(columns([["trained, in this package", ""], *cells], "ll"))
+    return "\n\n".join(parts)
+
+
+def networks(rows: Sequence[Mapping[str, Any]]) -> str:
     head = ["name", "layers", "parameters", "multiply-adds", "input"]
     cells = [
         [row["name"], str(row["layers"]), f"{row['params']:,}", f"{row['macs'] / 1e6:,.2f} M", str(row["img_size"])]
@@ -79,8 +104,18 @@ def about(header: Header) -> list[str]:
         lines.append(f"metrics     {pairs(header.metrics)}")
     origin = header.provenance
     told: dict[str, Any] = {name: origin[name] for name in ("command", "started", "seed") if name in origin}
-    told |= {"data": origin["data"].get("name")} if "data" in origin else {}
+    told |= {"data": origin["data"].get("name")} if isinstance(origin.get("data"), Mapping) else {}
+    terms = saved.origin(header) | {name: origin[name] for name in ("preprocess", "labels") if name in origin}
+    told |= {words: terms[name] for name, words in TERMS.items() if isinstance(terms.get(name), str)}
     return [visible(line) for line in [*lines, *(f"{name:<12}{value}" for name, value in told.items())]]
+
+
+def numbers(text: str, name: str) -> tuple[float, ...]:
+    """ "0.5,0.5,0.5" as numbers."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--{name} {text!r}: give numbers with commas between them, such as 0.485,0.456,0.406") from None
 
 
 def pairs(values: Mapping[str, Any]) -> str:

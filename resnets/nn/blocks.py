@@ -46,11 +46,12 @@ class ResidualBlock(nn.Module):
     """relu(shortcut(x) + branch(x)) in "post" order; shortcut(x) + branch(x) in "pre".
 
     (N, plan.in_chans, *spatial) -> (N, plan.out_chans, *plan.out_size(spatial)). In "pre" order the shortcut reads the input
-    itself where the shape stays, and the input after the first norm and ReLU where it changes, as in the authors' code.
+    itself where the channels stay, and the input after the first norm and ReLU where they change, as in the authors' code.
     """
 
     def __init__(self, plan: Block, dims: int) -> None:
         super().__init__()
+        self.activated = plan.shortcut != "subsample"  # in "pre" order: the shortcut reads what the first convolution does
         self.pre, self.plain, self.depth = plan.order == "pre", plan.shortcut == "none", len(plan.convs)
         for number, conv in enumerate(plan.convs, start=1):
             self.add_module(f"conv{number}", convolution(conv, dims))
@@ -83,7 +84,7 @@ class ResidualBlock(nn.Module):
         y = x
         for number, (conv, norm) in enumerate(self.layers(), start=1):
             y = norm_relu(norm, self.relu, y)
-            if number == 1 and self.downsample is not None:
+            if number == 1 and self.downsample is not None and self.activated:
                 x = y
             y = conv(y)
         return self._add(y, x)

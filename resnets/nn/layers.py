@@ -11,12 +11,13 @@ CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 AVG_POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+ZERO_PAD = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d, 3: nn.ConstantPad3d}
 NORMS = (*NORM.values(), SyncBatchNorm)
 CONVS = tuple(CONV.values())
 
 
 def convolution(plan: Conv, dims: int) -> nn.Module:
-    """The convolution of `plan`: without bias, padded so that a stride of 1 keeps the size."""
+    """The convolution of `plan`, padded so that a stride of 1 keeps the size."""
     return CONV[dims](
-        plan.in_chans, plan.out_chans, plan.kernel, plan.stride, padding=plan.kernel // 2, groups=plan.groups, bias=False
+        plan.in_chans, plan.out_chans, plan.kernel, plan.stride, padding=plan.kernel // 2, groups=plan.groups, bias=plan.bias
     )

@@ -33,7 +33,7 @@ class PadChannels(nn.Module):
 
 def shortcut(plan: Block, dims: int) -> nn.Module | None:
     """The module on the shortcut of `plan`, with torchvision's names inside; None where the input is added as it is."""
-    if plan.shortcut == "pad":
+    if plan.shortcut in ("pad", "subsample"):
         return PadChannels(plan.in_chans, plan.out_chans, plan.stride)
     if plan.projection is None:
         return None

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from resnets.contracts import Features
 from resnets.nn.blocks import ResidualBlock
 from resnets.nn.fused import norm_relu
-from resnets.nn.layers import CONVS, MAX_POOL, NORM, NORMS, convolution
+from resnets.nn.layers import CONVS, MAX_POOL, NORM, NORMS, ZERO_PAD, convolution
 from resnets.spec import InputError, ResNetSpec
 
 
@@ -41,7 +41,9 @@ class Trunk(nn.Module):
         if spec.order == "post":
             self.bn1 = NORM[dims](spec.stem_channels)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = MAX_POOL[dims](3, 2, 1) if spec.has_max_pool else nn.Identity()
+        self.maxpool: nn.Module = MAX_POOL[dims](3, 2, 1) if spec.has_max_pool else nn.Identity()
+        if spec.stem == "keras":
+            self.maxpool = nn.Sequential(ZERO_PAD[dims](1, 0.0), MAX_POOL[dims](3, 2))
         for number, blocks in enumerate(spec.stages, start=1):
             self.add_module(f"layer{number}", nn.Sequential(*[ResidualBlock(block, dims) for block in blocks]))
         if spec.order == "pre":

@@ -17,6 +17,7 @@ import numpy as np
 
 from resnets import saved
 from resnets.data.images import default_workers, num_processors
+from resnets.pretrained.names import locate
 from resnets.saved import Header
 from resnets.ship import formats
 from resnets.spec import InputError
@@ -76,7 +77,7 @@ def open_session(
     Raises:
         InputError: where the file is missing, damaged or not ours, or the runtime is not installed or does not open it.
     """
-    path = saved.find(model) if isinstance(model, str | os.PathLike) else None
+    path = locate(model) if isinstance(model, str | os.PathLike) else None
     options = Options("stay" if path is None and device == "auto" else device, streams, amp)
     suffix = ".safetensors" if path is None or path.suffix not in SUFFIXES else path.suffix
     name = _choose(suffix, runtime, path)
@@ -103,12 +104,13 @@ def open_session(
 
 def read_header(model: str | Path) -> Header:
     """What a saved or exported model says of itself. Raises as `open_session`."""
-    path = saved.find(model)
+    path = locate(model)
     if path.suffix in SUFFIXES and path.suffix != ".safetensors":
         return open_session(path).header
     from resnets import weights
+    from resnets.pretrained.opening import open_weights
 
-    return weights.read_header(path)
+    return weights.read_header(path) if weights.is_ours(path) else open_weights(path).header
 
 
 def _choose(suffix: str, runtime: str, path: Path | None) -> str:

@@ -72,6 +72,25 @@ def test_switches_in_every_combination(stem, shortcut, order, block):
         check(spec, (37, 50, 21)[:dims], dims=dims)
 
 
+@pytest.mark.parametrize("shortcut", ["A", "B", "C", "D", "none"])
+@pytest.mark.parametrize("block", ["basic", "bottleneck"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stem": "keras", "order": "pre", "stage_stride": "last"},
+        {"stage_stride": "last"},
+        {"stem_stride": 1},
+        {"stem": "small", "stem_stride": 2},
+        {"stem": "deep", "stem_stride": 1},
+    ],
+    ids=str,
+)
+def test_other_places_of_strides(changes, block, shortcut):
+    spec = ResNetSpec(block=block, depths=(2, 1, 3), width=16, shortcut=shortcut, **changes)
+    for dims in (1, 2, 3):
+        check(spec, (37, 50, 21)[:dims], dims=dims)
+
+
 @pytest.mark.parametrize("changes", [{}, {"in_chans": 1}, {"in_chans": 4}, {"dims": 1}, {"dims": 3}], ids=str)
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_every_parameter_gets_a_finite_gradient(name, changes):

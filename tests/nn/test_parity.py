@@ -6,9 +6,9 @@ import torch
 import torchvision
 from torch import nn
 
-from resnets import keymaps
 from resnets.hub import create_model
 from resnets.nn.layers import NORMS
+from resnets.pretrained import keymaps
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*its stem is made for")
 

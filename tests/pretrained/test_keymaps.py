@@ -4,8 +4,8 @@ import pytest
 import timm
 import torch
 
-from resnets import keymaps
 from resnets.hub import create_model
+from resnets.pretrained import keymaps
 from resnets.spec import InputError
 
 
