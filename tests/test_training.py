@@ -299,8 +299,9 @@ def test_fine_tuning_to_other_classes(first, tmp_path, undrawn):
     ]
     assert learnt and all(torch.equal(old[name], new[name]) for name in learnt)
     assert new["fc.weight"].shape[0] == 4
-    (line,) = [line for line in said if line.startswith("weights ")]
-    assert f"{len(old) - 2} tensors loaded; 2 tensors re-initialised (fc.weight, fc.bias)" in line
+    table = [line.split() for line in said if " tensors" in line]
+    assert ["loaded", str(len(old) - 2), "tensors"] in table
+    assert ["re-initialised", "2", "tensors", "fc.weight,", "fc.bias"] in table
 
 
 @pytest.mark.parametrize(
@@ -352,7 +353,6 @@ def test_pictures_are_fitted_as_the_weights_say_unless_something_else_is_asked_f
     ("settings", "said"),
     [
         ({"model": "resnet18"}, "the weights are a resnet20_cifar's, not a resnet18's; leave out --model"),
-        ({"in_chans": 1}, "the weights take 3 channels"),
         ({"weights": "gone.safetensors"}, "gone.safetensors: no such file"),
     ],
     ids=str,
