@@ -128,8 +128,8 @@ def from_hub(named: Repository) -> Path:
         try:
             return Path(hf_hub_download(named.name, name, revision=named.revision))
         except errors.LocalEntryNotFoundError as error:
-            if name not in ("config.json", IN_FOLDER[0]):
-                return None  # offline, it may be that the repository never had it
+            if name not in (BESIDE[0], IN_FOLDER[-1]):
+                return None  # offline, the cache does not know that the repository never had it
             raise InputError(
                 f"{named.name}: not in the cache, and the hub cannot be reached (or HF_HUB_OFFLINE is set): {_line(error)}"
             ) from None

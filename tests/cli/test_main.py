@@ -471,7 +471,7 @@ def test_bundled_models_are_listed_and_known_by_name(place, monkeypatch, capsys)
     hub.save(hub.load("model.safetensors"), "boxed/tiny_colours.safetensors")
     Path("boxed/tiny_colours.md").write_text("# Three colours\n")
     out, _ = said(capsys, "models colour")
-    assert out == "trained, in this package\ntiny_colours             Three colours\n"
+    assert out == "trained, in this package\ntiny_colours              Three colours\n"
     assert json.loads(said(capsys, "models colour --json")[0])["bundled"][0]["name"] == "tiny_colours"
     assert "labels      blue, green, red" in said(capsys, "info tiny_colours")[0]
     assert len(said(capsys, "predict tiny_colours colours/red/0.png")[0].splitlines()) == 1

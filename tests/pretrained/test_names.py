@@ -167,6 +167,7 @@ def fetched(name, **variables):
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_hugging_faces_cache_mirror_and_offline_switch_are_its_own(site, tmp_path):
     pytest.importorskip("huggingface_hub")
     folder, address, asked = site
