@@ -188,8 +188,8 @@ def main() -> None:
         if asked.rows in f"{library} {name}":
             lines.append(f"| {library} | {name} | {' | '.join(measure(name, make))} |")
             print(lines[-1], flush=True)
-    if asked.out:
-        asked.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            if asked.out:
+                asked.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
