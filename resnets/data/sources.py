@@ -16,7 +16,8 @@ import numpy as np
 
 from resnets.contracts import Split
 from resnets.data import known, layouts, shards
-from resnets.data.images import ArrayImages, JoinedImages, StoredImages, printable
+from resnets.data.images import ArrayImages, StoredImages, printable
+from resnets.data.joined import JoinedImages
 from resnets.data.layouts import Found, Part, quoted
 from resnets.spec import InputError
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import pickle  # for the name of torch's error alone
 import re
+import warnings
 import zipfile
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
@@ -97,7 +98,8 @@ def _torch(path: Path) -> tuple[dict[str, Tensor], str]:
     _members(path)
     try:
         # A namespace is the flags of a training script: attributes, no code. The open file, since torch goes by the suffix too.
-        with torch.serialization.safe_globals([Namespace]), path.open("rb") as file:
+        with torch.serialization.safe_globals([Namespace]), path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old protocols; what matters is an error
             whole = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile file can make the reader fail anywhere
         if found := re.search(r"GLOBAL ([\w.]+)|[Cc]lass ([\w.]+)|function ([\w.]+)", str(error)):
