@@ -2,10 +2,10 @@
 
     python benchmarks/transfer.py FOLDER --weights MODEL [--shots 5] [--seeds 5] [--runs DIR] [--out FILE.md]
 
-FOLDER holds a folder a class, or is a Pascal VOC set, whose boxes are then cut out as pictures (`--voc`). For each seed `--shots`
-pictures a class are drawn to learn from; the others are the test split, scored once, at the end of each run (`--most` of them a
-class). Of what is learnt from, `resnets train` cuts its validation split. Scratch is the same network at the same size of input,
-by the recipe that it would have without weights. Every run is a process of its own; finished ones are not run again.
+FOLDER holds a folder a class, or is a Pascal VOC set, whose boxes are then cut out as pictures (`--voc`). For each seed so many
+`--shots` of a class are drawn to learn from; the others, at most `--most` a class, are the test split, scored once at the end
+of each run. Of what is learnt from, `resnets train` cuts its validation split. Scratch is the same network at the same size of
+input, by the recipe that it would have without weights. Runs are processes of their own; finished ones are not run again.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def main() -> None:
             found[name].append(scored([str(data), *words, "--seed", str(seed)], out))
             print(f"seed {seed}, {name}: {found[name][-1][0]:.2f} %, {found[name][-1][1]:.0f} s", flush=True)
     lines = [
-        f"{options.folder.name}: {options.shots} pictures a class to learn from, {options.seeds} draws; {options.weights} "
-        f"({header.spec.name}, {size} x {size}); test accuracy, mean and deviation",
+        f"{options.folder.name}: {options.shots} pictures a class to learn from, {options.seeds} draws; "
+        f"{Path(options.weights).name} ({header.spec.name}, {size} x {size}); test accuracy, mean and deviation",
         "",
         "| | test accuracy | deviation | seconds |",
         "|--|--|--|--|",
