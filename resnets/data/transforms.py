@@ -170,10 +170,28 @@ def windows(x: Tensor, top: Tensor, left: Tensor, mirrored: Tensor | None = None
 
     top, left: (N,) int64, on the CPU, as is `mirrored` (N,) bool, where the window is to be reversed from left to right.
     """
+    mirrored = torch.zeros(len(x), dtype=torch.bool) if mirrored is None else mirrored
+    return (_cut if x.device.type == "cpu" else _gathered)(x, top, left, mirrored)
+
+
+def _cut(x: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor:
+    """One after the other: on a processor half of the time, for what is copied lies together."""
+    pictures = x.permute(0, 2, 3, 1).numpy()
+    found = np.zeros_like(pictures)
+    height, width = pictures.shape[1:3]
+    corners = torch.stack([top.clamp(-height, height), left.clamp(-width, width)], 1)
+    inside, outside = corners.clamp(min=0).tolist(), (-corners).clamp(min=0).tolist()
+    for picture, out, (y, x0), (above, before), mirror in zip(pictures, found, inside, outside, mirrored.tolist(), strict=True):
+        window = out[:, ::-1] if mirror else out
+        window[above : height - y, before : width - x0] = picture[y : height - above, x0 : width - before]
+    return torch.from_numpy(found).permute(0, 3, 1, 2)
+
+
+def _gathered(x: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor:
+    """All at once, for a device that is told each step."""
     height, width = x.shape[-2:]
     rows, columns = top[:, None] + torch.arange(height), left[:, None] + torch.arange(width)  # (N, H), (N, W)
-    if mirrored is not None:
-        columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+    columns = torch.where(mirrored[:, None], columns.flip(1), columns)
     inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
     picture = torch.arange(len(x))[:, None, None]
     places = (picture, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :])
@@ -218,7 +236,13 @@ def mix_seed(*parts: int | str) -> int:
 
 @contextmanager
 def seeded(*parts: int | str) -> Iterator[None]:
-    """Inside, torch's CPU generator starts from `mix_seed(parts)`; outside it is as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix_seed(*parts))
+    """Inside, torch's CPU generator starts from `mix_seed(parts)`; outside it is as it was.
+
+    The generator is asked itself: `torch.manual_seed` also tells devices, and notes the stack where these have not begun.
+    """
+    before = torch.default_generator.get_state()
+    torch.default_generator.manual_seed(mix_seed(*parts))
+    try:
         yield
+    finally:
+        torch.default_generator.set_state(before)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from made import FILTERS, image_of, noise, planes, rule
 
+from resnets.data import transforms
 from resnets.data.fit import fit_picture
 from resnets.data.transforms import (
     AUTO_AUGMENT,
@@ -55,6 +56,15 @@ def test_windows_are_those_of_the_padded_picture(shape, mirrors):
         first, second = 2 + top[number], 2 + left[number]
         window = picture[:, first : first + shape[2], second : second + shape[3]]
         assert torch.equal(found[number], window.flip(-1) if mirrors and mirrored[number] else window)
+
+
+@pytest.mark.parametrize("far", [1, 7, 30])
+def test_windows_are_cut_as_they_are_gathered(far):
+    random = torch.Generator().manual_seed(0)
+    x = torch.rand(40, 3, 4, 9, generator=random)
+    top, left = torch.randint(-far, far + 1, (2, 40), generator=random)
+    mirrored = torch.rand(40, generator=random) < 0.5
+    assert torch.equal(transforms._cut(x, top, left, mirrored), transforms._gathered(x, top, left, mirrored))
 
 
 def test_random_crops_reach_every_offset():
