@@ -19,35 +19,35 @@ Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.", "resnet.")
 BESIDE = ("n_averaged",)
 
-# (ours, timm's) of the pre-activation family: how a name starts, of which at most one applies, and what it holds further on.
-STARTS = (
-    ("conv1.", "stem.conv."),
-    *((f"layer{number}.", f"stages.{number - 1}.blocks.") for number in range(1, 5)),
-    ("fc.", "head.fc."),
-)
-INSIDE = ((".bn", ".norm"), (".downsample.0.", ".downsample.conv."))
 CLASSIFIER = "fc.weight"  # ours (K, C), timm's (K, C, 1, 1)
 
 
-def _next(before: str, after: str = "") -> Callable[[re.Match[str]], str]:
-    """Replaces by the number that was matched, plus one, between `before` and `after`."""
-    return lambda found: f"{before}{int(found[1]) + 1}{after}"
+def _shifted(before: str, by: int, after: str = "") -> Callable[[re.Match[str]], str]:
+    """Replaces by the number that was matched, plus `by`, between `before` and `after`."""
+    return lambda found: f"{before}{int(found[1]) + by}{after}"
 
 
 # Patterns on whole names, applied one after the other.
 TIMM_PRE: tuple[Rule, ...] = (
     (r"^stem\.conv\.", "conv1."),
-    (r"^stages\.(\d)\.blocks\.", _next("layer", ".")),
+    (r"^stages\.(\d)\.blocks\.", _shifted("layer", 1, ".")),
     (r"^head\.fc\.", "fc."),
     (r"\.norm(\d)\.", r".bn\1."),
     (r"\.downsample\.conv\.", ".downsample.0."),
 )
+TO_TIMM_PRE: tuple[Rule, ...] = (
+    (r"^conv1\.", "stem.conv."),
+    (r"^layer(\d)\.", _shifted("stages.", -1, ".blocks.")),
+    (r"^fc\.", "head.fc."),
+    (r"\.bn(\d)\.", r".norm\1."),
+    (r"\.downsample\.0\.", ".downsample.conv."),
+)
 TRANSFORMERS: tuple[Rule, ...] = (
     (r"^embedder\.embedder\.convolution\.", "conv1."),
     (r"^embedder\.embedder\.normalization\.", "bn1."),
-    (r"^encoder\.stages\.(\d)\.layers\.", _next("layer", ".")),
-    (r"\.layer\.(\d)\.convolution\.", _next(".conv", ".")),
-    (r"\.layer\.(\d)\.normalization\.", _next(".bn", ".")),
+    (r"^encoder\.stages\.(\d)\.layers\.", _shifted("layer", 1, ".")),
+    (r"\.layer\.(\d)\.convolution\.", _shifted(".conv", 1, ".")),
+    (r"\.layer\.(\d)\.normalization\.", _shifted(".bn", 1, ".")),
     (r"\.shortcut\.convolution\.", ".downsample.0."),
     (r"\.shortcut\.normalization\.", ".downsample.1."),
     (r"^classifier\.1\.", "fc."),
@@ -116,10 +116,8 @@ def to_timm(state_dict: Mapping[str, Tensor], spec: ResNetSpec) -> dict[str, Ten
     _check_held("timm", TIMM[spec.order], spec)
     if spec.order == "post":
         return dict(state_dict)
-    found = {_rename(name): tensor for name, tensor in state_dict.items()}
-    head = _rename(CLASSIFIER)
-    if head in found:
-        found[head] = found[head][:, :, None, None]
+    classifier = {CLASSIFIER: state_dict[CLASSIFIER][:, :, None, None]} if CLASSIFIER in state_dict else {}
+    found = renamed(dict(state_dict) | classifier, TO_TIMM_PRE)
     return found
 
 
@@ -141,14 +139,3 @@ def _check_held(library: str, held: Held, spec: ResNetSpec) -> None:
             )
     if len(spec.depths) != 4:
         raise InputError(f"{library} has no network like {spec.name}: it has {len(spec.depths)} stages, and {library}'s have 4")
-
-
-def _rename(name: str) -> str:
-    """Our name as timm's pre-activation networks have it."""
-    for ours, theirs in STARTS:
-        if name.startswith(ours):
-            name = theirs + name.removeprefix(ours)
-            break
-    for ours, theirs in INSIDE:
-        name = name.replace(ours, theirs)
-    return name
