@@ -107,7 +107,7 @@ def test_fast_gives_small_sets_more_epochs_and_smaller_batches(num_train, epochs
         ({"asked": {"opt"}}, "sgd", 0.5),
         ({"asked": {"epochs", "batch_size"}}, "muon", 0.5),
     ],
-    ids=str,
+    ids=["as-it-comes", "few-pictures", "large-pictures", "another-network", "a-rate", "an-optimizer", "length-and-batch"],
 )
 def test_fast_takes_muon_where_it_pays_and_nobody_set_sgd(changes, opt, grow_from):
     recipe = recipe_of("fast", dataclasses.replace(CIFAR, **changes))
