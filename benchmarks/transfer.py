@@ -2,8 +2,9 @@
 
     python benchmarks/transfer.py FOLDER --weights MODEL [--shots 5] [--seeds 5] [--runs DIR] [--out FILE.md]
 
-FOLDER holds a folder a class, or is a Pascal VOC set, whose boxes are then cut out as pictures (`--voc`). For each seed so many
-`--shots` of a class are drawn to learn from; the others, at most `--most` a class, are the test split, scored once at the end
+FOLDER holds a folder a class. Or it holds train/ and val/ with images/ and masks/ of scenes: then the pictures are their squares
+of 48 pixels that are mostly of one class, and the task is to tell that class. For each seed so many `--shots` of a class are
+drawn to learn from; the others (of scenes, those of val/), at most `--most` a class, are the test split, scored once at the end
 of each run. Of what is learnt from, `resnets train` cuts its validation split. Scratch is the same network at the same size of
 input, by the recipe that it would have without weights. Runs are processes of their own; finished ones are not run again.
 """
@@ -16,8 +17,8 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
@@ -25,33 +26,49 @@ from PIL import Image
 from resnets.saved import find
 from resnets.weights import read_header
 
-LEAST = 16  # pixels of a box's shorter side
+SIDE, MOSTLY = 48, 0.6  # of a square in pixels; the share of it that is of its class
 
 
-def cut_boxes(voc: Path, out: Path) -> Path:
-    """The boxes of a Pascal VOC set as pictures, square with a margin of a tenth, in a folder for each name."""
-    for file in sorted((voc / "Annotations").glob("*.xml")):
-        with Image.open(voc / "JPEGImages" / f"{file.stem}.jpg") as whole:
-            for number, found in enumerate(ElementTree.parse(file).iter("object")):
-                left, top, right, bottom = (int(found.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax"))
-                if min(right - left, bottom - top) < LEAST:
-                    continue
-                half = 0.55 * max(right - left, bottom - top)
-                x, y = (left + right) / 2, (top + bottom) / 2
-                path = out / found.findtext("name") / f"{file.stem}_{number:03}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                whole.convert("RGB").crop(tuple(round(edge) for edge in (x - half, y - half, x + half, y + half))).save(path)
-    return out
+def squares(scenes: Path) -> Iterator[tuple[Image.Image, int, str]]:
+    """The squares of a split of scenes that are mostly of one class: each with that class and a name."""
+    for path in sorted((scenes / "masks").glob("*.png")):
+        mask = np.asarray(Image.open(path))
+        with Image.open(next((scenes / "images").glob(f"{path.stem}.*"))) as picture:
+            for top in range(0, mask.shape[0] - SIDE + 1, SIDE):
+                for left in range(0, mask.shape[1] - SIDE + 1, SIDE):
+                    classes, counts = np.unique(mask[top : top + SIDE, left : left + SIDE], return_counts=True)
+                    if counts.max() > MOSTLY * SIDE**2:
+                        square = picture.convert("RGB").crop((left, top, left + SIDE, top + SIDE))
+                        yield square, int(classes[counts.argmax()]), f"{path.stem}_{top}_{left}.png"
+
+
+def cut_squares(folder: Path, out: Path) -> None:
+    """Write out/{train,val}/<class>/<name>.png of the scenes in `folder`."""
+    for split in ("train", "val"):
+        for square, kind, name in squares(folder / split):
+            path = out / split / f"{kind:02}" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            square.save(path)
+
+
+def pictures(folder: Path, shots: int) -> dict[str, list[Path]]:
+    """The pictures of each class that has more than `shots`."""
+    found = {kind.name: sorted(kind.iterdir()) for kind in sorted(folder.iterdir()) if kind.is_dir()}
+    return {kind: paths for kind, paths in found.items() if len(paths) > shots}
 
 
 def draw(folder: Path, shots: int, most: int, seed: int, out: Path) -> Path:
     """A CSV list of `folder`: of each class `shots` pictures to learn from and at most `most` others for the test split."""
     random = np.random.default_rng(seed)
-    rows = []
-    for kind in sorted(path for path in folder.iterdir() if path.is_dir()):
-        paths = sorted(path for path in kind.iterdir() if path.is_file())
-        order = random.permutation(len(paths))[: shots + most]
-        rows += [(paths[at].resolve(), kind.name, "train" if place < shots else "test") for place, at in enumerate(order)]
+    apart = (folder / "val").is_dir()
+    known = pictures(folder / "train" if apart else folder, shots)
+    unseen = pictures(folder / "val", shots) if apart else known
+    rows: list[tuple[object, ...]] = []
+    for kind in sorted(known.keys() & unseen.keys()):
+        mixed = random.permutation(np.array(known[kind], dtype=object))
+        others = random.permutation(np.array(unseen[kind], dtype=object)) if apart else mixed[shots:]
+        rows += [(path.resolve(), kind, "train") for path in mixed[:shots]]
+        rows += [(path.resolve(), kind, "test") for path in others[:most]]
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("path", "label", "split"), *rows])
@@ -72,7 +89,6 @@ def scored(words: list[str], out: Path) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--voc", action="store_true")
     parser.add_argument("--weights", required=True)
     parser.add_argument("--shots", type=int, default=5)
     parser.add_argument("--most", type=int, default=200)
@@ -81,8 +97,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     runs = options.runs / options.folder.name
-    folder = cut_boxes(options.folder, runs / "boxes") if options.voc and not (runs / "boxes").is_dir() else options.folder
-    folder = runs / "boxes" if options.voc else folder
+    folder = options.folder
+    if (folder / "train" / "masks").is_dir():
+        if not (runs / "squares").is_dir():
+            cut_squares(folder, runs / "squares")
+        folder = runs / "squares"
     header = read_header(find(options.weights))
     size = str(header.preprocess.size[0])
     ways = {
