@@ -2,8 +2,8 @@
 
     python benchmarks/transfer.py FOLDER --weights MODEL [--shots 5] [--seeds 5] [--runs DIR] [--out FILE.md]
 
-FOLDER holds a folder a class. Or it holds train/ and val/ with images/ and masks/ of scenes: then the pictures are their squares
-of 48 pixels that are mostly of one class, and the task is to tell that class. For each seed so many `--shots` of a class are
+FOLDER holds a folder a class. Or it holds train/ and val/ with images/ and masks/ of scenes: then the pictures are squares of
+48 pixels that are mostly of one class, and the task is to tell that class. For each seed so many `--shots` of a class are
 drawn to learn from; the others (of scenes, those of val/), at most `--most` a class, are the test split, scored once at the end
 of each run. Of what is learnt from, `resnets train` cuts its validation split. Scratch is the same network at the same size of
 input, by the recipe that it would have without weights. Runs are processes of their own; finished ones are not run again.
