@@ -19,7 +19,7 @@ from resnets.data.loaders import BadImages, Loader
 from resnets.data.sources import Source
 from resnets.files import write_json
 from resnets.model import Model
-from resnets.saved import Header
+from resnets.saved import Header, terms
 from resnets.ship.sessions import Session, for_pictures, open_session
 from resnets.spec import InputError
 
@@ -52,7 +52,8 @@ def evaluate(
         runtime, amp: see `resnets.ship.sessions.open_session`.
 
     Returns:
-        {"model", "data", "split", "num_images", "loss", "top1", "top5", "per_class", "confusion", ...}; see the task.
+        {"model", "data", "split", "num_images", "loss", "top1", "top5", "per_class", "confusion", ...}; see the task. "weights"
+        says whose they are and under which terms, where another program or run made them.
 
     Raises:
         InputError: where the data has no such split, or classes that the model does not know.
@@ -62,7 +63,8 @@ def evaluate(
     source = sources.open_source(data, data_dir=data_dir, in_chans=header.spec.in_chans, labels=header.labels)
     name, source = pick(as_trained(source, header), split)
     result = score(session, source, name, out=out, batch_size=batch_size, workers=workers, max_bad=max_bad)
-    return {"model": str(model) if isinstance(model, str | Path) else header.spec.name, "data": data} | result
+    named = {"model": str(model) if isinstance(model, str | Path) else header.spec.name, "data": data}
+    return named | ({"weights": told} if (told := terms(header)) else {}) | result
 
 
 def as_trained(source: Source, header: Header) -> Source:

@@ -117,6 +117,8 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
     from resnets.evaluation import evaluate
 
     result = evaluate(model, data, **options)
+    if "weights" in result:
+        click.echo(tables.visible(f"weights  {result['weights']}"), err=True)
     click.echo(json.dumps(result, ensure_ascii=False) if as_json else tables.evaluation(result, per_class=True))
 
 

@@ -1,0 +1,48 @@
+"""Make of a finished run a model for the package: 16-bit tensors, and a header that says what a stranger needs.
+
+    python benchmarks/box.py RUN resnets/boxed/NAME.safetensors
+
+Prints the accuracy on the run's test split in 32 and in 16 bits. The card beside the file, NAME.md, is written by a person.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+from resnets import hub
+from resnets.evaluation import evaluate
+from resnets.run import RunDir
+from resnets.weights import write_tensors
+
+# Of a run's provenance, what is neither its machine's nor its folders'.
+KEPT = ("versions", "seed")
+TERMS = {
+    "source": "resnets",
+    "licence": "MIT, as this package; CIFAR-10's pictures are given for research",
+    "training_data": "CIFAR-10 (Krizhevsky 2009), 49,000 of the 50,000 training pictures",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("out", type=Path)
+    options = parser.parse_args()
+    run = RunDir(options.run)
+    provenance = run.read_provenance()
+    model = hub.load({"best": run.best, "last": run.last}[provenance["selected"]])
+    header = model.header
+    data = {name: provenance["data"][name] for name in ("name", "fingerprint", "labels", "cut")}
+    told = {name: header.provenance[name] for name in KEPT} | TERMS | {"data": data, "recipe": header.provenance["recipe"]}
+    header = dataclasses.replace(header, provenance=told, metrics={"test_top1": provenance["result"]["top1"]})
+    write_tensors(options.out, model.half().state_dict(), header.to_json())
+    for name, file in (("32 bits", options.run), ("16 bits", options.out)):
+        found = evaluate(file, provenance["data"]["name"])
+        print(json.dumps({"as": name, "top1": found["top1"], "loss": found["loss"], "split": found["split"]}))
+
+
+if __name__ == "__main__":
+    main()
