@@ -52,6 +52,7 @@ class Recipe:
     shortcut: str | None = network("shortcut", "what a branch is added to")
     stride_in: str | None = network("stride_in", "the convolution of a bottleneck that strides")
     order: str | None = network("order", "norm and ReLU after or before the convolution")
+    norm: str | None = network("norm", "batch norm, or none: biases in its place")
     attention: str | None = network("attention", "squeeze-and-excitation or none")
     depths: tuple[int, ...] | None = network("depths", "blocks in each stage: 3,4,6,3")
     width: int | None = network("width", "channels of the first stage")
