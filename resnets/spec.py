@@ -236,7 +236,9 @@ class ResNetSpec:
         if self.stem_stride not in (None, 1, 2) or isinstance(self.stem_stride, bool):
             raise InputError(f"stem_stride={self.stem_stride!r}: give 1 or 2")
         if self.stem == "keras" and (self.order, self.norm) != ("pre", "batch"):
-            raise InputError("stem='keras' has no norm, so that it belongs to order='pre' and norm='batch'; use stem='imagenet'")
+            raise InputError(
+                "stem='keras' has no norm, so that it belongs to order='pre' and norm='batch'; use stem='imagenet'"
+            )
         if self.stem == "deep" and self.stem_channels % 2:
             raise InputError(f"stem='deep' halves its {self.stem_channels} channels; give an even stem_width")
 

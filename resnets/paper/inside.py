@@ -44,11 +44,12 @@ def layers(model: Trunk) -> tuple[Layer, ...]:
     )
 
 
-def _pairs(model: Trunk) -> Iterator[tuple[str, nn.Module, nn.Module | None]]:
+def _pairs(model: Trunk) -> Iterator[tuple[str, nn.Module, nn.Module]]:
     stem = [module for module in model.conv1.modules() if isinstance(module, CONVS)]
-    yield "conv1", stem[-1], getattr(model, "bn1", None)
+    yield "conv1", stem[-1], getattr(model, "bn1", stem[-1])
     for number, stage in enumerate(model.stages, start=1):
-        for position, block in enumerate(stage):
+        blocks: Any = stage
+        for position, block in enumerate(blocks):
             for place, (conv, norm) in enumerate(block.layers(), start=1):
                 yield f"layer{number}.{position}.conv{place}", conv, norm
 
@@ -69,9 +70,7 @@ def pictures(split: Split, preprocess: Preprocess, num: int) -> Batch:
     chosen = Split(evaluation.Reordered(split, positions), split.targets[positions])
     num_classes = int(split.targets.max()) + 1
     bad = BadImages.allowing(None, chosen)
-    loader = Loader(
-        split=chosen, preprocess=preprocess, batch_size=len(positions), num_classes=num_classes, bad=bad, workers=0
-    )
+    loader = Loader(split=chosen, preprocess=preprocess, batch_size=len(positions), num_classes=num_classes, bad=bad, workers=0)
     batch = next(loader.epoch(0))
     if not len(batch.images):
         raise InputError("no picture of the split can be read; `resnets data check` says why")
