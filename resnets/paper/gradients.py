@@ -212,9 +212,9 @@ def measure(
 
 def _says_start(num_seeds: int) -> str:
     return (
-        f"Norms of the gradient at the start, before any step, in every layer of plain and residual networks; means of "
-        f"{num_seeds} initialisations with their range. Above the gradient by the weights, below by the response of the layer; left "
-        "with batch norm, right without. What falls towards the first layer vanishes on the way back; what rises explodes."
+        "Norms of the gradient at the start, before any step, in every layer of plain and residual networks; geometric means of "
+        f"{num_seeds} initialisations with their range. Above the gradient by the weights, below by the response of the layer; "
+        "left with batch norm, right without. What falls towards the first layer vanishes on the way back; what rises explodes."
     )
 
 
