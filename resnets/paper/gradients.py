@@ -214,7 +214,7 @@ def _says_start(num_seeds: int) -> str:
     return (
         "Norms of the gradient at the start, before any step, in every layer of plain and residual networks; geometric means of "
         f"{num_seeds} initialisations with their range. Above the gradient by the weights, below by the response of the layer; "
-        "left with batch norm, right without. What falls towards the first layer vanishes on the way back; what rises explodes."
+        "left with batch norm, right without. Read from the last layer back to the first: what falls vanishes, what rises explodes."
     )
 
 
@@ -244,6 +244,11 @@ def _verdicts(start: Sequence[Seen], training: Sequence[Seen]) -> Iterator[Verdi
         for seen in plain
     }
     words = "; ".join(f"{name} {inside.spread(values)}" for name, values in ratios.items())
+    beside = "; ".join(
+        f"{inside.title(seen.spec)} {inside.spread([course.ratio for course in seen.courses('weights')])}"
+        for seen in start
+        if not inside.is_plain(seen.spec) and seen.spec.norm == "batch"
+    )
     lowest, highest = HEALTHY
     yield Verdict(
         claim="Gradients of plain networks with batch norm do not vanish on the way back (section 4.1).",
@@ -253,5 +258,6 @@ def _verdicts(start: Sequence[Seen], training: Sequence[Seen]) -> Iterator[Verdi
     yield Verdict(
         claim='They have "healthy norms" (section 4.1; our reading: in the first and the last layer within a power of ten).',
         holds=inside.agreed({name: [lowest <= ratio <= highest for ratio in values] for name, values in ratios.items()}),
-        because=f"The same figures ({lowest:g} to {highest:g} counts as healthy): {words}.",
+        because=f"The same figures ({lowest:g} to {highest:g} counts as healthy): {words}."
+        + f" Residual networks before training: {beside}." * bool(beside),
     )

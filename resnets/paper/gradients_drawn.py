@@ -58,8 +58,9 @@ def draw_training(found: Sequence[Seen]) -> Figure:
 
 
 def _line(axes: Axes, seen: Seen, kind: str, label: str, colour: object, style: str) -> None:
-    """The geometric mean over seeds, and the range as a band. All lines end at the same place, whatever their depth."""
-    norms = np.array([[getattr(norms, kind) for norms in seed] for seed in seen.seeds])
+    """The geometric mean over seeds, and the range as a band, on the way back: from the last layer to the first, which all lines
+    reach at the same place whatever their depth."""
+    norms = np.array([[getattr(norms, kind) for norms in reversed(seed)] for seed in seen.seeds])
     norms = np.where(norms > 0, norms, np.nan)
     place = np.linspace(0, 1, norms.shape[1])
     axes.plot(place, np.exp(np.log(norms).mean(axis=0)), color=colour, linestyle=style, label=label)
@@ -72,7 +73,7 @@ def _finish(axes: Axes, title: str) -> None:
     lowest, highest = float(np.nanmin(values)), float(np.nanmax(values))
     _log_scale(axes, decades=np.log10(highest / lowest))
     axes.set_title(title)
-    axes.set_xticks([0, 0.5, 1], ["first layer", "middle", "last"])
+    axes.set_xticks([0, 0.5, 1], ["last layer", "middle", "first layer"])
     axes.grid(axis="y")
     axes.tick_params(labelleft=True)
     _label_ends(axes)
