@@ -212,9 +212,9 @@ def measure(
 
 def _says_start(num_seeds: int) -> str:
     return (
-        "Norms of the gradient at the start, before any step, in every layer of plain and residual networks; geometric means of "
+        "Norms of the gradient before any step, in every layer of plain and residual networks; geometric means of "
         f"{num_seeds} initialisations with their range. Above the gradient by the weights, below by the response of the layer; "
-        "left with batch norm, right without. Read from the last layer back to the first: what falls vanishes, what rises explodes."
+        "left with batch norm, right without. From the last layer back to the first, what falls vanishes, what rises explodes."
     )
 
 

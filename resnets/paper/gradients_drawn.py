@@ -58,8 +58,8 @@ def draw_training(found: Sequence[Seen]) -> Figure:
 
 
 def _line(axes: Axes, seen: Seen, kind: str, label: str, colour: object, style: str) -> None:
-    """The geometric mean over seeds, and the range as a band, on the way back: from the last layer to the first, which all lines
-    reach at the same place whatever their depth."""
+    """The geometric mean over seeds, and the range as a band, from the last layer back to the first, which all lines reach at
+    the same place whatever their depth."""
     norms = np.array([[getattr(norms, kind) for norms in reversed(seed)] for seed in seen.seeds])
     norms = np.where(norms > 0, norms, np.nan)
     place = np.linspace(0, 1, norms.shape[1])
