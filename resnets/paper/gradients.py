@@ -143,9 +143,9 @@ def in_training(runs: Runs, data: str, data_dir: str | Path | None) -> list[Seen
     specs: dict[str, ResNetSpec] = {}
     for (name, _), path in runs.items():
         run, rows = RunDir(path), []
+        batch = inside.as_trained(hub.load(path), data, data_dir, "train", NUM_IMAGES)
         for step in run.kept_steps():
             model = hub.load(run.at_step(step))
-            batch = inside.as_trained(model, data, data_dir, "train", NUM_IMAGES)
             norms = gradients(model, batch.images, batch.targets)
             seen.setdefault((name, step), []).append(norms)
             rows += [{"step": step} | norm._asdict() for norm in norms]
