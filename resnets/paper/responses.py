@@ -197,6 +197,8 @@ def _sentence(found: list[Spread]) -> str:
 @_styled
 def draw(found: list[Spread]) -> Figure:
     """Figure 7's two panels: in the order of the layers, and from the largest to the smallest."""
+    from matplotlib.ticker import MaxNLocator
+
     figure = _figure(8.6, 6.4)
     ordered, sorted_ = figure.subplots(2, 1)
     colours = _colours(found)
@@ -208,6 +210,7 @@ def draw(found: list[Spread]) -> Figure:
     for axes, words in ((ordered, "in their order"), (sorted_, "from the largest to the smallest")):
         axes.set_title(f"standard deviations of layer responses, {words}")
         axes.set_xlabel("layer")
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.set_ylim(bottom=0)
         axes.set_xlim(0, 1.13 * max(len(spread.layers) for spread in found))
         axes.grid(axis="y")
