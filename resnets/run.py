@@ -35,6 +35,7 @@ class RunDir:
         self.last = self.path / "last.safetensors"
         self.resume_tensors = self.path / "resume.safetensors"
         self.resume_position = self.path / "resume.json"
+        self.steps = self.path / "steps"
         self.plots = self.path / "plots"
         self.evaluation = self.path / "evaluation.json"
         self.report = self.path / "report.html"
@@ -87,6 +88,14 @@ class RunDir:
         if not folders:
             raise InputError(f"there is no run in {Path('runs', task)} to go on with; name its folder with --out")
         return cls(max(folders, key=lambda folder: int(folder.name.removeprefix(name))))
+
+    def at_step(self, step: int) -> Path:
+        """The weights as they were after `step` steps, which `keep_at` asks for."""
+        return self.steps / f"{step}.safetensors"
+
+    def kept_steps(self) -> list[int]:
+        """The steps of which the run has kept the weights, in order."""
+        return sorted(int(path.stem) for path in self.steps.glob("*.safetensors") if path.stem.isdigit())
 
     def remove_halves(self) -> None:
         """Delete what a kill in the middle of a write left under another name (see `resnets.files.replacing`)."""

@@ -12,6 +12,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 
@@ -27,6 +28,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "stride_in": ("1x1", "3x3"),
     "stage_stride": ("first", "last"),
     "order": ("post", "pre"),
+    "norm": ("batch", "none"),
     "attention": ("none", "se"),
     "depth_counts": ("path", "convs"),
     "resize": ("crop", "pad", "squash"),
@@ -44,7 +46,7 @@ def check_choices(row: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """One convolution, without bias where a batch norm follows. `kernel` and `stride` hold for every axis."""
+    """One convolution, without bias where a batch norm does its work. `kernel` and `stride` hold for every axis."""
 
     in_chans: int
     out_chans: int
@@ -83,6 +85,7 @@ class Block:
     convs: tuple[Conv, ...]
     shortcut: str  # identity | pad | subsample | project | pool_project | none
     order: str
+    norm: str = "batch"
     se_chans: int = 0  # inner width of squeeze-and-excitation; 0: without
     drop_path: float = 0.0  # probability that the branch is skipped in training
 
@@ -103,7 +106,8 @@ class Block:
         """The 1x1 convolution of the shortcut, if it has one. After average pooling (D) it does not stride itself."""
         if self.shortcut not in ("project", "pool_project"):
             return None
-        return Conv(self.in_chans, self.out_chans, 1, self.stride if self.shortcut == "project" else 1)
+        stride = self.stride if self.shortcut == "project" else 1
+        return Conv(self.in_chans, self.out_chans, 1, stride, bias=self.norm == "none")
 
     def num_params(self, dims: int) -> int:
         convs = sum(conv.num_params(dims) for conv in self.convs)
@@ -112,6 +116,7 @@ class Block:
         if self.projection:
             convs += self.projection.num_params(dims)
             norms += 2 * self.out_chans * (self.order == "post")
+        norms *= self.norm == "batch"
         squeeze = (2 * self.out_chans + 1) * self.se_chans + self.out_chans if self.se_chans else 0
         return convs + norms + squeeze
 
@@ -123,7 +128,7 @@ class Block:
     def num_macs(self, size: tuple[int, ...]) -> int:
         out_size, total = self.out_size(size), 2 * self.out_chans * self.se_chans
         if self.projection:
-            total += self.projection.num_params(len(size)) * math.prod(out_size)
+            total += self.projection.num_weights(len(size)) * math.prod(out_size)
         for conv in self.convs:
             total += conv.num_macs(size)
             size = conv.out_size(size)
@@ -170,6 +175,7 @@ class ResNetSpec:
         stage_stride: the block of a stage that strides: "first" (to the stage's own size), or "last" (to the next stage's, the
             shortcut taking every second position; Keras' V2).
         order: "post" (convolution, norm, ReLU; the paper) or "pre" (norm, ReLU, convolution; arXiv 1603.05027).
+        norm: "batch", or "none": without any, each convolution with a bias instead.
         groups, group_width: groups of the bottleneck's 3x3 and their width in the first stage at width 64 (ResNeXt, wide).
         attention: "none" or "se" (squeeze-and-excitation with reduction 16, arXiv 1709.01507).
         drop_path: probability of skipping the last branch in training; it grows linearly from the first.
@@ -192,6 +198,7 @@ class ResNetSpec:
     stride_in: str = "3x3"
     stage_stride: str = "first"
     order: str = "post"
+    norm: str = "batch"
     groups: int = 1
     group_width: int = 64
     attention: str = "none"
@@ -228,8 +235,10 @@ class ResNetSpec:
             )
         if self.stem_stride not in (None, 1, 2) or isinstance(self.stem_stride, bool):
             raise InputError(f"stem_stride={self.stem_stride!r}: give 1 or 2")
-        if self.stem == "keras" and self.order != "pre":
-            raise InputError("stem='keras' has no norm, so that it belongs to order='pre'; use stem='imagenet'")
+        if self.stem == "keras" and (self.order, self.norm) != ("pre", "batch"):
+            raise InputError(
+                "stem='keras' has no norm, so that it belongs to order='pre' and norm='batch'; use stem='imagenet'"
+            )
         if self.stem == "deep" and self.stem_channels % 2:
             raise InputError(f"stem='deep' halves its {self.stem_channels} channels; give an even stem_width")
 
@@ -250,12 +259,14 @@ class ResNetSpec:
     @property
     def stem_convs(self) -> tuple[Conv, ...]:
         chans, wide = self.in_chans, self.stem_channels
-        stride = self.stem_stride or (1 if self.stem == "small" else 2)
+        stride, bias = self.stem_stride or (1 if self.stem == "small" else 2), self.norm == "none"
         if self.stem == "small":
-            return (Conv(chans, wide, 3, stride),)
+            return (Conv(chans, wide, 3, stride, bias=bias),)
         if self.stem != "deep":
-            return (Conv(chans, wide, 7, stride, bias=self.stem == "keras"),)
-        return (Conv(chans, wide // 2, 3, stride), Conv(wide // 2, wide // 2, 3), Conv(wide // 2, wide, 3))
+            return (Conv(chans, wide, 7, stride, bias=bias or self.stem == "keras"),)
+        widths = (chans, wide // 2, wide // 2, wide)
+        strides = (stride, 1, 1)
+        return tuple(Conv(a, b, 3, s, bias=bias) for (a, b), s in zip(pairwise(widths), strides, strict=True))
 
     @property
     def stages(self) -> tuple[tuple[Block, ...], ...]:
@@ -275,13 +286,17 @@ class ResNetSpec:
         return tuple(stages)
 
     def _block(self, in_chans: int, planes: int, stride: int, drop_path: float) -> Block:
-        out_chans = planes * self.expansion
+        out_chans, bias = planes * self.expansion, self.norm == "none"
         if self.block == "basic":
-            convs: tuple[Conv, ...] = (Conv(in_chans, planes, 3, stride), Conv(planes, planes, 3))
+            convs: tuple[Conv, ...] = (Conv(in_chans, planes, 3, stride, bias=bias), Conv(planes, planes, 3, bias=bias))
         else:
             mid = int(planes * self.group_width / 64) * self.groups
             first, second = (stride, 1) if self.stride_in == "1x1" else (1, stride)
-            convs = (Conv(in_chans, mid, 1, first), Conv(mid, mid, 3, second, self.groups), Conv(mid, out_chans, 1))
+            convs = (
+                Conv(in_chans, mid, 1, first, bias=bias),
+                Conv(mid, mid, 3, second, self.groups, bias),
+                Conv(mid, out_chans, 1, bias=bias),
+            )
         same = stride == 1 and in_chans == out_chans
         late = self.stage_stride == "last" and in_chans == out_chans
         shortcut = {"none": "none", "C": "project"}.get(self.shortcut) or (
@@ -290,7 +305,7 @@ class ResNetSpec:
         if shortcut == "pad" and out_chans < in_chans:
             raise InputError(f"shortcut A pads channels with zeros, but a block narrows {in_chans} to {out_chans}; use B")
         squeeze = round_to_8(out_chans / 16) if self.attention == "se" else 0
-        return Block(convs, shortcut, self.order, squeeze, drop_path)
+        return Block(convs, shortcut, self.order, self.norm, squeeze, drop_path)
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -342,7 +357,7 @@ class ResNetSpec:
         for conv in self.stem_convs:
             params, macs, size = params + conv.num_params(self.dims), macs + conv.num_macs(size), conv.out_size(size)
         normed = self.stem_convs if self.order == "post" else self.stem_convs[:-1]  # "pre" leaves the last to the blocks
-        params += sum(2 * conv.out_chans for conv in normed)
+        params += sum(2 * conv.out_chans for conv in normed) * (self.norm == "batch")
         words = ", ".join(f"{times([str(c.kernel)] * self.dims)}, {c.out_chans}" for c in self.stem_convs)
         stride = math.prod(conv.stride for conv in self.stem_convs)
         yield Row("conv1", words + (f", stride {stride}" if stride > 1 else ""), self.stem_channels, size, params, macs)
@@ -361,8 +376,9 @@ class ResNetSpec:
             words += f"[{'; '.join(kinds)}] × {len(blocks)}"
             yield Row(f"conv{number}_x", words, blocks[-1].out_chans, size, params, macs)
 
-        params = 2 * self.num_features if self.order == "pre" else 0  # the norm after the last block
-        words = "norm, ReLU, average pool" if params else "average pool"
+        last_norm = (self.order, self.norm) == ("pre", "batch")  # after the last block
+        params = 2 * self.num_features * last_norm
+        words = "norm, " * last_norm + "ReLU, " * (self.order == "pre") + "average pool"
         macs = self.num_features * self.num_classes
         if self.num_classes:
             params, words = params + (self.num_features + 1) * self.num_classes, f"{words}, {self.num_classes}-d fc"

@@ -104,6 +104,13 @@ def test_levels_state_channels_and_strides():
     assert [level[2] for level in levels("preresnet50", stage_stride="last")] == [2, 8, 16, 32, 32]
 
 
+def test_without_norms_convolutions_have_biases_in_their_place():
+    with_norms, without = zoo.get("resnet20_cifar"), zoo.get("resnet20_cifar", norm="none")
+    assert with_norms.num_params - without.num_params == 7 * 16 + 6 * 32 + 6 * 64  # a bias for a scale and a shift
+    assert without.num_macs() == with_norms.num_macs() and zoo.get("resnet18", norm="none").num_macs() == 1_814_073_344
+    assert zoo.get("preresnet18", norm="none").table()[-1].layers == "ReLU, average pool, 1000-d fc"
+
+
 def test_drop_path_grows_linearly_from_the_first_branch():
     blocks = [block for stage in zoo.get("resnet18", drop_path=0.7).stages for block in stage]
     assert [round(block.drop_path, 6) for block in blocks] == [round(0.1 * n, 6) for n in range(8)]
@@ -115,7 +122,7 @@ def test_round_to_8_is_that_of_the_mobilenets(value, rounded):
 
 
 INVALID = [
-    *[(field, "other") for field in ("block", "stem", "shortcut", "stride_in", "order", "attention", "depth_counts")],
+    *[(field, "other") for field in ("block", "stem", "shortcut", "stride_in", "order", "norm", "attention", "depth_counts")],
     ("stage_stride", "middle"),
     *[("stem_stride", value) for value in (0, 3, "2", True, 1.5)],
     ("block", None),

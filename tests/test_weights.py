@@ -26,6 +26,7 @@ TRAVELS = {
     "volumes": {"dims": 3, "in_chans": 1},
     "signals": {"dims": 1, "in_chans": 4},
     "plain": {"shortcut": "none"},
+    "no norms": {"norm": "none"},
     "v1": {"block": "bottleneck", "stride_in": "1x1"},
     "no classes": {"num_classes": 0},
 }

@@ -20,6 +20,7 @@ SPEC_FLAGS = (
     "shortcut",
     "stride_in",
     "order",
+    "norm",
     "attention",
     "depths",
     "width",

@@ -46,6 +46,7 @@ def fit(job: Fit, *, resume: bool) -> Position:
     at.total_steps = job.schedule.num_steps or at.total_steps or job.schedule.steps_per_epoch
     rows = [row for row in processes.first(job.run.read_metrics) if row["epoch"] <= at.epoch]
     clock = Clock(job, at)
+    keep_step(job, state)
 
     with stop_signals() as noted:
         job.orders = Orders(noted, wish=(False, at.total_steps))
@@ -148,6 +149,7 @@ def after_step(job: Fit, state: State, clock: Clock, loss: Tensor) -> None:
     """Tell, save and stop, when it is time to."""
     at, orders = state.at, job.orders
     clock.count_step()
+    keep_step(job, state)
     fitted = at.total_steps if job.recipe.seconds is None else clock.fit_steps(job.schedule.steps_per_epoch)
     orders.wish = clock.since_save() > job.recipe.save_every, fitted
     if job.processes.alone:
@@ -284,6 +286,14 @@ def keep(job: Fit, state: State, rows: list[Row]) -> None:
         weights.save(model, job.run.best)
     if at.finished:
         weights.save(model, job.run.last)
+
+
+def keep_step(job: Fit, state: State) -> None:
+    """Of the steps in `keep_at`, the weights as they are then. After a kill, the same steps write the same again."""
+    if state.at.step in job.recipe.keep_at and not job.processes.rank:
+        model = kept(state)
+        header = dataclasses.replace(model.header, metrics={"step": state.at.step})
+        weights.write_tensors(job.run.at_step(state.at.step), model.state_dict(), header.to_json())
 
 
 def save(job: Fit, state: State, clock: Clock) -> None:

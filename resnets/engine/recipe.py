@@ -52,6 +52,7 @@ class Recipe:
     shortcut: str | None = network("shortcut", "what a branch is added to")
     stride_in: str | None = network("stride_in", "the convolution of a bottleneck that strides")
     order: str | None = network("order", "norm and ReLU after or before the convolution")
+    norm: str | None = network("norm", "batch norm, or none: biases in its place")
     attention: str | None = network("attention", "squeeze-and-excitation or none")
     depths: tuple[int, ...] | None = network("depths", "blocks in each stage: 3,4,6,3")
     width: int | None = network("width", "channels of the first stage")
@@ -187,6 +188,7 @@ class Recipe:
     select: str = setting(
         "best", "weights that the test split scores: best on validation, or the last", choices=("best", "last")
     )
+    keep_at: tuple[int, ...] = setting((), "steps after which the weights are kept in steps/, beside best and last: 0,100,1000")
     save_every: float = setting(60.0, "seconds between saved states, in the middle of an epoch too", least=0)
     stall_epochs: int = setting(5, "stop after so many epochs without learning anything; 0: never", least=0)
 
@@ -197,6 +199,10 @@ class Recipe:
             raise InputError(f"crop_scale={list(self.crop_scale)}: give least and most share of the area, such as 0.08,1")
         if list(self.milestones) != sorted(self.milestones) or not all(0 <= m <= 1 for m in self.milestones):
             raise InputError(f"milestones={list(self.milestones)}: give rising shares of the run, such as 0.5,0.75")
+        if any(not 0 <= step <= (self.steps or math.inf) for step in self.keep_at):
+            raise InputError(f"keep_at={list(self.keep_at)}: give steps of the run, from 0 to its last")
+        if self.keep_at and self.probe:
+            raise InputError("keep_at and probe exclude each other: a probe takes no steps; give one of them")
         if self.opt == "sgd" and self.nesterov and self.momentum == 0:
             raise InputError("nesterov needs a momentum above 0; add --no-nesterov")
 

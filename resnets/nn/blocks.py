@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from resnets.nn.fused import norm_relu
-from resnets.nn.layers import CONV, NORM, convolution
+from resnets.nn.layers import CONV, convolution, normalisation
 from resnets.nn.shortcuts import shortcut
 from resnets.spec import Block
 
@@ -55,8 +55,9 @@ class ResidualBlock(nn.Module):
         self.pre, self.plain, self.depth = plan.order == "pre", plan.shortcut == "none", len(plan.convs)
         for number, conv in enumerate(plan.convs, start=1):
             self.add_module(f"conv{number}", convolution(conv, dims))
-            self.add_module(f"bn{number}", NORM[dims](conv.in_chans if self.pre else conv.out_chans))
-        self.relu = nn.ReLU(inplace=True)
+            self.add_module(f"bn{number}", normalisation(plan.norm, conv.in_chans if self.pre else conv.out_chans, dims))
+        self.normed = plan.norm == "batch"
+        self.relu = nn.ReLU(inplace=self.normed)  # without a norm in between, it could be the shortcut's input that changes
         if plan.se_chans:
             self.se = SqueezeExcitation(plan.out_chans, plan.se_chans, dims)
         self.downsample = shortcut(plan, dims)
@@ -104,4 +105,4 @@ class ResidualBlock(nn.Module):
     def zero_branch(self) -> None:
         """Let the block start as its shortcut alone (arXiv 1706.02677, section 5.1)."""
         conv, norm = self.layers()[-1]
-        nn.init.zeros_((conv if self.pre else norm).weight)  # type: ignore[arg-type]
+        nn.init.zeros_((norm if self.normed and not self.pre else conv).weight)  # type: ignore[arg-type]

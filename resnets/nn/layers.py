@@ -16,6 +16,11 @@ NORMS = (*NORM.values(), SyncBatchNorm)
 CONVS = tuple(CONV.values())
 
 
+def normalisation(kind: str, channels: int, dims: int) -> nn.Module:
+    """Batch norm, or for "none" nothing in its place, so that a module of that name can be hooked all the same."""
+    return NORM[dims](channels) if kind == "batch" else nn.Identity()
+
+
 def convolution(plan: Conv, dims: int) -> nn.Module:
     """The convolution of `plan`, padded so that a stride of 1 keeps the size."""
     return CONV[dims](

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnets.nn.layers import AVG_POOL, NORM, convolution
+from resnets.nn.layers import AVG_POOL, convolution, normalisation
 from resnets.spec import Block
 
 
@@ -42,5 +42,5 @@ def shortcut(plan: Block, dims: int) -> nn.Module | None:
         pool = AVG_POOL[dims](2, 2, ceil_mode=True, count_include_pad=False) if plan.stride > 1 else nn.Identity()
         layers.insert(0, pool)
     if plan.order == "post":
-        layers.append(NORM[dims](plan.out_chans))
+        layers.append(normalisation(plan.norm, plan.out_chans, dims))
     return nn.Sequential(*layers)

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from resnets.contracts import Features
 from resnets.nn.blocks import ResidualBlock
 from resnets.nn.fused import norm_relu
-from resnets.nn.layers import CONVS, MAX_POOL, NORM, NORMS, ZERO_PAD, convolution
+from resnets.nn.layers import CONVS, MAX_POOL, NORMS, ZERO_PAD, convolution, normalisation
 from resnets.spec import InputError, ResNetSpec
 
 
@@ -36,10 +36,10 @@ class Trunk(nn.Module):
         convs, dims = spec.stem_convs, spec.dims
         stem: list[nn.Module] = [convolution(convs[0], dims)]
         for before, conv in pairwise(convs):
-            stem += [NORM[dims](before.out_chans), nn.ReLU(inplace=True), convolution(conv, dims)]
+            stem += [normalisation(spec.norm, before.out_chans, dims), nn.ReLU(inplace=True), convolution(conv, dims)]
         self.conv1 = stem[0] if len(stem) == 1 else nn.Sequential(*stem)
         if spec.order == "post":
-            self.bn1 = NORM[dims](spec.stem_channels)
+            self.bn1 = normalisation(spec.norm, spec.stem_channels, dims)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool: nn.Module = MAX_POOL[dims](3, 2, 1) if spec.has_max_pool else nn.Identity()
         if spec.stem == "keras":
@@ -47,7 +47,7 @@ class Trunk(nn.Module):
         for number, blocks in enumerate(spec.stages, start=1):
             self.add_module(f"layer{number}", nn.Sequential(*[ResidualBlock(block, dims) for block in blocks]))
         if spec.order == "pre":
-            self.norm = NORM[dims](spec.num_features)
+            self.norm = normalisation(spec.norm, spec.num_features, dims)
         self._initialise()
 
     def _initialise(self) -> None:

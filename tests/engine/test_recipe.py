@@ -72,6 +72,7 @@ FAULTS = {
     "crop_pct": [0, 1.2],
     "seed": [-1],
     "shortcut": ["E"],
+    "keep_at": [[-1], "1,x", None],
 }  # fmt: skip
 
 
@@ -107,6 +108,12 @@ def test_durations(text, seconds):
 
 def test_without_a_duration_there_are_no_seconds():
     assert Recipe(epochs=3).seconds is None
+
+
+@pytest.mark.parametrize("changes", [{"steps": 5}, {"probe": True}], ids=str)
+def test_weights_are_kept_of_steps_that_there_are(changes):
+    with pytest.raises(InputError, match="keep_at"):
+        Recipe(keep_at=(0, 6), **changes)
 
 
 def test_nesterov_needs_momentum():

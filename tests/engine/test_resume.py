@@ -171,6 +171,21 @@ def test_exact_whatever_the_settings(kind, data, tmp_path):
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_keeping_weights_changes_nothing_and_is_exact(data, tmp_path):
+    kept = "0,5,7,12,15"
+    train(data, tmp_path / "without", **TINY)
+    train(data, tmp_path / "whole", keep_at=kept, **TINY)
+    interrupted(data, tmp_path / "parts", WAYS["twice"], keep_at=kept, **TINY)
+    assert_same(tmp_path / "without", tmp_path / "whole")
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+    whole, parts = RunDir(tmp_path / "whole"), RunDir(tmp_path / "parts")
+    assert whole.kept_steps() == parts.kept_steps() == [0, 5, 7, 12, 15]
+    for step in whole.kept_steps():
+        one, two = load_file(whole.at_step(step)), load_file(parts.at_step(step))
+        assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not torch.equal(load_file(whole.at_step(5))["conv1.weight"], one["conv1.weight"])
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("crop", ["pad", "resized"])
 def test_exact_with_files(crop, workers, folder, tmp_path):

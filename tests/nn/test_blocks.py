@@ -160,10 +160,23 @@ def test_output_size_is_that_of_the_plan(dims, shortcut, order):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("shortcut", ["identity", "none"])
+def test_without_norms_a_block_is_its_convolutions(shortcut):
+    convs = tuple(dataclasses.replace(conv, bias=True) for conv in SAME.convs)
+    for order in ("post", "pre"):
+        plan = dataclasses.replace(SAME, convs=convs, shortcut=shortcut, order=order, norm="none")
+        b, x = ResidualBlock(plan, 2), torch.randn(2, 8, 5, 5)
+        add = x.clone() if shortcut == "identity" else torch.zeros(())
+        y = b.conv2(F.relu(b.conv1(F.relu(x)))) + add if order == "pre" else F.relu(b.conv2(F.relu(b.conv1(x))) + add)
+        torch.testing.assert_close(b(x), y)  # the input is as it was, whatever the ReLU does
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("norm", ["batch", "none"])
 @pytest.mark.parametrize("order", ["post", "pre"])
 @pytest.mark.parametrize("kind", ["basic", "bottleneck"])
-def test_zero_init_last_makes_every_block_its_shortcut(order, kind):
-    trunk = Trunk(ResNetSpec(block=kind, depths=(2, 2), width=8, stem="small", order=order, zero_init_last=True))
+def test_zero_init_last_makes_every_block_its_shortcut(order, kind, norm):
+    trunk = Trunk(ResNetSpec(block=kind, depths=(2, 2), width=8, stem="small", order=order, norm=norm, zero_init_last=True))
     for b, plan in zip([b for s in trunk.stages for b in s], [p for s in trunk.spec.stages for p in s], strict=True):
         x = torch.rand(2, plan.in_chans, 6, 6)  # nothing negative, so that the last ReLU changes nothing
         if b.downsample is None:

@@ -72,6 +72,15 @@ def test_switches_in_every_combination(stem, shortcut, order, block):
         check(spec, (37, 50, 21)[:dims], dims=dims)
 
 
+@pytest.mark.parametrize("stem", ["imagenet", "small", "deep"])
+@pytest.mark.parametrize("shortcut", ["A", "B", "C", "D", "none"])
+@pytest.mark.parametrize("order", ["post", "pre"])
+def test_without_norms(stem, shortcut, order):
+    for block in ("basic", "bottleneck"):
+        spec = ResNetSpec(block=block, depths=(2, 1, 2), width=16, stem=stem, shortcut=shortcut, order=order, norm="none")
+        check(spec, (37, 50))
+
+
 @pytest.mark.parametrize("shortcut", ["A", "B", "C", "D", "none"])
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def test_prefixes_of_wrappers_are_taken_off(name, prefix):
         ("resnet18", {"dims": 3}, "dims is 3"),
         ("preresnet18", {"stem": "deep"}, "stem is deep"),
         ("preresnet18", {"attention": "se"}, "attention is se"),
+        ("resnet18", {"norm": "none"}, "norm is none"),
     ],
 )
 def test_networks_that_timm_does_not_have_are_refused(name, changes, said):

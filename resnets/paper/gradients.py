@@ -1,0 +1,263 @@
+"""Item gradients: how large the gradient is in each layer, at the start and during training.
+
+Section 4.1 of He et al. 2015: that deep plain networks learn badly is "unlikely to be caused by vanishing gradients", for they
+have batch norm, and "the backward propagated gradients exhibit healthy norms". Here are the norms, with batch norm and without.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from resnets import hub, plan, zoo
+from resnets.contracts import Batch
+from resnets.files import write_text
+from resnets.model import Model
+from resnets.paper import inside
+from resnets.paper.gradients_drawn import draw_start, draw_training
+from resnets.paper.inside import Layer, Runs
+from resnets.paper.result import Drawing, Result, Table, Verdict
+from resnets.plots import _save
+from resnets.run import RunDir
+from resnets.spec import ResNetSpec
+
+ITEM, TABLE = "gradients", "gradients.csv"
+NUM_IMAGES, NUM_SEEDS = 128, 3
+NETWORKS = ("plain20_cifar", "plain56_cifar", "resnet20_cifar", "resnet56_cifar")
+NORMS = ("batch", "none")
+# The trainings that show what becomes of the start: the first steps of the paper's schedule, whose rate does not fall yet.
+KEEP_AT = (0, 10, 30, 100, 300)
+TRAININGS: tuple[tuple[str, dict[str, Any]], ...] = tuple(
+    (name, {"recipe": "he2015", "steps": KEEP_AT[-1], "sched": "constant", "keep_at": KEEP_AT, "stall_epochs": 0})
+    for name in NETWORKS
+)
+VANISHED = 0.01  # of the norm in the last layer: what the first layer has when we say that a gradient has vanished
+HEALTHY = (0.1, 10.0)  # the same share, where we say that the norms are healthy: within a power of ten
+
+
+class Norms(NamedTuple):
+    """Of one layer, the L2 norm of the gradient of the loss: by the convolution's weights, and by the layer's response."""
+
+    layer: str
+    weights: float
+    signal: float
+
+
+class Course(NamedTuple):
+    """How the norm changes from the last layer back to the first: `ratio` is first / last, and `factor` what a layer multiplies
+    it by on the way back, from the slope of the log norm (least squares): below 1 it vanishes, above 1 it explodes."""
+
+    ratio: float
+    factor: float
+
+
+class Seen(NamedTuple):
+    """A network after `step` steps: its norms, seed by seed."""
+
+    spec: ResNetSpec
+    step: int
+    seeds: tuple[tuple[Norms, ...], ...]
+
+    def courses(self, kind: str) -> list[Course]:
+        return [course([getattr(norms, kind) for norms in seed]) for seed in self.seeds]
+
+
+def gradients(model: Model, images: Tensor, targets: Tensor) -> tuple[Norms, ...]:
+    """The norms in the order of the layers, for the mean cross-entropy of one batch: images (N, C, H, W), targets (N,).
+
+    In training mode, so with the batch's statistics, on a copy: neither gradients nor statistics of the model change.
+    """
+    model = copy.deepcopy(model).train()
+    layers = inside.layers(model)
+    weights = [layer.conv.weight for layer in layers]
+    with _noting(layers) as responses:
+        loss = F.cross_entropy(model(images), targets)
+    found = torch.autograd.grad(loss, [*weights, *responses])  # type: ignore[arg-type]
+    norms = [float(gradient.double().norm()) for gradient in found]
+    half = len(layers)
+    return tuple(
+        Norms(layer.name, *both) for layer, both in zip(layers, zip(norms[:half], norms[half:], strict=True), strict=True)
+    )
+
+
+@contextmanager
+def _noting(layers: Sequence[Layer]) -> Iterator[list[Tensor]]:
+    """Inside, the responses that a forward pass makes, in order. What follows gets a copy, for a ReLU may write over it."""
+    responses: list[Tensor] = []
+
+    def note(module: Any, inputs: Any, output: Tensor) -> Tensor:
+        responses.append(output)
+        return output.clone()
+
+    handles = [layer.response.register_forward_hook(note) for layer in layers]
+    try:
+        yield responses
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def course(norms: Sequence[float]) -> Course:
+    """See `Course`; layers without any gradient do not count. NaN where fewer than two layers have one."""
+    values = np.array(norms)
+    places = np.flatnonzero(values > 0)
+    if len(places) < 2:
+        return Course(float("nan"), float("nan"))
+    slope = float(np.polyfit(places, np.log(values[places]), 1)[0])
+    return Course(float(values[places[0]] / values[places[-1]]), float(np.exp(-slope)))
+
+
+def at_start(
+    data: str, data_dir: str | Path | None, *, img_size: int | None, num_seeds: int, networks: Iterable[str] = NETWORKS
+) -> list[Seen]:
+    """Freshly initialised networks, with norms and without, each from several seeds, on one batch of training pictures."""
+    asked: dict[str, Any] = {"data": data, "recipe": "he2015", "model": "resnet20_cifar"}
+    planned = plan.settle(plan.requested(asked | ({} if img_size is None else {"img_size": img_size})), data_dir)
+    batch = inside.pictures(planned.source.splits["train"], planned.preprocess, NUM_IMAGES)
+    found = []
+    for norm in NORMS:
+        for name in networks:
+            spec = zoo.get(name, norm=norm, in_chans=planned.spec.in_chans, num_classes=planned.spec.num_classes)
+            found.append(Seen(spec, 0, tuple(_fresh(spec, seed, batch) for seed in range(num_seeds))))
+    return found
+
+
+def _fresh(spec: ResNetSpec, seed: int, batch: Batch) -> tuple[Norms, ...]:
+    torch.manual_seed(seed)
+    return gradients(hub.create_model(spec), batch.images, batch.targets)
+
+
+def in_training(runs: Runs, data: str, data_dir: str | Path | None) -> list[Seen]:
+    """Networks at each step that all of their runs have kept (`keep_at`). Writes gradients.csv into each run directory."""
+    seen: dict[tuple[str, int], list[tuple[Norms, ...]]] = {}
+    specs: dict[str, ResNetSpec] = {}
+    for (name, _), path in runs.items():
+        run, rows = RunDir(path), []
+        batch = inside.as_trained(hub.load(path), data, data_dir, "train", NUM_IMAGES)
+        for step in run.kept_steps():
+            model = hub.load(run.at_step(step))
+            norms = gradients(model, batch.images, batch.targets)
+            seen.setdefault((name, step), []).append(norms)
+            rows += [{"step": step} | norm._asdict() for norm in norms]
+            specs[name] = model.spec
+        _write(run, rows)
+    num_seeds = {name: sum(one == name for one, _ in runs) for name in specs}
+    return [
+        Seen(specs[name], step, tuple(seeds)) for (name, step), seeds in sorted(seen.items()) if len(seeds) == num_seeds[name]
+    ]
+
+
+def _write(run: RunDir, rows: Sequence[Mapping[str, Any]]) -> None:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=["step", *Norms._fields], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(run.path / TABLE, out.getvalue())
+
+
+def measure(
+    runs: Runs,
+    out: Path,
+    *,
+    data: str = "cifar10",
+    data_dir: str | Path | None = None,
+    scale: str = "full",
+    img_size: int | None = None,
+    num_seeds: int = NUM_SEEDS,
+) -> Result:
+    """The item: at the start, for which nothing is trained, and along the runs that kept weights (`TRAININGS`), if any.
+
+    Args:
+        runs: run directories with steps/, by name and seed.
+        out: the folder to draw into.
+        data: what they were trained on.
+        scale: the name of the scale.
+        img_size: of the pictures at the start; None: their own.
+        num_seeds: initialisations of each network at the start.
+    """
+    start, training = at_start(data, data_dir, img_size=img_size, num_seeds=num_seeds), in_training(runs, data, data_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    drawings = [Drawing(file=_save(draw_start(start), out / "gradients_start.png").name, says=_says_start(num_seeds))]
+    if training:
+        path = _save(draw_training(training), out / "gradients_training.png")
+        drawings.append(Drawing(file=path.name, says="The same norms of the weights' gradients after so many steps."))
+    kept = sorted({seen.step for seen in training})
+    return Result(
+        item=ITEM,
+        scale=scale,
+        tables=(_table("At the start", start), *([_table("During training", training)] if training else [])),
+        verdicts=tuple(_verdicts(start, training)),
+        drawings=tuple(drawings),
+        deviations=(
+            f"Norms are L2 norms of the gradient of the mean loss over one batch of {NUM_IMAGES} training pictures, not "
+            "augmented, with the batch's own statistics; the paper does not say what it measured, when, or where.",
+            "Networks without norms have biases in their place and the same initialisation; they were measured at the start "
+            "only." if not any(seen.spec.norm == "none" for seen in training) else "Networks without norms have biases in "
+            "their place and the same initialisation.",
+            *([f"Trained for {kept[-1]:,} steps, the first of the paper's schedule."] if kept else ["Nothing was trained."]),
+        ),
+        evidence=inside.evidence(runs),
+    )  # fmt: skip
+
+
+def _says_start(num_seeds: int) -> str:
+    return (
+        "Norms of the gradient before any step, in every layer of plain and residual networks; geometric means of "
+        f"{num_seeds} initialisations with their range. Above the gradient by the weights, below by the response of the layer; "
+        "left with batch norm, right without. From the last layer back to the first, what falls vanishes, what rises explodes."
+    )
+
+
+def _table(name: str, found: Sequence[Seen]) -> Table:
+    rows: list[tuple[str | int, ...]] = []
+    for seen in found:
+        words: list[str] = []
+        for kind in ("weights", "signal"):
+            ratios, factors = zip(*seen.courses(kind), strict=True)
+            words += [inside.spread(ratios), inside.spread(factors)]
+        rows.append((inside.title(seen.spec), seen.step, len(seen.seeds), *words))
+    head = (
+        "network", "step", "seeds", "weights: first / last layer", "a layer back", "signal: first / last layer", "a layer back"
+    )  # fmt: skip
+    return Table(
+        title=f"{name}: what becomes of the gradient's norm on the way back to the first layer", head=head, rows=tuple(rows)
+    )
+
+
+def _verdicts(start: Sequence[Seen], training: Sequence[Seen]) -> Iterator[Verdict]:
+    """Of plain networks with batch norm, at the start and at every step that was kept."""
+    plain = [seen for seen in (*start, *training) if inside.is_plain(seen.spec) and seen.spec.norm == "batch"]
+    ratios = {
+        f"{inside.title(seen.spec)} {'before training' if seen in start else f'after {seen.step} steps'}": [
+            course.ratio for course in seen.courses("weights")
+        ]
+        for seen in plain
+    }
+    words = "; ".join(f"{name} {inside.spread(values)}" for name, values in ratios.items())
+    beside = "; ".join(
+        f"{inside.title(seen.spec)} {inside.spread([course.ratio for course in seen.courses('weights')])}"
+        for seen in start
+        if not inside.is_plain(seen.spec) and seen.spec.norm == "batch"
+    )
+    lowest, highest = HEALTHY
+    yield Verdict(
+        claim="Gradients of plain networks with batch norm do not vanish on the way back (section 4.1).",
+        holds=inside.agreed({name: [ratio > VANISHED for ratio in values] for name, values in ratios.items()}),
+        because=f"The gradient by the first layer's weights beside that by the last's (vanished: below {VANISHED:g}): {words}.",
+    )
+    yield Verdict(
+        claim='They have "healthy norms" (section 4.1; our reading: in the first and the last layer within a power of ten).',
+        holds=inside.agreed({name: [lowest <= ratio <= highest for ratio in values] for name, values in ratios.items()}),
+        because=f"The same figures ({lowest:g} to {highest:g} counts as healthy): {words}."
+        + f" Residual networks before training: {beside}." * bool(beside),
+    )

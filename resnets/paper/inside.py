@@ -1,0 +1,121 @@
+"""What items that look inside networks share: the layers, the pictures that they are shown, and the record of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import nn
+
+from resnets import evaluation
+from resnets.contracts import Batch, Split
+from resnets.data import sources
+from resnets.data.loaders import BadImages, Loader
+from resnets.model import Model
+from resnets.nn.layers import CONVS
+from resnets.nn.trunk import Trunk
+from resnets.paper.result import Holds
+from resnets.run import RunDir
+from resnets.spec import InputError, Preprocess, ResNetSpec
+
+Runs = Mapping[tuple[str, int], Path]  # run directories by the network's name and the seed
+MIN_SEEDS = 2  # with one, a claim stays open: it may be chance
+
+
+class Layer(NamedTuple):
+    """A convolution, and the module whose output is the layer's response (He et al. 2015, section 4.2): its batch norm."""
+
+    name: str
+    conv: nn.Module
+    response: nn.Module
+
+
+def layers(model: Trunk) -> tuple[Layer, ...]:
+    """The convolutions of the stem (of several the last) and of the branches, in order; not those of projections.
+
+    Where no norm follows a convolution (in "pre" order, and without norms), its own output is the response: what the next
+    nonlinearity or the addition reads.
+    """
+    return tuple(
+        Layer(name, conv, norm if model.spec.order == "post" and model.spec.norm == "batch" else conv)
+        for name, conv, norm in _pairs(model)
+    )
+
+
+def _pairs(model: Trunk) -> Iterator[tuple[str, nn.Module, nn.Module]]:
+    stem = [module for module in model.conv1.modules() if isinstance(module, CONVS)]
+    yield "conv1", stem[-1], getattr(model, "bn1", stem[-1])
+    for number, stage in enumerate(model.stages, start=1):
+        blocks: Any = stage
+        for position, block in enumerate(blocks):
+            for place, (conv, norm) in enumerate(block.layers(), start=1):
+                yield f"layer{number}.{position}.conv{place}", conv, norm
+
+
+def title(spec: ResNetSpec) -> str:
+    """ "plain-20", "ResNet-56", "ResNet-56 without norms"."""
+    family = "plain" if spec.shortcut == "none" else "ResNet" if spec.order == "post" else "pre-ResNet"
+    return f"{family}-{spec.num_layers}" + " without norms" * (spec.norm == "none")
+
+
+def is_plain(spec: ResNetSpec) -> bool:
+    return spec.shortcut == "none"
+
+
+def pictures(split: Split, preprocess: Preprocess, num: int) -> Batch:
+    """`num` pictures of a split as one batch, evenly spread over it, as they are in evaluation: nothing is augmented."""
+    positions = np.unique(np.linspace(0, len(split.targets) - 1, num).round().astype(int))
+    chosen = Split(evaluation.Reordered(split, positions), split.targets[positions])
+    num_classes = int(split.targets.max()) + 1
+    bad = BadImages.allowing(None, chosen)
+    loader = Loader(split=chosen, preprocess=preprocess, batch_size=len(positions), num_classes=num_classes, bad=bad, workers=0)
+    batch = next(loader.epoch(0))
+    if not len(batch.images):
+        raise InputError("no picture of the split can be read; `resnets data check` says why")
+    return batch
+
+
+def as_trained(model: Model, data: str, data_dir: str | Path | None, split: str, num: int) -> Batch:
+    """Pictures of the split that a model was trained on ("train") or validated on ("val"), as it takes them."""
+    spec = model.spec
+    source = sources.open_source(data, data_dir=data_dir, in_chans=spec.in_chans, labels=model.labels)
+    name, source = evaluation.pick(evaluation.as_trained(source, model.header), split)
+    return pictures(source.splits[name], model.preprocess, num)
+
+
+def agreed(cases: Mapping[str, Sequence[bool]]) -> Holds:
+    """Whether a claim holds, from whether it does in each seed of each case: in all of them; or in no seed of some case.
+
+    Anything between is open, and so is a claim of which a case was seen in one seed alone.
+    """
+    if not cases or min(map(len, cases.values())) < MIN_SEEDS:
+        return "open"
+    if all(map(all, cases.values())):
+        return "holds"
+    return "open" if all(map(any, cases.values())) else "fails"
+
+
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """The mean over seeds and, of several, the least and the most: "0.51 (0.48 to 0.55)"."""
+    mean = f"{float(np.mean(values)):.{digits}g}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}g} to {max(values):.{digits}g})"
+
+
+def evidence(runs: Runs) -> tuple[dict[str, Any], ...]:
+    """Of each run what a figure needs beside it; see `Result`."""
+    return tuple(_record(name, seed, path) for (name, seed), path in runs.items())
+
+
+def _record(name: str, seed: int, path: Path) -> dict[str, Any]:
+    origin = RunDir(path).read_provenance()
+    return {
+        "run": f"{name}/{path.name}",
+        "command": origin.get("command"),
+        "commit": (origin.get("git") or {}).get("commit"),
+        "device": (origin.get("device") or {}).get("name"),
+        "versions": origin.get("versions"),
+        "seed": seed,
+        "seconds": origin.get("seconds"),
+    }
