@@ -8,6 +8,7 @@ with 0.1, 0.9 and 1e-4, batches of 128, 64k steps, the rate divided by 10 after 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from resnets.paper.scales import PAPER_SEEDS, PAPER_SIZE, PAPER_STEPS, Scale
@@ -80,7 +81,7 @@ def _large(scale: Scale, data: str) -> Iterator[str]:
     )
     yield "Errors are of one crop in the middle; the paper's tables 2 and 3 average ten crops."
     yield "Batch norm in evaluation uses moving averages; the paper's statistics were computed anew after training."
-    yield f"The pictures are those of {data}; where they have no test split, the validation split is scored."
+    yield f"The pictures are those of {Path(data).name}; where they have no test split, the validation split is scored."
 
 
 def _everywhere(scale: Scale, recipes: Sequence[Mapping[str, Any]], curves: bool) -> Iterator[str]:
@@ -92,7 +93,10 @@ def _everywhere(scale: Scale, recipes: Sequence[Mapping[str, Any]], curves: bool
     precisions = named(recipes, "precision") - {"float32"}
     if precisions:
         yield f"Arithmetic of the training in {' and '.join(sorted(precisions))}, of the scoring in float32; the paper: float32."
-    yield "Weights start as He et al. say, by the number of outputs (fan-out) of each convolution; their text has the inputs."
+    yield (
+        "Weights start from normal numbers scaled by the outputs of each convolution (fan-out), one of the two forms of the "
+        "initialisation that the paper cites; it does not say which it took."
+    )
     if curves:
         yield (
             "The test split is scored once, after the last step (the dots). Along the way the error is that of the validation "
