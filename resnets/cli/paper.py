@@ -1,4 +1,4 @@
-"""`resnets paper`: the list of items, one of them run, or the report. Imports no torch; trainings are processes of their own."""
+"""`resnets paper`: the list of items, one of them run, or the report. No torch: trainings are processes of their own."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ REPORT = "report"
 def command(context: Mapping[str, Any], epilog: str) -> click.Command:
     """The command, with the settings and the closing words that all verbs have."""
 
-    @click.command("paper", context_settings=dict(context), epilog=epilog, short_help="The paper's tables and figures, ours beside.")
+    @click.command("paper", context_settings=dict(context), epilog=epilog, short_help="The paper's figures, ours beside.")
     @click.argument("item", required=False)
     @click.option("--scale", default="small", metavar="full|small|tiny", help="how much of the protocol is run  [small]")
     @click.option("--seeds", type=click.IntRange(1), help="runs of each network  [5, 3 or 1, by the scale]")
     @click.option("--depths", metavar="N,N,...", help="layers of the CIFAR networks, also 1202  [by the scale]")
-    @click.option("--jobs", type=click.IntRange(1), default=1, help="trainings at once, more than one with one thread each  [1]")
+    @click.option("--jobs", type=click.IntRange(1), default=1, help="trainings at once; more than one: a thread each  [1]")
     @click.option("--out", default="paper", metavar="DIR", help="where runs and results lie  [paper]")
     @click.option("--to", metavar="DIR", help="for report: where the page goes  [OUT/report]")
     @click.option("--data", default="cifar10", metavar="DATA", help="a known set, or a folder such as ImageNet's  [cifar10]")

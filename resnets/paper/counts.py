@@ -35,13 +35,13 @@ CIFAR_EXACT = {
 }
 FLOPS_SAYS = {
     "resnet18": "With option B's projections it would be 1.814, which rounds to the same.",
-    "resnet34": "Option B's projections make it 3.664, which rounds to 3.7; option A, which the paper has here, multiplies nothing.",
+    "resnet34": "Option B's projections make it 3.664, which rounds to 3.7; option A, the paper's here, multiplies nothing.",
     "resnet50": "That rounds to 3.9. Cut off it is 3.8, but 101 and 152 layers are rounded; without projections it is 3.498. A "
     "rule that leaves out 8 to 20 million of each network would give all three printed figures; we know of no natural one.",
 }
 PARAMS_SAYS = {
     "resnet1202_cifar": "Only with norms: without their scales and shifts it would round to 19.3.",
-    "preresnet1001_cifar": "With norms that rounds to 10.3: this paper seems to leave them out, as Table 6 of the first does not.",
+    "preresnet1001_cifar": "With norms that rounds to 10.3: this paper seems to leave them out; the first does not.",
 }
 
 
@@ -64,8 +64,8 @@ def measure(context: Context) -> Result:
         tables=(stages_table(), flops_table(), cifar_table()),
         verdicts=tuple(verdicts),
         deviations=(
-            "Multiply-adds are those of convolutions and the classifier; norms, additions and pooling are left out, as the paper's "
-            "\"FLOPs (multiply-adds)\" seem to do.",
+            "Multiply-adds are those of convolutions and the classifier; norms, additions and pooling are left out, as the "
+            '"FLOPs (multiply-adds)" seem to do.',
         ),
         evidence=(evidence,),
     )
@@ -77,7 +77,14 @@ def measure(context: Context) -> Result:
 def stages_table() -> Table:
     """Every stage of every network: its layers, its output, its cost."""
     rows = tuple(
-        (short(name), row.stage, row.layers, " x ".join(map(str, row.size)), f"{row.num_params:,}", round(row.num_macs / 1e6, 1))
+        (
+            short(name),
+            row.stage,
+            row.layers,
+            " x ".join(map(str, row.size)),
+            f"{row.num_params:,}",
+            round(row.num_macs / 1e6, 1),
+        )
         for name, spec in IMAGENET.items()
         for row in spec.table()
     )

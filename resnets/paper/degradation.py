@@ -90,9 +90,7 @@ def fig6_verdicts(
     verdicts = [
         comparing.ordering("The deeper a plain network, the higher its training error (Figure 6, left).", drawn, train),
         comparing.ordering("The deeper a plain network, the higher its test error (Figure 6, left).", drawn, test),
-        comparing.ordering(
-            "The deeper a residual network, the lower its test error (Figure 6, middle).", limited[::-1], test
-        ),
+        comparing.ordering("The deeper a residual network, the lower its test error (Figure 6, middle).", limited[::-1], test),
         comparing.ordering(
             "The deeper a residual network, the lower its training error (Figure 6, middle).", limited[::-1], train
         ),
@@ -164,7 +162,13 @@ def last_test(curves: Mapping[str, Curves]) -> dict[str, list[float]]:
 def errors_table(curves: Mapping[str, Curves]) -> Table:
     head = ("network", "training error, %", "validation error, %", "test error, %", "runs")
     rows = tuple(
-        (short(name), mean_of(one.train[:, -1].tolist()), mean_of(one.val[:, -1].tolist()), mean_of(one.test.tolist()), len(one.test))
+        (
+            short(name),
+            mean_of(one.train[:, -1].tolist()),
+            mean_of(one.val[:, -1].tolist()),
+            mean_of(one.test.tolist()),
+            len(one.test),
+        )
         for name, one in curves.items()
     )
     return Table(title="After the last step: mean ± deviation over runs", head=head, rows=rows)

@@ -37,7 +37,9 @@ def two_errors(networks: Mapping[str, Curves], path: Path, *, title: str = "") -
     return _save(draw_two_errors(networks, title=title), path)
 
 
-def errors(rows: Mapping[str, Sequence[float]], path: Path, *, published: Mapping[str, float] | None = None, title: str) -> Path:
+def errors(
+    rows: Mapping[str, Sequence[float]], path: Path, *, published: Mapping[str, float] | None = None, title: str
+) -> Path:
     """Test errors of networks, one below the other. See `draw_errors`."""
     return _save(draw_errors(rows, published=published or {}, title=title), path)
 

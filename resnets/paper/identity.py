@@ -67,9 +67,7 @@ def measure(context: Context) -> Result:
     shown = {name: errors[name] for pair in pairs.values() for name in pair}
     title = f"test error at scale {context.scale.name}, a dot a run"
     path = figures.errors(shown, context.folder / "identity.png", published=printed if whole else None, title=title)
-    says = f"{' and '.join(short(name) for name in next(iter(pairs.values())))}, and so on: the original block above, pre-activation below."
+    says = f"{' and '.join(short(name) for name in next(iter(pairs.values())))}, ...: the original block, then pre-activation."
     table = Table(title="Original block and full pre-activation", head=head, rows=rows)
     more = [MEAN, *([WARMED] if min(depths) < 110 else [])]
-    return assembled(
-        context, "identity", [table], verdicts, [Drawing(file=path.name, says=says)], curves=False, more=more
-    )
+    return assembled(context, "identity", [table], verdicts, [Drawing(file=path.name, says=says)], curves=False, more=more)

@@ -92,7 +92,7 @@ def _everywhere(scale: Scale, recipes: Sequence[Mapping[str, Any]], curves: bool
         )
     precisions = named(recipes, "precision") - {"float32"}
     if precisions:
-        yield f"Arithmetic of the training in {' and '.join(sorted(precisions))}, of the scoring in float32; the paper: float32."
+        yield f"Training computes in {' and '.join(sorted(precisions))}, scoring in float32; the paper: float32."
     yield (
         "Weights start from normal numbers scaled by the outputs of each convolution (fan-out), one of the two forms of the "
         "initialisation that the paper cites; it does not say which it took."

@@ -91,7 +91,7 @@ IDENTITY_PARAMS = Published(
     {"preresnet110_cifar": 1.7, "preresnet164_cifar": 1.7, "preresnet1001_cifar": 10.2},
 )  # fmt: skip
 PLAIN_110 = Published(
-    "Figure 6, left", "% test error", {"plain110_cifar": 60.0}, says="CIFAR-10; \"higher than 60 %\", so it is not drawn"
+    "Figure 6, left", "% test error", {"plain110_cifar": 60.0}, says='CIFAR-10; "higher than 60 %", so it is not drawn'
 )
 # Error of the original unit and of full pre-activation, of the same depth.
 IDENTITY = {

@@ -1,4 +1,4 @@
-"""Tables 2 and 3 and Figure 4: plain against residual networks of 18 and 34 layers, shortcuts A, B and C, bottlenecks. No torch.
+"""Tables 2 and 3, Figure 4: plain and residual networks of 18 and 34 layers, shortcuts A, B and C, bottlenecks. No torch.
 
 On a folder of pictures (ImageNet) these are the paper's networks; on known sets of small pictures, scaled-down ones.
 """
@@ -25,7 +25,7 @@ TABLE2: dict[str, tuple[Network, ...]] = {
     "small": (("plain18", THIN), ("resnet18", (*THIN, *A)), ("plain34", THIN), ("resnet34", (*THIN, *A))),
     "large": (("plain18", ()), ("resnet18", A), ("plain34", ()), ("resnet34", A)),
 }
-# Option A is what the CIFAR networks have. Of bottlenecks, the network with the multiply-adds nearest to ResNet-32's from below.
+# Option A is what the CIFAR networks have. Of bottlenecks, the network whose multiply-adds are nearest below ResNet-32's.
 BOTTLENECK: Network = ("resnet50", (*THIN, ("depths", (4, 4, 4))))
 TABLE3: dict[str, tuple[Network, ...]] = {
     "small": (
@@ -40,8 +40,8 @@ SCALED_DOWN = (
     "Not ImageNet: networks of four stages with a 3x3 stem and 16 channels in the first stage instead of 64, on small pictures."
 )
 SCALED_DOWN_3 = (
-    "Not ImageNet: the 32-layer networks of the CIFAR family; the bottleneck network has 38 layers, (4, 4, 4) blocks at width 16, "
-    "and 60.5 M multiply-adds at 32 x 32 where ResNet-32 has 68.9 M."
+    "Not ImageNet: the 32-layer networks of the CIFAR family; the bottleneck network has 38 layers, (4, 4, 4) blocks at width "
+    "16, and 60.5 M multiply-adds at 32 x 32 where ResNet-32 has 68.9 M."
 )
 
 
@@ -104,10 +104,10 @@ def fig4(context: Context) -> Result:
             [plain18, plain34],
             train,
         ),
-        comparing.ordering("ResNet-34 has a lower training error than ResNet-18 (Figure 4, right).", [resnet34, resnet18], train),
-        comparing.ordering("ResNet-34 has a lower test error than ResNet-18 (Figure 4, right).", [resnet34, resnet18], test),
+        comparing.ordering("ResNet-34 has the lower training error (Figure 4, right).", [resnet34, resnet18], train),
+        comparing.ordering("ResNet-34 has the lower test error (Figure 4, right).", [resnet34, resnet18], test),
     ]
-    says = "Figure 4: 18 and 34 layers, plain (left) and residual (right); dashed the training error, bold the validation error."
+    says = "Figure 4: 18 and 34 layers, plain (left) and residual (right); dashed the training error, bold validation."
     drawing = Drawing(file=path.name, says=says)
     return assembled(context, "fig4", [errors_table(curves)], verdicts, [drawing], more=scaled(context, SCALED_DOWN))
 
