@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def command(context: Mapping[str, Any], epilog: str) -> click.Command:
 
         Without ITEM: the items, what each claims, costs here, and what has been reproduced. ITEM report: one page of all
         results. Finished runs are not run again; interrupted ones go on with the same command."""
-        verb = {None: list_items, REPORT: report}.get(item, reproduce)
+        verb: Callable[..., Told] = {None: list_items, REPORT: report}.get(item, reproduce)
         told, lines = verb(item, **options)
         if as_json:
             click.echo(json.dumps(told, ensure_ascii=False))

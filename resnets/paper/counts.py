@@ -64,8 +64,8 @@ def measure(context: Context) -> Result:
         tables=(stages_table(), flops_table(), cifar_table()),
         verdicts=tuple(verdicts),
         deviations=(
-            "Multiply-adds are those of convolutions and the classifier; norms, additions and pooling are left out, as the "
-            '"FLOPs (multiply-adds)" seem to do.',
+            "Multiply-adds are those of convolutions and the classifier; norms, additions and pooling are left out. The "
+            "paper does not say what its FLOPs leave out.",
         ),
         evidence=(evidence,),
     )

@@ -9,7 +9,7 @@ from resnets.paper import comparing, figures, history, protocol, published
 from resnets.paper.comparing import mean_of, short
 from resnets.paper.context import Context
 from resnets.paper.history import Curves
-from resnets.paper.result import Drawing, Result, Table, Verdict
+from resnets.paper.result import Drawing, Holds, Result, Table, Verdict
 from resnets.paper.scales import Scale
 from resnets.paper.trainings import Training
 
@@ -99,7 +99,7 @@ def fig6_verdicts(
     ]
     if "plain110_cifar" in plains:
         values = test["plain110_cifar"]
-        holds = "holds" if min(values) > FAILED else "fails"
+        holds: Holds = "holds" if min(values) > FAILED else "fails"
         because = f"Test errors of its runs: {', '.join(f'{value:.2f}' for value in values)} %."
         claim = f"plain-110 has more than {FAILED:.0f} % test error ({published.PLAIN_110.where})."
         verdicts.append(Verdict(claim=claim, holds=holds, because=because))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -90,7 +90,7 @@ def draw_errors(rows: Mapping[str, Sequence[float]], *, published: Mapping[str, 
     return figure
 
 
-def _line(axes: Axes, curves: Curves, values: np.ndarray, colour: str, **style: object) -> None:
+def _line(axes: Axes, curves: Curves, values: np.ndarray, colour: str, **style: Any) -> None:
     """Mean over seeds (S, K), and the range as a band where there are several."""
     few = len(curves.steps) <= 12 and style.get("linestyle") != "--"
     axes.plot(curves.steps, values.mean(axis=0), color=colour, marker="o" if few else "", **style)
