@@ -24,9 +24,9 @@ from resnets.spec import InputError
 
 MARKDOWN, HTML = "README.md", "paper.html"
 INTRODUCTION = (
-    "What He et al. 2015 (arXiv 1512.03385) claim, measured here. A verdict is `holds`, `fails`, or `open` where what was "
-    "run cannot tell: of two means, the difference counts where it is more than two standard errors of it. Values are mean ± standard "
-    "deviation over seeds."
+    "What He et al. 2015 (arXiv 1512.03385) claim, measured here. A verdict is `holds`, `fails`, or `open` where what was run "
+    "cannot tell: of two means, the difference counts where it is more than two standard errors of it. Values are mean ± "
+    "standard deviation over seeds."
 )
 EVIDENCE = ("run", "command", "commit", "device", "seed", "time")
 

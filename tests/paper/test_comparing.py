@@ -12,7 +12,14 @@ VALUES = {"a": [9.0, 10.0, 11.0], "b": [11.0, 12.0, 13.0], "c": [11.5, 12.5, 13.
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
-    [("a", "b", "holds"), ("b", "a", "fails"), ("b", "c", "open"), ("c", "b", "open"), ("one", "b", "open"), ("a", "one", "open")],
+    [
+        ("a", "b", "holds"),
+        ("b", "a", "fails"),
+        ("b", "c", "open"),
+        ("c", "b", "open"),
+        ("one", "b", "open"),
+        ("a", "one", "open"),
+    ],
 )
 def test_two_standard_errors_decide(low, high, expected):
     assert comparing.standard_error(VALUES["a"], VALUES["b"]) == pytest.approx((2 / 3) ** 0.5)

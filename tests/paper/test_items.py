@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-
 from made import finish
+
 from resnets.cli.main import main
 from resnets.paper import figures, items, report, scales
 from resnets.paper.result import Result
@@ -59,7 +59,11 @@ def test_orderings_of_fig6(tmp_path):
 
 
 def test_what_does_not_hold_is_said(tmp_path):
-    store(tmp_path, "fig6", errors=lambda training: {"train": 20.0, "test": 30 + training.spec.num_layers / 8 + NOISE[training.seed]})
+    store(
+        tmp_path,
+        "fig6",
+        errors=lambda training: {"train": 20.0, "test": 30 + training.spec.num_layers / 8 + NOISE[training.seed]},
+    )
     found = [verdict.holds for verdict in reproduced(tmp_path, "fig6").verdicts]
     assert found == ["open", "holds", "fails", "open", "open", "open"]
 
@@ -121,7 +125,9 @@ def test_pictures_come_from_the_folder_of_the_item(tmp_path, file):
 def test_listing(tmp_path, capsys):
     store(tmp_path, "table6", errors=as_in_the_paper)
     reproduced(tmp_path, "table6")
-    found = {row["name"]: row["scales"]["small"] for row in json.loads(said(capsys, f"paper --out {tmp_path} --json")[0])["items"]}
+    found = {
+        row["name"]: row["scales"]["small"] for row in json.loads(said(capsys, f"paper --out {tmp_path} --json")[0])["items"]
+    }
     assert found["table6"] == {
         "runs": 12, "finished": 12, "seconds": 0, "measured": True, "verdicts": {"holds": 0, "fails": 0, "open": 4},
     }  # fmt: skip
@@ -133,7 +139,9 @@ def test_listing(tmp_path, capsys):
 
 
 def test_the_listing_needs_no_torch():
-    code = "import sys; from resnets.cli.main import main\ntry: main(['paper'])\nexcept SystemExit: print('torch' in sys.modules)"
+    code = (
+        "import sys; from resnets.cli.main import main\ntry: main(['paper'])\nexcept SystemExit: print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False" and "fig6" in done.stdout
 

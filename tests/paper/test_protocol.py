@@ -9,8 +9,10 @@ import torch
 from resnets import training, zoo
 from resnets.contracts import Split
 from resnets.data.images import ArrayImages
+from resnets.data.loaders import CPU
 from resnets.data.sources import Source, cut_val
 from resnets.engine import recipes
+from resnets.engine.distributed import ALONE
 from resnets.engine.recipe import FIELDS, resolve
 from resnets.engine.schedule import Schedule
 from resnets.paper import protocol, scales
@@ -62,7 +64,7 @@ def test_the_rest_of_the_recipe_and_that_the_last_step_counts():
 
 def test_cifar_is_cut_into_45000_and_5000():
     images = np.zeros((50_000, 1, 1, 1), np.uint8)
-    split = Split(ArrayImages(images, "train", 1), np.repeat(np.arange(10), 5_000))
+    split = Split(ArrayImages(images, "train"), np.repeat(np.arange(10), 5_000))
     source = Source("made", tuple("0123456789"), {"train": split}, (1, 1), 1)
     cut = cut_val(source, protocol.settings(FULL, zoo.get("resnet20_cifar"), data="cifar10", seed=0)["val_fraction"])
     assert {name: len(part.targets) for name, part in cut.splits.items()} == {"train": 45_000, "val": 5_000}
@@ -77,7 +79,7 @@ def test_per_pixel_mean_and_nothing_drawn_at_test():
     pixels = np.stack([train.images[number] for number in range(len(train.targets))]).astype(np.float64) / 255
     assert np.asarray(plan.preprocess.mean) == pytest.approx(pixels.mean(axis=0).transpose(2, 0, 1).ravel(), abs=1e-6)
 
-    loader = training.val_loader(plan)
+    loader = training.val_loader(plan, CPU, ALONE)
     once, again = (torch.cat([batch.images for batch in loader.epoch(number)]) for number in (0, 1))
     mean = torch.tensor(plan.preprocess.mean).reshape(1, 8, 8)
     whole = np.stack([val.images[number] for number in range(len(val.targets))])
@@ -91,7 +93,7 @@ def test_per_pixel_mean_and_nothing_drawn_at_test():
 
 def test_every_difference_is_said():
     words = " ".join(protocol.deviations(SMALL, data="cifar10", recipes=[{"precision": "bfloat16"}], curves=True))
-    for part in ("45,000", "2,000 steps instead of 64,000", "16 x 16", "batch norm saw 64", "3 runs", "bfloat16", "validation"):
+    for part in ("45,000", "1,800 steps instead of 64,000", "16 x 16", "batch norm saw 64", "3 runs", "bfloat16", "validation"):
         assert part in words, part
     full = " ".join(protocol.deviations(FULL, data="cifar10", recipes=[{"precision": "float32"}]))
     assert "45,000" in full and "batch norm saw 64" in full

@@ -85,7 +85,9 @@ def test_the_folder_follows_from_the_training():
 def test_the_cost_by_hand():
     """ResNet-20 has 40.55 M multiply-adds at 32 pixels, a 16th at 8; a training step costs three passes of 128 pictures."""
     one = some(1)[0]
-    assert one.cost == pytest.approx(3 * 120 * 128 * one.spec.num_macs(8)) and one.spec.num_macs(8) == pytest.approx(40.55e6 / 16, 0.01)
+    assert one.cost == pytest.approx(3 * 120 * 128 * one.spec.num_macs(8)) and one.spec.num_macs(8) == pytest.approx(
+        40.55e6 / 16, 0.01
+    )
 
 
 def test_the_command_is_one_that_people_can_type(tmp_path):
