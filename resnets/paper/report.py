@@ -64,14 +64,19 @@ def picture_name(folder: Path, file: str) -> str:
 
 
 def title(folder: Path, result: Result) -> str:
+    """ "fig6, small: ...": the item, its scale where it trains, and what it is."""
+    place = f", {folder.parent.name}" * is_trained(result)
     name = items.ITEMS[result.item].title if result.item in items.ITEMS else ""
-    return f"{result.item}, {folder.parent.name}{': ' * bool(name)}{name}"
+    return f"{result.item}{place}{': ' * bool(name)}{name}"
 
 
 def shows(result: Result) -> str:
     """What the scale can show, of items that train."""
-    trained = any(record["seed"] is not None for record in result.evidence)
-    return f"Scale {result.scale}: {SCALES[result.scale].shows}" if trained and result.scale in SCALES else ""
+    return f"Scale {result.scale}: {SCALES[result.scale].shows}" if is_trained(result) and result.scale in SCALES else ""
+
+
+def is_trained(result: Result) -> bool:
+    return any(record["seed"] is not None for record in result.evidence)
 
 
 def records(result: Result) -> list[tuple[str, ...]]:

@@ -66,11 +66,16 @@ def table3_trainings(scale: Scale, data: str) -> list[Training]:
 
 
 def labels(table: Mapping[str, Sequence[Network]], data: str) -> list[str]:
-    return [label(*network) for network in table[kind(data)]]
+    return [called(label(*network)) for network in table[kind(data)]]
+
+
+def called(name: str) -> str:
+    """A network's label without what all scaled-down ones have; the bottleneck network by its own depth."""
+    return "bottleneck-38" if name == label(*BOTTLENECK) else name.replace(label("", THIN), "")
 
 
 def table2(context: Context) -> Result:
-    errors = history.test_errors(context.runs)
+    errors = {called(name): values for name, values in history.test_errors(context.runs).items()}
     plain18, resnet18, plain34, resnet34 = names = labels(TABLE2, context.data)
     paper = dict(zip(names, ("plain18", "resnet18", "plain34", "resnet34"), strict=True))
     verdicts = [
@@ -87,7 +92,7 @@ def table2(context: Context) -> Result:
 
 
 def fig4(context: Context) -> Result:
-    found = history.by_network(context.runs)
+    found = {called(name): folders for name, folders in history.by_network(context.runs).items()}
     curves = {name: history.curves(found[name]) for name in labels(TABLE2, context.data)}
     plain18, resnet18, plain34, resnet34 = curves
     path = figures.degradation(
@@ -113,7 +118,7 @@ def fig4(context: Context) -> Result:
 
 
 def table3(context: Context) -> Result:
-    errors = history.test_errors(context.runs)
+    errors = {called(name): values for name, values in history.test_errors(context.runs).items()}
     names = labels(TABLE3, context.data)
     plain, option_a, option_b, option_c, *bottlenecks = names
     values = published.TABLE3.values
