@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from resnets import zoo
@@ -49,13 +50,13 @@ def table6_trainings(scale: Scale, data: str) -> list[Training]:
 
 def fig1(context: Context) -> Result:
     curves = curves_of(context)
-    shallow, deep = (by_depth(curves) * 2)[:2]
+    names = by_depth(curves)
     path = figures.two_errors(curves, context.folder / "fig1.png")
     train, test = last_train(curves), last_test(curves)
-    where = f"Figure 1, of {short(shallow)} and {short(deep)}"
+    where = f"Figure 1; here {' and '.join(map(short, names))}"
     verdicts = [
-        comparing.ordering(f"The deeper plain network has the higher training error ({where}).", [shallow, deep], train),
-        comparing.ordering(f"The deeper plain network has the higher test error ({where}).", [shallow, deep], test),
+        comparing.ordering(f"The deeper plain network has the higher training error ({where}).", names, train),
+        comparing.ordering(f"The deeper plain network has the higher test error ({where}).", names, test),
     ]
     says = "Plain networks: training error (left) and validation error (right), mean and range over seeds, as Figure 1."
     return assembled(context, "fig1", [errors_table(curves)], verdicts, [Drawing(file=path.name, says=says)])
@@ -185,16 +186,23 @@ def assembled(
     more: Sequence[str] = (),
 ) -> Result:
     """The result, with the deviations and the evidence of the runs that were used; `more`: deviations of the item's own."""
-    large = any(training.large for training in context.runs)
-    told = protocol.deviations(
-        context.scale, data=context.data, recipes=history.recipes(context.runs), large=large, curves=curves
-    )
-    return Result(
+    result = Result(
         item=item,
         scale=context.scale.name,
         tables=tuple(tables),
         verdicts=tuple(verdicts),
         drawings=tuple(drawings),
-        deviations=(*more, *told),
-        evidence=history.evidence(context.runs, context.out),
+        deviations=tuple(more),
     )
+    return completed(result, context, curves=curves)
+
+
+def completed(result: Result, context: Context, *, curves: bool = False) -> Result:
+    """The result with the protocol's deviations after its own, and the evidence of the runs, where it has none yet."""
+    if result.evidence or not context.runs:
+        return result
+    large = any(training.large for training in context.runs)
+    recipes = history.recipes(context.runs)
+    told = protocol.deviations(context.scale, data=context.data, recipes=recipes, large=large, curves=curves)
+    evidence = history.evidence(context.runs, context.out)
+    return dataclasses.replace(result, deviations=(*result.deviations, *told), evidence=evidence)

@@ -122,7 +122,7 @@ def reproduce(
     runs = carry_out(needed, out, jobs=jobs, data_dir=data_dir, device=device, say=say) if needed else {}
     folder = item_folder(out, scale.name, data, name)
     context = Context(out=out, folder=folder, scale=scale, runs=runs, data=data, data_dir=data_dir, device=device, say=say)
-    result = item.measure(context)
+    result = degradation.completed(item.measure(context), context)
     write_json(folder / RESULT, result.to_json())
     return result
 

@@ -1,10 +1,13 @@
 """Items from stored runs, the report of their results, and the command."""
 
+import dataclasses
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from made import finish
@@ -155,7 +158,6 @@ def test_the_listing_needs_no_torch():
         ("fig6 --depths x", "20,56,110"),
         ("fig6 --to page", "paper report"),
         ("report", "run an item first"),
-        ("fig6 --scale tiny --depths 20 --data nowhere", "nowhere"),
     ],
 )
 def test_bad_input(words, remedy, tmp_path, capsys, monkeypatch):
@@ -175,8 +177,6 @@ def test_a_broken_result_is_named(tmp_path):
 
 def test_fig6_from_the_beginning(tmp_path, capsys, monkeypatch):
     """A plain and a residual network, trained for a few steps on digits, by processes of their own."""
-    import dataclasses
-
     monkeypatch.setitem(scales.SCALES, "tiny", dataclasses.replace(scales.SCALES["tiny"], steps=4))
     words = f"paper fig6 --scale tiny --depths 20 --jobs 2 --data digits --device cpu --out {tmp_path} --json"
     out, err = said(capsys, words)
@@ -187,6 +187,24 @@ def test_fig6_from_the_beginning(tmp_path, capsys, monkeypatch):
     assert sorted(row[0] for row in result.tables[0].rows) == ["ResNet-20", "plain-20"] and "[2/2]" in err
     out, err = said(capsys, words)
     assert "2 of 2 runs are finished already" in err
+
+
+@pytest.mark.slow
+def test_ctrl_c_and_the_same_command_again(tmp_path):
+    words = f"paper fig1 --scale tiny --depths 20 --data digits --device cpu --out {tmp_path}"
+    command = [sys.executable, "-m", "resnets", *shlex.split(words)]
+    run = tmp_path / "runs/tiny-digits/plain20_cifar/seed0"
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (run / "recipe.yaml").is_file():
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    _, err = first.communicate()
+    assert first.returncode == 130 and "to go on: the same command again" in err
+    assert not (run / "evaluation.json").exists() and (run / "resume.json").is_file()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "[1/1] plain20_cifar seed 0" in done.stderr and "plain-20" in done.stdout
+    assert "--resume" in run.with_name("seed0.log").read_text()
 
 
 def test_the_colours_are_enough():
