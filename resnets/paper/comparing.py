@@ -81,11 +81,15 @@ def beside_paper(
     return Verdict(claim=claim, holds=holds, because=f"{words}: {mean - paper:+.2f} points; {tolerance} are allowed{side}.")
 
 
+FAMILIES = {"preresnet": "pre-ResNet-", "resnet": "ResNet-", "plain": "plain-"}
+
+
 def short(name: str) -> str:
-    """ "resnet20_cifar" as the paper writes it, "ResNet-20"; changes as they are."""
+    """A label as the papers write it: "ResNet-20", "ResNet-34 B", "pre-ResNet-56"; other changes as they are."""
     network, *changes = name.split(",")
-    for start, word in (("preresnet", "pre-ResNet-"), ("resnet", "ResNet-"), ("plain", "plain-")):
-        if network.startswith(start):
-            network = word + network.removeprefix(start).removesuffix("_cifar")
-            break
-    return " ".join((network, *changes))
+    family = next((family for family in FAMILIES if network.startswith(family)), "")
+    rest = network.removeprefix(family).removesuffix("_cifar")
+    orders = {"order=pre": "preresnet", "order=post": "resnet"}
+    family = next((orders[change] for change in changes if change in orders), family)
+    others = [change.removeprefix("shortcut=") for change in changes if change not in orders]
+    return " ".join((FAMILIES.get(family, "") + rest, *others))

@@ -48,5 +48,13 @@ def test_beside_the_paper(error, whole, expected):
 
 def test_how_figures_and_networks_are_written():
     assert comparing.mean_of([8.0, 9.0]) == "8.50 ± 0.71" and comparing.mean_of([8.754]) == "8.75"
-    names = ("resnet20_cifar", "plain56_cifar", "preresnet110_cifar", "resnet32_cifar,shortcut=B")
-    assert [comparing.short(name) for name in names] == ["ResNet-20", "plain-56", "pre-ResNet-110", "ResNet-32 shortcut=B"]
+    names = {
+        "resnet20_cifar": "ResNet-20",
+        "plain56_cifar": "plain-56",
+        "preresnet110_cifar": "pre-ResNet-110",
+        "resnet56_cifar,order=pre": "pre-ResNet-56",
+        "preresnet164_cifar,order=post": "ResNet-164",
+        "resnet32_cifar,shortcut=B": "ResNet-32 B",
+        "bottleneck-38": "bottleneck-38",
+    }
+    assert {name: comparing.short(name) for name in names} == names
