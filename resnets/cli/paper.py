@@ -35,8 +35,8 @@ def command(context: Mapping[str, Any], epilog: str) -> click.Command:
 
         Without ITEM: the items, what each claims, costs here, and what has been reproduced. ITEM report: one page of all
         results. Finished runs are not run again; interrupted ones go on with the same command."""
-        verb: Callable[..., Told] = {None: list_items, REPORT: report}.get(item, reproduce)
-        told, lines = verb(item, **options)
+        verbs: dict[str | None, Callable[..., Told]] = {None: list_items, REPORT: report}
+        told, lines = verbs.get(item, reproduce)(item, **options)
         if as_json:
             click.echo(json.dumps(told, ensure_ascii=False))
             return
