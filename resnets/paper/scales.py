@@ -45,9 +45,9 @@ SCALES = {
             shows="the paper's own protocol: its error rates can be compared, and every ordering.",
         ),
         Scale(
-            name="small", img_size=16, steps=1_800, seeds=3, depths=(20, 32, 44, 56),
+            name="small", img_size=16, steps=1_500, seeds=3, depths=(20, 32, 44, 56),
             identity_depths=(56, 110), large_size=96, large_steps=20_000,
-            shows="a 36th of the steps on pictures of half the side: it can show which network learns more easily, so the "
+            shows="1,500 of 64,000 steps on pictures of half the side: it can show which network learns more easily, so the "
             "degradation of plain networks; not the paper's error rates, and not what only a long training brings out, such as "
             "how much better the deeper of two residual networks becomes in the end.",
         ),

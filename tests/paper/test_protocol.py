@@ -93,7 +93,7 @@ def test_per_pixel_mean_and_nothing_drawn_at_test():
 
 def test_every_difference_is_said():
     words = " ".join(protocol.deviations(SMALL, data="cifar10", recipes=[{"precision": "bfloat16"}], curves=True))
-    for part in ("45,000", "1,800 steps instead of 64,000", "16 x 16", "batch norm saw 64", "3 runs", "bfloat16", "validation"):
+    for part in ("45,000", "1,500 steps instead of 64,000", "16 x 16", "batch norm saw 64", "3 runs", "bfloat16", "validation"):
         assert part in words, part
     full = " ".join(protocol.deviations(FULL, data="cifar10", recipes=[{"precision": "float32"}]))
     assert "45,000" in full and "batch norm saw 64" in full
