@@ -20,10 +20,10 @@ Criterion: TypeAlias = "Callable[[Any, Tensor], Losses]"  # (outputs, targets) -
 
 
 class Interrupted(Exception):
-    """A run was asked to stop by `signal`, and its state is saved in `folder`."""
+    """A run was asked to stop by `signal`, and its state is saved in `folder`; `text` says how to go on."""
 
-    def __init__(self, signal: int, folder: Path) -> None:
-        super().__init__(f"stopped, and saved; to go on: resnets train --resume --out {shlex.quote(str(folder))}")
+    def __init__(self, signal: int, folder: Path, text: str | None = None) -> None:
+        super().__init__(text or f"stopped, and saved; to go on: resnets train --resume --out {shlex.quote(str(folder))}")
         self.signal, self.folder = signal, folder
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from resnets import __version__
-from resnets.cli import tables
+from resnets.cli import paper, tables
 from resnets.cli.options import SPEC_FLAGS, SectionedCommand, recipe_flags, spec_flags
 from resnets.contracts import Interrupted, ProcessEnded
 from resnets.engine.recipe import parse
@@ -405,6 +405,9 @@ def run_bench(room: Any, *, out: str | None, rows: str | None, as_json: bool, **
     if out:
         written = " and ".join(map(str, table.write(result, report, out)))
         click.echo(tables.visible(f"written: {written}"), err=True)
+
+
+cli.add_command(paper.command(CONTEXT, EPILOG))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -25,7 +25,7 @@ from resnets.spec import Preprocess
 
 SPEC = zoo.get("resnet20_cifar", depths=(1, 1, 1), width=4)
 FAST = "--model resnet20_cifar --depths 1,1,1 --width 4 --batch-size 32 --device cpu"
-VERBS = ("train", "eval", "convert", "predict", "export", "models", "info", "data", "bench")
+VERBS = ("train", "eval", "convert", "predict", "export", "models", "info", "data", "bench", "paper")
 
 
 def said(capsys, words):

@@ -1,0 +1,109 @@
+"""`resnets paper`: the list of items, one of them run, or the report. No torch: trainings are processes of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from resnets.cli import tables
+from resnets.spec import InputError
+
+REPORT = "report"
+
+
+def command(context: Mapping[str, Any], epilog: str) -> click.Command:
+    """The command, with the settings and the closing words that all verbs have."""
+
+    @click.command("paper", context_settings=dict(context), epilog=epilog, short_help="The paper's figures, ours beside.")
+    @click.argument("item", required=False)
+    @click.option("--scale", default="small", metavar="full|small|tiny", help="how much of the protocol is run  [small]")
+    @click.option("--seeds", type=click.IntRange(1), help="runs of each network  [5, 3 or 1, by the scale]")
+    @click.option("--depths", metavar="N,N,...", help="layers of the CIFAR networks, also 1202  [by the scale]")
+    @click.option("--jobs", type=click.IntRange(1), default=1, help="trainings at once; more than one: a thread each  [1]")
+    @click.option("--out", default="paper", metavar="DIR", help="where runs and results lie  [paper]")
+    @click.option("--to", metavar="DIR", help="for report: where the page goes  [OUT/report]")
+    @click.option("--data", default="cifar10", metavar="DATA", help="a known set, or a folder such as ImageNet's  [cifar10]")
+    @click.option("--data-dir", metavar="DIR", help="where known sets lie  [$RESNETS_DATA, else ~/.cache/resnets/datasets]")
+    @click.option("--device", default="auto", metavar="TEXT", help="cpu, cuda, mps  [auto]")
+    @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout, nothing else there")
+    def paper(item: str | None, as_json: bool, **options: Any) -> None:
+        """Reproduce ITEM of He et al. 2015: run the trainings that lack, and set what they come to beside the paper's figures.
+
+        Without ITEM: the items, what each claims, costs here, and what has been reproduced. ITEM report: one page of all
+        results. Finished runs are not run again; interrupted ones go on with the same command."""
+        verbs: dict[str | None, Callable[..., Told]] = {None: list_items, REPORT: report}
+        told, lines = verbs.get(item, reproduce)(item, **options)
+        if as_json:
+            click.echo(json.dumps(told, ensure_ascii=False))
+            return
+        for line in lines:
+            click.echo(tables.visible(line))
+
+    return paper
+
+
+Told = tuple[dict[str, Any], Sequence[str]]  # for programs, and for people
+
+
+def list_items(item: None, *, out: str, data: str, jobs: int, **options: Any) -> Told:
+    from resnets.paper import items, scales
+
+    found = items.listing(out, data, jobs)
+    names = list(scales.SCALES)
+    cells = [[row["name"], row["claims"], *(standing(row["scales"][name]) for name in names)] for row in found]
+    lines = tables.columns([["item", "what the paper claims", *names], *cells], "l" * (2 + len(names))).splitlines()
+    rate = f"{items.STATED_RATE / 1e9:.0f} x 10^9 multiply-adds a second and process"
+    measured = any(scale["measured"] for row in found for scale in row["scales"].values())
+    lines += [
+        "",
+        "A time is what is left to train" + f", of {jobs} runs at once" * (jobs > 1) + f"; at {rate}"
+        + ", or as fast as the finished runs of the scale (*)" * measured + ". +, - and ? count verdicts: holds, fails, open.",
+        *(f"{scale.name}: {scale.shows}" for scale in scales.SCALES.values()),
+    ]  # fmt: skip
+    return {"out": out, "data": data, "items": found}, lines
+
+
+def standing(scale: Mapping[str, Any]) -> str:
+    """What an item has at a scale, and what is left: "12 min *", "+5 -1 ?2"."""
+    from resnets.paper.trainings import minutes
+
+    lacking = scale["runs"] - scale["finished"]
+    found = scale["verdicts"]
+    words = [] if found is None else [f"+{found['holds']} -{found['fails']} ?{found['open']}"]
+    if lacking:
+        words.append(f"{minutes(scale['seconds'])}{' *' * scale['measured']} ({lacking} of {scale['runs']} runs)")
+    return ", ".join(words) or ("at once" if not scale["runs"] else "trained")
+
+
+def report(item: str, *, out: str, to: str | None, **options: Any) -> Told:
+    from resnets.paper import report
+
+    markdown, html = report.write(out, to)
+    return {"markdown": str(markdown), "html": str(html)}, [f"written: {markdown} and {html}"]
+
+
+def reproduce(
+    item: str, *, scale: str, seeds: int | None, depths: str | None, out: str, to: str | None, **options: Any
+) -> Told:
+    from resnets.cli.progress import say
+    from resnets.paper import items, report, scales
+
+    items.get(item)  # a wrong name is said before anything else
+    if to is not None:
+        raise InputError("--to is for `resnets paper report`; results of an item go below --out")
+    chosen = scales.get(scale, seeds=seeds, depths=None if depths is None else whole_numbers(depths))
+    result = items.reproduce(item, chosen, out=out, say=say, **options)
+    folder = items.item_folder(Path(out), scale, options["data"], item)
+    lines = [*report.lines(result), "", f"all of it in {folder}; one page of all results: resnets paper report --out {out}"]
+    return {"folder": str(folder)} | result.to_json(), lines
+
+
+def whole_numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--depths {text!r}: give whole numbers with commas between them, such as 20,56,110") from None

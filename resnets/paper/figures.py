@@ -1,0 +1,110 @@
+"""The paper's drawings, in the style of `resnets.plots`: curves of several networks side by side, errors beside the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from resnets.paper.comparing import short
+from resnets.paper.history import Curves
+from resnets.plots import INK, _figure, _label_ends, _save, _styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's, dark enough for a line; shallow networks first.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
+
+
+class Panel(NamedTuple):
+    """One of the drawings side by side: networks by name, in the order of the colours."""
+
+    title: str
+    networks: Mapping[str, Curves]
+
+
+def degradation(panels: Sequence[Panel], path: Path, *, title: str = "") -> Path:
+    """Training and test errors over steps, a panel a family. See `draw_degradation`."""
+    return _save(draw_degradation(panels, title=title), path)
+
+
+def two_errors(networks: Mapping[str, Curves], path: Path, *, title: str = "") -> Path:
+    """Training error on the left, test error on the right, as in Figure 1. See `draw_two_errors`."""
+    return _save(draw_two_errors(networks, title=title), path)
+
+
+def errors(
+    rows: Mapping[str, Sequence[float]], path: Path, *, published: Mapping[str, float] | None = None, title: str
+) -> Path:
+    """Test errors of networks, one below the other. See `draw_errors`."""
+    return _save(draw_errors(rows, published=published or {}, title=title), path)
+
+
+@_styled
+def draw_degradation(panels: Sequence[Panel], *, title: str = "") -> Figure:
+    """As Figure 6 and 4: thin dashed lines for training errors, bold ones for validation errors, a dot for the test error after
+    the last step. Means over seeds, with the range from the least to the most as a band."""
+    figure = _figure(5.1 * len(panels), 3.7, title)
+    for axes, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
+        for colour, (name, curves) in zip(COLOURS, panel.networks.items(), strict=False):
+            _line(axes, curves, curves.train, colour, label="_", linestyle="--", linewidth=1.0)
+            _line(axes, curves, curves.val, colour, label=short(name), linewidth=2.2)
+            axes.plot(curves.steps[-1], curves.test.mean(), "o", color=colour, markersize=6, markeredgecolor="white", label="_")
+        _finish(axes, panel.title)
+    return figure
+
+
+@_styled
+def draw_two_errors(networks: Mapping[str, Curves], *, title: str = "") -> Figure:
+    figure = _figure(9.4, 3.5, title)
+    left, right = figure.subplots(1, 2, sharey=True)
+    for colour, (name, curves) in zip(COLOURS, networks.items(), strict=False):
+        _line(left, curves, curves.train, colour, label=short(name))
+        _line(right, curves, curves.val, colour, label=short(name))
+        right.plot(curves.steps[-1], curves.test.mean(), "o", color=colour, markersize=6, markeredgecolor="white", label="_")
+    _finish(left, "training error, %")
+    _finish(right, "validation error, %; dot: test error at the end")
+    return figure
+
+
+@_styled
+def draw_errors(rows: Mapping[str, Sequence[float]], *, published: Mapping[str, float], title: str) -> Figure:
+    """A line a network: a dot a seed, a stroke at the mean, and an open diamond where the paper has it."""
+    figure = _figure(7.2, 0.9 + 0.42 * max(2, len(rows)))
+    axes = figure.subplots()
+    for place, (name, values) in enumerate(rows.items()):
+        axes.plot(values, [place] * len(values), "o", color=COLOURS[0], markersize=6, alpha=0.55)
+        axes.plot([float(np.mean(values))] * 2, [place - 0.28, place + 0.28], color=COLOURS[0], linewidth=2.2)
+        if name in published:
+            axes.plot(published[name], place, "D", color=COLOURS[1], markerfacecolor="none", markersize=7)
+    axes.set_yticks(range(len(rows)), [short(name) for name in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_title(title)
+    axes.set_xlabel("test error, %" + ("; ◇ the paper" if any(name in published for name in rows) else ""))
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    return figure
+
+
+def _line(axes: Axes, curves: Curves, values: np.ndarray, colour: str, **style: Any) -> None:
+    """Mean over seeds (S, K), and the range as a band where there are several."""
+    few = len(curves.steps) <= 12 and style.get("linestyle") != "--"
+    axes.plot(curves.steps, values.mean(axis=0), color=colour, marker="o" if few else "", **style)
+    if len(values) > 1:
+        axes.fill_between(curves.steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+
+
+def _finish(axes: Axes, title: str) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.set_title(title)
+    axes.set_xlabel("steps")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.grid(axis="y")
+    axes.tick_params(labelleft=True)
+    _label_ends(axes)

@@ -1,0 +1,83 @@
+"""How much of the paper's protocol is run: one row a scale. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from resnets import zoo
+from resnets.spec import InputError
+
+PAPER_STEPS, PAPER_SIZE, PAPER_SEEDS = 64_000, 32, 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How long, how large and how often.
+
+    Args:
+        img_size: side in pixels of the CIFAR family's input; the paper has 32.
+        steps: of the CIFAR family; the paper has 64,000.
+        seeds: runs of each network.
+        depths: layers of the plain and residual CIFAR networks.
+        identity_depths: layers of the networks of "Identity Mappings".
+        large_size, large_steps: the same of the ImageNet networks, where a folder of pictures is given.
+        shows: what it can show, and what not.
+    """
+
+    name: str
+    img_size: int
+    steps: int
+    seeds: int
+    depths: tuple[int, ...]
+    identity_depths: tuple[int, ...]
+    large_size: int
+    large_steps: int
+    shows: str
+
+
+SCALES = {
+    row.name: row
+    for row in (
+        Scale(
+            name="full", img_size=32, steps=PAPER_STEPS, seeds=PAPER_SEEDS, depths=(20, 32, 44, 56, 110),
+            identity_depths=(110, 164, 1001), large_size=224, large_steps=600_000,
+            shows="the paper's own protocol: its error rates can be compared, and every ordering.",
+        ),
+        Scale(
+            name="small", img_size=16, steps=1_500, seeds=3, depths=(20, 32, 44, 56),
+            identity_depths=(56, 110), large_size=96, large_steps=20_000,
+            shows="1,500 of 64,000 steps on pictures of half the side: it can show which network learns more easily, so the "
+            "degradation of plain networks; not the paper's error rates, and not what only a long training brings out, such as "
+            "how much better the deeper of two residual networks becomes in the end.",
+        ),
+        Scale(
+            name="tiny", img_size=8, steps=120, seeds=1, depths=(20, 32),
+            identity_depths=(20, 56), large_size=72, large_steps=100,
+            shows="that everything runs; one run of a few steps decides no ordering, and no error rate means anything.",
+        ),
+    )
+}  # fmt: skip
+
+
+def get(name: str, *, seeds: int | None = None, depths: tuple[int, ...] | None = None) -> Scale:
+    """The scale called `name`, with another number of seeds, or other depths of the CIFAR networks.
+
+    Raises:
+        InputError: for a scale that does not exist, or a depth that no residual CIFAR network of the zoo has.
+    """
+    if name not in SCALES:
+        raise InputError(f"there is no scale {name!r}; use one of {', '.join(SCALES)}")
+    scale = SCALES[name]
+    if seeds is not None:
+        if seeds < 1:
+            raise InputError(f"seeds={seeds}: give at least 1")
+        scale = dataclasses.replace(scale, seeds=seeds)
+    if depths is not None:
+        known = [row.removeprefix("resnet").removesuffix("_cifar") for row in zoo.names("resnet*_cifar")]
+        known = [depth for depth in known if depth.isdigit()]
+        for depth in depths:
+            if str(depth) not in known:
+                raise InputError(f"depths: there is no resnet{depth}_cifar; give some of {', '.join(known)}")
+        scale = dataclasses.replace(scale, depths=tuple(sorted(set(depths))))
+    return scale

@@ -1,0 +1,282 @@
+"""The trainings that items need: each has a folder that follows from what it is, so that items share them. No torch.
+
+`carry_out` runs those that lack, each as a process of `resnets train`, so that the command in its record is what a person can
+type. Finished ones are not run again, interrupted ones go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+from resnets import zoo
+from resnets.contracts import Interrupted
+from resnets.engine.orders import stop_signals
+from resnets.engine.recipe import parse, read_file, show
+from resnets.paper import protocol
+from resnets.paper.scales import Scale
+from resnets.run import RunDir
+from resnets.spec import InputError, ResNetSpec
+
+PROGRAM = (sys.executable, "-m", "resnets")
+BATCH_SIZE, LARGE_BATCH_SIZE = 128, 256  # of the recipe he2015
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One run: a network of the zoo with `changes` to its spec, trained on `data` at a scale from a seed.
+
+    `large`: an ImageNet network on a folder of pictures.
+    """
+
+    network: str
+    data: str
+    scale: Scale
+    seed: int
+    changes: tuple[tuple[str, Any], ...] = ()
+    large: bool = False
+
+    @property
+    def label(self) -> str:
+        """What tells the network from others: "resnet32_cifar,shortcut=B"."""
+        return label(self.network, self.changes)
+
+    @cached_property
+    def spec(self) -> ResNetSpec:
+        return zoo.get(self.network, **dict(self.changes))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that `resnets.train` is told."""
+        chosen = protocol.settings(self.scale, self.spec, data=self.data, seed=self.seed, large=self.large)
+        return chosen | {"model": self.network} | dict(self.changes)
+
+    @property
+    def cost(self) -> float:
+        """Multiply-adds of the whole training; a picture costs three forward passes."""
+        batch, size = (LARGE_BATCH_SIZE, self.scale.large_size) if self.large else (BATCH_SIZE, self.scale.img_size)
+        return 3.0 * self.settings["steps"] * batch * self.spec.num_macs(size)
+
+    def folder(self, out: Path) -> Path:
+        """The run directory: out/runs/small/resnet20_cifar/seed0."""
+        return out / "runs" / place(self.scale.name, self.data) / self.label.replace("=", "_") / f"seed{self.seed}"
+
+
+def label(network: str, changes: Sequence[tuple[str, Any]]) -> str:
+    words = (f"{name}={'.'.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in changes)
+    return ",".join((network, *words))
+
+
+def place(scale: str, data: str) -> str:
+    """The folder of a scale: "small" on CIFAR-10, which the paper has, "small-digits"; a path has a part of its hash."""
+    if data == "cifar10":
+        return scale
+    if not protocol.is_large(data):
+        return f"{scale}-{data}"
+    name = re.sub(r"[^\w-]+", "_", Path(data).stem)[:40]
+    return f"{scale}-{name}-{hashlib.sha256(os.fsencode(Path(data).resolve())).hexdigest()[:8]}"
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the run has its score, of its last step."""
+    run = RunDir(folder)
+    return run.evaluation.is_file() and "result" in run.read_provenance()
+
+
+def check_same(training: Training, folder: Path) -> None:
+    """Raise `InputError` where the run in `folder` was made with other settings than `training` has."""
+    run = RunDir(folder)
+    if not run.recipe.is_file():
+        return
+    before = read_file(run.recipe)
+    changed = [
+        f"{name} was {show(parse(name, before.get(name)))}, not {show(parse(name, value))}"
+        for name, value in training.settings.items()
+        if name not in ("recipe", "stall_epochs", "data") and parse(name, value) != parse(name, before.get(name))
+    ]
+    if changed:
+        raise InputError(f"{folder}: {'; '.join(changed)}; move that run away, or choose another --out")
+
+
+def command(training: Training, folder: Path, *, data_dir: str | None, device: str) -> list[str]:
+    """The words after `resnets`: that begin the run, or go on with it."""
+    where = ["--out", str(folder)] + (["--data-dir", data_dir] if data_dir else [])
+    if RunDir(folder).recipe.is_file():
+        return ["train", "--resume", *where]
+    settings = {name: value for name, value in training.settings.items() if name != "data"}
+    if device != "auto":
+        settings["device"] = device
+    flags = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", show(value))]
+    return ["train", training.data, *flags, *where]
+
+
+@dataclass
+class Worker:
+    """A training under way in a process of its own."""
+
+    training: Training
+    folder: Path
+    process: subprocess.Popen[bytes]
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def log(self) -> Path:
+        return log_of(self.folder)
+
+
+def log_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.log")
+
+
+def carry_out(
+    trainings: Sequence[Training],
+    out: Path,
+    *,
+    jobs: int = 1,
+    data_dir: str | None = None,
+    device: str = "auto",
+    say: Say,
+    program: Sequence[str] = PROGRAM,
+    pause: float = 0.2,
+) -> dict[Training, Path]:
+    """Run what is not finished, `jobs` at once (with one thread each where it is more than one); the folder of each training.
+
+    Raises:
+        InputError: where a run fails for a reason the user can mend, or another process is at it.
+        RuntimeError: where a run fails otherwise; its log says how.
+        Interrupted: after Ctrl-C or SIGTERM, when all runs have saved their state.
+    """
+    folders = {training: training.folder(out) for training in trainings}
+    for training, folder in folders.items():
+        check_same(training, folder)
+    todo = [training for training, folder in folders.items() if not is_finished(folder)]
+    if len(folders) > len(todo):
+        say(f"{len(folders) - len(todo)} of {len(folders)} runs are finished already")
+    left = Left(sum(training.cost for training in todo), jobs)
+    workers: list[Worker] = []
+    with stop_signals() as noted, stopping(workers):
+        while todo or workers:
+            while todo and len(workers) < jobs:
+                training = todo.pop(0)
+                words = command(training, folders[training], data_dir=data_dir, device=device)
+                workers.append(begin(training, folders[training], [*program, *words], alone=jobs == 1))
+            time.sleep(pause)
+            if noted:
+                stop(workers, noted[0])
+                raise Interrupted(noted[0], out, "stopped, and saved; to go on: the same command again")
+            for worker in [worker for worker in workers if worker.process.poll() is not None]:
+                workers.remove(worker)
+                check_ended(worker)
+                left.note(worker)
+                number = len(folders) - len(todo) - len(workers)
+                say(f"[{number}/{len(folders)}] {told(worker)}; {left.words() if todo or workers else 'all done'}")
+    return folders
+
+
+class Left:
+    """How long it will take, by the runs that are done."""
+
+    def __init__(self, cost: float, jobs: int) -> None:
+        self.cost, self.jobs, self.done, self.seconds = cost, jobs, 0.0, 0.0
+
+    def note(self, worker: Worker) -> None:
+        self.cost -= worker.training.cost
+        self.done += worker.training.cost
+        self.seconds += time.perf_counter() - worker.began
+
+    def words(self) -> str:
+        return f"about {minutes(self.cost * self.seconds / self.done / self.jobs)} left"
+
+
+def minutes(seconds: float) -> str:
+    """A duration, roughly: "40 s", "12 min", "3.5 h"."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def told(worker: Worker) -> str:
+    result = RunDir(worker.folder).read_provenance()["result"]
+    error = f"{result['split']} error {100 * (1 - result['top1']):.2f} %"
+    return f"{worker.training.label} seed {worker.training.seed}: {error}, {minutes(time.perf_counter() - worker.began)}"
+
+
+def begin(training: Training, folder: Path, words: Sequence[str], *, alone: bool) -> Worker:
+    """Start a run, what it says going into a log beside its folder."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.is_dir() and not RunDir(folder).recipe.is_file():
+        RunDir(folder).remove_halves()  # of a run that was killed before it had begun
+    environment = dict(os.environ) | ({} if alone else {"OMP_NUM_THREADS": "1"})
+    with locked(log_of(folder)) as log:
+        log.write(f"$ {shlex.join(['resnets', *words[len(words) - words[::-1].index('train') - 1 :]])}\n".encode())
+        log.flush()
+        # In a session of its own: Ctrl-C reaches this process alone, which passes it on once.
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
+    return Worker(training, folder, process)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[IO[bytes]]:
+    """The log, open for more. The process that gets it keeps it locked for as long as it runs, whoever started it: two that
+    train in one folder would spoil it."""
+    import fcntl
+
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(
+                f"{path.with_suffix('')}: another process is training there; wait for it, or choose another --out"
+            ) from None
+        yield file
+
+
+def check_ended(worker: Worker) -> None:
+    """Raise where a run did not end well."""
+    code = worker.process.returncode
+    if code == 0 and is_finished(worker.folder):
+        return
+    said = [line.strip() for line in worker.log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    last = said[-1].removeprefix("error: ") if said else "it said nothing"
+    if code < 0:
+        raise InputError(
+            f"{worker.folder}: was killed by {signal.Signals(-code).name} (memory?); the same command goes on; {worker.log}"
+        )
+    if code in (2, 130, 143):
+        raise InputError(f"{worker.folder}: {last}")
+    raise RuntimeError(f"{worker.folder}: ended with {code}: {last}; all of it in {worker.log}")
+
+
+@contextmanager
+def stopping(workers: list[Worker]) -> Iterator[None]:
+    """Whatever happens inside, no run goes on after it; each has saved its state."""
+    try:
+        yield
+    finally:
+        stop(workers, signal.SIGTERM)
+
+
+def stop(workers: list[Worker], number: int) -> None:
+    """Ask all to save and end, and wait until they have."""
+    for worker in workers:
+        if worker.process.poll() is None:
+            with suppress(ProcessLookupError):
+                worker.process.send_signal(number)
+    for worker in workers:
+        worker.process.wait()
+    workers.clear()
