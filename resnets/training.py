@@ -120,7 +120,7 @@ def train(
         with memory_errors(job):
             if job.recipe.freeze == "none" and not (job.recipe.unfreeze_epochs or job.recipe.probe):
                 reporter.say(utilisation(job))
-            return finish(job, plan.source, best_epoch, networks)
+            return finish(job, plan.source, best_epoch)
     except KeyboardInterrupt:  # while scoring: the training itself is saved
         raise Interrupted(signal.SIGINT, job.run.path) from None
 
@@ -165,6 +165,7 @@ def prepare(
     kept, cached = kept_pictures(plan, data_dir, reporter)
     job = Fit(
         model=model,
+        load=networks.load,
         train=train_loader(kept, device.place, processes),
         val=val_loader(kept, device.place, processes),
         recipe=recipe,
@@ -367,12 +368,12 @@ def record(job: Fit, plan: Plan, data_dir: str | Path | None, *, resumed: bool) 
     }
 
 
-def finish(job: Fit, source: Source, best_epoch: int, networks: Networks = OURS) -> Run:
+def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     """Score the selected weights once on the test split (without one, on validation), draw, and write the report."""
     run, recipe = job.run, job.recipe
     plots.curves(run.read_metrics(), run.plots / "curves.png", title=f"{job.model.spec.name} on {source.name}")
     chosen = {"best": run.best, "last": run.last}[recipe.select]
-    model = networks.load(chosen).to(job.device.place)
+    model = job.load(chosen).to(job.device.place)
     split = "test" if "test" in source.splits else "val"
     result = evaluation.score(open_session(model), source, split, out=run.path, workers=recipe.workers, max_bad=recipe.max_bad)
     job.bad.reasons.update(result["bad_images"])

@@ -109,7 +109,9 @@ def test_the_per_pixel_mean_moves_with_the_picture():
 # --- scales ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size, expected", [(224, (224, 256, 384, 480, 640)), (32, (32, 37, 55, 69, 91)), (16, (16, 18, 27, 34, 46))])
+@pytest.mark.parametrize(
+    "size, expected", [(224, (224, 256, 384, 480, 640)), (32, (32, 37, 55, 69, 91)), (16, (16, 18, 27, 34, 46))]
+)
 def test_sides(size, expected):
     assert views.sides(grey(size=(size, size))) == expected
 
