@@ -27,8 +27,9 @@ SHORT = {
 }  # fmt: skip
 
 
-def made(spec=ExternalSpec(name=NAME, num_classes=3), seed=0):
-    torch.manual_seed(seed)
+def made():
+    torch.manual_seed(0)
+    spec = ExternalSpec(name=NAME, num_classes=3)
     rule = Preprocess(size=(32, 32), crop_pct=1.0)
     return External(spec, tasks.get("classify"), preprocess=rule, labels=LABELS).eval()
 
@@ -187,6 +188,7 @@ def test_what_they_cannot_do_is_refused(data, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.filterwarnings("ignore:The default weight initialization")
 def test_several_scores_a_class_are_refused():
     with pytest.raises(InputError, match="more than one score"):
         external.named("torchvision/googlenet").num_macs(224)

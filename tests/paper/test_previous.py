@@ -40,7 +40,7 @@ def test_trainings_are_recipes():
 
 
 def test_noise_by_hand():
-    """One seed at 10 %: 0.1 * 0.9 / 10,000 is (0.3 %)^2. Seeds 8, 10 and 12 %: their variance of (2 %)^2 over three comes on top."""
+    """One seed at 10 %: 0.1 * 0.9 / 10,000 is (0.3 %)^2. Of seeds at 8, 10 and 12 % the variance, (2 %)^2 / 3, comes on top."""
     assert math.sqrt(entry([0.1]).variance) == pytest.approx(0.003)
     three = entry([0.08, 0.10, 0.12])
     assert three.error == pytest.approx(0.1) and three.variance == pytest.approx(0.003**2 + 0.02**2 / 3)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from colours import folder, model
 
 from resnets import zoo
 from resnets.paper import testing
@@ -12,7 +13,6 @@ from resnets.paper.result import Result
 from resnets.paper.testing import better, mcnemar, measure_table4, measure_table5, published
 from resnets.paper.views import Hits
 from resnets.weights import save
-from tests.paper.test_views import folder, model
 
 
 def hits(text):
