@@ -121,6 +121,10 @@ def remarks(preprocess: Preprocess, views: str) -> list[str]:
             found.append(
                 f"multi-scale: shorter sides {', '.join(map(str, sides(preprocess)))}, in the proportion of the paper's"
             )
+        if not takes_part(preprocess):
+            found.append(
+                "multi-scale: training that only shifts and mirrors whole pictures never shows them enlarged; the paper's did"
+            )
         if len(preprocess.mean) > preprocess.in_chans:
             found.append("multi-scale: the per-pixel mean holds at one size; at others its mean over positions is subtracted")
     return found

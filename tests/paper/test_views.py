@@ -227,4 +227,5 @@ def test_remarks_say_what_differs():
     assert ["border" in line for line in views.remarks(whole, "10-crop")] == [True]
     assert len(views.remarks(usual, "multi-scale")) == 1
     assert "8, 9, 14, 17, 23" in views.remarks(whole, "multi-scale")[1]
-    assert "mean over positions" in views.remarks(pixel, "multi-scale")[2]
+    assert "enlarged" in views.remarks(whole, "multi-scale")[2]
+    assert "mean over positions" in views.remarks(pixel, "multi-scale")[3]
