@@ -117,7 +117,7 @@ def test_networks_of_ours_go_the_same_way():
 def test_a_network_of_timm_learns_digits(tmp_path):
     """Grey pictures go in as they are."""
     run = external.train(
-        "digits", out=tmp_path / "run", model="timm/test_resnet", img_size=32, epochs=6, lr=0.02, device="cpu", workers=0
+        "digits", out=tmp_path / "run", model="timm/test_resnet", img_size=32, steps=80, lr=0.02, device="cpu", workers=0
     )
     assert run.result["top1"] > 0.5 and run.model.preprocess.in_chans == 1
     assert external.load(run.path).spec.name == "timm/test_resnet"
