@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from resnets.spec import IMAGENET_MEAN, IMAGENET_STD, InputError, Preprocess, Re
 # What may differ when a run is taken up again: it changes nothing of what is computed.
 FREE = ("workers", "cache", "save_every", "stall_epochs", "max_bad")
 RULE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the recipe has too
+Named = Callable[..., ResNetSpec]  # (name, **changes to the fields of its spec)
 SPEC_FIELDS = {field.name for field in dataclasses.fields(ResNetSpec)} & FIELDS.keys()
 
 
@@ -61,8 +62,8 @@ class Plan:
         return f"{height} x {width}, {preprocess.resize}{cut}, {preprocess.interpolation}; {mean}, deviation {std}: {origin}"
 
 
-def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None) -> Plan:
-    """Open the data, find the network, and resolve every setting that was left open."""
+def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None, named: Named = zoo.get) -> Plan:
+    """Open the data, find the network, and resolve every setting that was left open. `named` knows the networks' names."""
     for origin, layer in layers.items():
         check_names(layer, origin)
     asked = {name: parse(name, value) for layer in layers.values() for name, value in layer.items()}
@@ -72,7 +73,7 @@ def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None)
     in_chans = asked.get("in_chans") or (None if header is None else header.spec.in_chans)
     source = sources.open_source(asked.get("data", "digits"), data_dir=data_dir, in_chans=in_chans)
     fingerprint = source.fingerprint()
-    spec, preprocess = network(asked, source) if header is None else saved_network(asked, source, header)
+    spec, preprocess = network(asked, source, named) if header is None else saved_network(asked, source, header)
     if spec.dims != 2:
         raise InputError(f"dims={spec.dims}: pictures have 2 spatial axes; other data reaches a network through Python only")
     recipe, origins = settings(layers, source, spec, preprocess)
@@ -148,13 +149,13 @@ def check_same_processes(run: RunDir, world: int) -> None:
         )
 
 
-def network(asked: Mapping[str, Any], source: Source) -> tuple[ResNetSpec, Preprocess]:
+def network(asked: Mapping[str, Any], source: Source, named: Named = zoo.get) -> tuple[ResNetSpec, Preprocess]:
     """A new network, and the size of its input. The rest of its preprocessing is for the recipe and the data to say."""
     name, size = asked.get("model", "auto"), asked.get("img_size")
     height, width = source.picture_size() if size is None else (size, size)
     if name == "auto":
         name = "resnet20_cifar" if max(height, width) <= SMALL else "resnet18"
-    spec = zoo.get(name, **({"in_chans": source.in_chans} | spec_changes(asked)))
+    spec = named(name, **({"in_chans": source.in_chans} | spec_changes(asked)))
     if size is None and max(height, width) > SMALL:  # larger than they are, pictures cost more and show no more
         height = width = min(spec.img_size, max(96, 32 * round(min(height, width) / 32)))
     neutral = (0.5,) * source.in_chans

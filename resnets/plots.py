@@ -70,6 +70,11 @@ def range_test(rates: Sequence[float], losses: Sequence[float], suggestion: floa
     return _save(draw_range_test(rates, losses, suggestion), path)
 
 
+def points(x: Sequence[float], y: Sequence[float], names: Sequence[str], path: Path | str, **settings: Any) -> Path:
+    """Draw named points. See `draw_points`."""
+    return _save(draw_points(x, y, names, **settings), path)
+
+
 def confusion(matrix: ArrayLike, labels: Sequence[str], path: Path | str) -> Path:
     """Draw a confusion matrix. See `draw_confusion`."""
     return _save(draw_confusion(matrix, labels), path)
@@ -302,6 +307,36 @@ def _elide(text: object, limit: int) -> str:
     """At most `limit` signs of one line of text. What is left out is left out near the end: endings tell names apart."""
     line = " ".join(str(text).split())
     return line if len(line) <= limit else f"{line[: limit - limit // 3 - 1].rstrip()}…{line[-(limit // 3) :].lstrip()}"
+
+
+# --- points ---
+
+
+@_styled
+def draw_points(
+    x: Sequence[float],
+    y: Sequence[float],
+    names: Sequence[str],
+    *,
+    spreads: Sequence[float],
+    filled: Sequence[bool],
+    x_name: str,
+    y_name: str,
+) -> Figure:
+    """Points over a logarithmic x, each with its name beside it and `spreads` up and down; those `filled` in another colour."""
+    figure = _figure(6.4, 4.2)
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    axes.margins(x=0.25, y=0.15)
+    for across, up, name, spread, full in zip(x, y, names, spreads, filled, strict=True):
+        colour = TRAIN if full else VAL
+        axes.errorbar(
+            across, up, spread, fmt="o", markersize=7, color=colour, markerfacecolor=colour if full else "white", capsize=3
+        )
+        axes.annotate(name, (across, up), (8, 0), textcoords="offset points", va="center", fontsize=8, color=colour)
+    axes.set(xlabel=x_name, ylabel=y_name)
+    axes.grid(axis="y")
+    return figure
 
 
 # --- calibration ---

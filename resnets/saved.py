@@ -11,6 +11,7 @@ from resnets import zoo
 from resnets.spec import InputError, Preprocess, ResNetSpec
 
 FORMAT = "resnets/1"
+EXTERNAL = "resnets-external/1"  # weights of a network that another library builds; `resnets.paper.external` opens them
 # What of provenance goes on into anything that is made of weights, and how two of it are called in print.
 TRAVELS = ("source", "family", "weights", "licence", "training_data", "sha256")
 TERMS = {"licence": "licence", "training_data": "trained on"}
@@ -27,11 +28,12 @@ class Header:
     labels: tuple[str, ...]
     metrics: dict[str, Any]
     provenance: dict[str, Any]
+    format: str = FORMAT
 
     def to_json(self) -> dict[str, Any]:
         """The `PARTS`, each of which JSON can hold; `parse` reads them."""
         return {
-            "format": FORMAT,
+            "format": self.format,
             "spec": dataclasses.asdict(self.spec),
             "task": self.task,
             "preprocess": dataclasses.asdict(self.preprocess),
@@ -106,6 +108,11 @@ def parse(metadata: dict[str, Any], path: str | Path) -> Header:
     found = metadata.get("format")
     if found is None:
         raise InputError(f"{path}: the tensors carry no description of their network, so another program wrote the file")
+    if str(found).startswith(EXTERNAL.partition("/")[0]):
+        name = dict(metadata.get("spec", {})).get("name", "a network")
+        raise InputError(
+            f"{path}: holds {name!r}, which another library builds and not this one; open it by resnets.paper.external.load"
+        )
     if found != FORMAT:
         raise InputError(f"{path}: its format is {found}, and this version reads {FORMAT}; update resnets, or train again")
     missing = [part for part in PARTS if part not in metadata]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnets import evaluation, hub, plots, probe, report
+from resnets import evaluation, hub, plots, probe, report, zoo
 from resnets.contracts import Interrupted
 from resnets.data import cache, known, sources
 from resnets.data import preview as drawing
@@ -29,7 +29,7 @@ from resnets.engine.recipe import FIELDS, check_names, show
 from resnets.engine.recipes import SMALL
 from resnets.files import write_text
 from resnets.model import Model
-from resnets.plan import Plan, check_same_data, check_same_processes, continued, requested, settle
+from resnets.plan import Named, Plan, check_same_data, check_same_processes, continued, requested, settle
 from resnets.run import RunDir, now, provenance
 from resnets.ship.sessions import open_session
 from resnets.spec import InputError
@@ -54,6 +54,24 @@ class Run:
     result: dict[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """Where the networks of a run come from, beside this package: see `resnets.paper.external`.
+
+    Args:
+        named: a name and changes to its spec -> the spec, or what has its name, counts and levels.
+        create: (spec, task=, preprocess=, labels=) -> a new model, or what has its spec, header, task and metadata.
+        load: a saved file -> the same.
+    """
+
+    named: Named = zoo.get
+    create: Callable[..., Model] = hub.create_model
+    load: Callable[[Path], Model] = hub.load
+
+
+OURS = Networks()
+
+
 def train(
     data: str | None = None,
     *,
@@ -62,6 +80,7 @@ def train(
     data_dir: str | Path | None = None,
     began: float | None = None,
     reporter: Reporter | None = None,
+    networks: Networks = OURS,
     **settings: Any,
 ) -> Run:
     """Train a network and keep what belongs to it in a run directory. `resnets train` is this function.
@@ -73,6 +92,7 @@ def train(
         data_dir: where known sets lie.
         began: `time.perf_counter()` at which the clock of `time="10m"` starts; None: now.
         reporter: who is told of progress; None: nobody.
+        networks: what names of networks mean.
         settings: any field of `Recipe`: model, epochs, steps, time, lr, batch_size, seed, ...
 
     Raises:
@@ -89,6 +109,7 @@ def train(
             began=began,
             reporter=Silent() if processes.rank else reporter,
             processes=processes,
+            networks=networks,
             **settings,
         )
         with memory_errors(job):
@@ -113,6 +134,7 @@ def prepare(
     began: float | None = None,
     reporter: Reporter | None = None,
     processes: Processes = ALONE,
+    networks: Networks = OURS,
     **settings: Any,
 ) -> tuple[Fit, Plan]:
     """All that a run consists of, its directory begun, and what was planned. The arguments are those of `train`."""
@@ -126,7 +148,7 @@ def prepare(
     name = {key: value for layer in layers.values() for key, value in layer.items()}.get("data")
     if not processes.alone and name in known.FETCHED:
         processes.ahead(lambda: known.get(name, data_dir))
-    plan = settle(layers, data_dir)
+    plan = settle(layers, data_dir, networks.named)
     prints = processes.gather(plan.fingerprint)
     if len(set(prints)) > 1:
         others = ", ".join(str(rank) for rank, found in enumerate(prints) if found != prints[0])
@@ -137,12 +159,13 @@ def prepare(
     recipe, source = plan.recipe, plan.source
     device = devices.choose(recipe, processes)
     torch.manual_seed(recipe.seed)
-    model = hub.create_model(plan.spec, task=recipe.task, preprocess=plan.preprocess, labels=plan.labels)
+    model = networks.create(plan.spec, task=recipe.task, preprocess=plan.preprocess, labels=plan.labels)
     fitted = None if plan.opened is None else hub.transfer(model, plan.opened)
 
     kept, cached = kept_pictures(plan, data_dir, reporter)
     job = Fit(
         model=model,
+        load=networks.load,
         train=train_loader(kept, device.place, processes),
         val=val_loader(kept, device.place, processes),
         recipe=recipe,
@@ -350,7 +373,7 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     run, recipe = job.run, job.recipe
     plots.curves(run.read_metrics(), run.plots / "curves.png", title=f"{job.model.spec.name} on {source.name}")
     chosen = {"best": run.best, "last": run.last}[recipe.select]
-    model = hub.load(chosen).to(job.device.place)
+    model = job.load(chosen).to(job.device.place)
     split = "test" if "test" in source.splits else "val"
     result = evaluation.score(open_session(model), source, split, out=run.path, workers=recipe.workers, max_bad=recipe.max_bad)
     job.bad.reasons.update(result["bad_images"])

@@ -91,11 +91,17 @@ def is_safetensors(path: str | Path) -> bool:
 
 def is_ours(path: str | Path) -> bool:
     """Whether the file is a saved model of ours, of any version, rather than another program's. Damaged ones pass as ours."""
-    path = Path(path)
-    if not path.is_file() or not is_safetensors(path):
-        return not path.is_file()
+    if not Path(path).is_file():
+        return True
+    return format_of(path).startswith(tuple(name.partition("/")[0] + "/" for name in (saved.FORMAT, saved.EXTERNAL)))
+
+
+def format_of(path: str | Path) -> str:
+    """What the file says of its format, such as "resnets/1"; "" where it says nothing, or is no safetensors file."""
+    if not is_safetensors(path):
+        return ""
     with _opened(path) as file:
-        return str((file.metadata() or {}).get("format", "")).startswith('"resnets/')
+        return str((file.metadata() or {}).get("format", "")).strip('"')
 
 
 def check_size(spec: ResNetSpec, tensors: dict[str, Tensor], path: str | Path) -> None:

@@ -53,12 +53,24 @@ def fit_image(image: Image.Image, preprocess: Preprocess) -> Image.Image:
     if preprocess.resize == "pad":
         scale = min(width / image.width, height / image.height)
         return resized(image, (clamp(image.width * scale, width), clamp(image.height * scale, height)), resample)
+    image = before_crop(image, preprocess)
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)  # as torchvision rounds
+    return image.crop((left, top, left + width, top + height))
+
+
+def before_crop(image: Image.Image, preprocess: Preprocess) -> Image.Image:
+    """The resized picture whose middle the rule "crop" takes."""
+    height, width = (whole(side / preprocess.crop_pct) for side in preprocess.size)
+    return covering(image, (height, width), RESAMPLE[preprocess.interpolation])
+
+
+def covering(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
+    """The picture in its shape, as small as covers `size` (height, width); of a very long one, its middle."""
+    height, width = size
     image = middle(image, longest=4 * min(image.size))
-    least_high, least_wide = whole(height / preprocess.crop_pct), whole(width / preprocess.crop_pct)
-    scale = max(least_wide / image.width, least_high / image.height)
-    wide, high = max(least_wide, whole(image.width * scale)), max(least_high, whole(image.height * scale))
-    left, top = round((wide - width) / 2), round((high - height) / 2)  # rounded as torchvision does, here and above
-    return resized(image, (wide, high), resample).crop((left, top, left + width, top + height))
+    scale = max(width / image.width, height / image.height)
+    # Rounded down, as torchvision does.
+    return resized(image, (max(width, whole(image.width * scale)), max(height, whole(image.height * scale))), resample)
 
 
 def whole(length: float) -> int:
@@ -83,7 +95,7 @@ def resized(image: Image.Image, size: tuple[int, int], resample: Image.Resamplin
 
 def to_array(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
     """A Pillow image of at most the input's size as uint8 (C, H, W), centred on the mean colour."""
-    pixels = np.array(image).reshape(image.height, image.width, -1).transpose(2, 0, 1)
+    pixels = planes(image)
     height, width = preprocess.size
     if pixels.shape[1:] == (height, width):
         return pixels
@@ -93,6 +105,11 @@ def to_array(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
     top, left = (height - pixels.shape[1]) // 2, (width - pixels.shape[2]) // 2
     canvas[:, top : top + pixels.shape[1], left : left + pixels.shape[2]] = pixels
     return canvas
+
+
+def planes(image: Image.Image) -> np.ndarray:
+    """A Pillow image as uint8 (C, H, W), channels last in memory."""
+    return np.array(image).reshape(image.height, image.width, -1).transpose(2, 0, 1)
 
 
 @cache

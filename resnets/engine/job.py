@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,9 +37,13 @@ class Reporter(Protocol):
 
 @dataclass(kw_only=True)
 class Fit:
-    """Everything that `fit` works with. `began`: `time.perf_counter()` when the command began, for `--time`."""
+    """Everything that `fit` works with.
+
+    `load` opens the weights that the run saves; `began`: `time.perf_counter()` when the command began, for `--time`.
+    """
 
     model: Model
+    load: Callable[[Path], Model]
     train: Loader
     val: Loader
     recipe: Recipe

@@ -1,0 +1,222 @@
+"""`previous`: networks before residual ones, AlexNet and VGG as torchvision builds them, through the same engine."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnets import plots
+from resnets.paper.result import Drawing, Holds, Result, Table, Verdict
+from resnets.paper.testing import evidence_of
+from resnets.run import RunDir
+from resnets.spec import InputError
+
+STEPS = {"tiny": 60, "small": 400, "full": 64_000}
+# Both were published with a rate of 0.01 (Krizhevsky et al. 2012, section 5; arXiv 1409.1556, section 3.1).
+SLOWLY = {"lr": 0.01}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "torchvision/alexnet": {"img_size": 64, **SLOWLY},  # it takes no less than 63 pixels
+    "torchvision/vgg16_bn": SLOWLY,
+    "plain20_cifar": {},
+    "resnet20_cifar": {},
+    "plain56_cifar": {},
+    "resnet56_cifar": {},
+}
+# He et al. 2015, tables 1 and 3: ImageNet, 10-crop; errors in %, multiply-adds in units of 10^9.
+IMAGENET = (
+    ("VGG-16", 15.3, 28.07, 9.33),
+    ("plain-34", 3.6, 28.54, 10.02),
+    ("ResNet-34 B", 3.6, 24.52, 7.46),
+    ("ResNet-50", 3.8, 22.85, 6.71),
+    ("ResNet-152", 11.3, 21.43, 5.71),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network over its seeds: top-1 errors (fractions) on `num_images` pictures, and what it costs."""
+
+    name: str
+    errors: tuple[float, ...]
+    num_images: int
+    num_params: int
+    num_macs: int
+    seconds: tuple[float, ...] = field(default=())
+
+    @property
+    def error(self) -> float:
+        return float(np.mean(self.errors))
+
+    @property
+    def variance(self) -> float:
+        """Of the mean error: of the pictures that are drawn, and of the seeds."""
+        drawn = self.error * (1 - self.error) / self.num_images
+        return drawn + (float(np.var(self.errors, ddof=1)) / len(self.errors) if len(self.errors) > 1 else 0.0)
+
+    @property
+    def is_residual(self) -> bool:
+        return "resne" in self.name  # ResNeXt too
+
+    @property
+    def is_ours(self) -> bool:
+        return "/" not in self.name
+
+
+def trainings(scale: str) -> dict[str, dict[str, Any]]:
+    """The settings of each run on CIFAR-10 at a scale, by network; `resnets.paper.external.train` takes them, and a seed."""
+    if scale not in STEPS:
+        raise InputError(f"there is no scale {scale!r}; use one of: {', '.join(STEPS)}")
+    common = {"data": "cifar10", "recipe": "he2015", "steps": STEPS[scale], "val_fraction": 0.1}
+    return {name: {"model": name, **common, **own} for name, own in NETWORKS.items()}
+
+
+def measure_previous(
+    runs: Mapping[tuple[str, int], str | Path], out: str | Path, *, data: str = "cifar10", scale: str = "full"
+) -> Result:
+    """Parameters, multiply-adds, test error and time of finished runs, the paper's own comparison beside them.
+
+    Args:
+        runs: run directories by (network, seed).
+        out: the item's folder, for its drawing.
+
+    Raises:
+        InputError: for a run that is not finished.
+    """
+    read = {key: read_run(path) for key, path in runs.items()}
+    entries = gather({key: row for key, (row, _) in read.items()})
+    drawing = Drawing(
+        file="previous.png",
+        says=f"Test error on {data} over multiply-adds of one picture; filled: residual. Bars: two standard errors.",
+    )
+    draw(entries, Path(out) / drawing.file)
+    rows = tuple(
+        (
+            one.name, round(one.num_params / 1e6, 3), round(one.num_macs / 1e6, 1), round(100 * one.error, 2),
+            round(100 * float(np.std(one.errors, ddof=1)), 2) if len(one.errors) > 1 else None,
+            len(one.errors), round(float(np.mean(one.seconds))),
+        )
+        for one in entries
+    )  # fmt: skip
+    head = ("network", "parameters, M", "multiply-adds, M", "error, %", "deviation over seeds", "seeds", "seconds")
+    theirs = Table(
+        title="The paper's comparison: ImageNet, 10-crop",
+        head=("network", "multiply-adds, G", "top-1 error, %", "top-5 error, %"),
+        rows=IMAGENET,
+    )
+    return Result(
+        item="previous",
+        scale=scale,
+        tables=(Table(title=f"{data}, test split", head=head, rows=rows), theirs),
+        verdicts=tuple(verdicts(entries)),
+        drawings=(drawing,),
+        deviations=tuple(deviations(runs)),
+        evidence=tuple(evidence_of(path, read[key][1]) for key, path in runs.items()),
+    )
+
+
+def read_run(path: str | Path) -> tuple[Entry, dict[str, Any]]:
+    """What a finished run came to, and its provenance."""
+    run = RunDir(path)
+    origin = run.read_provenance()
+    if "finished" not in origin or not run.evaluation.is_file():
+        raise InputError(f"{path}: the run is not finished; go on with it first")
+    result, model = json.loads(run.evaluation.read_text(encoding="utf-8")), origin["model"]
+    entry = Entry(
+        model["name"], (1 - result["top1"],), result["num_images"], model["num_params"], model["num_macs"], (origin["seconds"],)
+    )
+    return entry, origin
+
+
+def gather(rows: Mapping[tuple[str, int], Entry]) -> list[Entry]:
+    """One entry a network, over its seeds."""
+    by_name: dict[str, list[Entry]] = {}
+    for (name, _), row in rows.items():
+        by_name.setdefault(name, []).append(row)
+    return [
+        Entry(
+            name,
+            tuple(error for row in same for error in row.errors),
+            same[0].num_images,
+            same[0].num_params,
+            same[0].num_macs,
+            tuple(seconds for row in same for seconds in row.seconds),
+        )
+        for name, same in by_name.items()
+    ]
+
+
+def verdicts(entries: Sequence[Entry]) -> list[Verdict]:
+    """The dearest residual network of ours against every one of another kind: cost and error."""
+    residual = max((one for one in entries if one.is_residual and one.is_ours), key=lambda one: one.num_macs, default=None)
+    if residual is None:
+        return []
+    found = []
+    for other in (one for one in entries if not one.is_residual):
+        name = other.name.rpartition("/")[2]
+        if not other.is_ours:
+            less = residual.num_macs < other.num_macs and residual.num_params < other.num_params
+            found.append(
+                Verdict(
+                    claim=f"{residual.name} needs fewer multiply-adds and parameters than {name} (section 3.3, of VGG)",
+                    holds="holds" if less else "fails",
+                    because=f"{residual.num_macs / 1e6:,.0f} M and {residual.num_params / 1e6:,.2f} M against "
+                    f"{other.num_macs / 1e6:,.0f} M and {other.num_params / 1e6:,.2f} M",
+                )
+            )
+        found.append(errs_less(residual, other, f"{residual.name} errs less than {name} (table 3)"))
+    return found
+
+
+def errs_less(one: Entry, other: Entry, claim: str) -> Verdict:
+    """Open within two standard errors of the difference, both taken for independent though their test pictures are the same."""
+    gap, noise = other.error - one.error, 2 * math.sqrt(one.variance + other.variance)
+    holds: Holds = "open" if abs(gap) <= noise else "holds" if gap > 0 else "fails"
+    seeds = min(len(one.errors), len(other.errors))
+    because = (
+        f"{100 * one.error:.2f} % against {100 * other.error:.2f} %; two standard errors of the difference: {100 * noise:.2f}"
+    )
+    return Verdict(claim=claim, holds=holds, because=because + "; one seed, whose own noise is not in that" * (seeds == 1))
+
+
+def deviations(runs: Mapping[tuple[str, int], str | Path]) -> list[str]:
+    """How the runs differ from the paper and from each other, by their own settings."""
+    import yaml
+
+    found = ["the paper compares on ImageNet; AlexNet is cited there and not in its tables"]
+    found += ["networks of other libraries start from their libraries' initialisation"]
+    settings = {key: yaml.safe_load(RunDir(path).recipe.read_text(encoding="utf-8")) for key, path in runs.items()}
+    for name, words in (
+        ("lr", "learning rate"),
+        ("img_size", "input in pixels (pictures are enlarged to it)"),
+        ("steps", "steps"),
+    ):
+        values: dict[Any, list[str]] = {}
+        for (network, _), recipe in settings.items():
+            values.setdefault(recipe[name], [])
+            if network not in values[recipe[name]]:
+                values[recipe[name]].append(network)
+        if len(values) > 1:
+            found.append(f"{words}: " + "; ".join(f"{value} for {', '.join(names)}" for value, names in values.items()))
+        elif name == "steps" and STEPS["full"] not in values:
+            found.append(f"{next(iter(values))} steps instead of {STEPS['full']:,}")
+    return found
+
+
+def draw(entries: Sequence[Entry], path: Path) -> Path:
+    """Error in % over multiply-adds, each network a point with its name."""
+    return plots.points(
+        [one.num_macs / 1e6 for one in entries],
+        [100 * one.error for one in entries],
+        [f"{one.name.rpartition('/')[2]}\n{one.num_params / 1e6:.2g} M parameters" for one in entries],
+        path,
+        spreads=[200 * math.sqrt(one.variance) for one in entries],
+        filled=[one.is_residual for one in entries],
+        x_name="multiply-adds of one picture, M",
+        y_name="test error, %",
+    )

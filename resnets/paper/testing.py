@@ -1,0 +1,206 @@
+"""Tables 4 and 5: saved models under the paper's testing protocols, and ensembles of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnets.data.loaders import BadImages
+from resnets.paper.result import Holds, Result, Table, Verdict
+from resnets.paper.views import PROTOCOLS, Hits, Opened, judge, open_all, remarks
+
+# Top-1 and top-5 error on ImageNet's validation split in %, by layers and shortcut: He et al. 2015, tables 2, 3 and 4.
+PUBLISHED: dict[str, dict[tuple[int, str], tuple[float, float | None]]] = {
+    "10-crop": {
+        (18, "none"): (27.94, None), (34, "none"): (28.54, 10.02), (18, "A"): (27.88, None), (34, "A"): (25.03, 7.76),
+        (34, "B"): (24.52, 7.46), (34, "C"): (24.19, 7.40), (50, "B"): (22.85, 6.71), (101, "B"): (21.75, 6.05),
+        (152, "B"): (21.43, 5.71),
+    },
+    "multi-scale": {
+        (34, "B"): (21.84, 5.71), (34, "C"): (21.53, 5.60), (50, "B"): (20.74, 5.25), (101, "B"): (19.87, 4.60),
+        (152, "B"): (19.38, 4.49),
+    },
+}  # fmt: skip
+ENSEMBLE_TOP5 = 3.57  # on the test split of ImageNet: table 5
+NUM_CLASSES = 1000  # of the data that these figures are for
+LEVEL = 0.05  # of significance
+Models = Sequence[str | Path] | Mapping[tuple[str, int], str | Path]
+Say = Callable[[str], None]
+
+
+def measure_table4(
+    models: Models,
+    data: str,
+    out: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    scale: str = "full",
+    views: Sequence[str] = tuple(PROTOCOLS),
+    split: str | None = None,
+    limit: int | None = None,
+    batch_size: int = 64,
+    workers: int | None = None,
+    device: str = "auto",
+    say: Say = lambda _: None,
+) -> Result:
+    """Each model under each protocol, beside the paper's figures where there are any, and whether more views help.
+
+    Args:
+        models: MODELs, or run directories by (network, seed).
+        out: the item's folder; nothing is drawn.
+        views: keys of `PROTOCOLS`; the first is what the others are compared to.
+        The others are those of `resnets.paper.views.evaluate_views`.
+    """
+    rows: list[tuple[Any, ...]] = []
+    said: dict[str, None] = {}
+    hits: dict[str, list[Hits]] = {view: [] for view in views}
+    evidence = []
+    for name, model in _named(models).items():
+        opened = open_all([model], data, split=split, data_dir=data_dir, device=device)
+        evidence.append(evidence_of(model, opened.models[0].header.provenance))
+        for view in views:
+            say(f"{name}: {view}")
+            bad = BadImages.allowing(None, opened.split)
+            judged = judge(opened, view, bad=bad, limit=limit, batch_size=batch_size, workers=workers, say=say)
+            hits[view].append(judged.together)
+            theirs = published(opened.models[0], view)
+            rows.append((name, view, *_percent(judged.together), round(judged.seconds, 1), *theirs))
+            said |= dict.fromkeys([*remarks(opened.models[0].preprocess, view), *_deviations(opened, bad, limit, view)])
+    head = ("model", "testing", "top-1 error, %", "top-5 error, %", "seconds", "paper's top-1, %", "paper's top-5, %")
+    first = views[0]
+    verdicts = [
+        better(
+            f"{view} testing errs less than {first} (He et al. 2015, section 3.4)",
+            list(_named(models)),
+            hits[view],
+            hits[first],
+        )
+        for view in views[1:]
+    ]
+    title = f"Testing protocols on {opened.data}, {opened.split_name} split, {len(hits[first][0].top1):,} pictures"
+    return Result(
+        item="table4",
+        scale=scale,
+        tables=(Table(title=title, head=head, rows=tuple(rows)),),
+        verdicts=tuple(verdicts),
+        deviations=tuple(said),
+        evidence=tuple(evidence),
+    )
+
+
+def measure_table5(
+    models: Models,
+    data: str,
+    out: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    scale: str = "full",
+    views: str = "multi-scale",
+    split: str | None = None,
+    limit: int | None = None,
+    batch_size: int = 64,
+    workers: int | None = None,
+    device: str = "auto",
+    say: Say = lambda _: None,
+) -> Result:
+    """An ensemble, whose probabilities are averaged, beside its members, all under one protocol. See `measure_table4`."""
+    named = _named(models)
+    opened = open_all(list(named.values()), data, split=split, data_dir=data_dir, device=device)
+    bad = BadImages.allowing(None, opened.split)
+    judged = judge(opened, views, bad=bad, limit=limit, batch_size=batch_size, workers=workers, say=say)
+    rows: list[tuple[Any, ...]] = [
+        (name, *_percent(member), *published(model, views))
+        for name, member, model in zip(named, judged.members, opened.models, strict=True)
+    ]
+    large = len(opened.models[0].labels) == NUM_CLASSES
+    rows.append((f"ensemble of {len(named)}", *_percent(judged.together), None, ENSEMBLE_TOP5 if large else None))
+    best = max(judged.members, key=lambda member: int(member.top1.sum()))
+    claim = "An ensemble errs less than its best member (He et al. 2015, table 5)"
+    verdict = better(claim, ["the ensemble"], [judged.together], [best])
+    if len(named) < 2:
+        verdict = Verdict(claim=claim, holds="open", because="one model is no ensemble")
+    head = ("model", "top-1 error, %", "top-5 error, %", "paper's top-1, %", "paper's top-5, %")
+    title = f"Ensemble on {opened.data}, {opened.split_name} split, {views}, {len(judged.together.top1):,} pictures"
+    said = [line for model in opened.models for line in remarks(model.preprocess, views)]
+    said += [*_deviations(opened, bad, limit, views), "the best member is chosen by the pictures that it is then compared on"]
+    said += ["the paper's ensemble is six models on ImageNet's test split, two of them of 152 layers"] * large
+    return Result(
+        item="table5",
+        scale=scale,
+        tables=(Table(title=title, head=head, rows=tuple(rows)),),
+        verdicts=(verdict,),
+        deviations=tuple(dict.fromkeys(said)),
+        evidence=tuple(
+            evidence_of(model, one.header.provenance) for model, one in zip(named.values(), opened.models, strict=True)
+        ),
+    )
+
+
+def mcnemar(one: np.ndarray, other: np.ndarray) -> tuple[int, int, float]:
+    """Pictures that only `one` has right, that only the other has, and the probability of a split at least as uneven if both
+    were equally good (exact and two-sided: McNemar 1947). one, other: (N,) bool, of the same pictures."""
+    from scipy.stats import binomtest
+
+    only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
+    either = only_one + only_other
+    return only_one, only_other, float(binomtest(only_one, either).pvalue) if either else 1.0
+
+
+def better(claim: str, names: Sequence[str], ours: Sequence[Hits], theirs: Sequence[Hits]) -> Verdict:
+    """Whether the first of each pair errs less than the second, by `mcnemar` with the level divided by the number of pairs.
+
+    "holds" where some pairs say so and none the opposite; "open" where none says anything, or they contradict each other.
+    """
+    votes, words = set(), []
+    for name, one, other in zip(names, ours, theirs, strict=True):
+        more, fewer, chance = mcnemar(one.top1, other.top1)
+        if chance < LEVEL / len(names):
+            votes.add("holds" if more > fewer else "fails")
+        change = 100 * (fewer - more) / len(one.top1)
+        words.append(
+            f"{name} {change:+.2f} points (right instead of wrong {more}, wrong instead of right {fewer}, p = {chance:.2g})"
+        )
+    holds: Holds = "open" if len(votes) != 1 else "holds" if "holds" in votes else "fails"
+    return Verdict(claim=claim, holds=holds, because="top-1 error: " + "; ".join(words))
+
+
+def published(model: Any, views: str) -> tuple[float | None, float | None]:
+    """The paper's top-1 and top-5 error in % of such a network under such testing; None where it says nothing."""
+    spec, none = model.spec, (None, None)
+    ours = getattr(spec, "stem", None) == "imagenet" and (spec.order, spec.groups, spec.group_width, spec.attention)
+    if ours != ("post", 1, 64, "none") or spec.width != 64 or len(model.labels) != NUM_CLASSES:
+        return none
+    return PUBLISHED.get(views, {}).get((spec.num_layers, spec.shortcut), none)
+
+
+def evidence_of(where: str | Path, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `Result.evidence` from what a run wrote of itself; None where it did not say."""
+    git = provenance.get("git") or {}
+    told = {name: provenance.get(name) for name in ("command", "device", "versions", "seed", "seconds")}
+    return {"run": str(where), "commit": git.get("commit"), **told}
+
+
+def _named(models: Models) -> dict[str, str | Path]:
+    if not isinstance(models, Mapping):
+        return {str(model): model for model in models}
+    return {f"{network}, seed {seed}": model for (network, seed), model in models.items()}
+
+
+def _percent(hits: Hits) -> tuple[float, float]:
+    one, five = hits.errors().values()
+    return round(100 * one, 2), round(100 * five, 2)
+
+
+def _deviations(opened: Opened, bad: BadImages, limit: int | None, views: str) -> list[str]:
+    found = []
+    if any(published(model, views)[0] is not None and model.spec.block == "bottleneck" and model.spec.stride_in != "1x1"
+           for model in opened.models):  # fmt: skip
+        found.append("these bottlenecks stride in their 3x3 convolution, the paper's in the first 1x1")
+    if limit is not None and limit < len(opened.split.targets):
+        found.append(f"{limit:,} pictures, evenly spread over the {len(opened.split.targets):,} of the split")
+    if bad.reasons:
+        found.append(f"{len(bad.reasons)} pictures could not be read and were left out")
+    return found
