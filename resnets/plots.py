@@ -62,48 +62,48 @@ def curves(
     rows: Sequence[Mapping[str, Any]], path: Path | str, *, title: str = "", metric: str = "top1", percent: bool = True
 ) -> Path:
     """Draw loss, error and learning rate over the epochs. See `draw_curves`."""
-    return _save(draw_curves(rows, title=title, metric=metric, percent=percent), path)
+    return write(draw_curves(rows, title=title, metric=metric, percent=percent), path)
 
 
 def range_test(rates: Sequence[float], losses: Sequence[float], suggestion: float, path: Path | str) -> Path:
     """Draw a learning-rate range test. See `draw_range_test`."""
-    return _save(draw_range_test(rates, losses, suggestion), path)
+    return write(draw_range_test(rates, losses, suggestion), path)
 
 
 def points(x: Sequence[float], y: Sequence[float], names: Sequence[str], path: Path | str, **settings: Any) -> Path:
     """Draw named points. See `draw_points`."""
-    return _save(draw_points(x, y, names, **settings), path)
+    return write(draw_points(x, y, names, **settings), path)
 
 
 def confusion(matrix: ArrayLike, labels: Sequence[str], path: Path | str) -> Path:
     """Draw a confusion matrix. See `draw_confusion`."""
-    return _save(draw_confusion(matrix, labels), path)
+    return write(draw_confusion(matrix, labels), path)
 
 
 def reliability(confidence: ArrayLike, correct: ArrayLike, path: Path | str) -> Path:
     """Draw how far confidence can be trusted. See `draw_reliability`."""
-    return _save(draw_reliability(confidence, correct), path)
+    return write(draw_reliability(confidence, correct), path)
 
 
 def gallery(
     pictures: Sequence[np.ndarray], captions: Sequence[str], path: Path | str, *, columns: int = 8, title: str = ""
 ) -> Path:
     """Draw pictures in rows, each with its caption. See `draw_gallery`."""
-    return _save(draw_gallery(pictures, captions, columns=columns, title=title), path)
+    return write(draw_gallery(pictures, captions, columns=columns, title=title), path)
 
 
-def _save(figure: Figure, path: Path | str) -> Path:
+def write(figure: Figure, path: Path | str) -> Path:
     with replacing(path) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)  # drawn as a box
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
     return Path(path)
 
 
-def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Draw in the package's style whatever the user's own matplotlib settings are, and leave those as they were."""
 
     @functools.wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
         from matplotlib import font_manager, style
 
         installed = set(font_manager.get_font_names())
@@ -111,10 +111,10 @@ def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
         with style.context(["default", STYLE | {"font.family": fonts}]):
             return draw(*args, **kwargs)
 
-    return styled
+    return drawn
 
 
-def _figure(width: float, height: float, title: str = "") -> Figure:
+def blank(width: float, height: float, title: str = "") -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
@@ -126,7 +126,7 @@ def _figure(width: float, height: float, title: str = "") -> Figure:
 # --- training curves ---
 
 
-@_styled
+@styled
 def draw_curves(rows: Sequence[Mapping[str, Any]], *, title: str = "", metric: str = "top1", percent: bool = True) -> Figure:
     """Three panels over the epochs: loss, error and learning rate.
 
@@ -135,7 +135,7 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], *, title: str = "", metric: s
         metric: the columns `train_<metric>` and `val_<metric>`, in which more is better.
         percent: draw the error, 100 (1 - metric), in percent; otherwise the metric as it is.
     """
-    figure = _figure(10.5, 3.4, title)
+    figure = blank(10.5, 3.4, title)
     loss, score, rate = figure.subplots(1, 3)
     epochs = _column(rows, "epoch")
     name = METRIC_NAMES.get(metric, metric.replace("_", " "))
@@ -145,7 +145,7 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], *, title: str = "", metric: s
     values = np.concatenate(list(losses.values()))
     values = values[np.isfinite(values)]
     if values.size and values.min() > 0 and values.max() / values.min() > 20:
-        _log_scale(loss, decades=math.log10(values.max() / values.min()))
+        log_scale(loss, decades=math.log10(values.max() / values.min()))
 
     scores = {split: _column(rows, f"{split}_{metric}") for split in ("train", "val")}
     if percent:
@@ -161,14 +161,14 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], *, title: str = "", metric: s
     _lines(rate, epochs, {"lr": _column(rows, "lr")}, "learning rate")
     rate.set_ylim(bottom=0)
     for axes in (loss, score):
-        _label_ends(axes)
+        label_ends(axes)
     return figure
 
 
-@_styled
+@styled
 def draw_range_test(rates: Sequence[float], losses: Sequence[float], suggestion: float) -> Figure:
     """The smoothed loss over the learning rate, and the rate that is suggested."""
-    figure = _figure(5.5, 3.4)
+    figure = blank(5.5, 3.4)
     axes = figure.subplots()
     axes.plot(rates, losses, color=TRAIN)
     axes.set_xscale("log")
@@ -201,7 +201,7 @@ def _lines(axes: Axes, epochs: np.ndarray, columns: Mapping[str, np.ndarray], ti
         axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
 
 
-def _log_scale(axes: Axes, decades: float) -> None:
+def log_scale(axes: Axes, decades: float) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes.set_yscale("log")
@@ -210,7 +210,7 @@ def _log_scale(axes: Axes, decades: float) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _label_ends(axes: Axes) -> None:
+def label_ends(axes: Axes) -> None:
     """Write each line's name beside its end, in its colour, and apart from the others'."""
     axes.get_ylim()  # settles the scale that `transData` goes by
     to_axes = axes.transData + axes.transAxes.inverted()
@@ -246,7 +246,7 @@ def largest_confusions(matrix: ArrayLike, labels: Sequence[str], limit: int = 10
     return found
 
 
-@_styled
+@styled
 def draw_confusion(matrix: ArrayLike, labels: Sequence[str]) -> Figure:
     """Counts (K, K) with the true class down and the predicted class across, coloured by the share of the true class.
 
@@ -266,7 +266,7 @@ def draw_confusion(matrix: ArrayLike, labels: Sequence[str]) -> Figure:
     longest = 0.085 * max(map(len, names), default=0)
     upright = longest > side / num_classes
 
-    figure = _figure(side + longest + (1.3 if counted else 4.9), side + (longest if upright else 0.2) + 0.7)
+    figure = blank(side + longest + (1.3 if counted else 4.9), side + (longest if upright else 0.2) + 0.7)
     axes, *aside = figure.subplots(1, 1 if counted else 2, squeeze=False, width_ratios=(1,) if counted else (side, 3))[0]
     image = axes.imshow(shares, cmap=colormaps["Blues"].with_extremes(bad=EMPTY), norm=PowerNorm(0.5, 0, 1))
     axes.set_title(f"accuracy {100 * np.trace(matrix) / max(total, 1):.2f} % of {total:,} pictures")
@@ -312,7 +312,7 @@ def _elide(text: object, limit: int) -> str:
 # --- points ---
 
 
-@_styled
+@styled
 def draw_points(
     x: Sequence[float],
     y: Sequence[float],
@@ -324,7 +324,7 @@ def draw_points(
     y_name: str,
 ) -> Figure:
     """Points over a logarithmic x, each with its name beside it and `spreads` up and down; those `filled` in another colour."""
-    figure = _figure(6.4, 4.2)
+    figure = blank(6.4, 4.2)
     axes = figure.subplots()
     axes.set_xscale("log")
     axes.margins(x=0.25, y=0.15)
@@ -362,7 +362,7 @@ def calibration(confidence: ArrayLike, correct: ArrayLike, num_bins: int = 15) -
     return Bins(counts, mean_confidence, accuracy, ece=float((gaps * counts).sum() / max(counts.sum(), 1)))
 
 
-@_styled
+@styled
 def draw_reliability(confidence: ArrayLike, correct: ArrayLike) -> Figure:
     """Accuracy beside confidence in 15 bins of it, and below how many predictions each bin holds.
 
@@ -371,7 +371,7 @@ def draw_reliability(confidence: ArrayLike, correct: ArrayLike) -> Figure:
     bins = calibration(confidence, correct)
     num_bins = len(bins.counts)
     middles = (np.arange(num_bins) + 0.5) / num_bins
-    figure = _figure(4.6, 5.4)
+    figure = blank(4.6, 5.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
 
     width = 0.88 / num_bins
@@ -397,7 +397,7 @@ def draw_reliability(confidence: ArrayLike, correct: ArrayLike) -> Figure:
 # --- galleries ---
 
 
-@_styled
+@styled
 def draw_gallery(pictures: Sequence[np.ndarray], captions: Sequence[str], *, columns: int = 8, title: str = "") -> Figure:
     """Pictures (H, W, C) of any shapes, uint8 with 1, 3 or 4 (the last is opacity) channels, each in a square of one size.
 
@@ -407,7 +407,7 @@ def draw_gallery(pictures: Sequence[np.ndarray], captions: Sequence[str], *, col
     num_rows = math.ceil(len(pictures) / columns)
     gap, under, over = 0.12, 0.38, 0.42 if title else 0.08  # inches: between pictures, for a caption, for the title
     width, height = columns * (CELL + gap) + gap, num_rows * (CELL + under) + over
-    figure = _figure(width, height)
+    figure = blank(width, height)
     figure.set_layout_engine("none")
     # One axes in inches for all of them: an axes for each picture would take seconds to lay out.
     axes = figure.add_axes((0, 0, 1, 1))

@@ -10,7 +10,7 @@ import numpy as np
 
 from resnets.paper.comparing import short
 from resnets.paper.history import Curves
-from resnets.plots import INK, _figure, _label_ends, _save, _styled
+from resnets.plots import INK, blank, label_ends, styled, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,26 +29,26 @@ class Panel(NamedTuple):
 
 def degradation(panels: Sequence[Panel], path: Path, *, title: str = "") -> Path:
     """Training and test errors over steps, a panel a family. See `draw_degradation`."""
-    return _save(draw_degradation(panels, title=title), path)
+    return write(draw_degradation(panels, title=title), path)
 
 
 def two_errors(networks: Mapping[str, Curves], path: Path, *, title: str = "") -> Path:
     """Training error on the left, test error on the right, as in Figure 1. See `draw_two_errors`."""
-    return _save(draw_two_errors(networks, title=title), path)
+    return write(draw_two_errors(networks, title=title), path)
 
 
 def errors(
     rows: Mapping[str, Sequence[float]], path: Path, *, published: Mapping[str, float] | None = None, title: str
 ) -> Path:
     """Test errors of networks, one below the other. See `draw_errors`."""
-    return _save(draw_errors(rows, published=published or {}, title=title), path)
+    return write(draw_errors(rows, published=published or {}, title=title), path)
 
 
-@_styled
+@styled
 def draw_degradation(panels: Sequence[Panel], *, title: str = "") -> Figure:
     """As Figure 6 and 4: thin dashed lines for training errors, bold ones for validation errors, a dot for the test error after
     the last step. Means over seeds, with the range from the least to the most as a band."""
-    figure = _figure(5.1 * len(panels), 3.7, title)
+    figure = blank(5.1 * len(panels), 3.7, title)
     for axes, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
         for colour, (name, curves) in zip(COLOURS, panel.networks.items(), strict=False):
             _line(axes, curves, curves.train, colour, label="_", linestyle="--", linewidth=1.0)
@@ -58,9 +58,9 @@ def draw_degradation(panels: Sequence[Panel], *, title: str = "") -> Figure:
     return figure
 
 
-@_styled
+@styled
 def draw_two_errors(networks: Mapping[str, Curves], *, title: str = "") -> Figure:
-    figure = _figure(9.4, 3.5, title)
+    figure = blank(9.4, 3.5, title)
     left, right = figure.subplots(1, 2, sharey=True)
     for colour, (name, curves) in zip(COLOURS, networks.items(), strict=False):
         _line(left, curves, curves.train, colour, label=short(name))
@@ -71,10 +71,10 @@ def draw_two_errors(networks: Mapping[str, Curves], *, title: str = "") -> Figur
     return figure
 
 
-@_styled
+@styled
 def draw_errors(rows: Mapping[str, Sequence[float]], *, published: Mapping[str, float], title: str) -> Figure:
     """A line a network: a dot a seed, a stroke at the mean, and an open diamond where the paper has it."""
-    figure = _figure(7.2, 0.9 + 0.42 * max(2, len(rows)))
+    figure = blank(7.2, 0.9 + 0.42 * max(2, len(rows)))
     axes = figure.subplots()
     for place, (name, values) in enumerate(rows.items()):
         axes.plot(values, [place] * len(values), "o", color=COLOURS[0], markersize=6, alpha=0.55)
@@ -107,4 +107,4 @@ def _finish(axes: Axes, title: str) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.grid(axis="y")
     axes.tick_params(labelleft=True)
-    _label_ends(axes)
+    label_ends(axes)

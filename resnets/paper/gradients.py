@@ -27,7 +27,7 @@ from resnets.paper import inside
 from resnets.paper.gradients_drawn import draw_start, draw_training
 from resnets.paper.inside import Layer, Runs
 from resnets.paper.result import Drawing, Result, Table, Verdict
-from resnets.plots import _save
+from resnets.plots import write
 from resnets.run import RunDir
 from resnets.spec import ResNetSpec
 
@@ -187,9 +187,9 @@ def measure(
     """
     start, training = at_start(data, data_dir, img_size=img_size, num_seeds=num_seeds), in_training(runs, data, data_dir)
     out.mkdir(parents=True, exist_ok=True)
-    drawings = [Drawing(file=_save(draw_start(start), out / "gradients_start.png").name, says=_says_start(num_seeds))]
+    drawings = [Drawing(file=write(draw_start(start), out / "gradients_start.png").name, says=_says_start(num_seeds))]
     if training:
-        path = _save(draw_training(training), out / "gradients_training.png")
+        path = write(draw_training(training), out / "gradients_training.png")
         drawings.append(Drawing(file=path.name, says="The same norms of the weights' gradients after so many steps."))
     kept = sorted({seen.step for seen in training})
     return Result(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resnets.paper import inside
-from resnets.plots import INK, TRAIN, VAL, _figure, _label_ends, _log_scale, _styled
+from resnets.plots import INK, TRAIN, VAL, blank, label_ends, log_scale, styled
 from resnets.spec import ResNetSpec
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ KINDS = {"weights": "gradient by the weights", "signal": "gradient by the respon
 NORM_WORDS = {"batch": "with batch norm", "none": "without norms"}
 
 
-@_styled
+@styled
 def draw_start(found: Sequence[Seen]) -> Figure:
     """Norms by the place of the layer: the weights' above, the signal's below; a column with norms, one without."""
     columns = [norm for norm in NORM_WORDS if any(seen.spec.norm == norm for seen in found)]
-    figure = _figure(5.2 * len(columns), 6.4)
+    figure = blank(5.2 * len(columns), 6.4)
     panels = figure.subplots(len(KINDS), len(columns), squeeze=False)
     for row, (kind, words) in zip(panels, KINDS.items(), strict=True):
         for axes, norm in zip(row, columns, strict=True):
@@ -37,14 +37,14 @@ def draw_start(found: Sequence[Seen]) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def draw_training(found: Sequence[Seen]) -> Figure:
     """A panel a network: the weights' norms by the place of the layer, a line a step, from light to dark."""
     from matplotlib import colormaps
 
     networks = list(dict.fromkeys(seen.spec for seen in found))
     num_rows = -(-len(networks) // 2)
-    figure = _figure(5.0 * min(2, len(networks)), 3.2 * num_rows)
+    figure = blank(5.0 * min(2, len(networks)), 3.2 * num_rows)
     panels = figure.subplots(num_rows, min(2, len(networks)), squeeze=False, sharey=True).ravel()
     for axes, spec in zip(panels, networks, strict=False):
         shown = sorted((seen for seen in found if seen.spec == spec), key=lambda seen: seen.step)
@@ -71,12 +71,12 @@ def _line(axes: Axes, seen: Seen, kind: str, label: str, colour: object, style: 
 def _finish(axes: Axes, title: str) -> None:
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
     lowest, highest = float(np.nanmin(values)), float(np.nanmax(values))
-    _log_scale(axes, decades=np.log10(highest / lowest))
+    log_scale(axes, decades=np.log10(highest / lowest))
     axes.set_title(title)
     axes.set_xticks([0, 0.5, 1], ["last layer", "middle", "first layer"])
     axes.grid(axis="y")
     axes.tick_params(labelleft=True)
-    _label_ends(axes)
+    label_ends(axes)
 
 
 def _short(spec: ResNetSpec) -> str:

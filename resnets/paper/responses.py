@@ -21,7 +21,7 @@ from resnets.model import Model
 from resnets.paper import inside
 from resnets.paper.inside import Layer, Runs
 from resnets.paper.result import Drawing, Result, Table, Verdict
-from resnets.plots import _figure, _save, _styled
+from resnets.plots import blank, styled, write
 from resnets.spec import ResNetSpec
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def measure(
         scale: the name of the scale they were trained at.
     """
     found = _spreads(runs, data, data_dir, num_images)
-    drawing = _save(draw(found), out / FILE)
+    drawing = write(draw(found), out / FILE)
     return Result(
         item=ITEM,
         scale=scale,
@@ -194,12 +194,12 @@ def _sentence(found: list[Spread]) -> str:
     )
 
 
-@_styled
+@styled
 def draw(found: list[Spread]) -> Figure:
     """Figure 7's two panels: in the order of the layers, and from the largest to the smallest."""
     from matplotlib.ticker import MaxNLocator
 
-    figure = _figure(8.6, 6.4)
+    figure = blank(8.6, 6.4)
     ordered, sorted_ = figure.subplots(2, 1)
     colours = _colours(found)
     for spread in found:
