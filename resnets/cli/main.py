@@ -69,6 +69,7 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
     without train/val/test, a CSV list (path,label), or a .npz of arrays."""
     from resnets import folds
     from resnets.cli.progress import watch
+    from resnets.paper.external import NETWORKS
     from resnets.training import train
 
     options: dict[str, Any] = {"out": out, "resume": resume, "data_dir": data_dir, "began": BEGAN, **settings}
@@ -80,7 +81,7 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
             click.echo(f"all of it in {whole.path / folds.SUMMARY}")
         return
     with watch() as reporter:
-        run = train(data, reporter=reporter, **options)
+        run = train(data, reporter=reporter, networks=NETWORKS, **options)
     if not run.result:  # of several processes the first one tells
         return
     bad = run.path / "bad_images.csv"
@@ -94,7 +95,8 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
         return
     click.echo(tables.evaluation(result))
     click.echo(f"{result['seconds']:.0f} s; all of it in {run.path / 'report.html'}")
-    click.echo(f"use it: resnets predict {shlex.quote(str(run.path))} PICTURE...")
+    if "/" not in run.model.spec.name:  # another library's, for comparison only
+        click.echo(f"use it: resnets predict {shlex.quote(str(run.path))} PICTURE...")
 
 
 @cli.command(

@@ -23,6 +23,13 @@ def command(context: Mapping[str, Any], epilog: str) -> click.Command:
     @click.option("--scale", default="small", metavar="full|small|tiny", help="how much of the protocol is run  [small]")
     @click.option("--seeds", type=click.IntRange(1), help="runs of each network  [5, 3 or 1, by the scale]")
     @click.option("--depths", metavar="N,N,...", help="layers of the CIFAR networks, also 1202  [by the scale]")
+    @click.option(
+        "--model",
+        "models",
+        multiple=True,
+        metavar="MODEL",
+        help="for table4, table5: saved models to test; for previous: a network more, such as timm/NAME; may be repeated",
+    )
     @click.option("--jobs", type=click.IntRange(1), default=1, help="trainings at once; more than one: a thread each  [1]")
     @click.option("--out", default="paper", metavar="DIR", help="where runs and results lie  [paper]")
     @click.option("--to", metavar="DIR", help="for report: where the page goes  [OUT/report]")

@@ -20,6 +20,7 @@ class Context:
         runs: the finished run directory of each training that the item named.
         data, data_dir: as `resnets.train` takes them.
         say: is told of progress, a line at a time.
+        models: that were asked for by name, in place of or beside the item's own runs.
     """
 
     out: Path
@@ -30,6 +31,7 @@ class Context:
     data_dir: str | None
     device: str
     say: Callable[[str], None]
+    models: tuple[str, ...] = ()
 
     @property
     def by_seed(self) -> dict[tuple[str, int], Path]:

@@ -35,12 +35,6 @@ ITEM, TABLE = "gradients", "gradients.csv"
 NUM_IMAGES, NUM_SEEDS = 128, 3
 NETWORKS = ("plain20_cifar", "plain56_cifar", "resnet20_cifar", "resnet56_cifar")
 NORMS = ("batch", "none")
-# The trainings that show what becomes of the start: the first steps of the paper's schedule, whose rate does not fall yet.
-KEEP_AT = (0, 10, 30, 100, 300)
-TRAININGS: tuple[tuple[str, dict[str, Any]], ...] = tuple(
-    (name, {"recipe": "he2015", "steps": KEEP_AT[-1], "sched": "constant", "keep_at": KEEP_AT, "stall_epochs": 0})
-    for name in NETWORKS
-)
 VANISHED = 0.01  # of the norm in the last layer: what the first layer has when we say that a gradient has vanished
 HEALTHY = (0.1, 10.0)  # the same share, where we say that the norms are healthy: within a power of ten
 
@@ -175,7 +169,7 @@ def measure(
     img_size: int | None = None,
     num_seeds: int = NUM_SEEDS,
 ) -> Result:
-    """The item: at the start, for which nothing is trained, and along the runs that kept weights (`TRAININGS`), if any.
+    """The item: at the start, for which nothing is trained, and along the runs that kept weights (`keep_at`), if any.
 
     Args:
         runs: run directories with steps/, by name and seed.
@@ -206,7 +200,6 @@ def measure(
             "their place and the same initialisation.",
             *([f"Trained for {kept[-1]:,} steps, the first of the paper's schedule."] if kept else ["Nothing was trained."]),
         ),
-        evidence=inside.evidence(runs),
     )  # fmt: skip
 
 

@@ -17,7 +17,6 @@ from resnets.model import Model
 from resnets.nn.layers import CONVS
 from resnets.nn.trunk import Trunk
 from resnets.paper.result import Holds
-from resnets.run import RunDir
 from resnets.spec import InputError, Preprocess, ResNetSpec
 
 Runs = Mapping[tuple[str, int], Path]  # run directories by the network's name and the seed
@@ -101,21 +100,3 @@ def spread(values: Sequence[float], digits: int = 3) -> str:
     """The mean over seeds and, of several, the least and the most: "0.51 (0.48 to 0.55)"."""
     mean = f"{float(np.mean(values)):.{digits}g}"
     return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}g} to {max(values):.{digits}g})"
-
-
-def evidence(runs: Runs) -> tuple[dict[str, Any], ...]:
-    """Of each run what a figure needs beside it; see `Result`."""
-    return tuple(_record(name, seed, path) for (name, seed), path in runs.items())
-
-
-def _record(name: str, seed: int, path: Path) -> dict[str, Any]:
-    origin = RunDir(path).read_provenance()
-    return {
-        "run": f"{name}/{path.name}",
-        "command": origin.get("command"),
-        "commit": (origin.get("git") or {}).get("commit"),
-        "device": (origin.get("device") or {}).get("name"),
-        "versions": origin.get("versions"),
-        "seed": seed,
-        "seconds": origin.get("seconds"),
-    }

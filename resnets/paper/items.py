@@ -6,13 +6,13 @@ A result lies in OUT/items/<scale>/<item>/result.json, its drawings beside it; O
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from resnets.files import write_json
-from resnets.paper import counts, degradation, identity, shortcuts
+from resnets.paper import counts, degradation, identity, opening, shortcuts
 from resnets.paper.context import Context
 from resnets.paper.result import Result
 from resnets.paper.scales import SCALES, Scale
@@ -34,6 +34,7 @@ class Item:
         claims: what the paper says by it, short.
         trainings: the runs that it needs, of a scale and the name or path of the data.
         measure: from the finished runs to the result; drawings go into the context's folder.
+        with_models: the runs that it needs where models are named; None: it takes none.
     """
 
     name: str
@@ -41,6 +42,16 @@ class Item:
     claims: str
     measure: Callable[[Context], Result]
     trainings: Callable[[Scale, str], list[Training]] = lambda scale, data: []
+    with_models: Callable[[Scale, str, Sequence[str]], list[Training]] | None = None
+
+    def needed(self, scale: Scale, data: str, models: Sequence[str] = ()) -> list[Training]:
+        """The runs of the item, or of the item with models that were named."""
+        if not models:
+            return self.trainings(scale, data)
+        if self.with_models is None:
+            takers = ", ".join(item.name for item in ITEMS.values() if item.with_models)
+            raise InputError(f"{self.name} names its own networks; --model is for {takers}")
+        return self.with_models(scale, data, models)
 
 
 ITEMS = {
@@ -71,6 +82,16 @@ ITEMS = {
             trainings=shortcuts.table3_trainings, measure=shortcuts.table3,
         ),
         Item(
+            name="table4", title="Testing: one crop, ten crops, several scales",
+            claims="more views of a picture, fewer errors",
+            trainings=opening.first_trainings, measure=opening.table4, with_models=lambda scale, data, models: [],
+        ),
+        Item(
+            name="table5", title="An ensemble beside its members",
+            claims="an ensemble errs less than its best member",
+            trainings=opening.first_trainings, measure=opening.table5, with_models=lambda scale, data, models: [],
+        ),
+        Item(
             name="fig6", title="Training on CIFAR-10: plain and residual networks of several depths",
             claims="plain networks become worse with depth, residual ones better",
             trainings=degradation.fig6_trainings, measure=degradation.fig6,
@@ -79,6 +100,21 @@ ITEMS = {
             name="table6", title="Test errors on CIFAR-10",
             claims="8.75 % of 20 layers down to 6.61 % of 110",
             trainings=degradation.table6_trainings, measure=degradation.table6,
+        ),
+        Item(
+            name="fig7", title="Standard deviations of layer responses",
+            claims="residual networks have smaller responses, the smaller the deeper",
+            trainings=opening.fig7_trainings, measure=opening.fig7,
+        ),
+        Item(
+            name="gradients", title="Norms of the gradient, layer by layer (section 4.1)",
+            claims="plain networks with batch norm do not suffer from vanishing gradients",
+            trainings=opening.gradients_trainings, measure=opening.gradients,
+        ),
+        Item(
+            name="previous", title="AlexNet and VGG, through the same engine",
+            claims="residual networks err less, with fewer multiply-adds",
+            trainings=opening.previous_trainings, measure=opening.previous, with_models=opening.previous_trainings,
         ),
         Item(
             name="identity", title="Identity Mappings (arXiv 1603.05027): original against pre-activation",
@@ -108,20 +144,31 @@ def reproduce(
     data_dir: str | None = None,
     device: str = "auto",
     jobs: int = 1,
+    models: Sequence[str] = (),
     say: Say,
 ) -> Result:
-    """Run what an item lacks, measure it, and keep the result.
+    """Run what an item lacks, measure it, and keep the result. `models`: saved ones to test, or networks to compare with.
 
     Raises:
         InputError: for an item that does not exist, and where a training fails for a reason the user can mend.
         resnets.contracts.Interrupted: after Ctrl-C or SIGTERM; the state of all trainings is saved.
     """
     item, out = get(name), Path(out)
-    needed = item.trainings(scale, data)
+    needed = item.needed(scale, data, models)
     say(f"{item.name}, scale {scale.name}: {scale.shows}" if needed else item.name)
     runs = carry_out(needed, out, jobs=jobs, data_dir=data_dir, device=device, say=say) if needed else {}
     folder = item_folder(out, scale.name, data, name)
-    context = Context(out=out, folder=folder, scale=scale, runs=runs, data=data, data_dir=data_dir, device=device, say=say)
+    context = Context(
+        out=out,
+        folder=folder,
+        scale=scale,
+        runs=runs,
+        data=data,
+        data_dir=data_dir,
+        device=device,
+        say=say,
+        models=tuple(models),
+    )
     result = degradation.completed(item.measure(context), context)
     write_json(folder / RESULT, result.to_json())
     return result

@@ -12,22 +12,11 @@ from typing import Any
 import numpy as np
 
 from resnets import plots
+from resnets.engine.recipe import read_file
 from resnets.paper.result import Drawing, Holds, Result, Table, Verdict
-from resnets.paper.testing import evidence_of
 from resnets.run import RunDir
 from resnets.spec import InputError
 
-STEPS = {"tiny": 60, "small": 400, "full": 64_000}
-# Both were published with a rate of 0.01 (Krizhevsky et al. 2012, section 5; arXiv 1409.1556, section 3.1).
-SLOWLY = {"lr": 0.01}
-NETWORKS: dict[str, dict[str, Any]] = {
-    "torchvision/alexnet": {"img_size": 64, **SLOWLY},  # it takes no less than 63 pixels
-    "torchvision/vgg16_bn": SLOWLY,
-    "plain20_cifar": {},
-    "resnet20_cifar": {},
-    "plain56_cifar": {},
-    "resnet56_cifar": {},
-}
 # He et al. 2015, tables 1 and 3: ImageNet, 10-crop; errors in %, multiply-adds in units of 10^9.
 IMAGENET = (
     ("VGG-16", 15.3, 28.07, 9.33),
@@ -68,15 +57,7 @@ class Entry:
         return "/" not in self.name
 
 
-def trainings(scale: str) -> dict[str, dict[str, Any]]:
-    """The settings of each run on CIFAR-10 at a scale, by network; `resnets.paper.external.train` takes them, and a seed."""
-    if scale not in STEPS:
-        raise InputError(f"there is no scale {scale!r}; use one of: {', '.join(STEPS)}")
-    common = {"data": "cifar10", "recipe": "he2015", "steps": STEPS[scale], "val_fraction": 0.1}
-    return {name: {"model": name, **common, **own} for name, own in NETWORKS.items()}
-
-
-def measure_previous(
+def measure(
     runs: Mapping[tuple[str, int], str | Path], out: str | Path, *, data: str = "cifar10", scale: str = "full"
 ) -> Result:
     """Parameters, multiply-adds, test error and time of finished runs, the paper's own comparison beside them.
@@ -88,8 +69,7 @@ def measure_previous(
     Raises:
         InputError: for a run that is not finished.
     """
-    read = {key: read_run(path) for key, path in runs.items()}
-    entries = gather({key: row for key, (row, _) in read.items()})
+    entries = gather({key: read_run(path) for key, path in runs.items()})
     drawing = Drawing(
         file="previous.png",
         says=f"Test error on {data} over multiply-adds of one picture; filled: residual. Bars: two standard errors.",
@@ -116,21 +96,19 @@ def measure_previous(
         verdicts=tuple(verdicts(entries)),
         drawings=(drawing,),
         deviations=tuple(deviations(runs)),
-        evidence=tuple(evidence_of(path, read[key][1]) for key, path in runs.items()),
     )
 
 
-def read_run(path: str | Path) -> tuple[Entry, dict[str, Any]]:
-    """What a finished run came to, and its provenance."""
+def read_run(path: str | Path) -> Entry:
+    """What a finished run came to."""
     run = RunDir(path)
     origin = run.read_provenance()
     if "finished" not in origin or not run.evaluation.is_file():
         raise InputError(f"{path}: the run is not finished; go on with it first")
     result, model = json.loads(run.evaluation.read_text(encoding="utf-8")), origin["model"]
-    entry = Entry(
+    return Entry(
         model["name"], (1 - result["top1"],), result["num_images"], model["num_params"], model["num_macs"], (origin["seconds"],)
     )
-    return entry, origin
 
 
 def gather(rows: Mapping[tuple[str, int], Entry]) -> list[Entry]:
@@ -185,26 +163,16 @@ def errs_less(one: Entry, other: Entry, claim: str) -> Verdict:
 
 
 def deviations(runs: Mapping[tuple[str, int], str | Path]) -> list[str]:
-    """How the runs differ from the paper and from each other, by their own settings."""
-    import yaml
-
-    found = ["the paper compares on ImageNet; AlexNet is cited there and not in its tables"]
-    found += ["networks of other libraries start from their libraries' initialisation"]
-    settings = {key: yaml.safe_load(RunDir(path).recipe.read_text(encoding="utf-8")) for key, path in runs.items()}
-    for name, words in (
-        ("lr", "learning rate"),
-        ("img_size", "input in pixels (pictures are enlarged to it)"),
-        ("steps", "steps"),
-    ):
-        values: dict[Any, list[str]] = {}
+    """How the runs differ from the paper and from each other, by their own settings; see `protocol` for what all have."""
+    found = ["The paper compares on ImageNet; AlexNet is cited there and not in its tables."]
+    found += ["Networks of other libraries start from their libraries' initialisation."]
+    settings = {key: read_file(RunDir(path).recipe) for key, path in runs.items()}
+    for name, words in (("lr", "Learning rates"), ("img_size", "Inputs in pixels, to which pictures are enlarged")):
+        values: dict[Any, dict[str, None]] = {}
         for (network, _), recipe in settings.items():
-            values.setdefault(recipe[name], [])
-            if network not in values[recipe[name]]:
-                values[recipe[name]].append(network)
+            values.setdefault(recipe[name], {})[network] = None
         if len(values) > 1:
-            found.append(f"{words}: " + "; ".join(f"{value} for {', '.join(names)}" for value, names in values.items()))
-        elif name == "steps" and STEPS["full"] not in values:
-            found.append(f"{next(iter(values))} steps instead of {STEPS['full']:,}")
+            found.append(f"{words}: " + "; ".join(f"{value} for {', '.join(names)}" for value, names in values.items()) + ".")
     return found
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from resnets.paper.scales import PAPER_SEEDS, PAPER_SIZE, PAPER_STEPS, Scale
-from resnets.spec import ResNetSpec
 
 WARMUP_STEPS, WARMUP_LAYERS = 400, 110  # "the learning rate of 0.01 ... until about 400 iterations", of 110 layers
 SMALL_DATA = ("cifar10", "cifar100", "digits")  # known sets, of small pictures: on them ImageNet networks are scaled down
@@ -23,14 +22,14 @@ def is_large(data: str) -> bool:
     return data not in SMALL_DATA
 
 
-def settings(scale: Scale, spec: ResNetSpec, *, data: str, seed: int, large: bool = False) -> dict[str, Any]:
+def settings(scale: Scale, num_layers: int, *, data: str, seed: int, large: bool = False) -> dict[str, Any]:
     """What `resnets.train` is told beside the network, of a CIFAR network or (`large`) of an ImageNet network on a folder.
 
     The milestones stay where the recipe has them, at a half and three quarters; a warm-up shrinks with the run.
     """
     chosen: dict[str, Any] = {"data": data, "recipe": "he2015", "seed": seed}
     chosen |= {"steps": scale.large_steps if large else scale.steps, "img_size": scale.large_size if large else scale.img_size}
-    if not large and spec.num_layers >= WARMUP_LAYERS and scale.steps != PAPER_STEPS:
+    if not large and num_layers >= WARMUP_LAYERS and scale.steps != PAPER_STEPS:
         chosen["warmup_steps"] = max(1, round(WARMUP_STEPS * scale.steps / PAPER_STEPS))
     # A network that does not learn is a finding here, not a mistake to be stopped.
     return chosen | {"val_fraction": 0.1, "stall_epochs": 0}
@@ -45,10 +44,10 @@ def deviations(
         recipes: the settings of the runs that were used, as their recipe.yaml has them.
         curves: whether errors along the way are shown.
     """
-    return tuple(_large(scale, data) if large else _small(scale, data)) + tuple(_everywhere(scale, recipes, curves))
+    return tuple(_large(scale, data) if large else _small(scale, data, recipes)) + tuple(_everywhere(scale, recipes, curves))
 
 
-def _small(scale: Scale, data: str) -> Iterator[str]:
+def _small(scale: Scale, data: str, recipes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if data != "cifar10":
         yield f"The pictures are those of {data}, not of CIFAR-10; a tenth of the training split is cut off for validation."
     else:
@@ -59,13 +58,18 @@ def _small(scale: Scale, data: str) -> Iterator[str]:
         )
     if data == "digits":
         yield "Nothing is mirrored: a mirrored digit is another."
-    if scale.steps != PAPER_STEPS:
-        yield (
-            f"{scale.steps:,} steps instead of {PAPER_STEPS:,}; the rate is divided by 10 after a half and three quarters of "
-            f"them, as in the paper, and the warm-up of networks from {WARMUP_LAYERS} layers on shrinks in proportion."
+    steps, sizes = (named(recipes, name) or {str(own)} for name, own in (("steps", scale.steps), ("img_size", scale.img_size)))
+    if steps != {str(PAPER_STEPS)}:
+        told = " or ".join(f"{int(number):,}" for number in sorted(steps, key=int))
+        yield f"{told} steps instead of {PAPER_STEPS:,}; " + (
+            "the rate does not fall, as it does not at the paper's start."
+            if named(recipes, "sched") == {"constant"}
+            else "the rate is divided by 10 after a half and three quarters of them, as in the paper, and the warm-up of "
+            f"networks from {WARMUP_LAYERS} layers on shrinks in proportion."
         )
-    if scale.img_size != PAPER_SIZE:
-        yield f"Pictures of {scale.img_size} x {scale.img_size} pixels instead of {PAPER_SIZE} x {PAPER_SIZE}."
+    if sizes != {str(PAPER_SIZE)}:
+        told = " or ".join(f"{size} x {size}" for size in sorted(sizes, key=int))
+        yield f"Pictures of {told} pixels instead of {PAPER_SIZE} x {PAPER_SIZE}."
     yield "Batch norm sees 128 pictures; the paper spreads a batch over two GPUs, so its batch norm saw 64."
 
 

@@ -117,7 +117,6 @@ def measure(
             "paper does not say over which pictures, nor whether channels are taken together.",
             "Batch norm uses its running statistics, as in evaluation.",
         ),
-        evidence=inside.evidence(runs),
     )
 
 

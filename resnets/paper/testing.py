@@ -49,7 +49,7 @@ def measure_table4(
     """Each model under each protocol, beside the paper's figures where there are any, and whether more views help.
 
     Args:
-        models: MODELs, or run directories by (network, seed).
+        models: MODELs, whose own records are the evidence; or run directories by (network, seed), which speak for themselves.
         out: the item's folder; nothing is drawn.
         views: keys of `PROTOCOLS`; the first is what the others are compared to.
         The others are those of `resnets.paper.views.evaluate_views`.
@@ -87,7 +87,7 @@ def measure_table4(
         tables=(Table(title=title, head=head, rows=tuple(rows)),),
         verdicts=tuple(verdicts),
         deviations=tuple(said),
-        evidence=tuple(evidence),
+        evidence=() if isinstance(models, Mapping) else tuple(evidence),
     )
 
 
@@ -133,9 +133,9 @@ def measure_table5(
         tables=(Table(title=title, head=head, rows=tuple(rows)),),
         verdicts=(verdict,),
         deviations=tuple(dict.fromkeys(said)),
-        evidence=tuple(
-            evidence_of(model, one.header.provenance) for model, one in zip(named.values(), opened.models, strict=True)
-        ),
+        evidence=()
+        if isinstance(models, Mapping)
+        else tuple(evidence_of(model, one.header.provenance) for model, one in zip(models, opened.models, strict=True)),
     )
 
 

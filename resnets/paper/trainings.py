@@ -37,9 +37,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """One run: a network of the zoo with `changes` to its spec, trained on `data` at a scale from a seed.
+    """One run: a network with `changes` to its spec, trained on `data` at a scale from a seed.
 
-    `large`: an ImageNet network on a folder of pictures.
+    Args:
+        network: of the zoo, or another library's ("torchvision/NAME", "timm/NAME").
+        large: an ImageNet network on a folder of pictures.
+        own: settings that an item has otherwise than the protocol; its runs then have folders of their own, by `purpose`.
+        num_macs: multiply-adds of one picture, where another library builds the network and none are counted here; 0: unknown.
     """
 
     network: str
@@ -48,6 +52,9 @@ class Training:
     seed: int
     changes: tuple[tuple[str, Any], ...] = ()
     large: bool = False
+    own: tuple[tuple[str, Any], ...] = ()
+    purpose: str = ""
+    num_macs: int = 0
 
     @property
     def label(self) -> str:
@@ -55,24 +62,28 @@ class Training:
         return label(self.network, self.changes)
 
     @cached_property
-    def spec(self) -> ResNetSpec:
-        return zoo.get(self.network, **dict(self.changes))
+    def spec(self) -> ResNetSpec | None:
+        """None of another library's network."""
+        return None if "/" in self.network else zoo.get(self.network, **dict(self.changes))
 
     @property
     def settings(self) -> dict[str, Any]:
         """All that `resnets.train` is told."""
-        chosen = protocol.settings(self.scale, self.spec, data=self.data, seed=self.seed, large=self.large)
-        return chosen | {"model": self.network} | dict(self.changes)
+        num_layers = 0 if self.spec is None else self.spec.num_layers
+        chosen = protocol.settings(self.scale, num_layers, data=self.data, seed=self.seed, large=self.large)
+        return chosen | {"model": self.network} | dict(self.changes) | dict(self.own)
 
     @property
     def cost(self) -> float:
         """Multiply-adds of the whole training; a picture costs three forward passes."""
-        batch, size = (LARGE_BATCH_SIZE, self.scale.large_size) if self.large else (BATCH_SIZE, self.scale.img_size)
-        return 3.0 * self.settings["steps"] * batch * self.spec.num_macs(size)
+        settings = self.settings
+        macs = self.num_macs if self.spec is None else self.spec.num_macs(settings["img_size"])
+        return 3.0 * settings["steps"] * (LARGE_BATCH_SIZE if self.large else BATCH_SIZE) * macs
 
     def folder(self, out: Path) -> Path:
         """The run directory: out/runs/small/resnet20_cifar/seed0."""
-        return out / "runs" / place(self.scale.name, self.data) / self.label.replace("=", "_") / f"seed{self.seed}"
+        name = ",".join([self.label.replace("=", "_").replace("/", "_"), *filter(None, [self.purpose])])
+        return out / "runs" / place(self.scale.name, self.data) / name / f"seed{self.seed}"
 
 
 def label(network: str, changes: Sequence[tuple[str, Any]]) -> str:

@@ -25,7 +25,7 @@ FULL, SMALL, TINY = (scales.SCALES[name] for name in ("full", "small", "tiny"))
 def schedule(name, scale):
     spec = zoo.get(name)
     facts = recipes.Facts(num_train=50_000, hflip=True, size=(scale.img_size,) * 2, spec=spec)
-    chosen = protocol.settings(scale, spec, data="cifar10", seed=0)
+    chosen = protocol.settings(scale, spec.num_layers, data="cifar10", seed=0)
     assert chosen.keys() <= FIELDS.keys()
     recipe, _ = resolve({"recipe": recipes.he2015(facts), "given": chosen})
     return Schedule(recipe=recipe, steps_per_epoch=351)
@@ -66,14 +66,14 @@ def test_cifar_is_cut_into_45000_and_5000():
     images = np.zeros((50_000, 1, 1, 1), np.uint8)
     split = Split(ArrayImages(images, "train"), np.repeat(np.arange(10), 5_000))
     source = Source("made", tuple("0123456789"), {"train": split}, (1, 1), 1)
-    cut = cut_val(source, protocol.settings(FULL, zoo.get("resnet20_cifar"), data="cifar10", seed=0)["val_fraction"])
+    cut = cut_val(source, protocol.settings(FULL, 20, data="cifar10", seed=0)["val_fraction"])
     assert {name: len(part.targets) for name, part in cut.splits.items()} == {"train": 45_000, "val": 5_000}
     assert np.bincount(cut.splits["val"].targets).tolist() == [500] * 10
 
 
 def test_per_pixel_mean_and_nothing_drawn_at_test():
     """The inputs of validation and test are the pictures less the mean training picture, the same each time."""
-    chosen = protocol.settings(TINY, zoo.get("resnet20_cifar"), data="digits", seed=0) | {"model": "resnet20_cifar"}
+    chosen = protocol.settings(TINY, 20, data="digits", seed=0) | {"model": "resnet20_cifar"}
     plan = settle(requested(chosen), None)
     train, val = plan.source.splits["train"], plan.source.splits["val"]
     pixels = np.stack([train.images[number] for number in range(len(train.targets))]).astype(np.float64) / 255
