@@ -14,6 +14,8 @@ from resnets.paper.trainings import Training
 DEEP = 56  # layers of the deepest plain network that the paper looks into; the one of 110 does not learn
 KEEP_AT = (0, 10, 30, 100, 300)  # steps after which gradients are measured: the first of the paper's schedule
 LIMITS = {"full": None, "small": 2000, "tiny": 100}  # pictures that are tested in several views
+# Of the comparison with earlier networks, which cost tens of times as much: steps and seeds.
+SHORT = {"small": (400, 1), "tiny": (60, 1)}
 # Networks before residual ones, and what they are compared with. AlexNet takes no less than 63 pixels; both were published with
 # a rate of 0.01 (Krizhevsky et al. 2012, section 5; arXiv 1409.1556, section 3.1). With multiply-adds of a picture.
 PREVIOUS: dict[str, tuple[dict[str, Any], int]] = {
@@ -80,10 +82,19 @@ def table5(context: Context) -> Result:
 
 def previous_trainings(scale: Scale, data: str, names: Sequence[str] = ()) -> list[Training]:
     """`names`: further networks, of this or another library."""
+    steps, seeds = SHORT.get(scale.name, (scale.steps, scale.seeds))
     rows = PREVIOUS | {name: ({"img_size": 64 if "/" in name else 32}, 0) for name in names if name not in PREVIOUS}
     return [
-        Training(network=name, data=data, scale=scale, seed=seed, own=tuple(own.items()), purpose="previous", num_macs=macs)
-        for seed in range(scale.seeds)
+        Training(
+            network=name,
+            data=data,
+            scale=scale,
+            seed=seed,
+            own=(("steps", steps), *own.items()),
+            purpose="previous",
+            num_macs=macs,
+        )
+        for seed in range(seeds)
         for name, (own, macs) in rows.items()
     ]
 
