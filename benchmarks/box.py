@@ -36,7 +36,10 @@ def main() -> None:
     model = hub.load({"best": run.best, "last": run.last}[provenance["selected"]])
     header = model.header
     data = {name: provenance["data"][name] for name in ("name", "fingerprint", "labels", "cut")}
-    told = {name: header.provenance[name] for name in KEPT} | TERMS | {"data": data, "recipe": header.provenance["recipe"]}
+    recipe = dict(header.provenance["recipe"])
+    if recipe["weights"]:
+        recipe["weights"] = Path(recipe["weights"]).name  # a run of this machine; the card says which
+    told = {name: header.provenance[name] for name in KEPT} | TERMS | {"data": data, "recipe": recipe}
     header = dataclasses.replace(header, provenance=told, metrics={"test_top1": provenance["result"]["top1"]})
     write_tensors(options.out, model.half().state_dict(), header.to_json())
     for name, file in (("32 bits", options.run), ("16 bits", options.out)):

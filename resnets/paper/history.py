@@ -75,21 +75,15 @@ def recipes(runs: Mapping[Training, Path]) -> list[dict[str, Any]]:
 
 def evidence(runs: Mapping[Training, Path], out: Path) -> tuple[dict[str, Any], ...]:
     """Where each figure comes from: a record of each run, its folder as seen from `out`."""
-    records = []
-    for training, folder in runs.items():
-        origin = RunDir(folder).read_provenance()
-        records.append(
-            {
-                "run": folder.relative_to(out).as_posix(),
-                "command": origin["command"],
-                "commit": commit_of(origin),
-                "device": device_of(origin),
-                "versions": origin["versions"],
-                "seed": training.seed,
-                "seconds": origin["seconds"],
-            }
-        )
-    return tuple(records)
+    return tuple(
+        record(folder.relative_to(out).as_posix(), RunDir(folder).read_provenance()) for training, folder in runs.items()
+    )
+
+
+def record(run: str, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `Result.evidence` from what a run wrote of itself, or from a saved model's header; None where it does not say."""
+    told = {name: origin.get(name) for name in ("command", "versions", "seed", "seconds")}
+    return {"run": run, "commit": commit_of(origin), "device": device_of(origin), **told}
 
 
 def commit_of(origin: Mapping[str, Any]) -> str | None:
@@ -97,7 +91,9 @@ def commit_of(origin: Mapping[str, Any]) -> str | None:
     return f"{git['commit'][:12]}{' with changes' if git['dirty'] else ''}" if git else None
 
 
-def device_of(origin: Mapping[str, Any]) -> str:
-    device = origin["device"]
+def device_of(origin: Mapping[str, Any]) -> str | None:
+    device = origin.get("device")
+    if not device:
+        return None
     threads = f", {device['threads']} thread{'s' * (device['threads'] != 1)}" if device.get("type") == "cpu" else ""
     return f"{device['name']}{threads}"

@@ -85,8 +85,8 @@ def records(result: Result) -> list[tuple[str, ...]]:
         tuple(
             NONE if value is None or value == "" else str(value)
             for value in (
-                *(record.get(name) for name in ("run", "command", "commit", "device", "seed")),
-                minutes(record["seconds"]),
+                *(record[name] for name in ("run", "command", "commit", "device", "seed")),
+                record["seconds"] and minutes(record["seconds"]),
             )
         )
         for record in result.evidence
@@ -95,7 +95,8 @@ def records(result: Result) -> list[tuple[str, ...]]:
 
 def versions(result: Result) -> list[str]:
     """The versions that runs were made with, each set once."""
-    return list(dict.fromkeys(", ".join(f"{k} {v}" for k, v in record["versions"].items()) for record in result.evidence))
+    found = (record["versions"] for record in result.evidence if record["versions"])
+    return list(dict.fromkeys(", ".join(f"{name} {number}" for name, number in one.items()) for one in found))
 
 
 def written(cell: object) -> str:

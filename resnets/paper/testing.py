@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from resnets.data.loaders import BadImages
+from resnets.paper import history
 from resnets.paper.result import Holds, Result, Table, Verdict
 from resnets.paper.views import PROTOCOLS, Hits, Opened, judge, open_all, remarks
 
@@ -60,7 +61,7 @@ def measure_table4(
     evidence = []
     for name, model in _named(models).items():
         opened = open_all([model], data, split=split, data_dir=data_dir, device=device)
-        evidence.append(evidence_of(model, opened.models[0].header.provenance))
+        evidence.append(history.record(str(model), opened.models[0].header.provenance))
         for view in views:
             say(f"{name}: {view}")
             bad = BadImages.allowing(None, opened.split)
@@ -135,7 +136,7 @@ def measure_table5(
         deviations=tuple(dict.fromkeys(said)),
         evidence=()
         if isinstance(models, Mapping)
-        else tuple(evidence_of(model, one.header.provenance) for model, one in zip(models, opened.models, strict=True)),
+        else tuple(history.record(str(model), one.header.provenance) for model, one in zip(models, opened.models, strict=True)),
     )
 
 
@@ -174,13 +175,6 @@ def published(model: Any, views: str) -> tuple[float | None, float | None]:
     if ours != ("post", 1, 64, "none") or spec.width != 64 or len(model.labels) != NUM_CLASSES:
         return none
     return PUBLISHED.get(views, {}).get((spec.num_layers, spec.shortcut), none)
-
-
-def evidence_of(where: str | Path, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `Result.evidence` from what a run wrote of itself; None where it did not say."""
-    git = provenance.get("git") or {}
-    told = {name: provenance.get(name) for name in ("command", "device", "versions", "seed", "seconds")}
-    return {"run": str(where), "commit": git.get("commit"), **told}
 
 
 def _named(models: Models) -> dict[str, str | Path]:

@@ -8,7 +8,7 @@ import pytest
 from colours import folder, model
 
 from resnets import zoo
-from resnets.paper import testing
+from resnets.paper import history
 from resnets.paper.result import Result
 from resnets.paper.testing import better, mcnemar, measure_table4, measure_table5, published
 from resnets.paper.views import Hits
@@ -100,8 +100,9 @@ def test_table5(tmp_path):
     assert (alone.verdicts[0].holds, alone.verdicts[0].because) == ("open", "one model is no ensemble")
 
 
-def test_evidence_of_a_run():
+def test_evidence_of_a_saved_model():
     origin = {"command": "resnets train", "git": {"commit": "abc", "dirty": False}, "seed": 3, "device": {"name": "cpu"}}
-    row = testing.evidence_of("runs/1", origin)
-    assert row == {"run": "runs/1", "commit": "abc", "command": "resnets train", "device": {"name": "cpu"}, "versions": None,
+    row = history.record("runs/1", origin)
+    assert row == {"run": "runs/1", "commit": "abc", "command": "resnets train", "device": "cpu", "versions": None,
                    "seed": 3, "seconds": None}  # fmt: skip
+    assert set(history.record("file", {}).values()) == {"file", None}
