@@ -6,6 +6,7 @@ The header's `metadata` holds, each value as JSON: `format`, `spec`, `task`, `pr
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,20 +116,21 @@ def check_size(spec: ResNetSpec, tensors: dict[str, Tensor], path: str | Path) -
 
 def fill(model: Model, tensors: dict[str, Tensor], path: str | Path) -> None:
     """Put `tensors` into `model`; every name and shape must agree."""
-    own = model.state_dict()
-    faults = [f"{name} is missing" for name in own if name not in tensors]
-    faults += [f"{name} is not part of {model.spec.name}" for name in tensors if name not in own]
-    faults += [
+    if found := faults(model.state_dict(), tensors):
+        raise InputError(f"{path}: the tensors are not those of its network ({found}); the file is damaged")
+    model.load_state_dict(tensors)
+
+
+def faults(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
+    """What keeps `tensors` from being those of a network with the state dict `own`: the first three faults, or ""."""
+    found = [f"{name} is missing" for name in own if name not in tensors]
+    found += [f"{name} is not part of the network" for name in tensors if name not in own]
+    found += [
         f"{name} is {tuple(tensors[name].shape)}, expected {tuple(own[name].shape)}"
         for name in own
         if name in tensors and own[name].shape != tensors[name].shape
     ]
-    if faults:
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise InputError(
-            f"{path}: the tensors are not those of its network ({'; '.join(faults[:3])}{more}); the file is damaged"
-        )
-    model.load_state_dict(tensors)
+    return "; ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
 
 
 def _opened(path: str | Path) -> Any:

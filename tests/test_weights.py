@@ -273,7 +273,7 @@ def under_another_name(tensors):
 
 def with_another(tensors):
     tensors["layer9.weight"] = torch.zeros(1)
-    return r"layer9\.weight is not part of small"
+    return r"layer9\.weight is not part of the network"
 
 
 def of_another_shape(tensors):

@@ -81,7 +81,7 @@ def evidence(runs: Mapping[Training, Path], out: Path) -> tuple[dict[str, Any], 
 
 
 def record(run: str, origin: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `Result.evidence` from what a run wrote of itself, or from a saved model's header; None where it does not say."""
+    """A row of `Result.evidence` from what a run wrote of itself, or a saved model's header; None where it does not say."""
     told = {name: origin.get(name) for name in ("command", "versions", "seed", "seconds")}
     return {"run": run, "commit": commit_of(origin), "device": device_of(origin), **told}
 

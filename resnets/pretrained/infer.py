@@ -91,20 +91,12 @@ def fitted(tensors: Tensors, spec: ResNetSpec, path: Path) -> dict[str, Tensor]:
         InputError: where a tensor is missing, left over, or of another shape than `spec` has it.
     """
     weights.check_size(spec, dict(tensors), path)
-    own = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in skeleton(spec).items()}
+    own = skeleton(spec)
     counters = {name: torch.zeros((), dtype=torch.long) for name in own if name.endswith("num_batches_tracked")}
     held = counters | dict(tensors)
-    faults = [f"{name} is missing" for name in own if name not in held]
-    faults += [f"{name} is left over" for name in held if name not in own]
-    faults += [
-        f"{name} is {tuple(held[name].shape)}, expected {shape}"
-        for name, (shape, _) in own.items()
-        if name in held and tuple(held[name].shape) != shape
-    ]
-    if faults:
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise InputError(f"{path}: looks like a {spec.name}, but is none that is known here ({'; '.join(faults[:3])}{more})")
-    return {name: held[name].to(dtype).contiguous() for name, (_, dtype) in own.items()}
+    if found := weights.faults(own, held):
+        raise InputError(f"{path}: looks like a {spec.name}, but is none that is known here ({found})")
+    return {name: held[name].to(tensor.dtype).contiguous() for name, tensor in own.items()}
 
 
 def skeleton(spec: ResNetSpec) -> dict[str, Tensor]:

@@ -164,7 +164,7 @@ HOSTILE = {
     ),
     "a stage of a billion": (
         lambda: saved_by_torch({n.replace("layer2.0", "layer2.9999"): t for n, t in net().state_dict().items()}),
-        "left over|missing",
+        "not part of|missing",
     ),
     "another kernel": (
         lambda: saved_by_torch(net().state_dict() | {"layer1.0.conv1.weight": torch.zeros(64, 64, 5, 5)}),
