@@ -33,7 +33,8 @@ def main() -> None:
     options = parser.parse_args()
     run = RunDir(options.run)
     provenance = run.read_provenance()
-    model = hub.load({"best": run.best, "last": run.last}[provenance["selected"]])
+    chosen = {"best": run.best, "last": run.last}[provenance["selected"]]
+    model = hub.load(chosen)
     header = model.header
     data = {name: provenance["data"][name] for name in ("name", "fingerprint", "labels", "cut")}
     recipe = dict(header.provenance["recipe"])
@@ -42,7 +43,7 @@ def main() -> None:
     told = {name: header.provenance[name] for name in KEPT} | TERMS | {"data": data, "recipe": recipe}
     header = dataclasses.replace(header, provenance=told, metrics={"test_top1": provenance["result"]["top1"]})
     write_tensors(options.out, model.half().state_dict(), header.to_json())
-    for name, file in (("32 bits", options.run), ("16 bits", options.out)):
+    for name, file in (("32 bits", chosen), ("16 bits", options.out)):
         found = evaluate(file, provenance["data"]["name"])
         print(json.dumps({"as": name, "top1": found["top1"], "loss": found["loss"], "split": found["split"]}))
 
