@@ -47,8 +47,8 @@ def load(model: str | Path) -> Model:
     """A saved model, in evaluation mode, on the CPU. Nothing in the file is run.
 
     Args:
-        model: a `.safetensors` file, a run directory (its best weights), or what else `open_weights` reads: another library's
-            file, a name.
+        model: a `.safetensors` file, a run directory (the weights that it scored), or what else `open_weights` reads: another
+            library's file, a name.
 
     Raises:
         InputError: where it is missing, damaged, of another format version, or no residual network that is known here.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,16 +77,19 @@ def card(path: Path) -> str:
 
 
 def find(model: str | Path) -> Path:
-    """The file that MODEL means: itself, the best weights of a run directory, or a bundled model by its name.
+    """The file that MODEL means: itself, of a run directory the weights that were scored, or a bundled model by its name.
+
+    Those are the best on validation or, of a finished run with `select="last"`, the last.
 
     Raises:
         InputError: where there is neither.
     """
     path = Path(model)
     if path.is_dir():
-        for name in ("best.safetensors", "last.safetensors"):
-            if (path / name).is_file():
-                return path / name
+        weights = [path / "best.safetensors", path / "last.safetensors"]
+        for file in reversed(weights) if _selected(path) == "last" else weights:
+            if file.is_file():
+                return file
         raise InputError(f"{path}: no best.safetensors here; give a run directory of `resnets train`, or a .safetensors file")
     if not path.exists():
         if (bundled := boxed().get(str(model))) is not None:
@@ -97,6 +101,14 @@ def find(model: str | Path) -> Path:
         )
         raise InputError(f"{path}: no such file or run directory{hint}")
     return path
+
+
+def _selected(run: Path) -> str | None:
+    """Which weights a finished run scored."""
+    try:
+        return json.loads((run / "provenance.json").read_text(encoding="utf-8")).get("selected")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def parse(metadata: dict[str, Any], path: str | Path) -> Header:

@@ -33,6 +33,20 @@ def test_find_prefers_the_best_weights_of_a_run(tmp_path):
     assert load(tmp_path).labels == ("last",)
 
 
+def test_of_a_finished_run_that_counts_its_last_step_the_last_weights_are_meant(tmp_path):
+    for name in ("last", "best"):
+        save(create_model(SMALL, labels=[name]), tmp_path / f"{name}.safetensors")
+    for text, meant in (
+        ('{"selected": "last"}', "last"),
+        ('{"selected": "best"}', "best"),
+        ("{}", "best"),
+        ("[", "best"),
+        ("[]", "best"),
+    ):
+        (tmp_path / "provenance.json").write_text(text)
+        assert load(tmp_path).labels == (meant,)
+
+
 def test_find_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"no best\.safetensors here"):
         find(tmp_path)
