@@ -41,11 +41,13 @@ def main() -> None:
     if recipe["weights"]:
         recipe["weights"] = Path(recipe["weights"]).name  # a run of this machine; the card says which
     told = {name: header.provenance[name] for name in KEPT} | TERMS | {"data": data, "recipe": recipe}
-    header = dataclasses.replace(header, provenance=told, metrics={"test_top1": provenance["result"]["top1"]})
+    data_name = provenance["data"]["name"]
+    before = evaluate(chosen, data_name)
+    after = evaluate(model.half().float(), data_name)
+    header = dataclasses.replace(header, provenance=told, metrics={"test_top1": after["top1"]})
     write_tensors(options.out, model.half().state_dict(), header.to_json())
-    for name, file in (("32 bits", chosen), ("16 bits", options.out)):
-        found = evaluate(file, provenance["data"]["name"])
-        print(json.dumps({"as": name, "top1": found["top1"], "loss": found["loss"], "split": found["split"]}))
+    for name, found in (("32 bits", before), ("16 bits", after)):
+        print(json.dumps({"as": name} | {key: found[key] for key in ("split", "top1", "top1_interval", "loss")}))
 
 
 if __name__ == "__main__":
