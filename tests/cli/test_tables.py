@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from resnets import hub, zoo
+from resnets import hub, saved, zoo
 from resnets.cli import tables
 from resnets.cli.main import main
 from resnets.cli.rows import FORMS
@@ -28,7 +28,9 @@ def said(capsys, *words):
 
 
 def test_models_lists_every_network_with_its_figures(capsys):
-    lines = said(capsys, "models").splitlines()
+    networks, bundled = said(capsys, "models").split("\n\n")
+    lines = networks.splitlines()
+    assert [line.split()[0] for line in bundled.splitlines()[1:]] == list(saved.boxed())
     assert lines[0].split() == ["name", "layers", "parameters", "multiply-adds", "input"]
     assert [line.split()[0] for line in lines[1:]] == list(zoo.ROWS)
     (row,) = [line.split() for line in lines if line.startswith("resnet50 ")]

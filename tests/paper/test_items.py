@@ -10,29 +10,13 @@ import sys
 import time
 
 import pytest
-from made import finish
+from finished_runs import SMALL, reproduced, said, store
 
-from resnets.cli.main import main
 from resnets.paper import figures, items, report, scales
 from resnets.paper.result import Result
 from resnets.spec import InputError
 
-SMALL = scales.SCALES["small"]
 NOISE = (-0.2, 0.0, 0.2)  # of three seeds: standard error of a difference of means 0.16
-
-
-def said(capsys, words, code=0):
-    with pytest.raises(SystemExit) as stopped:
-        main(shlex.split(words))
-    out, err = capsys.readouterr()
-    assert stopped.value.code == code, err
-    return out, err
-
-
-def store(out, name, scale=SMALL, data="cifar10", errors=lambda training: {}):
-    """All runs of an item, finished."""
-    for training in items.get(name).trainings(scale, data):
-        finish(training, training.folder(out), **errors(training))
 
 
 def as_in_the_paper(training):
@@ -40,10 +24,6 @@ def as_in_the_paper(training):
     layers, noise = training.spec.num_layers, NOISE[training.seed]
     worth = layers / 4 if training.network.startswith("plain") else -layers / 8
     return {"train": 20 + worth + noise, "val": 25 + worth + noise, "test": 26 + worth + noise}
-
-
-def reproduced(out, name, scale=SMALL, data="cifar10"):
-    return items.reproduce(name, scale, out=out, data=data, say=lambda text: None)
 
 
 def test_orderings_of_fig6(tmp_path):

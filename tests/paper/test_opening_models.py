@@ -1,7 +1,7 @@
 """Items that open models: which runs they need, and what becomes of them, on random networks in place of trained ones."""
 
 import pytest
-from test_items import reproduced, said, store
+from finished_runs import reproduced, said, store
 
 from resnets import hub
 from resnets.engine.recipe import Recipe

@@ -1,9 +1,16 @@
-"""Run directories as a training would leave them, made in no time."""
+"""Run directories as a training would leave them, made in no time; and how items and the command are called on them."""
 
 import csv
 import json
+import shlex
 
+import pytest
 import yaml
+
+from resnets.cli.main import main
+from resnets.paper import items, scales
+
+SMALL = scales.get("small")
 
 VERSIONS = {"resnets": "0.1.0", "torch": "2.0"}
 
@@ -42,3 +49,21 @@ def finish(training, folder, *, test=10.0, train=5.0, val=11.0, epochs=3):
 
 def _plain(settings):
     return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+
+
+def said(capsys, words, code=0):
+    with pytest.raises(SystemExit) as stopped:
+        main(shlex.split(words))
+    out, err = capsys.readouterr()
+    assert stopped.value.code == code, err
+    return out, err
+
+
+def store(out, name, scale=SMALL, data="cifar10", errors=lambda training: {}):
+    """All runs of an item, finished."""
+    for training in items.get(name).trainings(scale, data):
+        finish(training, training.folder(out), **errors(training))
+
+
+def reproduced(out, name, scale=SMALL, data="cifar10"):
+    return items.reproduce(name, scale, out=out, data=data, say=lambda text: None)
