@@ -13,17 +13,21 @@ import numpy as np
 
 from resnets import plots
 from resnets.engine.recipe import read_file
+from resnets.paper.published import FLOPS, TABLE3_NETWORKS
 from resnets.paper.result import Drawing, Holds, Result, Table, Verdict
 from resnets.run import RunDir
 from resnets.spec import InputError
 
 # He et al. 2015, tables 1 and 3: ImageNet, 10-crop; errors in %, multiply-adds in units of 10^9.
-IMAGENET = (
-    ("VGG-16", 15.3, 28.07, 9.33),
-    ("plain-34", 3.6, 28.54, 10.02),
-    ("ResNet-34 B", 3.6, 24.52, 7.46),
-    ("ResNet-50", 3.8, 22.85, 6.71),
-    ("ResNet-152", 11.3, 21.43, 5.71),
+IMAGENET = tuple(
+    (title, FLOPS.values[name.partition(",")[0].replace("plain", "resnet")], *TABLE3_NETWORKS[name])
+    for title, name in (
+        ("VGG-16", "vgg16"),
+        ("plain-34", "plain34"),
+        ("ResNet-34 B", "resnet34,B"),
+        ("ResNet-50", "resnet50"),
+        ("ResNet-152", "resnet152"),
+    )
 )
 
 

@@ -10,22 +10,16 @@ import numpy as np
 
 from resnets.data.loaders import BadImages
 from resnets.paper import history
+from resnets.paper.published import TABLE2, TABLE3_NETWORKS, TABLE4_NETWORKS, TABLE5
 from resnets.paper.result import Holds, Result, Table, Verdict
 from resnets.paper.views import PROTOCOLS, Hits, Opened, judge, open_all, remarks
 
-# Top-1 and top-5 error on ImageNet's validation split in %, by layers and shortcut: He et al. 2015, tables 2, 3 and 4.
-PUBLISHED: dict[str, dict[tuple[int, str], tuple[float, float | None]]] = {
-    "10-crop": {
-        (18, "none"): (27.94, None), (34, "none"): (28.54, 10.02), (18, "A"): (27.88, None), (34, "A"): (25.03, 7.76),
-        (34, "B"): (24.52, 7.46), (34, "C"): (24.19, 7.40), (50, "B"): (22.85, 6.71), (101, "B"): (21.75, 6.05),
-        (152, "B"): (21.43, 5.71),
-    },
-    "multi-scale": {
-        (34, "B"): (21.84, 5.71), (34, "C"): (21.53, 5.60), (50, "B"): (20.74, 5.25), (101, "B"): (19.87, 4.60),
-        (152, "B"): (19.38, 4.49),
-    },
-}  # fmt: skip
-ENSEMBLE_TOP5 = 3.57  # on the test split of ImageNet: table 5
+# Top-1 and top-5 error on ImageNet's validation split in %: He et al. 2015, tables 2, 3 and 4.
+PUBLISHED: dict[str, Mapping[str, tuple[float | None, float | None]]] = {
+    "10-crop": {**{name: (top1, None) for name, top1 in TABLE2.values.items()}, **TABLE3_NETWORKS},
+    "multi-scale": TABLE4_NETWORKS,
+}
+SHORTCUTS = {18: "A", 34: ""}  # of the residual networks there, by layers; B of others, and 34 say which
 NUM_CLASSES = 1000  # of the data that these figures are for
 LEVEL = 0.05  # of significance
 Models = Sequence[str | Path] | Mapping[tuple[str, int], str | Path]
@@ -117,7 +111,7 @@ def measure_table5(
         for name, member, model in zip(named, judged.members, opened.models, strict=True)
     ]
     large = len(opened.models[0].labels) == NUM_CLASSES
-    rows.append((f"ensemble of {len(named)}", *_percent(judged.together), None, ENSEMBLE_TOP5 if large else None))
+    rows.append((f"ensemble of {len(named)}", *_percent(judged.together), None, TABLE5.values["resnet"] if large else None))
     best = max(judged.members, key=lambda member: int(member.top1.sum()))
     claim = "An ensemble errs less than its best member (He et al. 2015, table 5)"
     verdict = better(claim, ["the ensemble"], [judged.together], [best])
@@ -174,7 +168,13 @@ def published(model: Any, views: str) -> tuple[float | None, float | None]:
     ours = getattr(spec, "stem", None) == "imagenet" and (spec.order, spec.groups, spec.group_width, spec.attention)
     if ours != ("post", 1, 64, "none") or spec.width != 64 or len(model.labels) != NUM_CLASSES:
         return none
-    return PUBLISHED.get(views, {}).get((spec.num_layers, spec.shortcut), none)
+    if spec.shortcut == "none":
+        name = f"plain{spec.num_layers}"
+    elif SHORTCUTS.get(spec.num_layers, "B") == spec.shortcut:
+        name = f"resnet{spec.num_layers}"
+    else:
+        name = f"resnet{spec.num_layers},{spec.shortcut}"
+    return PUBLISHED.get(views, {}).get(name, none)
 
 
 def _named(models: Models) -> dict[str, str | Path]:
