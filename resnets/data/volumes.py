@@ -1,7 +1,8 @@
 """Volumes from NIfTI (.nii, .nii.gz) with their spacing, in one orientation, read patch by patch. No torch.
 
 Arrays are (D, H, W), or (D, H, W, C): from the feet to the head, from the back to the front, from the left to the right, which
-are NIfTI's canonical axes (RAS+), the last first. Uncompressed files are mapped into memory, of which a patch touches its part only.
+are NIfTI's canonical axes (RAS+), the last first. Uncompressed files are mapped into memory, of which a patch
+touches its part only.
 """
 
 from __future__ import annotations
@@ -209,8 +210,8 @@ def _pairs(root: Path) -> dict[str, tuple[Path, Path]]:
     for pictures, labels in FOLDERS:
         if found := pairs_of_folders(root, pictures, labels):
             return found
-    pictures, labels = (root / name for name in DECATHLON)
-    return {"train": (pictures, labels)} if pictures.is_dir() and labels.is_dir() else {}
+    folders = root / DECATHLON[0], root / DECATHLON[1]
+    return {"train": folders} if all(folder.is_dir() for folder in folders) else {}
 
 
 def is_volumes(root: Path) -> bool:
