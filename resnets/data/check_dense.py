@@ -101,7 +101,7 @@ def _classes(source: DenseSource, seen: list[Seen]) -> Iterator[Finding]:
     }
     pictures = Counter(picture.split for picture in seen if picture.usable)
     items: list[dict[str, Any]] = [
-        {"label": label} | {split: f"{sums[split][index]:,}" for split in sums} for index, label in enumerate(source.labels)
+        {"label": label} | {split: int(sums[split][index]) for split in sums} for index, label in enumerate(source.labels)
     ]
     totals = ", ".join(f"{split} {pictures[split]:,}" for split in sums)
     yield Finding("note", "classes", f"{len(items):,} classes, {unit} of each; usable pictures: {totals}", items)
@@ -134,5 +134,5 @@ def _sizes(source: DenseSource, seen: list[Seen]) -> Iterator[Finding]:
         words = ", ".join(f"{name} {num:,}" for (name, _, _), num in zip(SIZES, each.sum(0), strict=True))
         most = int(each.sum(1).max(initial=0))
         yield Finding(
-            "note", "objects", f"objects by size (below 32 x 32, 96 x 96, above): {words}; at most {most:,} a picture"
+            "note", "objects", f"objects by area (from 32 x 32, from 96 x 96): {words}; at most {most:,} a picture"
         )
