@@ -133,6 +133,4 @@ def _sizes(source: DenseSource, seen: list[Seen]) -> Iterator[Finding]:
         each = np.array([picture.sizes for picture in seen if picture.sizes]).reshape(-1, len(SIZES))
         words = ", ".join(f"{name} {num:,}" for (name, _, _), num in zip(SIZES, each.sum(0), strict=True))
         most = int(each.sum(1).max(initial=0))
-        yield Finding(
-            "note", "objects", f"objects by area (from 32 x 32, from 96 x 96): {words}; at most {most:,} a picture"
-        )
+        yield Finding("note", "objects", f"objects by area (from 32 x 32, from 96 x 96): {words}; at most {most:,} a picture")
