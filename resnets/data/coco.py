@@ -39,7 +39,7 @@ def read_coco(root: Path, in_chans: int, labels: Sequence[str] | None = None, ma
         places = places_of(names, file.used(), printable(path), given)
         found = list(file.pictures())
         images = FileImages(_find(root, path, [name for name, _ in found]), in_chans, root)
-        splits[split] = DenseSplit(images, BoxTargets(images, [file.raw(id, places) for _, id in found], names, masks))
+        splits[split] = DenseSplit(images, BoxTargets(images, [file.raw(id, places, masks) for _, id in found], names, masks))
     if names is None or not splits:
         raise InputError(f"{printable(root)}: no annotations/instances_train*.json")
     return DenseSource(printable(root.resolve().name), "boxes", names, splits, in_chans)
@@ -132,14 +132,16 @@ class CocoFile:
         for id in self.objects.keys() - self.images.keys():
             yield f"picture of id {id}, which is not among the images", id
 
-    def raw(self, id: int, places: dict[str, int]) -> RawBoxes:
+    def raw(self, id: int, places: dict[str, int], masks: bool) -> RawBoxes:
+        """The boxes of a picture; without outlines, which are most of the memory, unless masks are wanted."""
         entries, picture = self.objects.get(id, []), self.images.get(id, {})
         corners = np.array([_corners(entry.get("bbox")) for entry in entries], dtype=np.float64).reshape(-1, 4)
         labels = np.array([places[self.categories[entry["category_id"]]] for entry in entries], dtype=np.int64)
         ignore = np.array([entry.get("iscrowd") == 1 for entry in entries], dtype=bool)
         height, width = picture.get("height"), picture.get("width")
         size = (height, width) if isinstance(height, int) and isinstance(width, int) and height > 0 < width else None
-        return RawBoxes(corners, labels, ignore, size, segments=tuple(entry.get("segmentation") for entry in entries))
+        segments = tuple(entry.get("segmentation") for entry in entries) if masks else None
+        return RawBoxes(corners, labels, ignore, size, segments=segments)
 
 
 def _corners(bbox: Any) -> list[float]:

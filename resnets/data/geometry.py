@@ -55,12 +55,12 @@ class DenseAugment:
         picture, target = resize_picture(pixels, size), resize_target(target, size, (height, width))
         if mirrored:
             picture, target = mirror(picture, target)
+        if self.jitter and picture.shape[0] == 3:
+            picture = self._colours(picture, mix_seed(seed, epoch, index, "colours"))
         if self.crop is not None:
             # Anywhere between both edges; where the picture is the smaller one, it lies anywhere within the window.
             top, left = (round(share * (whole - part)) for share, whole, part in zip(place, size, self.crop, strict=True))
             picture, target = crop_both(picture, target, (top, left), self.crop, self.fill, self.least)
-        if self.jitter and picture.shape[0] == 3:
-            picture = self._colours(picture, mix_seed(seed, epoch, index, "colours"))
         return picture.contiguous(), target
 
     def _colours(self, picture: Tensor, seed: int) -> Tensor:

@@ -51,7 +51,9 @@ class Volume:
         nibabel = library()
         self.path = path
         try:
-            image = nibabel.Nifti1Image.from_filename(path)
+            image = nibabel.load(path)
+            if not isinstance(image, nibabel.Nifti1Image):  # of which NIfTI-2 is a kind, and CIFTI and others are none
+                raise ValueError(f"it is {type(image).__name__}")
             shape, affine = image.shape, np.array(image.affine, dtype=np.float64)
             if len(shape) == 5 and shape[3] == 1:  # a vector a voxel
                 raise ValueError("it has 5 axes")

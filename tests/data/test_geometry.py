@@ -111,6 +111,8 @@ def test_colours_change_the_picture_alone():
     assert (plain == tensor(pixels)).all()
     changed, _ = DenseAugment(sides=(60,), hflip=0, jitter=0.5)(pixels, target, seed=0, epoch=0, index=0)
     assert changed.shape == plain.shape and (changed != plain).any()
+    around, _ = DenseAugment(sides=(60,), crop=(60, 90), fill=(1, 2, 3), jitter=0.5)(pixels, target, seed=0, epoch=0, index=0)
+    assert [1, 2, 3] in (around[:, 0, 0].tolist(), around[:, 0, -1].tolist())  # it is no part of the picture
 
 
 def test_grey_pictures():
