@@ -90,7 +90,7 @@ def test_files_that_are_none(tmp_path):
         with pytest.raises(BadPicture, match=words):
             Volume(tmp_path / name)
     for name in ("cut.nii", "flat.nii.gz"):
-        with pytest.raises(BadPicture, match="truncated, or cannot be decoded|cannot be read as NIfTI"):
+        with pytest.raises(BadPicture, match=r"truncated, or cannot be decoded|cannot be read as NIfTI"):
             Volume(tmp_path / name)[:]
 
 
