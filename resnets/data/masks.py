@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,8 +16,9 @@ from resnets.data.boxes import split_lists
 from resnets.data.images import IMAGE_SUFFIXES, MAX_PIXELS, FileImages, printable
 from resnets.data.label_rules import BadLabel, Fault
 from resnets.data.labelled import DenseSource, DenseSplit, names_file
-from resnets.data.layouts import SPLIT_WORDS, SPLITS
+from resnets.data.layouts import quoted
 from resnets.data.outlines import MAX_MASK_BYTES
+from resnets.data.pairs import Pairs, by_stem, matched, pairs_of_folders
 from resnets.dense import IGNORE, Boxes
 from resnets.spec import InputError
 
@@ -29,9 +30,6 @@ IGNORE_NAMES = ("ignore", "void", "unlabelled", "unlabeled")
 FOREGROUND = ("background", "object")  # of instance masks taken as classes
 NUMBERS = 2**16  # that a mask can hold
 VOC_MASKS, VOC_LISTS = "SegmentationClass", "ImageSets/Segmentation"
-
-
-Pairs = list[tuple[Path, Path]]  # pictures and their masks; of each, one may not be there
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -82,9 +80,8 @@ class ClassMasks:
         if (classes < 0).any():
             strange = np.unique(values[classes < 0])
             words = ", ".join(map(str, strange[:5])) + (" ..." if len(strange) > 5 else "")
-            last = int(self.table[self.table != IGNORE].max())
             raise BadLabel(
-                self.masks.path(index), f"{(classes < 0).sum():,} pixels of {words}; the last class is {last}", "unknown_index"
+                self.masks.path(index), f"{(classes < 0).sum():,} pixels of {words}, which is no class", "unknown_index"
             )
         empty = (classes == IGNORE).all()
         return classes.astype(np.uint8), [Fault("negative", "", "all of it is to be ignored")] if empty else []
@@ -186,7 +183,8 @@ def read_masks(root: Path, in_chans: int, labels: Sequence[str] | None = None, i
     """`{train,val,test}/{images,masks}`, `{images,masks}/{train,val,test}`, or `images` and `masks`, where all is for training.
 
     Args:
-        labels: the classes, from index 0 on; None: the lines of `classes.txt`, else numbers up to the largest in any mask.
+        labels: the classes; None: the lines of `classes.txt`, else numbers up to the largest in any mask. They are matched to
+            `classes.txt` by name; where there is none, they are what the indices from 0 on, without `ignore`, are called.
         ignore: an index that says nothing, beside 255. So does one that is called `ignore`, `void` or `unlabelled`.
     """
     return _read_classes(root, _splits(root, "masks"), in_chans, labels, ignore)
@@ -206,7 +204,9 @@ def read_voc_masks(root: Path, in_chans: int, labels: Sequence[str] | None = Non
 
 def read_foreground(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> DenseSource:
     """As `read_masks` for `instances` in place of `masks`: class 0 where no object is, else 1."""
-    names, _ = names_file(root, labels)
+    names, given = names_file(root, labels)
+    if names and len(names) != 2:
+        raise InputError(f"{printable(root)}: objects or not is two classes, and {given} has {len(names)}; give two names")
     table = np.ones(NUMBERS, dtype=np.int16)
     table[0] = 0
     if ignore is not None:
@@ -230,29 +230,54 @@ def read_instances(root: Path, in_chans: int, labels: Sequence[str] | None = Non
 def _read_classes(
     root: Path, splits: dict[str, Pairs], in_chans: int, labels: Sequence[str] | None, ignore: int | None
 ) -> DenseSource:
-    names, _ = names_file(root, labels)
+    listed = names_by_index(root, labels, ignore)
     white = False
-    if names is None or len(names) == 2:
+    if listed is None or len(listed) == 2:
         largest, white = _numbers(root, [mask for pairs in splits.values() for _, mask in pairs])
-        names = names or (FOREGROUND if white else tuple(str(index) for index in range(largest + 1)))
-    names, table = class_table(printable(root), names, ignore)
+        listed = listed or (FOREGROUND if white else tuple(str(index) for index in range(largest + 1)))
+    names, table = class_table(printable(root), listed, labels, ignore)
     if white:
         table[IGNORE] = 1
     return _source(root, splits, in_chans, names, table)
 
 
-def class_table(where: str, names: Sequence[str], ignore: int | None) -> tuple[tuple[str, ...], np.ndarray]:
-    """The classes without those to be ignored, and `ClassMasks.table`."""
+def names_by_index(root: Path, labels: Sequence[str] | None, ignore: int | None) -> tuple[str, ...] | None:
+    """What each index in a mask is called: the lines of `classes.txt`, else `labels` in order, beside `ignore`; or None."""
+    listed, _ = names_file(root, None)
+    if listed is not None or labels is None:
+        return listed
+    names = list(labels)
+    if ignore is not None and ignore < len(names):
+        names.insert(ignore, IGNORE_NAMES[0])
+    return tuple(names)
+
+
+def class_table(
+    where: str, listed: Sequence[str], labels: Sequence[str] | None, ignore: int | None
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """The classes, and `ClassMasks.table`.
+
+    Args:
+        listed: what each index is called.
+        labels: the classes in the order that is wanted, matched by name; None: those listed that are not to be ignored.
+    """
     if ignore is not None and not 0 <= ignore <= IGNORE:
         raise InputError(f"index {ignore} is to be ignored; give one from 0 to {IGNORE}")
-    skipped = {IGNORE} | {index for index, name in enumerate(names) if index == ignore or name.lower() in IGNORE_NAMES}
-    kept = [(index, name) for index, name in enumerate(names) if index not in skipped]
-    if not 2 <= len(kept) <= IGNORE:
-        raise InputError(f"{where}: {len(kept)} classes in the masks; there must be 2 to {IGNORE}")
+    skipped = {IGNORE if ignore is None else ignore, IGNORE}
+    skipped |= {index for index, name in enumerate(listed) if name.lower() in IGNORE_NAMES}
+    kept = {index: name for index, name in enumerate(listed) if index not in skipped}
+    names = tuple(kept.values()) if labels is None else tuple(labels)
+    if voids := [name for name in names if name.lower() in IGNORE_NAMES]:
+        raise InputError(f"{where}: {quoted(voids)} is no class; leave it out of the classes, and say which index to ignore")
+    if strange := [name for name in kept.values() if name not in names]:
+        raise InputError(f"{where}: {quoted(strange)} in classes.txt, and the classes are {quoted(names, 20)}; rename them")
+    if not 2 <= len(names) <= IGNORE:
+        raise InputError(f"{where}: {len(names)} classes in the masks; there must be 2 to {IGNORE}")
     table = np.full(NUMBERS, -1, dtype=np.int16)
-    table[sorted(skipped if ignore is None else skipped | {ignore})] = IGNORE
-    table[[index for index, _ in kept]] = np.arange(len(kept))
-    return tuple(name for _, name in kept), table
+    table[sorted(skipped)] = IGNORE
+    for index, name in kept.items():
+        table[index] = names.index(name)
+    return names, table
 
 
 def _numbers(root: Path, masks: list[Path]) -> tuple[int, bool]:
@@ -285,51 +310,6 @@ def _source(root: Path, pairs: dict[str, Pairs], in_chans: int, names: tuple[str
 def _stored(root: Path, pairs: Pairs, in_chans: int) -> tuple[FileImages, FileImages]:
     pictures, masks = ([path.relative_to(root) for path in paths] for paths in zip(*pairs, strict=True))
     return FileImages(pictures, in_chans, root), FileImages(masks, 1, root)
-
-
-def pairs_of_folders(root: Path, pictures: str, labels: str) -> dict[str, tuple[Path, Path]]:
-    """The two folders of each split; those of `root` itself are for training."""
-    if not root.is_dir():
-        return {}
-    pairs = [(folder.name, folder / pictures, folder / labels) for folder in root.iterdir()]
-    if (root / pictures).is_dir():
-        pairs += [(folder.name, folder, root / labels / folder.name) for folder in (root / pictures).iterdir()]
-    found: dict[str, tuple[Path, Path]] = {}
-    for word, first, second in sorted(pairs):
-        split = SPLIT_WORDS.get(word.lower())
-        if split and first.is_dir() and second.is_dir():
-            if split in found:
-                raise InputError(f"{printable(root)}: more than one folder holds the {split} split; keep one")
-            found[split] = first, second
-    if not found and (root / pictures).is_dir() and (root / labels).is_dir():
-        found["train"] = root / pictures, root / labels
-    return {split: found[split] for split in SPLITS if split in found}
-
-
-def matched(pictures: Mapping[str, Path], labels: Mapping[str, Path], folders: tuple[Path, Path], suffix: str) -> Pairs:
-    """Pictures and labels of the same stem, sorted. What lacks its other half gets the path where that should be."""
-    if not pictures.keys() & labels.keys():
-        raise InputError(
-            f"{printable(folders[1])}: nothing there has the name of a picture in {printable(folders[0])}; name them alike"
-        )
-    return [
-        (pictures.get(stem, folders[0] / f"{stem}{suffix}"), labels.get(stem, folders[1] / f"{stem}{suffix}"))
-        for stem in sorted(pictures.keys() | labels.keys())
-    ]
-
-
-def by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
-    """The files of `folder` that end so, by their names without that."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        suffix = next((suffix for suffix in suffixes if path.name.lower().endswith(suffix)), None)
-        if suffix is None or path.name.startswith("."):
-            continue
-        stem = path.name[: -len(suffix)]
-        if stem in found:
-            raise InputError(f"{printable(path)}: {found[stem].name} has the same name; keep one of them")
-        found[stem] = path
-    return found
 
 
 def _splits(root: Path, word: str) -> dict[str, Pairs]:

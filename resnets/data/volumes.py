@@ -20,8 +20,9 @@ import numpy as np
 
 from resnets.data.images import BadPicture, FileImages, printable
 from resnets.data.label_rules import BadLabel, Fault
-from resnets.data.labelled import DenseSource, DenseSplit, names_file
-from resnets.data.masks import NUMBERS, Pairs, by_stem, class_table, matched, pairs_of_folders
+from resnets.data.labelled import DenseSource, DenseSplit
+from resnets.data.masks import NUMBERS, class_table, names_by_index
+from resnets.data.pairs import Pairs, by_stem, matched, pairs_of_folders
 from resnets.dense import IGNORE
 from resnets.spec import InputError
 
@@ -230,10 +231,10 @@ def read_volumes(root: Path, in_chans: int, labels: Sequence[str] | None = None,
         split: matched(by_stem(first, SUFFIXES), by_stem(second, SUFFIXES), (first, second), ".nii.gz")
         for split, (first, second) in _pairs(root).items()
     }
-    names, _ = names_file(root, labels)
-    if names is None:
-        names = tuple(str(index) for index in range(_largest(pairs) + 1))
-    names, table = class_table(printable(root), names, ignore)
+    listed = names_by_index(root, labels, ignore)
+    if listed is None:
+        listed = tuple(str(index) for index in range(_largest(pairs) + 1))
+    names, table = class_table(printable(root), listed, labels, ignore)
     splits = {}
     for split, found in pairs.items():
         pictures, masks = ([path.relative_to(root) for path in paths] for paths in zip(*found, strict=True))

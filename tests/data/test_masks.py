@@ -67,6 +67,24 @@ def test_indices_that_say_nothing(tmp_path):
         open_dense(root, ignore=300)
 
 
+def test_a_models_classes_are_matched_by_name_whatever_is_ignored(tmp_path):
+    root = folder(tmp_path, a=mask(0, 1, 2, 3))
+    first = open_dense(root, ignore=1)
+    assert first.labels == ("0", "2", "3")
+    again = open_dense(root, ignore=1, labels=first.labels)
+    assert again.fingerprint() == first.fingerprint() and (again.splits["train"][0][1] == mask(0, 255, 1, 2)).all()
+    (root / "classes.txt").write_text("sky\nvoid\nroad\ncar\n")
+    first = open_dense(root)
+    assert open_dense(root, labels=first.labels).fingerprint() == first.fingerprint()
+    (root / "classes.txt").write_text("car\nroad\nvoid\nsky\n")
+    assert (open_dense(root, labels=first.labels).splits["train"][0][1] == mask(2, 1, 255, 0)).all()
+    assert open_dense(root, labels=["car", "road", "sky", "bus"]).labels[3] == "bus"
+    with pytest.raises(InputError, match=r"'sky' in classes.txt, and the classes are 'car', 'road'"):
+        open_dense(root, labels=["car", "road"])
+    with pytest.raises(InputError, match="'void' is no class"):
+        open_dense(root, labels=["car", "road", "void", "sky"])
+
+
 def test_black_and_white(tmp_path):
     root = folder(tmp_path, a=mask(0, 255), b=mask(0, 0))
     source = open_dense(root)
@@ -116,7 +134,7 @@ def test_a_broken_mask_costs_its_picture_alone(tmp_path):
         "orphan": "missing_picture", "size": "wrong_size",
     }  # fmt: skip
     assert "save it as grey or palette PNG of class indices" in found["colour"][1]
-    assert found["beyond"][1] == "600 pixels of 2; the last class is 1"
+    assert found["beyond"][1] == "600 pixels of 2, which is no class"
     assert found["size"][1] == "the mask has 30 x 40 pixels, the picture 40 x 30"
 
 
@@ -186,6 +204,8 @@ def test_objects_as_classes(tmp_path):
     source = open_dense(folder(tmp_path, "instances", a=OBJECTS), "segment")
     assert (source.kind, source.labels) == ("masks", ("background", "object"))
     assert (source.splits["train"][0][1] == (OBJECTS > 0)).all()
+    with pytest.raises(InputError, match="objects or not is two classes, and the classes given has 1"):
+        open_dense(tmp_path, "segment", labels=["cell"])
 
 
 def test_boxes_of_objects_hold_all_their_pixels():
