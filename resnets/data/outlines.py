@@ -12,7 +12,7 @@ from resnets.data.label_rules import BadLabel
 from resnets.spec import InputError
 
 MAX_MASK_BYTES = 2**30  # of one picture
-LIBRARIES = ("pycocotools.mask", "faster_coco_eval.core.mask")  # either; they answer alike
+LIBRARIES = ("faster_coco_eval.core.mask", "pycocotools.mask")  # either; they answer alike
 
 
 def object_masks(segments: Sequence[Any], size: tuple[int, int], name: str) -> np.ndarray:
