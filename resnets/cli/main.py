@@ -302,17 +302,24 @@ def data() -> None:
 @data.command(context_settings=CONTEXT, epilog=EPILOG)
 @click.argument("data")
 @click.option("--in-chans", type=click.IntRange(1), help="read pictures as 1, 3 or 4 channels")
+@click.option("--ignore-index", type=click.IntRange(0, 255), help="a number in masks that says nothing, beside 255")
 @data_dir_flag
 @json_flag
-def check(data: str, in_chans: int | None, data_dir: str | None, as_json: bool) -> None:
+def check(data: str, in_chans: int | None, ignore_index: int | None, data_dir: str | None, as_json: bool) -> None:
     """Look for what spoils training in DATA: unreadable files, duplicates within and across splits, missing, tiny and one-sided
-    classes, odd sizes and modes. Ends with 2 where there are errors."""
+    classes, odd sizes and modes; of boxes, masks and volumes their labels. Ends with 2 where there are errors."""
     from resnets.cli.progress import counting
-    from resnets.data import check, sources
+    from resnets.data import check, check_dense, dense, known, sources
 
-    source = sources.open_source(data, data_dir=data_dir, in_chans=in_chans)
     with counting("checking") as progress:
-        findings = check.check(source, progress=progress)
+        if data not in known.KNOWN and dense.is_dense(data):
+            labelled = dense.open_dense(data, in_chans=in_chans or 3, ignore=ignore_index)
+            findings = check_dense.check_labels(labelled, progress=progress)
+        elif ignore_index is not None:
+            raise InputError(f"{data}: not pictures beside masks, and --ignore-index is for these; leave it out")
+        else:
+            source = sources.open_source(data, data_dir=data_dir, in_chans=in_chans)
+            findings = check.check(source, progress=progress)
     if as_json:
         click.echo(json.dumps(findings.to_json(), ensure_ascii=False))
     else:

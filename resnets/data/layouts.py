@@ -300,9 +300,10 @@ def read_npz(path: Path, in_chans: int) -> Found:
 def is_detection(path: Path) -> bool:
     """Pascal VOC, COCO, YOLO, or pictures beside masks."""
     folders = {folder.name.lower() for folder in _folders(path)}
+    beside = [{folder.name.lower() for folder in _folders(parent)} for parent in (path, *_split_folders(path))]
     return (
         {"jpegimages", "annotations"} <= folders
-        or {"images", "masks"} <= folders
+        or any("images" in names and names & {"masks", "instances"} for names in beside)
         or {"images", "labels"} <= folders
         or any(folder.name == "annotations" and list(folder.glob("*.json")) for folder in _folders(path))
         or any(list(folder.glob("_annotations.coco.json")) for folder in [path, *_folders(path)] if folder.is_dir())
@@ -312,6 +313,6 @@ def is_detection(path: Path) -> bool:
 
 def refuse_detection(path: Path, in_chans: int) -> Found:
     raise InputError(
-        f"{printable(path)}: boxes or masks: detection and segmentation are not part of this version; "
-        "for classification sort the pictures into one folder a class"
+        f"{printable(path)}: boxes or masks: detection and segmentation are not part of this version, which only checks their "
+        "labels (`resnets data check`); for classification sort the pictures into one folder a class"
     )

@@ -162,26 +162,32 @@ def cut_val(source: Source, fraction: float = 0.1, seed: int = 0) -> Source:
     """
     if "val" in source.splits:
         return source
-    if not 0 < fraction < 1:
-        raise InputError(f"val fraction {fraction}: give a share between 0 and 1")
     if "train" not in source.splits:
         raise InputError(f"{source.name}: no training split to cut a validation split from; it has {', '.join(source.splits)}")
     train = source.splits["train"]
-    counts = np.bincount(train.targets, minlength=len(source.labels))
+    is_val = chosen_for_val(train.targets, fraction, seed)
+    if not is_val.any():
+        raise InputError(f"{source.name}: one picture a class, none to spare for validation; add pictures or a val folder")
+    splits = {"train": _subset(train, ~is_val), "val": _subset(train, is_val)}
+    rest = {split: value for split, value in source.splits.items() if split != "train"}
+    return dataclasses.replace(source, splits=splits | rest, cut={"fraction": fraction, "seed": seed})
+
+
+def chosen_for_val(targets: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """(N,) bool: which of pictures of the classes `targets` (N,) go to val, as `cut_val` says; none if none can be spared."""
+    if not 0 < fraction < 1:
+        raise InputError(f"val fraction {fraction}: give a share between 0 and 1")
+    counts = np.bincount(targets)
     take = np.rint(counts * fraction).astype(int)
     take = np.minimum(np.where(counts >= 3, np.maximum(take, 1), take), np.maximum(counts - 1, 0))
     if not take.any():
         take = (counts == 2).astype(int)
-    if not take.any():
-        raise InputError(f"{source.name}: one picture a class, none to spare for validation; add pictures or a val folder")
     random = np.random.RandomState(seed)  # NumPy keeps this stream as it is for ever; it promises that of no other
-    order = random.permutation(len(train.targets))
-    chosen = [order[train.targets[order] == index][:num] for index, num in enumerate(take)]
-    is_val = np.zeros(len(train.targets), dtype=bool)
-    is_val[np.concatenate(chosen)] = True
-    splits = {"train": _subset(train, ~is_val), "val": _subset(train, is_val)}
-    rest = {split: value for split, value in source.splits.items() if split != "train"}
-    return dataclasses.replace(source, splits=splits | rest, cut={"fraction": fraction, "seed": seed})
+    order = random.permutation(len(targets))
+    is_val = np.zeros(len(targets), dtype=bool)
+    for index, num in enumerate(take):
+        is_val[order[targets[order] == index][:num]] = True
+    return is_val
 
 
 def cut_fold(source: Source, folds: int, fold: int, seed: int = 0) -> Source:
