@@ -22,9 +22,7 @@ def edges(classes: np.ndarray, known: np.ndarray) -> np.ndarray:
     return found
 
 
-def edge_hits(
-    predicted: np.ndarray, truth: np.ndarray, num_classes: int, tolerance: float, spacing: np.ndarray
-) -> np.ndarray:
+def edge_hits(predicted: np.ndarray, truth: np.ndarray, num_classes: int, tolerance: float, spacing: np.ndarray) -> np.ndarray:
     """(num_classes, 4) int64: edge pixels predicted, those within `tolerance` of a true one; true ones, those near a predicted.
 
     Distances are straight between the middles of pixels, in units of `spacing` (one value an axis).

@@ -32,9 +32,12 @@ def encode(mask: np.ndarray) -> dict[str, Any]:
     return library().mask.encode(np.asfortranarray(mask, dtype=np.uint8))
 
 
-def by_class(
-    pictures: Sequence[tuple[Objects, Objects]], num_classes: int, kind: str, most: int
-) -> dict[str, np.ndarray]:
+def overlaps(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Intersection over union (N, K) of boxes (N, 4) and (K, 4), x0 y0 x1 y1; neither may be none."""
+    return np.asarray(library().mask.iou(_xywh(found), _xywh(truth), [0] * len(truth)))
+
+
+def by_class(pictures: Sequence[tuple[Objects, Objects]], num_classes: int, kind: str, most: int) -> dict[str, np.ndarray]:
     """`map`, `map50`, `map75`, `map_small`, ..., `ar1`, `ar10`, `ar<most>`, `ar_small`, ...: (num_classes,) each.
 
     NaN where a class has no object (of that size). `kind` is "bbox" or "segm".
@@ -72,9 +75,8 @@ def _dataset(sides: Sequence[Objects], num_classes: int, kind: str) -> dict[str,
     for image, side in enumerate(sides):
         height, width = side.masks[0]["size"] if side.masks else (0, 0)
         images.append({"id": image, "height": height, "width": width})
-        xywh = np.concatenate([side.xyxy[:, :2], side.xyxy[:, 2:] - side.xyxy[:, :2]], axis=1)
         for place, (box, label, score, crowd) in enumerate(
-            zip(xywh.tolist(), side.labels.tolist(), side.scores.tolist(), side.ignore.tolist(), strict=True)
+            zip(_xywh(side.xyxy).tolist(), side.labels.tolist(), side.scores.tolist(), side.ignore.tolist(), strict=True)
         ):
             row = {"id": len(annotations) + 1, "image_id": image, "category_id": label, "score": score, "iscrowd": int(crowd)}
             row |= {"bbox": box, "area": box[2] * box[3]}
@@ -83,3 +85,7 @@ def _dataset(sides: Sequence[Objects], num_classes: int, kind: str) -> dict[str,
             annotations.append(row)
     categories = [{"id": index, "name": str(index)} for index in range(num_classes)]
     return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def _xywh(xyxy: np.ndarray) -> np.ndarray:
+    return np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)

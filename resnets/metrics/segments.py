@@ -109,7 +109,7 @@ class Counted:
 
 
 def confusion(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
-    """Pixels (num_classes, num_classes) int64, a row a true class, a column a predicted one; where the truth is ignored, none."""
+    """Pixels (num_classes, num_classes) int64, a row a true class, a column a predicted one, where the truth is not ignored."""
     if predicted.shape != truth.shape:
         raise InputError(f"a prediction of shape {predicted.shape} has a truth of shape {truth.shape}")
     counts = np.zeros(num_classes**2, np.int64)
@@ -121,7 +121,9 @@ def confusion(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> np.
         for what, values in (("truth", true), ("prediction", found)):
             if values.size and not 0 <= values.min() <= values.max() < num_classes:
                 wrong = int(values.min() if values.min() < 0 else values.max())
-                raise InputError(f"a {what} holds class {wrong}; there are {num_classes} classes, from 0, and {IGNORE} to ignore")
+                raise InputError(
+                    f"a {what} holds class {wrong}; there are {num_classes} classes, from 0, and {IGNORE} to ignore"
+                )
         counts += np.bincount(true * num_classes + found, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from resnets.metrics import coco
+
 if TYPE_CHECKING:
     from resnets.metrics.boxes import Objects
 
@@ -95,10 +97,7 @@ def match(xyxy: np.ndarray, labels: np.ndarray, truth: Objects, threshold: float
     """Which of the detections of a picture, given the surest first, are hits, and which are neither hit nor miss; bool (N,)."""
     if not len(labels) or not len(truth.labels):
         return np.zeros(len(labels), bool), np.zeros(len(labels), bool)
-    import torch
-    from torchvision.ops import box_iou
-
-    overlap = box_iou(torch.from_numpy(xyxy), torch.from_numpy(truth.xyxy)).nan_to_num(0).numpy()
+    overlap = coco.overlaps(xyxy, truth.xyxy)
     overlap[labels[:, None] != truth.labels] = 0
     nearest = overlap.argmax(1)
     reaches = overlap.max(1) >= threshold

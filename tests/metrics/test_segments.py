@@ -90,7 +90,11 @@ def test_large_pictures_are_counted_in_pieces(monkeypatch):
 
 @pytest.mark.parametrize(
     ("found", "truth", "words"),
-    [([[0, 3]], [[0, 0]], "prediction holds class 3"), ([[0, 0]], [[0, -1]], "truth holds class -1"), ([[0]], [[0, 1]], "shape")],
+    [
+        ([[0, 3]], [[0, 0]], "prediction holds class 3"),
+        ([[0, 0]], [[0, -1]], "truth holds class -1"),
+        ([[0]], [[0, 1]], "shape"),
+    ],
 )
 def test_what_cannot_be_is_said(found, truth, words):
     with pytest.raises(InputError, match=words):
