@@ -1,13 +1,12 @@
 """Drawings of dense tasks as PNG files: boxes, segments, instances, precision over recall, and the worst pictures.
 
-As in `plots`, each drawing is two functions: `draw_x(...)` returns a matplotlib `Figure`, and `x(..., path)` saves it. Pictures are
-uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+As in `plots`, each drawing is two functions: `draw_x(...)` returns a matplotlib `Figure`, and `x(..., path)` saves it.
+Pictures are uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
 """
 
 from __future__ import annotations
 
 import colorsys
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 # Twelve colours as far apart as a search found them, for full colour vision and for each kind of colour blindness (simulated
 # after Machado et al. 2009): no two are nearer than 25 in CIELAB. The first few are the furthest apart.
 COLOURS = (
-    "#4646B9", "#B90000", "#46FFFF", "#E8E874", "#8B4646", "#8B00FF", "#5DA2A2", "#A28BE8", "#D1A274", "#E87400", "#A2FF00", "#5D4674",
+    "#4646B9", "#B90000", "#46FFFF", "#E8E874", "#8B4646", "#8B00FF",
+    "#5DA2A2", "#A28BE8", "#D1A274", "#E87400", "#A2FF00", "#5D4674",
 )  # fmt: skip
 SIDE = 7.5  # inches: the longer side of a picture that stands alone
 TAGGED = 60  # up to so many objects have their names beside them; of more, the legend tells the classes
@@ -97,21 +97,23 @@ def three(picture: np.ndarray) -> np.ndarray:
     return np.repeat(picture.reshape(*picture.shape[:2], -1)[:, :, :1], 3, axis=2)
 
 
-def paint(picture: np.ndarray, classes: np.ndarray, *, background: int | None = None, opacity: float = 0.55) -> np.ndarray:
-    """The picture (H, W, 3) with the colour of the class of each pixel over it; the border between classes is dark.
+def paint(picture: np.ndarray, classes: np.ndarray, *, background: int | None = None, opacity: float = 0.7) -> np.ndarray:
+    """The picture (H, W, 3) with the colour of the class of each pixel over it in grey; the border between classes is dark.
 
-    The `background` keeps its picture, and what is ignored is darkened and striped.
+    The `background` keeps its picture, and what is ignored is darkened and striped. Under colours the picture is grey, so that
+    colours look as in the legend wherever they lie.
     """
     lut = colours(int(max(classes[classes != IGNORE].max(initial=0), 0)) + 1).astype(np.float32)
     base = three(picture).astype(np.float32)
     unknown = classes == IGNORE
     over = lut[np.where(unknown, 0, classes)]
     share = np.where(unknown | (classes == (-1 if background is None else background)), 0, opacity)[..., None]
-    painted = base * (1 - share) + over * share
+    grey = np.where(share > 0, 128 + 0.8 * (base.mean(2, keepdims=True) - 128), base)
+    painted = grey * (1 - share) + over * share
     rows, columns = np.indices(classes.shape)
     stripes = (rows + columns) // max(2, max(classes.shape) // 120) % 2
     painted[unknown] = painted[unknown] * np.where(stripes[unknown], 0.25, 0.5)[:, None]
-    painted[_borders(classes)] *= 0.45
+    painted[_borders(classes)] *= 0.6
     return painted.round().astype(np.uint8)
 
 
@@ -138,7 +140,8 @@ def draw_boxes(
 ) -> Figure:
     """The boxes in the colours of their classes, with names and scores where there is room, and a count of each class below.
 
-    Detections below `threshold` are left out. What is to be ignored is dashed. With `truth`, that stands beside it.
+    Detections below `threshold` are left out. What is to be ignored is dashed. With `truth`, that stands beside it, and counts
+    are "predicted of true".
     """
     panels = [Panel(picture, _surest(objects, threshold)), *([Panel(picture, truth)] if truth is not None else [])]
     names = ["predicted", "truth"] if truth is not None else [""]
@@ -147,8 +150,11 @@ def draw_boxes(
         _show(axes, panel.picture, name)
         assert panel.objects is not None
         _frames(axes, panel.objects, labels)
-    counts = np.bincount(panels[0].objects.labels, minlength=len(labels)) if panels[0].objects is not None else []
-    shown = [(hex_colours(len(labels))[i], f"{labels[i]}  {counts[i]}") for i in np.flatnonzero(counts)]
+    counts = [np.bincount(panel.objects.labels, minlength=len(labels)) for panel in panels if panel.objects is not None]
+    shown = [
+        (hex_colours(len(labels))[i], f"{labels[i]}  {' of '.join(str(count[i]) for count in counts)}")
+        for i in np.flatnonzero(sum(counts))
+    ]
     _legend(figure, shown or [(EMPTY, "no objects")])
     return figure
 
@@ -170,8 +176,10 @@ def _frames(axes: Axes, objects: Boxes | Detections, labels: Sequence[str], tags
 
     palette = hex_colours(len(labels))
     ignore = objects.ignore if isinstance(objects, Boxes) else np.zeros(len(objects.labels), bool)
-    for (x0, y0, x1, y1), label, dashed in zip(objects.xyxy.tolist(), objects.labels.tolist(), ignore.tolist(), strict=True):
-        halo = [] if dashed else [Stroke(linewidth=width + 1.4, foreground=_on(palette[label]), alpha=0.75), Normal()]
+    right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
+    inside = np.clip(objects.xyxy, 0, [right, bottom, right, bottom])
+    for (x0, y0, x1, y1), label, dashed in zip(inside.tolist(), objects.labels.tolist(), ignore.tolist(), strict=True):
+        halo = [Stroke(linewidth=width + 1.4, foreground=_on(palette[label]), alpha=0.75), Normal()]
         frame = Rectangle(
             (x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=palette[label], linewidth=width,
             linestyle=(0, (3, 2)) if dashed else "-", path_effects=halo, joinstyle="miter", clip_on=False,
@@ -194,7 +202,7 @@ def _tags(axes: Axes, objects: Boxes | Detections, labels: Sequence[str], palett
         label = int(objects.labels[i])
         score = f" {objects.scores[i]:.2f}" if isinstance(objects, Detections) else ""
         words = f"{labels[label]}{score}"
-        wide = (_inches(words, size) + 0.06) * per_inch
+        wide = (1.05 * _inches(words, size) + 0.07) * per_inch
         x0, y0, x1, y1 = objects.xyxy[i].tolist()
         for x, y in ((x0, y0 - high), (x0, y1), (x0, y0), (x1 - wide, y1 - high)):
             x = float(np.clip(x, 0, max(right - wide, 0)))
@@ -403,11 +411,10 @@ def draw_precision_recall(curves: Sequence[Curve], labels: Sequence[str]) -> Fig
     figure = blank(6.6, 4.2)
     axes, aside = figure.subplots(1, 2, width_ratios=(3, 1))
     for i in (i for i in known if i not in colour):
-        axes.plot(np.append(0, curves[i].recall), np.append(1, curves[i].precision), color=EMPTY, linewidth=0.8, label="_")
+        axes.plot(*_line(curves[i]), color=EMPTY, linewidth=0.8, label="_")
     for place, i in enumerate(reversed(named)):
         halo = [Stroke(linewidth=2.4, foreground=INK, alpha=0.6), Normal()]  # the light colours are faint on white
-        recall, precision = np.append(0, curves[i].recall), np.append(1, curves[i].precision)
-        axes.plot(recall, precision, color=colour[i], linewidth=1.4, label=labels[i], path_effects=halo)
+        axes.plot(*_line(curves[i]), color=colour[i], linewidth=1.4, label=labels[i], path_effects=halo)
         best = curves[i].best()
         if best["recall"] is not None:
             axes.plot(best["recall"], best["precision"], "o", color=colour[i], markersize=6, markeredgecolor=INK, label="_")
@@ -421,3 +428,8 @@ def draw_precision_recall(curves: Sequence[Curve], labels: Sequence[str]) -> Fig
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     axes.grid()
     return figure
+
+
+def _line(curve: Curve) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and precision from the first detection on; from recall 0 with the precision of the first."""
+    return np.append(0, curve.recall), np.append(curve.precision[:1], curve.precision) if len(curve.hits) else np.zeros(1)
