@@ -140,8 +140,8 @@ def draw_boxes(
 ) -> Figure:
     """The boxes in the colours of their classes, with names and scores where there is room, and a count of each class below.
 
-    Detections below `threshold` are left out. What is to be ignored is dashed. With `truth`, that stands beside it, and counts
-    are "predicted of true".
+    Detections below `threshold` are left out. What is to be ignored is dashed. With `truth`, that stands beside it, and so do
+    its counts.
     """
     panels = [Panel(picture, _surest(objects, threshold)), *([Panel(picture, truth)] if truth is not None else [])]
     names = ["predicted", "truth"] if truth is not None else [""]
@@ -152,7 +152,7 @@ def draw_boxes(
         _frames(axes, panel.objects, labels)
     counts = [np.bincount(panel.objects.labels, minlength=len(labels)) for panel in panels if panel.objects is not None]
     shown = [
-        (hex_colours(len(labels))[i], f"{labels[i]}  {' of '.join(str(count[i]) for count in counts)}")
+        (hex_colours(len(labels))[i], f"{labels[i]}: {', truth '.join(str(count[i]) for count in counts)}")
         for i in np.flatnonzero(sum(counts))
     ]
     _legend(figure, shown or [(EMPTY, "no objects")])
@@ -203,7 +203,7 @@ def _tags(axes: Axes, objects: Boxes | Detections, labels: Sequence[str], palett
         score = f" {objects.scores[i]:.2f}" if isinstance(objects, Detections) else ""
         words = f"{labels[label]}{score}"
         wide = (1.05 * _inches(words, size) + 0.07) * per_inch
-        x0, y0, x1, y1 = objects.xyxy[i].tolist()
+        x0, y0, x1, y1 = np.clip(objects.xyxy[i], 0, [right, bottom, right, bottom]).tolist()
         for x, y in ((x0, y0 - high), (x0, y1), (x0, y0), (x1 - wide, y1 - high)):
             x = float(np.clip(x, 0, max(right - wide, 0)))
             place = np.array([x, y, x + wide, y + high])

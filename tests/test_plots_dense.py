@@ -1,0 +1,199 @@
+"""Drawings of dense tasks: what they say, that colours can be told apart, and data that tries to break them."""
+
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from resnets import plots_dense as plots
+from resnets.dense import IGNORE, Boxes, Detections
+from resnets.metrics.voc import Curve
+
+LABELS = ["cat", "dog", "$5 mouse"]
+PICTURE = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+
+
+def detections(num, shape=(60, 80)):
+    random = np.random.default_rng(num)
+    corner = random.integers(0, shape[0] - 20, (num, 2))
+    xyxy = np.concatenate([corner, corner + random.integers(5, 20, (num, 2))], axis=1).astype(np.float32)
+    return Detections(xyxy, random.integers(0, 3, num), random.random(num).astype(np.float32))
+
+
+def truths(found):
+    return Boxes(found.xyxy, found.labels, np.arange(len(found.labels)) % 3 == 0)
+
+
+def words(figure):
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def frames(axes):
+    return [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+
+
+# --- colours ---
+
+# Machado et al. 2009, severity 1, on linear RGB: no deficiency, deuteranopia, protanopia, tritanopia.
+SEEN = {
+    "all": np.eye(3),
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def lab(colours, seen):
+    """CIELAB of sRGB colours (N, 3) in [0, 1]."""
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]])
+    xyz = np.clip(linear @ np.transpose(seen), 0, 1) @ to_xyz.T / [0.95047, 1, 1.08883]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+
+
+@pytest.mark.parametrize("kind", list(SEEN))
+def test_twelve_colours_can_be_told_apart_by_everyone(kind):
+    points = lab(plots.colours(12) / 255, SEEN[kind])
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(points, 2)) > 25
+
+
+def test_more_classes_have_colours_of_their_own():
+    assert len({tuple(colour) for colour in plots.colours(100).tolist()}) == 100
+    assert plots.hex_colours(3) == list(plots.COLOURS[:3])
+    assert plots.colours(0).shape == (0, 3)
+
+
+def test_paint_leaves_the_background_and_stripes_what_is_ignored():
+    classes = np.zeros((60, 80), np.uint8)
+    classes[20:40, 20:40], classes[50:, 60:] = 1, IGNORE
+    painted = plots.paint(PICTURE, classes, background=0)
+    np.testing.assert_array_equal(painted[:15, :15], PICTURE[:15, :15])
+    np.testing.assert_allclose(painted[25:35, 25:35].mean((0, 1)), 0.7 * plots.colours(2)[1] + 0.3 * 128, atol=8)
+    assert painted[52:, 62:].mean() < 0.45 * PICTURE[52:, 62:].mean()
+    grey = plots.paint(PICTURE[:, :, :1], np.full((60, 80), IGNORE), background=None)
+    assert grey.shape == (60, 80, 3)
+
+
+# --- boxes ---
+
+
+def test_boxes_are_framed_named_and_counted():
+    found = Detections(
+        np.array([[2, 10, 20, 30], [40, 20, 70, 50], [5, 40, 25, 55]], np.float32),
+        np.array([0, 2, 0]),
+        np.array([0.9, 0.8, 0.2]),
+    )
+    figure = plots.draw_boxes(PICTURE, found, LABELS, threshold=0.5)
+    assert words(figure) == ["cat 0.90", "$5 mouse 0.80", "cat: 1", "$5 mouse: 1"]
+    assert [patch.get_bbox().extents.tolist() for patch in frames(figure.axes[0])] == [[40, 20, 70, 50], [2, 10, 20, 30]]
+
+
+def test_truth_stands_beside_with_dashes_for_what_is_ignored():
+    found = detections(4)
+    figure = plots.draw_boxes(PICTURE, found, LABELS, truth=truths(found))
+    assert [axes.get_title("left") for axes in figure.axes[:2]] == ["predicted", "truth"]
+    dashed = [patch.get_linestyle() != "-" and patch.get_linestyle() != "solid" for patch in frames(figure.axes[1])]
+    assert dashed == [True, False, False, True]
+    counts = np.bincount(found.labels, minlength=3)
+    assert f"dog: {counts[1]}, truth {counts[1]}" in words(figure)
+
+
+def test_frames_end_with_the_picture_and_names_stay_in_it():
+    found = Detections(np.array([[-30, -5, 200, 90]], np.float32), np.array([1]), np.array([0.5]))
+    figure = plots.draw_boxes(PICTURE, found, LABELS)
+    assert frames(figure.axes[0])[0].get_bbox().extents.tolist() == [0, 0, 80, 60]
+    (tag,) = [text for text in figure.axes[0].texts if text.get_text() == "dog 0.50"]
+    assert 0 <= tag.get_position()[0] < 80 and 0 <= tag.get_position()[1] <= 60
+
+
+def test_names_do_not_cover_each_other():
+    figure = plots.draw_boxes(PICTURE, detections(50), LABELS)
+    tags = [patch.get_xy() for patch in figure.axes[0].patches if not isinstance(patch, Rectangle)]
+    places = [(xy[:, 0].min(), xy[:, 1].min(), xy[:, 0].max(), xy[:, 1].max()) for xy in tags]
+    assert 3 < len(places) < 50
+    for (a0, b0, a1, b1), (c0, d0, c1, d1) in itertools.combinations(places, 2):
+        assert a1 <= c0 or c1 <= a0 or b1 <= d0 or d1 <= b0
+
+
+@pytest.mark.parametrize("num", [0, 100])
+@pytest.mark.parametrize("shape", [(60, 80, 3), (5, 7), (900, 40, 1), (30, 500, 4)])
+def test_none_and_many_on_pictures_of_any_shape(tmp_path, num, shape):
+    picture = np.zeros(shape, np.uint8)
+    path = plots.boxes(picture, detections(num), LABELS, tmp_path / "boxes.png", title="all")
+    assert max(Image.open(path).size) < 1500
+    assert path.stat().st_size < 300_000
+
+
+# --- segments and instances ---
+
+
+def test_segments_have_a_legend_of_what_occurs():
+    predicted, truth = np.zeros((2, 60, 80), np.uint8)
+    predicted[:20], truth[:20], truth[50:] = 2, 2, IGNORE
+    figure = plots.draw_segments(PICTURE, predicted, LABELS, truth=truth, background=0)
+    assert [axes.get_title("left") for axes in figure.axes[:3]] == ["picture", "predicted", "truth"]
+    assert words(figure) == ["$5 mouse", "ignored"]
+
+
+def test_a_legend_of_many_classes_takes_lines_and_room():
+    names = [f"class number {i}" for i in range(60)]
+    classes = np.arange(60, dtype=np.uint8).repeat(80).reshape(60, 80)
+    figure = plots.draw_segments(PICTURE, classes, names, title="many")
+    assert words(figure) == names
+    legend = figure.axes[-1]
+    places = [text.get_position() for text in legend.texts]
+    assert min(x for x, _ in places) > 0 and max(x for x, _ in places) < figure.get_figwidth()
+    panel = figure.axes[0].get_position()
+    assert max(y for _, y in places) < panel.y0 * figure.get_figheight()
+    assert panel.height * figure.get_figheight() == pytest.approx(panel.width * figure.get_figwidth() * 60 / 80)
+
+
+def test_instances_are_counted_and_small_ones_lie_on_top(tmp_path):
+    masks = np.zeros((2, 60, 80), bool)
+    masks[0, 10:20, 10:20], masks[1, 5:50, 5:50] = True, True
+    numbers = plots.numbered(masks)
+    assert (numbers == 1).sum() == 100 and (numbers == 2).sum() == 45 * 45 - 100
+    figure = plots.draw_instances(PICTURE, masks, truth=np.zeros((60, 80), np.uint16))
+    assert [axes.get_title("left") for axes in figure.axes] == ["picture", "predicted: 2", "truth: 0"]
+    assert plots.instances(PICTURE, masks[:0], tmp_path / "none.png").exists()
+
+
+def test_the_worst_pictures_in_rows(tmp_path):
+    found = detections(5)
+    rows = [[plots.Panel(PICTURE, truths(found)), plots.Panel(PICTURE, found)]] * 3
+    captions = ["a/very/long/path/to/the/first/picture.jpg\nAP 0.1", "", "two"]
+    figure = plots.draw_worst(rows, ["truth", "predicted"], captions, LABELS, title="worst")
+    assert [len(frames(axes)) for axes in figure.axes] == [5] * 6 + [0]
+    assert words(figure) == LABELS
+    assert plots.worst([], ["truth"], [], LABELS, tmp_path / "none.png").exists()
+
+
+# --- precision over recall ---
+
+
+def test_precision_over_recall():
+    curves = [
+        Curve(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]), 2, 0, 3),
+        Curve(np.zeros(0), np.zeros(0, bool), 4, 0, 0),
+        Curve(np.array([0.5]), np.array([False]), 0, 0, 1),
+    ]
+    figure = plots.draw_precision_recall(curves, LABELS)
+    lines = {line.get_label(): line.get_xydata() for line in figure.axes[0].lines}
+    np.testing.assert_allclose(lines["cat"], [[0, 1], [0.5, 1], [0.5, 0.5], [1, 2 / 3]])
+    np.testing.assert_allclose(lines["dog"], [[0, 0]])
+    assert "$5 mouse" not in lines  # nothing to find
+    assert [word for word in words(figure) if word != "■"] == ["cat  0.833", "dog  0.000"]
+    assert figure.axes[0].get_title("left").endswith("mean area 0.417")
+
+
+def test_of_many_classes_the_twelve_worst_have_names(tmp_path):
+    random = np.random.default_rng(2)
+    curves = [Curve(np.linspace(1, 0, 9), random.random(9) < i / 30, 9, 0, 9) for i in range(30)]
+    names = [f"class {i}" for i in range(30)]
+    figure = plots.draw_precision_recall(curves, names)
+    shown = {word.split("  ")[0] for word in words(figure) if word != "■"}
+    assert shown == {names[i] for i in sorted(range(30), key=lambda i: curves[i].voc12)[:12]}
+    assert plots.precision_recall([], [], tmp_path / "none.png").exists()
