@@ -153,7 +153,7 @@ def draw_boxes(
     counts = [np.bincount(panel.objects.labels, minlength=len(labels)) for panel in panels if panel.objects is not None]
     shown = [
         (hex_colours(len(labels))[i], f"{labels[i]}: {', truth '.join(str(count[i]) for count in counts)}")
-        for i in np.flatnonzero(sum(counts))
+        for i in np.flatnonzero(sum(counts)).tolist()
     ]
     _legend(figure, shown or [(EMPTY, "no objects")])
     return figure
@@ -194,7 +194,7 @@ def _tags(axes: Axes, objects: Boxes | Detections, labels: Sequence[str], palett
 
     Where all four are taken the frame has its colour alone.
     """
-    per_inch = (axes.get_xlim()[1] - axes.get_xlim()[0]) / (axes.get_position().width * axes.figure.get_size_inches()[0])
+    per_inch = (axes.get_xlim()[1] - axes.get_xlim()[0]) / _width(axes)
     right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
     size, taken = 7.5, np.zeros((0, 4))
     high = 1.45 * size / 72 * per_inch
@@ -213,6 +213,11 @@ def _tags(axes: Axes, objects: Boxes | Detections, labels: Sequence[str], palett
             axes.fill([x, x + wide, x + wide, x], [y, y, y + high, y + high], color=palette[label], linewidth=0)
             axes.text(x + 0.03 * per_inch, y + high / 2, words, va="center_baseline", fontsize=size, color=_on(palette[label]))
             break
+
+
+def _width(axes: Axes) -> float:
+    """In inches."""
+    return float(axes.bbox.width / axes.figure.dpi)
 
 
 def _inches(words: str, size: float) -> float:
@@ -347,7 +352,7 @@ def _cells(picture: np.ndarray, num: int, title: str, legend: bool = False) -> t
 
 def _show(axes: Axes, picture: np.ndarray, name: str = "") -> None:
     tall, wide = picture.shape[:2]
-    inches = axes.get_position().width * axes.figure.get_size_inches()[0]
+    inches = _width(axes)
     axes.imshow(
         three(picture),
         extent=(0, wide, tall, 0),

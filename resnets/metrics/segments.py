@@ -56,11 +56,9 @@ class Counted:
         self.sums["images"] += 1
         self.sums["confusion"] += counts
         self._add_scores("dice", dice(counts))
-        if self.share is not None or self.distance is not None:
-            scale = np.ones(truth.ndim) if spacing is None else np.asarray(spacing, np.float64)
-            tolerance = self.distance
-            if tolerance is None:
-                tolerance = float(self.share * np.linalg.norm(scale * truth.shape))
+        scale = np.ones(truth.ndim) if spacing is None else np.asarray(spacing, np.float64)
+        tolerance = self.distance if self.share is None else float(self.share * np.linalg.norm(scale * truth.shape))
+        if tolerance is not None:
             hits = edge_hits(predicted, truth, len(self.labels), tolerance, scale)
             self._add_scores("boundary_f", f_measure(hits))
             self._add_scores("surface_dice", surface_dice(hits))
