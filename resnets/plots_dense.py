@@ -6,7 +6,6 @@ Pictures are uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from resnets.dense import IGNORE, Boxes, Detections
+from resnets.paint import hex_colours, numbered, on, paint, paint_instances, three
 from resnets.plots import DPI, EMPTY, FAINT, INK, blank, elide, styled, write
 
 if TYPE_CHECKING:
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 
     from resnets.metrics.voc import Curve
 
-# Twelve colours as far apart as a search found them, for full colour vision and for each kind of colour blindness (simulated
-# after Machado et al. 2009): no two are nearer than 25 in CIELAB. The first few are the furthest apart.
-COLOURS = (
-    "#4646B9", "#B90000", "#46FFFF", "#E8E874", "#8B4646", "#8B00FF",
-    "#5DA2A2", "#A28BE8", "#D1A274", "#E87400", "#A2FF00", "#5D4674",
-)  # fmt: skip
 SIDE = 7.5  # inches: the longer side of a picture that stands alone
 TAGGED = 60  # up to so many objects have their names beside them; of more, the legend tells the classes
 LISTED = 12  # curves that have a colour and a name
@@ -66,63 +60,6 @@ def worst(
 ) -> Path:  # fmt: skip
     """Draw pictures, truths and predictions in rows. See `draw_worst`."""
     return write(draw_worst(rows, names, captions, labels, **settings), path)
-
-
-# --- colours ---
-
-
-def colours(num: int) -> np.ndarray:
-    """(num, 3) uint8: the twelve first; beyond them hues in turn, of which nobody can tell all apart."""
-    more = [
-        colorsys.hsv_to_rgb(0.61803 * i % 1, (0.9, 0.55)[i % 2], (0.95, 0.65)[i // 2 % 2]) for i in range(num - len(COLOURS))
-    ]
-    known = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in COLOURS]
-    return np.array([*known, *(np.array(more).reshape(-1, 3) * 255).round()], np.uint8)[:num]
-
-
-def hex_colours(num: int) -> list[str]:
-    return ["#" + "".join(f"{value:02X}" for value in colour) for colour in colours(num).tolist()]
-
-
-def _on(colour: str) -> str:
-    """White or black, whichever can be read on the colour (by the luminance of sRGB)."""
-    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
-    return "black" if 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.18 else "white"
-
-
-def three(picture: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8; of other channels than colours, the first."""
-    if picture.ndim == 3 and picture.shape[2] >= 3:
-        return picture[:, :, :3]
-    return np.repeat(picture.reshape(*picture.shape[:2], -1)[:, :, :1], 3, axis=2)
-
-
-def paint(picture: np.ndarray, classes: np.ndarray, *, background: int | None = None, opacity: float = 0.7) -> np.ndarray:
-    """The picture (H, W, 3) with the colour of the class of each pixel over it in grey; the border between classes is dark.
-
-    The `background` keeps its picture, and what is ignored is darkened and striped. Under colours the picture is grey, so that
-    colours look as in the legend wherever they lie.
-    """
-    lut = colours(int(max(classes[classes != IGNORE].max(initial=0), 0)) + 1).astype(np.float32)
-    base = three(picture).astype(np.float32)
-    unknown = classes == IGNORE
-    over = lut[np.where(unknown, 0, classes)]
-    share = np.where(unknown | (classes == (-1 if background is None else background)), 0, opacity)[..., None]
-    grey = np.where(share > 0, 128 + 0.8 * (base.mean(2, keepdims=True) - 128), base)
-    painted = grey * (1 - share) + over * share
-    rows, columns = np.indices(classes.shape)
-    stripes = (rows + columns) // max(2, max(classes.shape) // 120) % 2
-    painted[unknown] = painted[unknown] * np.where(stripes[unknown], 0.25, 0.5)[:, None]
-    painted[_borders(classes)] *= 0.6
-    return painted.round().astype(np.uint8)
-
-
-def _borders(classes: np.ndarray) -> np.ndarray:
-    """Pixels (bool) whose lower or right neighbour is of another class."""
-    border = np.zeros(classes.shape, bool)
-    border[:-1] |= classes[:-1] != classes[1:]
-    border[:, :-1] |= classes[:, :-1] != classes[:, 1:]
-    return border
 
 
 # --- boxes ---
@@ -179,7 +116,7 @@ def _frames(axes: Axes, objects: Boxes | Detections, labels: Sequence[str], tags
     right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
     inside = np.clip(objects.xyxy, 0, [right, bottom, right, bottom])
     for (x0, y0, x1, y1), label, dashed in zip(inside.tolist(), objects.labels.tolist(), ignore.tolist(), strict=True):
-        halo = [Stroke(linewidth=width + 1.4, foreground=_on(palette[label]), alpha=0.75), Normal()]
+        halo = [Stroke(linewidth=width + 1.4, foreground=on(palette[label]), alpha=0.75), Normal()]
         frame = Rectangle(
             (x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=palette[label], linewidth=width,
             linestyle=(0, (3, 2)) if dashed else "-", path_effects=halo, joinstyle="miter", clip_on=False,
@@ -211,7 +148,7 @@ def _tags(axes: Axes, objects: Boxes | Detections, labels: Sequence[str], palett
                 continue
             taken = np.vstack([taken, place])
             axes.fill([x, x + wide, x + wide, x], [y, y, y + high, y + high], color=palette[label], linewidth=0)
-            axes.text(x + 0.03 * per_inch, y + high / 2, words, va="center_baseline", fontsize=size, color=_on(palette[label]))
+            axes.text(x + 0.03 * per_inch, y + high / 2, words, va="center_baseline", fontsize=size, color=on(palette[label]))
             break
 
 
@@ -268,29 +205,8 @@ def draw_instances(picture: np.ndarray, masks: np.ndarray, *, truth: np.ndarray 
     _show(cells[0], picture, "picture")
     for axes, (name, side) in zip(cells[1:], sides, strict=True):
         numbers = side if side.ndim == 2 else numbered(side)
-        _show(axes, _paint_instances(picture, numbers), f"{name}: {len(np.unique(numbers[numbers > 0])):,}")
+        _show(axes, paint_instances(picture, numbers), f"{name}: {len(np.unique(numbers[numbers > 0])):,}")
     return figure
-
-
-def numbered(masks: np.ndarray) -> np.ndarray:
-    """(H, W) int64, 0 or the number from 1 of the mask that covers it; the smallest lie on top."""
-    numbers = np.zeros(masks.shape[1:], np.int64)
-    for index in np.argsort(-masks.sum((1, 2)), kind="stable"):
-        numbers[masks[index]] = index + 1
-    return numbers
-
-
-def _paint_instances(picture: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    found = np.where(numbers > 0, (numbers - 1) % len(COLOURS) + 1, 0)
-    base = three(picture).astype(np.float32)
-    lut = np.concatenate([np.zeros((1, 3)), colours(len(COLOURS))]).astype(np.float32)
-    share = np.where(numbers > 0, 0.45, 0)[..., None]
-    painted = base * (1 - share) + lut[found] * share
-    border = _borders(numbers)
-    inside = border & (numbers > 0)
-    painted[inside] = lut[found[inside]]
-    painted[border & ~inside] = 255
-    return painted.round().astype(np.uint8)
 
 
 # --- the worst pictures ---
