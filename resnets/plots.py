@@ -262,7 +262,7 @@ def draw_confusion(matrix: ArrayLike, labels: Sequence[str]) -> Figure:
     shares = np.ma.array(matrix / np.maximum(support, 1), mask=np.broadcast_to(support == 0, matrix.shape))
     counted, named = num_classes <= COUNTED, num_classes <= NAMED
     side = float(np.clip(num_classes * (0.42 if counted else 0.17), 2.6, 8.5)) if named else 5.6  # inches, as all here
-    names = [_elide(label, 18) for label in labels] if named else []
+    names = [elide(label, 18) for label in labels] if named else []
     longest = 0.085 * max(map(len, names), default=0)
     upright = longest > side / num_classes
 
@@ -298,12 +298,12 @@ def _list_confusions(axes: Axes, found: Sequence[Confusion]) -> None:
     axes.set_title("largest confusions: true → predicted")
     for place, row in enumerate(found):
         top = 0.98 - place * 0.095
-        axes.text(0, top, f"{_elide(row.truth, 20)} → {_elide(row.predicted, 20)}", va="top", transform=axes.transAxes)
+        axes.text(0, top, f"{elide(row.truth, 20)} → {elide(row.predicted, 20)}", va="top", transform=axes.transAxes)
         words = f"{row.num_pictures:,} pictures, {100 * row.share:.0f} % of the class"
         axes.text(0, top - 0.038, words, va="top", color=FAINT, fontsize=8, transform=axes.transAxes)
 
 
-def _elide(text: object, limit: int) -> str:
+def elide(text: object, limit: int) -> str:
     """At most `limit` signs of one line of text. What is left out is left out near the end: endings tell names apart."""
     line = " ".join(str(text).split())
     return line if len(line) <= limit else f"{line[: limit - limit // 3 - 1].rstrip()}…{line[-(limit // 3) :].lstrip()}"
@@ -424,7 +424,7 @@ def draw_gallery(pictures: Sequence[np.ndarray], captions: Sequence[str], *, col
         )  # fmt: skip
         axes.plot((x, x + wide, x + wide, x, x), (y, y, y + tall, y + tall, y), color=EMPTY, linewidth=0.6)
         lines = caption.splitlines() if "\n" in caption else textwrap.wrap(caption, 22)
-        words = "\n".join(_elide(line, 22) for line in (lines if len(lines) <= 2 else [lines[0], " ".join(lines[1:])]))
+        words = "\n".join(elide(line, 22) for line in (lines if len(lines) <= 2 else [lines[0], " ".join(lines[1:])]))
         axes.text(left + CELL / 2, top + CELL + 0.04, words, ha="center", va="top", fontsize=7, linespacing=1.15)
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
     axes.set_axis_off()
