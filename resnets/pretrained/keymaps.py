@@ -56,7 +56,7 @@ CIFAR: tuple[Rule, ...] = ((r"^linear\.", "fc."), (r"\.shortcut\.", ".downsample
 
 # What other libraries' networks can be. With other settings the names, or worse only the outputs, would not agree.
 Held = Mapping[str, tuple[object, ...]]
-PLAIN: Held = {"stage_stride": ("first",), "stem_stride": (None, 2), "norm": ("batch",)}
+PLAIN: Held = {"stage_stride": ("first",), "stem_stride": (None, 2), "norm": ("batch",), "output_stride": (32,)}
 TIMM: dict[str, Held] = {
     "post": {"stem": ("imagenet", "deep"), "shortcut": ("B", "D"), "stride_in": ("3x3",), "dims": (2,), **PLAIN},
     "pre": {"stem": ("imagenet",), "shortcut": ("B",), "stride_in": ("3x3",), "dims": (2,), "attention": ("none",), **PLAIN},

@@ -1,0 +1,33 @@
+"""Records of dense tasks that rooms hand to each other: what is in a picture, and what was found there. No torch.
+
+A semantic target is an integer array (H, W), uint8 where that fits, of class indices, with `IGNORE` where nothing is known; a
+volume's is (D, H, W).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+IGNORE = 255
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """The K objects of a picture."""
+
+    xyxy: np.ndarray  # (K, 4) float32 in pixels, x0 y0 x1 y1, half-open
+    labels: np.ndarray  # (K,) int64 into the names of the source, no background
+    ignore: np.ndarray  # (K,) bool, crowds and "difficult": neither hit nor miss
+    masks: np.ndarray | None = None  # (K, H, W) bool
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The K objects that were found in a picture."""
+
+    xyxy: np.ndarray  # (K, 4) float32, as in `Boxes`
+    labels: np.ndarray  # (K,) int64
+    scores: np.ndarray  # (K,) float32
+    masks: np.ndarray | None = None  # (K, H, W) bool
