@@ -293,16 +293,18 @@ class ResNetSpec:
                 else:
                     stride = 2 if stage < len(self.depths) - 1 and position == depth - 1 else 1
                 atrous = dilation if reached * stride > self.output_stride else 0
-                block = self._block(in_chans, self.width * 2**stage, stride)
-                convs = dilated(block.convs, dilation, keep_stride=not atrous)
                 drop_path = self.drop_path * index / max(1, num_blocks - 1)
-                blocks.append(dataclasses.replace(block, convs=convs, atrous=atrous, drop_path=drop_path))
+                block = self._block(in_chans, self.width * 2**stage, stride, drop_path)
+                if max(dilation, atrous * stride) > 1:
+                    convs = dilated(block.convs, dilation, keep_stride=not atrous)
+                    block = dataclasses.replace(block, convs=convs, atrous=atrous)
+                blocks.append(block)
                 dilation, reached = (dilation * stride, reached) if atrous else (dilation, reached * stride)
                 in_chans, index = block.out_chans, index + 1
             stages.append(tuple(blocks))
         return tuple(stages)
 
-    def _block(self, in_chans: int, planes: int, stride: int) -> Block:
+    def _block(self, in_chans: int, planes: int, stride: int, drop_path: float) -> Block:
         out_chans, bias = planes * self.expansion, self.norm == "none"
         if self.block == "basic":
             convs: tuple[Conv, ...] = (Conv(in_chans, planes, 3, stride, bias=bias), Conv(planes, planes, 3, bias=bias))
@@ -322,7 +324,7 @@ class ResNetSpec:
         if shortcut == "pad" and out_chans < in_chans:
             raise InputError(f"shortcut A pads channels with zeros, but a block narrows {in_chans} to {out_chans}; use B")
         squeeze = round_to_8(out_chans / 16) if self.attention == "se" else 0
-        return Block(convs, shortcut, self.order, self.norm, squeeze)
+        return Block(convs, shortcut, self.order, self.norm, squeeze, drop_path)
 
     @property
     def levels(self) -> tuple[Level, ...]:
