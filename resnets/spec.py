@@ -75,7 +75,7 @@ def is_whole(value: object) -> bool:
 
 
 def shrink(n: int, kernel: int, stride: int) -> int:
-    """The output length of a convolution or pooling that pads by kernel // 2, times its dilation, which the length is then free of."""
+    """The output length of a convolution or pooling that pads by kernel // 2 (times its dilation, of which it is then free)."""
     return (n + 2 * (kernel // 2) - kernel) // stride + 1
 
 
@@ -184,8 +184,8 @@ class ResNetSpec:
         dims: spatial axes of the input, 1, 2 or 3.
         in_chans: channels of the input.
         num_classes: outputs of the classifier; 0: the trunk alone.
-        output_stride: 32, 16 or 8: the largest stride of a level. A stride that would go beyond it is left out, and all convolutions
-            after it are dilated instead: the same tensors give the same values, at more positions (arXiv 1706.05587).
+        output_stride: 32, 16 or 8: the largest stride of a level. A stride that would go beyond it is left out, and what comes
+            after it is dilated instead: the same tensors give the same values, at more positions (arXiv 1706.05587).
         zero_init_last: start every branch at zero (its last norm's scale, or in "pre" order its last convolution).
         depth_counts: what the number in the name counts: "path" (weighted layers on the longest path, as He et al. do) or
             "convs" (every convolution, projections too, but not the classifier: Zagoruyko and Komodakis' 6n+4).

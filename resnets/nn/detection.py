@@ -1,7 +1,7 @@
 """Faster R-CNN and Mask R-CNN over any 2-D trunk, by torchvision's detection parts (arXiv 1506.01497, 1703.06870).
 
 Two forms. "pyramid": regions are pooled from a feature pyramid over c2 ... c5 and read by two linear layers (1612.03144).
-"c4": regions are pooled from the last level but one, and the trunk's last stage reads each by itself (He et al. 2015, appendix A).
+"c4": regions are pooled from the last level but one, and the trunk's last stage reads each (He et al. 2015, appendix A).
 
 Pictures come normalised, in a padded batch (N, C, H, W) with the sizes (height, width) that are theirs in it. Boxes are
 (K, 4) float32 in pixels, x0 y0 x1 y1; labels (K,) int64 from 0, without a background, which only lives in here.
@@ -45,8 +45,8 @@ class Detecting:
         masks: tell the mask of each object, too.
         width: channels of the pyramid.
         region_width: of the two linear layers that read a region of the pyramid.
-        anchor_scales: sides of anchors in strides of their level. The pyramid has one side a level, the first scale of its first
-            stride, doubled from level to level; c4 has all. None: (8,), and (2, 4, 8, 16, 32).
+        anchor_scales: sides of anchors in strides: on c4 of its own; in the pyramid of the first level, doubled from level to
+            level. None: (2, 4, 8, 16, 32), and (8,).
         proposals: regions kept in training and in evaluation.
         samples: regions of a picture that the losses of the class and the box are taken on, a quarter of them objects at most.
         least_score, most_overlap, most_objects: of what is reported: scores above, intersection over union with a better one

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from resnets.contracts import Features
 from resnets.nn.fused import norm_relu
-from resnets.nn.layers import CONV, NORM, convolution, normalisation
+from resnets.nn.layers import CONV, convolution, normalisation
 from resnets.nn.trunk import Trunk
 from resnets.spec import Conv, InputError, Level, ResNetSpec
 
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+ALONE = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d  # norms of one process
 
 
 def resized(x: Tensor, size: Sequence[int]) -> Tensor:
@@ -94,7 +95,7 @@ class DeepLabV3(nn.Module):
         """The pooled branch, (N, width, 1, ...). A batch of one has no statistics there: it takes the running ones."""
         conv, norm, relu = self.pooled
         y = conv(x.mean(tuple(range(2, x.ndim)), keepdim=True))
-        if norm.training and len(y) == 1 and isinstance(norm, tuple(NORM.values())):
+        if norm.training and len(y) == 1 and isinstance(norm, ALONE):
             return relu(F.batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps))
         return norm_relu(norm, relu, y)
 
