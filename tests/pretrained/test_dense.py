@@ -23,7 +23,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*its stem is made for")
 
 FILE = Path("theirs.pth")
 NEW = {"weights": None, "weights_backbone": None}
-FEW = {"rpn_pre_nms_top_n_test": 100, "rpn_post_nms_top_n_test": 100, "box_score_thresh": 0.02}
+LEAST = 0.02
+FEW = {"rpn_pre_nms_top_n_test": 100, "rpn_post_nms_top_n_test": 100, "box_score_thresh": LEAST}
 
 
 def segmenter(dense):
@@ -34,7 +35,7 @@ def segmenter(dense):
 
 
 def detector(dense):
-    detecting = Detecting(masks=dense.kind == "maskrcnn", proposals=(2000, 100), least_score=0.02)
+    detecting = Detecting(masks=dense.kind == "maskrcnn", proposals=(2000, 100), least_score=LEAST)
     model = Detector(dense.spec, detecting).eval()
     model.load_state_dict(dense.tensors)
     return model
@@ -69,18 +70,30 @@ def their_detections(theirs, x, sizes):
 
 def assert_same_detections(theirs, model, *sizes, num_classes):
     for size in sizes:
+        torch.manual_seed(size[0])
         x = torch.randn(2, 3, *[-(-n // 32) * 32 for n in size])
         several = [size, (size[0] - 3, size[1] - 8)]
         with torch.inference_mode():
             found = model(x, several)
         for one, expected in zip(found, their_detections(theirs, x, several), strict=True):
             assert len(one["xyxy"]) >= 5 and one["labels"].max() < num_classes
-            torch.testing.assert_close(one["xyxy"], expected["boxes"], rtol=0, atol=1e-2)
-            assert torch.equal(one["labels"] + 1, expected["labels"])
-            torch.testing.assert_close(one["scores"], expected["scores"], rtol=0, atol=1e-4)
+            clear = one["scores"] > LEAST + 1e-3  # at the threshold rounding decides
+            pairs = partners(one, expected)[clear]
+            assert clear.sum() == (expected["scores"] > LEAST + 1e-3).sum() == len(set(pairs.tolist()))
+            torch.testing.assert_close(one["xyxy"][clear], expected["boxes"][pairs], rtol=0, atol=1e-2)
+            assert torch.equal(one["labels"][clear] + 1, expected["labels"][pairs])
+            torch.testing.assert_close(one["scores"][clear], expected["scores"][pairs], rtol=0, atol=1e-4)
             if "masks" in expected:
                 assert 0 < expected["masks"].float().mean() < 1
-                assert (one["masks"] != expected["masks"]).float().mean() < 1e-3
+                assert (one["masks"][clear] != expected["masks"][pairs]).float().mean() < 1e-3
+
+
+def partners(one, expected):
+    """For each of our detections the nearest of theirs, for equal scores may change places."""
+    ours, theirs = (torch.cat([boxes.double(), 1e3 * labels[:, None]], 1) for boxes, labels in (
+        (one["xyxy"], one["labels"] + 1), (expected["boxes"], expected["labels"])
+    ))  # fmt: skip
+    return torch.cdist(ours, theirs).argmin(1)
 
 
 def assert_comes_back(dense, theirs):
@@ -93,7 +106,11 @@ def assert_comes_back(dense, theirs):
 
 @pytest.mark.parametrize(
     "kind, auxiliary",
-    [("fcn", True), pytest.param("fcn", False, marks=pytest.mark.slow), pytest.param("deeplabv3", True, marks=pytest.mark.slow)],
+    [
+        ("fcn", True),
+        pytest.param("fcn", False, marks=pytest.mark.slow),
+        pytest.param("deeplabv3", True, marks=pytest.mark.slow),
+    ],
 )
 def test_segmenters(kind, auxiliary):
     make = getattr(segmentation, f"{kind}_resnet50")
@@ -114,7 +131,7 @@ def test_detectors(kind, num_classes):
     spread_scores(theirs)
     dense = from_torchvision(theirs.state_dict(), FILE)
     assert (dense.kind, dense.spec.name, dense.spec.num_classes) == (kind, "resnet50", num_classes - 1)
-    assert_same_detections(theirs, detector(dense), (96, 128), (125, 155), num_classes=num_classes - 1)
+    assert_same_detections(theirs, detector(dense), (96, 128), (93, 125), num_classes=num_classes - 1)
     assert_comes_back(dense, theirs)
 
 
@@ -132,7 +149,12 @@ def frozen(eps):
     theirs = randomise(detection.FasterRCNN(backbone, 5, **FEW))
     torch.manual_seed(1)
     for norm in (module for module in theirs.modules() if isinstance(module, FrozenBatchNorm2d)):
-        for name, least, most in (("weight", 0.5, 1), ("running_var", 0.5, 1.5), ("bias", -0.5, 0.5), ("running_mean", -0.5, 0.5)):
+        for name, least, most in (
+            ("weight", 0.5, 1),
+            ("running_var", 0.5, 1.5),
+            ("bias", -0.5, 0.5),
+            ("running_mean", -0.5, 0.5),
+        ):
             getattr(norm, name).uniform_(least, most)
         norm.weight[0], norm.running_var[0] = 1e-6, 1e-10
     overwrite_eps(theirs, eps)
