@@ -100,7 +100,7 @@ class Detection(nn.Module):
     def __init__(self, spec: ResNetSpec, detecting: Detecting, last_stage: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         check(spec, detecting)
-        self.spec, self.last_stage = spec, last_stage
+        self.last_stage = last_stage
         num_classes = spec.num_classes + 1  # the background is 0
         if detecting.form == "pyramid":
             self.pyramid = Pyramid(spec, detecting.width)
@@ -142,15 +142,12 @@ class Detection(nn.Module):
         if detecting.masks:
             pyramid = detecting.form == "pyramid"
             self.roi_heads.mask_roi_pool = pooling(pooled, 2 * REGION if pyramid else size)
-            self.roi_heads.mask_head = MaskRCNNHeads(detecting.width, (256,) * 4, 1) if pyramid else self._stage
+            self.roi_heads.mask_head = MaskRCNNHeads(detecting.width, (256,) * 4, 1) if pyramid else last_stage
             self.roi_heads.mask_predictor = MaskRCNNPredictor(256 if pyramid else read, 256, num_classes)
 
-    def _stage(self, regions: Tensor) -> Tensor:
-        """(M, C, h, w) -> (M, num_features, 7, 7); batch norm has nothing to say of no regions."""
-        return self.last_stage(regions) if len(regions) else regions.new_zeros(0, self.spec.num_features, REGION, REGION)
-
     def _read(self, regions: Tensor) -> Tensor:
-        return self._stage(regions).mean((2, 3))
+        """Regions (M, C, h, w) -> (M, num_features), M may be 0."""
+        return self.last_stage(regions).mean((2, 3))
 
     def forward(
         self,

@@ -84,8 +84,8 @@ def test_regions_of_c4_come_out_at_seven_by_seven():
         level = model.spec.levels[-2]
         regions = torch.zeros(2, level.channels, *model.head.roi_heads.box_roi_pool.output_size)
         assert regions.shape[2:] == (pooled, pooled)
-        assert model.head._stage(regions).shape == (2, model.spec.num_features, 7, 7)
-        assert model.head._stage(regions[:0]).shape == (0, model.spec.num_features, 7, 7)
+        assert model.head.last_stage(regions).shape == (2, model.spec.num_features, 7, 7)
+        assert model.head.last_stage(regions[:0]).shape == (0, model.spec.num_features, 7, 7)
 
 
 def test_the_last_stage_of_c4_is_the_trunks_own():
@@ -98,11 +98,11 @@ def test_the_last_stage_of_c4_is_the_trunks_own():
     twin = copy.deepcopy(model)
     regions = torch.randn(2, 32, 14, 14)
     with torch.no_grad():
-        before = twin.head._stage(regions)
+        before = twin.head.last_stage(regions)
         for parameter in model.layer4.parameters():
             parameter.zero_()
-        assert torch.equal(twin.head._stage(regions), before)
-        assert not torch.equal(model.head._stage(regions), before)
+        assert torch.equal(twin.head.last_stage(regions), before)
+        assert not torch.equal(model.head.last_stage(regions), before)
 
 
 def test_frozen_norms_stay_as_they_are():
