@@ -46,7 +46,7 @@ def check_choices(row: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """One convolution, without bias where a batch norm does its work. `kernel` and `stride` hold for every axis."""
+    """One convolution, without bias where a batch norm does its work. `kernel`, `stride` and `dilation` hold for every axis."""
 
     in_chans: int
     out_chans: int
@@ -54,6 +54,7 @@ class Conv:
     stride: int = 1
     groups: int = 1
     bias: bool = False
+    dilation: int = 1
 
     def num_weights(self, dims: int) -> int:
         return self.out_chans * (self.in_chans // self.groups) * self.kernel**dims
@@ -74,7 +75,7 @@ def is_whole(value: object) -> bool:
 
 
 def shrink(n: int, kernel: int, stride: int) -> int:
-    """The output length of a convolution or pooling that pads by kernel // 2."""
+    """The output length of a convolution or pooling that pads by kernel // 2 (times its dilation, of which it is then free)."""
     return (n + 2 * (kernel // 2) - kernel) // stride + 1
 
 
@@ -88,6 +89,7 @@ class Block:
     norm: str = "batch"
     se_chans: int = 0  # inner width of squeeze-and-excitation; 0: without
     drop_path: float = 0.0  # probability that the branch is skipped in training
+    atrous: int = 0  # its stride is left out: the dilation at its input, which grows inside it; 0: its stride is there
 
     @property
     def in_chans(self) -> int:
@@ -182,6 +184,8 @@ class ResNetSpec:
         dims: spatial axes of the input, 1, 2 or 3.
         in_chans: channels of the input.
         num_classes: outputs of the classifier; 0: the trunk alone.
+        output_stride: 32, 16 or 8: the largest stride of a level. A stride that would go beyond it is left out, and what comes
+            after it is dilated instead: the same tensors give the same values, at more positions (arXiv 1706.05587).
         zero_init_last: start every branch at zero (its last norm's scale, or in "pre" order its last convolution).
         depth_counts: what the number in the name counts: "path" (weighted layers on the longest path, as He et al. do) or
             "convs" (every convolution, projections too, but not the classifier: Zagoruyko and Komodakis' 6n+4).
@@ -206,6 +210,7 @@ class ResNetSpec:
     dims: int = 2
     in_chans: int = 3
     num_classes: int = 1000
+    output_stride: int = 32
     zero_init_last: bool = False
     depth_counts: str = "path"
 
@@ -220,6 +225,8 @@ class ResNetSpec:
                 raise InputError(f"{field}={getattr(self, field)!r}: give a whole number of at least {minimum}")
         if self.dims not in (1, 2, 3):
             raise InputError(f"dims={self.dims!r}: give 1 (signals), 2 (pictures) or 3 (volumes)")
+        if self.output_stride not in (32, 16, 8) or not is_whole(self.output_stride):
+            raise InputError(f"output_stride={self.output_stride!r}: give 32, 16 or 8")
         depths = self.depths if isinstance(self.depths, tuple) and all(map(is_whole, self.depths)) else ()
         if not 1 <= len(depths) <= 4 or min(depths) < 1:
             raise InputError(f"depths={self.depths!r}: give one to four stages of at least one block, such as (3, 4, 6, 3)")
@@ -269,9 +276,15 @@ class ResNetSpec:
         return tuple(Conv(a, b, 3, s, bias=bias) for (a, b), s in zip(pairwise(widths), strides, strict=True))
 
     @property
+    def stem_stride_pooled(self) -> int:
+        """The stride at which the stages begin."""
+        return math.prod(conv.stride for conv in self.stem_convs) * (2 if self.has_max_pool else 1)
+
+    @property
     def stages(self) -> tuple[tuple[Block, ...], ...]:
         """The blocks of each stage, in order."""
         stages, in_chans, index, num_blocks = [], self.stem_channels, 0, sum(self.depths)
+        reached, dilation = self.stem_stride_pooled, 1
         for stage, depth in enumerate(self.depths):
             blocks = []
             for position in range(depth):
@@ -279,9 +292,15 @@ class ResNetSpec:
                     stride = 2 if stage > 0 and position == 0 else 1
                 else:
                     stride = 2 if stage < len(self.depths) - 1 and position == depth - 1 else 1
+                atrous = dilation if reached * stride > self.output_stride else 0
                 drop_path = self.drop_path * index / max(1, num_blocks - 1)
-                blocks.append(self._block(in_chans, self.width * 2**stage, stride, drop_path))
-                in_chans, index = blocks[-1].out_chans, index + 1
+                block = self._block(in_chans, self.width * 2**stage, stride, drop_path)
+                if max(dilation, atrous * stride) > 1:
+                    convs = dilated(block.convs, dilation, keep_stride=not atrous)
+                    block = dataclasses.replace(block, convs=convs, atrous=atrous)
+                blocks.append(block)
+                dilation, reached = (dilation * stride, reached) if atrous else (dilation, reached * stride)
+                in_chans, index = block.out_chans, index + 1
             stages.append(tuple(blocks))
         return tuple(stages)
 
@@ -312,7 +331,7 @@ class ResNetSpec:
         """c1 (the stem, before max-pooling), c2, ... (one for each stage): names, channels, strides, known before it runs."""
         stride = math.prod(conv.stride for conv in self.stem_convs)
         levels = [Level("c1", self.stem_channels, stride)]
-        stride *= 2 if self.has_max_pool else 1
+        stride = self.stem_stride_pooled
         for number, blocks in enumerate(self.stages, start=2):
             stride *= math.prod(block.stride for block in blocks)
             levels.append(Level(f"c{number}", blocks[-1].out_chans, stride))
@@ -383,6 +402,16 @@ class ResNetSpec:
         if self.num_classes:
             params, words = params + (self.num_features + 1) * self.num_classes, f"{words}, {self.num_classes}-d fc"
         yield Row("head", words, self.num_classes or self.num_features, (1,) * self.dims, params, macs)
+
+
+def dilated(convs: tuple[Conv, ...], dilation: int, *, keep_stride: bool) -> tuple[Conv, ...]:
+    """`convs` for an input whose old positions lie `dilation` apart; without their strides, each dilates what follows it."""
+    found = []
+    for conv in convs:
+        own = dilation if conv.kernel > 1 else 1
+        found.append(dataclasses.replace(conv, stride=conv.stride if keep_stride else 1, dilation=own))
+        dilation *= 1 if keep_stride else conv.stride
+    return tuple(found)
 
 
 def round_to_8(value: float) -> int:

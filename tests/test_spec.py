@@ -104,6 +104,17 @@ def test_levels_state_channels_and_strides():
     assert [level[2] for level in levels("preresnet50", stage_stride="last")] == [2, 8, 16, 32, 32]
 
 
+def test_output_stride_bounds_the_strides_of_levels():
+    assert [level.stride for level in zoo.get("resnet50", output_stride=16).levels] == [2, 4, 8, 16, 16]
+    assert [level.stride for level in zoo.get("resnet50", output_stride=8).levels] == [2, 4, 8, 8, 8]
+    assert zoo.get("resnet20_cifar", output_stride=8).levels == zoo.get("resnet20_cifar").levels  # theirs end at 4
+    dense, usual = zoo.get("resnet50", output_stride=16), zoo.get("resnet50")
+    assert dense.num_params == usual.num_params
+    # Stage 5 at four times the positions; the first 1x1 of its first block has been there before.
+    stage, first = usual.table()[4].num_macs, 14 * 14 * 1024 * 512
+    assert dense.table()[4].num_macs - first == 4 * (stage - first)
+
+
 def test_without_norms_convolutions_have_biases_in_their_place():
     with_norms, without = zoo.get("resnet20_cifar"), zoo.get("resnet20_cifar", norm="none")
     assert with_norms.num_params - without.num_params == 7 * 16 + 6 * 32 + 6 * 64  # a bias for a scale and a shift
@@ -132,6 +143,7 @@ INVALID = [
     *[("drop_path", value) for value in (1, -0.1, math.nan, "0.1", None)],
     *[("dims", value) for value in (0, 4, "2", None, 2.5)],
     *[("stem_width", value) for value in (0, -1, "64", 2.5)],
+    *[("output_stride", value) for value in (0, 4, 64, "16", 16.0, True, None)],
     ("zero_init_last", "no"),
 ]
 

@@ -27,6 +27,7 @@ TRAVELS = {
     "signals": {"dims": 1, "in_chans": 4},
     "plain": {"shortcut": "none"},
     "no norms": {"norm": "none"},
+    "dilated": {"stem": "imagenet", "depths": (1, 1, 1, 1), "output_stride": 8},
     "v1": {"block": "bottleneck", "stride_in": "1x1"},
     "no classes": {"num_classes": 0},
 }

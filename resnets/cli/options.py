@@ -26,6 +26,7 @@ SPEC_FLAGS = (
     "width",
     "groups",
     "group_width",
+    "output_stride",
     "dims",
     "in_chans",
 )

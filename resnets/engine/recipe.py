@@ -62,6 +62,7 @@ class Recipe:
     dims: int | None = network("dims", "spatial axes of the input; pictures have 2")
     in_chans: int | None = network("in_chans", "channels of the input; None: as the pictures have")
     num_classes: int | None = network("num_classes", "outputs; None: as many as the data has classes")
+    output_stride: int | None = network("output_stride", "largest stride of a level, 32, 16 or 8; dilation for the rest")
     zero_init_last: bool | None = network("zero_init_last", "start every branch at zero")
 
     # How long: one of the three

@@ -24,5 +24,12 @@ def normalisation(kind: str, channels: int, dims: int) -> nn.Module:
 def convolution(plan: Conv, dims: int) -> nn.Module:
     """The convolution of `plan`, padded so that a stride of 1 keeps the size."""
     return CONV[dims](
-        plan.in_chans, plan.out_chans, plan.kernel, plan.stride, padding=plan.kernel // 2, groups=plan.groups, bias=plan.bias
+        plan.in_chans,
+        plan.out_chans,
+        plan.kernel,
+        plan.stride,
+        padding=plan.dilation * (plan.kernel // 2),
+        dilation=plan.dilation,
+        groups=plan.groups,
+        bias=plan.bias,
     )

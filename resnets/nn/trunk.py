@@ -64,20 +64,24 @@ class Trunk(nn.Module):
     def stages(self) -> list[nn.Sequential]:
         return [getattr(self, f"layer{number}") for number in range(1, len(self.spec.depths) + 1)]
 
-    def features(self, x: Tensor) -> Features:
-        """The levels of `spec.levels` for x (N, in_chans, *spatial): {"c1": (N, C, *spatial / stride), ...}."""
+    def features(self, x: Tensor, last: str | None = None) -> Features:
+        """The levels of `spec.levels` for x (N, in_chans, *spatial): {"c1": (N, C, *spatial / stride), ...}, up to `last`."""
         self._check(x)
         x = self.conv1(x)
         if self.spec.order == "post":
             x = norm_relu(self.bn1, self.relu, x)
         features = {"c1": x}
         x = self.maxpool(x)
-        for number, stage in enumerate(self.stages, start=2):
-            x = self._run(stage, x)
-            features[f"c{number}"] = x
-        if self.spec.order == "pre":
-            features[f"c{number}"] = norm_relu(self.norm, self.relu, x)
+        for level, stage in zip(self.spec.levels[1:], self.stages, strict=True):
+            if last in features:
+                break
+            x = features[level.name] = self.last_stage(x) if stage is self.stages[-1] else self._run(stage, x)
         return features
+
+    def last_stage(self, x: Tensor) -> Tensor:
+        """The last level from the one before it; detectors run it on each region by itself (arXiv 1506.01497)."""
+        x = self._run(self.stages[-1], x)
+        return norm_relu(self.norm, self.relu, x) if self.spec.order == "pre" else x
 
     def _run(self, stage: nn.Sequential, x: Tensor) -> Tensor:
         if not (self.checkpoint_activations and torch.is_grad_enabled()):
@@ -95,8 +99,9 @@ class Trunk(nn.Module):
             axes = ", ".join(["N", str(self.spec.in_chans), *"DHW"[3 - self.spec.dims :]])
             raise InputError(f"{self.spec.name} takes input of shape ({axes}), not {tuple(x.shape)}; change in_chans or dims")
         if self.spec.has_max_pool and min(x.shape[2:]) <= 64:
+            smallest = max(1, min(x.shape[2:]) // self.spec.levels[-1].stride)
             warnings.warn(
-                f"{self.spec.name} shrinks {min(x.shape[2:])} pixels to {max(1, min(x.shape[2:]) // 32)}: its stem is made for "
+                f"{self.spec.name} shrinks {min(x.shape[2:])} pixels to {smallest}: its stem is made for "
                 "224; for small pictures use a *_cifar network, stem='small' (--stem small), or a larger --img-size",
                 stacklevel=4,
             )

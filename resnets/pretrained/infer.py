@@ -21,7 +21,7 @@ Tensors = Mapping[str, Tensor]
 Shapes = Mapping[str, tuple[int, ...]]
 
 # By what a row of the zoo is found again: all fields but these, and where none agrees, all but the second ones too.
-FREE = {"name", "in_chans", "num_classes", "dims", "zero_init_last", "depth_counts", "drop_path"}
+FREE = {"name", "in_chans", "num_classes", "dims", "zero_init_last", "depth_counts", "drop_path", "output_stride"}
 LOOSE = FREE | {"stem", "stem_stride", "stem_width", "stage_stride", "shortcut"}
 SHOWN = ("block", "depths", "width", "groups", "group_width", "order", "attention")  # what tensors cannot lie about
 

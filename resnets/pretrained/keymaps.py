@@ -56,7 +56,7 @@ CIFAR: tuple[Rule, ...] = ((r"^linear\.", "fc."), (r"\.shortcut\.", ".downsample
 
 # What other libraries' networks can be. With other settings the names, or worse only the outputs, would not agree.
 Held = Mapping[str, tuple[object, ...]]
-PLAIN: Held = {"stage_stride": ("first",), "stem_stride": (None, 2), "norm": ("batch",)}
+PLAIN: Held = {"stage_stride": ("first",), "stem_stride": (None, 2), "norm": ("batch",), "output_stride": (32,)}
 TIMM: dict[str, Held] = {
     "post": {"stem": ("imagenet", "deep"), "shortcut": ("B", "D"), "stride_in": ("3x3",), "dims": (2,), **PLAIN},
     "pre": {"stem": ("imagenet",), "shortcut": ("B",), "stride_in": ("3x3",), "dims": (2,), "attention": ("none",), **PLAIN},
@@ -113,7 +113,7 @@ def from_timm(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def to_timm(state_dict: Mapping[str, Tensor], spec: ResNetSpec) -> dict[str, Tensor]:
     """Our tensors of `spec` under timm's names. `InputError` where timm has no such network."""
-    _check_held("timm", TIMM[spec.order], spec)
+    check_held("timm", TIMM[spec.order], spec)
     if spec.order == "post":
         return dict(state_dict)
     classifier = {CLASSIFIER: state_dict[CLASSIFIER][:, :, None, None]} if CLASSIFIER in state_dict else {}
@@ -123,14 +123,14 @@ def to_timm(state_dict: Mapping[str, Tensor], spec: ResNetSpec) -> dict[str, Ten
 
 def to_torchvision(state_dict: Mapping[str, Tensor], spec: ResNetSpec) -> dict[str, Tensor]:
     """Our tensors of `spec` under torchvision's names, which are the same. `InputError` where it has no such network."""
-    _check_held("torchvision", TORCHVISION, spec)
+    check_held("torchvision", TORCHVISION, spec)
     return dict(state_dict)
 
 
 BACK = {"torchvision": to_torchvision, "timm": to_timm}
 
 
-def _check_held(library: str, held: Held, spec: ResNetSpec) -> None:
+def check_held(library: str, held: Held, spec: ResNetSpec) -> None:
     for field, values in held.items():
         if (value := getattr(spec, field)) not in values:
             raise InputError(

@@ -91,6 +91,8 @@ def test_without_norms(stem, shortcut, order):
         {"stem_stride": 1},
         {"stem": "small", "stem_stride": 2},
         {"stem": "deep", "stem_stride": 1},
+        {"output_stride": 8},
+        {"stage_stride": "last", "output_stride": 8, "order": "pre"},
     ],
     ids=str,
 )

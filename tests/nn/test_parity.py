@@ -70,6 +70,12 @@ def test_torchvision(name):
     assert_same(theirs, model, *((64, 97) if theirs.fc.in_features == 512 or name == "resnet50" else (64, 75)))
 
 
+@pytest.mark.parametrize("stride, replaced", [(16, [False, False, True]), (8, [False, True, True])])
+def test_torchvision_dilated(stride, replaced):
+    theirs = randomised(lambda: torchvision.models.resnet50(replace_stride_with_dilation=replaced))
+    assert_same(theirs, ours("resnet50", theirs.state_dict(), output_stride=stride), 64, 97)
+
+
 @pytest.mark.parametrize("name", TIMM)
 def test_timm(name):
     theirs = randomised(lambda: timm.create_model(name))

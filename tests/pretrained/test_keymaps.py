@@ -68,6 +68,7 @@ def test_prefixes_of_wrappers_are_taken_off(name, prefix):
         ("preresnet18", {"stem": "deep"}, "stem is deep"),
         ("preresnet18", {"attention": "se"}, "attention is se"),
         ("resnet18", {"norm": "none"}, "norm is none"),
+        ("resnet18", {"output_stride": 16}, "output_stride is 16"),
     ],
 )
 def test_networks_that_timm_does_not_have_are_refused(name, changes, said):
