@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
+    from resnets.dense import Truth
     from resnets.engine.recipe import Recipe
+    from resnets.nn.trunk import Trunk
     from resnets.spec import ResNetSpec
 
 Features: TypeAlias = "dict[str, Tensor]"  # "c1" ... "c5": (N, C, *spatial), as `ResNetSpec.levels` states
@@ -34,12 +36,13 @@ class ProcessEnded(Exception):
 class Batch(NamedTuple):
     """What a loader hands to a task.
 
-    `images` (N, C, H, W) float32, normalised, or uint8 from a raw loader; `targets` (N,) int64, or (N, num_classes) float32
-    after mixing; `indices` (N,) int64, the positions in the split.
+    `images` (N, C, H, W) float32, normalised, or uint8 from a raw loader; `targets`, of labels (N,) int64, or (N, num_classes)
+    float32 after mixing, and of dense tasks what `resnets.data.dense_loader` says; `indices` (N,) int64, the positions in the
+    split.
     """
 
     images: Tensor
-    targets: Tensor
+    targets: Any
     indices: Tensor
 
 
@@ -68,22 +71,41 @@ class Task(Protocol):
 
     name: str
     metrics: tuple[str, ...]  # the columns of metrics.csv beside the loss; the first, greater is better, decides "best"
+    dense: bool  # whether it says where things are: a `DenseTask`, else a `PictureTask`
+    losses: tuple[str, ...]  # what the setting `loss` may be
+    sees_targets: bool  # in training the network reads the targets and puts out losses
 
-    def head(self, spec: ResNetSpec) -> dict[str, nn.Module]:
-        """The modules that read the trunk's features, by their names in the state dict, applied in order."""
+    def form(self, spec: ResNetSpec, recipe: Recipe) -> dict[str, Any]:
+        """The settings of the head, which a saved file keeps; what JSON can hold."""
+        ...
+
+    def head(self, model: Trunk, form: Mapping[str, Any]) -> dict[str, nn.Module]:
+        """The modules that read the trunk's features, by their names in the state dict."""
+        ...
+
+    def forward(self, model: Any, x: Tensor, targets: Any = None) -> Any:
+        """Trunk and head: x (N, in_chans, *spatial), normalised -> outputs."""
         ...
 
     def criterion(self, recipe: Recipe, class_counts: np.ndarray) -> Criterion:
-        """The losses of a batch, given the settings of the run and the pictures of each class in the training split."""
+        """The losses of a batch, given the settings of the run and how often each class is there in the training split."""
         ...
 
-    def count(self, outputs: Any, targets: Tensor) -> dict[str, Tensor]:
-        """Sums over the pictures of a batch, of any shape; batches add up."""
+    def count(self, outputs: Any, targets: Any) -> dict[str, Tensor]:
+        """Of a batch of training: sums over its pictures, of any shape; batches add up."""
         ...
 
-    def summarise(self, sums: Mapping[str, Tensor], num_images: int) -> dict[str, float]:
-        """The `metrics`, from the sums over a split."""
+    def measure(self, model: Any, images: Tensor, targets: Any, criterion: Criterion) -> dict[str, Any]:
+        """Of a batch of validation: what adds up over batches and processes, "loss" too where there is one."""
         ...
+
+    def summarise(self, sums: Mapping[str, Any], num_images: int, labels: Sequence[str]) -> dict[str, float]:
+        """The `metrics`, from the sums over a split, as far as these say them."""
+        ...
+
+
+class PictureTask(Task, Protocol):
+    """A task with one answer for a picture, of which a whole split's fit into memory."""
 
     def evaluate(self, outputs: Any, targets: Tensor, labels: Sequence[str]) -> dict[str, Any]:
         """Everything that `resnets eval` reports, from the outputs of a whole split; what JSON can hold."""
@@ -92,3 +114,33 @@ class Task(Protocol):
     def draw(self, outputs: Any, targets: Tensor, labels: Sequence[str], images: Images, folder: Path) -> list[Path]:
         """Draw how a whole split came out, `images` its pictures; the drawings' paths."""
         ...
+
+
+class DenseTask(Task, Protocol):
+    """A task with an answer for places in a picture; pictures come one by one, at the size that `Preprocess` says."""
+
+    def infer(self, model: Any, x: Tensor, whole: tuple[int, ...]) -> Any:
+        """What is in the picture x (1, C, *spatial), normalised, in the terms of `resnets.dense`, at its own size `whole`."""
+        ...
+
+    def meter(self, labels: Sequence[str], form: Mapping[str, Any]) -> Any:
+        """What adds up the pictures of a split; its `result()` is everything that `resnets eval` reports."""
+        ...
+
+    def judge(self, meter: Any, truth: Truth, found: Any) -> float:
+        """Add a picture to `meter`; how well it came out by itself, from 0 to 1."""
+        ...
+
+    def draw(self, meter: Any, worst: Sequence[Shown], labels: Sequence[str], folder: Path) -> list[Path]:
+        """Draw how a split came out; `worst` is what came out worst, the worst first."""
+        ...
+
+
+class Shown(NamedTuple):
+    """A picture, uint8 (H, W, C), beside what is there and what was found there, in the terms of `resnets.dense`."""
+
+    score: float
+    name: str
+    picture: Any
+    truth: Any
+    found: Any

@@ -7,6 +7,7 @@ volume's is (D, H, W).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,3 +32,12 @@ class Detections:
     labels: np.ndarray  # (K,) int64
     scores: np.ndarray  # (K,) float32
     masks: np.ndarray | None = None  # (K, H, W) bool
+
+
+class Truth(NamedTuple):
+    """What is known of a picture that is to be judged."""
+
+    index: int  # its position in the split
+    whole: tuple[int, ...]  # its own size, (H, W), before it became an input
+    target: Any  # `Boxes`, or class indices of that size
+    spacing: tuple[float, ...] | None = None  # of a volume, in mm

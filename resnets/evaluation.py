@@ -11,16 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnets import tasks
-from resnets.contracts import Split
+from resnets import evaluation_dense, hub, tasks
+from resnets.contracts import PictureTask, Split
 from resnets.data import sources
 from resnets.data.images import default_workers
+from resnets.data.labelled import DenseSource
 from resnets.data.loaders import BadImages, Loader
 from resnets.data.sources import Source
+from resnets.engine import device as devices
 from resnets.files import write_json
 from resnets.model import Model
 from resnets.saved import Header, terms
-from resnets.ship.sessions import Session, for_pictures, open_session
+from resnets.ship.sessions import Session, for_pictures, open_session, read_header
 from resnets.spec import InputError
 
 SPLITS = ("test", "val", "train")  # the first that the data has is the one to evaluate, unless one is named
@@ -39,6 +41,7 @@ def evaluate(
     device: str = "auto",
     runtime: str = "auto",
     amp: bool = False,
+    ignore_index: int | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model on a split of some data, whose classes are matched to the model's by name.
 
@@ -49,6 +52,7 @@ def evaluate(
             the one that was cut off when the model was trained on the same data.
         out: a folder for evaluation.json and drawings.
         max_bad: unreadable pictures to skip; None: 1 %, at least 10.
+        ignore_index: of masks: an index that says nothing; None: as the model was trained.
         runtime, amp: see `resnets.ship.sessions.open_session`.
 
     Returns:
@@ -58,6 +62,12 @@ def evaluate(
     Raises:
         InputError: where the data has no such split, or classes that the model does not know.
     """
+    if tasks.get((header := header_of(model)).task).dense:
+        if runtime not in ("auto", "torch"):
+            raise InputError(f"the task {header.task} runs in torch only, so far; leave out --runtime {runtime}")
+        return _dense(
+            model, header, data, split, ignore_index, device=device, out=out, workers=workers, max_bad=max_bad, amp=amp
+        )
     session = open_session(model, runtime=runtime, device=device, amp=amp)
     header = for_pictures(session.header)
     source = sources.open_source(data, data_dir=data_dir, in_chans=header.spec.in_chans, labels=header.labels)
@@ -65,6 +75,34 @@ def evaluate(
     result = score(session, source, name, out=out, batch_size=batch_size, workers=workers, max_bad=max_bad)
     named = {"model": str(model) if isinstance(model, str | Path) else header.spec.name, "data": data}
     return named | ({"weights": told} if (told := terms(header)) else {}) | result
+
+
+def header_of(model: str | Path | Model) -> Header:
+    return read_header(model) if isinstance(model, str | Path) else model.header
+
+
+def _dense(
+    model: str | Path | Model,
+    header: Header,
+    data: str,
+    split: str | None,
+    ignore_index: int | None,
+    *,
+    device: str,
+    **options: Any,
+) -> dict[str, Any]:
+    loaded = placed(model, device)
+    name, source = pick(evaluation_dense.open_for(header, data, ignore_index), split)
+    result = evaluation_dense.score(loaded, source, name, **options)
+    named = {"model": str(model) if isinstance(model, str | Path) else header.spec.name, "data": data}
+    return named | ({"weights": told} if (told := terms(header)) else {}) | result
+
+
+def placed(model: str | Path | Model, device: str) -> Model:
+    """The model on the device that is asked for; one that is in memory stays where it is with "auto"."""
+    if not isinstance(model, str | Path):
+        return model if device == "auto" else model.to(devices.find(device))
+    return hub.load(model).to(devices.find(device))
 
 
 def as_trained(source: Source, header: Header) -> Source:
@@ -77,7 +115,7 @@ def as_trained(source: Source, header: Header) -> Source:
     return source
 
 
-def pick(source: Source, split: str | None) -> tuple[str, Source]:
+def pick(source: Any, split: str | None) -> tuple[str, Any]:
     """The name of the split to evaluate, `split` or the first of `SPLITS`, and the source that has it."""
     name = split or next(name for name in SPLITS if name in source.splits)
     if name not in source.splits:
@@ -86,8 +124,8 @@ def pick(source: Source, split: str | None) -> tuple[str, Source]:
 
 
 def score(
-    session: Session,
-    source: Source,
+    model: Session | Model,
+    source: Source | DenseSource,
     split: str,
     *,
     out: str | Path | None = None,
@@ -96,10 +134,15 @@ def score(
     max_bad: int | None = None,
 ) -> dict[str, Any]:
     """Evaluate on a split of an open source; with `out`, write evaluation.json and the drawings in plots/."""
+    if isinstance(source, DenseSource):
+        assert isinstance(model, Model)
+        return evaluation_dense.score(model, source, split, out=out, workers=workers, max_bad=max_bad)
+    session = model if isinstance(model, Session) else open_session(model)
     part = source.splits[split]
     bad = BadImages.allowing(max_bad, part)
     workers = default_workers() if workers is None else workers
-    header, task = session.header, tasks.get(session.header.task)
+    header = session.header
+    task: PictureTask = tasks.get(header.task)  # type: ignore[assignment]
     loader = Loader(
         split=part,
         preprocess=header.preprocess,

@@ -23,6 +23,7 @@ def create_model(
     task: str = "classify",
     preprocess: Preprocess | None = None,
     labels: Sequence[str] | None = None,
+    form: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Model:
     """A freshly initialised network.
@@ -32,6 +33,7 @@ def create_model(
         task: what it is for.
         preprocess: how pictures become inputs; None: ImageNet's statistics at the network's size.
         labels: names of the classes; their number is then `num_classes`.
+        form: settings of the task's head: for "segment" {"head": "fcn"}, for "detect" fields of `nn.detection.Detecting`.
         changes: fields of the spec to change: `num_classes=10, in_chans=1, stem="small", dims=3, ...`
 
     Raises:
@@ -40,7 +42,7 @@ def create_model(
     if labels is not None:
         changes.setdefault("num_classes", len(labels))
     spec = zoo.change(name, **changes) if isinstance(name, ResNetSpec) else zoo.get(name, **changes)
-    return Model(spec, tasks.get(task), preprocess=preprocess, labels=labels)
+    return Model(spec, tasks.get(task), preprocess=preprocess, labels=labels, form=form)
 
 
 def load(model: str | Path) -> Model:
@@ -61,7 +63,7 @@ def built(opened: Opened) -> Model:
     header, tensors, path = opened.header, opened.tensors, opened.path
     metadata = {"metrics": header.metrics, "provenance": header.provenance}
     task = tasks.get(header.task)
-    loaded = Model(header.spec, task, preprocess=header.preprocess, labels=header.labels, metadata=metadata)
+    loaded = Model(header.spec, task, preprocess=header.preprocess, labels=header.labels, metadata=metadata, form=header.head)
     weights.fill(loaded, tensors, path)
     return loaded.eval()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class Model(Trunk):
             channels than three, mean and standard deviation 0.5).
         labels: names of the classes; None: "0", "1", ...
         metadata: "metrics" and "provenance" of a saved file.
+        form: the settings of the head, as the task's `form` makes them; None: its defaults.
     """
 
     def __init__(
@@ -42,28 +43,30 @@ class Model(Trunk):
         preprocess: Preprocess | None = None,
         labels: Sequence[str] | None = None,
         metadata: dict[str, Any] | None = None,
+        form: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(spec)
         self.task = task
         self.preprocess = preprocess or default_preprocess(spec)
         self.labels = tuple(labels) if labels is not None else tuple(str(n) for n in range(spec.num_classes))
         self.metadata = metadata or {}
+        self.form = dict(form or {})
         self._set_head()
 
     def _set_head(self) -> None:
         if len(self.labels) != self.spec.num_classes:
             raise InputError(f"{len(self.labels)} labels for a network of {self.spec.num_classes} classes; give one a class")
-        head = self.task.head(self.spec)
+        head = self.task.head(self, self.form)
         self.head_names = tuple(head)
         for name, module in head.items():
             self.add_module(name, module)
 
-    def forward(self, x: Tensor) -> Any:
-        """x (N, in_chans, *spatial), normalised -> the outputs of the task; for classification logits (N, num_classes)."""
-        y: Any = self.features(x)
-        for name in self.head_names:
-            y = getattr(self, name)(y)
-        return y
+    def forward(self, x: Tensor, targets: Any = None) -> Any:
+        """x (N, in_chans, *spatial), normalised -> the outputs of the task; for classification logits (N, num_classes).
+
+        `targets` are for the training of tasks that look at them before they answer: detection.
+        """
+        return self.task.forward(self, x, targets)
 
     @property
     def header(self) -> Header:
@@ -75,6 +78,7 @@ class Model(Trunk):
             labels=self.labels,
             metrics=self.metadata.get("metrics", {}),
             provenance=self.metadata.get("provenance", {}),
+            head=self.form,
         )
 
     def reset_classifier(self, labels: int | Sequence[str]) -> None:

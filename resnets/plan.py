@@ -8,9 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from resnets import zoo
-from resnets.data import sources
+import numpy as np
+
+from resnets import tasks, zoo
+from resnets.data import dense, labelled, sources
+from resnets.data.fit import FREE as FREE_RULES
+from resnets.data.fit import mean_array
 from resnets.data.images import default_workers
+from resnets.data.labelled import DenseSource
 from resnets.data.loaders import BadImages, statistics
 from resnets.data.sources import Source
 from resnets.engine import device as devices
@@ -21,12 +26,18 @@ from resnets.pretrained.adapting import rule_for
 from resnets.pretrained.opening import Opened, open_weights
 from resnets.run import RunDir
 from resnets.saved import Header
-from resnets.spec import IMAGENET_MEAN, IMAGENET_STD, InputError, Preprocess, ResNetSpec
+from resnets.spec import CHOICES, IMAGENET_MEAN, IMAGENET_STD, InputError, Preprocess, ResNetSpec
 
 # What may differ when a run is taken up again: it changes nothing of what is computed.
 FREE = ("workers", "cache", "save_every", "stall_epochs", "max_bad")
 RULE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the recipe has too
 Named = Callable[..., ResNetSpec]  # (name, **changes to the fields of its spec)
+LONGER = 5 / 3  # most of the longer side, in shorter ones, as 1333 to 800 (Detectron)
+# Settings that change pictures without what is known of places in them: of no use to dense tasks, and what they are where off.
+PICTURES_ONLY: dict[str, Any] = {
+    "random_erase": 0.0, "mixup": 0.0, "cutmix": 0.0, "auto_augment": "none", "grow_from": 1.0, "probe": False,
+    "balance": ("none", "loss"), "folds": None, "fold": None, "normalise": ("data", "imagenet"),
+}  # fmt: skip
 SPEC_FIELDS = {field.name for field in dataclasses.fields(ResNetSpec)} & FIELDS.keys()
 
 
@@ -34,7 +45,7 @@ SPEC_FIELDS = {field.name for field in dataclasses.fields(ResNetSpec)} & FIELDS.
 class Plan:
     """A run before anything is built: the data with its validation split, the network, and every setting with its origin."""
 
-    source: Source
+    source: Source | DenseSource
     fingerprint: str
     labels: tuple[str, ...]
     spec: ResNetSpec
@@ -45,10 +56,17 @@ class Plan:
     opened: Opened | None = None  # the weights to start from
 
     @property
+    def form(self) -> dict[str, Any]:
+        """{"form": the settings of the head}, for tasks that have some."""
+        form = tasks.get(self.recipe.task).form(self.spec, self.recipe)
+        return {"form": form} if form else {}
+
+    @property
     def inputs(self) -> str:
         """How pictures become inputs, and who says so."""
         preprocess, (height, width) = self.preprocess, self.preprocess.size
         cut = f" {preprocess.crop_pct:.3g}" * (preprocess.resize == "crop")
+        size = {"keep": "as they are", "shorter": f"shorter side {height}, longer up to {width}"}
         per_pixel = len(preprocess.mean) > preprocess.in_chans
         mean = "a mean for each pixel" if per_pixel else f"mean {','.join(f'{value:.3f}' for value in preprocess.mean)}"
         origin = (
@@ -59,7 +77,8 @@ class Plan:
             else "of the training split"
         )
         std = ",".join(f"{value:.3f}" for value in preprocess.std)
-        return f"{height} x {width}, {preprocess.resize}{cut}, {preprocess.interpolation}; {mean}, deviation {std}: {origin}"
+        shape = size.get(preprocess.resize, f"{height} x {width}, {preprocess.resize}{cut}")
+        return f"{shape}, {preprocess.interpolation}; {mean}, deviation {std}: {origin}"
 
 
 def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None, named: Named = zoo.get) -> Plan:
@@ -71,12 +90,18 @@ def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None,
     opened = open_weights(asked["weights"], model=model) if asked.get("weights") else None
     header = None if opened is None else opened.header
     in_chans = asked.get("in_chans") or (None if header is None else header.spec.in_chans)
-    source = sources.open_source(asked.get("data", "digits"), data_dir=data_dir, in_chans=in_chans)
+    source = open_data(asked, in_chans, data_dir)
     fingerprint = source.fingerprint()
-    spec, preprocess = network(asked, source, named) if header is None else saved_network(asked, source, header)
-    if spec.dims != 2:
-        raise InputError(f"dims={spec.dims}: pictures have 2 spatial axes; other data reaches a network through Python only")
+    if isinstance(source, DenseSource):
+        spec, preprocess = dense_network(asked, source, header, named)
+    else:
+        spec, preprocess = network(asked, source, named) if header is None else saved_network(asked, source, header)
+    axes = 3 if isinstance(source, DenseSource) and source.kind == "volumes" else 2
+    if spec.dims != axes:
+        what = "volumes have 3 spatial axes; add --dims 3" if axes == 3 else "pictures have 2 spatial axes"
+        raise InputError(f"dims={spec.dims}: {what}; other data reaches a network through Python only")
     recipe, origins = settings(layers, source, spec, preprocess)
+    check_task(recipe)
     source = with_val(source, recipe)
     bad = BadImages.allowing(recipe.max_bad, *source.splits.values())
     preprocess = fitted_preprocess(recipe, preprocess, source, bad)
@@ -85,8 +110,39 @@ def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None,
     return Plan(source, fingerprint, labels, spec, preprocess, recipe, origins, bad, opened)
 
 
-def with_val(source: Source, recipe: Recipe) -> Source:
+def open_data(asked: Mapping[str, Any], in_chans: int | None, data_dir: str | Path | None) -> Source | DenseSource:
+    """The data that was asked for, as the task needs it."""
+    data, task = asked.get("data", "digits"), asked.get("task", "classify")
+    if not tasks.get(task).dense:
+        return sources.open_source(data, data_dir=data_dir, in_chans=in_chans)
+    return dense.open_dense(
+        data,
+        task,
+        in_chans=in_chans or 3,
+        labels=asked.get("class_names") or None,
+        masks=bool(asked.get("masks")),
+        ignore=asked.get("ignore_index"),
+    )
+
+
+def check_task(recipe: Recipe) -> None:
+    """Raise `InputError` for settings that mean nothing for the task."""
+    task = tasks.get(recipe.task)
+    if recipe.loss not in task.losses:
+        raise InputError(f"loss={recipe.loss}: the task {task.name} has {', '.join(task.losses)}; use one of these")
+    if task.dense == (recipe.resize not in FREE_RULES):
+        rules = FREE_RULES if task.dense else tuple(rule for rule in CHOICES["resize"] if rule not in FREE_RULES)
+        raise InputError(f"resize={recipe.resize}: the task {task.name} takes {', '.join(rules)}; use one of these")
+    for name, off in PICTURES_ONLY.items() if task.dense else ():
+        value = getattr(recipe, name)
+        if value not in (off if isinstance(off, tuple) else (off,)):
+            raise InputError(f"{name}={value}: the task {task.name} cannot use it; leave it out")
+
+
+def with_val(source: Any, recipe: Recipe) -> Any:
     """`source` with the validation split of this run: its own, one that is cut from training, or a fold."""
+    if isinstance(source, DenseSource):
+        return labelled.cut_val(source, recipe.val_fraction, recipe.seed)
     if recipe.folds is None and recipe.fold is None:
         return sources.cut_val(source, recipe.val_fraction, recipe.seed)
     if recipe.folds is None or recipe.fold is None or recipe.fold > recipe.folds:
@@ -173,20 +229,50 @@ def saved_network(asked: Mapping[str, Any], source: Source, header: Header) -> t
     return spec, dataclasses.replace(rule_for(header.preprocess, source.in_chans), **changes)
 
 
+def dense_network(
+    asked: Mapping[str, Any], source: DenseSource, header: Header | None, named: Named
+) -> tuple[ResNetSpec, Preprocess]:
+    """The network of a dense task, new or that of a saved model, whatever its task; and its inputs, which keep their shape.
+
+    The size of `Preprocess` is what the rule "shorter" needs, or for "keep" that of a typical picture.
+    """
+    changes = {"in_chans": source.in_chans} | spec_changes(asked)
+    if header is None:
+        spec = named("resnet18" if asked.get("model", "auto") == "auto" else asked["model"], **changes)
+        means = {"mean": (0.5,) * source.in_chans, "std": (0.5,) * source.in_chans}
+    else:
+        if asked.get("model", "auto") not in ("auto", header.spec.name):
+            raise InputError(f"the weights are a {header.spec.name}'s, not a {asked['model']}'s; leave out --model")
+        spec, old = zoo.change(header.spec, **changes), rule_for(header.preprocess, source.in_chans)
+        means = {"mean": tuple(mean_array(old).mean((1, 2)).tolist()), "std": old.std}
+    side, rule = asked.get("img_size"), asked.get("resize")
+    sizes = source.sizes() or [(224, 224)]
+    typical = tuple(int(np.median(lengths)) for lengths in zip(*sizes, strict=True))[-2:]
+    rule = rule if rule in FREE_RULES else "keep" if side is None else "shorter"
+    if (rule == "shorter") != (side is not None):
+        raise InputError("resize=shorter and img_size go together: give both, or leave out resize")
+    size = typical if side is None else (side, round(LONGER * side))
+    return spec, Preprocess(size=size, resize=rule, crop_pct=1.0, **means)
+
+
 def spec_changes(asked: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if name in SPEC_FIELDS and value is not None}
 
 
 def settings(
-    layers: Mapping[str, Mapping[str, Any]], source: Source, spec: ResNetSpec, preprocess: Preprocess
+    layers: Mapping[str, Mapping[str, Any]], source: Source | DenseSource, spec: ResNetSpec, preprocess: Preprocess
 ) -> tuple[Recipe, dict[str, str]]:
     """The whole recipe, and where each value came from; what was left to be found out ("auto") is now said."""
     asked = {setting: value for layer in layers.values() for setting, value in layer.items() if value is not None}
     num_train, (height, width) = len(source.splits["train"].targets), preprocess.size
     name, by_whom = str(asked.get("recipe", "auto")), "default"
-    if name == "auto":
+    is_dense = isinstance(source, DenseSource)
+    if name == "auto" and is_dense:
+        name, by_whom = str(asked["task"]), "the task"
+    elif name == "auto":
         name, by_whom = ("finetune", "the weights") if asked.get("weights") else ("fast", "default")
-    facts = Facts(num_train=num_train, hflip=source.hflip, size=preprocess.size, spec=spec, asked=asked)
+    one_size = not is_dense or len(set(source.sizes())) < 2
+    facts = Facts(num_train=num_train, hflip=source.hflip, size=preprocess.size, spec=spec, asked=asked, one_size=one_size)
     own = f"recipe {name}"
     recipe, origins = resolve({own: recipes.get(name)(facts), **layers})
     freeze.check(recipe, spec)
@@ -197,11 +283,13 @@ def settings(
     if spec.in_chans == 4 and recipe.auto_augment != "none":
         raise InputError(f"auto_augment={recipe.auto_augment} knows grey and colour pictures; use none with 4 channels")
     found: dict[str, tuple[Any, str]] = {"recipe": (name, by_whom if recipe.recipe == "auto" else origins["recipe"])}
-    if recipe.weights:
+    if is_dense:
+        found |= {rule: (getattr(preprocess, rule), "the task") for rule in RULE if origins[rule] in ("default", own)}
+    elif recipe.weights:
         found |= {rule: (getattr(preprocess, rule), "the weights") for rule in RULE if origins[rule] in ("default", own)}
     if recipe.model == "auto":
         found["model"] = (spec.name, "the weights" if recipe.weights else "the data")
-    if height == width and (recipe.img_size is None or recipe.weights):
+    if not is_dense and height == width and (recipe.img_size is None or recipe.weights):
         found["img_size"] = (height, "the weights" if recipe.weights else "the data" if facts.small else "the network")
     if recipe.norm_stats == "auto":
         small = recipe.batch_size < freeze.SMALL_BATCH
@@ -235,14 +323,18 @@ def num_macs(recipe: Recipe, spec: ResNetSpec, preprocess: Preprocess, num_train
     return float(num_images) * spec.num_macs(preprocess.size)
 
 
-def fitted_preprocess(recipe: Recipe, preprocess: Preprocess, source: Source, bad: BadImages) -> Preprocess:
+def fitted_preprocess(recipe: Recipe, preprocess: Preprocess, source: Source | DenseSource, bad: BadImages) -> Preprocess:
     """How pictures become inputs: as the weights say, or as the recipe does, with the statistics of the training split."""
     if recipe.weights:
         return preprocess
-    size = preprocess.size if recipe.img_size is None else (recipe.img_size, recipe.img_size)
+    size = preprocess.size
+    if recipe.img_size is not None and not isinstance(source, DenseSource):
+        size = (recipe.img_size, recipe.img_size)
     preprocess = dataclasses.replace(preprocess, size=size, **{rule: getattr(recipe, rule) for rule in RULE})
     if recipe.normalise == "imagenet" and preprocess.in_chans == 3:
         return dataclasses.replace(preprocess, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    if isinstance(source, DenseSource) and source.kind == "volumes":
+        return preprocess  # each is normalised by itself
     return statistics(source.splits["train"], preprocess, bad, per_pixel=recipe.normalise == "pixel")
 
 

@@ -53,7 +53,7 @@ STYLE: dict[str, Any] = {
 }
 # Scripts that matplotlib's own font lacks are drawn in the first of these that is installed.
 MORE_FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Hiragino Sans", "PingFang SC", "Microsoft YaHei", "Arial Unicode MS")
-METRIC_NAMES = {"top1": "top-1", "top5": "top-5"}
+METRIC_NAMES = {"top1": "top-1", "top5": "top-5", "miou": "mIoU", "map": "mAP"}
 COUNTED, NAMED = 20, 50  # up to so many classes a confusion matrix has counts in its cells, and names along its sides
 CELL = 1.3  # inches: the side of one picture of a gallery
 

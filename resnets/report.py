@@ -25,8 +25,34 @@ from resnets.run import RunDir
 NONE = "–"
 # The drawings with a section of their own, by the name of the file; any other in plots/ stands under "More drawings".
 # The charts are drawn on white and may be turned dark with the page; pictures may not.
-CHARTS = ("curves", "confusion", "reliability")
-SECTIONS = (*CHARTS, "errors")
+CHARTS = ("curves", "confusion", "reliability", "precision_recall")
+SECTIONS = (*CHARTS, "errors", "worst")
+# By task: the score that stands large, what it is called, and the columns of the table of classes, ordered by the first.
+SCORES: dict[str, tuple[str, str, dict[str, str]]] = {
+    "classify": ("top1", "accuracy", {"f1": "F1", "precision": "precision", "recall": "recall", "support": "pictures"}),
+    "segment": (
+        "miou",
+        "mIoU",
+        {
+            "iou": "IoU",
+            "dice": "Dice",
+            "precision": "precision",
+            "recall": "recall",
+            "boundary_f": "boundary F",
+            "pixels": "pixels",
+        },
+    ),
+    "detect": (
+        "map",
+        "mAP",
+        {"ap": "AP", "ap50": "AP .5", "ap75": "AP .75", "voc12": "VOC 12", "recall": "recall at best F1", "objects": "objects"},
+    ),
+}
+# Other figures of an evaluation, where it has them.
+FACTS = {
+    "dice": "Dice", "pixel_accuracy": "pixel accuracy", "boundary_f": "boundary F", "map50": "mAP at IoU .5",
+    "map_small": "mAP of small objects", "map_medium": "of medium ones", "map_large": "of large ones", "voc12": "VOC 2012",
+}  # fmt: skip
 
 
 def write(folder: Path | str) -> Path:
@@ -52,7 +78,9 @@ def contents(run: RunDir) -> dict[str, Any]:
     provenance, evaluation = _json(run.provenance), _json(run.evaluation)
     recipe, metrics = _yaml(run.recipe), run.read_metrics()
     drawings = {path.stem: _picture(path) for path in sorted(run.plots.glob("*.png"))}
-    per_class = sorted(evaluation.get("per_class") or [], key=_by_f1)
+    task = str(recipe.get("task", "classify"))
+    score, words, columns = SCORES.get(task, SCORES["classify"])
+    per_class = sorted(evaluation.get("per_class") or [], key=lambda row: _weakest(row, next(iter(columns))))
     return {
         "name": run.path.resolve().name,
         "recipe": recipe,
@@ -60,7 +88,10 @@ def contents(run: RunDir) -> dict[str, Any]:
         "provenance": provenance,
         "origin": list(flat(provenance)),
         "evaluation": evaluation,
-        "validated": _best_row(metrics),
+        "score": {"key": score, "words": words, "value": evaluation.get(score)},
+        "columns": columns,
+        "facts": {FACTS[key]: evaluation[key] for key in FACTS if isinstance(evaluation.get(key), float)},
+        "validated": _best_row(metrics, f"val_{score}"),
         "num_epochs": len(metrics),
         "drawings": {stem: drawings[stem] for stem in SECTIONS if stem in drawings},
         "more": {stem: picture for stem, picture in drawings.items() if stem not in SECTIONS},
@@ -96,15 +127,16 @@ def _picture(path: Path) -> dict[str, Any]:
     return {"width": width, "height": height, "base64": base64.b64encode(content).decode("ascii")}
 
 
-def _by_f1(row: Mapping[str, Any]) -> tuple[bool, float]:
-    """The weakest class first; classes without pictures, whose score says nothing, last."""
-    return not row.get("support"), row.get("f1") or 0.0
+def _weakest(row: Mapping[str, Any], first: str) -> tuple[bool, float]:
+    """The weakest class first; classes that are nowhere, whose score says nothing, last."""
+    return not any(row.get(name) for name in ("support", "pixels", "objects")), row.get(first) or 0.0
 
 
-def _best_row(metrics: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-    """The row of metrics.csv with the best validation accuracy."""
-    known = [row for row in metrics if math.isfinite(row.get("val_top1", math.nan))]
-    return max(known, key=lambda row: row["val_top1"], default={})
+def _best_row(metrics: Sequence[Mapping[str, float]], score: str) -> Mapping[str, Any]:
+    """The row of metrics.csv with the best validation score, which is then its "score" too."""
+    known = [row for row in metrics if math.isfinite(row.get(score, math.nan))]
+    best = max(known, key=lambda row: row[score], default=None)
+    return {} if best is None else {**best, "score": best[score]}
 
 
 def _confusions(evaluation: Mapping[str, Any]) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Header:
     metrics: dict[str, Any]
     provenance: dict[str, Any]
     format: str = FORMAT
+    head: dict[str, Any] = field(default_factory=dict)  # settings of the task's head, where it has some
 
     def to_json(self) -> dict[str, Any]:
         """The `PARTS`, each of which JSON can hold; `parse` reads them."""
@@ -41,7 +42,7 @@ class Header:
             "labels": self.labels,
             "metrics": self.metrics,
             "provenance": self.provenance,
-        }
+        } | ({"head": self.head} if self.head else {})
 
 
 def origin(header: Header) -> dict[str, Any]:
@@ -138,6 +139,7 @@ def parse(metadata: dict[str, Any], path: str | Path) -> Header:
             labels=tuple(str(label) for label in metadata["labels"]),
             metrics=dict(metadata["metrics"]),
             provenance=dict(metadata["provenance"]),
+            head=dict(metadata.get("head", {})),
         )
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: the header does not describe a network ({error}); the file is damaged") from None

@@ -31,7 +31,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "norm": ("batch", "none"),
     "attention": ("none", "se"),
     "depth_counts": ("path", "convs"),
-    "resize": ("crop", "pad", "squash"),
+    "resize": ("crop", "pad", "squash", "shorter", "keep"),
     "interpolation": ("bilinear", "bicubic"),
 }
 
@@ -433,7 +433,9 @@ class Preprocess:
     Args:
         size: height and width of the input, in pixels.
         resize: "crop" (the short side to size / crop_pct, then the middle), "pad" (the long side to size, then zeros
-            after normalising, that is the mean, around it), "squash" (both sides to size; the shape is not kept).
+            after normalising, that is the mean, around it), "squash" (both sides to size; the shape is not kept). For tasks
+            that say where things are, inputs of any size: "shorter" (the shorter side to size[0], unless the longer would be
+            over size[1]), "keep" (as it is).
         crop_pct: for "crop": the share of the resized picture that the crop keeps, in (0, 1].
         interpolation: Pillow's "bilinear" or "bicubic", antialiased.
         mean: one value a channel, or one for every value of the input in (channel, row, column) order: the per-pixel

@@ -17,6 +17,9 @@ from resnets import evaluation, hub, plots, probe, report, zoo
 from resnets.contracts import Interrupted
 from resnets.data import cache, known, sources
 from resnets.data import preview as drawing
+from resnets.data.dense_loader import DenseLoader, class_counts, fill_of
+from resnets.data.geometry import DenseAugment
+from resnets.data.labelled import DenseSource, DenseSplit
 from resnets.data.loaders import CPU, Loader
 from resnets.data.sources import Source
 from resnets.data.transforms import Augment
@@ -31,7 +34,6 @@ from resnets.files import write_text
 from resnets.model import Model
 from resnets.plan import Named, Plan, check_same_data, check_same_processes, continued, requested, settle
 from resnets.run import RunDir, now, provenance
-from resnets.ship.sessions import open_session
 from resnets.spec import InputError
 
 
@@ -47,7 +49,7 @@ class Silent:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, the model whose weights were selected, and its score {"split", "top1", ...}."""
+    """A finished run: its folder, the model whose weights were selected, and its score {"split", "top1", ...}, by its task."""
 
     path: Path
     model: Model
@@ -118,7 +120,7 @@ def train(
         return Run(job.run.path, job.model, {})
     try:
         with memory_errors(job):
-            if job.recipe.freeze == "none" and not (job.recipe.unfreeze_epochs or job.recipe.probe):
+            if job.recipe.freeze == "none" and not (job.task.dense or job.recipe.unfreeze_epochs or job.recipe.probe):
                 reporter.say(utilisation(job))
             return finish(job, plan.source, best_epoch)
     except KeyboardInterrupt:  # while scoring: the training itself is saved
@@ -159,21 +161,21 @@ def prepare(
     recipe, source = plan.recipe, plan.source
     device = devices.choose(recipe, processes)
     torch.manual_seed(recipe.seed)
-    model = networks.create(plan.spec, task=recipe.task, preprocess=plan.preprocess, labels=plan.labels)
+    model = networks.create(plan.spec, task=recipe.task, preprocess=plan.preprocess, labels=plan.labels, **plan.form)
     fitted = None if plan.opened is None else hub.transfer(model, plan.opened)
 
-    kept, cached = kept_pictures(plan, data_dir, reporter)
+    train, val, cached = loaders(plan, data_dir, reporter, device.place, processes)
     job = Fit(
         model=model,
         load=networks.load,
-        train=train_loader(kept, device.place, processes),
-        val=val_loader(kept, device.place, processes),
+        train=train,
+        val=val,
         recipe=recipe,
         device=device,
         run=run or processes.first(lambda: RunDir.create(out, recipe.task)),
         bad=plan.bad,
         report=reporter,
-        class_counts=np.bincount(source.splits["train"].targets, minlength=len(plan.labels)),
+        class_counts=counted(source, len(plan.labels)),
         # Which the first process scores alone, in as much more time than its part of the validation split.
         num_test=processes.world * len(source.splits["test"].targets) if "test" in source.splits else 0,
         began=began,
@@ -219,6 +221,55 @@ def preview(data: str | None = None, *, out: str | Path, data_dir: str | Path | 
     return drawing.preview(
         plan.source, plan.preprocess, loader.augment, out, seed=plan.recipe.seed, train_size=loader.train_size
     )
+
+
+def loaders(
+    plan: Plan, data_dir: str | Path | None, reporter: Reporter, place: torch.device, processes: Processes
+) -> tuple[Any, Any, str | None]:
+    """The loaders of training and validation, and a line that tells how decoded pictures are kept."""
+    if isinstance(plan.source, DenseSource):
+        return *dense_loaders(plan, place, processes), None
+    kept, line = kept_pictures(plan, data_dir, reporter)
+    return train_loader(kept, place, processes), val_loader(kept, place, processes), line
+
+
+def counted(source: Source | DenseSource, num_classes: int) -> np.ndarray:
+    """How often each class is there in the training split: pictures, objects or pixels."""
+    train = source.splits["train"]
+    if isinstance(train, DenseSplit):
+        return class_counts(train, num_classes)
+    return np.bincount(train.targets, minlength=num_classes)
+
+
+def dense_loaders(plan: Plan, place: torch.device, processes: Processes) -> tuple[DenseLoader, DenseLoader]:
+    """The loaders of training and validation for a dense task."""
+    recipe, preprocess, splits = plan.recipe, plan.preprocess, plan.source.splits
+    size = None if recipe.train_size is None else (recipe.train_size,) * 2
+    augment = DenseAugment(
+        preprocess=preprocess,
+        scales=recipe.scales,
+        hflip=recipe.hflip,
+        crop=size,
+        jitter=recipe.jitter,
+        fill=fill_of(preprocess),
+    )
+    common: dict[str, Any] = {
+        "preprocess": preprocess,
+        "bad": plan.bad,
+        "part": None if processes.alone else processes.part,
+        "workers": recipe.workers or 0,
+        "place": place if place.type == "cuda" else CPU,
+    }
+    train = DenseLoader(
+        split=splits["train"],
+        batch_size=recipe.batch_size * processes.world,
+        augment=augment,
+        train_size=size,
+        seed=recipe.seed,
+        repeats=recipe.repeats,
+        **common,
+    )
+    return train, DenseLoader(split=splits["val"], batch_size=processes.world, **common)
 
 
 def train_loader(plan: Plan, place: torch.device = CPU, processes: Processes = ALONE) -> Loader:
@@ -287,13 +338,16 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
     recipe, spec, height, width = job.recipe, job.model.spec, *job.model.preprocess.size
     sizes = ", ".join(f"{len(split.targets):,} {name}" for name, split in source.splits.items())
     cut = f" ({sources.words_of(source.cut)})" if source.cut else ""
-    macs = f"{spec.num_macs((height, width)) / 1e6:,.1f} M multiply-adds at {height} x {width}"
+    macs = (
+        f"{spec.num_macs((height, width)) / 1e6:,.1f} M multiply-adds{' of the trunk' * job.task.dense} at {height} x {width}"
+    )
     world = job.processes.world
     total = recipe.batch_size * recipe.accumulate * world
-    yield f"data     {source.name}: {len(source.labels)} classes; pictures: {sizes}{cut}"
+    what = "volumes" if isinstance(source, DenseSource) and source.kind == "volumes" else "pictures"
+    yield f"data     {source.name}: {len(source.labels)} classes; {what}: {sizes}{cut}"
     if cached is not None:
         yield f"cache    {cached}"
-    yield f"network  {spec.name}: {spec.num_layers} layers, {spec.num_params:,} parameters, {macs}"
+    yield f"network  {spec.name}: {spec.num_layers} layers, {num_params(job.model):,} parameters, {macs}"
     speed = {"channels last": job.device.channels_last, "fused norms": job.device.fused, "compiled": job.device.compile}
     precision = str(job.device.autocast or "float32").removeprefix("torch.")
     yield f"device   {', '.join([f'{job.device.name}; {precision}', *(word for word, on in speed.items() if on)])}"
@@ -313,7 +367,7 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
         yield f"learns   {learning(job)}"
     yield f"inputs   {plan.inputs}"
     counts = job.class_counts[job.class_counts > 0]
-    if counts.max() > 5 * counts.min() and recipe.balance == "none":
+    if not isinstance(source, DenseSource) and counts.max() > 5 * counts.min() and recipe.balance == "none":
         yield f"note     classes have {counts.min()} to {counts.max()} pictures; --balance sampler or loss evens them out"
     values = dataclasses.asdict(recipe)
     for origin in sorted(set(origins.values()), key=lambda origin: (origin == "default", origin)):
@@ -331,7 +385,12 @@ def learning(job: Fit) -> str:
     remarks += [f"frozen: {recipe.freeze}"] * (recipe.freeze != "none" and not recipe.probe)
     remarks += [f"one stage more every {recipe.unfreeze_epochs} epochs"] * (recipe.unfreeze_epochs > 0)
     remarks += ["norms keep the saved statistics"] * (recipe.norm_stats == "frozen")
-    return f"{sum(counts.values()):,} of {model.spec.num_params:,} parameters" + (f" ({'; '.join(remarks)})" if remarks else "")
+    return f"{sum(counts.values()):,} of {num_params(model):,} parameters" + (f" ({'; '.join(remarks)})" if remarks else "")
+
+
+def num_params(model: Model) -> int:
+    """Of trunk and head together."""
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def utilisation(job: Fit) -> str:
@@ -370,14 +429,17 @@ def record(job: Fit, plan: Plan, data_dir: str | Path | None, *, resumed: bool) 
     }
 
 
-def finish(job: Fit, source: Source, best_epoch: int) -> Run:
+def finish(job: Fit, source: Source | DenseSource, best_epoch: int) -> Run:
     """Score the selected weights once on the test split (without one, on validation), draw, and write the report."""
     run, recipe = job.run, job.recipe
-    plots.curves(run.read_metrics(), run.plots / "curves.png", title=f"{job.model.spec.name} on {source.name}")
+    title = f"{job.model.spec.name} on {source.name}"
+    plots.curves(
+        run.read_metrics(), run.plots / "curves.png", title=title, metric=job.task.metrics[0], percent=not job.task.dense
+    )
     chosen = {"best": run.best, "last": run.last}[recipe.select]
     model = job.load(chosen).to(job.device.place)
     split = "test" if "test" in source.splits else "val"
-    result = evaluation.score(open_session(model), source, split, out=run.path, workers=recipe.workers, max_bad=recipe.max_bad)
+    result = evaluation.score(model, source, split, out=run.path, workers=recipe.workers, max_bad=recipe.max_bad)
     job.bad.reasons.update(result["bad_images"])
     run.write_bad_images(job.bad.reasons)
     result["selected"] = f"{recipe.select} (epoch {best_epoch})" if recipe.select == "best" else "last"

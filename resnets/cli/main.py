@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from resnets import __version__
-from resnets.cli import paper, tables
+from resnets.cli import dense, paper, tables
 from resnets.cli.options import SPEC_FLAGS, SectionedCommand, recipe_flags, spec_flags
 from resnets.contracts import Interrupted, ProcessEnded
 from resnets.engine.recipe import parse
@@ -109,6 +109,7 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
 @click.option("--batch-size", "-b", type=click.IntRange(1), default=256, help="pictures at once  [256]")
 @click.option("--workers", "-j", type=click.IntRange(0), help="processes that decode  [one a processor]")
 @click.option("--max-bad", type=click.IntRange(0), help="unreadable pictures to skip  [1 %, at least 10]")
+@click.option("--ignore-index", type=click.IntRange(0, 255), help="of masks: an index that says nothing  [as trained]")
 @runtime_flag
 @amp_flag
 @device_flag
@@ -138,6 +139,11 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
 @click.option("--resume", is_flag=True, help="go on with --out: leave out pictures that it has rows of")
 @click.option("--batch-size", "-b", type=click.IntRange(1), default=16, help="pictures at once  [16]")
 @click.option("--workers", "-j", type=click.IntRange(0), help="threads that decode and predict  [one a processor, up to 8]")
+@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, help="of detectors: the least score of an object  [0.5]")
+@click.option("--draw", metavar="DIR", type=click.Path(path_type=Path), help="draw what is found where, a PNG a picture")
+@click.option(
+    "--masks", metavar="DIR", type=click.Path(path_type=Path), help="write class indices, or numbers of objects, as PNG"
+)
 @runtime_flag
 @amp_flag
 @device_flag
@@ -152,16 +158,27 @@ def predict(
     runtime: str,
     amp: bool,
     device: str,
+    threshold: float,
+    draw: Path | None,
+    masks: Path | None,
     **options: Any,
 ) -> None:
-    """Say what MODEL sees in PICTURES: files, and folders with all that is below them."""
+    """Say what MODEL sees in PICTURES: files, and folders with all that is below them. Of a detector or a segmenter, where."""
     from resnets import saved
     from resnets.cli import rows
     from resnets.cli.progress import counting
     from resnets.data.images import FileImages
     from resnets.prediction import find_pictures, stream
-    from resnets.ship.sessions import for_pictures, open_session
+    from resnets.ship.sessions import for_pictures, open_session, read_header
 
+    if (found_header := read_header(model)).task != "classify":
+        if runtime not in ("auto", "torch"):
+            raise InputError(f"the task {found_header.task} runs in torch only, so far; leave out --runtime {runtime}")
+        told: dict[str, Any] = {"form_name": form_name, "out": out, "resume": resume, "device": device, "amp": amp}
+        dense.predict(model, found_header, pictures, threshold=threshold, draw=draw, masks=masks, **told)
+        return
+    if draw or masks:
+        raise InputError("--draw and --masks are for models that say where things are; this one classifies; leave them out")
     form = rows.form_of(form_name, out)
     rows.check_out(out, form, resume)
     session = open_session(model, runtime=runtime, device=device, amp=amp)
@@ -309,11 +326,12 @@ def check(data: str, in_chans: int | None, ignore_index: int | None, data_dir: s
     """Look for what spoils training in DATA: unreadable files, duplicates within and across splits, missing, tiny and one-sided
     classes, odd sizes and modes; of boxes, masks and volumes their labels. Ends with 2 where there are errors."""
     from resnets.cli.progress import counting
-    from resnets.data import check, check_dense, dense, known, sources
+    from resnets.data import check, check_dense, known, sources
+    from resnets.data.dense import is_dense, open_dense
 
     with counting("checking") as progress:
-        if data not in known.KNOWN and dense.is_dense(data):
-            labelled = dense.open_dense(data, in_chans=in_chans or 3, ignore=ignore_index)
+        if data not in known.KNOWN and is_dense(data):
+            labelled = open_dense(data, in_chans=in_chans or 3, ignore=ignore_index)
             findings = check_dense.check_labels(labelled, progress=progress)
         elif ignore_index is not None:
             raise InputError(f"{data}: not pictures beside masks, and --ignore-index is for these; leave it out")

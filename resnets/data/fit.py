@@ -13,6 +13,7 @@ from resnets.spec import InputError, Preprocess
 
 Picture = str | Path | Image.Image | np.ndarray
 
+FREE = ("shorter", "keep")  # rules of resizing that leave a picture its shape
 RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -48,6 +49,8 @@ def fit_image(image: Image.Image, preprocess: Preprocess) -> Image.Image:
     """Resize to `preprocess.size` by its rule. "pad" leaves the picture smaller along one axis: `to_array` centres it."""
     height, width = preprocess.size
     resample = RESAMPLE[preprocess.interpolation]
+    if preprocess.resize in FREE:
+        return resized(image, fitted_size((image.height, image.width), preprocess)[::-1], resample)
     if preprocess.resize == "squash":
         return resized(image, (width, height), resample)
     if preprocess.resize == "pad":
@@ -56,6 +59,16 @@ def fit_image(image: Image.Image, preprocess: Preprocess) -> Image.Image:
     image = before_crop(image, preprocess)
     left, top = round((image.width - width) / 2), round((image.height - height) / 2)  # as torchvision rounds
     return image.crop((left, top, left + width, top + height))
+
+
+def fitted_size(size: tuple[int, int], preprocess: Preprocess) -> tuple[int, int]:
+    """(H, W) of the input that a picture of `size` becomes by one of the rules `FREE`."""
+    if preprocess.resize == "keep":
+        return size
+    shorter, longest = preprocess.size
+    scale = min(shorter / min(size), longest / max(size))
+    height, width = (max(1, round(side * scale)) for side in size)
+    return height, width
 
 
 def before_crop(image: Image.Image, preprocess: Preprocess) -> Image.Image:
@@ -97,7 +110,7 @@ def to_array(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
     """A Pillow image of at most the input's size as uint8 (C, H, W), centred on the mean colour."""
     pixels = planes(image)
     height, width = preprocess.size
-    if pixels.shape[1:] == (height, width):
+    if pixels.shape[1:] == (height, width) or preprocess.resize in FREE:
         return pixels
     colour = (mean_array(preprocess) * 255).round().astype(np.uint8)
     canvas = np.empty((height, width, preprocess.in_chans), np.uint8).transpose(2, 0, 1)

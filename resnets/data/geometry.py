@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from resnets.data.fit import fitted_size
 from resnets.data.label_rules import LEAST_LEFT, clip_boxes
 from resnets.data.transforms import mix_seed, resize, seeded
 from resnets.dense import IGNORE, Boxes
+from resnets.spec import Preprocess
 
 Size = tuple[int, int]  # (H, W) in pixels
 Target = Boxes | np.ndarray
@@ -29,8 +31,8 @@ class DenseAugment:
     """What training does to a picture and its target, a pure function of (seed, epoch, index).
 
     Args:
-        sides: lengths for the shorter side, of which one is drawn (multi-scale training, as in Detectron).
-        longest: most of the longer side; a long picture becomes smaller than drawn.
+        preprocess: whose rule says the size of a picture's input.
+        scales: shares of that size, of which one is drawn (multi-scale training, as in Detectron).
         hflip: probability of mirroring.
         crop: (H, W) of a random window, which shows `fill` beyond the picture, to be ignored; None: all of the picture.
         least: share of a box's area that a crop must leave to keep it.
@@ -38,8 +40,8 @@ class DenseAugment:
         fill: the colour around a picture that is smaller than the crop, one value a channel.
     """
 
-    sides: tuple[int, ...]
-    longest: int = 1333
+    preprocess: Preprocess
+    scales: tuple[float, ...] = (1.0,)
     hflip: float = 0.5
     crop: Size | None = None
     least: float = LEAST_LEFT
@@ -49,9 +51,10 @@ class DenseAugment:
     def __call__(self, pixels: np.ndarray, target: Target, *, seed: int, epoch: int, index: int) -> tuple[Tensor, Target]:
         """`index` is the picture's place in its split, so that neither order nor workers count."""
         random = Random(mix_seed(seed, epoch, index, "geometry"))
-        side, mirrored, place = random.choice(self.sides), random.random() < self.hflip, (random.random(), random.random())
+        scale, mirrored, place = random.choice(self.scales), random.random() < self.hflip, (random.random(), random.random())
         height, width = pixels.shape[:2]
-        size = fitted_size((height, width), side, self.longest)
+        whole = fitted_size((height, width), self.preprocess)
+        size = (max(1, round(scale * whole[0])), max(1, round(scale * whole[1])))
         picture, target = resize_picture(pixels, size), resize_target(target, size, (height, width))
         if mirrored:
             picture, target = mirror(picture, target)
@@ -71,13 +74,6 @@ class DenseAugment:
 
 
 # --- one size to another, and back -------------------------------------------------------------------------------------
-
-
-def fitted_size(size: Size, shorter: int, longest: int) -> Size:
-    """(H, W) of a picture of `size` whose shorter side becomes `shorter`, unless the other would then be over `longest`."""
-    scale = min(shorter / min(size), longest / max(size))
-    height, width = (max(1, round(side * scale)) for side in size)
-    return height, width
 
 
 def resize_picture(pixels: np.ndarray, size: Size) -> Tensor:
@@ -107,11 +103,11 @@ def resize_indices(values: np.ndarray, size: Size) -> np.ndarray:
     """
     if values.shape[-2:] == size or not values.size:
         return values if values.shape[-2:] == size else np.zeros((*values.shape[:-2], *size), values.dtype)
-    rows, columns = (_nearest(whole, part) for whole, part in zip(values.shape[-2:], size, strict=True))
+    rows, columns = (nearest(whole, part) for whole, part in zip(values.shape[-2:], size, strict=True))
     return np.ascontiguousarray(values[..., rows[:, None], columns])
 
 
-def _nearest(before: int, after: int) -> np.ndarray:
+def nearest(before: int, after: int) -> np.ndarray:
     """(after,) the places whose middles are the nearest, in whole numbers, so that no rounding shifts them."""
     return (2 * np.arange(after) + 1) * before // (2 * after)
 

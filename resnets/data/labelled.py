@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
-from resnets.data.images import printable
+from resnets.data.images import BadPicture, printable
 from resnets.data.label_rules import Fault
 from resnets.data.layouts import quoted
 from resnets.data.sources import chosen_for_val
@@ -107,6 +107,17 @@ class DenseSource:
     splits: Mapping[str, DenseSplit]
     in_chans: int
     cut: Mapping[str, Any] | None = None
+    hflip: bool = True  # a mirrored picture's target is mirrored with it
+
+    def sizes(self, most: int = 24) -> list[tuple[int, ...]]:
+        """(H, W), or (D, H, W), of up to `most` training pictures, evenly spread; of those that can be read."""
+        images, found = self.splits["train"].images, []
+        for index in np.unique(np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int)).tolist():
+            try:
+                found.append(tuple(images[index].shape[:-1] if self.kind != "volumes" else images[index].shape[:3]))
+            except BadPicture:
+                continue
+        return found
 
     def fingerprint(self) -> str:
         """SHA-256 over labels, boxes, and the relative paths and sizes of the files of pictures and masks."""

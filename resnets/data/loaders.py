@@ -97,7 +97,7 @@ class Loader:
         assert not (self.raw and self.augment)
         self.train_size = self.train_size or self.preprocess.size
         self._pixels = self._in_memory()
-        self._stream: _Stream | None = None
+        self._stream: Stream | None = None
         if len(self) == 0:
             raise InputError("the split has no picture to make a batch of")
 
@@ -175,7 +175,7 @@ class Loader:
             return self.augment.colours(pixels)
 
     def _worker_batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        self._stream = self._stream or _Stream(self)
+        self._stream = self._stream or Stream(_Pictures(self), _collate, self)
         for number, (pixels, positions, bad) in enumerate(self._stream.epoch(epoch, self._positions(epoch, start)), start):
             for name, reason in bad:
                 self.bad.add(name, reason)
@@ -204,28 +204,33 @@ def has_room(place: torch.device, num_bytes: int) -> bool:
 Read = tuple[Tensor, Tensor, list[tuple[str, str]]]  # pixels (N, C, H, W), positions (N,), unreadable (name, reason)
 
 
-class _Stream:
+class Stream:
     """Decoding in workers, which live on from epoch to epoch.
+
+    Args:
+        pictures: (epoch, place in its order, index) -> a sample.
+        collate: samples -> what `epoch` yields for a batch.
+        loader: whose workers and place these are.
 
     Nothing here refers back to the `Loader`. In a circle, which only the garbage collector frees, the queues would be closed
     before the workers are told to end, and each of them be waited for five seconds.
     """
 
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, pictures: Dataset, collate: Callable[[list[Any]], Any], loader: Any) -> None:
         self.todo = _Todo()
         self.batches = DataLoader(
-            _Pictures(loader),
+            pictures,
             batch_sampler=self.todo,
             num_workers=loader.workers,
             persistent_workers=loader.workers > 0,
             prefetch_factor=4 if loader.workers else None,
-            collate_fn=_collate,
+            collate_fn=collate,
             pin_memory=loader.place.type == "cuda",
             worker_init_fn=leave_signals,
             generator=torch.Generator(),  # its own, so that starting workers does not draw from the one of the network
         )
 
-    def epoch(self, epoch: int, batches: Iterator[tuple[int, np.ndarray]]) -> Iterator[Read]:
+    def epoch(self, epoch: int, batches: Iterator[tuple[int, np.ndarray]]) -> Iterator[Any]:
         self.todo.epoch, self.todo.batches = epoch, batches
         return iter(self.batches)
 
@@ -286,16 +291,14 @@ def _collate(samples: list[Any]) -> Read:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2), positions, [sample[1:] for sample in samples if sample[0] is None]
 
 
-def statistics(
-    split: Split, preprocess: Preprocess, bad: BadImages, *, per_pixel: bool = False, most: int = 2000
-) -> Preprocess:
+def statistics(split: Any, preprocess: Preprocess, bad: BadImages, *, per_pixel: bool = False, most: int = 2000) -> Preprocess:
     """`preprocess` with the mean and deviation of the split's pictures in [0, 1].
 
     Every picture in memory counts; of files, `most`, evenly spread, as the network will see them. `per_pixel`: a mean for each
     position and a deviation of 1, for the paper subtracts and does not divide (He et al. 2015, section 4.2).
     """
     images = split.images
-    total = np.zeros((preprocess.in_chans, *preprocess.size))
+    total = np.zeros((preprocess.in_chans, *preprocess.size) if per_pixel else (preprocess.in_chans, 1, 1))
     squares, count = np.zeros(preprocess.in_chans), 0
     chosen = images.sample(most) if isinstance(images, StoredImages) else np.arange(len(images))
     for index in chosen.tolist():
@@ -305,7 +308,8 @@ def statistics(
             bad.add(images.name(index), fault.reason)
             continue
         pixels = fit_picture(picture, preprocess) / 255
-        total, squares, count = total + pixels, squares + (pixels**2).mean((1, 2)), count + 1
+        total += pixels if per_pixel else pixels.mean((1, 2), keepdims=True)
+        squares, count = squares + (pixels**2).mean((1, 2)), count + 1
     if not count:
         raise InputError("no picture of the training split can be read; `resnets data check` says why")
     mean = (total / count).mean((1, 2))

@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resnets import weights
 from resnets.contracts import Batch, Interrupted
+from resnets.data.loaders import CPU
 from resnets.data.transforms import mix_seed
 from resnets.engine.checks import check_finite, check_learning, is_patient
 from resnets.engine.clock import Clock
@@ -25,6 +26,7 @@ from resnets.engine.orders import Orders, stop_signals
 from resnets.engine.recipe import Recipe
 from resnets.engine.resume import Position, State
 from resnets.model import Model
+from resnets.nn.layers import precise
 from resnets.run import Row
 from resnets.spec import InputError
 
@@ -126,12 +128,14 @@ def take_step(job: Fit, state: State, group: list[Batch]) -> Tensor:
         images, targets = place(shrunk(batch, job, at), device)
         with nullcontext() if processes.alone or number == len(group) else job.net.no_sync():
             with autocast(device):
-                outputs = job.net(images)
-                loss = job.criterion(outputs, targets)["loss"] if len(images) else outputs.sum()  # of nothing: 0
+                outputs = job.net(images, targets) if job.task.sees_targets else job.net(images)
+                losses = job.criterion(outputs, targets) if len(images) else {"loss": outputs.sum()}  # of nothing: 0
             share = len(images) / num_images
-            state.scaler.scale(loss * (share * processes.world)).backward()  # for the mean over processes is taken of it
-        total += loss.detach() * share
-        add(state.sums, job.task.count(outputs.detach(), targets))
+            state.scaler.scale(losses["loss"] * (share * processes.world)).backward()  # the mean over processes is taken of it
+        total += losses["loss"].detach() * share
+        with torch.no_grad():
+            add(state.sums, job.task.count(outputs, targets))
+            add(state.sums, {name: precise(part) * len(images) for name, part in losses.items() if name != "loss"})
     add(state.sums, {"loss": precise(total) * num_images})
     at.num_images += own_images
     if recipe.clip_grad is not None:
@@ -180,28 +184,32 @@ def autocast(device: Device) -> torch.autocast:
     return torch.autocast(device.place.type, device.autocast, enabled=device.autocast is not None)
 
 
-def place(batch: Batch, device: Device) -> tuple[Tensor, Tensor]:
-    images, targets = batch.images.to(device.place, non_blocking=True), batch.targets.to(device.place, non_blocking=True)
+def place(batch: Batch, device: Device) -> tuple[Tensor, Any]:
+    images = batch.images.to(device.place, non_blocking=True)
     order = torch.channels_last if device.channels_last and images.ndim == 4 else torch.contiguous_format
-    return images.contiguous(memory_format=order), targets
+    return images.contiguous(memory_format=order), moved(batch.targets, device.place)
 
 
-def precise(value: Tensor) -> Tensor:
-    """As float64, where the device has it."""
-    return value.float() if value.device.type == "mps" else value.double()
+def moved(value: Any, place: torch.device) -> Any:
+    """Tensors, and those in lists and dicts, on `place`; anything else as it is."""
+    if isinstance(value, Tensor):
+        return value.to(place, non_blocking=True)
+    if type(value) is list:
+        return [moved(item, place) for item in value]
+    return {name: moved(item, place) for name, item in value.items()} if type(value) is dict else value
 
 
-def add(sums: dict[str, Tensor], more: dict[str, Tensor]) -> None:
+def add(sums: dict[str, Any], more: dict[str, Any]) -> None:
     for name, value in more.items():
         sums[name] = sums[name] + value if name in sums else value
 
 
-def over_processes(job: Fit, sums: dict[str, Tensor], num_images: int) -> tuple[dict[str, Tensor], int]:
+def over_processes(job: Fit, sums: dict[str, Any], num_images: int) -> tuple[dict[str, Any], int]:
     """The sums and the number of pictures of all processes together. What any of them could not read, all know from here on."""
     if job.processes.alone:
         return sums, num_images
-    own = {name: value.cpu() for name, value in sums.items()}, num_images, job.bad.reasons
-    whole: dict[str, Tensor] = {}
+    own = {name: moved(value, CPU) for name, value in sums.items()}, num_images, job.bad.reasons
+    whole: dict[str, Any] = {}
     total, job.bad.reasons = 0, {}
     for part, num, reasons in job.processes.gather(own):
         add(whole, part)
@@ -220,7 +228,8 @@ def measure(job: Fit, state: State, clock: Clock) -> Row:
     check_finite(sums["loss"], at, job.schedule)
     clock.stop_epoch()
     lr = job.schedule.learning_rate(max(0, at.step - 1), at.total_steps)
-    train = {"loss": float(sums["loss"]) / num_images} | job.task.summarise(sums, num_images)
+    parts = {name: float(part) / num_images for name, part in sums.items() if part.ndim == 0 and part.is_floating_point()}
+    train = parts | job.task.summarise(sums, num_images, job.model.labels)
     began = time.perf_counter()
     job.processes.share_buffers(kept(state))
     val = validate(job, kept(state), job.orders.noted)
@@ -244,7 +253,7 @@ def validate(job: Fit, model: nn.Module, stop: list[int]) -> dict[str, float]:
     """Mean loss and the task's metrics over the validation split, every readable picture once. Ends at a signal in `stop`."""
     model.eval()
     criterion = job.task.criterion(Recipe(loss=job.recipe.loss), job.class_counts)  # without smoothing and class weights
-    sums: dict[str, Tensor] = {}
+    sums: dict[str, Any] = {}
     num_images = 0
     for batch in job.val.epoch(0):
         if stop:
@@ -253,16 +262,15 @@ def validate(job: Fit, model: nn.Module, stop: list[int]) -> dict[str, float]:
             continue
         images, targets = place(batch, job.device)
         with autocast(job.device):
-            outputs = model(images)
-        loss = criterion(outputs, targets)["loss"]
-        add(sums, job.task.count(outputs, targets) | {"loss": precise(loss) * len(images)})
+            add(sums, job.task.measure(model, images, targets, criterion))
         num_images += len(images)
     if signals := [number for noted in job.processes.gather(stop[:1]) for number in noted]:
         raise Interrupted(signals[0], job.run.path)
     sums, num_images = over_processes(job, sums, num_images)
     if num_images == 0:
         raise InputError("no picture of the validation split can be read; `resnets data check` says why")
-    return {"loss": float(sums["loss"]) / num_images} | job.task.summarise(sums, num_images)
+    loss = {"loss": float(sums["loss"]) / num_images} if "loss" in sums else {}
+    return loss | job.task.summarise(sums, num_images, job.model.labels)
 
 
 def kept(state: State) -> Model:

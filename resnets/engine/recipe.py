@@ -21,6 +21,7 @@ import yaml
 from resnets.spec import CHOICES as SPEC_CHOICES
 from resnets.spec import InputError
 
+HEADS = ("unet", "fcn", "deeplabv3", "pyramid", "c4")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -45,7 +46,15 @@ class Recipe:
     task: str = setting("classify", "what the network is for")
     model: str = setting("auto", "name of the network; auto: resnet20_cifar for pictures up to 64 pixels, else resnet18")
     weights: str | None = setting(None, "start from this saved model: its network, its preprocessing, all weights that fit")
-    recipe: str = setting("auto", "settings to start from: a name or a YAML file; auto: finetune with --weights, else fast")
+    recipe: str = setting(
+        "auto", "settings to start from: a name or a YAML file; auto: finetune with --weights, else fast; segment or detect"
+    )
+    head: str | None = setting(
+        None, "of segment: unet, fcn or deeplabv3; of detect: pyramid or c4; None: the first", choices=HEADS
+    )
+    masks: bool = setting(False, "for detect: find the outlines of objects, too (Mask R-CNN)")
+    class_names: tuple[str, ...] = setting((), "of masks: what the indices from 0 on are called; else the lines of classes.txt")
+    ignore_index: int | None = setting(None, "of masks: an index that says nothing, beside 255", least=0, most=255)
 
     # Changes to the network
     stem: str | None = network("stem", "first layers")
@@ -121,14 +130,19 @@ class Recipe:
     )
 
     # Loss
-    loss: str = setting("ce", "cross-entropy, or a yes or no for every class", choices=("ce", "bce"))
+    loss: str = setting(
+        "ce",
+        "cross-entropy, or a yes or no for every class (bce); of segment also dice, ce+dice, focal",
+        choices=("ce", "bce", "dice", "ce+dice", "focal"),
+    )
     smoothing: float = setting(0.0, "of the labels", least=0, most=1)
     balance: str = setting("none", "even out classes by sampling or in the loss", choices=("none", "sampler", "loss"))
 
     # Pictures
     img_size: int | None = setting(
         None,
-        "input in pixels; None: the pictures' own up to 64, else near their shorter side, at most the network's",
+        "input in pixels; None: the pictures' own up to 64, else near their shorter side, at most the network's; of dense "
+        "tasks the shorter side, None: as it is",
         least=1,
         most=8192,
     )
@@ -136,7 +150,11 @@ class Recipe:
     grow_from: float = setting(
         1.0, "share of its side that an input has at first, growing to 1 over 65 % of the run", least=0.1, most=1
     )
-    resize: str = setting("crop", "how a picture of another shape is fitted", choices=SPEC_CHOICES["resize"])
+    resize: str = setting(
+        "crop",
+        "how a picture of another shape is fitted; of dense tasks keep (as it is) or shorter (that side to img_size)",
+        choices=SPEC_CHOICES["resize"],
+    )
     crop_pct: float = setting(0.875, "for crop: share of the resized picture that is kept", least=0.01, most=1)
     interpolation: str = setting("bilinear", "of the resize", choices=SPEC_CHOICES["interpolation"])
     normalise: str = setting(
@@ -145,6 +163,10 @@ class Recipe:
     crop: str = setting("pad", "random crop in training", choices=("pad", "resized", "none"))
     crop_pad: float = setting(0.125, "for pad: width of each side as a share of the picture's", least=0, most=1)
     crop_scale: tuple[float, ...] = setting((0.08, 1.0), "for resized: least and most share of the area")
+    scales: tuple[float, ...] = setting((1.0,), "of dense tasks: shares of its size, of which each training picture gets one")
+    jitter: float = setting(
+        0.0, "of dense tasks: most by which brightness, contrast and saturation change; hue by a tenth", least=0, most=1
+    )
     hflip: float = setting(0.5, "probability of mirroring", least=0, most=1)
     auto_augment: str = setting(
         "none", "policy of colours and shapes", choices=("none", "randaugment", "randaugment-m6", "trivialaugment")
@@ -204,6 +226,8 @@ class Recipe:
             raise InputError(f"keep_at={list(self.keep_at)}: give steps of the run, from 0 to its last")
         if self.keep_at and self.probe:
             raise InputError("keep_at and probe exclude each other: a probe takes no steps; give one of them")
+        if not self.scales or not all(0.1 <= scale <= 10 for scale in self.scales):
+            raise InputError(f"scales={list(self.scales)}: give shares from 0.1 to 10, such as 0.75,1,1.25")
         if self.opt == "sgd" and self.nesterov and self.momentum == 0:
             raise InputError("nesterov needs a momentum above 0; add --no-nesterov")
 

@@ -24,6 +24,7 @@ class Facts:
         size: (height, width) of the input.
         spec: the network.
         asked: names of the settings that the user gave: what belongs together must not be half of one, half of another.
+        one_size: whether all pictures have it (of dense tasks, whose inputs differ).
     """
 
     num_train: int
@@ -31,6 +32,7 @@ class Facts:
     size: tuple[int, int]
     spec: ResNetSpec
     asked: Collection[str] = ()
+    one_size: bool = True
 
     @property
     def small(self) -> bool:
@@ -188,12 +190,42 @@ def torchvision_v2(facts: Facts) -> dict[str, Any]:
     }
 
 
+def segment(facts: Facts) -> dict[str, Any]:
+    """The default of segmentation: AdamW, one cycle, about 12,000 pictures, each at another scale and mirrored; of pictures
+    of many sizes, windows of one."""
+    return DENSE | {
+        "epochs": min(200, max(10, round(12_000 / facts.num_train))),
+        "train_size": None if facts.one_size else max(32, min(256, min(facts.size) // 32 * 32)),
+        "loss": "ce+dice",
+        "hflip": 0.5,
+    }
+
+
+def detect(facts: Facts) -> dict[str, Any]:
+    """The default of detection: AdamW, one cycle, about 12,000 pictures, each at another scale and mirrored."""
+    return DENSE | {"epochs": min(200, max(10, round(12_000 / facts.num_train))), "hflip": 0.5}
+
+
+DENSE = {
+    "batch_size": 8,
+    "opt": "adamw",
+    "lr": 1e-3,
+    "weight_decay": 0.01,
+    "norm_bias_decay": False,
+    "norm_stats": "batch",
+    "sched": "onecycle",
+    "clip_grad": 10.0,
+    "scales": (0.75, 1.0, 1.25),
+    "jitter": 0.2,
+}
 RECIPES: dict[str, Callable[[Facts], dict[str, Any]]] = {
     "fast": fast,
     "finetune": finetune,
     "he2015": he2015,
     "rsb-a3": rsb_a3,
     "torchvision-v2": torchvision_v2,
+    "segment": segment,
+    "detect": detect,
 }
 
 

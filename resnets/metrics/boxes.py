@@ -70,6 +70,12 @@ class Collected:
         """Add the `pictures` of another process."""
         self.pictures |= pictures
 
+    def __add__(self, other: Collected) -> Collected:
+        """Both together, of one split."""
+        whole = Collected(self.labels, masks=self.masks, most=self.most)
+        whole.pictures = self.pictures | other.pictures
+        return whole
+
     def _sorted(self) -> list[tuple[Objects, Objects]]:
         return [self.pictures[position] for position in sorted(self.pictures)]
 

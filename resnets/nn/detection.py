@@ -101,6 +101,7 @@ class Detection(nn.Module):
         super().__init__()
         check(spec, detecting)
         self.last_stage = last_stage
+        self.last_level = spec.levels[-2].name if detecting.form == "c4" else None  # that is read; None: all are
         num_classes = spec.num_classes + 1  # the background is 0
         if detecting.form == "pyramid":
             self.pyramid = Pyramid(spec, detecting.width)
@@ -215,6 +216,20 @@ def reported(found: dict[str, Tensor], size: tuple[int, int]) -> Found:
     return result
 
 
+def look(
+    trunk: Trunk,
+    head: Detection,
+    images: Tensor,
+    sizes: Sequence[tuple[int, int]] | None,
+    targets: Sequence[Mapping[str, Tensor]] | None,
+) -> Losses | list[Found]:
+    """What `head` says of images (N, C, H, W), normalised, of any size; `sizes` None: no picture is padded."""
+    height, width = images.shape[2:]
+    sizes = [(height, width)] * len(images) if sizes is None else sizes
+    images = F.pad(images, (0, -width % head.pad_to, 0, -height % head.pad_to))
+    return head(images, trunk.features(images, last=head.last_level), sizes, targets)
+
+
 class Detector(Trunk):
     """The trunk of `spec` and the head side by side."""
 
@@ -230,10 +245,6 @@ class Detector(Trunk):
         targets: Sequence[Mapping[str, Tensor]] | None = None,
     ) -> Losses | list[Found]:
         """Images (N, C, H, W), normalised, of any size -> what the head says; `sizes` None: no picture is padded."""
-        height, width = images.shape[2:]
-        sizes = [(height, width)] * len(images) if sizes is None else sizes
         if self.training and targets is None:
             raise InputError("a detector in training needs targets; call eval() for what it finds")
-        images = F.pad(images, (0, -width % self.head.pad_to, 0, -height % self.head.pad_to))
-        last = self.spec.levels[-2].name if self.detecting.form == "c4" else None
-        return self.head(images, self.features(images, last=last), sizes, targets)
+        return look(self, self.head, images, sizes, targets)

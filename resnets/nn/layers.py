@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 from resnets.nn.sync import SyncBatchNorm
 from resnets.spec import Conv
@@ -33,3 +33,8 @@ def convolution(plan: Conv, dims: int) -> nn.Module:
         groups=plan.groups,
         bias=plan.bias,
     )
+
+
+def precise(value: Tensor) -> Tensor:
+    """As float64, where the device has it."""
+    return value.float() if value.device.type == "mps" else value.double()

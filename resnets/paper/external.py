@@ -177,10 +177,14 @@ def named(name: str, **changes: Any) -> Any:
     return ExternalSpec(name=name, **changes)
 
 
-def create(spec: Any, *, task: str, preprocess: Preprocess, labels: Sequence[str]) -> Any:
-    """A freshly initialised model of a spec from `named`."""
+def create(spec: Any, *, task: str, preprocess: Preprocess, labels: Sequence[str], **form: Any) -> Any:
+    """A freshly initialised model of a spec from `named`. `form` is `hub.create_model`'s, for networks of this package."""
     if not isinstance(spec, ExternalSpec):
-        return hub.create_model(spec, task=task, preprocess=preprocess, labels=labels)
+        return hub.create_model(spec, task=task, preprocess=preprocess, labels=labels, **form)
+    if task != "classify":
+        raise InputError(
+            f"{spec.name} is another library's and only classifies; the task {task} needs a network of this package"
+        )
     spec.num_macs(preprocess.size)  # refuses a size that it cannot take
     return External(spec, tasks.get(task), preprocess=preprocess, labels=labels)
 

@@ -150,6 +150,10 @@ def for_pictures(header: Header) -> Header:
     Raises:
         InputError: where its inputs are of another kind, or it has no classes.
     """
+    if header.task != "classify":
+        raise InputError(
+            f"the model is for the task {header.task}; that works for classification only, so far: predict and eval"
+        )
     if header.spec.dims != 2:
         raise InputError(
             f"the model takes inputs with {header.spec.dims} spatial axes, and pictures have 2; use it from Python"

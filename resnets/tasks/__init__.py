@@ -5,8 +5,10 @@ from __future__ import annotations
 from resnets.contracts import Task
 from resnets.spec import InputError
 from resnets.tasks.classify import Classify
+from resnets.tasks.detect import Detect
+from resnets.tasks.segment import Segment
 
-TASKS: dict[str, Task] = {task.name: task for task in (Classify(),)}
+TASKS: dict[str, Task] = {task.name: task for task in (Classify(), Detect(), Segment())}
 
 
 def get(name: str) -> Task:

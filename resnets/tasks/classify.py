@@ -17,18 +17,32 @@ from torch import Tensor, nn
 from resnets import plots
 from resnets.contracts import Criterion, Images, Losses
 from resnets.nn.heads import classifier
+from resnets.nn.layers import precise
 from resnets.spec import ResNetSpec
 
 if TYPE_CHECKING:
     from resnets.engine.recipe import Recipe
+    from resnets.nn.trunk import Trunk
 
 
 class Classify:
     name = "classify"
     metrics: tuple[str, ...] = ("top1",)
+    losses: tuple[str, ...] = ("ce", "bce")
+    dense = False
+    sees_targets = False
 
-    def head(self, spec: ResNetSpec) -> dict[str, nn.Module]:
-        return classifier(spec)
+    def form(self, spec: ResNetSpec, recipe: Recipe) -> dict[str, Any]:
+        return {}
+
+    def head(self, model: Trunk, form: Mapping[str, Any]) -> dict[str, nn.Module]:
+        return classifier(model.spec)
+
+    def forward(self, model: Any, x: Tensor, targets: Any = None) -> Any:
+        y: Any = model.features(x)
+        for name in model.head_names:
+            y = getattr(model, name)(y)
+        return y
 
     def criterion(self, recipe: Recipe, class_counts: np.ndarray) -> Criterion:
         """Cross-entropy, or for `loss="bce"` a yes or no for every class (arXiv 2110.00476, section 2.1).
@@ -59,7 +73,11 @@ class Classify:
         hard = targets if targets.ndim == 1 else targets.argmax(1)
         return {"top1": (outputs.argmax(1) == hard).sum()}
 
-    def summarise(self, sums: Mapping[str, Tensor], num_images: int) -> dict[str, float]:
+    def measure(self, model: Any, images: Tensor, targets: Tensor, criterion: Criterion) -> dict[str, Any]:
+        outputs = model(images)
+        return self.count(outputs, targets) | {"loss": precise(criterion(outputs, targets)["loss"]) * len(images)}
+
+    def summarise(self, sums: Mapping[str, Any], num_images: int, labels: Sequence[str]) -> dict[str, float]:
         return {"top1": float(sums["top1"]) / num_images}
 
     def evaluate(self, outputs: Tensor, targets: Tensor, labels: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,118 @@
+"""`resnets predict` for models that say where things are: rows, drawn pictures, masks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import closing, nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+
+from resnets.cli import rows, tables
+from resnets.cli.rows import Form, csv_line, json_path
+from resnets.saved import Header
+from resnets.spec import InputError
+
+COLUMNS = {
+    "detect": ["path", "label", "score", "x0", "y0", "x1", "y1", "error"],
+    "segment": ["path", "label", "share", "error"],
+}
+
+
+def lines_of(row: Mapping[str, Any]) -> str:
+    """A line of CSV an object or class; one without either where there is none, or an error."""
+    if "objects" in row:
+        cells = [[o["label"], f"{o['score']:.6f}", *(f"{side:g}" for side in o["box"]), ""] for o in row["objects"]]
+    else:
+        cells = [[c["label"], f"{c['share']:.6f}", ""] for c in row.get("classes", [])]
+    width = len(COLUMNS["detect" if "objects" in row else "segment"]) - 1
+    return "\n".join(csv_line([row["path"], *rest]) for rest in cells or [[""] * (width - 1) + [row.get("error", "")]])
+
+
+def form_for(task: str, name: str | None, out: Path | None) -> Form:
+    """The form called `name`, or else the one that the suffix of `out` means."""
+    head = csv_line(COLUMNS[task])
+
+    def csv(row: Mapping[str, Any], topk: int) -> str:
+        if "error" in row:
+            return csv_line([row["path"], *[""] * (len(COLUMNS[task]) - 2), row["error"]])
+        return lines_of(row)
+
+    forms = {
+        "table": Form(lambda topk: "", lambda row, topk: tables.found(row)),
+        "json": Form(lambda topk: "", lambda row, topk: json.dumps(row, ensure_ascii=False), _path, '{"path": "'),
+        "csv": Form(lambda topk: head, csv, start="path,label,"),
+    }
+    return forms[name or rows.BY_SUFFIX.get(out.suffix.lower() if out else "", "table")]
+
+
+def _path(text: str, topk: int) -> str:
+    row = json.loads(text)
+    if isinstance(row, dict) and row.keys() & {"objects", "classes"}:
+        return str(row["path"])
+    return json_path(text, topk)
+
+
+def predict(
+    model: str,
+    header: Header,
+    pictures: tuple[str, ...],
+    *,
+    form_name: str | None,
+    out: Path | None,
+    resume: bool,
+    threshold: float,
+    draw: Path | None,
+    masks: Path | None,
+    device: str,
+    amp: bool,
+) -> None:
+    """Say what a detector or a segmenter finds in pictures."""
+    from resnets import prediction_dense, saved
+    from resnets.cli.progress import counting
+    from resnets.data.images import FileImages
+    from resnets.evaluation import placed
+    from resnets.prediction import find_pictures
+
+    form = form_for(header.task, form_name, out)
+    rows.check_out(out, form, resume)
+    if masks and header.task == "detect" and not header.head.get("masks"):
+        raise InputError("--masks: this detector finds boxes and no outlines; leave it out, or train one with --masks")
+    if terms := saved.terms(header):
+        click.echo(tables.visible(f"weights  {terms}"), err=True)
+    images = FileImages(find_pictures(pictures), header.spec.in_chans)
+    held = rows.held(out, form, 0, resume)
+    todo = held.without(images)
+    if not len(todo):
+        click.echo(tables.visible(f"nothing left to do: {out} has a row of each of the {len(images)} pictures"))
+        return
+    taken: dict[Path, set[str]] = {folder: set() for folder in (draw, masks) if folder}
+    bad = 0
+    with (
+        rows.writing(out, held.end, resume) as write,
+        counting("predicting") if out else nullcontext() as progress,
+        closing(prediction_dense.look(placed(model, device), todo, threshold=threshold, amp=amp)) as found,
+    ):
+        if form.head(0) and not held.end:
+            write(form.head(0))
+        for total, (row, picture, seen) in enumerate(found, start=1):
+            if picture is None:
+                bad += 1
+            else:  # before the row, so that to go on leaves none out
+                if draw:
+                    place = prediction_dense.place_in(draw, row["path"], taken[draw])
+                    row["drawn"] = str(prediction_dense.drawn(picture, seen, header.labels, place))
+                if masks:
+                    place = prediction_dense.place_in(masks, row["path"], taken[masks])
+                    row["mask"] = str(prediction_dense.masked(seen, place))
+            write(form.line(row, 0))
+            if progress:
+                progress(total, len(todo))
+    if out:
+        click.echo(tables.visible(f"{len(todo)} pictures in {out}"))
+    if bad:
+        click.echo(f"{bad} of {len(todo)} pictures could not be read; their rows say why", err=True)
+        if bad == len(todo) and not held.paths:
+            raise InputError("no picture could be read; `resnets data check` looks into a whole folder")

@@ -1,0 +1,89 @@
+"""How good a detector or a segmenter is on a split: picture by picture, in float32, with memory for the worst of them only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resnets import tasks
+from resnets.contracts import DenseTask, Shown
+from resnets.data import dense, labelled
+from resnets.data.dense_loader import DenseLoader
+from resnets.data.images import default_workers
+from resnets.data.labelled import DenseSource
+from resnets.data.loaders import BadImages
+from resnets.files import write_json
+from resnets.model import Model
+from resnets.saved import Header
+from resnets.spec import InputError
+
+WORST = 6  # pictures that are drawn
+
+
+def open_for(header: Header, data: str, ignore_index: int | None = None) -> DenseSource:
+    """The data as the model of `header` needs it: its classes by name and, if it was trained on the same data, its splits."""
+    recipe = header.provenance.get("recipe", {})
+    source = dense.open_dense(
+        data,
+        header.task,
+        in_chans=header.spec.in_chans,
+        labels=header.labels,
+        masks=bool(header.head.get("masks")),
+        ignore=recipe.get("ignore_index") if ignore_index is None else ignore_index,
+    )
+    trained = header.provenance.get("data", {})
+    if trained.get("cut") and "train" in source.splits and trained.get("fingerprint") == source.fingerprint():
+        return labelled.cut_val(source, **trained["cut"])
+    return source
+
+
+def score(
+    model: Model,
+    source: DenseSource,
+    split: str,
+    *,
+    out: str | Path | None = None,
+    workers: int | None = None,
+    max_bad: int | None = None,
+    amp: bool = False,
+) -> dict[str, Any]:
+    """Evaluate on a split of an open source; with `out`, write evaluation.json and the drawings in plots/.
+
+    Returns:
+        {"task", "split", "bad_images", ...}, and what the task's meter says: see docs/dense_metrics.md.
+
+    Raises:
+        InputError: where no picture of the split can be used.
+    """
+    task: DenseTask = tasks.get(model.task.name)  # type: ignore[assignment]
+    part = source.splits[split]
+    bad = BadImages.allowing(max_bad, part)  # type: ignore[arg-type]
+    workers = default_workers() if workers is None else workers
+    loader = DenseLoader(split=part, preprocess=model.preprocess, batch_size=1, bad=bad, workers=workers)
+    meter = task.meter(model.labels, model.form)
+    place = next(model.parameters()).device
+    worst: list[tuple[float, int, Any, Any]] = []
+    training = model.training
+    model.eval()
+    with torch.inference_mode(), torch.autocast(place.type, torch.bfloat16, enabled=amp):
+        for batch in loader.epoch(0):
+            if len(batch.images):
+                (truth,) = batch.targets
+                found = task.infer(model, batch.images, truth.whole)
+                own = task.judge(meter, truth, found)
+                worst = sorted([*worst, (own, truth.index, truth.target, found)], key=lambda row: row[:2])[:WORST]
+    model.train(training)
+    if not worst:
+        raise InputError("no picture of the split can be read; `resnets data check` says why")
+    result = {"task": task.name, "split": split, "bad_images": bad.reasons} | meter.result()
+    if out is not None:
+        write_json(Path(out) / "evaluation.json", result)
+        shown = [
+            Shown(own, part.images.name(index), part.images[index], truth, found)
+            for own, index, truth, found in worst
+            if source.kind != "volumes"
+        ]
+        task.draw(meter, shown, model.labels, Path(out) / "plots")
+    return result
