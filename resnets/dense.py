@@ -7,7 +7,7 @@ volume's is (D, H, W).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +34,8 @@ class Detections:
     masks: np.ndarray | None = None  # (K, H, W) bool
 
 
-class Truth(NamedTuple):
+@dataclass(frozen=True)
+class Truth:
     """What is known of a picture that is to be judged."""
 
     index: int  # its position in the split

@@ -45,7 +45,7 @@ SPEC_FIELDS = {field.name for field in dataclasses.fields(ResNetSpec)} & FIELDS.
 class Plan:
     """A run before anything is built: the data with its validation split, the network, and every setting with its origin."""
 
-    source: Source | DenseSource
+    source: Any  # a `Source`, or of a dense task a `DenseSource`
     fingerprint: str
     labels: tuple[str, ...]
     spec: ResNetSpec
@@ -239,7 +239,7 @@ def dense_network(
     changes = {"in_chans": source.in_chans} | spec_changes(asked)
     if header is None:
         spec = named("resnet18" if asked.get("model", "auto") == "auto" else asked["model"], **changes)
-        means = {"mean": (0.5,) * source.in_chans, "std": (0.5,) * source.in_chans}
+        means: dict[str, Any] = {"mean": (0.5,) * source.in_chans, "std": (0.5,) * source.in_chans}
     else:
         if asked.get("model", "auto") not in ("auto", header.spec.name):
             raise InputError(f"the weights are a {header.spec.name}'s, not a {asked['model']}'s; leave out --model")
@@ -247,11 +247,11 @@ def dense_network(
         means = {"mean": tuple(mean_array(old).mean((1, 2)).tolist()), "std": old.std}
     side, rule = asked.get("img_size"), asked.get("resize")
     sizes = source.sizes() or [(224, 224)]
-    typical = tuple(int(np.median(lengths)) for lengths in zip(*sizes, strict=True))[-2:]
+    height, width = [int(np.median(lengths)) for lengths in zip(*sizes, strict=True)][-2:]
     rule = rule if rule in FREE_RULES else "keep" if side is None else "shorter"
     if (rule == "shorter") != (side is not None):
         raise InputError("resize=shorter and img_size go together: give both, or leave out resize")
-    size = typical if side is None else (side, round(LONGER * side))
+    size = (height, width) if side is None else (side, round(LONGER * side))
     return spec, Preprocess(size=size, resize=rule, crop_pct=1.0, **means)
 
 
@@ -271,7 +271,7 @@ def settings(
         name, by_whom = str(asked["task"]), "the task"
     elif name == "auto":
         name, by_whom = ("finetune", "the weights") if asked.get("weights") else ("fast", "default")
-    one_size = not is_dense or len(set(source.sizes())) < 2
+    one_size = not isinstance(source, DenseSource) or len(set(source.sizes())) < 2
     facts = Facts(num_train=num_train, hflip=source.hflip, size=preprocess.size, spec=spec, asked=asked, one_size=one_size)
     own = f"recipe {name}"
     recipe, origins = resolve({own: recipes.get(name)(facts), **layers})

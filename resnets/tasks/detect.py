@@ -46,7 +46,7 @@ class Detect:
         known = {field.name for field in dataclasses.fields(Detecting)}
         if unknown := form.keys() - known:
             raise InputError(f"a detector has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
-        given = {name: tuple(value) if isinstance(value, list) else value for name, value in form.items()}
+        given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in form.items()}
         return {"head": Detection(model.spec, Detecting(**given), model.last_stage)}
 
     def forward(self, model: Any, x: Tensor, targets: Any = None) -> Any:
