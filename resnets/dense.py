@@ -6,12 +6,19 @@ volume's is (D, H, W).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 IGNORE = 255
+BACKGROUND = "background"  # a class of this name is no object: it is left out of means of Dice and of boundaries
+
+
+def background_of(labels: Sequence[str]) -> int:
+    """The class that is no object: the one of that name, else the first."""
+    return list(labels).index(BACKGROUND) if BACKGROUND in labels else 0
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,6 @@ class Truth:
     """What is known of a picture that is to be judged."""
 
     index: int  # its position in the split
-    whole: tuple[int, ...]  # its own size, (H, W), before it became an input
+    whole: tuple[int, ...]  # its own size, (H, W), before it became an input; of a volume (D, H, W)
     target: Any  # `Boxes`, or class indices of that size
-    spacing: tuple[float, ...] | None = None  # of a volume, in mm
+    spacing: tuple[float, ...] | None = None  # of a volume, mm along D, H and W

@@ -9,7 +9,7 @@ import torch
 
 from resnets import tasks
 from resnets.contracts import DenseTask, Shown
-from resnets.data import dense, labelled
+from resnets.data import dense, labelled, volume_labels
 from resnets.data.dense_loader import DenseLoader
 from resnets.data.images import default_workers
 from resnets.data.labelled import DenseSource
@@ -25,6 +25,9 @@ WORST = 6  # pictures that are drawn
 def open_for(header: Header, data: str, ignore_index: int | None = None) -> DenseSource:
     """The data as the model of `header` needs it: its classes by name and, if it was trained on the same data, its splits."""
     recipe = header.provenance.get("recipe", {})
+    if dense.is_dense(data) and (header.spec.dims == 3) != volume_labels.is_volumes(Path(data).expanduser()):
+        theirs, ours = ("pictures", "volumes")[:: 1 if header.spec.dims == 3 else -1]
+        raise InputError(f"{data}: {theirs} here, and the model takes {ours}; give data like those of its training")
     source = dense.open_dense(
         data,
         header.task,
@@ -33,6 +36,8 @@ def open_for(header: Header, data: str, ignore_index: int | None = None) -> Dens
         masks=bool(header.head.get("masks")),
         ignore=recipe.get("ignore_index") if ignore_index is None else ignore_index,
     )
+    if source.in_chans != header.spec.in_chans:
+        raise InputError(f"{data}: volumes of {source.in_chans} channels, and the model takes {header.spec.in_chans}")
     trained = header.provenance.get("data", {})
     if trained.get("cut") and "train" in source.splits and trained.get("fingerprint") == source.fingerprint():
         return labelled.cut_val(source, **trained["cut"])
@@ -64,7 +69,7 @@ def score(
     loader = DenseLoader(split=part, preprocess=model.preprocess, batch_size=1, bad=bad, workers=workers)
     meter = task.meter(model.labels, model.form)
     place = next(model.parameters()).device
-    worst: list[tuple[float, int, Any, Any]] = []
+    worst: list[tuple[float, int, int, Any, Any]] = []
     training = model.training
     model.eval()
     with torch.inference_mode(), torch.autocast(place.type, torch.bfloat16, enabled=amp):
@@ -73,7 +78,10 @@ def score(
                 (truth,) = batch.targets
                 found = task.infer(model, batch.images, truth.whole)
                 own = task.judge(meter, truth, found)
-                worst = sorted([*worst, (own, truth.index, truth.target, found)], key=lambda row: row[:2])[:WORST]
+                row, there = 0, truth.target
+                if len(truth.whole) == 3:
+                    row, there, found = volume_labels.worst_slice(there, found)
+                worst = sorted([*worst, (own, truth.index, row, there, found)], key=lambda kept: kept[:2])[:WORST]
     model.train(training)
     if not worst:
         raise InputError("no picture of the split can be read; `resnets data check` says why")
@@ -81,9 +89,10 @@ def score(
     if out is not None:
         write_json(Path(out) / "evaluation.json", result)
         shown = [
-            Shown(own, part.images.name(index), part.images[index], truth, found)
-            for own, index, truth, found in worst
-            if source.kind != "volumes"
+            Shown(own, part.images.name(index) + f", slice {row}", part.images[index].drawn(row), truth, found)
+            if source.kind == "volumes"
+            else Shown(own, part.images.name(index), part.images[index], truth, found)
+            for own, index, row, truth, found in worst
         ]
         task.draw(meter, shown, model.labels, Path(out) / "plots")
     return result

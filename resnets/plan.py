@@ -21,7 +21,7 @@ from resnets.data.sources import Source
 from resnets.engine import device as devices
 from resnets.engine import freeze, recipes
 from resnets.engine.recipe import FIELDS, Recipe, check_names, parse, read_file, resolve
-from resnets.engine.recipes import SMALL, Facts
+from resnets.engine.recipes import PATCH, SMALL, Facts
 from resnets.pretrained.adapting import rule_for
 from resnets.pretrained.opening import Opened, open_weights
 from resnets.run import RunDir
@@ -38,6 +38,8 @@ PICTURES_ONLY: dict[str, Any] = {
     "random_erase": 0.0, "mixup": 0.0, "cutmix": 0.0, "auto_augment": "none", "grow_from": 1.0, "probe": False,
     "balance": ("none", "loss"), "folds": None, "fold": None, "normalise": ("data", "imagenet"),
 }  # fmt: skip
+# Those that change pictures only, and not volumes.
+FLAT_ONLY: dict[str, Any] = {"img_size": None, "resize": "keep", "scales": ((1.0,),), "normalise": "data"}
 SPEC_FIELDS = {field.name for field in dataclasses.fields(ResNetSpec)} & FIELDS.keys()
 
 
@@ -64,7 +66,9 @@ class Plan:
     @property
     def inputs(self) -> str:
         """How pictures become inputs, and who says so."""
-        preprocess, (height, width) = self.preprocess, self.preprocess.size
+        preprocess, (*_, height, width) = self.preprocess, self.preprocess.size
+        if len(preprocess.size) == 3:
+            return f"patches of {times(preprocess.size)} in training; each volume by its own mean and deviation"
         cut = f" {preprocess.crop_pct:.3g}" * (preprocess.resize == "crop")
         size = {"keep": "as they are", "shorter": f"shorter side {height}, longer up to {width}"}
         per_pixel = len(preprocess.mean) > preprocess.in_chans
@@ -96,12 +100,11 @@ def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None,
         spec, preprocess = dense_network(asked, source, header, named)
     else:
         spec, preprocess = network(asked, source, named) if header is None else saved_network(asked, source, header)
-    axes = 3 if isinstance(source, DenseSource) and source.kind == "volumes" else 2
-    if spec.dims != axes:
-        what = "volumes have 3 spatial axes; add --dims 3" if axes == 3 else "pictures have 2 spatial axes"
-        raise InputError(f"dims={spec.dims}: {what}; other data reaches a network through Python only")
+    check_axes(spec, source)
     recipe, origins = settings(layers, source, spec, preprocess)
     check_task(recipe)
+    if of_volumes(source):
+        check_off(recipe, FLAT_ONLY, "volumes")
     source = with_val(source, recipe)
     bad = BadImages.allowing(recipe.max_bad, *source.splits.values())
     preprocess = fitted_preprocess(recipe, preprocess, source, bad)
@@ -125,6 +128,28 @@ def open_data(asked: Mapping[str, Any], in_chans: int | None, data_dir: str | Pa
     )
 
 
+def of_volumes(source: Source | DenseSource) -> bool:
+    return isinstance(source, DenseSource) and source.kind == "volumes"
+
+
+def check_axes(spec: ResNetSpec, source: Source | DenseSource) -> None:
+    """Raise `InputError` where the network takes inputs of another kind than the data's."""
+    axes, what = (3, "volumes") if of_volumes(source) else (2, "pictures")
+    if spec.dims != axes:
+        remedy = "leave --dims out" if axes == 3 else "other data reaches a network through Python only"
+        raise InputError(f"dims={spec.dims}: {what} have {axes} spatial axes; {remedy}")
+    if axes == 3 and spec.in_chans != source.in_chans:
+        raise InputError(f"in_chans={spec.in_chans}: the volumes have {source.in_chans}; leave it out")
+
+
+def check_off(recipe: Recipe, table: Mapping[str, Any], what: str) -> None:
+    """Raise `InputError` unless every setting in `table` is as it says, or one of what it says."""
+    for name, off in table.items():
+        value = getattr(recipe, name)
+        if value not in (off if isinstance(off, tuple) else (off,)):
+            raise InputError(f"{name}={value}: {what} cannot use it; leave it out")
+
+
 def check_task(recipe: Recipe) -> None:
     """Raise `InputError` for settings that mean nothing for the task."""
     task = tasks.get(recipe.task)
@@ -133,10 +158,8 @@ def check_task(recipe: Recipe) -> None:
     if task.dense == (recipe.resize not in FREE_RULES):
         rules = FREE_RULES if task.dense else tuple(rule for rule in CHOICES["resize"] if rule not in FREE_RULES)
         raise InputError(f"resize={recipe.resize}: the task {task.name} takes {', '.join(rules)}; use one of these")
-    for name, off in PICTURES_ONLY.items() if task.dense else ():
-        value = getattr(recipe, name)
-        if value not in (off if isinstance(off, tuple) else (off,)):
-            raise InputError(f"{name}={value}: the task {task.name} cannot use it; leave it out")
+    if task.dense:
+        check_off(recipe, PICTURES_ONLY, f"the task {task.name}")
 
 
 def with_val(source: Any, recipe: Recipe) -> Any:
@@ -234,9 +257,10 @@ def dense_network(
 ) -> tuple[ResNetSpec, Preprocess]:
     """The network of a dense task, new or that of a saved model, whatever its task; and its inputs, which keep their shape.
 
-    The size of `Preprocess` is what the rule "shorter" needs, or for "keep" that of a typical picture.
+    The size of `Preprocess` is what the rule "shorter" needs, or for "keep" that of a typical picture; of volumes, a patch's.
     """
-    changes = {"in_chans": source.in_chans} | spec_changes(asked)
+    volumes = source.kind == "volumes"
+    changes = {"in_chans": source.in_chans} | ({"dims": 3} if volumes else {}) | spec_changes(asked)
     if header is None:
         spec = named("resnet18" if asked.get("model", "auto") == "auto" else asked["model"], **changes)
         means: dict[str, Any] = {"mean": (0.5,) * source.in_chans, "std": (0.5,) * source.in_chans}
@@ -245,6 +269,9 @@ def dense_network(
             raise InputError(f"the weights are a {header.spec.name}'s, not a {asked['model']}'s; leave out --model")
         spec, old = zoo.change(header.spec, **changes), rule_for(header.preprocess, source.in_chans)
         means = {"mean": tuple(mean_array(old).mean((1, 2)).tolist()), "std": old.std}
+    if volumes:
+        means = {"mean": (0.0,) * source.in_chans, "std": (1.0,) * source.in_chans}
+        return spec, Preprocess(size=patch_size(source, spec, asked.get("train_size")), resize="keep", crop_pct=1.0, **means)
     side, rule = asked.get("img_size"), asked.get("resize")
     sizes = source.sizes() or [(224, 224)]
     height, width = [int(np.median(lengths)) for lengths in zip(*sizes, strict=True)][-2:]
@@ -253,6 +280,18 @@ def dense_network(
         raise InputError("resize=shorter and img_size go together: give both, or leave out resize")
     size = (height, width) if side is None else (side, round(LONGER * side))
     return spec, Preprocess(size=size, resize=rule, crop_pct=1.0, **means)
+
+
+def patch_size(source: DenseSource, spec: ResNetSpec, side: int | None) -> tuple[int, ...]:
+    """(D, H, W) of training's patches: `side` along each axis or, where volumes are mostly shorter, the largest multiple of the
+    trunk's stride that they have; where they are shorter than that too, all of them."""
+    side, stride = side or PATCH, spec.levels[-1].stride
+    lengths = [int(np.median(lengths)) for lengths in zip(*source.sizes() or [(side,) * 3], strict=True)]
+    return tuple(side if length >= side else length // stride * stride or length for length in lengths)
+
+
+def times(size: tuple[int, ...]) -> str:
+    return " x ".join(map(str, size))
 
 
 def spec_changes(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,7 +303,7 @@ def settings(
 ) -> tuple[Recipe, dict[str, str]]:
     """The whole recipe, and where each value came from; what was left to be found out ("auto") is now said."""
     asked = {setting: value for layer in layers.values() for setting, value in layer.items() if value is not None}
-    num_train, (height, width) = len(source.splits["train"].targets), preprocess.size
+    num_train, (*_, height, width) = len(source.splits["train"].targets), preprocess.size
     name, by_whom = str(asked.get("recipe", "auto")), "default"
     is_dense = isinstance(source, DenseSource)
     if name == "auto" and is_dense:
@@ -333,7 +372,7 @@ def fitted_preprocess(recipe: Recipe, preprocess: Preprocess, source: Source | D
     preprocess = dataclasses.replace(preprocess, size=size, **{rule: getattr(recipe, rule) for rule in RULE})
     if recipe.normalise == "imagenet" and preprocess.in_chans == 3:
         return dataclasses.replace(preprocess, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    if isinstance(source, DenseSource) and source.kind == "volumes":
+    if of_volumes(source):
         return preprocess  # each is normalised by itself
     return statistics(source.splits["train"], preprocess, bad, per_pixel=recipe.normalise == "pixel")
 

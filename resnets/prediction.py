@@ -18,6 +18,7 @@ import numpy as np
 from resnets import results
 from resnets.data.fit import fit_picture
 from resnets.data.images import IMAGE_SUFFIXES, BadPicture, FileImages, default_workers
+from resnets.data.volumes import SUFFIXES
 from resnets.ship.sessions import Session, for_pictures, open_session
 from resnets.spec import InputError
 
@@ -25,18 +26,22 @@ if TYPE_CHECKING:
     from resnets.model import Model
 
 
-def find_pictures(paths: Iterable[str | Path]) -> Iterator[Path]:
-    """Every file that is named, and every picture (by its suffix) below every folder, in order of names.
+def find_pictures(paths: Iterable[str | Path], *, volumes: bool = False) -> Iterator[Path]:
+    """Every file that is named, and every picture (or volume, by its suffix) below every folder, in order of names.
 
     Raises:
-        InputError: for a path where there is nothing, and a folder without pictures.
+        InputError: for a path where there is nothing, a folder without pictures, and volumes among pictures or the reverse.
     """
+    suffixes, what = (SUFFIXES, "volumes") if volumes else (tuple(sorted(IMAGE_SUFFIXES)), "pictures")
     for path in map(Path, paths):
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
         if not path.is_dir():
             if not path.is_file():
                 raise InputError(f"{path}: a pipe or a device, which may never end; give a file")
+            if path.name.lower().endswith(SUFFIXES) != volumes:
+                kind = "no volume" if volumes else "a volume"
+                raise InputError(f"{path}: {kind} ({', '.join(SUFFIXES)}), and the model takes {what}; give one of these")
             yield path
             continue
         found = 0
@@ -44,11 +49,11 @@ def find_pictures(paths: Iterable[str | Path]) -> Iterator[Path]:
             folders.sort()
             for name in sorted(files):
                 picture = Path(folder, name)
-                if not name.startswith(".") and picture.suffix.lower() in IMAGE_SUFFIXES and not waits(picture):
+                if not name.startswith(".") and name.lower().endswith(suffixes) and not waits(picture):
                     found += 1
                     yield picture
         if not found:
-            raise InputError(f"{path}: no pictures here ({', '.join(sorted(IMAGE_SUFFIXES))})")
+            raise InputError(f"{path}: no {what} here ({', '.join(suffixes)})")
 
 
 def waits(path: Path) -> bool:

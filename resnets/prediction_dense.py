@@ -18,20 +18,24 @@ from resnets.contracts import DenseTask
 from resnets.data.fit import fit_picture
 from resnets.data.images import BadPicture, FileImages
 from resnets.data.transforms import normalise
-from resnets.dense import Detections
+from resnets.data.volumes import SUFFIXES, Volume, Volumes
+from resnets.dense import Detections, background_of
 from resnets.files import replacing
 from resnets.model import Model
-from resnets.spec import InputError
+from resnets.spec import InputError, Preprocess
 
-Found = tuple[dict[str, Any], np.ndarray | None, Any]  # its row, the picture uint8 (H, W, C), what is in it
+Picture = np.ndarray | Volume  # uint8 (H, W, C), or a volume that is open
+Found = tuple[dict[str, Any], Picture | None, Any]  # its row, the picture, what is in it
 
 
-def look(model: Model, images: FileImages, *, threshold: float = 0.5, amp: bool = False) -> Generator[Found, None, None]:
+def look(
+    model: Model, images: FileImages | Volumes, *, threshold: float = 0.5, amp: bool = False
+) -> Generator[Found, None, None]:
     """For each picture its row, the picture and what is in it; of one that cannot be read the row has an "error".
 
-    Rows have {"path", "height", "width"}. Those of "detect" have {"objects": [{"label", "index", "score", "box"}]}, the surest
+    Rows have {"path", "height", "width"}, of volumes "depth" too. Those of "detect" have {"objects": [{"label", "index", "score", "box"}]}, the surest
     first, boxes as [x0, y0, x1, y1] in pixels of the picture, half-open; those of "segment" {"classes": [{"label", "index",
-    "share"}]}, what is in it, by its share of the picture.
+    "share"}]}, what is in it, by its share of the picture or volume.
 
     Args:
         threshold: the least score of an object.
@@ -40,25 +44,36 @@ def look(model: Model, images: FileImages, *, threshold: float = 0.5, amp: bool 
     task: DenseTask = tasks.get(model.task.name)  # type: ignore[assignment]
     place = next(model.parameters()).device
     model.eval()
-    for index, picture in enumerate(decoded(images)):
+    for index, read in enumerate(decoded(images, model.preprocess)):
         row: dict[str, Any] = {"path": images.name(index)}
-        if isinstance(picture, BadPicture):
-            yield row | {"error": picture.reason}, None, None
+        if isinstance(read, BadPicture):
+            yield row | {"error": read.reason}, None, None
             continue
-        pixels = torch.from_numpy(fit_picture(picture, model.preprocess)[None])
+        picture, pixels = read
+        whole = tuple(picture.shape[: model.spec.dims])
+        x = torch.from_numpy(pixels[None]).to(place)
         with torch.inference_mode(), torch.autocast(place.type, torch.bfloat16, enabled=amp):
-            found = task.infer(model, normalise(pixels.to(place), model.preprocess), picture.shape[:2])
+            found = task.infer(model, normalise(x, model.preprocess) if len(whole) == 2 else x, whole)
         if isinstance(found, Detections):
             found = at_least(found, threshold)
-        yield row | {"height": picture.shape[0], "width": picture.shape[1]} | told(found, model.labels), picture, found
+        size = dict(zip(("depth", "height", "width")[-len(whole) :], whole, strict=True))
+        yield row | size | told(found, model.labels), picture, found
 
 
-def decoded(images: FileImages) -> Iterator[np.ndarray | BadPicture]:
-    """The pictures in order, each decoded while its predecessor is worked on."""
+def decoded(images: FileImages | Volumes, preprocess: Preprocess) -> Iterator[tuple[Picture, np.ndarray] | BadPicture]:
+    """The pictures in order with their pixels, each decoded while its predecessor is worked on.
 
-    def read(index: int) -> np.ndarray | BadPicture:
+    Pixels are uint8 (C, H, W) before `normalise`, those of volumes float32 (C, D, H, W) after it.
+    """
+
+    def read(index: int) -> tuple[Picture, np.ndarray] | BadPicture:
         try:
-            return images[index]
+            picture = images[index]
+            if isinstance(picture, Volume):
+                pixels = picture.normalised()
+                picture.forget()
+                return picture, pixels
+            return picture, fit_picture(picture, preprocess)
         except BadPicture as bad:
             return bad
 
@@ -86,29 +101,36 @@ def told(found: Any, labels: Sequence[str]) -> dict[str, Any]:
             for label, score, box in zip(found.labels.tolist(), found.scores.tolist(), found.xyxy.tolist(), strict=True)
         ]
         return {"objects": objects}
-    counts = np.bincount(found.reshape(-1), minlength=len(labels))
+    counts = sum(np.bincount(row.reshape(-1), minlength=len(labels)) for row in found)  # row by row: it takes 8 bytes a pixel
     order = [index for index in np.argsort(-counts, kind="stable").tolist() if counts[index]]
     shares = [{"label": labels[index], "index": index, "share": round(float(counts[index]) / found.size, 6)} for index in order]
     return {"classes": shares}
 
 
-def drawn(picture: np.ndarray, found: Any, labels: Sequence[str], path: Path) -> Path:
-    """The picture with what was found in it, as a PNG."""
+def drawn(picture: Picture, found: Any, labels: Sequence[str], path: Path) -> Path:
+    """The picture with what was found in it, as a PNG; of a volume, the slice with most of it."""
     from resnets import plots_dense
 
+    if isinstance(picture, Volume):
+        row = int(np.argmax((found != background_of(labels)).sum((1, 2))))
+        picture, found = picture.drawn(row), found[row, ::-1]
     if isinstance(found, Detections):
         return plots_dense.boxes(picture, found, labels, path)
     return plots_dense.segments(picture, found, labels, path)
 
 
-def masked(found: Any, path: Path) -> Path:
-    """A PNG: class indices in 8 bits, or of a detector with masks the numbers of objects in 16, from 1, the surest on top.
+def masked(picture: Picture, found: Any, path: Path) -> Path:
+    """A PNG: class indices in 8 bits, or of a detector with masks the numbers of objects in 16, from 1, the surest on top. Of a
+    volume class indices in 8 bits as NIfTI, in its place and orientation.
 
     Raises:
         InputError: for a detector without masks.
     """
     from PIL import Image
 
+    if isinstance(picture, Volume):
+        picture.save_like(found, path)
+        return path
     if isinstance(found, Detections):
         if found.masks is None:
             raise InputError("this detector finds boxes and no masks; leave out --masks, or train it with --masks")
@@ -122,10 +144,11 @@ def masked(found: Any, path: Path) -> Path:
     return path
 
 
-def place_in(folder: Path, name: str, taken: set[str]) -> Path:
-    """Where in `folder` the PNG of the picture called `name` goes: under its stem, with a number where that is taken."""
-    stem, number = Path(name).stem, 1
+def place_in(folder: Path, name: str, taken: set[str], suffix: str = ".png") -> Path:
+    """Where in `folder` the file of the picture called `name` goes: under its stem, with a number where that is taken."""
+    own = next((end for end in SUFFIXES if name.lower().endswith(end)), None)
+    stem, number = Path(name).stem if own is None else Path(name).name[: -len(own)], 1
     while (found := stem if number == 1 else f"{stem}-{number}") in taken:
         number += 1
     taken.add(found)
-    return folder / f"{found}.png"
+    return folder / f"{found}{suffix}"

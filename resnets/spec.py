@@ -431,7 +431,8 @@ class Preprocess:
     [0, 1], and normalised as (x - mean) / std.
 
     Args:
-        size: height and width of the input, in pixels.
+        size: height and width of the input, in pixels; of volumes, which come at any size, depth, height and width of the
+            patches that training sees, in voxels.
         resize: "crop" (the short side to size / crop_pct, then the middle), "pad" (the long side to size, then zeros
             after normalising, that is the mean, around it), "squash" (both sides to size; the shape is not kept). For tasks
             that say where things are, inputs of any size: "shorter" (the shorter side to size[0], unless the longer would be
@@ -443,7 +444,7 @@ class Preprocess:
         std: one value a channel.
     """
 
-    size: tuple[int, int] = (224, 224)
+    size: tuple[int, ...] = (224, 224)
     resize: str = "crop"
     crop_pct: float = 0.875
     interpolation: str = "bilinear"
@@ -454,8 +455,8 @@ class Preprocess:
         check_choices(self)
         for field, kind in (("size", int), ("mean", float), ("std", float)):
             object.__setattr__(self, field, tuple(kind(value) for value in getattr(self, field)))
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise InputError(f"size={self.size}: give height and width in pixels, each at least 1")
+        if len(self.size) not in (2, 3) or min(self.size) < 1:
+            raise InputError(f"size={self.size}: give height and width in pixels (of volumes depth first), each at least 1")
         if not 0 < self.crop_pct <= 1:
             raise InputError(f"crop_pct={self.crop_pct}: give a share above 0 and at most 1")
         if len(self.mean) not in (len(self.std), len(self.std) * math.prod(self.size)):

@@ -17,10 +17,11 @@ from resnets import evaluation, hub, plots, probe, report, zoo
 from resnets.contracts import Interrupted
 from resnets.data import cache, known, sources
 from resnets.data import preview as drawing
-from resnets.data.dense_loader import DenseLoader, class_counts, fill_of
+from resnets.data.dense_loader import Augmentation, DenseLoader, class_counts, fill_of
 from resnets.data.geometry import DenseAugment
 from resnets.data.labelled import DenseSource, DenseSplit
 from resnets.data.loaders import CPU, Loader
+from resnets.data.patches import Patches
 from resnets.data.sources import Source
 from resnets.data.transforms import Augment
 from resnets.engine import device as devices
@@ -32,7 +33,7 @@ from resnets.engine.recipe import FIELDS, check_names, show
 from resnets.engine.recipes import SMALL
 from resnets.files import write_text
 from resnets.model import Model
-from resnets.plan import Named, Plan, check_same_data, check_same_processes, continued, requested, settle
+from resnets.plan import Named, Plan, check_same_data, check_same_processes, continued, of_volumes, requested, settle, times
 from resnets.run import RunDir, now, provenance
 from resnets.spec import InputError
 
@@ -244,15 +245,21 @@ def counted(source: Source | DenseSource, num_classes: int) -> np.ndarray:
 def dense_loaders(plan: Plan, place: torch.device, processes: Processes) -> tuple[DenseLoader, DenseLoader]:
     """The loaders of training and validation for a dense task."""
     recipe, preprocess, splits = plan.recipe, plan.preprocess, plan.source.splits
-    size = None if recipe.train_size is None else (recipe.train_size,) * 2
-    augment = DenseAugment(
-        preprocess=preprocess,
-        scales=recipe.scales,
-        hflip=recipe.hflip,
-        crop=size,
-        jitter=recipe.jitter,
-        fill=fill_of(preprocess),
-    )
+    size: tuple[int, ...] | None
+    augment: Augmentation
+    if of_volumes(plan.source):
+        size = preprocess.size
+        augment = Patches(size=size, hflip=recipe.hflip, jitter=recipe.jitter)
+    else:
+        size = crop = None if recipe.train_size is None else (recipe.train_size, recipe.train_size)
+        augment = DenseAugment(
+            preprocess=preprocess,
+            scales=recipe.scales,
+            hflip=recipe.hflip,
+            crop=crop,
+            jitter=recipe.jitter,
+            fill=fill_of(preprocess),
+        )
     common: dict[str, Any] = {
         "preprocess": preprocess,
         "bad": plan.bad,
@@ -335,15 +342,13 @@ def kept_pictures(plan: Plan, data_dir: str | Path | None, reporter: Reporter) -
 def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, cached: str | None) -> Iterator[str]:
     """What a person should know before the first step."""
     source, origins = plan.source, plan.origins
-    recipe, spec, height, width = job.recipe, job.model.spec, *job.model.preprocess.size
+    recipe, spec, size = job.recipe, job.model.spec, job.model.preprocess.size
     sizes = ", ".join(f"{len(split.targets):,} {name}" for name, split in source.splits.items())
     cut = f" ({sources.words_of(source.cut)})" if source.cut else ""
-    macs = (
-        f"{spec.num_macs((height, width)) / 1e6:,.1f} M multiply-adds{' of the trunk' * job.task.dense} at {height} x {width}"
-    )
+    macs = f"{spec.num_macs(size) / 1e6:,.1f} M multiply-adds{' of the trunk' * job.task.dense} at {times(size)}"
     world = job.processes.world
     total = recipe.batch_size * recipe.accumulate * world
-    what = "volumes" if isinstance(source, DenseSource) and source.kind == "volumes" else "pictures"
+    what, parts = ("volumes", "patches") if of_volumes(source) else ("pictures", "pictures")
     yield f"data     {source.name}: {len(source.labels)} classes; {what}: {sizes}{cut}"
     if cached is not None:
         yield f"cache    {cached}"
@@ -352,7 +357,7 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
     precision = str(job.device.autocast or "float32").removeprefix("torch.")
     yield f"device   {', '.join([f'{job.device.name}; {precision}', *(word for word, on in speed.items() if on)])}"
     yield (
-        f"batch    {recipe.batch_size} pictures a process, {total} in all"
+        f"batch    {recipe.batch_size} {parts} a process, {total} in all"
         + (f" ({recipe.accumulate} accumulated)" * (recipe.accumulate > 1))
         + f" ({world} processes)" * (world > 1)
     )

@@ -73,6 +73,7 @@ def predict(
     from resnets import prediction_dense, saved
     from resnets.cli.progress import counting
     from resnets.data.images import FileImages
+    from resnets.data.volumes import Volumes
     from resnets.evaluation import placed
     from resnets.prediction import find_pictures
 
@@ -82,11 +83,13 @@ def predict(
         raise InputError("--masks: this detector finds boxes and no outlines; leave it out, or train one with --masks")
     if terms := saved.terms(header):
         click.echo(tables.visible(f"weights  {terms}"), err=True)
-    images = FileImages(find_pictures(pictures), header.spec.in_chans)
+    volumes = header.spec.dims == 3
+    files = FileImages(find_pictures(pictures, volumes=volumes), 1 if volumes else header.spec.in_chans)
     held = rows.held(out, form, 0, resume)
-    todo = held.without(images)
+    left = held.without(files)
+    todo = Volumes(left, header.spec.in_chans) if volumes else left
     if not len(todo):
-        click.echo(tables.visible(f"nothing left to do: {out} has a row of each of the {len(images)} pictures"))
+        click.echo(tables.visible(f"nothing left to do: {out} has a row of each of the {len(files)} pictures"))
         return
     taken: dict[Path, set[str]] = {folder: set() for folder in (draw, masks) if folder}
     bad = 0
@@ -105,8 +108,8 @@ def predict(
                     place = prediction_dense.place_in(draw, row["path"], taken[draw])
                     row["drawn"] = str(prediction_dense.drawn(picture, seen, header.labels, place))
                 if masks:
-                    place = prediction_dense.place_in(masks, row["path"], taken[masks])
-                    row["mask"] = str(prediction_dense.masked(seen, place))
+                    place = prediction_dense.place_in(masks, row["path"], taken[masks], ".nii.gz" if volumes else ".png")
+                    row["mask"] = str(prediction_dense.masked(picture, seen, place))
             write(form.line(row, 0))
             if progress:
                 progress(total, len(todo))

@@ -142,7 +142,10 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, help="of detectors: the least score of an object  [0.5]")
 @click.option("--draw", metavar="DIR", type=click.Path(path_type=Path), help="draw what is found where, a PNG a picture")
 @click.option(
-    "--masks", metavar="DIR", type=click.Path(path_type=Path), help="write class indices, or numbers of objects, as PNG"
+    "--masks",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="write class indices, or numbers of objects, as PNG; of volumes as NIfTI",
 )
 @runtime_flag
 @amp_flag
@@ -305,7 +308,7 @@ def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> Non
 
         header = read_header(model)
         spec = zoo.change(header.spec, **given)
-        size = size or header.preprocess.size if spec.dims == 2 else size
+        size = size or header.preprocess.size if spec.dims == len(header.preprocess.size) else size
     click.echo(
         json.dumps(tables.info_json(spec, size, header), ensure_ascii=False) if as_json else tables.info(spec, size, header)
     )

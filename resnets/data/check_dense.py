@@ -15,6 +15,7 @@ from resnets.data.check import LEVELS, SKEW, TINY, Finding, Findings
 from resnets.data.images import BadPicture
 from resnets.data.label_rules import RULES, BadLabel, Fault
 from resnets.data.labelled import DenseSource
+from resnets.data.volumes import Volume
 from resnets.dense import Boxes
 
 CHUNK = 16  # pictures that a worker looks at before it reports
@@ -68,7 +69,9 @@ def _facts(source: DenseSource, split: str, index: int) -> Seen:
     part, num = source.splits[split], len(source.labels)
     name = part.images.name(index)
     try:
-        _, target, faults = part.read(index)
+        picture, target, faults = part.read(index)
+        if isinstance(picture, Volume):
+            assert picture.statistics  # read all of it
     except BadPicture as bad:
         rule = bad.rule if isinstance(bad, BadLabel) else "unreadable"
         return Seen(split, name, [Fault(rule, "", bad.reason)], np.zeros(num, np.int64), usable=False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from resnets.data import boxes, coco, masks, volumes
+from resnets.data import boxes, coco, masks, volume_labels
 from resnets.data.images import printable
 from resnets.data.labelled import DenseSource
 from resnets.spec import InputError
@@ -28,7 +28,7 @@ VOC, PAIRS = "Pascal VOC: JPEGImages", "[{train,val,test}/]images"
 LAYOUTS = (
     DenseLayout(f"{VOC}, Annotations, ImageSets/Main", "detect", boxes.is_voc, boxes.read_voc, ("masks",)),
     DenseLayout("COCO: annotations/instances_{train,val}*.json", "detect", coco.is_coco, coco.read_coco, ("masks",)),
-    DenseLayout(f"{PAIRS} + labels, .nii[.gz]", "segment", volumes.is_volumes, volumes.read_volumes, ("ignore",)),
+    DenseLayout(f"{PAIRS} + labels, .nii[.gz]", "segment", volume_labels.is_volumes, volume_labels.read_volumes, ("ignore",)),
     DenseLayout(f"{PAIRS} + masks", "segment", masks.is_masks, masks.read_masks, ("ignore",)),
     DenseLayout(f"{VOC}, SegmentationClass", "segment", masks.is_voc_masks, masks.read_voc_masks, ("ignore",)),
     DenseLayout(f"{PAIRS} + instances", "detect", masks.is_instances, masks.read_instances, ("masks",)),

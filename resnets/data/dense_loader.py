@@ -2,7 +2,8 @@
 
 Training: pictures changed by the augmentation, in one batch with what is around the smaller ones at its mean. Targets are int64
 (N, *size) class indices with `IGNORE` there, or for boxes a dict a picture: "size" (2,) int64, its height and width, and the
-fields of `Boxes` as tensors. Evaluation: one picture a batch, of the size that `Preprocess` says, with its `Truth`.
+fields of `Boxes` as tensors. Evaluation: one picture a batch, of the size that `Preprocess` says, with its `Truth`. Of volumes
+training has patches, evaluation the whole.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from resnets.data.geometry import pad_batch, pad_indices
 from resnets.data.images import BadPicture
 from resnets.data.labelled import DenseSplit
 from resnets.data.loaders import CPU, BadImages, Stream
+from resnets.data.patches import Cases, collate
 from resnets.data.transforms import mix_seed, normalise
+from resnets.data.volumes import Volumes
 from resnets.dense import Boxes, Truth
 from resnets.spec import InputError, Preprocess
 
-# (picture, target, seed, epoch, index) -> uint8 (C, h, w) and the target that fits; `geometry.DenseAugment` is one.
+# (picture, target, seed, epoch, index) -> pixels and the target that fits: `geometry.DenseAugment`, or `patches.Patches`.
 Augmentation = Callable[..., tuple[Tensor, Any]]
 
 
@@ -40,7 +43,7 @@ class DenseLoader:
     Args:
         augment: what training does to a picture and its target; None: evaluation, in order; `batch_size` is then one for each
             process, so that no picture is padded.
-        train_size: (H, W) of every training input, where it is known beforehand.
+        train_size: (H, W), or (D, H, W), of every training input, where it is known beforehand.
         repeats: pictures are seen so many times an epoch, each time differently changed; for sets of few pictures.
     """
 
@@ -50,7 +53,7 @@ class DenseLoader:
     bad: BadImages
     part: Callable[[int], slice] | None = None
     augment: Augmentation | None = None
-    train_size: tuple[int, int] | None = None
+    train_size: tuple[int, ...] | None = None
     seed: int = 0
     repeats: int = 1
     workers: int = 0
@@ -82,7 +85,7 @@ class DenseLoader:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from number `start` on. The time spent waiting for them adds up in `data_wait`."""
-        self.stream = self.stream or Stream(_Labelled(self), partial(_collate, fill=fill_of(self.preprocess)), self)
+        self.stream = self.stream or Stream(*self._reading(), self)
         batches = self.stream.epoch(epoch, self._positions(epoch, start))
         while True:
             began = time.perf_counter()
@@ -93,7 +96,17 @@ class DenseLoader:
             pixels, targets, positions, bad = read
             for name, reason in bad:
                 self.bad.add(name, reason)
-            yield Batch(normalise(pixels.to(self.place), self.preprocess) if len(pixels) else pixels, targets, positions)
+            if len(pixels):  # of nothing, what several processes take through the network all the same
+                pixels = pixels.to(self.place)
+                pixels = normalise(pixels, self.preprocess) if pixels.dtype == torch.uint8 else pixels
+            yield Batch(pixels, targets, positions)
+
+    def _reading(self) -> tuple[Dataset, Callable[[list[Any]], Any]]:
+        """What reads a sample, and what makes a batch of them."""
+        if isinstance(self.split.images, Volumes):
+            shape = (self.preprocess.in_chans, *self.preprocess.size)
+            return Cases(self.split, self.augment, self.seed), partial(collate, shape=shape)  # type: ignore[arg-type]
+        return _Labelled(self), partial(_collate, fill=fill_of(self.preprocess))
 
     def _positions(self, epoch: int, start: int) -> Iterator[tuple[int, np.ndarray]]:
         order, size = self.order(epoch), self.batch_size

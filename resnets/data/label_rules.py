@@ -16,6 +16,7 @@ from resnets.dense import Boxes
 
 LEAST_LEFT = 0.25  # share of a box that must lie within the picture, or within a crop of it
 LEAST_SIDE = 1.0  # pixels
+NUMBERS = 2**16  # that a mask can hold
 SAME = 2  # decimals of a pixel to which boxes are compared
 
 

@@ -84,7 +84,7 @@ class Loader:
     bad: BadImages
     part: Callable[[int], slice] | None = None
     augment: Augment | None = None
-    train_size: tuple[int, int] | None = None
+    train_size: tuple[int, ...] | None = None
     seed: int = 0
     balance: bool = False
     repeats: int = 1

@@ -14,7 +14,7 @@ from PIL import Image
 
 from resnets.data.boxes import split_lists
 from resnets.data.images import IMAGE_SUFFIXES, MAX_PIXELS, FileImages, printable
-from resnets.data.label_rules import BadLabel, Fault
+from resnets.data.label_rules import NUMBERS, BadLabel, Fault
 from resnets.data.labelled import DenseSource, DenseSplit, names_file
 from resnets.data.layouts import quoted
 from resnets.data.outlines import MAX_MASK_BYTES
@@ -28,7 +28,6 @@ INDEX_MODES = {"1": np.uint8, "L": np.uint8, "P": np.uint8, "I": np.int32, "I;16
 # What classes.txt may call an index that says nothing.
 IGNORE_NAMES = ("ignore", "void", "unlabelled", "unlabeled")
 FOREGROUND = ("background", "object")  # of instance masks taken as classes
-NUMBERS = 2**16  # that a mask can hold
 VOC_MASKS, VOC_LISTS = "SegmentationClass", "ImageSets/Segmentation"
 
 

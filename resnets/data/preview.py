@@ -28,7 +28,7 @@ def preview(
     *,
     count: int = 32,
     seed: int = 0,
-    train_size: tuple[int, int] | None = None,
+    train_size: tuple[int, ...] | None = None,
 ) -> Path:
     """Draw up to `count` training pictures, as many of each class as can be, as `Loader` hands them to the network.
 
@@ -100,5 +100,5 @@ def to_pixels(images: Tensor, preprocess: Preprocess) -> np.ndarray:
     return pixels.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
 
 
-def _by(size: tuple[int, int]) -> str:
+def _by(size: tuple[int, ...]) -> str:
     return f"{size[1]} x {size[0]}"

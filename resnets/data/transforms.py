@@ -81,7 +81,7 @@ class Augment:
     mixup: float = 0.0
     cutmix: float = 0.0
 
-    def picture(self, pixels: np.ndarray, preprocess: Preprocess, train_size: tuple[int, int], random: Random) -> Tensor:
+    def picture(self, pixels: np.ndarray, preprocess: Preprocess, train_size: tuple[int, ...], random: Random) -> Tensor:
         """One decoded picture, uint8 (H, W, C) -> uint8 (C, *train_size), channels last in memory.
 
         `random` draws the part of a resized crop, and whether it is mirrored.
@@ -159,7 +159,7 @@ AUTO_AUGMENT: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
 }
 
 
-def replace_size(preprocess: Preprocess, size: tuple[int, int]) -> Preprocess:
+def replace_size(preprocess: Preprocess, size: tuple[int, ...]) -> Preprocess:
     """The same rule at another size; a per-pixel mean is averaged to one a channel, for it holds at its own size only."""
     mean = tuple(mean_tensor(preprocess).mean((1, 2)).tolist())
     return dataclasses.replace(preprocess, size=size, mean=mean)

@@ -7,9 +7,8 @@ touches its part only.
 
 from __future__ import annotations
 
-import hashlib
+import gzip
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,19 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from resnets.data.images import BadPicture, FileImages, printable
-from resnets.data.label_rules import BadLabel, Fault
-from resnets.data.labelled import DenseSource, DenseSplit
-from resnets.data.masks import NUMBERS, class_table, names_by_index
-from resnets.data.pairs import Pairs, by_stem, matched, pairs_of_folders
-from resnets.dense import IGNORE
+from resnets.data.images import BadPicture, FileImages
+from resnets.data.label_rules import NUMBERS
+from resnets.files import replacing
 from resnets.spec import InputError
 
 SUFFIXES = (".nii.gz", ".nii")
 MAX_VOXELS = 2**31
-SAME_PLACE = 1e-2  # mm that a corner of the labels may lie from the picture's
-FOLDERS = (("images", "masks"), ("images", "labels"))
-DECATHLON = ("imagesTr", "labelsTr")  # of the Medical Segmentation Decathlon and nnU-Net
+SLAB = 2**22  # voxels that are summed up at a time
+FLAT = 1e-6  # least deviation of a channel with contrast, as a share of its mean
 
 
 def library() -> ModuleType:
@@ -103,6 +98,41 @@ class Volume:
         values = np.asarray(self._stored[part], dtype=np.float32)
         return values if (slope, offset) == (1, 0) else values * np.float32(slope) + np.float32(offset)
 
+    @property
+    def num_bytes(self) -> int:
+        """That its values take once they are decoded; 0 for a file that is mapped."""
+        packed = self.path.suffix.lower() == ".gz"
+        return math.prod(self.shape) * self._image.get_data_dtype().itemsize if packed else 0
+
+    def forget(self) -> None:
+        """Let go of decoded values, or of the map; they are read anew when they are asked for."""
+        self.__dict__.pop("_stored", None)
+
+    @cached_property
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation (C,) float32 of its finite values. A channel without contrast has the deviation 1."""
+        count, total, squares = np.zeros((3, self.channels))
+        rows = max(1, SLAB // math.prod(self.shape[1:]))
+        for start in range(0, self.shape[0], rows):
+            values = self[start : start + rows].reshape(-1, self.channels).astype(np.float64)
+            known = np.isfinite(values)
+            values[~known] = 0
+            count, total, squares = count + known.sum(0), total + values.sum(0), squares + (values**2).sum(0)
+        mean = total / np.maximum(count, 1)
+        deviation = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
+        deviation[deviation <= FLAT * np.abs(mean)] = 1
+        return mean.astype(np.float32), deviation.astype(np.float32)
+
+    def normalised(self, part: Any = ...) -> np.ndarray:
+        """The part as networks see it, float32 (C, D, H, W), by the `statistics` of the whole; 0 where it is not finite."""
+        mean, deviation = self.statistics
+        values = self[part]
+        with np.errstate(invalid="ignore", over="ignore"):
+            values = (values if len(self.shape) == 4 else values[..., None]) - mean
+            values /= deviation
+        values[~np.isfinite(values)] = 0
+        return np.ascontiguousarray(np.moveaxis(values, -1, 0))
+
     def indices(self, part: Any = ...) -> np.ndarray:
         """The part as whole numbers, int32, exactly.
 
@@ -125,140 +155,40 @@ class Volume:
         assert values.shape == self.shape[:3], (values.shape, self.shape)
         turn_back = nibabel.orientations.ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), self._turn)
         stored = nibabel.orientations.apply_orientation(values.transpose(2, 1, 0), turn_back)
-        nibabel.Nifti1Image(np.ascontiguousarray(stored), self._affine).to_filename(path)
+        content = type(self._image)(np.ascontiguousarray(stored), self._affine).to_bytes()
+        with replacing(path) as temporary:
+            temporary.write_bytes(gzip.compress(content, mtime=0) if path.suffix.lower() == ".gz" else content)
+
+    def drawn(self, row: int) -> np.ndarray:
+        """The slice at `row` along D, to be drawn: uint8 (H, W, 1), the front up, 99 % of its values told apart."""
+        values = self[row : row + 1].reshape(*self.shape[1:3], -1)[::-1, :, :1]
+        known = values[np.isfinite(values)]
+        low, high = np.percentile(known, (0.5, 99.5)) if known.size else (0, 1)
+        shares = np.nan_to_num((values - low) / max(high - low, 1e-12))
+        return (shares.clip(0, 1) * 255).round().astype(np.uint8)
 
 
 @dataclass(frozen=True)
 class Volumes:
-    """The volumes of a split, each opened when asked for: header first, values by `Volume.__getitem__`."""
+    """Volumes of so many channels, each opened when asked for: header first, values by `Volume.__getitem__`."""
 
     files: FileImages
+    in_chans: int
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int, /) -> Volume:
-        return Volume(self.files.path(index))
+        volume = Volume(self.files.path(index))
+        if volume.channels != self.in_chans:
+            raise BadPicture(volume.path, f"it has {volume.channels} channels, where {self.in_chans} are expected")
+        return volume
 
     def name(self, index: int, /) -> str:
         return self.files.name(index)
 
     def subset(self, indices: Any) -> Volumes:
-        return Volumes(self.files.subset(indices))
+        return Volumes(self.files.subset(indices), self.in_chans)
 
     def digest(self) -> bytes:
         return self.files.digest()
-
-
-@dataclass(frozen=True)
-class LabelVolumes:
-    """Volumes of class indices as targets: uint8 (D, H, W), as `masks.ClassMasks`."""
-
-    volumes: Volumes
-    masks: FileImages
-    table: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.masks)
-
-    def find(self, index: int, /) -> None:
-        if not self.volumes.files.path(index).is_file():
-            raise BadLabel(self.volumes.name(index), "there is no such volume, and its labels are there", "missing_picture")
-        if not self.masks.path(index).is_file():
-            raise BadLabel(self.masks.name(index), "there are no such labels, and their volume is there", "missing_annotation")
-
-    def read(self, index: int, picture: Volume) -> tuple[np.ndarray, list[Fault]]:
-        path = self.masks.path(index)
-        try:
-            labels = Volume(path)
-            fit_together(picture, labels)
-            values = labels.indices()
-        except BadLabel:
-            raise
-        except BadPicture as error:
-            raise BadLabel(path, error.reason, "bad_annotation") from error
-        except ValueError as error:
-            raise BadLabel(path, f"{error}; labels are whole numbers from 0", "bad_annotation") from error
-        classes = self.table[values]
-        if (classes < 0).any():
-            strange = ", ".join(map(str, np.unique(values[classes < 0])[:5]))
-            raise BadLabel(path, f"{(classes < 0).sum():,} voxels of {strange}, which is no class", "unknown_index")
-        return classes.astype(np.uint8), []
-
-    def codes(self) -> np.ndarray:
-        return np.zeros(len(self), dtype=np.int64)
-
-    def subset(self, indices: np.ndarray) -> LabelVolumes:
-        return LabelVolumes(self.volumes.subset(indices), self.masks.subset(indices), self.table)
-
-    def digest(self) -> bytes:
-        return self.masks.digest() + hashlib.sha256(self.table.astype("<i2").tobytes()).digest()
-
-
-def fit_together(volume: Volume, labels: Volume) -> None:
-    """Raises `BadLabel` unless the labels have the volume's shape, and its place in space."""
-    if labels.shape[:3] != volume.shape[:3] or labels.channels != 1:
-        raise BadLabel(labels.path, f"the labels have the shape {labels.shape}, the volume {volume.shape}", "wrong_size")
-    last = np.array([length - 1 for length in volume.shape[2::-1]])
-    corners = np.array(np.meshgrid(*[(0, length) for length in last], [1])).reshape(4, -1)
-    apart = np.linalg.norm(((volume.affine - labels.affine) @ corners)[:3], axis=0).max()
-    if apart > SAME_PLACE:
-        raise BadLabel(labels.path, f"the labels lie up to {apart:.3g} mm from the volume; resample them to it", "other_grid")
-
-
-# --- layouts ---------------------------------------------------------------------------------------------------------
-
-
-def _pairs(root: Path) -> dict[str, tuple[Path, Path]]:
-    for pictures, labels in FOLDERS:
-        if found := pairs_of_folders(root, pictures, labels):
-            return found
-    folders = root / DECATHLON[0], root / DECATHLON[1]
-    return {"train": folders} if all(folder.is_dir() for folder in folders) else {}
-
-
-def is_volumes(root: Path) -> bool:
-    return any(path.name.lower().endswith(SUFFIXES) for pair in _pairs(root).values() for path in pair[0].iterdir())
-
-
-def read_volumes(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> DenseSource:
-    """`[{train,val,test}/]images + labels` (or `masks`), or the Decathlon's `imagesTr` and `labelsTr`: .nii and .nii.gz.
-
-    Classes are `labels`, else the lines of `classes.txt`, else numbers up to the largest in any label file. `in_chans` is not
-    asked for: volumes have the channels that they have.
-    """
-    pairs: dict[str, Pairs] = {
-        split: matched(by_stem(first, SUFFIXES), by_stem(second, SUFFIXES), (first, second), ".nii.gz")
-        for split, (first, second) in _pairs(root).items()
-    }
-    listed = names_by_index(root, labels, ignore)
-    if listed is None:
-        listed = tuple(str(index) for index in range(_largest(pairs) + 1))
-    names, table = class_table(printable(root), listed, labels, ignore)
-    splits = {}
-    for split, found in pairs.items():
-        pictures, masks = ([path.relative_to(root) for path in paths] for paths in zip(*found, strict=True))
-        volumes = Volumes(FileImages(pictures, 1, root))
-        splits[split] = DenseSplit(volumes, LabelVolumes(volumes, FileImages(masks, 1, root), table))
-    return DenseSource(printable(root.resolve().name), "volumes", names, splits, _channels(splits))
-
-
-def _largest(pairs: dict[str, Pairs]) -> int:
-    largest = 0
-    for _, path in (pair for found in pairs.values() for pair in found):
-        try:
-            values = Volume(path).indices()
-        except (BadPicture, ValueError):  # named when it is its turn
-            continue
-        largest = max(largest, int(values[values != IGNORE].max(initial=0)))
-    return largest
-
-
-def _channels(splits: dict[str, DenseSplit]) -> int:
-    for split in splits.values():
-        for index in range(len(split)):
-            try:
-                return split.images[index].channels
-            except BadPicture:
-                continue
-    raise InputError("no volume can be read")

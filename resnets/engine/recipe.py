@@ -68,7 +68,7 @@ class Recipe:
     groups: int | None = network("groups", "groups of the bottleneck's 3x3")
     group_width: int | None = network("group_width", "width of a group")
     drop_path: float | None = network("drop_path", "probability of skipping the last branch")
-    dims: int | None = network("dims", "spatial axes of the input; pictures have 2")
+    dims: int | None = network("dims", "spatial axes of the input; None: 2 of pictures, 3 of volumes")
     in_chans: int | None = network("in_chans", "channels of the input; None: as the pictures have")
     num_classes: int | None = network("num_classes", "outputs; None: as many as the data has classes")
     output_stride: int | None = network("output_stride", "largest stride of a level, 32, 16 or 8; dilation for the rest")
@@ -146,7 +146,9 @@ class Recipe:
         least=1,
         most=8192,
     )
-    train_size: int | None = setting(None, "input in training, where it differs from img_size", least=1, most=8192)
+    train_size: int | None = setting(
+        None, "input in training, where it differs from img_size; of volumes the side of a patch (64)", least=1, most=8192
+    )
     grow_from: float = setting(
         1.0, "share of its side that an input has at first, growing to 1 over 65 % of the run", least=0.1, most=1
     )
@@ -167,7 +169,7 @@ class Recipe:
     jitter: float = setting(
         0.0, "of dense tasks: most by which brightness, contrast and saturation change; hue by a tenth", least=0, most=1
     )
-    hflip: float = setting(0.5, "probability of mirroring", least=0, most=1)
+    hflip: float = setting(0.5, "probability of exchanging left and right", least=0, most=1)
     auto_augment: str = setting(
         "none", "policy of colours and shapes", choices=("none", "randaugment", "randaugment-m6", "trivialaugment")
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from resnets.spec import InputError, ResNetSpec
 
+PATCH = 64  # side of the parts of volumes that training sees
 SMALL = 64  # pixels up to which pictures go to the CIFAR family, and stay as they are
 
 
@@ -21,7 +22,7 @@ class Facts:
     Args:
         num_train: pictures in the training split, before validation is cut from it.
         hflip: whether a mirrored picture keeps its class.
-        size: (height, width) of the input.
+        size: (height, width) of the input; of volumes (depth, height, width) of a patch.
         spec: the network.
         asked: names of the settings that the user gave: what belongs together must not be half of one, half of another.
         one_size: whether all pictures have it (of dense tasks, whose inputs differ).
@@ -29,7 +30,7 @@ class Facts:
 
     num_train: int
     hflip: bool
-    size: tuple[int, int]
+    size: tuple[int, ...]
     spec: ResNetSpec
     asked: Collection[str] = ()
     one_size: bool = True
@@ -192,7 +193,18 @@ def torchvision_v2(facts: Facts) -> dict[str, Any]:
 
 def segment(facts: Facts) -> dict[str, Any]:
     """The default of segmentation: AdamW, one cycle, about 12,000 pictures, each at another scale and mirrored; of pictures
-    of many sizes, windows of one."""
+    of many sizes, windows of one. Of volumes, about 8,000 patches, at least 200 an epoch."""
+    if facts.spec.dims == 3:
+        repeats = max(1, round(200 / facts.num_train))
+        return DENSE | {
+            "epochs": min(40, max(10, round(8_000 / (repeats * facts.num_train)))),
+            "repeats": repeats,
+            "batch_size": 4,
+            "train_size": PATCH,
+            "loss": "ce+dice",
+            "hflip": 0.5,
+            "scales": (1.0,),
+        }
     return DENSE | {
         "epochs": min(200, max(10, round(12_000 / facts.num_train))),
         "train_size": None if facts.one_size else max(32, min(256, min(facts.size) // 32 * 32)),

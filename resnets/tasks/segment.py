@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from resnets.contracts import Criterion, Losses, Shown
 from resnets.data.geometry import nearest
 from resnets.data.windows import blend
-from resnets.dense import IGNORE, Truth
+from resnets.dense import BACKGROUND, IGNORE, Truth
 from resnets.metrics import Counted
 from resnets.metrics.segments import dice, iou
 from resnets.metrics.shares import mean
@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     from resnets.engine.recipe import Recipe
     from resnets.nn.trunk import Trunk
 
-BACKGROUND = "background"  # a class of this name is left out of the means of Dice and boundaries
 TOLERANCE = 0.0075  # of boundaries, as a share of the diagonal (Csurka et al. 2013)
 AUXILIARY = 0.4  # weight of the auxiliary head's loss, as in torchvision's reference
 WHOLE = 2**21  # pixels (voxels) up to which an input goes through the network at once; above, a window slides over it
-WINDOW = {1: 2**16, 2: 1024, 3: 96}  # its side, by the number of axes
+WINDOW = {1: 2**16, 2: 1024, 3: 96}  # its side, by the number of axes; of volumes at least that of the patches of training
 
 
 class Segment:
@@ -145,7 +144,7 @@ def logits_of(model: Any, x: Tensor, whole: tuple[int, ...]) -> Iterator[tuple[s
         logits = logits if size == tuple(whole) else resized(logits, whole)
         yield slice(0, whole[0]), logits[0].cpu().numpy()
         return
-    window = (WINDOW[len(size)],) * len(size)
+    window = (window_side(model),) * len(size)
 
     def look(part: tuple[slice, ...]) -> np.ndarray:
         return model(x[:, :, *part].to(place))[0].float().cpu().numpy()
@@ -158,7 +157,13 @@ def logits_of(model: Any, x: Tensor, whole: tuple[int, ...]) -> Iterator[tuple[s
     for part, scores in blend(look, size, window):
         own = np.flatnonzero((rows >= part.start) & (rows < part.stop))
         if len(own):
-            yield slice(int(own[0]), int(own[-1]) + 1), scores[np.ix_(range(len(scores)), rows[own] - part.start, *rest)]
+            yield slice(int(own[0]), int(own[-1]) + 1), scores[np.ix_(np.arange(len(scores)), rows[own] - part.start, *rest)]
+
+
+def window_side(model: Any) -> int:
+    """The side of the window through which the model sees what is larger than `WHOLE`."""
+    side, patch = WINDOW[model.spec.dims], model.preprocess.size
+    return max(side, *patch) if len(patch) == 3 else side
 
 
 def confusion(predicted: Tensor, truth: Tensor, num_classes: int) -> Tensor:

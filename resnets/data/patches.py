@@ -1,0 +1,151 @@
+"""Training's patches of volumes, and whole volumes for evaluation; as in `geometry`, of (seed, epoch, place) alone.
+
+Inputs are float32 (C, D, H, W), each volume normalised by itself (`Volume.normalised`); targets are class indices (D, H, W).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from resnets.data.images import BadPicture
+from resnets.data.labelled import DenseSplit
+from resnets.data.transforms import mix_seed
+from resnets.data.volume_labels import Labels
+from resnets.data.volumes import Volume
+from resnets.dense import IGNORE, Truth
+
+KEPT_BYTES = 2**29  # of decoded voxels that a process keeps, for files that cannot be read in parts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patches:
+    """What training sees of a volume, a pure function of (seed, epoch, index). Called as `geometry.DenseAugment` is.
+
+    Args:
+        size: (D, H, W) of a patch. Where the volume is smaller it lies anywhere within, with zeros around it, to be ignored.
+        foreground: probability that a patch is cut around a voxel of a class other than the background, as near as the edges
+            allow: first a class is drawn of those that are there, then its voxel (nnU-Net, arXiv 1809.10486, takes a third).
+            Other patches lie anywhere.
+        hflip: probability of exchanging left and right.
+        jitter: most by which the contrast changes, as a share, and the brightness, in deviations of the volume.
+    """
+
+    size: tuple[int, ...]
+    foreground: float = 1 / 3
+    hflip: float = 0.5
+    jitter: float = 0.0
+
+    def __call__(self, volume: Volume, labels: Labels, *, seed: int, epoch: int, index: int) -> tuple[Tensor, np.ndarray]:
+        """Reads the patch, of `labels` where the foreground lies, and of files that are not mapped the whole."""
+        random = Random(mix_seed(seed, epoch, index, "patch"))
+        centre, mirrored = self._centre(labels, random), random.random() < self.hflip
+        contrast, brightness = (self.jitter * random.uniform(-1, 1) for _ in range(2))
+        corner = []
+        for axis, (side, length) in enumerate(zip(self.size, volume.shape[:3], strict=True)):
+            first, last = sorted((0, length - side))
+            anywhere = random.randint(first, last)
+            corner.append(anywhere if centre is None else min(max(centre[axis] - side // 2, first), last))
+        inside = tuple(
+            slice(max(0, start), min(start + side, length))
+            for start, side, length in zip(corner, self.size, volume.shape[:3], strict=True)
+        )
+        around = [
+            (part.start - start, start + side - part.stop) for part, start, side in zip(inside, corner, self.size, strict=True)
+        ]
+        pixels = volume.normalised(inside) * np.float32(1 + contrast) + np.float32(brightness)
+        pixels = np.pad(pixels, [(0, 0), *around])
+        target = np.pad(labels[inside], around, constant_values=IGNORE)
+        if mirrored:
+            pixels, target = pixels[..., ::-1], target[..., ::-1]
+        return torch.from_numpy(np.ascontiguousarray(pixels)), np.ascontiguousarray(target)
+
+    def _centre(self, labels: Labels, random: Random) -> list[int] | None:
+        """A voxel (D, H, W) of the foreground; None: anywhere."""
+        wanted, which, where = (random.random() for _ in range(3))
+        if wanted >= self.foreground or not labels.places:
+            return None
+        places = labels.places[int(which * len(labels.places))]
+        return [int(axis) for axis in places[int(where * len(places))]]
+
+
+class Opened:
+    """The volumes of a split with their labels, each opened once, which reads it: its statistics and places stay known.
+
+    So do decoded voxels, up to `KEPT_BYTES`: those of the first that come, for what comes at random is not seen again sooner if
+    others make room for it.
+    """
+
+    def __init__(self, split: DenseSplit) -> None:
+        self.split, self.room = split, KEPT_BYTES
+        self.pairs: dict[int, tuple[Volume, Labels]] = {}
+        self.kept: set[int] = set()
+
+    def __getitem__(self, index: int) -> tuple[Volume, Labels]:
+        if index not in self.pairs:
+            self.split.targets.find(index)
+            volume = self.split.images[index]
+            labels = self.split.targets.open(index, volume)  # type: ignore[attr-defined]
+            assert labels.places is not None  # read now, so that what holds no class is left out whatever the patch
+            self.pairs[index] = volume, labels
+        return self.pairs[index]
+
+    def leave(self, index: int) -> None:
+        """A patch was cut: let go of what is not to be kept."""
+        volume, labels = self.pairs[index]
+        needed = volume.num_bytes + labels.volume.num_bytes
+        if index not in self.kept and 0 < needed <= self.room:
+            self.kept.add(index)
+            self.room -= needed
+        if index not in self.kept:
+            volume.forget()
+            labels.volume.forget()
+
+
+class Cases(Dataset):
+    """(epoch, place in its order, index) -> (pixels, target, index), or (None, name, reason) where it cannot be read.
+
+    Without `augment` the pixels are those of the whole volume, and the target is its `Truth`.
+    """
+
+    def __init__(self, split: DenseSplit, augment: Patches | None, seed: int) -> None:
+        self.split, self.augment, self.seed = split, augment, seed
+        self.opened = Opened(split)
+
+    def __getitem__(self, key: tuple[int, int, int]) -> Any:
+        epoch, place, index = key
+        try:
+            if self.augment is None:
+                volume, target = self.split[index]
+                truth = Truth(index, volume.shape[:3], target, volume.spacing)
+                return torch.from_numpy(volume.normalised()), truth, index
+            pixels, target = self.augment(*self.opened[index], seed=self.seed, epoch=epoch, index=place)
+        except BadPicture as bad:
+            return None, self.split.images.name(index), bad.reason
+        self.opened.leave(index)
+        return pixels, target, index
+
+
+Read = tuple[Tensor, Any, Tensor, list[tuple[str, str]]]
+
+
+def collate(samples: list[Any], shape: tuple[int, ...]) -> Read:
+    """Pixels (N, C, D, H, W), targets (a list of `Truth`s, or int64 (N, D, H, W)), positions (N,), unreadable (name, reason).
+
+    `shape` (C, D, H, W) is that of a batch of none.
+    """
+    read = [sample for sample in samples if sample[0] is not None]
+    bad = [sample[1:] for sample in samples if sample[0] is None]
+    positions = torch.tensor([index for *_, index in read], dtype=torch.int64)
+    if not read:
+        return torch.empty(0, *shape), torch.empty(0, *shape[1:], dtype=torch.int64), positions, bad
+    targets: Any = [target for _, target, _ in read]
+    if not isinstance(targets[0], Truth):
+        targets = torch.from_numpy(np.stack(targets).astype(np.int64))
+    return torch.stack([pixels for pixels, *_ in read]), targets, positions, bad
