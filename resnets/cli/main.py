@@ -145,7 +145,7 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
     "--masks",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="write class indices, or numbers of objects, as PNG; of volumes as NIfTI",
+    help="write class indices, or numbers of objects, as PNG or NIfTI",
 )
 @runtime_flag
 @amp_flag

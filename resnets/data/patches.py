@@ -92,7 +92,7 @@ class Opened:
             self.split.targets.find(index)
             volume = self.split.images[index]
             labels = self.split.targets.open(index, volume)  # type: ignore[attr-defined]
-            assert labels.places is not None  # read now, so that what holds no class is left out whatever the patch
+            _ = labels.places  # all is read now, so that what holds no class is left out whatever the patch
             self.pairs[index] = volume, labels
         return self.pairs[index]
 
