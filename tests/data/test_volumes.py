@@ -105,7 +105,7 @@ CLASSES = (VALUES > 100).astype(np.uint8) + (VALUES > 150)
 
 def test_labels_fit_although_their_files_are_ordered_otherwise(tmp_path):
     source = open_dense(labelled(tmp_path, CLASSES, order="LPS"))
-    assert (source.kind, source.labels, source.in_chans) == ("volumes", ("0", "1", "2"), 1)
+    assert (source.kind, source.labels, source.in_chans) == ("volumes", ("background", "1", "2"), 1)
     volume, target = source.splits["train"][0]
     assert target.dtype == np.uint8 and (target == CLASSES.transpose(2, 1, 0)).all()
     assert ((volume[:] > 100) == (target > 0)).all()
