@@ -1,28 +1,27 @@
 """Volumes from training to a NIfTI of what was found, on phantoms with a known answer."""
 
 import json
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from safetensors.torch import load_file
 
 import resnets
 from resnets import evaluation, training
 from resnets.cli.main import cli
-from resnets.contracts import Interrupted
 from resnets.data.volumes import Volume
 from resnets.dense import Truth
 from resnets.spec import InputError, Preprocess
 from resnets.tasks import segment
 from resnets.training import train
+from tests.data import made_volumes
+from tests.data.made_volumes import BALL, BOX, phantom, save
+from tests.engine.test_resume import assert_same, stopping
 
 nibabel = pytest.importorskip("nibabel")
-
-from tests.data import made_volumes
-from tests.data.made_volumes import BALL, phantom, save
 
 TINY = {
     "task": "segment", "model": "resnet20_cifar", "depths": "1,1", "width": 8, "batch_size": 4, "train_size": 12,
@@ -63,32 +62,15 @@ def test_phantoms_are_learnt(first):
     assert provenance["model"]["num_macs"] == spec.num_macs((12, 12, 12))
 
 
-def test_a_run_goes_on_as_if_it_had_not_stopped(first, monkeypatch):
+@pytest.mark.parametrize("stop", [{"step": 5}, {"validation": 1}], ids=["middle of an epoch", "validation"])
+def test_a_run_goes_on_as_if_it_had_not_stopped(first, tmp_path, monkeypatch, stop):
     monkeypatch.setattr(training, "finish", lambda job, source, best_epoch: None)
-    settings = {**TINY, "epochs": 2, "repeats": 2, "ema": 0.9}
-    whole, halves = first.root / "whole", first.root / "halves"
-    train(str(first.data), out=whole, **settings)
-
-    class Stopping(training.Silent):
-        def step(self, at, *of):
-            raise KeyboardInterrupt
-
-    job, _ = training.prepare(str(first.data), out=halves, **settings)
-    take_step, steps = training.fit.__globals__["take_step"], []
-
-    def until_the_fourth(job, *of):
-        if len(steps) == 4:
-            job.orders.noted.append(2)
-        steps.append(1)
-        return take_step(job, *of)
-
-    monkeypatch.setitem(training.fit.__globals__, "take_step", until_the_fourth)
-    with pytest.raises(Interrupted):
-        training.fit(job, resume=False)
-    train(None, out=halves, resume=True)
-    assert len(steps) == 6
-    one, two = load_file(whole / "last.safetensors"), load_file(halves / "last.safetensors")
-    assert list(one) == list(two) and all(torch.equal(one[name], two[name]) for name in one)
+    settings = {**TINY, "epochs": 2, "repeats": 2, "ema": 0.9}  # two epochs of three steps
+    train(str(first.data), out=tmp_path / "whole", **settings)
+    with stopping(**stop):
+        train(str(first.data), out=tmp_path / "halves", **settings)
+    train(None, out=tmp_path / "halves", resume=True)
+    assert_same(tmp_path / "whole", tmp_path / "halves")
 
 
 def test_weights_of_pictures_begin_a_network_of_volumes(first):
@@ -152,7 +134,9 @@ def by_hand(model, data, split="val"):
 
 
 def test_dice_by_organ_is_that_by_hand(first):
-    result = json.loads(invoke("eval", first.path, first.data, "--json", "--device", "cpu", "--out", first.root / "scored").output)
+    result = json.loads(
+        invoke("eval", first.path, first.data, "--json", "--device", "cpu", "--out", first.root / "scored").output
+    )
     expected, _ = by_hand(first.run.model, first.data)
     assert [row["dice"] for row in result["per_class"]] == pytest.approx(list(expected), abs=2e-3)
     assert result["dice"] == pytest.approx(np.mean([row["dice"] for row in result["per_class"][1:]]))
@@ -209,7 +193,7 @@ def test_what_is_found_lies_where_it_is_whatever_the_order_of_the_axes(first, tm
     assert found.shape == truth.shape == nibabel.load(scan).shape and (found.affine == truth.affine).all()
     assert found.get_data_dtype() == np.uint8
     ours, theirs = np.asarray(found.dataobj), np.asarray(truth.dataobj)
-    for index in (BALL, made_volumes.BOX):
+    for index in (BALL, BOX):
         assert 2 * ((ours == index) & (theirs == index)).sum() / ((ours == index).sum() + (theirs == index).sum()) > 0.8
     shares = {entry["label"]: entry["share"] for entry in row["classes"]}
     assert shares["ball"] == pytest.approx((ours == BALL).mean(), abs=1e-6)
@@ -218,11 +202,12 @@ def test_what_is_found_lies_where_it_is_whatever_the_order_of_the_axes(first, tm
 
 def test_prediction_is_the_evaluations(first):
     _, expected = by_hand(first.run.model, first.data)
-    invoke("predict", first.path, first.data / "val/images", "--masks", first.root / "found", "--out", first.root / "rows.jsonl")
+    scans, rows = first.data / "val/images", first.root / "rows.jsonl"
+    invoke("predict", first.path, scans, "--masks", first.root / "found", "--out", rows)
     for number, there in enumerate(expected):
         found = nibabel.as_closest_canonical(nibabel.load(first.root / f"found/{number}.nii.gz"))
         assert (np.asarray(found.dataobj) != there).mean() < 1e-3  # the mean of float32 values, and of float64 ones
-    again = invoke("predict", first.path, first.data / "val/images", "--out", first.root / "rows.jsonl", "--resume")
+    again = invoke("predict", first.path, scans, "--out", rows, "--resume")
     assert "nothing left to do" in again.output
 
 
@@ -257,8 +242,7 @@ def small_net():
 @torch.inference_mode()
 def test_the_sliding_window_is_the_whole_pass_where_it_sees_as_much(monkeypatch):
     model, x = small_net(), torch.randn(1, 1, 48, 20, 22)
-    with torch.inference_mode():
-        whole = model(x)[0].numpy()
+    whole = model(x)[0].numpy()
     monkeypatch.setattr(segment, "WHOLE", 1000)
     monkeypatch.setitem(segment.WINDOW, 3, 24)
     slabs = list(segment.logits_of(model, x, (48, 20, 22)))
@@ -280,14 +264,22 @@ def test_a_window_is_at_least_a_patch(monkeypatch):
     assert segment.window_side(model) == 20
 
 
-def test_memory_holds_a_slab_of_scores(monkeypatch):
-    """What is alive at any time of a long volume: never scores of more rows than a window has."""
-    model, x = small_net(), torch.zeros(1, 1, 96, 8, 8)
+def test_scores_of_a_longer_volume_take_no_more_memory(monkeypatch):
+    model = small_net()
     monkeypatch.setattr(segment, "WHOLE", 100)
-    monkeypatch.setitem(segment.WINDOW, 3, 8)
-    with torch.inference_mode():
-        rows = [scores.shape[1] for _, scores in segment.logits_of(model, x, (96, 8, 8))]
-    assert sum(rows) == 96 and max(rows) <= 8
+    monkeypatch.setitem(segment.WINDOW, 3, 24)
+    peaks = []
+    for length in (48, 240):
+        rows = []
+        tracemalloc.start()
+        with torch.inference_mode():
+            for part, scores in segment.logits_of(model, torch.zeros(1, 1, length, 24, 24), (length, 24, 24)):
+                rows.append(part.stop - part.start)
+                assert scores.shape == (3, rows[-1], 24, 24)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert sum(rows) == length and max(rows) <= 24
+    assert peaks[1] < 1.3 * peaks[0]
 
 
 def test_saved_like_a_file_of_the_second_version(tmp_path):

@@ -1,7 +1,9 @@
 """Phantoms: volumes with a ball and a box of known brightness, somewhere in noise, and their labels."""
 
-import nibabel
 import numpy as np
+import pytest
+
+nibabel = pytest.importorskip("nibabel")
 
 SPACING = (1.0, 1.5, 2.0)  # mm along x, y, z
 BALL, BOX = 1, 2  # classes

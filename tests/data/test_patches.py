@@ -11,9 +11,6 @@ from resnets.data.loaders import BadImages
 from resnets.data.patches import Opened, Patches
 from resnets.data.volumes import Volume
 from resnets.spec import Preprocess
-
-pytest.importorskip("nibabel")
-
 from tests.data import made_volumes
 from tests.data.made_volumes import BALL, BOX, phantom, save
 
@@ -101,7 +98,11 @@ def test_around_a_volume_that_is_smaller_there_is_nothing_to_learn(split):
     for index in range(6):
         pixels, target = Patches(size=size, hflip=0)(volume, labels, seed=0, epoch=0, index=index)
         known = target != 255
-        assert pixels.shape == (1, *size) and known.sum() == np.prod(volume.shape) and not pixels[0][torch.from_numpy(~known)].any()
+        assert (
+            pixels.shape == (1, *size)
+            and known.sum() == np.prod(volume.shape)
+            and not pixels[0][torch.from_numpy(~known)].any()
+        )
         assert (target[known].reshape(volume.shape) == labels[...]).all()
         corners.add(tuple(np.argwhere(known)[0]))
     assert len(corners) > 1
@@ -149,7 +150,7 @@ def test_a_volume_that_cannot_be_read_is_named_and_left_out(tmp_path):
     made_volumes.folder(tmp_path, train=3, val=0)
     path = tmp_path / "train/images/1.nii.gz"
     path.write_bytes(path.read_bytes()[:-900])
-    values, classes = phantom(2)
+    _, classes = phantom(2)
     save(tmp_path / "train/labels/2.nii.gz", classes + np.uint8(5) * (classes == BALL))
     bad = BadImages(10)
     for augment in (Patches(size=SIZE), None):
@@ -158,7 +159,7 @@ def test_a_volume_that_cannot_be_read_is_named_and_left_out(tmp_path):
         assert [batch.indices.tolist() for batch in batches] == [[0]]
         (cut, why), (strange, what) = sorted(bad.reasons.items())
         assert cut.endswith("1.nii.gz") and "truncated" in why and strange.endswith("2.nii.gz") and "no class" in what
-    nothing = [batch for batch in loader(open_dense(tmp_path).splits["train"].subset(np.array([1])), bad=bad).epoch(0)]
+    nothing = list(loader(open_dense(tmp_path).splits["train"].subset(np.array([1])), bad=bad).epoch(0))
     assert [tuple(batch.images.shape) for batch in nothing] == [(0, 1, *SIZE)]
 
 
@@ -168,7 +169,7 @@ def test_a_volume_that_cannot_be_read_is_named_and_left_out(tmp_path):
 def test_an_uncompressed_file_is_read_in_parts(tmp_path, monkeypatch):
     split = open_dense(made_volumes.folder(tmp_path, train=2, val=0, suffix=".nii")).splits["train"]
     opened, seen, read = Opened(split), [], Volume.__getitem__
-    opened[0][0].statistics  # noqa: B018: of the whole, once
+    _ = opened[0][0].statistics  # of the whole, once
     monkeypatch.setattr(Volume, "__getitem__", lambda volume, part: seen.append(part) or read(volume, part))
     for index in range(5):
         Patches(size=SIZE)(*opened[0], seed=0, epoch=0, index=index)
