@@ -25,8 +25,8 @@ def is_large(data: str) -> bool:
 def settings(scale: Scale, num_layers: int, *, data: str, seed: int, large: bool = False) -> dict[str, Any]:
     """What `resnets.train` is told beside the network, of a CIFAR network or (`large`) of an ImageNet network on a folder.
 
-    The milestones stay where the recipe has them, at a half and three quarters. A warm-up has its 400 steps in a short run, too,
-    up to a quarter of it: how soon 0.1 is safe is a matter of steps (of nine steps, ResNet-110 never left chance).
+    The milestones stay where the recipe has them, at a half and three quarters. A warm-up has its 400 steps in a short run
+    too, up to a quarter of it: how soon 0.1 is safe is a matter of steps (after nine, ResNet-110 never left chance).
     """
     chosen: dict[str, Any] = {"data": data, "recipe": "he2015", "seed": seed}
     chosen |= {"steps": scale.large_steps if large else scale.steps, "img_size": scale.large_size if large else scale.img_size}
