@@ -81,7 +81,7 @@ def score(
     if out is not None:
         write_json(Path(out) / "evaluation.json", result)
         shown = [
-            Shown(own, part.images.name(index), part.images[index], truth, found)
+            Shown(own, Path(part.images.name(index)).name, part.images[index], truth, found)
             for own, index, truth, found in worst
             if source.kind != "volumes"
         ]

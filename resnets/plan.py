@@ -57,8 +57,8 @@ class Plan:
 
     @property
     def form(self) -> dict[str, Any]:
-        """{"form": the settings of the head}, for tasks that have some: those of the weights, if they are of this task and nobody
-        asks for others."""
+        """{"form": the settings of the head}, for tasks that have some: those of the weights, if they are of this task and
+        nobody asks for others."""
         recipe, header = self.recipe, None if self.opened is None else self.opened.header
         if header is not None and header.task == recipe.task and recipe.head is None and not recipe.masks and header.head:
             return {"form": header.head}
