@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 IGNORE = 255
+BACKGROUND = "background"  # a class of this name is left out of the means of Dice and boundaries, and not painted
 
 
 @dataclass(frozen=True)

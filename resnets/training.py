@@ -15,7 +15,7 @@ import torch
 
 from resnets import evaluation, hub, plots, probe, report, zoo
 from resnets.contracts import Interrupted
-from resnets.data import cache, known, sources
+from resnets.data import cache, known, preview_dense, sources
 from resnets.data import preview as drawing
 from resnets.data.dense_loader import DenseLoader, class_counts, fill_of
 from resnets.data.geometry import DenseAugment
@@ -217,6 +217,9 @@ def preview(data: str | None = None, *, out: str | Path, data_dir: str | Path | 
     """Draw what the network would see of the data under these settings, which are `train`'s. `resnets data preview` is this."""
     given = {name: value for name, value in ({"data": data} | settings).items() if value is not None}
     plan = settle(requested(given), data_dir)
+    if isinstance(plan.source, DenseSource):
+        train, _ = dense_loaders(plan, CPU, ALONE)
+        return preview_dense.preview(plan.source, train.augment, out, seed=plan.recipe.seed)
     loader = train_loader(plan)
     return drawing.preview(
         plan.source, plan.preprocess, loader.augment, out, seed=plan.recipe.seed, train_size=loader.train_size

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from resnets.contracts import Criterion, Losses, Shown
 from resnets.data.geometry import nearest
 from resnets.data.windows import blend
-from resnets.dense import IGNORE, Truth
+from resnets.dense import BACKGROUND, IGNORE, Truth
 from resnets.metrics import Counted
 from resnets.metrics.segments import dice, iou
 from resnets.metrics.shares import mean
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from resnets.engine.recipe import Recipe
     from resnets.nn.trunk import Trunk
 
-BACKGROUND = "background"  # a class of this name is left out of the means of Dice and boundaries
 TOLERANCE = 0.0075  # of boundaries, as a share of the diagonal (Csurka et al. 2013)
 AUXILIARY = 0.4  # weight of the auxiliary head's loss, as in torchvision's reference
 WHOLE = 2**21  # pixels (voxels) up to which an input goes through the network at once; above, a window slides over it
