@@ -218,8 +218,9 @@ def preview(data: str | None = None, *, out: str | Path, data_dir: str | Path | 
     given = {name: value for name, value in ({"data": data} | settings).items() if value is not None}
     plan = settle(requested(given), data_dir)
     if isinstance(plan.source, DenseSource):
-        train, _ = dense_loaders(plan, CPU, ALONE)
-        return preview_dense.preview(plan.source, train.augment, out, seed=plan.recipe.seed)
+        augment = dense_loaders(plan, CPU, ALONE)[0].augment
+        assert augment is not None
+        return preview_dense.preview(plan.source, augment, out, seed=plan.recipe.seed)
     loader = train_loader(plan)
     return drawing.preview(
         plan.source, plan.preprocess, loader.augment, out, seed=plan.recipe.seed, train_size=loader.train_size
