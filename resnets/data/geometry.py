@@ -36,7 +36,7 @@ class DenseAugment:
         hflip: probability of mirroring.
         crop: (H, W) of a random window, which shows `fill` beyond the picture, to be ignored; None: all of the picture.
         least: share of a box's area that a crop must leave to keep it.
-        jitter: most by which brightness, contrast and saturation change, as a share, and hue, by a tenth of that; 0: never.
+        jitter: most by which brightness, contrast and saturation change, as a share; 0: never.
         fill: the colour around a picture that is smaller than the crop, one value a channel.
     """
 
@@ -70,7 +70,7 @@ class DenseAugment:
         from torchvision.transforms import v2  # takes a second to import, which most runs save
 
         with seeded(seed):
-            return v2.ColorJitter(self.jitter, self.jitter, self.jitter, self.jitter / 10)(picture)
+            return v2.ColorJitter(self.jitter, self.jitter, self.jitter)(picture)  # hue would take six times as long
 
 
 # --- one size to another, and back -------------------------------------------------------------------------------------
