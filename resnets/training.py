@@ -253,6 +253,7 @@ def dense_loaders(plan: Plan, place: torch.device, processes: Processes) -> tupl
         preprocess=preprocess,
         scales=recipe.scales,
         hflip=recipe.hflip,
+        vflip=recipe.vflip,
         crop=size,
         jitter=recipe.jitter,
         fill=fill_of(preprocess),

@@ -166,6 +166,7 @@ class Recipe:
     scales: tuple[float, ...] = setting((1.0,), "of dense tasks: shares of its size, of which each training picture gets one")
     jitter: float = setting(0.0, "of dense tasks: most by which brightness, contrast and saturation change", least=0, most=1)
     hflip: float = setting(0.5, "probability of mirroring", least=0, most=1)
+    vflip: float = setting(0.0, "of dense tasks: probability of turning upside down", least=0, most=1)
     auto_augment: str = setting(
         "none", "policy of colours and shapes", choices=("none", "randaugment", "randaugment-m6", "trivialaugment")
     )
