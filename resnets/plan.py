@@ -248,7 +248,7 @@ def dense_network(
         if asked.get("model", "auto") not in ("auto", header.spec.name):
             raise InputError(f"the weights are a {header.spec.name}'s, not a {asked['model']}'s; leave out --model")
         spec, old = zoo.change(header.spec, **changes), rule_for(header.preprocess, source.in_chans)
-        means = {"mean": tuple(mean_array(old).mean((1, 2)).tolist()), "std": old.std}
+        means = {"mean": tuple(mean_array(old).mean((1, 2)).round(6).tolist()), "std": old.std}
     side, rule = asked.get("img_size"), asked.get("resize")
     sizes = source.sizes() or [(224, 224)]
     height, width = [int(np.median(lengths)) for lengths in zip(*sizes, strict=True)][-2:]

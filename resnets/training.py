@@ -443,7 +443,7 @@ def record(
         "dir": data_dir and str(data_dir),
         **({"label_faults": dict(faults)} if faults else {}),
     }
-    model = {"name": spec.name, "num_params": spec.num_params, "num_macs": spec.num_macs(job.model.preprocess.size)}
+    model = {"name": spec.name, "num_params": num_params(job.model), "num_macs": spec.num_macs(job.model.preprocess.size)}
     if resumed and (known := run.read_provenance()):
         origin = run.update_provenance(resumed=[*known.get("resumed", []), now()])
     else:
