@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 IGNORE = 255
-BACKGROUND = "background"  # a class of this name is no object: it is left out of means of Dice and of boundaries
+BACKGROUND = "background"  # a class of this name is left out of the means of Dice and boundaries, and not painted
 
 
 def background_of(labels: Sequence[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from resnets import tasks
@@ -14,6 +15,7 @@ from resnets.data.dense_loader import DenseLoader
 from resnets.data.images import default_workers
 from resnets.data.labelled import DenseSource
 from resnets.data.loaders import BadImages
+from resnets.data.volumes import Volume
 from resnets.files import write_json
 from resnets.model import Model
 from resnets.saved import Header
@@ -88,11 +90,12 @@ def score(
     result = {"task": task.name, "split": split, "bad_images": bad.reasons} | meter.result()
     if out is not None:
         write_json(Path(out) / "evaluation.json", result)
-        shown = [
-            Shown(own, part.images.name(index) + f", slice {row}", part.images[index].drawn(row), truth, found)
-            if source.kind == "volumes"
-            else Shown(own, part.images.name(index), part.images[index], truth, found)
-            for own, index, row, truth, found in worst
-        ]
+        shown = [Shown(own, *seen(part.images, index, row), truth, found) for own, index, row, truth, found in worst]
         task.draw(meter, shown, model.labels, Path(out) / "plots")
     return result
+
+
+def seen(images: Any, index: int, row: int) -> tuple[str, np.ndarray]:
+    """The name of a picture and itself, of a volume its slice at `row`."""
+    name, picture = Path(images.name(index)).name, images[index]
+    return (f"{name}, slice {row}", picture.drawn(row)) if isinstance(picture, Volume) else (name, picture)

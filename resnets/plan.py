@@ -39,7 +39,7 @@ PICTURES_ONLY: dict[str, Any] = {
     "balance": ("none", "loss"), "folds": None, "fold": None, "normalise": ("data", "imagenet"),
 }  # fmt: skip
 # Those that change pictures only, and not volumes.
-FLAT_ONLY: dict[str, Any] = {"img_size": None, "resize": "keep", "scales": ((1.0,),), "normalise": "data"}
+FLAT_ONLY: dict[str, Any] = {"img_size": None, "resize": "keep", "vflip": 0.0, "scales": ((1.0,),), "normalise": "data"}
 SPEC_FIELDS = {field.name for field in dataclasses.fields(ResNetSpec)} & FIELDS.keys()
 
 
@@ -59,8 +59,12 @@ class Plan:
 
     @property
     def form(self) -> dict[str, Any]:
-        """{"form": the settings of the head}, for tasks that have some."""
-        form = tasks.get(self.recipe.task).form(self.spec, self.recipe)
+        """{"form": the settings of the head}, for tasks that have some: those of the weights, if they are of this task and
+        nobody asks for others."""
+        recipe, header = self.recipe, None if self.opened is None else self.opened.header
+        if header is not None and header.task == recipe.task and recipe.head is None and not recipe.masks and header.head:
+            return {"form": header.head}
+        form = tasks.get(recipe.task).form(self.spec, recipe)
         return {"form": form} if form else {}
 
     @property
@@ -268,7 +272,7 @@ def dense_network(
         if asked.get("model", "auto") not in ("auto", header.spec.name):
             raise InputError(f"the weights are a {header.spec.name}'s, not a {asked['model']}'s; leave out --model")
         spec, old = zoo.change(header.spec, **changes), rule_for(header.preprocess, source.in_chans)
-        means = {"mean": tuple(mean_array(old).mean((1, 2)).tolist()), "std": old.std}
+        means = {"mean": tuple(mean_array(old).mean((1, 2)).round(6).tolist()), "std": old.std}
     if volumes:
         means = {"mean": (0.0,) * source.in_chans, "std": (1.0,) * source.in_chans}
         return spec, Preprocess(size=patch_size(source, spec, asked.get("train_size")), resize="keep", crop_pct=1.0, **means)

@@ -15,10 +15,12 @@ import torch
 
 from resnets import evaluation, hub, plots, probe, report, zoo
 from resnets.contracts import Interrupted
-from resnets.data import cache, known, sources
+from resnets.data import cache, known, preview_dense, sources
 from resnets.data import preview as drawing
+from resnets.data.check_dense import check_labels
 from resnets.data.dense_loader import Augmentation, DenseLoader, class_counts, fill_of
 from resnets.data.geometry import DenseAugment
+from resnets.data.label_rules import RULES
 from resnets.data.labelled import DenseSource, DenseSplit
 from resnets.data.loaders import CPU, Loader
 from resnets.data.patches import Patches
@@ -188,7 +190,7 @@ def prepare(
         reporter.say(line)
     if processes.rank == 0:
         job.run.remove_halves()
-        record(job, plan, data_dir, resumed=resume)
+        record(job, plan, data_dir, resumed=resume, faults={} if resume else label_faults(plan.source, reporter))
     return job, plan
 
 
@@ -218,6 +220,10 @@ def preview(data: str | None = None, *, out: str | Path, data_dir: str | Path | 
     """Draw what the network would see of the data under these settings, which are `train`'s. `resnets data preview` is this."""
     given = {name: value for name, value in ({"data": data} | settings).items() if value is not None}
     plan = settle(requested(given), data_dir)
+    if isinstance(plan.source, DenseSource):
+        augment = dense_loaders(plan, CPU, ALONE)[0].augment
+        assert augment is not None
+        return preview_dense.preview(plan.source, augment, out, seed=plan.recipe.seed)
     loader = train_loader(plan)
     return drawing.preview(
         plan.source, plan.preprocess, loader.augment, out, seed=plan.recipe.seed, train_size=loader.train_size
@@ -256,6 +262,7 @@ def dense_loaders(plan: Plan, place: torch.device, processes: Processes) -> tupl
             preprocess=preprocess,
             scales=recipe.scales,
             hflip=recipe.hflip,
+            vflip=recipe.vflip,
             crop=crop,
             jitter=recipe.jitter,
             fill=fill_of(preprocess),
@@ -408,7 +415,26 @@ def utilisation(job: Fit) -> str:
     return f"speed    {rate:,.0f} pictures a second: {share}"
 
 
-def record(job: Fit, plan: Plan, data_dir: str | Path | None, *, resumed: bool) -> None:
+CHECKED = 20_000  # pictures up to which all labels are looked at before training; it takes some seconds a thousand
+
+
+def label_faults(source: Source | DenseSource, reporter: Reporter) -> dict[str, int]:
+    """How often each rule for labels that cannot be right was applied (see `data.label_rules`), of a dense task; told, too."""
+    if not isinstance(source, DenseSource):
+        return {}
+    if sum(map(len, source.splits.values())) > CHECKED:
+        reporter.say("labels   many; `resnets data check` looks at all of them")
+        return {}
+    found = [finding for finding in check_labels(source, voxels=False).findings if finding.kind in RULES]
+    for finding in found:
+        if finding.level != "note":
+            reporter.say(f"labels   {finding.text}; `resnets data check` names them")
+    return {finding.kind: len(finding.items) for finding in found}
+
+
+def record(
+    job: Fit, plan: Plan, data_dir: str | Path | None, *, resumed: bool, faults: Mapping[str, int] | None = None
+) -> None:
     """Write recipe.yaml and provenance.json, and give the model what is to travel with it."""
     spec, run, source = job.model.spec, job.run, plan.source
     write_text(run.recipe, job.recipe.to_yaml())
@@ -420,8 +446,9 @@ def record(job: Fit, plan: Plan, data_dir: str | Path | None, *, resumed: bool) 
         "cut": source.cut and dict(source.cut),
         "inputs": plan.inputs,
         "dir": data_dir and str(data_dir),
+        **({"label_faults": dict(faults)} if faults else {}),
     }
-    model = {"name": spec.name, "num_params": spec.num_params, "num_macs": spec.num_macs(job.model.preprocess.size)}
+    model = {"name": spec.name, "num_params": num_params(job.model), "num_macs": spec.num_macs(job.model.preprocess.size)}
     if resumed and (known := run.read_provenance()):
         origin = run.update_provenance(resumed=[*known.get("resumed", []), now()])
     else:

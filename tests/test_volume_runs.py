@@ -90,6 +90,7 @@ WRONG = {
     "in_chans": ({"in_chans": 3}, "the volumes have 1; leave it out"),
     "img_size": ({"img_size": 32}, "img_size=32: volumes cannot use it"),
     "resize": ({"resize": "shorter"}, "resize=shorter: volumes cannot use it"),
+    "vflip": ({"vflip": 0.5}, "vflip=0.5: volumes cannot use it"),
     "scales": ({"scales": "0.5,1"}, "volumes cannot use it"),
     "normalise": ({"normalise": "imagenet"}, "normalise=imagenet: volumes cannot use it"),
     "mixup": ({"mixup": 0.2}, "mixup=0.2: the task segment cannot use it"),

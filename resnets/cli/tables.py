@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from resnets import saved, zoo
-from resnets.spec import InputError, ResNetSpec
+from resnets.spec import InputError, ResNetSpec, Row
 
 if TYPE_CHECKING:
     from resnets.saved import Header
@@ -72,7 +72,7 @@ def networks(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def info(spec: ResNetSpec, size: Size, header: Header | None) -> str:
     """The network stage by stage, totals, and what a saved file says of itself."""
-    table = spec.table(size)
+    table = rows_of(spec, size, header)
     head = ["stage", "output", "layers", "channels", "parameters", "multiply-adds"]
     cells = [
         [
@@ -95,12 +95,20 @@ def info(spec: ResNetSpec, size: Size, header: Header | None) -> str:
     return "\n".join(lines)
 
 
+def rows_of(spec: ResNetSpec, size: Size, header: Header | None) -> tuple[Row, ...]:
+    """The stages of the network; of a saved model with another head than a classifier, those of its trunk."""
+    rows = spec.table(size)
+    return rows if header is None or not header.head else rows[:-1]
+
+
 def about(header: Header) -> list[str]:
     labels = ", ".join(header.labels[:10]) + (f", ... ({len(header.labels)})" if len(header.labels) > 10 else "")
     preprocess = dataclasses.asdict(header.preprocess)
     if len(header.preprocess.mean) > header.preprocess.in_chans:
         preprocess["mean"] = "one a pixel"
     lines = [f"task        {header.task}", f"labels      {labels}", f"preprocess  {pairs(preprocess)}"]
+    if header.head:
+        lines.append(f"head        {pairs(header.head)}")
     if header.metrics:
         lines.append(f"metrics     {pairs(header.metrics)}")
     origin = header.provenance
@@ -129,11 +137,11 @@ def input_size(spec: ResNetSpec, size: Size) -> tuple[int, ...]:
 
 
 def info_json(spec: ResNetSpec, size: Size, header: Header | None) -> dict[str, Any]:
-    stages = [dataclasses.asdict(row) for row in spec.table(size)]
+    stages = [dataclasses.asdict(row) for row in rows_of(spec, size, header)]
     result = {
         "name": spec.name,
         "layers": spec.num_layers,
-        "params": spec.num_params,
+        "params": sum(stage["num_params"] for stage in stages),
         "macs": sum(stage["num_macs"] for stage in stages),
         "input": [spec.in_chans, *input_size(spec, size)],
         "spec": dataclasses.asdict(spec),

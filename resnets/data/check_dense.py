@@ -35,12 +35,17 @@ class Seen(NamedTuple):
 
 
 def check_labels(
-    source: DenseSource, *, progress: Callable[[int, int], None] | None = None, workers: int | None = None
+    source: DenseSource,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+    voxels: bool = True,
 ) -> Findings:
     """Read every picture and its annotation, and say which rules were applied, to what.
 
     Args:
         progress: called with the pictures that are done and all there are, now and then.
+        voxels: read those of volumes too, not their labels alone.
         workers: threads that read; None: a few more than there are processors.
     """
     total = sum(map(len, source.splits.values()))
@@ -50,7 +55,8 @@ def check_labels(
         warnings.simplefilter("ignore")
         try:
             for split in source.splits:
-                for chunk in pool.map(functools.partial(_look, source, split), range(0, len(source.splits[split]), CHUNK)):
+                look = functools.partial(_look, source, split, voxels)
+                for chunk in pool.map(look, range(0, len(source.splits[split]), CHUNK)):
                     seen += chunk
                     if progress:
                         progress(len(seen), total)
@@ -60,17 +66,17 @@ def check_labels(
     return Findings(source.name, total, tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level))))
 
 
-def _look(source: DenseSource, split: str, start: int) -> list[Seen]:
+def _look(source: DenseSource, split: str, voxels: bool, start: int) -> list[Seen]:
     part = source.splits[split]
-    return [_facts(source, split, index) for index in range(start, min(start + CHUNK, len(part)))]
+    return [_facts(source, split, index, voxels) for index in range(start, min(start + CHUNK, len(part)))]
 
 
-def _facts(source: DenseSource, split: str, index: int) -> Seen:
+def _facts(source: DenseSource, split: str, index: int, voxels: bool) -> Seen:
     part, num = source.splits[split], len(source.labels)
     name = part.images.name(index)
     try:
         picture, target, faults = part.read(index)
-        if isinstance(picture, Volume):
+        if voxels and isinstance(picture, Volume):
             _ = picture.statistics  # all of it is read for them
     except BadPicture as bad:
         rule = bad.rule if isinstance(bad, BadLabel) else "unreadable"

@@ -33,16 +33,18 @@ class DenseAugment:
     Args:
         preprocess: whose rule says the size of a picture's input.
         scales: shares of that size, of which one is drawn (multi-scale training, as in Detectron).
-        hflip: probability of mirroring.
+        hflip: probability of exchanging left and right.
+        vflip: of exchanging top and bottom, for what is seen from above or through a microscope.
         crop: (H, W) of a random window, which shows `fill` beyond the picture, to be ignored; None: all of the picture.
         least: share of a box's area that a crop must leave to keep it.
-        jitter: most by which brightness, contrast and saturation change, as a share, and hue, by a tenth of that; 0: never.
+        jitter: most by which brightness, contrast and saturation change, as a share; 0: never.
         fill: the colour around a picture that is smaller than the crop, one value a channel.
     """
 
     preprocess: Preprocess
     scales: tuple[float, ...] = (1.0,)
     hflip: float = 0.5
+    vflip: float = 0.0
     crop: Size | None = None
     least: float = LEAST_LEFT
     jitter: float = 0.0
@@ -58,6 +60,8 @@ class DenseAugment:
         picture, target = resize_picture(pixels, size), resize_target(target, size, (height, width))
         if mirrored:
             picture, target = mirror(picture, target)
+        if self.vflip and Random(mix_seed(seed, epoch, index, "upside down")).random() < self.vflip:
+            picture, target = mirror(picture, target, vertical=True)
         if self.jitter and picture.shape[0] == 3:
             picture = self._colours(picture, mix_seed(seed, epoch, index, "colours"))
         if self.crop is not None:
@@ -70,7 +74,7 @@ class DenseAugment:
         from torchvision.transforms import v2  # takes a second to import, which most runs save
 
         with seeded(seed):
-            return v2.ColorJitter(self.jitter, self.jitter, self.jitter, self.jitter / 10)(picture)
+            return v2.ColorJitter(self.jitter, self.jitter, self.jitter)(picture)  # hue would take six times as long
 
 
 # --- one size to another, and back -------------------------------------------------------------------------------------
@@ -120,11 +124,12 @@ def resize_scores(scores: Tensor, size: Size) -> Tensor:
 # --- mirrors and crops ---------------------------------------------------------------------------------------------------
 
 
-def mirror(picture: Tensor, target: Target) -> tuple[Tensor, Target]:
-    """A picture (C, H, W) and its target with left and right exchanged."""
+def mirror(picture: Tensor, target: Target, *, vertical: bool = False) -> tuple[Tensor, Target]:
+    """A picture (C, H, W) and its target with left and right exchanged, or `vertical`, top and bottom."""
     from torchvision.transforms.v2 import functional
 
-    return _changed(picture, target, lambda value, fill: functional.horizontal_flip(value), ())
+    flip = functional.vertical_flip if vertical else functional.horizontal_flip
+    return _changed(picture, target, lambda value, fill: flip(value), ())
 
 
 def crop_both(

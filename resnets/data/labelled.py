@@ -16,6 +16,7 @@ from resnets.data.images import BadPicture, printable
 from resnets.data.label_rules import Fault
 from resnets.data.layouts import quoted
 from resnets.data.sources import chosen_for_val
+from resnets.dense import BACKGROUND
 from resnets.spec import InputError
 
 
@@ -108,6 +109,11 @@ class DenseSource:
     in_chans: int
     cut: Mapping[str, Any] | None = None
     hflip: bool = True  # a mirrored picture's target is mirrored with it
+
+    @property
+    def background(self) -> int | None:
+        """The index of the class that is what lies between objects, where one is called so."""
+        return self.labels.index(BACKGROUND) if BACKGROUND in self.labels else None
 
     def sizes(self, most: int = 24) -> list[tuple[int, ...]]:
         """(H, W), or (D, H, W), of up to `most` training pictures, evenly spread; of those that can be read."""

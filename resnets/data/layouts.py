@@ -313,6 +313,6 @@ def is_detection(path: Path) -> bool:
 
 def refuse_detection(path: Path, in_chans: int) -> Found:
     raise InputError(
-        f"{printable(path)}: boxes or masks: detection and segmentation are not part of this version, which only checks their "
-        "labels (`resnets data check`); for classification sort the pictures into one folder a class"
+        f"{printable(path)}: boxes or masks; add --task detect or --task segment, or for classification sort the pictures into "
+        "one folder a class"
     )

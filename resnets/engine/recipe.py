@@ -166,10 +166,9 @@ class Recipe:
     crop_pad: float = setting(0.125, "for pad: width of each side as a share of the picture's", least=0, most=1)
     crop_scale: tuple[float, ...] = setting((0.08, 1.0), "for resized: least and most share of the area")
     scales: tuple[float, ...] = setting((1.0,), "of dense tasks: shares of its size, of which each training picture gets one")
-    jitter: float = setting(
-        0.0, "of dense tasks: most by which brightness, contrast and saturation change; hue by a tenth", least=0, most=1
-    )
+    jitter: float = setting(0.0, "of dense tasks: most by which brightness, contrast and saturation change", least=0, most=1)
     hflip: float = setting(0.5, "probability of exchanging left and right", least=0, most=1)
+    vflip: float = setting(0.0, "of dense tasks: probability of turning upside down", least=0, most=1)
     auto_augment: str = setting(
         "none", "policy of colours and shapes", choices=("none", "randaugment", "randaugment-m6", "trivialaugment")
     )

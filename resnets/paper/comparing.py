@@ -45,8 +45,8 @@ def is_below(low: Sequence[float], high: Sequence[float]) -> Holds:
 def gap_words(low: str, high: str, values: Mapping[str, Sequence[float]]) -> str:
     error = standard_error(values[low], values[high])
     gap = statistics.fmean(values[high]) - statistics.fmean(values[low])
-    chance = "one seed says nothing of chance" if error is None else f"± {error:.2f}"
-    return f"{short(low)} {mean_of(values[low])}, {short(high)} {mean_of(values[high])}: {gap:+.2f} ({chance})"
+    chance = "" if error is None else f" (± {error:.2f})"
+    return f"{short(low)} {mean_of(values[low])}, {short(high)} {mean_of(values[high])}: {gap:+.2f}{chance}"
 
 
 def ordering(claim: str, names: Sequence[str], values: Mapping[str, Sequence[float]]) -> Verdict:
@@ -64,6 +64,8 @@ def pairwise(claim: str, pairs: Sequence[tuple[str, str]], values: Mapping[str, 
         for (low, high), one in zip(pairs, found, strict=True)
     ]
     because = f"Errors in %: {'; '.join(words)}." if pairs else "There are no two networks to compare."
+    if any(len(values[name]) < MIN_SEEDS for pair in pairs for name in pair):
+        because += " One seed says nothing of chance."
     return Verdict(claim=claim, holds=holds, because=because)
 
 

@@ -55,6 +55,8 @@ def draw_degradation(panels: Sequence[Panel], *, title: str = "") -> Figure:
             _line(axes, curves, curves.val, colour, label=short(name), linewidth=2.2)
             axes.plot(curves.steps[-1], curves.test.mean(), "o", color=colour, markersize=6, markeredgecolor="white", label="_")
         _finish(axes, panel.title)
+        axes.set_xlabel("steps; dashed: training, bold: validation, dot: test")
+    name_lines(figure)
     return figure
 
 
@@ -68,6 +70,7 @@ def draw_two_errors(networks: Mapping[str, Curves], *, title: str = "") -> Figur
         right.plot(curves.steps[-1], curves.test.mean(), "o", color=colour, markersize=6, markeredgecolor="white", label="_")
     _finish(left, "training error, %")
     _finish(right, "validation error, %; dot: test error at the end")
+    name_lines(figure)
     return figure
 
 
@@ -107,4 +110,9 @@ def _finish(axes: Axes, title: str) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.grid(axis="y")
     axes.tick_params(labelleft=True)
-    label_ends(axes)
+
+
+def name_lines(figure: Figure) -> None:
+    """Names beside the ends of all lines; last of all, for panels that share an axis move each other's."""
+    for axes in figure.axes:
+        label_ends(axes)

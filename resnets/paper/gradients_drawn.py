@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resnets.paper import inside
-from resnets.plots import INK, TRAIN, VAL, blank, label_ends, log_scale, styled
+from resnets.paper.figures import name_lines
+from resnets.plots import INK, TRAIN, VAL, blank, log_scale, styled
 from resnets.spec import ResNetSpec
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def draw_start(found: Sequence[Seen]) -> Figure:
             for seen in shown:
                 _line(axes, seen, kind, _short(seen.spec), _colour(seen.spec), "--" if seen.spec.num_layers == shallow else "-")
             _finish(axes, f"{words}, {NORM_WORDS[norm]}")
+    name_lines(figure)
     return figure
 
 
@@ -54,6 +56,7 @@ def draw_training(found: Sequence[Seen]) -> Figure:
         _finish(axes, f"{inside.title(spec)}: {KINDS['weights']}")
     for axes in panels[len(networks) :]:
         axes.set_visible(False)
+    name_lines(figure)
     return figure
 
 
@@ -76,7 +79,6 @@ def _finish(axes: Axes, title: str) -> None:
     axes.set_xticks([0, 0.5, 1], ["last layer", "middle", "first layer"])
     axes.grid(axis="y")
     axes.tick_params(labelleft=True)
-    label_ends(axes)
 
 
 def _short(spec: ResNetSpec) -> str:

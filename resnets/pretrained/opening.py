@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from resnets import saved, weights
-from resnets.pretrained import facts, families, files, folding, infer
+from resnets.pretrained import dense_opening, facts, families, files, folding, infer
 from resnets.pretrained.facts import Facts
 from resnets.pretrained.names import locate
 from resnets.saved import Header
@@ -75,6 +75,8 @@ def open_weights(
 
 def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, Any], asked: Mapping[str, Any]) -> Opened:
     file = files.read(path)
+    if dense_opening.is_dense(file.tensors):
+        return Opened(path, *dense_opening.opened(file, source, *given))
     family, theirs = families.recognise(file)
     try:
         tensors = family.ours(theirs)

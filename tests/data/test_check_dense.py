@@ -75,10 +75,17 @@ def test_the_command(tmp_path):
 
 def test_volumes(tmp_path):
     pytest.importorskip("nibabel")
+    from tests.data import made_volumes
     from tests.data.test_volumes import CLASSES, labelled
 
-    found = of(check_labels(open_dense(labelled(tmp_path, CLASSES))))
+    source = open_dense(labelled(tmp_path, CLASSES))
+    found = of(check_labels(source))
     assert "3 classes, voxels of each" in found["classes"].text and len(found) == 1
+    made_volumes.folder(tmp_path / "cut", train=2, val=1)
+    path = tmp_path / "cut/train/images/0.nii.gz"
+    path.write_bytes(path.read_bytes()[:-900])
+    source = open_dense(tmp_path / "cut")
+    assert "unreadable" in of(check_labels(source)) and "unreadable" not in of(check_labels(source, voxels=False))
 
 
 # What real sets hold, as their authors left them.

@@ -77,9 +77,9 @@ FAULTS = {
     "no train": ({"test__a": 1, "test__b": 1}, "no training split, only test"),
     "two vals": ({"train__a": 1, "train__b": 1, "val__a": 1, "valid__a": 1}, "more than one folder holds the val split"),
     "no class folders": ({"train": 2, "test": 2}, "'test', 'train' hold no class folders"),
-    "voc": ({"JPEGImages": 1, "Annotations": 1}, "detection and segmentation are not part of this version"),
-    "masks": ({"images": 1, "masks": 1}, "detection and segmentation are not part of this version"),
-    "yolo": ({"images__train": 1, "labels__train": 1}, "detection and segmentation are not part of this version"),
+    "voc": ({"JPEGImages": 1, "Annotations": 1}, "add --task detect or --task segment"),
+    "masks": ({"images": 1, "masks": 1}, "add --task detect or --task segment"),
+    "yolo": ({"images__train": 1, "labels__train": 1}, "add --task detect or --task segment"),
 }
 
 

@@ -14,6 +14,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import FrozenBatchNorm2d
 
+from resnets import hub
 from resnets.nn.detection import Detecting, Detector
 from resnets.nn.segmentation import Segmenter
 from resnets.pretrained.dense import Dense, from_torchvision, to_torchvision
@@ -215,3 +216,26 @@ def test_what_torchvision_does_not_have_does_not_go_back():
     ):
         with pytest.raises(InputError, match=said):
             to_torchvision(Dense(kind, own, tensors))
+
+
+@pytest.mark.parametrize("kind", ["fasterrcnn", "fcn"])
+def test_a_file_of_torchvision_is_a_model(tmp_path, kind):
+    theirs = (
+        detection.fasterrcnn_resnet50_fpn(**NEW, num_classes=4) if kind == "fasterrcnn" else segmentation.fcn_resnet50(**NEW)
+    )
+    path = tmp_path / "theirs.pth"
+    torch.save(randomise(theirs).state_dict(), path)
+    model = hub.load(path)
+    ours = hub.load(hub.save(model, tmp_path / "ours.safetensors"))
+    assert ours.header == model.header
+    x = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        if kind == "fcn":
+            assert (model.task.name, model.form) == ("segment", {"head": "fcn", "auxiliary": False})
+            torch.testing.assert_close(ours(x), theirs.eval()(x)["out"], rtol=0, atol=1e-3)
+        else:
+            assert (model.task.name, model.labels) == ("detect", ("0", "1", "2"))
+            (expected,) = their_detections(theirs.eval(), x, [(64, 96)])
+            (found,) = ours(x)
+            assert len(expected["scores"]) and torch.equal(found["labels"] + 1, expected["labels"])
+            torch.testing.assert_close(found["xyxy"], expected["boxes"], rtol=0, atol=1e-2)
