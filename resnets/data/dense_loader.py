@@ -62,6 +62,8 @@ class DenseLoader:
 
     def __post_init__(self) -> None:
         self.stream: Stream | None = None
+        if self.augment is None and isinstance(self.split.images, Volumes):
+            self.workers = 0  # which would read several whole volumes ahead
         if self.num_images == 0:
             raise InputError("the split has no picture to make a batch of")
 

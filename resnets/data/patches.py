@@ -76,7 +76,8 @@ class Patches:
 
 
 class Opened:
-    """The volumes of a split with their labels, each opened once, which reads it: its statistics and places stay known.
+    """The volumes of a split with their labels, each opened once, and read: its statistics and places stay known, or what is
+    wrong with it.
 
     So do decoded voxels, up to `KEPT_BYTES`: those of the first that come, for what comes at random is not seen again sooner if
     others make room for it.
@@ -85,16 +86,26 @@ class Opened:
     def __init__(self, split: DenseSplit) -> None:
         self.split, self.room = split, KEPT_BYTES
         self.pairs: dict[int, tuple[Volume, Labels]] = {}
+        self.bad: dict[int, BadPicture] = {}
         self.kept: set[int] = set()
 
     def __getitem__(self, index: int) -> tuple[Volume, Labels]:
+        if index in self.bad:
+            raise self.bad[index]
         if index not in self.pairs:
-            self.split.targets.find(index)
-            volume = self.split.images[index]
-            labels = self.split.targets.open(index, volume)  # type: ignore[attr-defined]
-            _ = labels.places  # all is read now, so that what holds no class is left out whatever the patch
-            self.pairs[index] = volume, labels
+            try:
+                self.pairs[index] = self._open(index)
+            except BadPicture as bad:
+                self.bad[index] = bad
+                raise
         return self.pairs[index]
+
+    def _open(self, index: int) -> tuple[Volume, Labels]:
+        self.split.targets.find(index)
+        volume = self.split.images[index]
+        labels = self.split.targets.open(index, volume)  # type: ignore[attr-defined]
+        _ = volume.statistics, labels.places  # all is read now, so that what is broken is left out whatever the patch
+        return volume, labels
 
     def leave(self, index: int) -> None:
         """A patch was cut: let go of what is not to be kept."""

@@ -7,6 +7,7 @@ import torch
 from resnets.data import patches
 from resnets.data.dense import open_dense
 from resnets.data.dense_loader import DenseLoader
+from resnets.data.images import BadPicture
 from resnets.data.loaders import BadImages
 from resnets.data.patches import Opened, Patches
 from resnets.data.volumes import Volume
@@ -155,8 +156,9 @@ def test_a_volume_that_cannot_be_read_is_named_and_left_out(tmp_path):
     bad = BadImages(10)
     for augment in (Patches(size=SIZE), None):
         bad.reasons.clear()
-        batches = list(loader(open_dense(tmp_path).splits["train"], bad=bad, batch_size=3, augment=augment).epoch(0))
-        assert [batch.indices.tolist() for batch in batches] == [[0]]
+        found = loader(open_dense(tmp_path).splits["train"], bad=bad, batch_size=3, augment=augment)
+        for epoch in range(2):
+            assert [batch.indices.tolist() for batch in found.epoch(epoch)] == [[0]]
         (cut, why), (strange, what) = sorted(bad.reasons.items())
         assert cut.endswith("1.nii.gz") and "truncated" in why and strange.endswith("2.nii.gz") and "no class" in what
     nothing = list(loader(open_dense(tmp_path).splits["train"].subset(np.array([1])), bad=bad).epoch(0))
@@ -190,3 +192,20 @@ def test_decoded_volumes_are_kept_as_far_as_there_is_room(split, monkeypatch):
     held = ["_stored" in vars(opened[index][0]) for index in range(4)]
     assert held == [True, False, False, True] and opened.kept == {0, 3}
     assert all("statistics" in vars(opened[index][0]) and "places" in vars(opened[index][1]) for index in range(4))
+
+
+def test_what_is_broken_is_read_once(tmp_path, monkeypatch):
+    made_volumes.folder(tmp_path, train=2, val=0)
+    path = tmp_path / "train/images/1.nii.gz"
+    path.write_bytes(path.read_bytes()[:-900])
+    split, read = open_dense(tmp_path).splits["train"], []
+    opened, images = Opened(split), type(split.images).__getitem__
+    monkeypatch.setattr(type(split.images), "__getitem__", lambda volumes, index: read.append(index) or images(volumes, index))
+    for _ in range(3):
+        with pytest.raises(BadPicture, match="truncated"):
+            opened[1]
+    assert read == [1]
+
+
+def test_whole_volumes_are_not_read_ahead(split):
+    assert loader(split, augment=None, batch_size=1, workers=3).workers == 0 and loader(split, workers=3).workers == 3
