@@ -72,8 +72,10 @@ def for_pictures(model: Model) -> Model:
     """`model`, if it says the class of pictures.
 
     Raises:
-        InputError: where its inputs are of another kind, or it has no classes.
+        InputError: where its task or its inputs are of another kind, or it has no classes.
     """
+    if model.task.name != "classify":
+        raise InputError(f"the model is for the task {model.task.name}, and this works for classification only, so far")
     if model.spec.dims != 2:
         raise InputError(f"the model takes inputs with {model.spec.dims} spatial axes, and pictures have 2; use it from Python")
     if not model.labels:
@@ -153,6 +155,8 @@ def convert(
     if to is not None and to not in keymaps.BACK:
         raise InputError(f"there is no way to {to!r}; use one of: {', '.join(keymaps.BACK)}")
     opened = open_weights(checkpoint, model=model, mean=mean, std=std, labels=labels, hidden=hidden)
+    if to is not None and opened.header.task != "classify":
+        raise InputError(f"{checkpoint}: for the task {opened.header.task}; only classifiers go to {to}; leave out --to")
     if to is None:
         weights.write_tensors(out, built(opened).state_dict(), opened.header.to_json())
         return opened

@@ -21,6 +21,7 @@ from resnets.data.transforms import normalise
 from resnets.dense import Detections
 from resnets.files import replacing
 from resnets.model import Model
+from resnets.results import PLACES, at_least
 from resnets.spec import InputError
 
 Found = tuple[dict[str, Any], np.ndarray | None, Any]  # its row, the picture uint8 (H, W, C), what is in it
@@ -50,7 +51,8 @@ def look(model: Model, images: FileImages, *, threshold: float = 0.5, amp: bool 
             found = task.infer(model, normalise(pixels.to(place), model.preprocess), picture.shape[:2])
         if isinstance(found, Detections):
             found = at_least(found, threshold)
-        yield row | {"height": picture.shape[0], "width": picture.shape[1]} | told(found, model.labels), picture, found
+        row |= {"height": picture.shape[0], "width": picture.shape[1]}
+        yield row | PLACES[task.name](found, model.labels), picture, found
 
 
 def decoded(images: FileImages) -> Iterator[np.ndarray | BadPicture]:
@@ -69,27 +71,6 @@ def decoded(images: FileImages) -> Iterator[np.ndarray | BadPicture]:
             if index + 1 < len(images):
                 ahead = pool.submit(read, index + 1)
             yield picture
-
-
-def at_least(found: Detections, threshold: float) -> Detections:
-    kept = found.scores >= threshold
-    return Detections(
-        found.xyxy[kept], found.labels[kept], found.scores[kept], None if found.masks is None else found.masks[kept]
-    )
-
-
-def told(found: Any, labels: Sequence[str]) -> dict[str, Any]:
-    """What was found, as JSON can hold it."""
-    if isinstance(found, Detections):
-        objects = [
-            {"label": labels[label], "index": label, "score": round(score, 6), "box": [round(side, 2) for side in box]}
-            for label, score, box in zip(found.labels.tolist(), found.scores.tolist(), found.xyxy.tolist(), strict=True)
-        ]
-        return {"objects": objects}
-    counts = np.bincount(found.reshape(-1), minlength=len(labels))
-    order = [index for index in np.argsort(-counts, kind="stable").tolist() if counts[index]]
-    shares = [{"label": labels[index], "index": index, "share": round(float(counts[index]) / found.size, 6)} for index in order]
-    return {"classes": shares}
 
 
 def drawn(picture: np.ndarray, found: Any, labels: Sequence[str], path: Path) -> Path:
@@ -122,10 +103,17 @@ def masked(found: Any, path: Path) -> Path:
     return path
 
 
-def place_in(folder: Path, name: str, taken: set[str]) -> Path:
-    """Where in `folder` the PNG of the picture called `name` goes: under its stem, with a number where that is taken."""
-    stem, number = Path(name).stem, 1
-    while (found := stem if number == 1 else f"{stem}-{number}") in taken:
-        number += 1
-    taken.add(found)
-    return folder / f"{found}.png"
+def places_in(folder: Path, images: FileImages) -> dict[str, Path]:
+    """Where in `folder` the PNG of each picture goes, by its name: under its stem, with a number where that is taken.
+
+    Of all pictures of a call, those too that an earlier call has done: they keep theirs.
+    """
+    found: dict[str, Path] = {}
+    taken: set[str] = set()
+    for name in map(images.name, range(len(images))):
+        stem, number = Path(name).stem, 1
+        while (free := stem if number == 1 else f"{stem}-{number}") in taken:
+            number += 1
+        taken.add(free)
+        found[name] = folder / f"{free}.png"
+    return found

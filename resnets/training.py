@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnets import evaluation, hub, plots, probe, report, zoo
+from resnets import evaluation, hub, plots, probe, report, tasks, zoo
 from resnets.contracts import Interrupted
 from resnets.data import cache, known, sources
 from resnets.data import preview as drawing
@@ -155,6 +155,8 @@ def prepare(
     if len(set(prints)) > 1:
         others = ", ".join(str(rank) for rank, found in enumerate(prints) if found != prints[0])
         raise InputError(f"the data of rank {others} is not that of rank 0; every machine needs the same")
+    if tasks.get(plan.recipe.task).sees_targets and not processes.alone:
+        raise InputError(f"the task {plan.recipe.task} trains in one process, so far; start it without torchrun")
     if run is not None:
         check_same_data(run, plan.fingerprint)
         check_same_processes(run, processes.world)
@@ -217,6 +219,10 @@ def preview(data: str | None = None, *, out: str | Path, data_dir: str | Path | 
     """Draw what the network would see of the data under these settings, which are `train`'s. `resnets data preview` is this."""
     given = {name: value for name, value in ({"data": data} | settings).items() if value is not None}
     plan = settle(requested(given), data_dir)
+    if isinstance(plan.source, DenseSource):
+        raise InputError(
+            f"a preview is of pictures that have a class, so far; for the task {plan.recipe.task} look at `resnets data check`"
+        )
     loader = train_loader(plan)
     return drawing.preview(
         plan.source, plan.preprocess, loader.augment, out, seed=plan.recipe.seed, train_size=loader.train_size

@@ -19,7 +19,8 @@ from resnets.contracts import Criterion, Losses, Shown
 from resnets.data.geometry import resize_boxes, resize_indices
 from resnets.dense import Boxes, Detections, Truth
 from resnets.metrics import Collected
-from resnets.nn.detection import Detecting, Detection, look
+from resnets.nn.detection import FORMS, Detecting, Detection, look
+from resnets.results import at_least
 from resnets.spec import InputError, ResNetSpec
 
 if TYPE_CHECKING:
@@ -33,14 +34,16 @@ class Detect:
     name = "detect"
     metrics: tuple[str, ...] = ("map", "map50")
     losses: tuple[str, ...] = ("ce",)
+    heads: tuple[str, ...] = FORMS
     dense = True
     sees_targets = True
 
-    def form(self, spec: ResNetSpec, recipe: Recipe) -> dict[str, Any]:
+    def form(self, spec: ResNetSpec, recipe: Recipe, before: Mapping[str, Any]) -> dict[str, Any]:
         """Widths in proportion to the trunk's: torchvision's 256 and 1024 over ResNet-18 and larger ones."""
         width = min(256, max(64, spec.num_features // 2))
-        form = {"form": recipe.head or "pyramid", "masks": recipe.masks, "width": width, "region_width": 4 * width}
-        return form | {"most_objects": MOST}
+        form = {"form": recipe.head or self.heads[0], "width": width, "region_width": 4 * width, "most_objects": MOST}
+        kept = before if recipe.head in (None, before.get("form")) else {}  # anchors of another form are others
+        return form | dict(kept) | {"masks": recipe.masks}
 
     def head(self, model: Trunk, form: Mapping[str, Any]) -> dict[str, nn.Module]:
         known = {field.name for field in dataclasses.fields(Detecting)}
@@ -97,7 +100,7 @@ class Detect:
 
     def judge(self, meter: Collected, truth: Truth, found: Detections) -> float:
         meter.add(truth.index, found, truth.target)
-        return f1(found, truth.target)
+        return f1(at_least(found, SURE), truth.target)
 
     def draw(self, meter: Collected, worst: Sequence[Shown], labels: Sequence[str], folder: Path) -> list[Path]:
         from resnets import plots_dense
@@ -105,7 +108,7 @@ class Detect:
 
         drawings = [plots_dense.precision_recall(meter.curves(), labels, folder / "precision_recall.png")]
         if worst:
-            rows = [[Panel(shown.picture, shown.truth), Panel(shown.picture, surest(shown.found))] for shown in worst]
+            rows = [[Panel(shown.picture, shown.truth), Panel(shown.picture, at_least(shown.found, SURE))] for shown in worst]
             captions = [f"{shown.name}\nF1 {shown.score:.3f}" for shown in worst]
             title = f"worst first; predictions with a score of {SURE} or more"
             drawings.append(
@@ -117,19 +120,10 @@ class Detect:
 SURE = 0.5  # the score from which a detection is drawn, and counts for the F1 of a picture
 
 
-def surest(found: Detections, least: float = SURE) -> Detections:
-    """Those with a score of `least` or more."""
-    kept = found.scores >= least
-    masks = None if found.masks is None else found.masks[kept]
-    return Detections(found.xyxy[kept], found.labels[kept], found.scores[kept], masks)
-
-
 def f1(found: Detections, truth: Boxes) -> float:
-    """Of one picture at IoU .5, detections with a score of `SURE` or more; what is to be ignored counts for nothing. 1 where
-    there is nothing and nothing was found."""
+    """Of one picture at IoU .5; what is to be ignored counts for nothing. 1 where there is nothing and nothing was found."""
     from torchvision.ops import box_iou
 
-    found = surest(found)
     real = ~truth.ignore
     overlaps = box_iou(torch.from_numpy(found.xyxy).double(), torch.from_numpy(truth.xyxy).double()).numpy()
     overlaps[found.labels[:, None] != truth.labels[None]] = 0
