@@ -19,7 +19,6 @@ from resnets.contracts import Criterion, Losses, Shown
 from resnets.data.geometry import resize_boxes, resize_indices
 from resnets.dense import Boxes, Detections, Truth
 from resnets.metrics import Collected
-from resnets.nn.detection import FORMS, Detecting, Detection, look
 from resnets.results import at_least
 from resnets.spec import InputError, ResNetSpec
 
@@ -34,7 +33,7 @@ class Detect:
     name = "detect"
     metrics: tuple[str, ...] = ("map", "map50")
     losses: tuple[str, ...] = ("ce",)
-    heads: tuple[str, ...] = FORMS
+    heads: tuple[str, ...] = ("pyramid", "c4")
     dense = True
     sees_targets = True
 
@@ -46,6 +45,8 @@ class Detect:
         return form | dict(kept) | {"masks": recipe.masks}
 
     def head(self, model: Trunk, form: Mapping[str, Any]) -> dict[str, nn.Module]:
+        from resnets.nn.detection import Detecting, Detection  # torchvision's parts take a second, which other tasks save
+
         known = {field.name for field in dataclasses.fields(Detecting)}
         if unknown := form.keys() - known:
             raise InputError(f"a detector has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
@@ -54,6 +55,8 @@ class Detect:
 
     def forward(self, model: Any, x: Tensor, targets: Any = None) -> Any:
         """In training losses, else for each picture xyxy, labels, scores and, with masks, masks."""
+        from resnets.nn.detection import look
+
         if model.training and targets is None:
             raise InputError("a detector in training needs targets; call eval() for what it finds")
         sizes = None if targets is None else [(int(target["size"][0]), int(target["size"][1])) for target in targets]
