@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,12 +29,13 @@ from torchvision.ops.poolers import LevelMapper
 from resnets.contracts import Features, Losses
 from resnets.nn.pyramid import Pyramid
 from resnets.nn.trunk import Trunk
-from resnets.spec import InputError, Level, ResNetSpec
+from resnets.spec import InputError, Level, ResNetSpec, is_whole
 
 Found = dict[str, Tensor]  # the fields of `resnets.dense.Detections`: xyxy, labels, scores and, with masks, masks
 FORMS = ("pyramid", "c4")
 REGION = 7  # positions along each side of a region where its class is told
 RATIOS = (0.5, 1.0, 2.0)  # height by width of anchors
+COUNTED = ("width", "region_width", "samples", "most_objects")  # settings that are whole numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,16 @@ class Detecting:
     def __post_init__(self) -> None:
         if self.form not in FORMS:
             raise InputError(f"form={self.form!r}: use one of: {', '.join(FORMS)}")
+        scales = self.anchor_scales
+        for name, sound, what in (  # files of others say them
+            *((name, is_count(getattr(self, name)), "a whole number of at least 1") for name in COUNTED),
+            *((name, is_number(getattr(self, name), 0, 1), "a number from 0 to 1") for name in ("least_score", "most_overlap")),
+            ("masks", isinstance(self.masks, bool), "true or false"),
+            ("proposals", is_row(self.proposals) and len(self.proposals) == 2, "two whole numbers of at least 1"),
+            ("anchor_scales", scales is None or is_row(scales, is_number), "positive numbers, such as 4, 8"),
+        ):
+            if not sound:
+                raise InputError(f"{name}={getattr(self, name)!r}: give {what}")
 
     def anchors(self, levels: Sequence[Level]) -> AnchorGenerator:
         """Anchors on each of `levels`, in proportion to strides."""
@@ -76,6 +88,18 @@ class Detecting:
             scales = self.anchor_scales or (8,)
             sizes = [tuple(scale * levels[0].stride * 2**n for scale in scales) for n in range(len(levels))]
         return AnchorGenerator(tuple(sizes), (RATIOS,) * len(sizes))
+
+
+def is_count(value: Any) -> bool:
+    return is_whole(value) and value >= 1
+
+
+def is_number(value: Any, least: float = 1e-3, most: float = 1e3) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_row(values: Any, sound: Callable[[Any], bool] = is_count) -> bool:
+    return isinstance(values, tuple) and bool(values) and all(map(sound, values))
 
 
 def pooling(levels: Sequence[Level], size: int) -> MultiScaleRoIAlign:
