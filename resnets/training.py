@@ -151,12 +151,12 @@ def prepare(
     if not processes.alone and name in known.FETCHED:
         processes.ahead(lambda: known.get(name, data_dir))
     plan = settle(layers, data_dir, networks.named)
+    if tasks.get(plan.recipe.task).sees_targets and not processes.alone:
+        raise InputError(f"the task {plan.recipe.task} trains in one process, so far; start it without torchrun")
     prints = processes.gather(plan.fingerprint)
     if len(set(prints)) > 1:
         others = ", ".join(str(rank) for rank, found in enumerate(prints) if found != prints[0])
         raise InputError(f"the data of rank {others} is not that of rank 0; every machine needs the same")
-    if tasks.get(plan.recipe.task).sees_targets and not processes.alone:
-        raise InputError(f"the task {plan.recipe.task} trains in one process, so far; start it without torchrun")
     if run is not None:
         check_same_data(run, plan.fingerprint)
         check_same_processes(run, processes.world)
