@@ -16,8 +16,10 @@ from resnets import report, training, weights
 from resnets.cli.main import main
 from resnets.engine.distributed import Processes
 from resnets.spec import InputError
-from resnets.tasks import TASKS, detect
+from resnets.tasks import TASKS
+from resnets.tasks.detect import Detect
 from tests.data.made_dense import boxed, objects, picture, segments
+from tests.engine.test_distributed import flags, largest_difference, torchrun
 from tests.engine.test_resume import assert_same, stopping
 
 # 6 pictures in batches of 2: 3 steps an epoch.
@@ -38,9 +40,10 @@ PLOTS = {"segment": ["confusion", "curves", "worst"], "detect": ["curves", "prec
 
 @pytest.fixture(scope="module", autouse=True)
 def few():
-    """A network that knows nothing finds all that it may, everywhere."""
+    """Few regions of a picture: one that knows nothing finds all that it may, everywhere."""
+    form, less = Detect.form, {"samples": 16, "proposals": [60, 30], "most_objects": 8}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(detect, "MOST", 8)
+        patch.setattr(Detect, "form", lambda *given: form(*given) | less)
         yield
 
 
@@ -263,7 +266,7 @@ def test_a_classifiers_trunk_gets_a_new_head(name, classified, tmp_path, undrawn
     old = weights.read_header(classified / "best.safetensors")
     assert sorted(names["ignored"]) == ["fc.bias", "fc.weight"] and not names["adapted"]
     assert all(tensor.startswith("head.") for tensor in names["re-initialised"])
-    assert job.model.preprocess.mean == old.preprocess.mean and job.model.preprocess.resize == "keep"
+    assert job.model.preprocess.mean == pytest.approx(old.preprocess.mean) and job.model.preprocess.resize == "keep"
     before, after = load_file(classified / "best.safetensors"), job.model.state_dict()
     learnt = [key for key in names["loaded"] if "running" not in key and "num_batches" not in key]
     assert len(learnt) > 10 and all(torch.equal(before[key], after[key]) for key in learnt)
@@ -283,17 +286,17 @@ def test_the_same_task_and_classes_keep_the_head(name, tmp_path, undrawn):
     assert other in job.model.form.values() and names["re-initialised"]
 
 
-@pytest.mark.parametrize("name", ["unet", "masks"])
-def test_a_frozen_trunk_stays_as_it_is(name, classified, tmp_path, undrawn):
+@pytest.mark.parametrize("name", ["unet", "pyramid"])
+def test_a_frozen_trunk_stays_as_it_is_and_the_head_learns(name, classified, tmp_path, undrawn):
     task, make, settings = KINDS[name]
     data = make(tmp_path / "data", train=4, val=2)
-    job, names = told(data, tmp_path / "run", task, weights=str(classified), freeze="trunk", epochs=1, **settings)
+    common = settings | {"weights": str(classified), "freeze": "trunk"}
+    job, names = told(data, tmp_path / "run", task, **common, epochs=1)
     before, after = load_file(classified / "best.safetensors"), job.model.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in names["loaded"]), "statistics of norms too"
-    train(data, tmp_path / "fresh", task, **settings | {"epochs": None, "steps": 1, "lr": 0.0})
-    assert not torch.equal(next(job.model.head.parameters()), load_file(tmp_path / "fresh/last.safetensors")[
-        "head." + next(job.model.head.named_parameters())[0]
-    ])  # fmt: skip
+    still, _ = told(data, tmp_path / "still", task, **common | STILL)
+    learnt = [key for key, value in still.model.named_parameters() if not torch.equal(value, after[key])]
+    assert len(learnt) > 5 and all(key.startswith("head.") for key in learnt)
 
 
 # --- refused -------------------------------------------------------------------------------------------------------------
@@ -376,3 +379,24 @@ def test_several_processes_do_not_detect(folders, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="the task detect trains in one process, so far; start it without torchrun"):
         training.prepare(str(folders[boxed]), out=tmp_path / "run", processes=Processes(0, 2), task="detect", **TINY)
     assert not (tmp_path / "run").exists()
+
+
+# --- several processes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_two_processes_segment_as_one_does_with_their_pictures_together(tmp_path, undrawn):
+    """Of pictures with as many known pixels each: a mean over pixels is then that over pictures. 8 in batches of 4."""
+    data = segments(tmp_path / "data", train=8, val=3)
+    same = TINY | {"loss": "ce", "scales": "1", "jitter": 0.0, "opt": "sgd", "lr": 0.05}
+    train(data, tmp_path / "one", "segment", **same | {"batch_size": 4})
+    words = ["-m", "resnets", "train", data, "--out", "two", *flags(same | {"task": "segment"})]
+    ended = torchrun(2, *words, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    for one, two in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
+        assert [float(one[name]) for name in SHARED] == pytest.approx([float(two[name]) for name in SHARED], abs=2e-3)
+    assert largest_difference(tmp_path / "one", tmp_path / "two", "last.safetensors") < 1e-3
+    assert json.loads((tmp_path / "two/evaluation.json").read_text())["num_images"] == 3
+
+
+SHARED = ("step", "lr", "train_loss", "train_miou", "val_miou", "val_dice")
