@@ -101,6 +101,8 @@ def about(header: Header) -> list[str]:
     if len(header.preprocess.mean) > header.preprocess.in_chans:
         preprocess["mean"] = "one a pixel"
     lines = [f"task        {header.task}", f"labels      {labels}", f"preprocess  {pairs(preprocess)}"]
+    if header.head:
+        lines.insert(1, f"head        {pairs(header.head)}")
     if header.metrics:
         lines.append(f"metrics     {pairs(header.metrics)}")
     origin = header.provenance
