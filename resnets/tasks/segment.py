@@ -158,7 +158,7 @@ def logits_of(model: Any, x: Tensor, whole: tuple[int, ...]) -> Iterator[tuple[s
     for part, scores in blend(look, size, window):
         own = np.flatnonzero((rows >= part.start) & (rows < part.stop))
         if len(own):
-            yield slice(int(own[0]), int(own[-1]) + 1), scores[np.ix_(range(len(scores)), rows[own] - part.start, *rest)]
+            yield slice(int(own[0]), int(own[-1]) + 1), scores[np.ix_(np.arange(len(scores)), rows[own] - part.start, *rest)]
 
 
 def enlarged(logits: Tensor, whole: tuple[int, ...]) -> Iterator[tuple[slice, np.ndarray]]:
