@@ -74,6 +74,7 @@ class Task(Protocol):
     dense: bool  # whether it says where things are: a `DenseTask`, else a `PictureTask`
     losses: tuple[str, ...]  # what the setting `loss` may be
     heads: tuple[str, ...]  # what the setting `head` may be, the default first
+    of_classes: tuple[str, ...]  # how the names of the head's tensors begin that are made anew for other classes
     sees_targets: bool  # in training the network reads the targets and puts out losses
 
     def form(self, spec: ResNetSpec, recipe: Recipe, before: Mapping[str, Any]) -> dict[str, Any]:

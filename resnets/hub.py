@@ -103,13 +103,15 @@ def transfer(model: Model, source: str | Path | Opened) -> dict[str, list[str]]:
     opened = source if isinstance(source, Opened) else open_weights(source)
     header, own = opened.header, model.state_dict()
     tensors, said = adapted(opened.tensors, header.spec, model.spec)
-    # A head for other classes is another head, even where their number is the same.
-    same_head = header.labels == model.labels
     heads = tuple(f"{name}." for name in model.head_names)
+    # What tells other classes apart is another thing, even where their number is the same.
+    other = () if header.labels == model.labels else model.task.of_classes
+    if header.task != model.task.name:
+        other = heads
     fitting = {
         name: tensor
         for name, tensor in tensors.items()
-        if name in own and own[name].shape == tensor.shape and (same_head or not name.startswith(heads))
+        if name in own and own[name].shape == tensor.shape and not name.startswith(other)
     }
     if not any(tensor.ndim > 1 and not name.startswith(heads) for name, tensor in fitting.items()):
         raise InputError(

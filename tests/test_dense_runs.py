@@ -3,6 +3,7 @@ each kind of head keeps, and what is refused before a step."""
 
 import csv
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,9 +13,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import resnets
-from resnets import report, training, weights
+from resnets import hub, report, training, weights, zoo
 from resnets.cli.main import main
 from resnets.engine.distributed import Processes
+from resnets.engine.recipe import Recipe
+from resnets.pretrained.opening import Opened
 from resnets.spec import InputError
 from resnets.tasks import TASKS
 from resnets.tasks.detect import Detect
@@ -207,6 +210,7 @@ WAYS = {
     "accumulated, detected": ("masks", {"accumulate": 2}, {"step": 3}),
     "checkpointed": ("c4", {"checkpoint_activations": True, "depths": "2,1,1"}, {"step": 2}),
     "repeated, in workers": ("fcn", {"repeats": 2, "workers": 1, "epochs": 1}, {"step": 4}),
+    "shrunk": ("unet", {"img_size": 16, "hflip": 1.0, "class_names": "background,cell,wall"}, {"step": 5}),
     "bfloat16": ("pyramid", {"precision": "bfloat16"}, {"step": 4}),
 }
 
@@ -284,6 +288,30 @@ def test_the_same_task_and_classes_keep_the_head(name, tmp_path, undrawn):
     other = TASKS[task].heads[0]
     job, names = told(data, tmp_path / "other", task, weights=str(tmp_path / "first"), **more | STILL | {"head": other})
     assert other in job.model.form.values() and names["re-initialised"]
+
+
+LAST = {
+    "unet": ["head.logits."],
+    "deeplabv3": ["head.logits."],
+    "c4": ["head.roi_heads.box_predictor."],
+    "masks": ["head.roi_heads.box_predictor.", "head.roi_heads.mask_predictor.mask_fcn_logits."],
+}
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_for_other_classes_only_what_tells_them_apart_is_new(name):
+    """Even where they are as many."""
+    task, _, settings = KINDS[name]
+    form = TASKS[task].form(zoo.get("resnet20_cifar"), Recipe(task=task, **settings), {})
+    one, two, same = (
+        hub.create_model("resnet20_cifar", depths=(1, 1, 1), width=8, task=task, labels=labels, form=form)
+        for labels in ("ab", "cd", "ab")
+    )
+    opened = Opened(Path("m.safetensors"), one.header, one.state_dict())
+    anew = hub.transfer(two, opened)["re-initialised"]
+    assert all(key.startswith(tuple(LAST[name])) for key in anew)
+    assert all(any(key.startswith(part) for key in anew) for part in LAST[name])
+    assert not hub.transfer(same, opened)["re-initialised"]
 
 
 @pytest.mark.parametrize("name", ["unet", "pyramid"])

@@ -35,7 +35,6 @@ Found = dict[str, Tensor]  # the fields of `resnets.dense.Detections`: xyxy, lab
 FORMS = ("pyramid", "c4")
 REGION = 7  # positions along each side of a region where its class is told
 RATIOS = (0.5, 1.0, 2.0)  # height by width of anchors
-COUNTED = ("width", "region_width", "samples", "most_objects")  # settings that are whole numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,18 +66,9 @@ class Detecting:
     most_objects: int = 100
 
     def __post_init__(self) -> None:
-        if self.form not in FORMS:
-            raise InputError(f"form={self.form!r}: use one of: {', '.join(FORMS)}")
-        scales = self.anchor_scales
-        for name, sound, what in (  # files of others say them
-            *((name, is_count(getattr(self, name)), "a whole number of at least 1") for name in COUNTED),
-            *((name, is_number(getattr(self, name), 0, 1), "a number from 0 to 1") for name in ("least_score", "most_overlap")),
-            ("masks", isinstance(self.masks, bool), "true or false"),
-            ("proposals", is_row(self.proposals) and len(self.proposals) == 2, "two whole numbers of at least 1"),
-            ("anchor_scales", scales is None or is_row(scales, is_number), "positive numbers, such as 4, 8"),
-        ):
-            if not sound:
-                raise InputError(f"{name}={getattr(self, name)!r}: give {what}")
+        for name, (sound, remedy) in SOUND.items():
+            if not sound(getattr(self, name)):
+                raise InputError(f"{name}={getattr(self, name)!r}: {remedy}")
 
     def anchors(self, levels: Sequence[Level]) -> AnchorGenerator:
         """Anchors on each of `levels`, in proportion to strides."""
@@ -90,16 +80,38 @@ class Detecting:
         return AnchorGenerator(tuple(sizes), (RATIOS,) * len(sizes))
 
 
-def is_count(value: Any) -> bool:
-    return is_whole(value) and value >= 1
+def counting(most: int) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: is_whole(value) and 1 <= value <= most, f"give a whole number from 1 to {most}"
 
 
-def is_number(value: Any, least: float = 1e-3, most: float = 1e3) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def is_row(values: Any, sound: Callable[[Any], bool] = is_count) -> bool:
-    return isinstance(values, tuple) and bool(values) and all(map(sound, values))
+def is_row(values: Any, sound: Callable[[Any], bool]) -> bool:
+    return isinstance(values, tuple) and 1 <= len(values) <= 16 and all(map(sound, values))
+
+
+SHARE = (lambda value: is_number(value) and 0 <= value <= 1, "give a number from 0 to 1")
+# What the settings may be, for files of others say them, and what to do otherwise.
+SOUND: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "form": (lambda value: value in FORMS, f"use one of: {', '.join(FORMS)}"),
+    "masks": (lambda value: isinstance(value, bool), "give true or false"),
+    "width": counting(1024),
+    "region_width": counting(4096),
+    "anchor_scales": (
+        lambda value: value is None or is_row(value, lambda scale: is_number(scale) and 1e-3 <= scale <= 1e3),
+        "give positive numbers, such as 4, 8",
+    ),
+    "proposals": (
+        lambda value: is_row(value, counting(100_000)[0]) and len(value) == 2,
+        "give two whole numbers of at least 1",
+    ),
+    "samples": counting(4096),
+    "least_score": SHARE,
+    "most_overlap": SHARE,
+    "most_objects": counting(10_000),
+}
 
 
 def pooling(levels: Sequence[Level], size: int) -> MultiScaleRoIAlign:

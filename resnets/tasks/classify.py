@@ -30,6 +30,7 @@ class Classify:
     metrics: tuple[str, ...] = ("top1",)
     losses: tuple[str, ...] = ("ce", "bce")
     heads: tuple[str, ...] = ()
+    of_classes: tuple[str, ...] = ("fc.",)
     dense = False
     sees_targets = False
 

@@ -34,6 +34,9 @@ class Detect:
     metrics: tuple[str, ...] = ("map", "map50")
     losses: tuple[str, ...] = ("ce",)
     heads: tuple[str, ...] = ("pyramid", "c4")
+    of_classes: tuple[str, ...] = tuple(
+        f"head.roi_heads.{part}." for part in ("box_predictor", "mask_predictor.mask_fcn_logits")
+    )
     dense = True
     sees_targets = True
 

@@ -40,6 +40,7 @@ class Segment:
     metrics: tuple[str, ...] = ("miou", "pixel_accuracy", "dice")
     losses: tuple[str, ...] = ("ce", "dice", "ce+dice", "focal")
     heads: tuple[str, ...] = tuple(HEADS)
+    of_classes: tuple[str, ...] = ("head.logits.", "aux.logits.")
     dense = True
     sees_targets = False
 
