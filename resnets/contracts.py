@@ -73,10 +73,15 @@ class Task(Protocol):
     metrics: tuple[str, ...]  # the columns of metrics.csv beside the loss; the first, greater is better, decides "best"
     dense: bool  # whether it says where things are: a `DenseTask`, else a `PictureTask`
     losses: tuple[str, ...]  # what the setting `loss` may be
+    heads: tuple[str, ...]  # what the setting `head` may be, the default first
+    of_classes: tuple[str, ...]  # how the names of the head's tensors begin that are made anew for other classes
     sees_targets: bool  # in training the network reads the targets and puts out losses
 
-    def form(self, spec: ResNetSpec, recipe: Recipe) -> dict[str, Any]:
-        """The settings of the head, which a saved file keeps; what JSON can hold."""
+    def form(self, spec: ResNetSpec, recipe: Recipe, before: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of the head, which a saved file keeps; what JSON can hold.
+
+        `before` are those of the weights to start from, if they are for the same task, and count where the recipe is silent.
+        """
         ...
 
     def head(self, model: Trunk, form: Mapping[str, Any]) -> dict[str, nn.Module]:

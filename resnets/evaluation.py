@@ -22,7 +22,7 @@ from resnets.engine import device as devices
 from resnets.files import write_json
 from resnets.model import Model
 from resnets.saved import Header, terms
-from resnets.ship.sessions import Session, for_pictures, open_session, read_header
+from resnets.ship.sessions import Session, dense_header, for_pictures, open_session
 from resnets.spec import InputError
 
 SPLITS = ("test", "val", "train")  # the first that the data has is the one to evaluate, unless one is named
@@ -62,11 +62,12 @@ def evaluate(
     Raises:
         InputError: where the data has no such split, or classes that the model does not know.
     """
-    if tasks.get((header := header_of(model)).task).dense:
+    dense = dense_header(model) if isinstance(model, str | Path) else model.header
+    if dense is not None and tasks.get(dense.task).dense:
         if runtime not in ("auto", "torch"):
-            raise InputError(f"the task {header.task} runs in torch only, so far; leave out --runtime {runtime}")
+            raise InputError(f"the task {dense.task} runs in torch only, so far; leave out --runtime {runtime}")
         return _dense(
-            model, header, data, split, ignore_index, device=device, out=out, workers=workers, max_bad=max_bad, amp=amp
+            model, dense, data, split, ignore_index, device=device, out=out, workers=workers, max_bad=max_bad, amp=amp
         )
     session = open_session(model, runtime=runtime, device=device, amp=amp)
     header = for_pictures(session.header)
@@ -75,10 +76,6 @@ def evaluate(
     result = score(session, source, name, out=out, batch_size=batch_size, workers=workers, max_bad=max_bad)
     named = {"model": str(model) if isinstance(model, str | Path) else header.spec.name, "data": data}
     return named | ({"weights": told} if (told := terms(header)) else {}) | result
-
-
-def header_of(model: str | Path | Model) -> Header:
-    return read_header(model) if isinstance(model, str | Path) else model.header
 
 
 def _dense(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from resnets import training
+from resnets import tasks, training
 from resnets.engine.distributed import Processes
 from resnets.engine.job import Reporter
 from resnets.engine.recipe import check_names, parse, read_file
@@ -98,7 +98,9 @@ def _begun(out: str | Path | None, given: dict[str, Any]) -> tuple[RunDir, dict[
         raise InputError("there is no number of folds; give one, such as folds=5")
     for name, value in settings.items():
         parse(name, value)
-    whole = RunDir.create(out, str(settings.get("task", "classify")), "folds")
+    if tasks.get(task := str(settings.get("task", "classify"))).dense:
+        raise InputError(f"folds={settings['folds']}: the task {task} cannot use it; leave it out")
+    whole = RunDir.create(out, task, "folds")
     write_text(whole.recipe, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
     return whole, settings
 

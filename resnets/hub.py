@@ -72,8 +72,10 @@ def for_pictures(model: Model) -> Model:
     """`model`, if it says the class of pictures.
 
     Raises:
-        InputError: where its inputs are of another kind, or it has no classes.
+        InputError: where its task or its inputs are of another kind, or it has no classes.
     """
+    if model.task.name != "classify":
+        raise InputError(f"the model is for the task {model.task.name}, and this works for classification only, so far")
     if model.spec.dims != 2:
         raise InputError(f"the model takes inputs with {model.spec.dims} spatial axes, and pictures have 2; use it from Python")
     if not model.labels:
@@ -101,13 +103,15 @@ def transfer(model: Model, source: str | Path | Opened) -> dict[str, list[str]]:
     opened = source if isinstance(source, Opened) else open_weights(source)
     header, own = opened.header, model.state_dict()
     tensors, said = adapted(opened.tensors, header.spec, model.spec)
-    # A head for other classes is another head, even where their number is the same.
-    same_head = header.labels == model.labels
     heads = tuple(f"{name}." for name in model.head_names)
+    # What tells other classes apart is another thing, even where their number is the same.
+    other = () if header.labels == model.labels else model.task.of_classes
+    if header.task != model.task.name:
+        other = heads
     fitting = {
         name: tensor
         for name, tensor in tensors.items()
-        if name in own and own[name].shape == tensor.shape and (same_head or not name.startswith(heads))
+        if name in own and own[name].shape == tensor.shape and not name.startswith(other)
     }
     if not any(tensor.ndim > 1 and not name.startswith(heads) for name, tensor in fitting.items()):
         raise InputError(
@@ -153,6 +157,8 @@ def convert(
     if to is not None and to not in keymaps.BACK:
         raise InputError(f"there is no way to {to!r}; use one of: {', '.join(keymaps.BACK)}")
     opened = open_weights(checkpoint, model=model, mean=mean, std=std, labels=labels, hidden=hidden)
+    if to is not None and opened.header.task != "classify":
+        raise InputError(f"{checkpoint}: for the task {opened.header.task}; only classifiers go to {to}; leave out --to")
     if to is None:
         weights.write_tensors(out, built(opened).state_dict(), opened.header.to_json())
         return opened

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from resnets import results
-from resnets.contracts import Task
-from resnets.data.fit import Picture, fit_picture
+from resnets.contracts import DenseTask, Task
+from resnets.data.fit import Picture, as_image, fit_picture
 from resnets.data.transforms import normalise
+from resnets.dense import Detections
 from resnets.nn.trunk import Trunk
 from resnets.saved import Header
 from resnets.spec import InputError, Preprocess, ResNetSpec
@@ -98,16 +99,18 @@ class Model(Trunk):
         self.to(next(self.parameters()))  # the device and type of the trunk
 
     @torch.inference_mode()
-    def predict(self, pictures: Any, *, topk: int = 5, batch_size: int = 32) -> list[Any]:
+    def predict(self, pictures: Any, *, topk: int = 5, batch_size: int = 32, threshold: float = 0.5) -> list[Any]:
         """What the model says of pictures, the task's preprocessing and class names applied.
 
         Args:
             pictures: one picture or a sequence: paths, `PIL.Image`s or uint8 arrays (H, W) or (H, W, C).
             topk: classes to name for each picture.
-            batch_size: pictures that go through the network at once.
+            batch_size: pictures that go through the network at once; of dense tasks always one.
+            threshold: of detectors: the least score of an object.
 
         Returns:
-            For each picture the task's result; of classification {"label", "index", "probability", "top": [{...}, ...]}.
+            For each picture the task's result, as `resnets.results` has it; of classification {"label", "index",
+            "probability", "top": [{...}, ...]}.
 
         Raises:
             InputError: for a picture that cannot be read; `resnets predict` goes on past such pictures instead.
@@ -117,6 +120,8 @@ class Model(Trunk):
         device, training, found = next(self.parameters()).device, self.training, []
         self.eval()
         try:
+            if self.task.dense:
+                return [self._places(picture, threshold) for picture in todo]
             for start in range(0, len(todo), batch_size):
                 part = [fit_picture(picture, self.preprocess) for picture in todo[start : start + batch_size]]
                 x = normalise(torch.from_numpy(np.stack(part)).to(device), self.preprocess)
@@ -124,6 +129,17 @@ class Model(Trunk):
         finally:
             self.train(training)
         return found
+
+    def _places(self, picture: Picture, threshold: float) -> dict[str, Any]:
+        """What is where in one picture."""
+        image = as_image(picture, self.preprocess.in_chans)
+        pixels = torch.from_numpy(fit_picture(image, self.preprocess)[None])
+        x = normalise(pixels.to(next(self.parameters()).device), self.preprocess)
+        task: DenseTask = self.task  # type: ignore[assignment]
+        found = task.infer(self, x, (image.height, image.width))
+        if isinstance(found, Detections):
+            found = results.at_least(found, threshold)
+        return {"height": image.height, "width": image.width} | results.PLACES[task.name](found, self.labels)
 
 
 def default_preprocess(spec: ResNetSpec) -> Preprocess:

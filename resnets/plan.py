@@ -20,7 +20,7 @@ from resnets.data.loaders import BadImages, statistics
 from resnets.data.sources import Source
 from resnets.engine import device as devices
 from resnets.engine import freeze, recipes
-from resnets.engine.recipe import FIELDS, Recipe, check_names, parse, read_file, resolve
+from resnets.engine.recipe import FIELDS, Recipe, check_names, parse, read_file, resolve, show
 from resnets.engine.recipes import PATCH, SMALL, Facts
 from resnets.pretrained.adapting import rule_for
 from resnets.pretrained.opening import Opened, open_weights
@@ -33,13 +33,23 @@ FREE = ("workers", "cache", "save_every", "stall_epochs", "max_bad")
 RULE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the recipe has too
 Named = Callable[..., ResNetSpec]  # (name, **changes to the fields of its spec)
 LONGER = 5 / 3  # most of the longer side, in shorter ones, as 1333 to 800 (Detectron)
-# Settings that change pictures without what is known of places in them: of no use to dense tasks, and what they are where off.
-PICTURES_ONLY: dict[str, Any] = {
-    "random_erase": 0.0, "mixup": 0.0, "cutmix": 0.0, "auto_augment": "none", "grow_from": 1.0, "probe": False,
-    "balance": ("none", "loss"), "folds": None, "fold": None, "normalise": ("data", "imagenet"),
+# Settings that a task has no use for, and what they may be all the same.
+NOT_OF_PLACES: dict[str, tuple[Any, ...]] = {
+    "random_erase": (0.0,), "mixup": (0.0,), "cutmix": (0.0,), "auto_augment": ("none",), "grow_from": (1.0,),
+    "probe": (False,), "balance": ("none", "loss"), "folds": (None,), "fold": (None,), "normalise": ("data", "imagenet"),
+}  # fmt: skip
+UNUSED: dict[str, dict[str, tuple[Any, ...]]] = {
+    "classify": {
+        "head": (None,), "masks": (False,), "class_names": ((),), "ignore_index": (None,), "scales": ((1.0,),),
+        "jitter": (0.0,), "vflip": (0.0,),
+    },
+    "segment": NOT_OF_PLACES | {"masks": (False,)},
+    "detect": NOT_OF_PLACES | {"ignore_index": (None,), "balance": ("none",), "smoothing": (0.0,)},
 }  # fmt: skip
 # Those that change pictures only, and not volumes.
-FLAT_ONLY: dict[str, Any] = {"img_size": None, "resize": "keep", "vflip": 0.0, "scales": ((1.0,),), "normalise": "data"}
+FLAT_ONLY: dict[str, tuple[Any, ...]] = {
+    "img_size": (None,), "resize": ("keep",), "vflip": (0.0,), "scales": ((1.0,),), "normalise": ("data",),
+}  # fmt: skip
 SPEC_FIELDS = {field.name for field in dataclasses.fields(ResNetSpec)} & FIELDS.keys()
 
 
@@ -59,12 +69,10 @@ class Plan:
 
     @property
     def form(self) -> dict[str, Any]:
-        """{"form": the settings of the head}, for tasks that have some: those of the weights, if they are of this task and
-        nobody asks for others."""
-        recipe, header = self.recipe, None if self.opened is None else self.opened.header
-        if header is not None and header.task == recipe.task and recipe.head is None and not recipe.masks and header.head:
-            return {"form": header.head}
-        form = tasks.get(recipe.task).form(self.spec, recipe)
+        """{"form": the settings of the head}, for tasks that have some."""
+        header = None if self.opened is None else self.opened.header
+        before = header.head if header is not None and header.task == self.recipe.task else {}
+        form = tasks.get(self.recipe.task).form(self.spec, self.recipe, before)
         return {"form": form} if form else {}
 
     @property
@@ -146,12 +154,11 @@ def check_axes(spec: ResNetSpec, source: Source | DenseSource) -> None:
         raise InputError(f"in_chans={spec.in_chans}: the volumes have {source.in_chans}; leave it out")
 
 
-def check_off(recipe: Recipe, table: Mapping[str, Any], what: str) -> None:
-    """Raise `InputError` unless every setting in `table` is as it says, or one of what it says."""
-    for name, off in table.items():
-        value = getattr(recipe, name)
-        if value not in (off if isinstance(off, tuple) else (off,)):
-            raise InputError(f"{name}={value}: {what} cannot use it; leave it out")
+def check_off(recipe: Recipe, table: Mapping[str, tuple[Any, ...]], what: str) -> None:
+    """Raise `InputError` unless every setting in `table` is one of what it says there."""
+    for name, may in table.items():
+        if (value := getattr(recipe, name)) not in may:
+            raise InputError(f"{name}={show(value)}: {what} cannot use it; leave it out")
 
 
 def check_task(recipe: Recipe) -> None:
@@ -162,8 +169,9 @@ def check_task(recipe: Recipe) -> None:
     if task.dense == (recipe.resize not in FREE_RULES):
         rules = FREE_RULES if task.dense else tuple(rule for rule in CHOICES["resize"] if rule not in FREE_RULES)
         raise InputError(f"resize={recipe.resize}: the task {task.name} takes {', '.join(rules)}; use one of these")
-    if task.dense:
-        check_off(recipe, PICTURES_ONLY, f"the task {task.name}")
+    check_off(recipe, UNUSED[task.name], f"the task {task.name}")
+    if recipe.head is not None and recipe.head not in task.heads:
+        raise InputError(f"head={recipe.head}: the task {task.name} has {', '.join(task.heads)}; use one of these")
 
 
 def with_val(source: Any, recipe: Recipe) -> Any:
@@ -272,10 +280,13 @@ def dense_network(
         if asked.get("model", "auto") not in ("auto", header.spec.name):
             raise InputError(f"the weights are a {header.spec.name}'s, not a {asked['model']}'s; leave out --model")
         spec, old = zoo.change(header.spec, **changes), rule_for(header.preprocess, source.in_chans)
-        means = {"mean": tuple(mean_array(old).mean((1, 2)).round(6).tolist()), "std": old.std}
+        rounded = tuple(mean_array(old).mean((1, 2)).round(6).tolist())
+        means = {"mean": rounded, "std": old.std, "interpolation": old.interpolation}
     if volumes:
         means = {"mean": (0.0,) * source.in_chans, "std": (1.0,) * source.in_chans}
         return spec, Preprocess(size=patch_size(source, spec, asked.get("train_size")), resize="keep", crop_pct=1.0, **means)
+    if asked.get("interpolation"):
+        means["interpolation"] = asked["interpolation"]
     side, rule = asked.get("img_size"), asked.get("resize")
     sizes = source.sizes() or [(224, 224)]
     height, width = [int(np.median(lengths)) for lengths in zip(*sizes, strict=True)][-2:]

@@ -22,6 +22,7 @@ from resnets.data.volumes import SUFFIXES, Volume, Volumes
 from resnets.dense import Detections, background_of
 from resnets.files import replacing
 from resnets.model import Model
+from resnets.results import PLACES, at_least
 from resnets.spec import InputError, Preprocess
 
 Picture = np.ndarray | Volume  # uint8 (H, W, C), or a volume that is open
@@ -57,7 +58,7 @@ def look(
         if isinstance(found, Detections):
             found = at_least(found, threshold)
         size = dict(zip(("depth", "height", "width")[-len(whole) :], whole, strict=True))
-        yield row | size | told(found, model.labels), picture, found
+        yield row | size | PLACES[task.name](found, model.labels), picture, found
 
 
 def decoded(images: FileImages | Volumes, preprocess: Preprocess) -> Iterator[tuple[Picture, np.ndarray] | BadPicture]:
@@ -84,28 +85,6 @@ def decoded(images: FileImages | Volumes, preprocess: Preprocess) -> Iterator[tu
             if index + 1 < len(images):
                 ahead = pool.submit(read, index + 1)
             yield picture
-
-
-def at_least(found: Detections, threshold: float) -> Detections:
-    kept = found.scores >= threshold
-    return Detections(
-        found.xyxy[kept], found.labels[kept], found.scores[kept], None if found.masks is None else found.masks[kept]
-    )
-
-
-def told(found: Any, labels: Sequence[str]) -> dict[str, Any]:
-    """What was found, as JSON can hold it."""
-    if isinstance(found, Detections):
-        objects = [
-            {"label": labels[label], "index": label, "score": round(score, 6), "box": [round(side, 2) for side in box]}
-            for label, score, box in zip(found.labels.tolist(), found.scores.tolist(), found.xyxy.tolist(), strict=True)
-        ]
-        return {"objects": objects}
-    # Row by row, for it takes 8 bytes a pixel.
-    counts = np.sum([np.bincount(row.reshape(-1), minlength=len(labels)) for row in found], axis=0)
-    order = [index for index in np.argsort(-counts, kind="stable").tolist() if counts[index]]
-    shares = [{"label": labels[index], "index": index, "share": round(float(counts[index]) / found.size, 6)} for index in order]
-    return {"classes": shares}
 
 
 def drawn(picture: Picture, found: Any, labels: Sequence[str], path: Path) -> Path:
@@ -145,11 +124,18 @@ def masked(picture: Picture, found: Any, path: Path) -> Path:
     return path
 
 
-def place_in(folder: Path, name: str, taken: set[str], suffix: str = ".png") -> Path:
-    """Where in `folder` the file of the picture called `name` goes: under its stem, with a number where that is taken."""
-    own = next((end for end in SUFFIXES if name.lower().endswith(end)), None)
-    stem, number = Path(name).stem if own is None else Path(name).name[: -len(own)], 1
-    while (found := stem if number == 1 else f"{stem}-{number}") in taken:
-        number += 1
-    taken.add(found)
-    return folder / f"{found}{suffix}"
+def places_in(folder: Path, images: FileImages, suffix: str = ".png") -> dict[str, Path]:
+    """Where in `folder` the file of each picture goes, by its name: under its stem, with a number where that is taken.
+
+    Of all pictures of a call, those too that an earlier call has done: they keep theirs.
+    """
+    found: dict[str, Path] = {}
+    taken: set[str] = set()
+    for name in map(images.name, range(len(images))):
+        own = next((end for end in SUFFIXES if name.lower().endswith(end)), None)
+        stem, number = Path(name).stem if own is None else Path(name).name[: -len(own)], 1
+        while (free := stem if number == 1 else f"{stem}-{number}") in taken:
+            number += 1
+        taken.add(free)
+        found[name] = folder / f"{free}{suffix}"
+    return found

@@ -1,13 +1,20 @@
-"""What outputs mean, in words that JSON can hold: one function a task. Numpy only."""
+"""What outputs mean, in words that JSON can hold: one function a task. Numpy only.
+
+`RESULTS` are of tasks with one answer for a picture; `PLACES` of those that say where things are.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from resnets.spec import InputError
+
+if TYPE_CHECKING:
+    from resnets.dense import Detections
 
 
 def of(task: str, outputs: np.ndarray, labels: Sequence[str], topk: int) -> list[dict[str, Any]]:
@@ -34,3 +41,33 @@ def classify(outputs: np.ndarray, labels: Sequence[str], topk: int) -> list[dict
 
 
 RESULTS: dict[str, Callable[[np.ndarray, Sequence[str], int], list[dict[str, Any]]]] = {"classify": classify}
+
+
+def at_least(found: Detections, threshold: float) -> Detections:
+    """Those with a score of `threshold` or more."""
+    kept = found.scores >= threshold
+    fields = {name: value for name, value in vars(found).items() if value is not None}
+    return dataclasses.replace(found, **{name: value[kept] for name, value in fields.items()})
+
+
+def detect(found: Detections, labels: Sequence[str]) -> dict[str, Any]:
+    """{"objects": [{"label", "index", "score", "box"}]}, the surest first, boxes as [x0, y0, x1, y1], in pixels, half-open."""
+    columns = (found.labels.tolist(), found.scores.tolist(), found.xyxy.tolist())
+    objects = [
+        {"label": labels[label], "index": label, "score": round(score, 6), "box": [round(side, 2) for side in box]}
+        for label, score, box in zip(*columns, strict=True)
+    ]
+    return {"objects": objects}
+
+
+def segment(found: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
+    """{"classes": [{"label", "index", "share"}]}: what is in the picture or volume, by its share of it. `found`: class indices
+    (H, W) or (D, H, W)."""
+    each = (np.bincount(row.reshape(-1), minlength=len(labels)) for row in found)  # row by row, for it takes 8 bytes a pixel
+    counts = sum(each, np.zeros(len(labels), np.int64))
+    order = [index for index in np.argsort(-counts, kind="stable").tolist() if counts[index]]
+    shares = [{"label": labels[index], "index": index, "share": round(float(counts[index]) / found.size, 6)} for index in order]
+    return {"classes": shares}
+
+
+PLACES: dict[str, Callable[[Any, Sequence[str]], dict[str, Any]]] = {"detect": detect, "segment": segment}

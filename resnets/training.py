@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from resnets import evaluation, hub, plots, probe, report, zoo
+from resnets import evaluation, hub, plots, probe, report, tasks, zoo
 from resnets.contracts import Interrupted
 from resnets.data import cache, known, preview_dense, sources
 from resnets.data import preview as drawing
@@ -154,6 +154,8 @@ def prepare(
     if not processes.alone and name in known.FETCHED:
         processes.ahead(lambda: known.get(name, data_dir))
     plan = settle(layers, data_dir, networks.named)
+    if tasks.get(plan.recipe.task).sees_targets and not processes.alone:
+        raise InputError(f"the task {plan.recipe.task} trains in one process, so far; start it without torchrun")
     prints = processes.gather(plan.fingerprint)
     if len(set(prints)) > 1:
         others = ", ".join(str(rank) for rank, found in enumerate(prints) if found != prints[0])

@@ -78,6 +78,8 @@ def predict(
     from resnets.prediction import find_pictures
 
     form = form_for(header.task, form_name, out)
+    if resume and out is not None and form.path is None:
+        raise InputError(f"{out}: with several lines for a picture it cannot be gone on with; --resume needs --format json")
     rows.check_out(out, form, resume)
     if masks and header.task == "detect" and not header.head.get("masks"):
         raise InputError("--masks: this detector finds boxes and no outlines; leave it out, or train one with --masks")
@@ -91,7 +93,8 @@ def predict(
     if not len(todo):
         click.echo(tables.visible(f"nothing left to do: {out} has a row of each of the {len(files)} pictures"))
         return
-    taken: dict[Path, set[str]] = {folder: set() for folder in (draw, masks) if folder}
+    drawings = prediction_dense.places_in(draw, files) if draw else {}
+    written = prediction_dense.places_in(masks, files, ".nii.gz" if volumes else ".png") if masks else {}
     bad = 0
     with (
         rows.writing(out, held.end, resume) as write,
@@ -105,11 +108,9 @@ def predict(
                 bad += 1
             else:  # before the row, so that to go on leaves none out
                 if draw:
-                    place = prediction_dense.place_in(draw, row["path"], taken[draw])
-                    row["drawn"] = str(prediction_dense.drawn(picture, seen, header.labels, place))
+                    row["drawn"] = str(prediction_dense.drawn(picture, seen, header.labels, drawings[row["path"]]))
                 if masks:
-                    place = prediction_dense.place_in(masks, row["path"], taken[masks], ".nii.gz" if volumes else ".png")
-                    row["mask"] = str(prediction_dense.masked(picture, seen, place))
+                    row["mask"] = str(prediction_dense.masked(picture, seen, written[row["path"]]))
             write(form.line(row, 0))
             if progress:
                 progress(total, len(todo))

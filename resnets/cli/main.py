@@ -172,9 +172,9 @@ def predict(
     from resnets.cli.progress import counting
     from resnets.data.images import FileImages
     from resnets.prediction import find_pictures, stream
-    from resnets.ship.sessions import for_pictures, open_session, read_header
+    from resnets.ship.sessions import dense_header, for_pictures, open_session
 
-    if (found_header := read_header(model)).task != "classify":
+    if (found_header := dense_header(model)) is not None:
         if runtime not in ("auto", "torch"):
             raise InputError(f"the task {found_header.task} runs in torch only, so far; leave out --runtime {runtime}")
         told: dict[str, Any] = {"form_name": form_name, "out": out, "resume": resume, "device": device, "amp": amp}

@@ -108,7 +108,7 @@ def about(header: Header) -> list[str]:
         preprocess["mean"] = "one a pixel"
     lines = [f"task        {header.task}", f"labels      {labels}", f"preprocess  {pairs(preprocess)}"]
     if header.head:
-        lines.append(f"head        {pairs(header.head)}")
+        lines.insert(1, f"head        {pairs(header.head)}")
     if header.metrics:
         lines.append(f"metrics     {pairs(header.metrics)}")
     origin = header.provenance

@@ -151,7 +151,8 @@ def _collate(samples: list[Any], fill: Sequence[int]) -> Read:
     bad = [sample[1:] for sample in samples if sample[0] is None]
     positions = torch.tensor([index for *_, index in read], dtype=torch.int64)
     if not read:
-        return torch.empty(0, len(fill), 1, 1, dtype=torch.uint8), [], positions, bad
+        nothing = torch.empty(0, len(fill), 1, 1)  # one of several processes may have nothing, and takes the step all the same
+        return nothing, torch.empty(0, 1, 1, dtype=torch.int64), positions, bad
     pixels, sizes = pad_batch([pixels for pixels, *_ in read], multiple=1, fill=fill)
     targets = [target for _, target, _ in read]
     if isinstance(targets[0], Boxes):

@@ -57,7 +57,8 @@ class DenseAugment:
         height, width = pixels.shape[:2]
         whole = fitted_size((height, width), self.preprocess)
         size = (max(1, round(scale * whole[0])), max(1, round(scale * whole[1])))
-        picture, target = resize_picture(pixels, size), resize_target(target, size, (height, width))
+        picture = resize_picture(pixels, size, self.preprocess.interpolation)
+        target = resize_target(target, size, (height, width))
         if mirrored:
             picture, target = mirror(picture, target)
         if self.vflip and Random(mix_seed(seed, epoch, index, "upside down")).random() < self.vflip:
@@ -80,9 +81,9 @@ class DenseAugment:
 # --- one size to another, and back -------------------------------------------------------------------------------------
 
 
-def resize_picture(pixels: np.ndarray, size: Size) -> Tensor:
-    """uint8 (H, W, C) -> (C, *size), bilinear with antialiasing."""
-    return resize(torch.from_numpy(pixels), size, "bilinear")[0]
+def resize_picture(pixels: np.ndarray, size: Size, interpolation: str = "bilinear") -> Tensor:
+    """uint8 (H, W, C) -> (C, *size), with antialiasing."""
+    return resize(torch.from_numpy(pixels), size, interpolation)[0]
 
 
 def resize_target(target: Target, size: Size, before: Size) -> Target:

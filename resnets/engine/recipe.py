@@ -50,7 +50,9 @@ class Recipe:
         "auto", "settings to start from: a name or a YAML file; auto: finetune with --weights, else fast; segment or detect"
     )
     head: str | None = setting(
-        None, "of segment: unet, fcn or deeplabv3; of detect: pyramid or c4; None: the first", choices=HEADS
+        None,
+        "of segment: unet, fcn or deeplabv3; of detect: pyramid or c4; None: that of the weights, else the first",
+        choices=HEADS,
     )
     masks: bool = setting(False, "for detect: find the outlines of objects, too (Mask R-CNN)")
     class_names: tuple[str, ...] = setting((), "of masks: what the indices from 0 on are called; else the lines of classes.txt")

@@ -209,13 +209,14 @@ def segment(facts: Facts) -> dict[str, Any]:
         "epochs": min(200, max(10, round(12_000 / facts.num_train))),
         "train_size": None if facts.one_size else max(32, min(256, min(facts.size) // 32 * 32)),
         "loss": "ce+dice",
-        "hflip": 0.5,
+        "hflip": 0.5 if facts.hflip else 0.0,
     }
 
 
 def detect(facts: Facts) -> dict[str, Any]:
     """The default of detection: AdamW, one cycle, about 12,000 pictures, each at another scale and mirrored."""
-    return DENSE | {"epochs": min(200, max(10, round(12_000 / facts.num_train))), "hflip": 0.5}
+    epochs = min(200, max(10, round(12_000 / facts.num_train)))
+    return DENSE | {"epochs": epochs, "hflip": 0.5 if facts.hflip else 0.0}
 
 
 DENSE = {

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +29,7 @@ from torchvision.ops.poolers import LevelMapper
 from resnets.contracts import Features, Losses
 from resnets.nn.pyramid import Pyramid
 from resnets.nn.trunk import Trunk
-from resnets.spec import InputError, Level, ResNetSpec
+from resnets.spec import InputError, Level, ResNetSpec, is_whole
 
 Found = dict[str, Tensor]  # the fields of `resnets.dense.Detections`: xyxy, labels, scores and, with masks, masks
 FORMS = ("pyramid", "c4")
@@ -65,8 +66,9 @@ class Detecting:
     most_objects: int = 100
 
     def __post_init__(self) -> None:
-        if self.form not in FORMS:
-            raise InputError(f"form={self.form!r}: use one of: {', '.join(FORMS)}")
+        for name, (sound, remedy) in SOUND.items():
+            if not sound(getattr(self, name)):
+                raise InputError(f"{name}={getattr(self, name)!r}: {remedy}")
 
     def anchors(self, levels: Sequence[Level]) -> AnchorGenerator:
         """Anchors on each of `levels`, in proportion to strides."""
@@ -76,6 +78,40 @@ class Detecting:
             scales = self.anchor_scales or (8,)
             sizes = [tuple(scale * levels[0].stride * 2**n for scale in scales) for n in range(len(levels))]
         return AnchorGenerator(tuple(sizes), (RATIOS,) * len(sizes))
+
+
+def counting(most: int) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: is_whole(value) and 1 <= value <= most, f"give a whole number from 1 to {most}"
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_row(values: Any, sound: Callable[[Any], bool]) -> bool:
+    return isinstance(values, tuple) and 1 <= len(values) <= 16 and all(map(sound, values))
+
+
+SHARE = (lambda value: is_number(value) and 0 <= value <= 1, "give a number from 0 to 1")
+# What the settings may be, for files of others say them, and what to do otherwise.
+SOUND: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "form": (lambda value: value in FORMS, f"use one of: {', '.join(FORMS)}"),
+    "masks": (lambda value: isinstance(value, bool), "give true or false"),
+    "width": counting(1024),
+    "region_width": counting(4096),
+    "anchor_scales": (
+        lambda value: value is None or is_row(value, lambda scale: is_number(scale) and 1e-3 <= scale <= 1e3),
+        "give positive numbers, such as 4, 8",
+    ),
+    "proposals": (
+        lambda value: is_row(value, counting(100_000)[0]) and len(value) == 2,
+        "give two whole numbers of at least 1",
+    ),
+    "samples": counting(4096),
+    "least_score": SHARE,
+    "most_overlap": SHARE,
+    "most_objects": counting(10_000),
+}
 
 
 def pooling(levels: Sequence[Level], size: int) -> MultiScaleRoIAlign:

@@ -137,7 +137,7 @@ class UNet(nn.Module):
         return self.logits(x)
 
 
-HEADS: dict[str, Callable[[ResNetSpec], nn.Module]] = {"fcn": FCN, "deeplabv3": DeepLabV3, "unet": UNet}
+HEADS: dict[str, Callable[[ResNetSpec], nn.Module]] = {"unet": UNet, "fcn": FCN, "deeplabv3": DeepLabV3}
 
 
 def segmentation(spec: ResNetSpec, head: str = "unet", *, auxiliary: bool = False) -> dict[str, nn.Module]:

@@ -113,6 +113,20 @@ def read_header(model: str | Path) -> Header:
     return weights.read_header(path) if weights.is_ours(path) else open_weights(path).header
 
 
+def dense_header(model: str | Path) -> Header | None:
+    """The header of a saved model that says where things are; None for any other, which is not opened for it.
+
+    Only classifiers are exported, or read from other libraries. Raises as `open_session`.
+    """
+    path = locate(model)
+    if path.suffix in SUFFIXES and path.suffix != ".safetensors":
+        return None
+    from resnets import weights
+
+    header = weights.read_header(path) if weights.is_ours(path) else None
+    return None if header is None or header.task == "classify" else header
+
+
 def _choose(suffix: str, runtime: str, path: Path | None) -> str:
     """The key of the runtime for files with `suffix`."""
     if runtime != "auto" and runtime not in RUNTIMES:

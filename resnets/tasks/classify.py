@@ -29,10 +29,12 @@ class Classify:
     name = "classify"
     metrics: tuple[str, ...] = ("top1",)
     losses: tuple[str, ...] = ("ce", "bce")
+    heads: tuple[str, ...] = ()
+    of_classes: tuple[str, ...] = ("fc.",)
     dense = False
     sees_targets = False
 
-    def form(self, spec: ResNetSpec, recipe: Recipe) -> dict[str, Any]:
+    def form(self, spec: ResNetSpec, recipe: Recipe, before: Mapping[str, Any]) -> dict[str, Any]:
         return {}
 
     def head(self, model: Trunk, form: Mapping[str, Any]) -> dict[str, nn.Module]:

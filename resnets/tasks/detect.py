@@ -19,7 +19,7 @@ from resnets.contracts import Criterion, Losses, Shown
 from resnets.data.geometry import resize_boxes, resize_indices
 from resnets.dense import Boxes, Detections, Truth
 from resnets.metrics import Collected
-from resnets.nn.detection import Detecting, Detection, look
+from resnets.results import at_least
 from resnets.spec import InputError, ResNetSpec
 
 if TYPE_CHECKING:
@@ -33,17 +33,25 @@ class Detect:
     name = "detect"
     metrics: tuple[str, ...] = ("map", "map50")
     losses: tuple[str, ...] = ("ce",)
+    heads: tuple[str, ...] = ("pyramid", "c4")
+    of_classes: tuple[str, ...] = tuple(
+        f"head.roi_heads.{part}." for part in ("box_predictor", "mask_predictor.mask_fcn_logits")
+    )
     dense = True
     sees_targets = True
 
-    def form(self, spec: ResNetSpec, recipe: Recipe) -> dict[str, Any]:
+    def form(self, spec: ResNetSpec, recipe: Recipe, before: Mapping[str, Any]) -> dict[str, Any]:
         """Widths in proportion to the trunk's: torchvision's 256 and 1024 over ResNet-18 and larger ones. Fewer proposals than
         its 2000 and 1000, and losses on 128 regions of a picture instead of 512, for half of a step went into these."""
         width = min(256, max(64, spec.num_features // 2))
-        form = {"form": recipe.head or "pyramid", "masks": recipe.masks, "width": width, "region_width": 4 * width}
-        return form | {"most_objects": MOST, "proposals": [500, 500], "samples": 128}
+        form = {"form": recipe.head or self.heads[0], "width": width, "region_width": 4 * width, "most_objects": MOST}
+        form |= {"proposals": [500, 500], "samples": 128}
+        kept = before if recipe.head in (None, before.get("form")) else {}  # anchors of another form are others
+        return form | dict(kept) | {"masks": recipe.masks}
 
     def head(self, model: Trunk, form: Mapping[str, Any]) -> dict[str, nn.Module]:
+        from resnets.nn.detection import Detecting, Detection  # torchvision's parts take a second, which other tasks save
+
         known = {field.name for field in dataclasses.fields(Detecting)}
         if unknown := form.keys() - known:
             raise InputError(f"a detector has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
@@ -52,6 +60,8 @@ class Detect:
 
     def forward(self, model: Any, x: Tensor, targets: Any = None) -> Any:
         """In training losses, else for each picture xyxy, labels, scores and, with masks, masks."""
+        from resnets.nn.detection import look
+
         if model.training and targets is None:
             raise InputError("a detector in training needs targets; call eval() for what it finds")
         sizes = None if targets is None else [(int(target["size"][0]), int(target["size"][1])) for target in targets]
@@ -98,7 +108,7 @@ class Detect:
 
     def judge(self, meter: Collected, truth: Truth, found: Detections) -> float:
         meter.add(truth.index, found, truth.target)
-        return f1(found, truth.target)
+        return f1(at_least(found, SURE), truth.target)
 
     def draw(self, meter: Collected, worst: Sequence[Shown], labels: Sequence[str], folder: Path) -> list[Path]:
         from resnets import plots_dense
@@ -106,7 +116,7 @@ class Detect:
 
         drawings = [plots_dense.precision_recall(meter.curves(), labels, folder / "precision_recall.png")]
         if worst:
-            rows = [[Panel(shown.picture, shown.truth), Panel(shown.picture, surest(shown.found))] for shown in worst]
+            rows = [[Panel(shown.picture, shown.truth), Panel(shown.picture, at_least(shown.found, SURE))] for shown in worst]
             captions = [f"{shown.name}\nF1 {shown.score:.3f}" for shown in worst]
             title = f"worst first; predictions with a score of {SURE} or more"
             drawings.append(
@@ -118,19 +128,10 @@ class Detect:
 SURE = 0.5  # the score from which a detection is drawn, and counts for the F1 of a picture
 
 
-def surest(found: Detections, least: float = SURE) -> Detections:
-    """Those with a score of `least` or more."""
-    kept = found.scores >= least
-    masks = None if found.masks is None else found.masks[kept]
-    return Detections(found.xyxy[kept], found.labels[kept], found.scores[kept], masks)
-
-
 def f1(found: Detections, truth: Boxes) -> float:
-    """Of one picture at IoU .5, detections with a score of `SURE` or more; what is to be ignored counts for nothing. 1 where
-    there is nothing and nothing was found."""
+    """Of one picture at IoU .5; what is to be ignored counts for nothing. 1 where there is nothing and nothing was found."""
     from torchvision.ops import box_iou
 
-    found = surest(found)
     real = ~truth.ignore
     overlaps = box_iou(torch.from_numpy(found.xyxy).double(), torch.from_numpy(truth.xyxy).double()).numpy()
     overlaps[found.labels[:, None] != truth.labels[None]] = 0

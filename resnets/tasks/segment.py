@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from resnets.dense import BACKGROUND, IGNORE, Truth
 from resnets.metrics import Counted
 from resnets.metrics.segments import dice, iou
 from resnets.metrics.shares import mean
-from resnets.nn.segmentation import resized, segmentation
+from resnets.nn.segmentation import HEADS, resized, segmentation
 from resnets.spec import InputError, ResNetSpec
 
 if TYPE_CHECKING:
@@ -37,16 +38,18 @@ class Segment:
     name = "segment"
     metrics: tuple[str, ...] = ("miou", "pixel_accuracy", "dice")
     losses: tuple[str, ...] = ("ce", "dice", "ce+dice", "focal")
+    heads: tuple[str, ...] = tuple(HEADS)
+    of_classes: tuple[str, ...] = ("head.logits.", "aux.logits.")
     dense = True
     sees_targets = False
 
-    def form(self, spec: ResNetSpec, recipe: Recipe) -> dict[str, Any]:
-        return {"head": recipe.head or "unet"}
+    def form(self, spec: ResNetSpec, recipe: Recipe, before: Mapping[str, Any]) -> dict[str, Any]:
+        return {"head": self.heads[0]} | dict(before) | ({"head": recipe.head} if recipe.head else {})
 
     def head(self, model: Trunk, form: Mapping[str, Any]) -> dict[str, nn.Module]:
         if unknown := form.keys() - {"head", "auxiliary"}:
             raise InputError(f"a segmentation head has no setting {', '.join(sorted(unknown))}; it has head and auxiliary")
-        return segmentation(model.spec, form.get("head", "unet"), auxiliary=bool(form.get("auxiliary")))
+        return segmentation(model.spec, str(form.get("head", self.heads[0])), auxiliary=bool(form.get("auxiliary")))
 
     def forward(self, model: Any, x: Tensor, targets: Any = None) -> Any:
         """Logits (N, num_classes, *size); in training, with an auxiliary head, a pair of them."""
@@ -140,9 +143,7 @@ def logits_of(model: Any, x: Tensor, whole: tuple[int, ...]) -> Iterator[tuple[s
     """
     size, place = tuple(x.shape[2:]), next(model.parameters()).device
     if x[0, 0].numel() <= WHOLE:
-        logits = model(x.to(place)).float()
-        logits = logits if size == tuple(whole) else resized(logits, whole)
-        yield slice(0, whole[0]), logits[0].cpu().numpy()
+        yield from enlarged(model(x.to(place)).float(), whole)
         return
     window = (window_side(model),) * len(size)
 
@@ -166,6 +167,22 @@ def window_side(model: Any) -> int:
     return max(side, *patch) if len(patch) == 3 else side
 
 
+def enlarged(logits: Tensor, whole: tuple[int, ...]) -> Iterator[tuple[slice, np.ndarray]]:
+    """The logits (1, C, *size) as `resized` brings them to `whole`, so many rows at a time as `WHOLE` allows."""
+    before, after = logits.shape[2], whole[0]
+    high = max(1, WHOLE // math.prod(whole[1:]))
+    if tuple(logits.shape[2:]) == tuple(whole) or high >= after:
+        yield slice(0, after), resized(logits, whole)[0].cpu().numpy()
+        return
+    middles = ((torch.arange(after, device=logits.device) + 0.5) * (before / after) - 0.5).clamp(0, before - 1)
+    above = middles.long()
+    below, share = (above + 1).clamp(max=before - 1), (middles - above).view(-1, *[1] * (logits.ndim - 3))
+    for start in range(0, after, high):
+        rows = slice(start, min(start + high, after))
+        between = logits[:, :, above[rows]] * (1 - share[rows]) + logits[:, :, below[rows]] * share[rows]
+        yield rows, resized(between, (rows.stop - start, *whole[1:]))[0].cpu().numpy()
+
+
 def confusion(predicted: Tensor, truth: Tensor, num_classes: int) -> Tensor:
     """Pixels (num_classes, num_classes) int64, a row a true class, a column a predicted one, where the truth is not ignored."""
     known = truth != IGNORE
@@ -182,7 +199,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None, smooth
     """The mean over known pixels; 0 where none is, which torch's mean makes NaN."""
     total = F.cross_entropy(logits, targets, weight=weight, ignore_index=IGNORE, label_smoothing=smoothing, reduction="sum")
     known = targets[targets != IGNORE]
-    return total / (torch.tensor(float(known.numel())) if weight is None else weight[known].sum()).clamp(min=1).to(total.device)
+    return total / (torch.ones_like(known) if weight is None else weight[known]).sum().clamp(min=1e-6)
 
 
 def soft_dice(logits: Tensor, targets: Tensor, weight: Tensor | None, smoothing: float) -> Tensor:

@@ -292,10 +292,11 @@ header = Header(spec=spec, task="classify", preprocess=rule, labels=("a", "b", "
 run = lambda pixels: pixels[:, :, 0, 0].astype("float32")
 sessions.open_session = lambda *args, **options: sessions.Session(header=header, runtime="none", run=run, streams=2)
 try:
-    main(["predict", "model", "colours", "--out", "out.csv", "--resume"])
+    main(["predict", "model.onnx", "colours", "--out", "out.csv", "--resume"])
 finally:
     print([name for name in ("torch", "torchvision", "sklearn", "matplotlib", "pandas") if name in sys.modules])
 """
+    Path("model.onnx").touch()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "9 rows written to out.csv\n[]\n", done.stderr
 

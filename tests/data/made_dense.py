@@ -58,3 +58,46 @@ def coco(root, annotations, split="train", images=None, categories=((7, "cat"), 
 
 def rules(faults):
     return [fault.rule for fault in faults]
+
+
+def segments(root, size=(32, 40), **splits):
+    """segments(root, train=6, val=3): noise beside masks of three classes, each a part of the picture of its own colour."""
+    (root).mkdir(parents=True, exist_ok=True)
+    (root / "classes.txt").write_text("background\ncell\nwall\n", encoding="utf-8")
+    for split, num in splits.items():
+        for number in range(num):
+            random = np.random.default_rng([number, len(split)])
+            classes = np.zeros(size, np.uint8)
+            top, left = random.integers(2, size[0] // 2), random.integers(2, size[1] // 2)
+            classes[top:, :left], classes[:top, left:] = 1, 2
+            pixels = 90 * classes[..., None] + random.integers(0, 60, (*size, 3))
+            classes[0] = 255
+            save(root / split / "images" / f"{number}.png", pixels.astype(np.uint8))
+            save(root / split / "masks" / f"{number}.png", classes)
+    return root
+
+
+def objects(root, size=(32, 40), **splits):
+    """objects(root, train=6, val=3): noise beside masks of numbered objects, none in picture 0, two in the others."""
+    for split, num in splits.items():
+        for number in range(num):
+            random = np.random.default_rng([number, len(split)])
+            numbers = np.zeros(size, np.uint16)
+            for k in range(1, 3) if number else ():
+                top, left = random.integers(0, size[0] - 12), 20 * (k - 1) + random.integers(0, 8)
+                numbers[top : top + 10, left : left + 12] = k
+            pixels = 150 * (numbers[..., None] > 0) + random.integers(0, 60, (*size, 3))
+            save(root / split / "images" / f"{number}.png", pixels.astype(np.uint8))
+            save(root / split / "instances" / f"{number}.png", numbers)
+    return root
+
+
+def boxed(root, **splits):
+    """boxed(root, train=6, val=3): Pascal VOC of cats and dogs, 40 x 30 pixels; picture 0 of a split is empty."""
+    lists = {split: [f"{split}{number}" for number in range(num)] for split, num in splits.items()}
+    files = {
+        stem: [("cat", 2 + n, 3, 14 + n, 20), ("dog", 20, 5, 38, 26)][: 2 if n else 0]
+        for stems in lists.values()
+        for n, stem in enumerate(stems)
+    }
+    return voc(root, lists, **files)

@@ -6,7 +6,7 @@ import torch
 from made import FILTERS, image_of, noise, planes, rule
 from torchvision.transforms import v2
 
-from resnets.data.fit import fit_picture, mean_array
+from resnets.data.fit import fit_picture, fitted_size, mean_array
 from resnets.spec import InputError, Preprocess
 
 SIZES = [(40, 30), (30, 40), (33, 17), (16, 16), (7, 5), (100, 3), (3, 100), (1, 1)]  # width, height
@@ -107,3 +107,27 @@ def test_the_mean_is_shared_and_cannot_be_changed():
     assert mean.dtype == np.float32 and mean.shape == (3, 1, 1) and mean_array(rule()) is mean
     with pytest.raises(ValueError, match="read-only"):
         mean *= 255
+
+
+# --- for tasks that say where things are: inputs of any size -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "shorter", "longest", "expected"),
+    [
+        ((480, 640), 800, 1333, (800, 1067)),
+        ((480, 1600), 800, 1333, (400, 1333)),
+        ((100, 50), 50, 60, (60, 30)),
+        ((1, 900), 10, 90, (1, 90)),
+    ],
+    ids=str,
+)
+def test_the_shorter_side_and_the_longest(size, shorter, longest, expected):
+    preprocess = rule((shorter, longest), resize="shorter")
+    assert fitted_size(size, preprocess) == expected
+    assert fit_picture(np.zeros((*size, 3), np.uint8), preprocess).shape == (3, *expected)
+
+
+def test_keep_changes_nothing():
+    picture = noise(21, 13)
+    assert np.array_equal(fit_picture(picture, rule((64, 64), resize="keep")), planes(image_of(picture)))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from resnets.data.fit import fit_picture
 from resnets.data.geometry import (
     DenseAugment,
     crop_both,
-    fitted_size,
     mirror,
     pad_batch,
     pad_indices,
@@ -18,9 +18,10 @@ from resnets.data.geometry import (
     resize_target,
 )
 from resnets.dense import IGNORE, Boxes
-from tests.data.made import noise
+from tests.data.made import noise, rule
 
 SIZE = (60, 80)
+KEEP = rule(SIZE, resize="keep")
 
 
 def scene(*corners, masks=False, size=SIZE):
@@ -51,7 +52,7 @@ def white_box(picture):
 @pytest.mark.parametrize("crop", [None, (64, 64), (200, 150)])
 @pytest.mark.parametrize("index", range(6))
 def test_boxes_masks_and_classes_follow_the_picture(index, crop):
-    augment = DenseAugment(sides=(45, 90, 120), crop=crop, fill=(0, 0, 0))
+    augment = DenseAugment(preprocess=KEEP, scales=(0.75, 1.5, 2.0), crop=crop, fill=(0, 0, 0))
     given = scene((30, 20, 60, 44), masks=True)
     picture, boxes = augment(given[0], given[1], seed=1, epoch=2, index=index)
     other, classes = augment(given[0], given[2], seed=1, epoch=2, index=index)
@@ -67,7 +68,7 @@ def test_boxes_masks_and_classes_follow_the_picture(index, crop):
 
 
 def test_it_is_a_function_of_seed_epoch_and_index():
-    augment = DenseAugment(sides=tuple(range(40, 90)), crop=(48, 48), jitter=0.4)
+    augment = DenseAugment(preprocess=KEEP, scales=tuple(np.linspace(0.7, 1.5, 50)), crop=(48, 48), jitter=0.4)
     pixels, boxes, _ = scene((30, 20, 60, 44))
     pixels = noise(80, 60)
 
@@ -88,12 +89,12 @@ def test_it_does_not_change_what_it_is_given():
     copies = pixels.copy(), boxes.xyxy.copy(), boxes.masks.copy(), classes.copy()
     for index in range(4):
         for target in (boxes, classes):
-            DenseAugment(sides=(60,), crop=(50, 50), jitter=0.3)(pixels, target, seed=0, epoch=0, index=index)
+            DenseAugment(preprocess=KEEP, crop=(50, 50), jitter=0.3)(pixels, target, seed=0, epoch=0, index=index)
     assert all((a == b).all() for a, b in zip(copies, (pixels, boxes.xyxy, boxes.masks, classes), strict=True))
 
 
 def test_pictures_without_objects_and_with_a_hundred():
-    augment = DenseAugment(sides=(60, 90), crop=(50, 70))
+    augment = DenseAugment(preprocess=KEEP, scales=(1.0, 1.5), crop=(50, 70))
     none, many = scene(masks=True), scene(*[(x, y, x + 5, y + 5) for x in range(0, 80, 8) for y in range(0, 60, 6)], masks=True)
     for index in range(4):
         _, boxes = augment(none[0], none[1], seed=0, epoch=0, index=index)
@@ -107,16 +108,18 @@ def test_pictures_without_objects_and_with_a_hundred():
 
 def test_colours_change_the_picture_alone():
     pixels, target = noise(80, 60), np.zeros(SIZE, np.uint8)
-    plain, _ = DenseAugment(sides=(60,), hflip=0)(pixels, target, seed=0, epoch=0, index=0)
+    plain, _ = DenseAugment(preprocess=KEEP, hflip=0)(pixels, target, seed=0, epoch=0, index=0)
     assert (plain == tensor(pixels)).all()
-    changed, _ = DenseAugment(sides=(60,), hflip=0, jitter=0.5)(pixels, target, seed=0, epoch=0, index=0)
+    changed, _ = DenseAugment(preprocess=KEEP, hflip=0, jitter=0.5)(pixels, target, seed=0, epoch=0, index=0)
     assert changed.shape == plain.shape and (changed != plain).any()
-    around, _ = DenseAugment(sides=(60,), crop=(60, 90), fill=(1, 2, 3), jitter=0.5)(pixels, target, seed=0, epoch=0, index=0)
+    around, _ = DenseAugment(preprocess=KEEP, crop=(60, 90), fill=(1, 2, 3), jitter=0.5)(
+        pixels, target, seed=0, epoch=0, index=0
+    )
     assert [1, 2, 3] in (around[:, 0, 0].tolist(), around[:, 0, -1].tolist())  # it is no part of the picture
 
 
 def test_grey_pictures():
-    picture, _ = DenseAugment(sides=(40,), crop=(64, 64), jitter=0.5)(
+    picture, _ = DenseAugment(preprocess=rule(SIZE, 1, resize="keep"), scales=(0.66,), crop=(64, 64), jitter=0.5)(
         noise(80, 60, 1), np.zeros(SIZE, np.uint8), seed=0, epoch=0, index=0
     )
     assert picture.shape == (1, 64, 64)
@@ -179,17 +182,16 @@ def test_a_cut_object_has_the_box_of_what_is_left_of_its_mask():
 # --- resizing and undoing --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("size", "shorter", "longest", "expected"),
-    [
-        ((480, 640), 800, 1333, (800, 1067)),
-        ((480, 1600), 800, 1333, (400, 1333)),
-        ((100, 50), 50, 60, (60, 30)),
-        ((1, 900), 10, 90, (1, 90)),
-    ],
-)
-def test_the_size_that_evaluation_resizes_to(size, shorter, longest, expected):
-    assert fitted_size(size, shorter, longest) == expected
+def test_training_takes_the_size_that_evaluation_does_and_a_share_of_it():
+    pixels, _, classes = scene()
+    for interpolation in ("bilinear", "bicubic"):
+        shorter = rule((30, 50), resize="shorter", interpolation=interpolation)
+        plain, found = DenseAugment(preprocess=shorter, hflip=0)(noise(80, 60), classes, seed=0, epoch=0, index=0)
+        assert plain.shape == (3, 30, 40) and found.shape == (30, 40)
+        evaluated = torch.from_numpy(fit_picture(noise(80, 60), shorter))
+        assert (plain.int() - evaluated.int()).abs().max() <= 1
+        half, _ = DenseAugment(preprocess=shorter, scales=(0.5,), hflip=0)(pixels, classes, seed=0, epoch=0, index=0)
+        assert half.shape == (3, 15, 20)
 
 
 @pytest.mark.parametrize("size", [(800, 1067), (31, 47), (60, 80)])

@@ -38,7 +38,7 @@ FLAGS = {
     "warmup_epochs": 2.0, "warmup_lr": 0.3, "momentum": 0.8, "nesterov": True, "milestones": (0.1,), "ema": 0.5, "mixup": 0.0,
     "cutmix": 0.0, "auto_augment": "none", "img_size": 8, "train_size": 8, "loss": "ce", "smoothing": 0.0, "repeats": 1,
     "random_erase": 0.0, "interpolation": "bilinear", "min_lr": 0.01, "warmup": "linear", "normalise": "data",
-    "grow_from": 1.0, "layer_decay": 0.9,
+    "grow_from": 1.0, "layer_decay": 0.9, "norm_stats": "frozen", "clip_grad": 0.5, "jitter": 0.1, "scales": (0.5, 1.0),
 }  # fmt: skip
 
 

@@ -126,4 +126,4 @@ def test_a_model_is_its_trunk_and_its_head():
     with torch.no_grad():
         features = trunk.features(x)
         torch.testing.assert_close(model(x), model.fc(features["c4"].mean((2, 3))))
-    assert model.head_names == tuple(Classify().head(model.spec)) == ("avgpool", "fc")
+    assert model.head_names == tuple(Classify().head(model, {})) == ("avgpool", "fc")

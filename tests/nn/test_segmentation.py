@@ -88,7 +88,7 @@ def test_dilations_follow_the_stride():
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        ({"spec": ResNetSpec(), "head": "segformer"}, "use one of: fcn, deeplabv3, unet"),
+        ({"spec": ResNetSpec(), "head": "segformer"}, "use one of: unet, fcn, deeplabv3"),
         ({"spec": ResNetSpec(num_classes=0)}, "num_classes=0"),
         ({"spec": ResNetSpec(depths=(1,)), "auxiliary": True}, "single stage"),
     ],

@@ -171,6 +171,41 @@ def test_frozen_norms(eps):
     assert_same_detections(theirs, detector(dense), (96, 128), (93, 125), num_classes=4)
 
 
+def filled(dense, task, **form):
+    """A model of a task with these weights."""
+    net = hub.create_model(dense.spec, task=task, form=form).eval()
+    net.load_state_dict(dense.tensors)
+    return net
+
+
+def test_detectors_as_models_of_the_task(tmp_path):
+    theirs = frozen(1e-5)
+    net = filled(from_torchvision(theirs.state_dict(), FILE), "detect", proposals=(2000, 100), least_score=LEAST)
+    again = hub.load(hub.save(net, tmp_path / "m.safetensors"))
+
+    def model(x, sizes):
+        return again(x, [{"size": torch.tensor(size)} for size in sizes])
+
+    assert_same_detections(theirs, model, (96, 128), (93, 125), num_classes=4)
+
+
+@pytest.mark.parametrize("kind", ["fcn", "deeplabv3"])
+def test_segmenters_as_models_of_the_task(kind, tmp_path):
+    """Over a trunk of four blocks."""
+    trunk = torchvision.models.resnet.ResNet(
+        torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], replace_stride_with_dilation=[False, True, True]
+    )
+    make = {"fcn": segmentation.fcn._fcn_resnet, "deeplabv3": segmentation.deeplabv3._deeplabv3_resnet}[kind]
+    theirs = randomise(make(trunk, 21, True)).eval()
+    dense = from_torchvision(theirs.state_dict(), FILE)
+    net = filled(dense, "segment", head=dense.kind, auxiliary=dense.auxiliary)
+    again = hub.load(hub.save(net, tmp_path / "m.safetensors"))
+    assert dense.kind == kind and dense.auxiliary
+    assert_same_logits(
+        theirs, lambda x: {"out": again(x), "aux": again.aux(again.features(x), x.shape[2:])}, (64, 64), (75, 53)
+    )
+
+
 def old_name(name):
     """As torchvision wrote it before layers had norms beside them."""
     name = re.sub(r"(inner_blocks|layer_blocks)\.(\d)\.0\.", r"\1.\2.", name).replace("head.conv.0.0.", "head.conv.")

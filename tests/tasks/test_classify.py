@@ -146,7 +146,7 @@ def test_counting_takes_the_larger_part_of_a_mixed_picture():
 
 def test_counts_of_batches_add_up():
     one, two = TASK.count(OUTPUTS[:4], TARGETS[:4]), TASK.count(OUTPUTS[4:], TARGETS[4:])
-    assert TASK.summarise({"top1": one["top1"] + two["top1"]}, 11) == {"top1": pytest.approx(7 / 11)}
+    assert TASK.summarise({"top1": one["top1"] + two["top1"]}, 11, "abcdef") == {"top1": pytest.approx(7 / 11)}
 
 
 def test_worst_errors_are_the_surest_wrong_answers():
@@ -159,5 +159,5 @@ def test_worst_errors_are_the_surest_wrong_answers():
 
 def test_the_table_of_tasks():
     assert isinstance(get("classify"), Task) and get("classify").name == "classify"
-    with pytest.raises(InputError, match="no task 'detect'; this version has: classify"):
-        get("detect")
+    with pytest.raises(InputError, match="no task 'embed'; this version has: classify, detect, segment"):
+        get("embed")
