@@ -8,12 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from resnets import tasks, zoo
 from resnets.data import dense, labelled, sources
 from resnets.data.fit import FREE as FREE_RULES
-from resnets.data.fit import mean_array
 from resnets.data.images import default_workers
 from resnets.data.labelled import DenseSource
 from resnets.data.loaders import BadImages, statistics
@@ -21,7 +18,8 @@ from resnets.data.sources import Source
 from resnets.engine import device as devices
 from resnets.engine import freeze, recipes
 from resnets.engine.recipe import FIELDS, Recipe, check_names, parse, read_file, resolve, show
-from resnets.engine.recipes import PATCH, SMALL, Facts
+from resnets.engine.recipes import SMALL, Facts
+from resnets.plan_dense import FLAT_ONLY, check_axes, dense_network, of_volumes, times
 from resnets.pretrained.adapting import rule_for
 from resnets.pretrained.opening import Opened, open_weights
 from resnets.run import RunDir
@@ -32,7 +30,6 @@ from resnets.spec import CHOICES, IMAGENET_MEAN, IMAGENET_STD, InputError, Prepr
 FREE = ("workers", "cache", "save_every", "stall_epochs", "max_bad")
 RULE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the recipe has too
 Named = Callable[..., ResNetSpec]  # (name, **changes to the fields of its spec)
-LONGER = 5 / 3  # most of the longer side, in shorter ones, as 1333 to 800 (Detectron)
 # Settings that a task has no use for, and what they may be all the same.
 NOT_OF_PLACES: dict[str, tuple[Any, ...]] = {
     "random_erase": (0.0,), "mixup": (0.0,), "cutmix": (0.0,), "auto_augment": ("none",), "grow_from": (1.0,),
@@ -45,10 +42,6 @@ UNUSED: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "segment": NOT_OF_PLACES | {"masks": (False,)},
     "detect": NOT_OF_PLACES | {"ignore_index": (None,), "balance": ("none",), "smoothing": (0.0,)},
-}  # fmt: skip
-# Those that change pictures only, and not volumes.
-FLAT_ONLY: dict[str, tuple[Any, ...]] = {
-    "img_size": (None,), "resize": ("keep",), "vflip": (0.0,), "scales": ((1.0,),), "normalise": ("data",),
 }  # fmt: skip
 SPEC_FIELDS = {field.name for field in dataclasses.fields(ResNetSpec)} & FIELDS.keys()
 
@@ -109,7 +102,7 @@ def settle(layers: Mapping[str, Mapping[str, Any]], data_dir: str | Path | None,
     source = open_data(asked, in_chans, data_dir)
     fingerprint = source.fingerprint()
     if isinstance(source, DenseSource):
-        spec, preprocess = dense_network(asked, source, header, named)
+        spec, preprocess = dense_network(asked, source, header, named, spec_changes(asked))
     else:
         spec, preprocess = network(asked, source, named) if header is None else saved_network(asked, source, header)
     check_axes(spec, source)
@@ -138,20 +131,6 @@ def open_data(asked: Mapping[str, Any], in_chans: int | None, data_dir: str | Pa
         masks=bool(asked.get("masks")),
         ignore=asked.get("ignore_index"),
     )
-
-
-def of_volumes(source: Source | DenseSource) -> bool:
-    return isinstance(source, DenseSource) and source.kind == "volumes"
-
-
-def check_axes(spec: ResNetSpec, source: Source | DenseSource) -> None:
-    """Raise `InputError` where the network takes inputs of another kind than the data's."""
-    axes, what = (3, "volumes") if of_volumes(source) else (2, "pictures")
-    if spec.dims != axes:
-        remedy = "leave --dims out" if axes == 3 else "other data reaches a network through Python only"
-        raise InputError(f"dims={spec.dims}: {what} have {axes} spatial axes; {remedy}")
-    if axes == 3 and spec.in_chans != source.in_chans:
-        raise InputError(f"in_chans={spec.in_chans}: the volumes have {source.in_chans}; leave it out")
 
 
 def check_off(recipe: Recipe, table: Mapping[str, tuple[Any, ...]], what: str) -> None:
@@ -262,51 +241,6 @@ def saved_network(asked: Mapping[str, Any], source: Source, header: Header) -> t
         changes["size"] = (asked["img_size"],) * 2
     spec = zoo.change(header.spec, **({"in_chans": source.in_chans} | spec_changes(asked)))
     return spec, dataclasses.replace(rule_for(header.preprocess, source.in_chans), **changes)
-
-
-def dense_network(
-    asked: Mapping[str, Any], source: DenseSource, header: Header | None, named: Named
-) -> tuple[ResNetSpec, Preprocess]:
-    """The network of a dense task, new or that of a saved model, whatever its task; and its inputs, which keep their shape.
-
-    The size of `Preprocess` is what the rule "shorter" needs, or for "keep" that of a typical picture; of volumes, a patch's.
-    """
-    volumes = source.kind == "volumes"
-    changes = {"in_chans": source.in_chans} | ({"dims": 3} if volumes else {}) | spec_changes(asked)
-    if header is None:
-        spec = named("resnet18" if asked.get("model", "auto") == "auto" else asked["model"], **changes)
-        means: dict[str, Any] = {"mean": (0.5,) * source.in_chans, "std": (0.5,) * source.in_chans}
-    else:
-        if asked.get("model", "auto") not in ("auto", header.spec.name):
-            raise InputError(f"the weights are a {header.spec.name}'s, not a {asked['model']}'s; leave out --model")
-        spec, old = zoo.change(header.spec, **changes), rule_for(header.preprocess, source.in_chans)
-        rounded = tuple(mean_array(old).mean((1, 2)).round(6).tolist())
-        means = {"mean": rounded, "std": old.std, "interpolation": old.interpolation}
-    if volumes:
-        means = {"mean": (0.0,) * source.in_chans, "std": (1.0,) * source.in_chans}
-        return spec, Preprocess(size=patch_size(source, spec, asked.get("train_size")), resize="keep", crop_pct=1.0, **means)
-    if asked.get("interpolation"):
-        means["interpolation"] = asked["interpolation"]
-    side, rule = asked.get("img_size"), asked.get("resize")
-    sizes = source.sizes() or [(224, 224)]
-    height, width = [int(np.median(lengths)) for lengths in zip(*sizes, strict=True)][-2:]
-    rule = rule if rule in FREE_RULES else "keep" if side is None else "shorter"
-    if (rule == "shorter") != (side is not None):
-        raise InputError("resize=shorter and img_size go together: give both, or leave out resize")
-    size = (height, width) if side is None else (side, round(LONGER * side))
-    return spec, Preprocess(size=size, resize=rule, crop_pct=1.0, **means)
-
-
-def patch_size(source: DenseSource, spec: ResNetSpec, side: int | None) -> tuple[int, ...]:
-    """(D, H, W) of training's patches: `side` along each axis or, where volumes are mostly shorter, the largest multiple of the
-    trunk's stride that they have; where they are shorter than that too, all of them."""
-    side, stride = side or PATCH, spec.levels[-1].stride
-    lengths = [int(np.median(lengths)) for lengths in zip(*source.sizes() or [(side,) * 3], strict=True)]
-    return tuple(side if length >= side else length // stride * stride or length for length in lengths)
-
-
-def times(size: tuple[int, ...]) -> str:
-    return " x ".join(map(str, size))
 
 
 def spec_changes(asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,27 +15,22 @@ import torch
 
 from resnets import evaluation, hub, plots, probe, report, tasks, zoo
 from resnets.contracts import Interrupted
-from resnets.data import cache, known, preview_dense, sources
+from resnets.data import known, preview_dense
 from resnets.data import preview as drawing
-from resnets.data.check_dense import check_labels
-from resnets.data.dense_loader import Augmentation, DenseLoader, class_counts, fill_of
-from resnets.data.geometry import DenseAugment
-from resnets.data.label_rules import RULES
-from resnets.data.labelled import DenseSource, DenseSplit
-from resnets.data.loaders import CPU, Loader
-from resnets.data.patches import Patches
+from resnets.data.labelled import DenseSource
+from resnets.data.loaders import CPU
 from resnets.data.sources import Source
-from resnets.data.transforms import Augment
 from resnets.engine import device as devices
-from resnets.engine import freeze, range_test
+from resnets.engine import range_test
 from resnets.engine.distributed import ALONE, Processes, joined
 from resnets.engine.job import Fit, Reporter
 from resnets.engine.loop import fit
-from resnets.engine.recipe import FIELDS, check_names, show
-from resnets.engine.recipes import SMALL
+from resnets.engine.recipe import check_names
 from resnets.files import write_text
+from resnets.introducing import introduction, label_faults, num_params
+from resnets.loading import counted, dense_loaders, loaders, train_loader
 from resnets.model import Model
-from resnets.plan import Named, Plan, check_same_data, check_same_processes, continued, of_volumes, requested, settle, times
+from resnets.plan import Named, Plan, check_same_data, check_same_processes, continued, requested, settle
 from resnets.run import RunDir, now, provenance
 from resnets.spec import InputError
 
@@ -232,181 +227,6 @@ def preview(data: str | None = None, *, out: str | Path, data_dir: str | Path | 
     )
 
 
-def loaders(
-    plan: Plan, data_dir: str | Path | None, reporter: Reporter, place: torch.device, processes: Processes
-) -> tuple[Any, Any, str | None]:
-    """The loaders of training and validation, and a line that tells how decoded pictures are kept."""
-    if isinstance(plan.source, DenseSource):
-        return *dense_loaders(plan, place, processes), None
-    kept, line = kept_pictures(plan, data_dir, reporter)
-    return train_loader(kept, place, processes), val_loader(kept, place, processes), line
-
-
-def counted(source: Source | DenseSource, num_classes: int) -> np.ndarray:
-    """How often each class is there in the training split: pictures, objects or pixels."""
-    train = source.splits["train"]
-    if isinstance(train, DenseSplit):
-        return class_counts(train, num_classes)
-    return np.bincount(train.targets, minlength=num_classes)
-
-
-def dense_loaders(plan: Plan, place: torch.device, processes: Processes) -> tuple[DenseLoader, DenseLoader]:
-    """The loaders of training and validation for a dense task."""
-    recipe, preprocess, splits = plan.recipe, plan.preprocess, plan.source.splits
-    size: tuple[int, ...] | None
-    augment: Augmentation
-    if of_volumes(plan.source):
-        size = preprocess.size
-        augment = Patches(size=size, hflip=recipe.hflip, jitter=recipe.jitter)
-    else:
-        size = crop = None if recipe.train_size is None else (recipe.train_size, recipe.train_size)
-        augment = DenseAugment(
-            preprocess=preprocess,
-            scales=recipe.scales,
-            hflip=recipe.hflip,
-            vflip=recipe.vflip,
-            crop=crop,
-            jitter=recipe.jitter,
-            fill=fill_of(preprocess),
-        )
-    common: dict[str, Any] = {
-        "preprocess": preprocess,
-        "bad": plan.bad,
-        "part": None if processes.alone else processes.part,
-        "workers": recipe.workers or 0,
-        "place": place if place.type == "cuda" else CPU,
-    }
-    train = DenseLoader(
-        split=splits["train"],
-        batch_size=recipe.batch_size * processes.world,
-        augment=augment,
-        train_size=size,
-        seed=recipe.seed,
-        repeats=recipe.repeats,
-        **common,
-    )
-    return train, DenseLoader(split=splits["val"], batch_size=processes.world, **common)
-
-
-def train_loader(plan: Plan, place: torch.device = CPU, processes: Processes = ALONE) -> Loader:
-    recipe, preprocess = plan.recipe, plan.preprocess
-    least, most = recipe.crop_scale
-    augment = Augment(
-        crop=recipe.crop,
-        pad=recipe.crop_pad,
-        scale=(least, most),
-        hflip=recipe.hflip,
-        auto_augment=recipe.auto_augment,
-        random_erase=recipe.random_erase,
-        mixup=recipe.mixup,
-        cutmix=recipe.cutmix,
-    )
-    return Loader(
-        split=plan.source.splits["train"],
-        preprocess=preprocess,
-        batch_size=recipe.batch_size * processes.world,
-        part=None if processes.alone else processes.part,
-        num_classes=len(plan.labels),
-        bad=plan.bad,
-        augment=augment,
-        train_size=None if recipe.train_size is None else (recipe.train_size, recipe.train_size),
-        seed=recipe.seed,
-        balance=recipe.balance == "sampler",
-        repeats=recipe.repeats,
-        workers=recipe.workers or 0,
-        place=place if place.type == "cuda" else CPU,
-    )
-
-
-def val_loader(plan: Plan, place: torch.device, processes: Processes) -> Loader:
-    recipe, small = plan.recipe, max(plan.preprocess.size) <= SMALL
-    return Loader(
-        split=plan.source.splits["val"],
-        preprocess=plan.preprocess,
-        batch_size=max(recipe.batch_size, 250 if small else 32) * processes.world,
-        part=None if processes.alone else processes.part,
-        num_classes=len(plan.labels),
-        bad=plan.bad,
-        workers=recipe.workers or 0,
-        place=place if place.type == "cuda" else CPU,
-    )
-
-
-def kept_pictures(plan: Plan, data_dir: str | Path | None, reporter: Reporter) -> tuple[Plan, str | None]:
-    """The plan with pictures that are kept once they are decoded, as its recipe says, and a line that tells how."""
-    recipe, splits = plan.recipe, plan.source.splits
-    pictures = recipe.batch_size * recipe.accumulate * (recipe.steps or 0)
-    kept, line = cache.keep(
-        recipe.cache,
-        {name: splits[name] for name in ("train", "val")},
-        again=not recipe.probe
-        and (recipe.time is not None or (recipe.epochs or 0) > 1 or pictures > len(splits["train"].targets)),
-        workers=recipe.workers or 0,
-        folder=known.datasets_dir(data_dir).parent / "packed",
-        say=reporter.say,
-    )
-    return dataclasses.replace(plan, source=dataclasses.replace(plan.source, splits={**splits, **kept})), line
-
-
-def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, cached: str | None) -> Iterator[str]:
-    """What a person should know before the first step."""
-    source, origins = plan.source, plan.origins
-    recipe, spec, size = job.recipe, job.model.spec, job.model.preprocess.size
-    sizes = ", ".join(f"{len(split.targets):,} {name}" for name, split in source.splits.items())
-    cut = f" ({sources.words_of(source.cut)})" if source.cut else ""
-    macs = f"{spec.num_macs(size) / 1e6:,.1f} M multiply-adds{' of the trunk' * job.task.dense} at {times(size)}"
-    world = job.processes.world
-    total = recipe.batch_size * recipe.accumulate * world
-    what, parts = ("volumes", "patches") if of_volumes(source) else ("pictures", "pictures")
-    yield f"data     {source.name}: {len(source.labels)} classes; {what}: {sizes}{cut}"
-    if cached is not None:
-        yield f"cache    {cached}"
-    yield f"network  {spec.name}: {spec.num_layers} layers, {num_params(job.model):,} parameters, {macs}"
-    speed = {"channels last": job.device.channels_last, "fused norms": job.device.fused, "compiled": job.device.compile}
-    precision = str(job.device.autocast or "float32").removeprefix("torch.")
-    yield f"device   {', '.join([f'{job.device.name}; {precision}', *(word for word, on in speed.items() if on)])}"
-    yield (
-        f"batch    {recipe.batch_size} {parts} a process, {total} in all"
-        + (f" ({recipe.accumulate} accumulated)" * (recipe.accumulate > 1))
-        + f" ({world} processes)" * (world > 1)
-    )
-    yield f"run      {job.run.path}"
-    if "/" in spec.name:
-        yield "note     another library's network, from random weights, to compare with; pretrained ResNets: --weights"
-    if fitted is not None and plan.opened is not None:
-        yield f"weights  {plan.opened.told}"
-        for kind, names in fitted.items():
-            few = f"  {', '.join(names[:4])}{', ...' * (len(names) > 4)}" if kind != "loaded" and names else ""
-            yield f"         {kind:<15}{len(names):>4} tensors{few}"
-        yield f"learns   {learning(job)}"
-    yield f"inputs   {plan.inputs}"
-    counts = job.class_counts[job.class_counts > 0]
-    if not isinstance(source, DenseSource) and counts.max() > 5 * counts.min() and recipe.balance == "none":
-        yield f"note     classes have {counts.min()} to {counts.max()} pictures; --balance sampler or loss evens them out"
-    values = dataclasses.asdict(recipe)
-    for origin in sorted(set(origins.values()), key=lambda origin: (origin == "default", origin)):
-        told = [name for name in FIELDS if origins[name] == origin and not (origin == "default" and values[name] is None)]
-        yield f"settings ({origin}) " + " ".join(f"{name}={show(values[name])}" for name in told)
-
-
-def learning(job: Fit) -> str:
-    """How much of the network learns."""
-    recipe, model = job.recipe, job.model
-    counts = {parameter: parameter.numel() for parameter, _ in freeze.learning(model, recipe)}
-    if recipe.probe:
-        counts = {parameter: parameter.numel() for name in model.head_names for parameter in getattr(model, name).parameters()}
-    remarks = ["the head alone, on features computed once"] * recipe.probe
-    remarks += [f"frozen: {recipe.freeze}"] * (recipe.freeze != "none" and not recipe.probe)
-    remarks += [f"one stage more every {recipe.unfreeze_epochs} epochs"] * (recipe.unfreeze_epochs > 0)
-    remarks += ["norms keep the saved statistics"] * (recipe.norm_stats == "frozen")
-    return f"{sum(counts.values()):,} of {num_params(model):,} parameters" + (f" ({'; '.join(remarks)})" if remarks else "")
-
-
-def num_params(model: Model) -> int:
-    """Of trunk and head together."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
 def utilisation(job: Fit) -> str:
     """How fast it was, as a share of what the device reaches (MFU); a training picture costs three forward passes."""
     rate = float(np.median([row["images_per_second"] for row in job.run.read_metrics()]))
@@ -415,23 +235,6 @@ def utilisation(job: Fit) -> str:
     job.run.update_provenance(speed={"images_per_second": rate, "flops": flops, "peak_flops": peak, "mfu": flops / peak})
     share = f"{flops / 1e12:.2f} TFLOP/s, {flops / peak:.0%} of the {peak / 1e12:.2f} that matrix products reach here"
     return f"speed    {rate:,.0f} pictures a second: {share}"
-
-
-CHECKED = 20_000  # pictures up to which all labels are looked at before training; it takes some seconds a thousand
-
-
-def label_faults(source: Source | DenseSource, reporter: Reporter) -> dict[str, int]:
-    """How often each rule for labels that cannot be right was applied (see `data.label_rules`), of a dense task; told, too."""
-    if not isinstance(source, DenseSource):
-        return {}
-    if sum(map(len, source.splits.values())) > CHECKED:
-        reporter.say("labels   many; `resnets data check` looks at all of them")
-        return {}
-    found = [finding for finding in check_labels(source, voxels=False).findings if finding.kind in RULES]
-    for finding in found:
-        if finding.level != "note":
-            reporter.say(f"labels   {finding.text}; `resnets data check` names them")
-    return {finding.kind: len(finding.items) for finding in found}
 
 
 def record(

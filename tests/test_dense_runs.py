@@ -392,7 +392,6 @@ def test_other_commands_say_that_they_are_for_classifiers(folders, command, tmp_
         (["eval", file, folders[segments], "--runtime", "openvino"], "the task segment runs in torch only"),
         (["eval", file, folders[boxed]], "not a layout that is known"),
         (["eval", file, folders[segments], "--split", "test"], "has no test split; it has: train, val"),
-        (["data", "preview", folders[segments], "--task", "segment"], "a preview is of pictures that have a class"),
         (["train", folders[segments], "--task", "segment", "--folds", 3], "folds=3: the task segment cannot use it"),
         (["train", "digits", "--task", "segment"], "digits: no such folder"),
         (["train", folders[segments], "--task", "segment", "--model", "torchvision/resnet18"], "and only classifies; the task"),
@@ -400,6 +399,15 @@ def test_other_commands_say_that_they_are_for_classifiers(folders, command, tmp_
         code, out, err = command(*words)
         assert (code, out) == (2, "") and said in err and "Traceback" not in err, err
     assert not list(tmp_path.glob("runs*")) and not (tmp_path / "t.pth").exists()
+
+
+@pytest.mark.parametrize("make", [segments, boxed], ids=lambda make: make.__name__)
+def test_preview_shows_training_pictures_with_what_is_known_of_them(folders, command, tmp_path, make):
+    task = "segment" if make is segments else "detect"
+    code, out, err = command("data", "preview", folders[make], "--task", task, "--out", tmp_path / "seen.png")
+    assert code == 0 and out.strip() == str(tmp_path / "seen.png"), err
+    with Image.open(tmp_path / "seen.png") as image:
+        assert image.width > 300 and len(image.convert("RGB").getcolors(1 << 24) or ()) > 10
 
 
 def test_several_processes_do_not_detect(folders, tmp_path, monkeypatch):

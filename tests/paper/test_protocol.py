@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from resnets import training, zoo
+from resnets import loading, zoo
 from resnets.contracts import Split
 from resnets.data.images import ArrayImages
 from resnets.data.loaders import CPU
@@ -79,14 +79,14 @@ def test_per_pixel_mean_and_nothing_drawn_at_test():
     pixels = np.stack([train.images[number] for number in range(len(train.targets))]).astype(np.float64) / 255
     assert np.asarray(plan.preprocess.mean) == pytest.approx(pixels.mean(axis=0).transpose(2, 0, 1).ravel(), abs=1e-6)
 
-    loader = training.val_loader(plan, CPU, ALONE)
+    loader = loading.val_loader(plan, CPU, ALONE)
     once, again = (torch.cat([batch.images for batch in loader.epoch(number)]) for number in (0, 1))
     mean = torch.tensor(plan.preprocess.mean).reshape(1, 8, 8)
     whole = np.stack([val.images[number] for number in range(len(val.targets))])
     expected = torch.from_numpy(whole).permute(0, 3, 1, 2) / 255 - mean
     assert torch.equal(once, again)
     torch.testing.assert_close(once, expected, atol=1e-5, rtol=0)
-    learnt = training.train_loader(plan)
+    learnt = loading.train_loader(plan)
     one, other = (next(iter(learnt.epoch(number))) for number in (0, 1))
     assert not torch.equal(one.images, other.images)
 
