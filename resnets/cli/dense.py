@@ -96,24 +96,29 @@ def predict(
     drawings = prediction_dense.places_in(draw, files) if draw else {}
     written = prediction_dense.places_in(masks, files, ".nii.gz" if volumes else ".png") if masks else {}
     bad = 0
-    with (
-        rows.writing(out, held.end, resume) as write,
-        counting("predicting") if out else nullcontext() as progress,
-        closing(prediction_dense.look(placed(model, device), todo, threshold=threshold, amp=amp)) as found,
-    ):
-        if form.head(0) and not held.end:
-            write(form.head(0))
-        for total, (row, picture, seen) in enumerate(found, start=1):
-            if picture is None:
-                bad += 1
-            else:  # before the row, so that to go on leaves none out
-                if draw:
-                    row["drawn"] = str(prediction_dense.drawn(picture, seen, header.labels, drawings[row["path"]]))
-                if masks:
-                    row["mask"] = str(prediction_dense.masked(picture, seen, written[row["path"]]))
-            write(form.line(row, 0))
-            if progress:
-                progress(total, len(todo))
+    try:
+        with (
+            rows.writing(out, held.end, resume) as write,
+            counting("predicting") if out else nullcontext() as progress,
+            closing(prediction_dense.look(placed(model, device), todo, threshold=threshold, amp=amp)) as found,
+        ):
+            if form.head(0) and not held.end:
+                write(form.head(0))
+            for total, (row, picture, seen) in enumerate(found, start=1):
+                if picture is None:
+                    bad += 1
+                else:  # before the row, so that to go on leaves none out
+                    if draw:
+                        row["drawn"] = str(prediction_dense.drawn(picture, seen, header.labels, drawings[row["path"]]))
+                    if masks:
+                        row["mask"] = str(prediction_dense.masked(picture, seen, written[row["path"]]))
+                write(form.line(row, 0))
+                if progress:
+                    progress(total, len(todo))
+    except KeyboardInterrupt:
+        if out:
+            click.echo(rows.stopped(out, form), err=True)
+        raise
     if out:
         click.echo(tables.visible(f"{len(todo)} pictures in {out}"))
     if bad:

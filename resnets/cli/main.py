@@ -211,8 +211,7 @@ def predict(
                     progress(total, len(todo))
     except KeyboardInterrupt:
         if out:
-            how = "to go on: the same command with --resume" if form.path else "json or csv could be gone on with"
-            click.echo(tables.visible(f"stopped; {out} is whole as far as it goes; {how}"), err=True)
+            click.echo(rows.stopped(out, form), err=True)
         raise
     total = sum(counts.values())
     if out:

@@ -179,7 +179,7 @@ def check_out(out: Path | None, form: Form, resume: bool) -> None:
     if resume and out is None:
         raise InputError("--resume needs the file to go on with; name it with --out")
     if resume and form.path is None:
-        raise InputError("--resume cannot read a table back; use --format json or csv")
+        raise InputError("--resume cannot read this back; use --format json, or for classes csv")
     if out is None or not (out.exists() or out.is_symlink()):
         return
     if not out.is_file():
@@ -187,6 +187,12 @@ def check_out(out: Path | None, form: Form, resume: bool) -> None:
     if not resume:
         remedy = "add --resume to go on with it, remove it" if form.path else "remove it"
         raise InputError(f"{out}: exists already; {remedy}, or {ELSEWHERE}")
+
+
+def stopped(out: Path, form: Form) -> str:
+    """What to say where Ctrl-C ended a call."""
+    how = "to go on: the same command with --resume" if form.path else "this format cannot be gone on with, and json can"
+    return tables.visible(f"stopped; {out} is whole as far as it goes; {how}")
 
 
 @contextmanager

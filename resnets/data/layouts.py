@@ -298,13 +298,13 @@ def read_npz(path: Path, in_chans: int) -> Found:
 
 
 def is_detection(path: Path) -> bool:
-    """Pascal VOC, COCO, YOLO, or pictures beside masks."""
+    """Pascal VOC, COCO, YOLO, pictures beside masks, or volumes beside labels."""
     folders = {folder.name.lower() for folder in _folders(path)}
     beside = [{folder.name.lower() for folder in _folders(parent)} for parent in (path, *_split_folders(path))]
     return (
         {"jpegimages", "annotations"} <= folders
-        or any("images" in names and names & {"masks", "instances"} for names in beside)
-        or {"images", "labels"} <= folders
+        or any("images" in names and names & {"masks", "instances", "labels"} for names in beside)
+        or {"imagestr", "labelstr"} <= folders
         or any(folder.name == "annotations" and list(folder.glob("*.json")) for folder in _folders(path))
         or any(list(folder.glob("_annotations.coco.json")) for folder in [path, *_folders(path)] if folder.is_dir())
         or (path.name.lower() == "vocdevkit" and path.is_dir())

@@ -678,7 +678,7 @@ CASES = {
     ),
     "predict on from nowhere": Case(both, "predict model.safetensors pets --resume", "--resume needs the file", "with --out"),
     "predict on from a table": Case(
-        both, "predict model.safetensors pets --out all.txt --resume", "cannot read a table back", "use --format json or csv"
+        both, "predict model.safetensors pets --out all.txt --resume", "cannot read this back", "use --format json"
     ),
     "predict on from a thesis": Case(
         with_file("all.csv"),

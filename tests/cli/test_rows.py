@@ -178,7 +178,7 @@ def test_what_cannot_be_written_to_is_refused_before_anything_is_read(tmp_path):
     for out, form, resume, said in (
         (taken, csv_form, False, "exists already; add --resume to go on with it, remove it, or choose"),
         (taken, table, False, "exists already; remove it, or choose another place with --out"),
-        (taken, table, True, "cannot read a table back; use --format json or csv"),
+        (taken, table, True, "cannot read this back; use --format json, or for classes csv"),
         (None, csv_form, True, "--resume needs the file to go on with; name it with --out"),
         (tmp_path, csv_form, False, "not a file; choose another place with --out"),
         (tmp_path, csv_form, True, "not a file"),
