@@ -75,9 +75,14 @@ def recipes(runs: Mapping[Training, Path]) -> list[dict[str, Any]]:
 
 def evidence(runs: Mapping[Training, Path], out: Path) -> tuple[dict[str, Any], ...]:
     """Where each figure comes from: a record of each run, its folder as seen from `out`."""
-    return tuple(
-        record(folder.relative_to(out).as_posix(), RunDir(folder).read_provenance()) for training, folder in runs.items()
-    )
+    return tuple(record(folder.relative_to(out).as_posix(), origin_of(RunDir(folder))) for folder in runs.values())
+
+
+def origin_of(run: RunDir) -> dict[str, Any]:
+    """What the run wrote of itself; its seconds are those of all sessions, which its metrics add up, not of the last alone."""
+    origin, rows = run.read_provenance(), run.read_metrics()
+    sessions = [origin.get("seconds"), rows[-1].get("seconds") if rows else None]
+    return origin | {"seconds": max((seconds for seconds in sessions if seconds is not None), default=None)}
 
 
 def record(run: str, origin: Mapping[str, Any]) -> dict[str, Any]:

@@ -107,7 +107,8 @@ def written(cell: object) -> str:
 
 
 def render_markdown(found: Sequence[tuple[Path, Result]]) -> str:
-    lines = ["# The paper, reproduced", "", INTRODUCTION, ""]
+    counts = [(plain(title(folder, result)), *map(str, items.counted(result).values())) for folder, result in found]
+    lines = ["# The paper, reproduced", "", INTRODUCTION, "", *rows_of(("item", "holds", "fails", "open"), counts), ""]
     for folder, result in found:
         lines += section(folder, result)
     return "\n".join(lines).rstrip() + "\n"

@@ -211,8 +211,9 @@ def draw(found: list[Spread]) -> Figure:
         axes.set_xlabel("layer")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.set_ylim(bottom=0)
-        axes.set_xlim(0, 1.13 * max(len(spread.layers) for spread in found))
+        axes.set_xlim(0, 1.02 * max(len(spread.layers) for spread in found))
         axes.grid(axis="y")
+    ordered.legend(loc="upper right", frameon=False, ncols=2)  # names at the ends of lines would cover each other
     return figure
 
 
@@ -223,9 +224,8 @@ def _colours(found: list[Spread]) -> Mapping[str, str]:
 
 
 def _line(axes: Axes, stds: np.ndarray, name: str, style: Mapping[str, Any]) -> None:
-    """The mean over seeds (seeds, layers), their range as a band, and the name where the line ends: lines differ in length."""
+    """The mean over seeds (seeds, layers), and their range as a band."""
     place, mean = np.arange(1, stds.shape[1] + 1), stds.mean(axis=0)
     axes.plot(place, mean, label=name, **style)
     if len(stds) > 1:
         axes.fill_between(place, stds.min(axis=0), stds.max(axis=0), color=style["color"], alpha=0.15, linewidth=0)
-    axes.annotate(name, (place[-1], mean[-1]), (5, 0), textcoords="offset points", color=style["color"], va="center")

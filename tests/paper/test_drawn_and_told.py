@@ -1,4 +1,4 @@
-"""The drawings: what stands where."""
+"""The drawings: what stands where; and the evidence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from resnets.paper.figures import Panel, draw_degradation, draw_two_errors
-from resnets.paper.history import Curves
+from resnets.paper.history import Curves, origin_of
+from resnets.run import RunDir
 
 
 def curves(last: float) -> Curves:
@@ -25,3 +26,11 @@ def test_names_stand_at_the_ends_of_their_lines_where_panels_share_an_axis(figur
         for text in axes.texts:
             height = axes.transData.inverted().transform(axes.transAxes.transform(text.get_position()))[1]
             assert height == pytest.approx(ends[text.get_text()], abs=0.1)
+
+
+def test_the_time_of_a_run_that_was_interrupted_is_that_of_all_its_sessions(tmp_path):
+    run = RunDir(tmp_path)
+    run.update_provenance(seconds=30.0, seed=0)
+    assert origin_of(run)["seconds"] == 30
+    run.write_metrics([{"epoch": 1, "seconds": 50.0}, {"epoch": 2, "seconds": 95.0}])
+    assert origin_of(run)["seconds"] == 95
