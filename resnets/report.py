@@ -52,6 +52,7 @@ SCORES: dict[str, tuple[str, str, dict[str, str]]] = {
 FACTS = {
     "dice": "Dice", "pixel_accuracy": "pixel accuracy", "boundary_f": "boundary F", "map50": "mAP at IoU .5",
     "map_small": "mAP of small objects", "map_medium": "of medium ones", "map_large": "of large ones", "voc12": "VOC 2012",
+    "baseline_miou": "mIoU by class frequency", "baseline_dice": "Dice by class frequency",
 }  # fmt: skip
 
 

@@ -210,6 +210,7 @@ def segmented(result: Mapping[str, Any]) -> str:
     return (
         f"{result['split']} mIoU {share(result['miou'])}, Dice {share(result['dice'])}, pixel accuracy "
         f"{share(result['pixel_accuracy'])}, boundary F {share(result.get('boundary_f'))} on {result['num_images']:,} pictures"
+        f"; by class frequency alone mIoU {share(result.get('baseline_miou'))}, Dice {share(result.get('baseline_dice'))}"
     )
 
 

@@ -202,9 +202,7 @@ class Recipe:
     fused: bool | None = setting(
         None, "batch norm, addition and ReLU as one operation; None: on processors, where the run is long enough to compile it"
     )
-    compile: bool | None = setting(
-        None, "torch.compile; None: on GPUs, for classification, where the run is long enough"
-    )
+    compile: bool | None = setting(None, "torch.compile; None: on GPUs, for classification, where the run is long enough")
     allocator: str = setting(
         "auto", "keep: freed memory stays with the process; auto: where glibc allots it", choices=("auto", "keep", "system")
     )

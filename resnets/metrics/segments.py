@@ -5,7 +5,7 @@ Class indices are integer arrays of any shape, (H, W) or (D, H, W) here; `IGNORE
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,8 @@ class Counted:
 
         Of the pixels of all pictures together: `miou`, `pixel_accuracy`, `fwiou` (IoU weighted by the frequency of the true
         class), `dice`. Means over pictures, then classes: `dice_per_image`, and with a tolerance `boundary_f` and
-        `surface_dice`. A class that is neither in the truth nor predicted is left out of every mean.
+        `surface_dice`. A class that is neither in the truth nor predicted is left out of every mean. `baseline_miou` and so on:
+        what is reached without a look at the pictures (`baselines`).
         """
         counts, num_images = self.sums["confusion"], int(self.sums["images"][0])
         truth, total = counts.sum(1), max(int(counts.sum()), 1)
@@ -95,6 +96,7 @@ class Counted:
             "num_images": num_images,
             "miou": mean(columns["iou"]),
             "pixel_accuracy": plain(ratio(np.trace(counts), counts.sum())),
+            **(baselines(truth, shown) if truth.any() else {}),
             "fwiou": float(np.nansum(columns["iou"] * truth) / total) if truth.any() else None,
             **{name: mean(values[shown]) for name, values in columns.items() if name not in ("iou", "precision", "recall")},
             "per_class": [
@@ -104,6 +106,23 @@ class Counted:
             "confusion": counts.tolist(),
             "labels": self.labels,
         }
+
+
+def baselines(truth: np.ndarray, shown: Sequence[int]) -> dict[str, float | None]:
+    """What a guess by the frequency of the classes alone, `truth` (C,) pixels of each, gets: the better one of drawing each
+    pixel's class by it (the expected counts) and of saying the commonest class everywhere; measure by measure."""
+    always = np.zeros(len(truth))
+    always[truth.argmax()] = 1
+    guesses = [np.outer(truth, guess) for guess in (truth / truth.sum(), always)]
+    measures: dict[str, Callable[[np.ndarray], float | None]] = {
+        "miou": lambda counts: mean(iou(counts)),
+        "pixel_accuracy": lambda counts: float(np.trace(counts) / counts.sum()),
+        "dice": lambda counts: mean(dice(counts)[shown]),
+    }
+    return {
+        f"baseline_{name}": max((value for value in map(measure, guesses) if value is not None), default=None)
+        for name, measure in measures.items()
+    }
 
 
 def confusion(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:

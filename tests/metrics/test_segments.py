@@ -52,6 +52,17 @@ def test_background_is_left_out_of_dice_and_not_of_miou():
     assert counted.result()["miou"] == (3 / 5 + 2 / 4) / 2
 
 
+def test_baselines_are_the_better_of_two_guesses_without_a_look():
+    """4 of 7 pixels are ground. Drawn by frequency, a class of share p has IoU p / (2 - p) and Dice p; ground everywhere is
+    right on 4 of 7."""
+    counted = Counted(LABELS)
+    counted.add(FOUND, TRUTH)
+    result = counted.result()
+    assert result["baseline_miou"] == pytest.approx((4 / 10 + 3 / 11) / 2)
+    assert result["baseline_dice"] == pytest.approx((4 / 7 + 3 / 7) / 2)
+    assert result["baseline_pixel_accuracy"] == pytest.approx(4 / 7)
+
+
 def test_pixels_are_pooled_and_dice_per_image_is_not():
     counted = Counted(["ground", "cell"], background=0)
     counted.add(np.array([[1, 1, 1, 1]]), np.array([[1, 1, 1, 1]]))
