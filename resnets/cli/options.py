@@ -17,6 +17,7 @@ SHORT = {"batch_size": ["-b"], "workers": ["-j"], "weight_decay": ["--wd"], "img
 METAVARS = {int: "N", float: "X", str: "TEXT"}
 SPEC_FLAGS = (
     "stem",
+    "stem_stride",
     "shortcut",
     "stride_in",
     "order",

@@ -60,6 +60,7 @@ class Recipe:
 
     # Changes to the network
     stem: str | None = network("stem", "first layers")
+    stem_stride: int | None = network("stem_stride", "stride of the stem's first convolution, 1 or 2")
     shortcut: str | None = network("shortcut", "what a branch is added to")
     stride_in: str | None = network("stride_in", "the convolution of a bottleneck that strides")
     order: str | None = network("order", "norm and ReLU after or before the convolution")
