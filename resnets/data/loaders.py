@@ -231,7 +231,8 @@ class Stream:
         )
 
     def epoch(self, epoch: int, batches: Iterator[tuple[int, np.ndarray]]) -> Iterator[Any]:
-        self.todo.epoch, self.todo.batches = epoch, batches
+        # As a list, for a generator that is left in the middle refers to its `Loader`.
+        self.todo.epoch, self.todo.batches = epoch, iter(list(batches))
         return iter(self.batches)
 
 

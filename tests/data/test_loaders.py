@@ -131,7 +131,7 @@ def test_a_loader_is_freed_without_the_garbage_collector(files):
     """Which would close the queues before the workers are told to end, and wait for each of them."""
     gc.disable()
     try:
-        helped = loader(files, workers=2)
+        helped = loader(files, workers=2, batch_size=1)  # more batches than are decoded ahead
         batches = helped.epoch(0)
         next(batches)
         gone = weakref.ref(helped)
