@@ -128,7 +128,7 @@ class _Labelled(Dataset):
 
     def __init__(self, loader: DenseLoader) -> None:
         self.split, self.preprocess = loader.split, loader.preprocess
-        self.augment, self.seed = loader.augment, loader.seed
+        self.augment, self.seed, self.batch_size = loader.augment, loader.seed, loader.batch_size
 
     def __getitem__(self, key: tuple[int, int, int]) -> Any:
         epoch, place, index = key
@@ -139,7 +139,8 @@ class _Labelled(Dataset):
         if self.augment is None:
             return torch.from_numpy(fit_picture(picture, self.preprocess)), Truth(index, picture.shape[:2], target), index
         # A picture that comes twice in an epoch is changed in two ways: its place counts, not its index.
-        pixels, target = self.augment(picture, target, seed=self.seed, epoch=epoch, index=place)
+        place_of = {"seed": self.seed, "epoch": epoch, "index": place, "batch": place // self.batch_size}
+        pixels, target = self.augment(picture, target, **place_of)
         return pixels, target, index
 
 

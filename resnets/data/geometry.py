@@ -50,10 +50,15 @@ class DenseAugment:
     jitter: float = 0.0
     fill: tuple[int, ...] = (124, 116, 104)  # ImageNet's mean
 
-    def __call__(self, pixels: np.ndarray, target: Target, *, seed: int, epoch: int, index: int) -> tuple[Tensor, Target]:
-        """`index` is the picture's place in its split, so that neither order nor workers count."""
+    def __call__(
+        self, pixels: np.ndarray, target: Target, *, seed: int, epoch: int, index: int, batch: int | None = None
+    ) -> tuple[Tensor, Target]:
+        """`index` is the picture's place in its split, or in the epoch's order, so that workers do not count. Whole pictures of
+        one `batch` (its number) have one scale: most of a batch of several would be what is around the smaller ones."""
         random = Random(mix_seed(seed, epoch, index, "geometry"))
         scale, mirrored, place = random.choice(self.scales), random.random() < self.hflip, (random.random(), random.random())
+        if batch is not None and self.crop is None:
+            scale = Random(mix_seed(seed, epoch, batch, "scale")).choice(self.scales)
         height, width = pixels.shape[:2]
         whole = fitted_size((height, width), self.preprocess)
         size = (max(1, round(scale * whole[0])), max(1, round(scale * whole[1])))

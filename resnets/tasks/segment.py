@@ -204,13 +204,16 @@ def cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None, smooth
 
 def soft_dice(logits: Tensor, targets: Tensor, weight: Tensor | None, smoothing: float) -> Tensor:
     """1 - Dice of probabilities over the batch, the mean over the classes that are there (V-Net, arXiv 1606.04797)."""
-    known = (targets != IGNORE).unsqueeze(1)
-    axes = [0, *range(2, logits.ndim)]
-    probabilities = logits.softmax(1) * known
-    truth = F.one_hot(targets.where(targets != IGNORE, 0), logits.shape[1]).movedim(-1, 1) * known
-    both, total = (probabilities * truth).sum(axes), probabilities.sum(axes) + truth.sum(axes)
-    there = (truth.sum(axes) > 0).float() * (1 if weight is None else weight)
-    return ((1 - (2 * both + 1) / (total + 1)) * there).sum() / there.sum().clamp(min=1e-6)
+    num_classes, known = logits.shape[1], targets != IGNORE
+    places = targets.where(known, 0)
+    probabilities = logits.softmax(1)
+    # Sums by class without the truth one-hot, which would take three times as long.
+    right = probabilities.gather(1, places.unsqueeze(1)).squeeze(1) * known
+    both = right.new_zeros(num_classes).index_add(0, places.reshape(-1), right.reshape(-1))
+    said = (probabilities.flatten(2) @ known.flatten(1).unsqueeze(2).to(probabilities.dtype)).sum((0, 2))
+    true = torch.bincount(targets[known], minlength=num_classes)
+    there = (true > 0).float() * (1 if weight is None else weight)
+    return ((1 - (2 * both + 1) / (said + true + 1)) * there).sum() / there.sum().clamp(min=1e-6)
 
 
 def focal(logits: Tensor, targets: Tensor, weight: Tensor | None, smoothing: float, gamma: float = 2.0) -> Tensor:

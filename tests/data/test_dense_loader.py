@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from resnets.data.dense import open_dense
 from resnets.data.dense_loader import DenseLoader, class_counts, fill_of
@@ -22,8 +23,9 @@ def loader(split, **settings):
 
 
 def training(split, **settings):
-    scales = settings.pop("scales", (0.5, 1.0))
-    return loader(split, augment=DenseAugment(preprocess=KEEP, scales=scales, fill=fill_of(KEEP)), **settings)
+    changes = {name: settings.pop(name) for name in ("scales", "jitter") if name in settings}
+    augment = DenseAugment(preprocess=KEEP, **{"scales": (0.5, 1.0)} | changes, fill=fill_of(KEEP))
+    return loader(split, augment=augment, **settings)
 
 
 def content(batch):
@@ -65,24 +67,37 @@ def test_the_rest_of_an_epoch_is_the_same_wherever_it_is_taken_up(workers, kind,
 
 def test_a_picture_that_is_repeated_is_changed_in_two_ways(classes):
     one = classes["train"].subset(np.array([0]))
-    (batch,) = training(one, batch_size=4, repeats=4, scales=tuple(np.linspace(0.5, 1, 40))).epoch(0)
+    (batch,) = training(one, batch_size=4, repeats=4, jitter=0.4).epoch(0)
     assert batch.indices.tolist() == [0] * 4
     assert len({(image.numpy().tobytes()) for image in batch.images}) == 4
 
 
-def test_smaller_pictures_lie_in_the_mean_which_is_zero_and_says_nothing(classes):
-    for batch in training(classes["train"], batch_size=6).epoch(0):
+def test_whole_pictures_of_a_batch_have_one_scale(classes):
+    """So that a batch is not mostly what is around the smaller ones; batches differ, and epochs do."""
+    batches = training(classes["train"], scales=(0.25, 0.5, 0.75, 1.0), batch_size=2, repeats=4)
+    shapes = [[tuple(batch.images.shape[2:]) for batch in batches.epoch(epoch)] for epoch in (0, 1)]
+    assert {shape for epoch in shapes for shape in epoch} > {(8, 10), (32, 40)} and shapes[0] != shapes[1]
+    assert all((batch.targets != IGNORE).any((0, 1)).all() for batch in batches.epoch(0)), "no column is padding"
+
+
+def test_smaller_pictures_lie_in_the_mean_which_is_zero_and_says_nothing(tmp_path):
+    segments(tmp_path, train=6)
+    for number in range(3):
+        for kind in ("images", "masks"):
+            path = tmp_path / "train" / kind / f"{number}.png"
+            Image.open(path).resize((20, 16), Image.Resampling.NEAREST).save(path)
+    for batch in training(open_dense(tmp_path, "segment").splits["train"], batch_size=6, scales=(1.0,)).epoch(0):
         assert (
             batch.images.shape == (6, 3, 32, 40) and batch.targets.shape == (6, 32, 40) and batch.targets.dtype == torch.int64
         )
         half = [n for n in range(6) if (batch.targets[n, 16:] == IGNORE).all()]
-        assert 0 < len(half) < 6
+        assert len(half) == 3
         assert (batch.images[half, :, 16:].abs() < 0.01).all() and (batch.images[half, :, :, 20:].abs() < 0.01).all()
         assert (batch.targets[half, 1:16, :20] != IGNORE).all() and (batch.targets[half, :, 20:] == IGNORE).all()
 
 
 def test_boxes_come_with_their_sizes_and_masks_of_them(found):
-    for batch in training(found["train"], batch_size=5).epoch(0):
+    for batch in training(found["train"], batch_size=5, repeats=4).epoch(0):
         for image, target in zip(batch.images, batch.targets, strict=True):
             height, width = target["size"].tolist()
             assert (height, width) in ((32, 40), (16, 20)) and target["masks"].shape == (len(target["labels"]), height, width)

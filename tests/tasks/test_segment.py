@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -201,6 +202,8 @@ def small_windows(monkeypatch):
 
 class Local(torch.nn.Module):
     """Scores that depend on 5 x 5 pixels around each, so that a window changes them near its edges only."""
+
+    spec, preprocess = SimpleNamespace(dims=2), SimpleNamespace(size=(64, 40))
 
     def __init__(self):
         super().__init__()
