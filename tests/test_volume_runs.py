@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner
 
 import resnets
-from resnets import evaluation, training
+from resnets import evaluation, plan_dense, training
 from resnets.cli.main import cli
 from resnets.data.volumes import Volume
 from resnets.dense import Truth
@@ -112,8 +112,8 @@ def test_settings_that_volumes_cannot_use(first, tmp_path, case):
 )  # fmt: skip
 def test_size_of_patches(side, lengths, size):
     spec, source = resnets.zoo.get("resnet18", dims=3), SimpleNamespace(sizes=lambda: [lengths] * 3)
-    assert resnets.plan.patch_size(source, spec, side) == size
-    assert resnets.plan.patch_size(source, spec, side or 64) == size  # as the recipe that is kept says it
+    assert plan_dense.patch_size(source, spec, side) == size
+    assert plan_dense.patch_size(source, spec, side or 64) == size  # as the recipe that is kept says it
 
 
 # --- evaluation ---------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import numpy as np
 from resnets import saved
 from resnets.data.images import default_workers, num_processors
 from resnets.pretrained.names import locate
+from resnets.results import PLACES
 from resnets.saved import Header
 from resnets.ship import formats
 from resnets.spec import InputError
@@ -124,7 +125,7 @@ def dense_header(model: str | Path) -> Header | None:
     from resnets import weights
 
     header = weights.read_header(path) if weights.is_ours(path) else None
-    return None if header is None or header.task == "classify" else header
+    return header if header is not None and header.task in PLACES else None
 
 
 def _choose(suffix: str, runtime: str, path: Path | None) -> str:

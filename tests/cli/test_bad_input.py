@@ -299,16 +299,19 @@ CASES = {
     "VOC": Case(
         lambda d: folder(d / "pets", JPEGImages=2, Annotations=1),
         TRAIN,
-        "detection and segmentation are not part",
+        "boxes or masks; add --task detect or --task segment",
         "one folder a class",
     ),
     "masks": Case(
-        lambda d: folder(d / "pets", images=2, masks=2), TRAIN, "detection and segmentation are not part", "one folder a class"
+        lambda d: folder(d / "pets", images=2, masks=2),
+        TRAIN,
+        "boxes or masks; add --task detect or --task segment",
+        "one folder a class",
     ),
     "COCO": Case(
         lambda d: (folder(d / "pets", train2017=2), text(d / "pets/annotations/instances.json", "{}")),
         TRAIN,
-        "detection and segmentation are not part",
+        "boxes or masks; add --task detect or --task segment",
         "one folder a class",
     ),
     "a picture as DATA": Case(

@@ -93,7 +93,7 @@ def test_faults_of_folders(tmp_path, fault):
 def test_coco_is_refused(tmp_path):
     folder(tmp_path, train2017=1)
     csv(tmp_path / "annotations/instances_train2017.json", "{}")
-    with pytest.raises(InputError, match="detection and segmentation"):
+    with pytest.raises(InputError, match="add --task detect"):
         open_source(tmp_path)
 
 
