@@ -118,7 +118,7 @@ class UNet(nn.Module):
         self.beside = [level.name for level in reversed(beside)]
         self.level = last.name
         if beside[0].stride > 1:
-            beside, widths = [Level("", 0, 1), *beside], [*widths, max(8, widths[-1] // 2)]
+            beside, widths = [Level("", 0, 1), *beside], [*widths, max(16, widths[-1] // 2)]
         steps = zip(pairwise([last.channels, *widths]), reversed(beside), strict=True)
         self.steps = nn.ModuleList(
             nn.Sequential(Layer(spec, below + level.channels, out), Layer(spec, out, out)) for (below, out), level in steps
