@@ -436,3 +436,13 @@ def test_two_processes_segment_as_one_does_with_their_pictures_together(tmp_path
 
 
 SHARED = ("step", "lr", "train_loss", "train_miou", "val_miou", "val_dice")
+
+
+@pytest.mark.parametrize(("side", "stride", "told"), [(256, None, True), (256, 2, False), (128, None, False)])
+def test_a_stem_that_keeps_every_pixel_of_large_pictures_is_remarked_on(side, stride, told, tmp_path):
+    said = []
+    watcher = SimpleNamespace(say=said.append, step=lambda *of: None, epoch=lambda *of: None)
+    data = segments(tmp_path / "data", size=(side, side), train=2, val=1)
+    train(data, tmp_path / "run", "segment", epochs=1, stem_stride=stride, reporter=watcher)
+    assert (f"the stem keeps all of {side} x {side}; by --stem-stride 2" in "\n".join(said)) == told
+    assert resnets.load(tmp_path / "run").spec.levels[0].stride == (stride or 1)
