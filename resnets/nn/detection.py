@@ -181,6 +181,9 @@ class Detection(nn.Module):
             self.roi_heads.mask_roi_pool = pooling(pooled, 2 * REGION if pyramid else size)
             self.roi_heads.mask_head = MaskRCNNHeads(detecting.width, (256,) * 4, 1) if pyramid else last_stage
             self.roi_heads.mask_predictor = MaskRCNNPredictor(256 if pyramid else read, 256, num_classes)
+        for part in (self.rpn.head, self.roi_heads.box_predictor, self.roi_heads.mask_predictor):
+            if part is not None:
+                part.register_forward_hook(exactly)
 
     def _read(self, regions: Tensor) -> Tensor:
         """Regions (M, C, h, w) -> (M, num_features), M may be 0."""
@@ -210,7 +213,7 @@ class Detection(nn.Module):
             maps = self.pyramid(features)
         else:
             maps = {self.reads: features[self.reads]}
-        maps = {name: x.float() for name, x in maps.items()}  # anchors take this type, and 16 bits cannot say where they are
+        maps = {name: x.float() for name, x in maps.items()}  # anchors take this type, see `exactly`
         listed = ImageList(images, list(sizes))
         wanted = None if targets is None else [objects(target) for target in targets]
         regions, losses = self.rpn(listed, maps, wanted)
@@ -219,6 +222,12 @@ class Detection(nn.Module):
             losses |= more
             return losses | {"loss": torch.stack(list(losses.values())).sum()}
         return [reported(one, size) for one, size in zip(found, sizes, strict=True)]
+
+
+def exactly(module: nn.Module, given: Any, outputs: Any) -> Any:
+    """What a part puts out, in 32 bits: boxes take the type of what they are decoded from, and the 16 of autocast say where
+    they are to some pixels only."""
+    return outputs.float() if isinstance(outputs, Tensor) else type(outputs)(exactly(module, given, each) for each in outputs)
 
 
 def check(spec: ResNetSpec, detecting: Detecting) -> None:

@@ -210,7 +210,8 @@ def soft_dice(logits: Tensor, targets: Tensor, weight: Tensor | None, smoothing:
     # Sums by class without the truth one-hot, which would take three times as long.
     right = probabilities.gather(1, places.unsqueeze(1)).squeeze(1) * known
     both = right.new_zeros(num_classes).index_add(0, places.reshape(-1), right.reshape(-1))
-    said = (probabilities.flatten(2) @ known.flatten(1).unsqueeze(2).to(probabilities.dtype)).sum((0, 2))
+    with torch.autocast(logits.device.type, enabled=False):  # which multiplies in 16 bits, too few to count pixels with
+        said = (probabilities.flatten(2) @ known.flatten(1).unsqueeze(2).to(probabilities.dtype)).sum((0, 2))
     true = torch.bincount(targets[known], minlength=num_classes)
     there = (true > 0).float() * (1 if weight is None else weight)
     return ((1 - (2 * both + 1) / (said + true + 1)) * there).sum() / there.sum().clamp(min=1e-6)

@@ -39,6 +39,19 @@ def target(num_objects, size=(70, 90), *, masks=False):
     return found | ({"masks": torch.rand(num_objects, *size) > 0.5} if masks else {})
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("form", ["pyramid", "c4"])
+def test_sixteen_bits_do_not_move_boxes(form):
+    """Numbers of bfloat16 are 8 pixels apart from 1024 on; features may be such, boxes and scores may not."""
+    model = detector(form, masks=True).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        (found,) = model(torch.randn(1, 3, 90, 1100))
+    for name in ("xyxy", "scores"):
+        assert found[name].dtype == torch.float32 and (found[name] != found[name].bfloat16().float()).any()
+    inside = found["xyxy"][(found["xyxy"] > 0).all(1) & (found["xyxy"][:, 2] < 1100)]
+    assert len(inside) and (inside[:, 2] != inside[:, 2].bfloat16().float()).float().mean() > 0.5
+
+
 @pytest.mark.parametrize("numbers", [(2, 5), (0, 3), (0, 0), (100, 1)], ids=str)
 @pytest.mark.parametrize("form, masks", [("pyramid", True), ("c4", True), ("pyramid", False), ("c4", False)])
 def test_losses_are_finite_for_any_number_of_objects(form, masks, numbers):

@@ -241,6 +241,17 @@ def test_what_slides_is_brought_to_its_own_size_row_by_row(whole, small_windows)
     assert np.array_equal(TASK.infer(net, x, whole), expected)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_are_the_same_under_autocast(loss):
+    """As training computes them: sums over pixels want 32 bits."""
+    logits, targets = 8 * torch.randn(2, 3, 40, 50).round(decimals=1), torch.randint(0, 3, (2, 40, 50))
+    targets[:, :3] = IGNORE
+    criterion = TASK.criterion(Recipe(task="segment", loss=loss), np.ones(3))
+    exact = criterion(logits, targets)["loss"]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(criterion(logits, targets)["loss"], exact)
+
+
 # --- heads and files -----------------------------------------------------------------------------------------------------
 
 
