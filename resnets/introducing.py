@@ -17,7 +17,6 @@ from resnets.model import Model
 from resnets.plan import Plan
 from resnets.plan_dense import of_volumes, times
 
-SEEN_WHOLE = 240  # pixels of the shorter side from which a stem of stride 1 is remarked on
 CHECKED = 20_000  # pictures up to which all labels are looked at before training; it takes some seconds a thousand
 
 
@@ -56,8 +55,6 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
     counts = job.class_counts[job.class_counts > 0]
     if not isinstance(source, DenseSource) and counts.max() > 5 * counts.min() and recipe.balance == "none":
         yield f"note     classes have {counts.min()} to {counts.max()} pictures; --balance sampler or loss evens them out"
-    if job.task.dense and spec.levels[0].stride == 1 and spec.dims == 2 and min(size) > SEEN_WHOLE:
-        yield f"note     the stem keeps all of {times(size)}; by --stem-stride 2 the same weights are faster and see farther"
     values = dataclasses.asdict(recipe)
     for origin in sorted(set(origins.values()), key=lambda origin: (origin == "default", origin)):
         told = [name for name in FIELDS if origins[name] == origin and not (origin == "default" and values[name] is None)]

@@ -29,6 +29,7 @@ from resnets.spec import CHOICES, IMAGENET_MEAN, IMAGENET_STD, InputError, Prepr
 # What may differ when a run is taken up again: it changes nothing of what is computed.
 FREE = ("workers", "cache", "save_every", "stall_epochs", "max_bad")
 RULE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the recipe has too
+STRIDES = {"stem_stride": None, "output_stride": 32}  # that a dense task may change, and how they are left
 Named = Callable[..., ResNetSpec]  # (name, **changes to the fields of its spec)
 # Settings that a task has no use for, and what they may be all the same.
 NOT_OF_PLACES: dict[str, tuple[Any, ...]] = {
@@ -260,7 +261,8 @@ def settings(
     elif name == "auto":
         name, by_whom = ("finetune", "the weights") if asked.get("weights") else ("fast", "default")
     one_size = not isinstance(source, DenseSource) or len(set(source.sizes())) < 2
-    facts = Facts(num_train=num_train, hflip=source.hflip, size=preprocess.size, spec=spec, asked=asked, one_size=one_size)
+    known = {"num_train": num_train, "num_classes": len(source.labels), "hflip": source.hflip, "one_size": one_size}
+    facts = Facts(size=preprocess.size, spec=spec, asked=asked, **known)
     own = f"recipe {name}"
     recipe, origins = resolve({own: recipes.get(name)(facts), **layers})
     freeze.check(recipe, spec)
@@ -273,6 +275,7 @@ def settings(
     found: dict[str, tuple[Any, str]] = {"recipe": (name, by_whom if recipe.recipe == "auto" else origins["recipe"])}
     if is_dense:
         found |= {rule: (getattr(preprocess, rule), "the task") for rule in RULE if origins[rule] in ("default", own)}
+        found |= {name: (getattr(spec, name), "the task") for name, usual in STRIDES.items() if getattr(spec, name) != usual}
     elif recipe.weights:
         found |= {rule: (getattr(preprocess, rule), "the weights") for rule in RULE if origins[rule] in ("default", own)}
     if recipe.model == "auto":

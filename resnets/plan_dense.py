@@ -16,6 +16,10 @@ from resnets.pretrained.adapting import rule_for
 from resnets.saved import Header
 from resnets.spec import InputError, Preprocess, ResNetSpec
 
+# From this shorter side of the input on, a stem that keeps every pixel is given a stride: the deepest features of a trunk for
+# small pictures see some 90 pixels of it, and of 360 x 480 a step takes four times as long.
+LARGE = 320
+DILATED = 8  # largest stride of a level for heads that read the last one alone, as in torchvision's
 LONGER = 5 / 3  # most of the longer side, in shorter ones, as 1333 to 800 (Detectron)
 # Settings that change pictures, and not volumes, and what they may be all the same.
 FLAT_ONLY: dict[str, tuple[Any, ...]] = {
@@ -77,7 +81,19 @@ def dense_network(
     if (rule == "shorter") != (side is not None):
         raise InputError("resize=shorter and img_size go together: give both, or leave out resize")
     size = (height, width) if side is None else (side, round(LONGER * side))
+    if header is None or not header.head:  # else the trunk belongs to a head
+        spec = zoo.change(spec, **suited(spec, size, asked))
     return spec, Preprocess(size=size, resize=rule, crop_pct=1.0, **means)
+
+
+def suited(spec: ResNetSpec, size: tuple[int, ...], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes to a trunk under a new head, of strides alone, so that any weights go on; where the user asked for none."""
+    changes: dict[str, Any] = {}
+    if spec.levels[0].stride == 1 and min(size) > LARGE:
+        changes["stem_stride"] = 2
+    if asked.get("head") in ("fcn", "deeplabv3"):
+        changes["output_stride"] = DILATED
+    return {name: value for name, value in changes.items() if asked.get(name) is None}
 
 
 def patch_size(source: DenseSource, spec: ResNetSpec, side: int | None) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ import resnets
 from resnets import hub, report, training, weights, zoo
 from resnets.cli.main import main
 from resnets.engine.distributed import Processes
-from resnets.engine.recipe import Recipe
+from resnets.engine.recipe import Recipe, read_file
 from resnets.pretrained.opening import Opened
 from resnets.spec import InputError
 from resnets.tasks import TASKS
@@ -438,11 +438,29 @@ def test_two_processes_segment_as_one_does_with_their_pictures_together(tmp_path
 SHARED = ("step", "lr", "train_loss", "train_miou", "val_miou", "val_dice")
 
 
-@pytest.mark.parametrize(("side", "stride", "told"), [(256, None, True), (256, 2, False), (128, None, False)])
-def test_a_stem_that_keeps_every_pixel_of_large_pictures_is_remarked_on(side, stride, told, tmp_path):
-    said = []
-    watcher = SimpleNamespace(say=said.append, step=lambda *of: None, epoch=lambda *of: None)
+@pytest.mark.parametrize(
+    ("side", "settings", "strides"),
+    [
+        (360, {}, (2, 32)),  # a stem that keeps every pixel of large pictures gets a stride
+        (360, {"stem_stride": 1}, (1, 32)),
+        (360, {"img_size": 64}, (None, 32)),
+        (64, {}, (None, 32)),
+        (64, {"head": "deeplabv3"}, (None, 8)),  # reads the last level alone, which must not be coarse
+        (64, {"head": "fcn", "output_stride": 16}, (None, 16)),
+    ],
+    ids=str,
+)
+def test_strides_suit_the_pictures_and_the_head(side, settings, strides, tmp_path):
     data = segments(tmp_path / "data", size=(side, side), train=2, val=1)
-    train(data, tmp_path / "run", "segment", epochs=1, stem_stride=stride, reporter=watcher)
-    assert (f"the stem keeps all of {side} x {side}; by --stem-stride 2" in "\n".join(said)) == told
-    assert resnets.load(tmp_path / "run").spec.levels[0].stride == (stride or 1)
+    train(data, tmp_path / "run", "segment", epochs=1, **settings)
+    spec = resnets.load(tmp_path / "run").spec
+    assert (spec.stem_stride, spec.output_stride) == strides
+    kept = Recipe(**read_file(tmp_path / "run" / "recipe.yaml"))
+    assert kept.stem_stride == strides[0] and kept.output_stride == (None if strides[1] == 32 else strides[1])
+
+
+def test_a_trunk_under_its_own_head_keeps_its_strides(tmp_path):
+    small, large = (segments(tmp_path / str(side), size=(side, side), train=2, val=1) for side in (64, 360))
+    train(small, tmp_path / "first", "segment", epochs=1)
+    train(large, tmp_path / "next", "segment", epochs=1, weights=str(tmp_path / "first"), model="auto", depths=None, width=None)
+    assert resnets.load(tmp_path / "next").spec.stem_stride is None

@@ -26,6 +26,7 @@ class Facts:
         spec: the network.
         asked: names of the settings that the user gave: what belongs together must not be half of one, half of another.
         one_size: whether all pictures have it (of dense tasks, whose inputs differ).
+        num_classes: of the data.
     """
 
     num_train: int
@@ -34,6 +35,7 @@ class Facts:
     spec: ResNetSpec
     asked: Collection[str] = ()
     one_size: bool = True
+    num_classes: int = 2
 
     @property
     def small(self) -> bool:
@@ -192,8 +194,8 @@ def torchvision_v2(facts: Facts) -> dict[str, Any]:
 
 
 def segment(facts: Facts) -> dict[str, Any]:
-    """The default of segmentation: AdamW, one cycle, about 12,000 pictures, each at another scale and mirrored; of pictures
-    of many sizes, windows of one. Of volumes, about 8,000 patches, at least 200 an epoch."""
+    """The default of segmentation: AdamW, one cycle, about 12,000 pictures at several scales and mirrored, the rare ones
+    of more than two classes weighing more; of pictures of many sizes, windows of one. Of volumes, about 8,000 patches, at least 200 an epoch."""
     if facts.spec.dims == 3:
         repeats = max(1, round(200 / facts.num_train))
         return DENSE | {
@@ -207,6 +209,8 @@ def segment(facts: Facts) -> dict[str, Any]:
         }
     return DENSE | {
         "epochs": min(200, max(10, round(12_000 / facts.num_train))),
+        "batch_size": 4 if facts.num_train < 1000 else 8,
+        "balance": "loss" if facts.num_classes > 2 else "none",
         "train_size": None if facts.one_size else max(32, min(256, min(facts.size) // 32 * 32)),
         "loss": "ce+dice",
         "hflip": 0.5 if facts.hflip else 0.0,
