@@ -261,7 +261,12 @@ def settings(
     elif name == "auto":
         name, by_whom = ("finetune", "the weights") if asked.get("weights") else ("fast", "default")
     one_size = not isinstance(source, DenseSource) or len(set(source.sizes())) < 2
-    known = {"num_train": num_train, "num_classes": len(source.labels), "hflip": source.hflip, "one_size": one_size}
+    known: dict[str, Any] = {
+        "num_train": num_train,
+        "num_classes": len(source.labels),
+        "hflip": source.hflip,
+        "one_size": one_size,
+    }
     facts = Facts(size=preprocess.size, spec=spec, asked=asked, **known)
     own = f"recipe {name}"
     recipe, origins = resolve({own: recipes.get(name)(facts), **layers})
