@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,26 @@ def open_for(header: Header, data: str, ignore_index: int | None = None) -> Dens
     if dense.is_dense(data) and (header.spec.dims == 3) != volume_labels.is_volumes(Path(data).expanduser()):
         theirs, ours = ("pictures", "volumes")[:: 1 if header.spec.dims == 3 else -1]
         raise InputError(f"{data}: {theirs} here, and the model takes {ours}; give data like those of its training")
-    source = dense.open_dense(
-        data,
-        header.task,
-        in_chans=header.spec.in_chans,
-        labels=header.labels,
-        masks=bool(header.head.get("masks")),
-        ignore=recipe.get("ignore_index") if ignore_index is None else ignore_index,
-    )
+    trained = header.provenance.get("data", {})
+
+    def opened(labels: Sequence[str]) -> DenseSource:
+        return dense.open_dense(
+            data,
+            header.task,
+            in_chans=header.spec.in_chans,
+            labels=labels,
+            masks=bool(header.head.get("masks")),
+            ignore=recipe.get("ignore_index") if ignore_index is None else ignore_index,
+        )
+
+    source = opened(header.labels)
     if source.in_chans != header.spec.in_chans:
         raise InputError(f"{data}: volumes of {source.in_chans} channels, and the model takes {header.spec.in_chans}")
-    trained = header.provenance.get("data", {})
-    if trained.get("cut") and "train" in source.splits and trained.get("fingerprint") == source.fingerprint():
-        return labelled.cut_val(source, **trained["cut"])
+    if trained.get("cut") and "train" in source.splits:
+        # The fingerprint is of the data's own classes: the model's may go on, with some that no picture has.
+        own = tuple(trained.get("labels", header.labels))
+        if trained.get("fingerprint") == (source if own == header.labels else opened(own)).fingerprint():
+            return labelled.cut_val(source, **trained["cut"])
     return source
 
 

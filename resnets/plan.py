@@ -34,6 +34,7 @@ Named = Callable[..., ResNetSpec]  # (name, **changes to the fields of its spec)
 # Settings that a task has no use for, and what they may be all the same.
 NOT_OF_PLACES: dict[str, tuple[Any, ...]] = {
     "random_erase": (0.0,), "mixup": (0.0,), "cutmix": (0.0,), "auto_augment": ("none",), "grow_from": (1.0,),
+    "crop": ("pad",), "crop_pad": (0.125,), "crop_scale": ((0.08, 1.0),), "cache": ("auto",), "crop_pct": (1.0,),
     "probe": (False,), "balance": ("none", "loss"), "folds": (None,), "fold": (None,), "normalise": ("data", "imagenet"),
 }  # fmt: skip
 UNUSED: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -124,7 +125,7 @@ def open_data(asked: Mapping[str, Any], in_chans: int | None, data_dir: str | Pa
     data, task = asked.get("data", "digits"), asked.get("task", "classify")
     if not tasks.get(task).dense:
         return sources.open_source(data, data_dir=data_dir, in_chans=in_chans)
-    return dense.open_dense(
+    source = dense.open_dense(
         data,
         task,
         in_chans=in_chans or 3,
@@ -132,6 +133,9 @@ def open_data(asked: Mapping[str, Any], in_chans: int | None, data_dir: str | Pa
         masks=bool(asked.get("masks")),
         ignore=asked.get("ignore_index"),
     )
+    if "train" not in source.splits:
+        raise InputError(f"{source.name}: no training split here; it has {', '.join(source.splits)}")
+    return source
 
 
 def check_off(recipe: Recipe, table: Mapping[str, tuple[Any, ...]], what: str) -> None:
@@ -182,7 +186,7 @@ def continued(out: str | Path | None, given: Mapping[str, Any]) -> tuple[RunDir,
     Raises:
         InputError: where there is no such run, or `given` has other settings than it (they are named).
     """
-    run = RunDir(out) if out is not None else RunDir.latest(str(given.get("task", "classify")))
+    run = RunDir(out) if out is not None else RunDir.latest(given.get("task"))
     if not run.recipe.is_file():
         raise InputError(f"{run.path}: no recipe.yaml here, so there is no run to go on with; leave out --resume to start one")
     settings = read_file(run.recipe)
@@ -280,7 +284,8 @@ def settings(
     found: dict[str, tuple[Any, str]] = {"recipe": (name, by_whom if recipe.recipe == "auto" else origins["recipe"])}
     if is_dense:
         found |= {rule: (getattr(preprocess, rule), "the task") for rule in RULE if origins[rule] in ("default", own)}
-        found |= {name: (getattr(spec, name), "the task") for name, usual in STRIDES.items() if getattr(spec, name) != usual}
+        strides = {name: getattr(spec, name, usual) for name, usual in STRIDES.items()}  # other libraries' networks have none
+        found |= {name: (stride, "the task") for name, stride in strides.items() if stride != STRIDES[name]}
     elif recipe.weights:
         found |= {rule: (getattr(preprocess, rule), "the weights") for rule in RULE if origins[rule] in ("default", own)}
     if recipe.model == "auto":

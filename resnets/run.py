@@ -82,12 +82,13 @@ class RunDir:
                 return run
 
     @classmethod
-    def latest(cls, task: str, name: str = "train") -> RunDir:
-        """The newest runs/<task>/<name>N."""
-        folders = [f for f in Path("runs", task).glob(f"{name}*") if re.fullmatch(rf"{name}\d+", f.name)]
-        if not folders:
-            raise InputError(f"there is no run in {Path('runs', task)} to go on with; name its folder with --out")
-        return cls(max(folders, key=lambda folder: int(folder.name.removeprefix(name))))
+    def latest(cls, task: str | None = None, name: str = "train") -> RunDir:
+        """The newest runs/<task>/<name>N; of the tasks that there are, where none is given, the one that was begun last."""
+        found = [f for f in Path("runs").glob(f"{task or '*'}/{name}*") if re.fullmatch(rf"{name}\d+", f.name)]
+        if not found:
+            raise InputError(f"there is no run in {Path('runs', task or '')} to go on with; name its folder with --out")
+        by_task = {folder.parent: folder for folder in sorted(found, key=lambda folder: int(folder.name.removeprefix(name)))}
+        return max(map(cls, by_task.values()), key=lambda run: run.recipe.stat().st_mtime if run.recipe.exists() else 0.0)
 
     def at_step(self, step: int) -> Path:
         """The weights as they were after `step` steps, which `keep_at` asks for."""

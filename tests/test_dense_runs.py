@@ -13,11 +13,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import resnets
-from resnets import hub, report, training, weights, zoo
+from resnets import evaluation, hub, report, training, weights, zoo
 from resnets.cli.main import main
 from resnets.engine.distributed import Processes
 from resnets.engine.recipe import Recipe, read_file
 from resnets.pretrained.opening import Opened
+from resnets.run import RunDir
 from resnets.spec import InputError
 from resnets.tasks import TASKS
 from resnets.tasks.detect import Detect
@@ -196,6 +197,14 @@ def test_predict_goes_on_with_rows_and_keeps_each_drawing(command, tmp_path):
     assert (tmp_path / "rows.json").read_text() == whole and (tmp_path / "drawn/x.png").stat().st_mtime_ns == before
     code, _, err = command("predict", tmp_path / "m.safetensors", *pictures, "--out", tmp_path / "rows.csv", "--resume")
     assert code == 2 and "--resume needs --format json" in err
+    before = [path.read_bytes() for path in pictures]
+    for flag in ("--draw", "--masks"):
+        code, _, err = command("predict", tmp_path / "m.safetensors", pictures[0], flag, tmp_path / "one")
+        assert code == 2 and "is one of the pictures, and would be overwritten; give another folder" in err
+    code, _, err = command(
+        "predict", tmp_path / "m.safetensors", *pictures, "--draw", tmp_path / "d", "--masks", tmp_path / "d"
+    )
+    assert code == 2 and "give two folders" in err and [path.read_bytes() for path in pictures] == before
 
 
 # --- resumed -------------------------------------------------------------------------------------------------------------
@@ -334,6 +343,8 @@ REFUSED = [
     ("pyramid", {"cutmix": 1.0}, "cutmix=1: the task detect cannot use it"),
     ("unet", {"random_erase": 0.5}, "random_erase=0.5: the task segment cannot use it"),
     ("pyramid", {"auto_augment": "randaugment"}, "auto_augment=randaugment: the task detect cannot use it"),
+    ("unet", {"crop": "resized"}, "crop=resized: the task segment cannot use it"),
+    ("pyramid", {"cache": "memory"}, "cache=memory: the task detect cannot use it"),
     ("unet", {"grow_from": 0.5}, "grow_from=0.5: the task segment cannot use it"),
     ("unet", {"normalise": "pixel"}, "normalise=pixel: the task segment cannot use it"),
     ("unet", {"balance": "sampler"}, "balance=sampler: the task segment cannot use it"),
@@ -364,6 +375,21 @@ REFUSED = [
     ("unet", {"freeze": "trunk"}, "random weights would stay; give --weights"),
     ("unet", {"scales": "0.01"}, "give shares from 0.1 to 10"),
 ]
+
+
+def test_data_without_a_training_split_is_refused(tmp_path):
+    data = segments(tmp_path / "data", val=2, test=1)
+    with pytest.raises(InputError, match="no training split here; it has val, test"):
+        train(data, tmp_path / "run", "segment")
+    assert not (tmp_path / "run").exists()
+
+
+def test_eval_finds_the_split_that_was_cut_though_the_model_has_more_classes(tmp_path, undrawn):
+    data = segments(tmp_path / "data", train=8)
+    train(data, tmp_path / "run", "segment", epochs=1, num_classes=5)
+    again = evaluation.evaluate(tmp_path / "run", str(data), split="val", device="cpu")
+    (row,) = RunDir(tmp_path / "run").read_metrics()
+    assert again["num_images"] == 1 and again["miou"] == pytest.approx(row["val_miou"])
 
 
 @pytest.fixture(scope="module")

@@ -107,6 +107,12 @@ def test_the_next_free_number_counts_on_from_the_highest(here):
     assert RunDir.create(None, "classify").path == Path("runs/classify/train11")
     assert RunDir.create(None, "detect").path == Path("runs/detect/train1")
     assert RunDir.latest("classify").path == Path("runs/classify/train11")
+    for seconds, run in enumerate([RunDir.latest("detect"), RunDir.latest("classify"), RunDir("runs/classify/train7")]):
+        run.recipe.write_text("{}")
+        os.utime(run.recipe, (seconds, seconds))
+    assert RunDir.latest().path == Path("runs/classify/train11")  # by number within a task, and of the tasks by time
+    os.utime("runs/detect/train1/recipe.yaml", (9, 9))
+    assert RunDir.latest().path == Path("runs/detect/train1")
 
 
 def test_runs_that_begin_together_get_a_folder_each(here):

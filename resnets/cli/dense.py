@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from resnets.cli import rows, tables
 from resnets.cli.rows import Form, csv_line, json_path
 from resnets.saved import Header
 from resnets.spec import InputError
+
+if TYPE_CHECKING:
+    from resnets.data.images import FileImages
 
 COLUMNS = {
     "detect": ["path", "label", "score", "x0", "y0", "x1", "y1", "error"],
@@ -53,6 +56,16 @@ def _path(text: str, topk: int) -> str:
     if isinstance(row, dict) and row.keys() & {"objects", "classes"}:
         return str(row["path"])
     return json_path(text, topk)
+
+
+def check_places(files: FileImages, drawings: Mapping[str, Path], masks: Mapping[str, Path]) -> None:
+    """Raise `InputError` where a drawing or a mask would take the place of a picture, or of each other."""
+    pictures = {files.path(index).resolve() for index in range(len(files))}
+    for flag, places in (("--draw", drawings), ("--masks", masks)):
+        if taken := sorted(path for path in places.values() if path.resolve() in pictures):
+            raise InputError(f"{flag}: {taken[0]} is one of the pictures, and would be overwritten; give another folder")
+    if both := {path.resolve() for path in drawings.values()} & {path.resolve() for path in masks.values()}:
+        raise InputError(f"--draw and --masks: both would write {min(both)}; give two folders")
 
 
 def predict(
@@ -95,6 +108,7 @@ def predict(
         return
     drawings = prediction_dense.places_in(draw, files) if draw else {}
     written = prediction_dense.places_in(masks, files, ".nii.gz" if volumes else ".png") if masks else {}
+    check_places(files, drawings, written)
     bad = 0
     try:
         with (

@@ -322,9 +322,21 @@ def data() -> None:
 @click.argument("data")
 @click.option("--in-chans", type=click.IntRange(1), help="read pictures as 1, 3 or 4 channels")
 @click.option("--ignore-index", type=click.IntRange(0, 255), help="a number in masks that says nothing, beside 255")
+@click.option(
+    "--task", type=click.Choice(["classify", "detect", "segment"]), help="where DATA has labels for several: for which"
+)
+@click.option("--masks", is_flag=True, help="of detection: look at the objects' masks, too")
 @data_dir_flag
 @json_flag
-def check(data: str, in_chans: int | None, ignore_index: int | None, data_dir: str | None, as_json: bool) -> None:
+def check(
+    data: str,
+    in_chans: int | None,
+    ignore_index: int | None,
+    task: str | None,
+    masks: bool,
+    data_dir: str | None,
+    as_json: bool,
+) -> None:
     """Look for what spoils training in DATA: unreadable files, duplicates within and across splits, missing, tiny and one-sided
     classes, odd sizes and modes; of boxes, masks and volumes their labels. Ends with 2 where there are errors."""
     from resnets.cli.progress import counting
@@ -332,11 +344,11 @@ def check(data: str, in_chans: int | None, ignore_index: int | None, data_dir: s
     from resnets.data.dense import is_dense, open_dense
 
     with counting("checking") as progress:
-        if data not in known.KNOWN and is_dense(data):
-            labelled = open_dense(data, in_chans=in_chans or 3, ignore=ignore_index)
+        if task != "classify" and (task or (data not in known.KNOWN and is_dense(data))):
+            labelled = open_dense(data, task, in_chans=in_chans or 3, masks=masks, ignore=ignore_index)
             findings = check_dense.check_labels(labelled, progress=progress)
-        elif ignore_index is not None:
-            raise InputError(f"{data}: not pictures beside masks, and --ignore-index is for these; leave it out")
+        elif ignore_index is not None or masks:
+            raise InputError(f"{data}: no boxes or masks here, and --ignore-index and --masks are for these; leave them out")
         else:
             source = sources.open_source(data, data_dir=data_dir, in_chans=in_chans)
             findings = check.check(source, progress=progress)
@@ -462,7 +474,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         click.echo(error, err=True, nl=bool(str(error)))
         time.sleep(3)  # so that torchrun sees first who died first
         code = 1
-    except MemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":  # torch's, of a GPU
+            raise
         if debug:
             traceback.print_exc()
         click.echo(f"{who}not enough memory ({error}); use a smaller --batch-size or --img-size", err=True)

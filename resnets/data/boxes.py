@@ -18,6 +18,7 @@ from resnets.data.label_rules import BadLabel, Fault, RawBoxes, clean_boxes
 from resnets.data.labelled import DenseSource, DenseSplit, in_folder, names_file, places_of
 from resnets.data.layouts import SPLITS
 from resnets.data.outlines import object_masks
+from resnets.data.pairs import by_stem
 from resnets.dense import Boxes
 from resnets.spec import InputError
 
@@ -111,10 +112,10 @@ def read_voc(root: Path, in_chans: int, labels: Sequence[str] | None = None, mas
         raise InputError(
             f"{printable(root)}: Pascal VOC's xml holds no masks; for Mask R-CNN give COCO json, or images/ + instances/"
         )
-    pictures = {path.stem: path for path in sorted((root / VOC_IMAGES).iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES}
+    pictures = by_stem(root / VOC_IMAGES, IMAGE_SUFFIXES)
     lists = split_lists(root, root / VOC_LISTS)
     if not lists:
-        lists = {"train": sorted({path.stem for path in (root / VOC_XML).glob("*.xml")}.union(pictures))}
+        lists = {"train": sorted(pictures.keys() | by_stem(root / VOC_XML, (".xml",)).keys())}
     files = {split: [_read_xml(root, stem) for stem in stems] for split, stems in lists.items()}
     names, given = names_file(root, labels)
     seen = Counter(name for split in files.values() for file in split if isinstance(file, Xml) for name in file.names)

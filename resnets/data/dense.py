@@ -32,7 +32,7 @@ LAYOUTS = (
     DenseLayout(f"{PAIRS} + masks", "segment", masks.is_masks, masks.read_masks, ("ignore",)),
     DenseLayout(f"{VOC}, SegmentationClass", "segment", masks.is_voc_masks, masks.read_voc_masks, ("ignore",)),
     DenseLayout(f"{PAIRS} + instances", "detect", masks.is_instances, masks.read_instances, ("masks",)),
-    DenseLayout(f"{PAIRS} + instances", "segment", masks.is_instances, masks.read_foreground, ()),
+    DenseLayout(f"{PAIRS} + instances", "segment", masks.is_instances, masks.read_foreground, ("ignore",)),
 )
 
 

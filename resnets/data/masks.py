@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -231,9 +230,10 @@ def _read_classes(
 ) -> DenseSource:
     listed = names_by_index(root, labels, ignore)
     white = False
-    if listed is None or len(listed) == 2:
+    if listed is None or (len(listed) == 2 and ignore is None):
         largest, white = _numbers(root, [mask for pairs in splits.values() for _, mask in pairs])
-        listed = listed or (FOREGROUND if white else tuple(str(index) for index in range(largest + 1)))
+        white = white and ignore is None
+        listed = listed or (FOREGROUND if white or largest == 1 else tuple(str(index) for index in range(largest + 1)))
     names, table = class_table(printable(root), listed, labels, ignore)
     if white:
         table[IGNORE] = 1
@@ -282,14 +282,19 @@ def class_table(
 def _numbers(root: Path, masks: list[Path]) -> tuple[int, bool]:
     """The largest number but 255 in any mask that can be read; whether all are black (0) and white (255)."""
 
-    def largest(path: Path) -> tuple[int, bool]:
-        with suppress(BadLabel):
+    def largest(path: Path) -> tuple[int, bool] | BadLabel:
+        try:
             values = read_mask(path)
-            return int(values[values != IGNORE].max(initial=0)), bool((values == IGNORE).any())
-        return 0, False
+        except BadLabel as bad:
+            return bad
+        return int(values[values != IGNORE].max(initial=0)), bool((values == IGNORE).any())
 
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(largest, masks))
+        looked = list(pool.map(largest, masks))
+    found = [seen for seen in looked if not isinstance(seen, BadLabel)]
+    if not found:
+        first = next(seen for seen in looked if isinstance(seen, BadLabel))
+        raise InputError(f"{printable(root)}: none of {len(masks)} masks can be read; the first: {first}")
     most, white = max(number for number, _ in found), any(ignored for _, ignored in found)
     if most > IGNORE:
         raise InputError(

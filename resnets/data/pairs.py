@@ -34,6 +34,9 @@ def pairs_of_folders(root: Path, pictures: str, labels: str) -> dict[str, tuple[
 def matched(pictures: Mapping[str, Path], labels: Mapping[str, Path], folders: tuple[Path, Path], suffix: str) -> Pairs:
     """Pictures and labels of the same stem, sorted. What lacks its other half gets the path where that should be."""
     if not pictures.keys() & labels.keys():
+        others = sorted(path.name for path in folders[1].iterdir() if path.stem in pictures and path not in labels.values())
+        if others:
+            raise InputError(f"{printable(folders[1])}: {others[0]}, and what is read there ends in {suffix}; save it as that")
         raise InputError(
             f"{printable(folders[1])}: nothing there has the name of a picture in {printable(folders[0])}; name them alike"
         )

@@ -194,9 +194,9 @@ def torchvision_v2(facts: Facts) -> dict[str, Any]:
 
 
 def segment(facts: Facts) -> dict[str, Any]:
-    """The default of segmentation: AdamW, one cycle, about 12,000 pictures at several scales and mirrored, the rare ones of more
-    than two classes weighing more; of pictures of many sizes, windows of one. Of volumes, about 8,000 patches, at least 200 an
-    epoch."""
+    """The default of segmentation: AdamW, one cycle, about 12,000 pictures at several scales and mirrored; of more than two
+    classes the rare ones weigh more; of pictures of many sizes, windows of one. Of volumes, about 8,000 patches, at least 200
+    an epoch."""
     if facts.spec.dims == 3:
         repeats = max(1, round(200 / facts.num_train))
         return DENSE | {

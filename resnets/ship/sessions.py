@@ -167,7 +167,8 @@ def for_pictures(header: Header) -> Header:
     """
     if header.task != "classify":
         raise InputError(
-            f"the model is for the task {header.task}; that works for classification only, so far: predict and eval"
+            f"the model is for the task {header.task}, and this is for classification only; "
+            "`resnets predict` and `eval` take it from a file of ours (`resnets convert`), Python by `model.predict`"
         )
     if header.spec.dims != 2:
         raise InputError(

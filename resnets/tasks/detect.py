@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from resnets.contracts import Criterion, Losses, Shown
 from resnets.data.geometry import resize_boxes, resize_indices
 from resnets.dense import Boxes, Detections, Truth
-from resnets.metrics import Collected
+from resnets.metrics import Collected, coco
 from resnets.results import at_least
 from resnets.spec import InputError, ResNetSpec
 
@@ -69,6 +69,7 @@ class Detect:
 
     def criterion(self, recipe: Recipe, class_counts: np.ndarray) -> Criterion:
         """The sum of the losses of proposals and regions, which the network computes itself."""
+        coco.library()  # what validation needs is said before an epoch of training, not after it
 
         def criterion(outputs: Any, targets: Any) -> Losses:
             return outputs

@@ -33,6 +33,14 @@ def test_without_lists_all_is_for_training_and_trainval_stands_in(tmp_path):
     assert {split: len(part) for split, part in source.splits.items()} == {"train": 2, "test": 1}
 
 
+def test_files_that_begin_with_a_dot_are_none_of_ours(tmp_path):
+    """macOS leaves such beside those that it copies."""
+    root = voc(tmp_path, a=[("cat", 1, 1, 9, 9)])
+    for path in ("JPEGImages/._a.jpg", "Annotations/._a.xml"):
+        (root / path).write_bytes(b"\x00")
+    assert len(open_dense(root).splits["train"]) == 1
+
+
 def test_names_of_a_file_or_a_model_decide(tmp_path):
     root = voc(tmp_path, a=[CAT])
     (root / "classes.txt").write_text("dog\ncat\n")

@@ -13,7 +13,7 @@ from resnets.data.check import lines
 from resnets.data.check_dense import check_labels
 from resnets.data.dense import open_dense
 from resnets.spec import InputError
-from tests.data.made_dense import save, voc
+from tests.data.made_dense import coco, save, voc
 from tests.data.test_masks import broken_masks, folder, mask
 
 CAT = ("cat", 2, 3, 9, 8)
@@ -70,7 +70,18 @@ def test_the_command(tmp_path):
     save(tmp_path / "pets/cat/a.png", np.zeros((4, 4), np.uint8))
     save(tmp_path / "pets/dog/a.png", np.ones((4, 4), np.uint8))
     run = CliRunner().invoke(cli, ["data", "check", str(tmp_path / "pets"), "--ignore-index", "2"])
-    assert isinstance(run.exception, InputError) and "--ignore-index is for these" in str(run.exception)
+    assert isinstance(run.exception, InputError) and "--ignore-index and --masks are for these" in str(run.exception)
+
+
+def test_which_labels_are_looked_at_can_be_said(tmp_path):
+    """A folder with boxes and masks of classes: boxes first; and with masks, those of objects."""
+    both = voc(tmp_path / "both", {"train": ["a"]}, a=[("cat", 1, 1, 9, 9)])
+    save(both / "SegmentationClass/a.png", np.zeros((7, 7), np.uint8) + np.arange(7, dtype=np.uint8) % 2)
+    for words, told in (([], "objects of each"), (["--task", "segment"], "wrong_size 1")):
+        assert told in CliRunner().invoke(cli, ["data", "check", str(both), *words]).stdout
+    plain = coco(tmp_path / "plain", [{"image_id": 1, "category_id": 7, "bbox": [1, 1, 9, 9]}])
+    found = [CliRunner().invoke(cli, ["data", "check", str(plain), *words]).stdout for words in ([], ["--masks"])]
+    assert "no_mask" not in found[0] and "no_mask 1" in found[1]
 
 
 def test_volumes(tmp_path):

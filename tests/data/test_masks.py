@@ -92,6 +92,24 @@ def test_black_and_white(tmp_path):
     assert open_dense(root, labels=["no", "yes"]).splits["train"][0][1].max() == 1
     with pytest.raises(InputError, match="1 classes in the masks"):
         open_dense(folder(tmp_path / "black", a=mask(0, 0)))
+    with pytest.raises(InputError, match="1 classes in the masks"):
+        open_dense(root, ignore=255)  # then white says nothing
+
+
+def test_zero_and_one_are_background_and_object(tmp_path):
+    source = open_dense(folder(tmp_path, a=mask(0, 1), b=mask(0, 255)))
+    assert source.labels == ("background", "object") and (source.splits["train"][1][1] == mask(0, 255)).all()
+
+
+def test_masks_in_colours_or_of_another_kind_are_named(tmp_path):
+    for suffix, said in (
+        (".png", "none of 1 masks can be read; the first: .*holds colours"),
+        (".jpg", "a.jpg, and what is read"),
+    ):
+        root = folder(tmp_path / suffix, a=None)
+        save(root / f"masks/a{suffix}", np.zeros((30, 40, 3), np.uint8))
+        with pytest.raises(InputError, match=said):
+            open_dense(root, "segment")
 
 
 def test_palettes_are_read_as_indices_and_bits_as_classes(tmp_path):

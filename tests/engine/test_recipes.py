@@ -39,6 +39,7 @@ FLAGS = {
     "cutmix": 0.0, "auto_augment": "none", "img_size": 8, "train_size": 8, "loss": "ce", "smoothing": 0.0, "repeats": 1,
     "random_erase": 0.0, "interpolation": "bilinear", "min_lr": 0.01, "warmup": "linear", "normalise": "data",
     "grow_from": 1.0, "layer_decay": 0.9, "norm_stats": "frozen", "clip_grad": 0.5, "jitter": 0.1, "scales": (0.5, 1.0),
+    "balance": "none",
 }  # fmt: skip
 
 
