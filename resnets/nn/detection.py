@@ -124,6 +124,15 @@ def pooling(levels: Sequence[Level], size: int) -> MultiScaleRoIAlign:
     return pool
 
 
+class Regions(RoIHeads):
+    """torchvision's, which can leave the masks out: most of the time, where boxes alone are measured."""
+
+    boxes_only = False
+
+    def has_mask(self) -> bool:
+        return not self.boxes_only and super().has_mask()
+
+
 class Detection(nn.Module):
     """The head: proposals, then classes, boxes and masks of regions, from the trunk's levels.
 
@@ -163,7 +172,7 @@ class Detection(nn.Module):
             post_nms_top_n=kept,
             nms_thresh=0.7,
         )
-        self.roi_heads = RoIHeads(
+        self.roi_heads = Regions(
             pooling(pooled, size),
             reader,
             FastRCNNPredictor(read, num_classes),

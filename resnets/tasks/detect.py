@@ -81,10 +81,13 @@ class Detect:
 
     def measure(self, model: Any, images: Tensor, targets: Sequence[Truth], criterion: Criterion) -> dict[str, Any]:
         labels = [str(number) for number in range(model.spec.num_classes)]
-        found = self.meter(labels, {**model.form, "masks": False})
-        for x, truth in zip(images, targets, strict=True):
-            seen = self.infer(model, x[None], truth.whole)
-            found.add(truth.index, dataclasses.replace(seen, masks=None), dataclasses.replace(truth.target, masks=None))
+        found, regions = self.meter(labels, {**model.form, "masks": False}), model.head.roi_heads
+        regions.boxes_only = True
+        try:
+            for x, truth in zip(images, targets, strict=True):
+                found.add(truth.index, self.infer(model, x[None], truth.whole), dataclasses.replace(truth.target, masks=None))
+        finally:
+            regions.boxes_only = False
         return {"found": found}
 
     def summarise(self, sums: Mapping[str, Any], num_images: int, labels: Sequence[str]) -> dict[str, float]:

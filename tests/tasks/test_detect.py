@@ -159,7 +159,11 @@ def test_validation_is_the_measure_of_what_is_inferred():
     x = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
     truths = [Truth(n, (32, 48), boxes((2, 3, 20, 25), (25, 5, 44, 28), labels=[0, 1], size=(32, 48))) for n in range(2)]
     criterion = TASK.criterion(Recipe(task="detect"), np.ones(2))
+    drawn = []
+    hook = net.head.roi_heads.mask_predictor.register_forward_hook(lambda *given: drawn.append(1))
     sums = TASK.measure(net, x[:1], truths[:1], criterion)["found"] + TASK.measure(net, x[1:], truths[1:], criterion)["found"]
+    hook.remove()
+    assert not drawn, "masks, which are not measured here, are not made"
     meter = Collected(LABELS)
     for picture, truth in zip(x, truths, strict=True):
         seen = TASK.infer(net, picture[None], truth.whole)
