@@ -75,9 +75,9 @@ def points(x: Sequence[float], y: Sequence[float], names: Sequence[str], path: P
     return write(draw_points(x, y, names, **settings), path)
 
 
-def confusion(matrix: ArrayLike, labels: Sequence[str], path: Path | str) -> Path:
+def confusion(matrix: ArrayLike, labels: Sequence[str], path: Path | str, *, of: str = "pictures") -> Path:
     """Draw a confusion matrix. See `draw_confusion`."""
-    return write(draw_confusion(matrix, labels), path)
+    return write(draw_confusion(matrix, labels, of=of), path)
 
 
 def reliability(confidence: ArrayLike, correct: ArrayLike, path: Path | str) -> Path:
@@ -247,8 +247,8 @@ def largest_confusions(matrix: ArrayLike, labels: Sequence[str], limit: int = 10
 
 
 @styled
-def draw_confusion(matrix: ArrayLike, labels: Sequence[str]) -> Figure:
-    """Counts (K, K) with the true class down and the predicted class across, coloured by the share of the true class.
+def draw_confusion(matrix: ArrayLike, labels: Sequence[str], *, of: str = "pictures") -> Figure:
+    """Counts (K, K) `of` what is counted, true classes down and predicted ones across, coloured by the share of the true class.
 
     Colour grows with the square root of the share, so that a confusion of one in a hundred can be seen. Up to 20 classes the
     counts stand in the cells; with more, the ten largest confusions are listed beside it. Classes without pictures are grey.
@@ -269,7 +269,7 @@ def draw_confusion(matrix: ArrayLike, labels: Sequence[str]) -> Figure:
     figure = blank(side + longest + (1.3 if counted else 4.9), side + (longest if upright else 0.2) + 0.7)
     axes, *aside = figure.subplots(1, 1 if counted else 2, squeeze=False, width_ratios=(1,) if counted else (side, 3))[0]
     image = axes.imshow(shares, cmap=colormaps["Blues"].with_extremes(bad=EMPTY), norm=PowerNorm(0.5, 0, 1))
-    axes.set_title(f"accuracy {100 * np.trace(matrix) / max(total, 1):.2f} % of {total:,} pictures")
+    axes.set_title(f"accuracy {100 * np.trace(matrix) / max(total, 1):.2f} % of {total:,} {of}")
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.tick_params(length=0)
@@ -287,19 +287,24 @@ def draw_confusion(matrix: ArrayLike, labels: Sequence[str]) -> Figure:
         for (row, column), count in np.ndenumerate(matrix):
             if count:
                 colour = "white" if shares[row, column] > 0.35 else INK
-                axes.text(column, row, str(count), ha="center", va="center", fontsize=7.5, color=colour)
+                axes.text(column, row, compact(int(count)), ha="center", va="center", fontsize=7.5, color=colour)
     else:
-        _list_confusions(aside[0], largest_confusions(matrix, labels))
+        _list_confusions(aside[0], largest_confusions(matrix, labels), of)
     return figure
 
 
-def _list_confusions(axes: Axes, found: Sequence[Confusion]) -> None:
+def compact(count: int) -> str:
+    """A count that fits into a cell: 1533081 is "1.5M"."""
+    return str(count) if count < 1e5 else f"{count / 1e3:.0f}k" if count < 999_500 else f"{count / 1e6:.1f}M"
+
+
+def _list_confusions(axes: Axes, found: Sequence[Confusion], of: str) -> None:
     axes.set_axis_off()
     axes.set_title("largest confusions: true → predicted")
     for place, row in enumerate(found):
         top = 0.98 - place * 0.095
         axes.text(0, top, f"{elide(row.truth, 20)} → {elide(row.predicted, 20)}", va="top", transform=axes.transAxes)
-        words = f"{row.num_pictures:,} pictures, {100 * row.share:.0f} % of the class"
+        words = f"{row.num_pictures:,} {of}, {100 * row.share:.0f} % of the class"
         axes.text(0, top - 0.038, words, va="top", color=FAINT, fontsize=8, transform=axes.transAxes)
 
 

@@ -85,6 +85,12 @@ def test_confusion_writes_counts_and_greys_empty_classes():
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["cat", "$never$", "dog"]
 
 
+def test_confusion_of_pixels_says_so_and_fits_its_cells():
+    axes = plots.draw_confusion(np.array([[1_533_081, 143_717], [99_999, 999_600]]), ["sky", "road"], of="pixels").axes[0]
+    assert axes.get_title("left").endswith("of 2,776,397 pixels")
+    assert sorted(words(axes)) == ["1.0M", "1.5M", "144k", "99999"]
+
+
 @pytest.mark.parametrize("num_classes", [1, 2, 20, 21, 51, 300])
 def test_confusion_of_any_size(num_classes, tmp_path):
     matrix = np.eye(num_classes, dtype=int) * 7

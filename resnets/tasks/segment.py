@@ -121,7 +121,7 @@ class Segment:
 
         background = meter.background
         counts = meter.sums["confusion"]
-        drawings = [plots.confusion(counts, labels, folder / "confusion.png")]
+        drawings = [plots.confusion(counts, labels, folder / "confusion.png", of="pixels")]
         flat = [shown for shown in worst if shown.truth.ndim == 2]
         if flat:
             rows = [
