@@ -16,8 +16,8 @@ from resnets.pretrained.adapting import rule_for
 from resnets.saved import Header
 from resnets.spec import InputError, Preprocess, ResNetSpec
 
-# From this shorter side of the input on, a stem that keeps every pixel is given a stride: the deepest features of a trunk for
-# small pictures see some 90 pixels of it, and of 360 x 480 a step takes four times as long.
+# Above this shorter side of the input a stem that keeps every pixel is given a stride: the deepest features of a trunk for
+# small pictures see some 90 pixels of it, for four times the multiply-adds.
 LARGE = 320
 DILATED = 8  # largest stride of a level for heads that read the last one alone, as in torchvision's
 LONGER = 5 / 3  # most of the longer side, in shorter ones, as 1333 to 800 (Detectron)
