@@ -284,7 +284,8 @@ def settings(
     found: dict[str, tuple[Any, str]] = {"recipe": (name, by_whom if recipe.recipe == "auto" else origins["recipe"])}
     if is_dense:
         found |= {rule: (getattr(preprocess, rule), "the task") for rule in RULE if origins[rule] in ("default", own)}
-        strides = {name: getattr(spec, name, usual) for name, usual in STRIDES.items()}  # other libraries' networks have none
+        open_yet = {name: usual for name, usual in STRIDES.items() if getattr(recipe, name) is None}
+        strides = {name: getattr(spec, name, usual) for name, usual in open_yet.items()}  # other libraries' networks have none
         found |= {name: (stride, "the task") for name, stride in strides.items() if stride != STRIDES[name]}
     elif recipe.weights:
         found |= {rule: (getattr(preprocess, rule), "the weights") for rule in RULE if origins[rule] in ("default", own)}

@@ -17,6 +17,7 @@ from resnets import evaluation, hub, report, training, weights, zoo
 from resnets.cli.main import main
 from resnets.engine.distributed import Processes
 from resnets.engine.recipe import Recipe, read_file
+from resnets.plan import settle
 from resnets.pretrained.opening import Opened
 from resnets.run import RunDir
 from resnets.spec import InputError
@@ -481,6 +482,9 @@ def test_strides_suit_the_pictures_and_the_head(side, settings, strides, tmp_pat
     train(data, tmp_path / "run", "segment", epochs=1, **settings)
     spec = resnets.load(tmp_path / "run").spec
     assert (spec.stem_stride, spec.output_stride) == strides
+    origins = settle({"flag": {"data": str(data), "task": "segment"} | TINY | settings}, None).origins
+    for name, stride in zip(("stem_stride", "output_stride"), strides, strict=True):
+        assert origins[name] == ("flag" if name in settings else "default" if stride in (None, 32) else "the task")
     kept = Recipe(**read_file(tmp_path / "run" / "recipe.yaml"))
     assert kept.stem_stride == strides[0] and kept.output_stride == (None if strides[1] == 32 else strides[1])
 
