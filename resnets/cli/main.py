@@ -474,15 +474,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         click.echo(error, err=True, nl=bool(str(error)))
         time.sleep(3)  # so that torchrun sees first who died first
         code = 1
-    except (MemoryError, RuntimeError) as error:
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except (MemoryError, RuntimeError) as error:  # after click.Abort, which is a RuntimeError too
         if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":  # torch's, of a GPU
             raise
         if debug:
             traceback.print_exc()
         click.echo(f"{who}not enough memory ({error}); use a smaller --batch-size or --img-size", err=True)
         code = 2
-    except (click.Abort, KeyboardInterrupt):
-        code = 130
     except Interrupted as stopped:
         if rank in (None, "0"):
             click.echo(str(stopped), err=True)

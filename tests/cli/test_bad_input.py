@@ -715,7 +715,7 @@ CASES = {
         pets, f"{TRAIN} --resume", "run: no recipe.yaml here", "leave out --resume to start one"
     ),
     "resume where there are no runs": Case(
-        pets, "train --resume", "there is no run in runs/classify", "name its folder with --out"
+        pets, "train --resume", "there is no run in runs to go on with", "name its folder with --out"
     ),
 }
 
@@ -1003,11 +1003,12 @@ def test_a_really_full_disk(tmp_path, capsys):
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_memory_that_runs_out_is_the_inputs_fault(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("kind", [MemoryError, torch.OutOfMemoryError])
+def test_memory_that_runs_out_is_the_inputs_fault(kind, tmp_path, capsys, monkeypatch):
     pets(tmp_path)
 
     def exhausted(*args, **kwargs):
-        raise MemoryError("Unable to allocate 224. GiB")
+        raise kind("Unable to allocate 224. GiB")
 
     monkeypatch.setattr("resnets.data.sources.open_source", exhausted)
     code, _, err = command(TRAIN, capsys)
