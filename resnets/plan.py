@@ -265,13 +265,15 @@ def settings(
     elif name == "auto":
         name, by_whom = ("finetune", "the weights") if asked.get("weights") else ("fast", "default")
     one_size = not isinstance(source, DenseSource) or len(set(source.sizes())) < 2
-    known: dict[str, Any] = {
-        "num_train": num_train,
-        "num_classes": len(source.labels),
-        "hflip": source.hflip,
-        "one_size": one_size,
-    }
-    facts = Facts(size=preprocess.size, spec=spec, asked=asked, **known)
+    facts = Facts(
+        num_train=num_train,
+        hflip=source.hflip,
+        size=preprocess.size,
+        spec=spec,
+        asked=asked,
+        one_size=one_size,
+        num_classes=len(source.labels),
+    )
     own = f"recipe {name}"
     recipe, origins = resolve({own: recipes.get(name)(facts), **layers})
     freeze.check(recipe, spec)

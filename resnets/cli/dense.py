@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import closing, nullcontext
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,6 @@ def predict(
 ) -> None:
     """Say what a detector or a segmenter finds in pictures."""
     from resnets import prediction_dense, saved
-    from resnets.cli.progress import counting
     from resnets.data.images import FileImages
     from resnets.data.volumes import Volumes
     from resnets.evaluation import placed
@@ -109,33 +108,19 @@ def predict(
     drawings = prediction_dense.places_in(draw, files) if draw else {}
     written = prediction_dense.places_in(masks, files, ".nii.gz" if volumes else ".png") if masks else {}
     check_places(files, drawings, written)
-    bad = 0
-    try:
-        with (
-            rows.writing(out, held.end, resume) as write,
-            counting("predicting") if out else nullcontext() as progress,
-            closing(prediction_dense.look(placed(model, device), todo, threshold=threshold, amp=amp)) as found,
-        ):
-            if form.head(0) and not held.end:
-                write(form.head(0))
-            for total, (row, picture, seen) in enumerate(found, start=1):
-                if picture is None:
-                    bad += 1
-                else:  # before the row, so that to go on leaves none out
+    looked, num = prediction_dense.look(placed(model, device), todo, threshold=threshold, amp=amp), len(todo)
+
+    def found() -> Generator[dict[str, Any], None, None]:
+        with closing(looked):
+            for row, picture, seen in looked:
+                if picture is not None:  # before the row is written, so that to go on leaves none out
                     if draw:
                         row["drawn"] = str(prediction_dense.drawn(picture, seen, header.labels, drawings[row["path"]]))
                     if masks:
                         row["mask"] = str(prediction_dense.masked(picture, seen, written[row["path"]]))
-                write(form.line(row, 0))
-                if progress:
-                    progress(total, len(todo))
-    except KeyboardInterrupt:
-        if out:
-            click.echo(rows.stopped(out, form), err=True)
-        raise
+                yield row
+
+    bad = rows.write_all(found(), num, out=out, form=form, topk=0, held=held, resume=resume)
     if out:
-        click.echo(tables.visible(f"{len(todo)} pictures in {out}"))
-    if bad:
-        click.echo(f"{bad} of {len(todo)} pictures could not be read; their rows say why", err=True)
-        if bad == len(todo) and not held.paths:
-            raise InputError("no picture could be read; `resnets data check` looks into a whole folder")
+        click.echo(tables.visible(f"{num} pictures in {out}"))
+    rows.check_some(bad, num, held)

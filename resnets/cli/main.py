@@ -12,7 +12,6 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +168,6 @@ def predict(
     """Say what MODEL sees in PICTURES: files, and folders with all that is below them. Of a detector or a segmenter, where."""
     from resnets import saved
     from resnets.cli import rows
-    from resnets.cli.progress import counting
     from resnets.data.images import FileImages
     from resnets.prediction import find_pictures, stream
     from resnets.ship.sessions import dense_header, for_pictures, open_session
@@ -195,31 +193,11 @@ def predict(
     if not len(todo):
         click.echo(tables.visible(f"nothing left to do: {out} has a row of each of the {len(images)} pictures"))
         return
-    counts = {"read": 0, "bad": 0}
-    try:
-        with (
-            rows.writing(out, held.end, resume) as write,
-            counting("predicting") if out else nullcontext() as progress,
-            closing(stream(session, todo, topk=topk, **options)) as found,
-        ):
-            if form.head(topk) and not held.end:
-                write(form.head(topk))
-            for total, row in enumerate(found, start=1):
-                write(form.line(row, topk))
-                counts["bad" if "error" in row else "read"] += 1
-                if progress:
-                    progress(total, len(todo))
-    except KeyboardInterrupt:
-        if out:
-            click.echo(rows.stopped(out, form), err=True)
-        raise
-    total = sum(counts.values())
+    found, num = stream(session, todo, topk=topk, **options), len(todo)
+    bad = rows.write_all(found, num, out=out, form=form, topk=topk, held=held, resume=resume)
     if out:
-        click.echo(tables.visible(f"{total} rows written to {out}"))
-    if counts["bad"]:
-        click.echo(f"{counts['bad']} of {total} pictures could not be read; their rows say why", err=True)
-        if not counts["read"] and not held.paths:
-            raise InputError("no picture could be read; `resnets data check` looks into a whole folder")
+        click.echo(tables.visible(f"{num} rows written to {out}"))
+    rows.check_some(bad, num, held)
 
 
 @cli.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Write a model for other programs, and check it.")

@@ -6,8 +6,8 @@ import csv
 import io
 import json
 from array import array
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -225,3 +225,38 @@ def _blame(out: Path) -> Iterator[None]:
     except OSError as error:
         remedy = REMEDIES.get(error.errno or 0, ELSEWHERE)
         raise InputError(f"{out}: cannot be written ({error.strerror}); {remedy}") from error
+
+
+def write_all(
+    found: Generator[Row, None, None], num: int, *, out: Path | None, form: Form, topk: int, held: Held, resume: bool
+) -> int:
+    """Write the rows of `num` pictures as they are found, with progress where they go to a file; how many are errors."""
+    from resnets.cli.progress import counting  # Rich, which other commands do without
+
+    bad = 0
+    try:
+        with (
+            writing(out, held.end, resume) as write,
+            counting("predicting") if out else nullcontext() as progress,
+            closing(found),
+        ):
+            if form.head(topk) and not held.end:
+                write(form.head(topk))
+            for total, row in enumerate(found, start=1):
+                write(form.line(row, topk))
+                bad += "error" in row
+                if progress:
+                    progress(total, num)
+    except KeyboardInterrupt:
+        if out:
+            click.echo(stopped(out, form), err=True)
+        raise
+    return bad
+
+
+def check_some(bad: int, num: int, held: Held) -> None:
+    """Say how many of `num` pictures could not be read; an `InputError` where that is all there ever were."""
+    if bad:
+        click.echo(f"{bad} of {num} pictures could not be read; their rows say why", err=True)
+        if bad == num and not held.paths:
+            raise InputError("no picture could be read; `resnets data check` looks into a whole folder")
