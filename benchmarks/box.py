@@ -12,10 +12,10 @@ import dataclasses
 import json
 from pathlib import Path
 
-from resnets import hub
-from resnets.evaluation import evaluate
-from resnets.run import RunDir
-from resnets.weights import write_tensors
+from resnets.engine.run import RunDir
+from resnets.models.weights import write_tensors
+from resnets.ship import hub
+from resnets.verbs.evaluate import evaluate
 
 # Of a run's provenance, what is neither its machine's nor its folders'.
 KEPT = ("versions", "seed")

@@ -22,7 +22,7 @@ def step(name: str, batch_size: int, checkpoint_activations: bool) -> tuple[floa
     """One forward and backward pass: MiB above what was there before, and seconds."""
     import torch
 
-    from resnets.hub import create_model
+    from resnets.ship.hub import create_model
 
     torch.manual_seed(0)
     model = create_model(name)

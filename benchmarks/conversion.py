@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
-sys.path.append(str(Path(__file__).parent.parent / "tests" / "pretrained"))
+sys.path.append(str(Path(__file__).parent.parent))
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from theirs import CifarNet, difference, randomise
 
-from resnets import hub
-from resnets.pretrained import keymaps
-from resnets.pretrained.opening import open_weights
+from resnets.models.pretrained import keymaps
+from resnets.models.pretrained.opening import open_weights
+from resnets.ship import hub
+from tests.models.pretrained.theirs import CifarNet, difference, randomise
 
 warnings.filterwarnings("ignore")
 Row = tuple[str, str, Callable[[str, Path], tuple[Any, Path, dict[str, Any]]]]

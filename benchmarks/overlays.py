@@ -10,13 +10,15 @@ import torch
 from PIL import Image
 
 import resnets
-from resnets import evaluation_dense, plots_dense, tasks
-from resnets.data.fit import fit_picture
+from resnets import tasks
+from resnets.data.pictures.resize import fit_picture
+from resnets.data.targets import BACKGROUND
 from resnets.data.transforms import normalise
-from resnets.dense import BACKGROUND
-from resnets.paint import paint
-from resnets.plots_dense import Panel
-from resnets.results import at_least
+from resnets.draw import panels as plots_dense
+from resnets.draw.paint import paint
+from resnets.draw.panels import Panel
+from resnets.tasks.results import at_least
+from resnets.verbs import evaluate_dense as evaluation_dense
 
 
 def main(run: str, data: str, out: Path) -> None:

@@ -20,21 +20,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from resnets import hub
-from resnets.bench.predict import find_pictures
-from resnets.bench.predict_job import SAMPLE_SIZE, settle
-from resnets.data import known, sources
-from resnets.data.fit import fit_picture
-from resnets.data.images import ArrayImages
-from resnets.data.samples import SAMPLES, write_samples
+from resnets.data import sources
+from resnets.data.pictures.images import ArrayImages
+from resnets.data.pictures.resize import fit_picture
+from resnets.data.pictures.samples import SAMPLES, write_samples
+from resnets.data.readers import known
 from resnets.data.transforms import normalise
 from resnets.engine.device import cpu_name
+from resnets.engine.run import now
 from resnets.files import write_text
-from resnets.model import Model
-from resnets.run import now
+from resnets.models.model import Model
+from resnets.ship import hub
 from resnets.ship.formats import FORMATS
 from resnets.ship.graph import program
 from resnets.ship.sessions import open_session
+from resnets.verbs.bench.predict import find_pictures
+from resnets.verbs.bench.predict_job import SAMPLE_SIZE, settle
 
 IMAGENET = ("resnet18", "resnet50", "resnext50_32x4d", "seresnet50")
 CIFAR = ("resnet20_cifar", "resnet56_cifar", "resnet110_cifar", "preresnet110_cifar")

@@ -31,14 +31,14 @@ from torchvision import transforms as v1
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms import v2
 
-from resnets.contracts import Split
-from resnets.data import jpeg
 from resnets.data.cache import Kept, decoded_bytes
-from resnets.data.images import IMAGE_SUFFIXES, FileImages
 from resnets.data.loaders import BadImages, Loader
+from resnets.data.pictures import jpeg
+from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages
+from resnets.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from resnets.data.transforms import Augment
+from resnets.data.types import Split
 from resnets.engine.device import keep_memory
-from resnets.spec import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 
 BATCH = 64
 

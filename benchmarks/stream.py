@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from resnets.bench.predict import find_pictures
 from resnets.engine.device import cpu_name
+from resnets.engine.run import now
 from resnets.files import write_text
-from resnets.run import now
+from resnets.verbs.bench.predict import find_pictures
 
 
 def lay_out(sources: list[str], folder: Path, num: int, broken: float) -> set[str]:

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resnets.saved import find
-from resnets.weights import read_header
+from resnets.models.header import find
+from resnets.models.weights import read_header
 
 SIDE, MOSTLY = 48, 0.6  # of a square in pixels; the share of it that is of its class
 

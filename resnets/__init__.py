@@ -8,34 +8,33 @@ resnets.load("runs/classify/train1").predict(["photo.jpg"])
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from resnets.spec import InputError, Preprocess, ResNetSpec
-from resnets.zoo import get as get_spec
-from resnets.zoo import names as list_models
+from resnets.data.preprocess import Preprocess
+from resnets.errors import InputError
+from resnets.models.spec import ResNetSpec
+from resnets.models.zoo import get as get_spec
+from resnets.models.zoo import names as list_models
 
 if TYPE_CHECKING:
-    from resnets.evaluation import evaluate as evaluate
-    from resnets.folds import cross_validate as cross_validate
-    from resnets.hub import convert as convert
-    from resnets.hub import create_model as create_model
-    from resnets.hub import load as load
-    from resnets.hub import save as save
-    from resnets.prediction import predict as predict
-    from resnets.shipping import export as export
-    from resnets.training import train as train
+    from resnets.ship.hub import convert, create_model, load, save
+    from resnets.verbs.evaluate import evaluate
+    from resnets.verbs.export import export
+    from resnets.verbs.folds import cross_validate
+    from resnets.verbs.predict import predict
+    from resnets.verbs.train import train
 
 __version__ = "0.1.0"
 
 # Where the names are that need torch: imported when first asked for.
 _LATER = {
-    "convert": "resnets.hub",
-    "create_model": "resnets.hub",
-    "load": "resnets.hub",
-    "save": "resnets.hub",
-    "train": "resnets.training",
-    "cross_validate": "resnets.folds",
-    "evaluate": "resnets.evaluation",
-    "predict": "resnets.prediction",
-    "export": "resnets.shipping",
+    "convert": "resnets.ship.hub",
+    "create_model": "resnets.ship.hub",
+    "load": "resnets.ship.hub",
+    "save": "resnets.ship.hub",
+    "train": "resnets.verbs.train",
+    "cross_validate": "resnets.verbs.folds",
+    "evaluate": "resnets.verbs.evaluate",
+    "predict": "resnets.verbs.predict",
+    "export": "resnets.verbs.export",
 }
 
 __all__ = [

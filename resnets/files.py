@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from resnets.spec import InputError
+from resnets.errors import InputError
 
 REMEDIES = {
     errno.ENOSPC: "free some space, then go on with --resume",

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 import pytest
 
-from resnets import zoo
 from resnets.cli.main import cli
-from resnets.engine.recipes import RECIPES
+from resnets.models import zoo
+from resnets.tasks.classify.recipes import RECIPES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

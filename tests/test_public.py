@@ -13,8 +13,9 @@ from PIL import Image
 
 import resnets
 from resnets.cli.main import main
-from resnets.prediction import predict
-from resnets.spec import InputError, Preprocess
+from resnets.data.preprocess import Preprocess
+from resnets.errors import InputError
+from resnets.verbs.predict import predict
 
 PACKAGE = Path(resnets.__file__).parent
 MODULES = sorted(
@@ -68,7 +69,8 @@ def test_importing_the_package_imports_no_torch():
 
 def test_from_picture_to_result_no_torch_is_needed():
     """Not where the network itself runs in another runtime."""
-    code = "import resnets.data.fit, resnets.data.images, resnets.results, resnets.saved, sys; print('torch' in sys.modules)"
+    rooms = "resnets.data.pictures.resize, resnets.data.pictures.images, resnets.tasks.results, resnets.models.header"
+    code = f"import {rooms}, sys; print('torch' in sys.modules)"
     assert python(code) == "False\n"
 
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from resnets.cli import rows, tables
-from resnets.cli.rows import Form, csv_line, json_path
-from resnets.saved import Header
-from resnets.spec import InputError
+from resnets.cli import tables
+from resnets.errors import InputError
+from resnets.models.header import Header
+from resnets.verbs import rows
+from resnets.verbs.rows import Form, csv_line, json_path
 
 if TYPE_CHECKING:
-    from resnets.data.images import FileImages
+    from resnets.data.pictures.images import FileImages
 
 COLUMNS = {
     "detect": ["path", "label", "score", "x0", "y0", "x1", "y1", "error"],
@@ -83,11 +84,12 @@ def predict(
     amp: bool,
 ) -> None:
     """Say what a detector or a segmenter finds in pictures."""
-    from resnets import prediction_dense, saved
-    from resnets.data.images import FileImages
-    from resnets.data.volumes import Volumes
-    from resnets.evaluation import placed
-    from resnets.prediction import find_pictures
+    from resnets.data.pictures.images import FileImages
+    from resnets.data.pictures.volumes import Volumes
+    from resnets.models import header as saved
+    from resnets.verbs import predict_dense as prediction_dense
+    from resnets.verbs.evaluate import placed
+    from resnets.verbs.predict import find_pictures
 
     form = form_for(header.task, form_name, out)
     if resume and out is not None and form.path is None:

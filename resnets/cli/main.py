@@ -20,9 +20,8 @@ import click
 from resnets import __version__
 from resnets.cli import dense, paper, tables
 from resnets.cli.options import SPEC_FLAGS, SectionedCommand, recipe_flags, spec_flags
-from resnets.contracts import Interrupted, ProcessEnded
 from resnets.engine.recipe import parse
-from resnets.spec import InputError
+from resnets.errors import InputError, Interrupted, ProcessEnded
 
 BEGAN = time.perf_counter()
 # What the system says of a path that the user gave.
@@ -66,10 +65,10 @@ def cli() -> None:
 def train(data: str | None, out: str | None, resume: bool, data_dir: str | None, as_json: bool, **settings: Any) -> None:
     """Train a network on DATA (digits if left out): a known set (digits, cifar10, cifar100), a folder of classes with or
     without train/val/test, a CSV list (path,label), or a .npz of arrays."""
-    from resnets import folds
     from resnets.cli.progress import watch
-    from resnets.paper.external import NETWORKS
-    from resnets.training import train
+    from resnets.ship.external import NETWORKS
+    from resnets.verbs import folds
+    from resnets.verbs.train import train
 
     options: dict[str, Any] = {"out": out, "resume": resume, "data_dir": data_dir, "began": BEGAN, **settings}
     if folds.asked({"data": data, **settings}, out, resume=resume):
@@ -116,7 +115,7 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
 @json_flag
 def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
     """Evaluate MODEL (a .safetensors file, a run directory or an exported file) on DATA: accuracy, and how each class does."""
-    from resnets.evaluation import evaluate
+    from resnets.verbs.evaluate import evaluate
 
     result = evaluate(model, data, **options)
     if "weights" in result:
@@ -166,11 +165,11 @@ def predict(
     **options: Any,
 ) -> None:
     """Say what MODEL sees in PICTURES: files, and folders with all that is below them. Of a detector or a segmenter, where."""
-    from resnets import saved
-    from resnets.cli import rows
-    from resnets.data.images import FileImages
-    from resnets.prediction import find_pictures, stream
+    from resnets.data.pictures.images import FileImages
+    from resnets.models import header as saved
     from resnets.ship.sessions import dense_header, for_pictures, open_session
+    from resnets.verbs import rows
+    from resnets.verbs.predict import find_pictures, stream
 
     if (found_header := dense_header(model)) is not None:
         if runtime not in ("auto", "torch"):
@@ -214,7 +213,7 @@ def export(model: str, form: str, as_json: bool, **options: Any) -> None:
     """Write MODEL (a .safetensors file or a run directory) as ONNX, OpenVINO or torch.export's .pt2, and check that the file
     answers as the model does. Ends with 2, and writes nothing, where it does not."""
     from resnets.cli.progress import say
-    from resnets.shipping import Refused, export
+    from resnets.verbs.export import Refused, export
 
     try:
         result = export(model, format=form, say=say, **options)
@@ -239,7 +238,7 @@ def convert(checkpoint: str, out: str, as_json: bool, stem_stride: int | None, *
 
     Read are torchvision's and timm's checkpoints, Hugging Face transformers' ResNet, Keras Applications' ResNet, MONAI's and
     MedicalNet's, and the CIFAR networks of akamaster, chenyaofo and kuangliu; .safetensors, torch.save, .h5 and .keras."""
-    from resnets.hub import convert
+    from resnets.ship.hub import convert
 
     for name in ("mean", "std"):
         given[name] = None if given[name] is None else tables.numbers(given[name], name)
@@ -273,8 +272,9 @@ def models(pattern: str, as_json: bool) -> None:
 def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> None:
     """Show MODEL stage by stage, as in the paper's Table 1: a named network, or a saved file with what it says of itself, also
     another library's."""
-    from resnets import saved, zoo
-    from resnets.pretrained import names
+    from resnets.models import header as saved
+    from resnets.models import zoo
+    from resnets.models.pretrained import names
 
     given = {name: parse(name, changes[name]) for name in (*SPEC_FLAGS, "num_classes") if changes[name] is not None}
     size = None if img_size is None else parse("img_size", img_size)
@@ -318,8 +318,11 @@ def check(
     """Look for what spoils training in DATA: unreadable files, duplicates within and across splits, missing, tiny and one-sided
     classes, odd sizes and modes; of boxes, masks and volumes their labels. Ends with 2 where there are errors."""
     from resnets.cli.progress import counting
-    from resnets.data import check, check_dense, known, sources
+    from resnets.data import sources
+    from resnets.data.check import labels as check_dense
+    from resnets.data.check import pictures as check
     from resnets.data.dense import is_dense, open_dense
+    from resnets.data.readers import known
 
     with counting("checking") as progress:
         if task != "classify" and (task or (data not in known.KNOWN and is_dense(data))):
@@ -346,7 +349,7 @@ def check(
 @data_dir_flag
 def preview(data: str, out: str, data_dir: str | None, **settings: Any) -> None:
     """Draw what the network will see of DATA under the settings of `train`, which are the same here."""
-    from resnets.training import preview
+    from resnets.verbs.train import preview
 
     click.echo(preview(data, out=out, data_dir=data_dir, **settings))
 
@@ -357,7 +360,7 @@ def preview(data: str, out: str, data_dir: str | None, **settings: Any) -> None:
 def get(data: str, data_dir: str | None) -> None:
     """Fetch a known set (cifar10, cifar100) from its authors' site, checked; an interrupted fetch goes on."""
     from resnets.cli.progress import counting
-    from resnets.data import known
+    from resnets.data.readers import known
 
     with counting("fetching", unit="bytes") as progress:
         click.echo(known.get(data, data_dir, progress=progress))
@@ -379,7 +382,7 @@ def bench() -> None:
 def bench_predict(**options: Any) -> None:
     """Measure from picture file to label: pictures a second, time for a single picture, time to the first label. Nothing else
     should run meanwhile."""
-    from resnets.bench import predict
+    from resnets.verbs.bench import predict
 
     run_bench(predict, **options)
 
@@ -397,15 +400,15 @@ def bench_predict(**options: Any) -> None:
 def bench_train(**options: Any) -> None:
     """Measure training, the loading of data included: pictures a second, the wait for data, memory. Nothing else should run
     meanwhile."""
-    from resnets.bench import train
+    from resnets.verbs.bench import train
 
     run_bench(train, **options)
 
 
 def run_bench(room: Any, *, out: str | None, rows: str | None, as_json: bool, **options: Any) -> None:
-    """Let a room of `resnets.bench` measure; print the result, and write it to `out`."""
-    from resnets.bench import table
+    """Let a room of `resnets.verbs.bench` measure; print the result, and write it to `out`."""
     from resnets.cli.progress import counting
+    from resnets.verbs.bench import table
 
     if out:
         table.check_out(out)

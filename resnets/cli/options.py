@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from resnets.engine.recipe import FIELDS, SECTIONS, kinds, show
-from resnets.spec import InputError
+from resnets.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

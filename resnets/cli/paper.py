@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from resnets.cli import tables
-from resnets.spec import InputError
+from resnets.errors import InputError
 
 REPORT = "report"
 

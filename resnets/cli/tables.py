@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from resnets import saved, zoo
-from resnets.spec import InputError, ResNetSpec, Row
+from resnets.errors import InputError
+from resnets.models import header as saved
+from resnets.models import zoo
+from resnets.models.spec import ResNetSpec, Row
 
 if TYPE_CHECKING:
-    from resnets.saved import Header
+    from resnets.models.header import Header
 
 # What the provenance of weights says, and how it is called in print.
 TERMS = {

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from resnets.contracts import Images, Split
-from resnets.data.images import BadPicture, StoredImages
-from resnets.spec import InputError
+from resnets.data.pictures.images import BadPicture, StoredImages
+from resnets.data.types import Images, Split
+from resnets.errors import InputError
 
 CHOICES = ("auto", "none", "memory", "disk")
 SHARE = 4  # "auto" takes at most one part in so many of the memory that is free

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from resnets.data import boxes, coco, masks, volume_labels
-from resnets.data.images import printable
-from resnets.data.labelled import DenseSource
-from resnets.spec import InputError
+from resnets.data.pictures.images import printable
+from resnets.data.readers import boxes, coco, masks, volume_labels
+from resnets.data.readers.names import DenseSource
+from resnets.errors import InputError
 
 TASKS = ("detect", "segment")
 

@@ -20,17 +20,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from resnets.contracts import Batch
-from resnets.data.fit import fit_picture, mean_array
 from resnets.data.geometry import pad_batch, pad_indices
-from resnets.data.images import BadPicture
-from resnets.data.labelled import DenseSplit
 from resnets.data.loaders import CPU, BadImages, Stream
 from resnets.data.patches import Cases, collate
-from resnets.data.transforms import mix_seed, normalise
-from resnets.data.volumes import Volumes
-from resnets.dense import Boxes, Truth
-from resnets.spec import InputError, Preprocess
+from resnets.data.pictures.images import BadPicture
+from resnets.data.pictures.resize import fit_picture, mean_array
+from resnets.data.pictures.volumes import Volumes
+from resnets.data.preprocess import Preprocess
+from resnets.data.randomness import mix_seed
+from resnets.data.readers.names import DenseSplit
+from resnets.data.targets import Boxes, Truth
+from resnets.data.transforms import normalise
+from resnets.data.types import Batch
+from resnets.errors import InputError
 
 # (picture, target, seed, epoch, index) -> pixels and the target that fits: `geometry.DenseAugment`, or `patches.Patches`.
 Augmentation = Callable[..., tuple[Tensor, Any]]

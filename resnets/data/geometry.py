@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from resnets.data.fit import fitted_size
-from resnets.data.label_rules import LEAST_LEFT, clip_boxes
-from resnets.data.transforms import mix_seed, resize, seeded
-from resnets.dense import IGNORE, Boxes
-from resnets.spec import Preprocess
+from resnets.data.pictures.resize import fitted_size
+from resnets.data.preprocess import Preprocess
+from resnets.data.randomness import mix_seed, seeded
+from resnets.data.readers.label_rules import LEAST_LEFT, clip_boxes
+from resnets.data.targets import IGNORE, Boxes
+from resnets.data.transforms import resize
 
 Size = tuple[int, int]  # (H, W) in pixels
 Target = Boxes | np.ndarray

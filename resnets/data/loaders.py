@@ -21,11 +21,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from resnets.contracts import Batch, Split
-from resnets.data.fit import fit_picture
-from resnets.data.images import WINDOW, ArrayImages, BadPicture, StoredImages
-from resnets.data.transforms import Augment, mix_seed, normalise, seeded
-from resnets.spec import InputError, Preprocess
+from resnets.data.pictures.images import WINDOW, ArrayImages, BadPicture, StoredImages
+from resnets.data.pictures.resize import fit_picture
+from resnets.data.preprocess import Preprocess
+from resnets.data.randomness import mix_seed, seeded
+from resnets.data.transforms import Augment, normalise
+from resnets.data.types import Batch, Split
+from resnets.errors import InputError
 
 CPU = torch.device("cpu")
 

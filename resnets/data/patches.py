@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from resnets.data.images import BadPicture
-from resnets.data.labelled import DenseSplit
-from resnets.data.transforms import mix_seed
-from resnets.data.volume_labels import Labels
-from resnets.data.volumes import Volume
-from resnets.dense import IGNORE, Truth
+from resnets.data.pictures.images import BadPicture
+from resnets.data.pictures.volumes import Volume
+from resnets.data.randomness import mix_seed
+from resnets.data.readers.names import DenseSplit
+from resnets.data.readers.volume_labels import Labels
+from resnets.data.targets import IGNORE, Truth
 
 KEPT_BYTES = 2**29  # of decoded voxels that a process keeps, for files that cannot be read in parts
 

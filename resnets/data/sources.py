@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnets.contracts import Split
-from resnets.data import known, layouts, shards
-from resnets.data.images import ArrayImages, StoredImages, printable
-from resnets.data.joined import JoinedImages
-from resnets.data.layouts import Found, Part, quoted
-from resnets.spec import InputError
+from resnets.data.pictures.images import ArrayImages, StoredImages, printable
+from resnets.data.pictures.joined import JoinedImages
+from resnets.data.readers import known, layouts, shards
+from resnets.data.readers.layouts import Found, Part, quoted
+from resnets.data.types import Split
+from resnets.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,8 @@ Pictures are uint8 (C, H, W) until `normalise`; batches are (N, C, H, W).
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from random import Random
 
@@ -18,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnets.data.fit import RESAMPLE, as_image, fit_image, mean_array, to_array
-from resnets.spec import Preprocess
+from resnets.data.pictures.resize import RESAMPLE, as_image, fit_image, mean_array, to_array
+from resnets.data.preprocess import Preprocess
 
 
 @cache
@@ -227,22 +225,3 @@ def random_part(
     wide, high = min(width, max(1, round(height * ratio[1]))), min(height, max(1, round(width / ratio[0])))
     left, top = (width - wide) // 2, (height - high) // 2  # the middle, of a shape as near as can be
     return left, top, left + wide, top + high
-
-
-def mix_seed(*parts: int | str) -> int:
-    """A seed for torch from whole numbers and words; any other list gives an unrelated one."""
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "little") >> 1
-
-
-@contextmanager
-def seeded(*parts: int | str) -> Iterator[None]:
-    """Inside, torch's CPU generator starts from `mix_seed(parts)`; outside it is as it was.
-
-    The generator is asked itself: `torch.manual_seed` also tells devices, and notes the stack where these have not begun.
-    """
-    before = torch.default_generator.get_state()
-    torch.default_generator.manual_seed(mix_seed(*parts))
-    try:
-        yield
-    finally:
-        torch.default_generator.set_state(before)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from resnets.engine.job import Fit
 from resnets.engine.resume import Position
+from resnets.engine.run import Row
 from resnets.engine.schedule import Schedule
-from resnets.run import Row
-from resnets.spec import InputError
+from resnets.errors import InputError
 
 
 def is_patient(rows: Sequence[Row], metric: str, patience: int | None) -> bool:

@@ -15,8 +15,8 @@ import torch
 
 from resnets.engine.distributed import ALONE, Processes
 from resnets.engine.recipe import Recipe
-from resnets.nn import fused
-from resnets.spec import InputError
+from resnets.errors import InputError
+from resnets.models.nn import fused
 
 WORTH_COMPILING = 2e12  # multiply-adds of a run (forward), about a minute on two cores; below, compiling costs what it gains
 KEPT_BYTES = 2**30

@@ -19,11 +19,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from resnets.contracts import Interrupted, ProcessEnded
-from resnets.data.images import num_processors
+from resnets.data.pictures.images import num_processors
+from resnets.errors import InputError, Interrupted, ProcessEnded
 from resnets.files import write_json
-from resnets.nn.sync import synchronise
-from resnets.spec import InputError
+from resnets.models.nn.sync import synchronise
 
 Value = TypeVar("Value")
 

@@ -11,8 +11,9 @@ from typing import Any
 from torch import nn
 
 from resnets.engine.recipe import Recipe
-from resnets.nn.layers import NORMS
-from resnets.spec import InputError, ResNetSpec
+from resnets.errors import InputError
+from resnets.models.nn.layers import NORMS
+from resnets.models.spec import ResNetSpec
 
 STEM = ("conv1", "bn1")
 SMALL_BATCH = 16  # pictures below which a batch's statistics are worse than saved ones (arXiv 1803.08494, figure 1)

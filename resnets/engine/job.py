@@ -19,10 +19,10 @@ from resnets.engine.distributed import ALONE, Processes
 from resnets.engine.orders import Orders
 from resnets.engine.recipe import Recipe
 from resnets.engine.resume import Position
+from resnets.engine.run import Row, RunDir
 from resnets.engine.schedule import Schedule
-from resnets.model import Model
-from resnets.nn import fused
-from resnets.run import Row, RunDir
+from resnets.models.model import Model
+from resnets.models.nn import fused
 
 
 class Reporter(Protocol):

@@ -13,10 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from resnets import weights
-from resnets.contracts import Batch, Interrupted
 from resnets.data.loaders import CPU
-from resnets.data.transforms import mix_seed
+from resnets.data.randomness import mix_seed
+from resnets.data.types import Batch
 from resnets.engine.checks import check_finite, check_learning, is_patient
 from resnets.engine.clock import Clock
 from resnets.engine.device import Device
@@ -25,10 +24,11 @@ from resnets.engine.optim import build_optimizer
 from resnets.engine.orders import Orders, stop_signals
 from resnets.engine.recipe import Recipe
 from resnets.engine.resume import Position, State
-from resnets.model import Model
-from resnets.nn.layers import precise
-from resnets.run import Row
-from resnets.spec import InputError
+from resnets.engine.run import Row
+from resnets.errors import InputError, Interrupted
+from resnets.models import weights
+from resnets.models.model import Model
+from resnets.models.nn.layers import precise
 
 
 def fit(job: Fit, *, resume: bool) -> Position:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from resnets.engine import freeze
 from resnets.engine.recipe import Recipe
-from resnets.spec import InputError
+from resnets.errors import InputError
 
 
 def _sgd(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:

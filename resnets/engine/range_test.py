@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
-from resnets import plots
+from resnets.draw import curves as plots
 from resnets.engine.job import Fit
 from resnets.engine.loop import start, take_step, usable
 from resnets.engine.orders import Orders
 from resnets.engine.schedule import Schedule
-from resnets.spec import InputError
+from resnets.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,15 +11,17 @@ import math
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from resnets.spec import CHOICES as SPEC_CHOICES
-from resnets.spec import InputError
+from resnets.data.preprocess import CHOICES as FIT_CHOICES
+from resnets.errors import InputError
+from resnets.models.spec import CHOICES as SPEC_CHOICES
+from resnets.models.spec import ResNetSpec
 
 HEADS = ("unet", "fcn", "deeplabv3", "pyramid", "c4")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -158,10 +160,10 @@ class Recipe:
     resize: str = setting(
         "crop",
         "how a picture of another shape is fitted; of dense tasks keep (as it is) or shorter (that side to img_size)",
-        choices=SPEC_CHOICES["resize"],
+        choices=FIT_CHOICES["resize"],
     )
     crop_pct: float = setting(0.875, "for crop: share of the resized picture that is kept", least=0.01, most=1)
-    interpolation: str = setting("bilinear", "of the resize", choices=SPEC_CHOICES["interpolation"])
+    interpolation: str = setting("bilinear", "of the resize", choices=FIT_CHOICES["interpolation"])
     normalise: str = setting(
         "data", "a mean for each channel, or each pixel, of the data; or ImageNet's", choices=("data", "pixel", "imagenet")
     )
@@ -380,3 +382,34 @@ def resolve(layers: Mapping[str, Mapping[str, Any]]) -> tuple[Recipe, dict[str, 
             values[name] = value
             origins[name] = origin
     return Recipe(**values), origins
+
+
+SMALL = 64  # pixels up to which pictures go to the CIFAR family, and stay as they are
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a recipe may depend on.
+
+    Args:
+        num_train: pictures in the training split, before validation is cut from it.
+        hflip: whether a mirrored picture keeps its class.
+        size: (height, width) of the input; of volumes (depth, height, width) of a patch.
+        spec: the network.
+        asked: names of the settings that the user gave: what belongs together must not be half of one, half of another.
+        one_size: whether all pictures have it (of dense tasks, whose inputs differ).
+        num_classes: of the data.
+    """
+
+    num_train: int
+    hflip: bool
+    size: tuple[int, ...]
+    spec: ResNetSpec
+    asked: Collection[str] = ()
+    one_size: bool = True
+    num_classes: int = 2
+
+    @property
+    def small(self) -> bool:
+        """Whether the input is as small as CIFAR's: then nothing is cut off when it is fitted."""
+        return max(self.size) <= SMALL

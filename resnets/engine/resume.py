@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resnets.engine.run import RunDir
+from resnets.errors import InputError
 from resnets.files import write_json
-from resnets.run import RunDir
-from resnets.spec import InputError
-from resnets.weights import read_tensors, write_tensors
+from resnets.models.weights import read_tensors, write_tensors
 
 FORMAT = "resnets-resume/1"
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from resnets import zoo
+from resnets.engine.run import provenance
+from resnets.models import zoo
+from resnets.models.spec import ResNetSpec
 from resnets.paper import history, published
 from resnets.paper.comparing import short
 from resnets.paper.context import Context
 from resnets.paper.published import Published
 from resnets.paper.result import Result, Table, Verdict
-from resnets.run import provenance
-from resnets.spec import ResNetSpec
 
 # The paper's networks: bottlenecks stride in their first 1x1.
 IMAGENET = {

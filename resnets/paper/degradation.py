@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from resnets import zoo
+from resnets.models import zoo
 from resnets.paper import comparing, figures, history, protocol, published
 from resnets.paper.comparing import mean_of, short
 from resnets.paper.context import Context

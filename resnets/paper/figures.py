@@ -1,4 +1,4 @@
-"""The paper's drawings, in the style of `resnets.plots`: curves of several networks side by side, errors beside the paper's."""
+"""The paper's drawings, in the style of `resnets.draw`: curves of networks side by side, errors beside the paper's."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from resnets.draw.curves import INK, blank, label_ends, styled, write
 from resnets.paper.comparing import short
 from resnets.paper.history import Curves
-from resnets.plots import INK, blank, label_ends, styled, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,17 +19,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnets import hub, plan, zoo
-from resnets.contracts import Batch
+from resnets.data.types import Batch
+from resnets.draw.curves import write
+from resnets.engine import plan
+from resnets.engine.run import RunDir
 from resnets.files import write_text
-from resnets.model import Model
+from resnets.models import zoo
+from resnets.models.model import Model
+from resnets.models.spec import ResNetSpec
 from resnets.paper import inside
 from resnets.paper.gradients_drawn import draw_start, draw_training
 from resnets.paper.inside import Layer, Runs
 from resnets.paper.result import Drawing, Result, Table, Verdict
-from resnets.plots import write
-from resnets.run import RunDir
-from resnets.spec import ResNetSpec
+from resnets.ship import hub
 
 ITEM, TABLE = "gradients", "gradients.csv"
 NUM_IMAGES, NUM_SEEDS = 128, 3

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from resnets.draw.curves import INK, TRAIN, VAL, blank, log_scale, styled
+from resnets.models.spec import ResNetSpec
 from resnets.paper import inside
 from resnets.paper.figures import name_lines
-from resnets.plots import INK, TRAIN, VAL, blank, log_scale, styled
-from resnets.spec import ResNetSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

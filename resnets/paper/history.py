@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from resnets.engine.recipe import read_file
+from resnets.engine.run import RunDir
+from resnets.errors import InputError
 from resnets.paper.trainings import Training
-from resnets.run import RunDir
-from resnets.spec import InputError
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import nn
 
-from resnets import evaluation
-from resnets.contracts import Batch, Split
 from resnets.data import sources
 from resnets.data.loaders import BadImages, Loader
-from resnets.model import Model
-from resnets.nn.layers import CONVS
-from resnets.nn.trunk import Trunk
+from resnets.data.preprocess import Preprocess
+from resnets.data.types import Batch, Split
+from resnets.errors import InputError
+from resnets.models.model import Model
+from resnets.models.nn.layers import CONVS
+from resnets.models.nn.trunk import Trunk
+from resnets.models.spec import ResNetSpec
 from resnets.paper.result import Holds
-from resnets.spec import InputError, Preprocess, ResNetSpec
+from resnets.verbs import evaluate as evaluation
 
 Runs = Mapping[tuple[str, int], Path]  # run directories by the network's name and the seed
 MIN_SEEDS = 2  # with one, a claim stays open: it may be chance

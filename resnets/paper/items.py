@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resnets.engine.run import RunDir
+from resnets.errors import InputError
 from resnets.files import write_json
 from resnets.paper import counts, degradation, identity, opening, shortcuts
 from resnets.paper.context import Context
 from resnets.paper.result import Result
 from resnets.paper.scales import SCALES, Scale
 from resnets.paper.trainings import Say, Training, carry_out, is_finished, place
-from resnets.run import RunDir
-from resnets.spec import InputError
 
 RESULT = "result.json"
 # Multiply-adds a second of one process with one thread, where no run here says better: what ResNet-56 at 16 pixels takes of a
@@ -151,7 +151,7 @@ def reproduce(
 
     Raises:
         InputError: for an item that does not exist, and where a training fails for a reason the user can mend.
-        resnets.contracts.Interrupted: after Ctrl-C or SIGTERM; the state of all trainings is saved.
+        resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state of all trainings is saved.
     """
     item, out = get(name), Path(out)
     needed = item.needed(scale, data, models)

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from resnets import plots
+from resnets.draw import curves as plots
 from resnets.engine.recipe import read_file
+from resnets.engine.run import RunDir
+from resnets.errors import InputError
 from resnets.paper.published import FLOPS, TABLE3_NETWORKS
 from resnets.paper.result import Drawing, Holds, Result, Table, Verdict
-from resnets.run import RunDir
-from resnets.spec import InputError
 
 # He et al. 2015, tables 1 and 3: ImageNet, 10-crop; errors in %, multiply-adds in units of 10^9.
 IMAGENET = tuple(

@@ -14,13 +14,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from resnets.errors import InputError
 from resnets.files import replacing, write_text
 from resnets.paper import items
 from resnets.paper.result import Result, Table
 from resnets.paper.scales import SCALES
 from resnets.paper.trainings import minutes
-from resnets.report import NONE
-from resnets.spec import InputError
+from resnets.verbs.report import NONE
 
 MARKDOWN, HTML = "README.md", "paper.html"
 INTRODUCTION = (

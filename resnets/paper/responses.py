@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnets import hub
-from resnets.model import Model
+from resnets.draw.curves import blank, styled, write
+from resnets.models.model import Model
+from resnets.models.spec import ResNetSpec
 from resnets.paper import inside
 from resnets.paper.inside import Layer, Runs
 from resnets.paper.result import Drawing, Result, Table, Verdict
-from resnets.plots import blank, styled, write
-from resnets.spec import ResNetSpec
+from resnets.ship import hub
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

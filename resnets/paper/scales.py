@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from resnets import zoo
-from resnets.spec import InputError
+from resnets.errors import InputError
+from resnets.models import zoo
 
 PAPER_STEPS, PAPER_SIZE, PAPER_SEEDS = 64_000, 32, 5
 

@@ -21,14 +21,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from resnets import zoo
-from resnets.contracts import Interrupted
 from resnets.engine.orders import stop_signals
 from resnets.engine.recipe import parse, read_file, show
+from resnets.engine.run import RunDir
+from resnets.errors import InputError, Interrupted
+from resnets.models import zoo
+from resnets.models.spec import ResNetSpec
 from resnets.paper import protocol
 from resnets.paper.scales import Scale
-from resnets.run import RunDir
-from resnets.spec import InputError, ResNetSpec
 
 PROGRAM = (sys.executable, "-m", "resnets")
 BATCH_SIZE, LARGE_BATCH_SIZE = 128, 256  # of the recipe he2015

@@ -18,18 +18,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnets.contracts import Split
 from resnets.data import sources
-from resnets.data.fit import RESAMPLE, as_image, before_crop, covering, fit_picture, planes
-from resnets.data.images import BadPicture, default_workers, spread
 from resnets.data.loaders import BadImages
+from resnets.data.pictures.images import BadPicture, default_workers, spread
+from resnets.data.pictures.resize import RESAMPLE, as_image, before_crop, covering, fit_picture, planes
+from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import normalise
+from resnets.data.types import Split
 from resnets.engine.device import find
-from resnets.evaluation import as_trained, pick
-from resnets.model import Model
-from resnets.paper import external
+from resnets.errors import InputError
+from resnets.models.model import Model
+from resnets.ship import external
 from resnets.ship.sessions import for_pictures
-from resnets.spec import InputError, Preprocess
+from resnets.verbs.evaluate import as_trained, pick
 
 SCALES = (224, 256, 384, 480, 640)  # shorter sides in pixels, for networks of 224 (He et al. 2015, section 3.4)
 PAD = 1 / 8  # of the side: the border that training pads with (section 4.2: 4 of 32)
@@ -194,7 +195,7 @@ def evaluate_views(
         "seconds", "split", "data", "bad_images", "remarks"}.
 
     Raises:
-        InputError: for models of different classes, networks that take one size only, and as `resnets.evaluation.evaluate`.
+        InputError: for models of different classes, networks that take one size only, and as `resnets.verbs.evaluate.evaluate`.
     """
     several = [models] if isinstance(models, str | Path) or not isinstance(models, Sequence) else list(models)
     opened = open_all(several, data, split=split, data_dir=data_dir, device=device)

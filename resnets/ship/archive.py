@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from resnets import saved
-from resnets.saved import Header
+from resnets.errors import InputError
+from resnets.models import header as saved
+from resnets.models.header import Header
 from resnets.ship.formats import HEADER, need
-from resnets.spec import InputError
 
 OPERATIONS = frozenset(
     "torch.ops." + name

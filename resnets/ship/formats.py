@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnets.saved import Header
-from resnets.spec import InputError
+from resnets.errors import InputError
+from resnets.models.header import Header
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

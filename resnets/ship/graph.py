@@ -12,7 +12,7 @@ from torch.fx import GraphModule
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from resnets.data.transforms import mean_tensor
-from resnets.model import Model
+from resnets.models.model import Model
 
 CONVOLUTIONS = (torch.ops.aten.conv1d.default, torch.ops.aten.conv2d.default, torch.ops.aten.conv3d.default)
 BATCH_NORM = torch.ops.aten.batch_norm.default

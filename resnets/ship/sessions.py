@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnets import saved
-from resnets.data.images import default_workers, num_processors
-from resnets.pretrained.names import locate
-from resnets.results import PLACES
-from resnets.saved import Header
+from resnets.data.pictures.images import default_workers, num_processors
+from resnets.errors import InputError
+from resnets.models import header as saved
+from resnets.models.header import Header
+from resnets.models.pretrained.names import locate
 from resnets.ship import formats
-from resnets.spec import InputError
+from resnets.tasks.results import PLACES
 
 if TYPE_CHECKING:
-    from resnets.model import Model
+    from resnets.models.model import Model
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -89,7 +89,7 @@ def open_session(
     if suffix in row.open and path is not None:
         header, run, count = row.open[suffix](path, options)
         return Session(header=header, runtime=name, run=_checked(run, header, path), streams=count)
-    from resnets import hub
+    from resnets.ship import hub
 
     loaded = hub.load(path) if path is not None else model
     assert not isinstance(loaded, str | os.PathLike)
@@ -108,8 +108,8 @@ def read_header(model: str | Path) -> Header:
     path = locate(model)
     if path.suffix in SUFFIXES and path.suffix != ".safetensors":
         return open_session(path).header
-    from resnets import weights
-    from resnets.pretrained.opening import open_weights
+    from resnets.models import weights
+    from resnets.models.pretrained.opening import open_weights
 
     return weights.read_header(path) if weights.is_ours(path) else open_weights(path).header
 
@@ -122,7 +122,7 @@ def dense_header(model: str | Path) -> Header | None:
     path = locate(model)
     if path.suffix in SUFFIXES and path.suffix != ".safetensors":
         return None
-    from resnets import weights
+    from resnets.models import weights
 
     header = weights.read_header(path) if weights.is_ours(path) else None
     return header if header is not None and header.task in PLACES else None
@@ -183,7 +183,7 @@ def for_pictures(header: Header) -> Header:
 
 
 def _open_saved(path: Path, options: Options) -> tuple[Header, Run, int]:
-    from resnets import hub
+    from resnets.ship import hub
 
     session = _of_model(hub.load(path), options)
     return session.header, session.run, session.streams

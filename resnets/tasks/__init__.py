@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from resnets.contracts import Task
-from resnets.spec import InputError
-from resnets.tasks.classify import Classify
-from resnets.tasks.detect import Detect
-from resnets.tasks.segment import Segment
+from resnets.engine.contract import Task
+from resnets.errors import InputError
+from resnets.tasks.classify.task import Classify
+from resnets.tasks.detect.task import Detect
+from resnets.tasks.segment.task import Segment
 
 TASKS: dict[str, Task] = {task.name: task for task in (Classify(), Detect(), Segment())}
 

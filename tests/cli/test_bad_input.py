@@ -29,9 +29,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from resnets import hub, zoo
 from resnets.cli.main import main
-from resnets.spec import Preprocess
+from resnets.data.preprocess import Preprocess
+from resnets.models import zoo
+from resnets.ship import hub
 
 SPEC = zoo.get("resnet20_cifar", depths=(1, 1, 1), width=4)
 NET = "--model resnet20_cifar --depths 1,1,1 --width 4 --img-size 8"

@@ -16,12 +16,15 @@ import pytest
 import torch
 from PIL import Image
 
-from resnets import __version__, hub, saved, zoo
+from resnets import __version__
 from resnets.cli.main import cli, main
+from resnets.data.preprocess import Preprocess
 from resnets.engine.recipe import FIELDS
+from resnets.models import header as saved
+from resnets.models import zoo
+from resnets.ship import hub
 from resnets.ship.formats import FORMATS
 from resnets.ship.sessions import RUNTIMES
-from resnets.spec import Preprocess
 
 SPEC = zoo.get("resnet20_cifar", depths=(1, 1, 1), width=4)
 FAST = "--model resnet20_cifar --depths 1,1,1 --width 4 --batch-size 32 --device cpu"

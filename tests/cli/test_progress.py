@@ -11,10 +11,10 @@ import time
 import pytest
 from PIL import Image
 
-from resnets import hub
 from resnets.cli import progress
 from resnets.cli.main import main
 from resnets.engine.resume import Position
+from resnets.ship import hub
 
 FAST = "--model resnet20_cifar --depths 1,1,1 --width 4 --batch-size 64 --device cpu"
 ESCAPE = "\x1b["

@@ -7,11 +7,13 @@ import json
 import pytest
 import torch
 
-from resnets import hub, saved, zoo
 from resnets.cli import tables
 from resnets.cli.main import main
-from resnets.cli.rows import FORMS
-from resnets.spec import Preprocess
+from resnets.data.preprocess import Preprocess
+from resnets.models import header as saved
+from resnets.models import zoo
+from resnets.ship import hub
+from resnets.verbs.rows import FORMS
 
 SPEC = zoo.get("resnet20_cifar", depths=(1, 1, 1), width=4, num_classes=2)
 

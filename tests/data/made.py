@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from resnets.spec import Preprocess
+from resnets.data.preprocess import Preprocess
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 

@@ -5,16 +5,17 @@ import os
 import numpy as np
 import pytest
 import torch
-from made import noise
 from PIL import Image
 
-from resnets.contracts import Split
 from resnets.data import cache
 from resnets.data.cache import Kept, Packed, decoded_bytes, gigabytes, keep
-from resnets.data.images import ArrayImages, BadPicture, FileImages
 from resnets.data.loaders import BadImages, Loader
+from resnets.data.pictures.images import ArrayImages, BadPicture, FileImages
+from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import Augment
-from resnets.spec import InputError, Preprocess
+from resnets.data.types import Split
+from resnets.errors import InputError
+from tests.data.made import noise
 
 RULE = Preprocess(size=(8, 8), mean=(0.4,) * 3, std=(0.2,) * 3)
 

@@ -9,9 +9,10 @@ from resnets.data.dense import open_dense
 from resnets.data.dense_loader import DenseLoader, class_counts, fill_of
 from resnets.data.geometry import DenseAugment
 from resnets.data.loaders import BadImages
-from resnets.dense import IGNORE, Boxes
+from resnets.data.preprocess import Preprocess
+from resnets.data.targets import IGNORE, Boxes
 from resnets.engine.distributed import Processes
-from resnets.spec import InputError, Preprocess
+from resnets.errors import InputError
 from tests.data.made_dense import boxed, objects, segments
 
 KEEP = Preprocess(size=(32, 40), resize="keep", mean=(0.25, 0.5, 0.75), std=(0.5,) * 3)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from resnets.data.fit import fit_picture
 from resnets.data.geometry import (
     DenseAugment,
     crop_both,
@@ -17,7 +16,8 @@ from resnets.data.geometry import (
     resize_scores,
     resize_target,
 )
-from resnets.dense import IGNORE, Boxes
+from resnets.data.pictures.resize import fit_picture
+from resnets.data.targets import IGNORE, Boxes
 from tests.data.made import noise, rule
 
 SIZE = (60, 80)

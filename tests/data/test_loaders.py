@@ -8,12 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-from resnets.contracts import Split
-from resnets.data.fit import fit_picture
-from resnets.data.images import ArrayImages, FileImages
 from resnets.data.loaders import BadImages, Loader, statistics
+from resnets.data.pictures.images import ArrayImages, FileImages
+from resnets.data.pictures.resize import fit_picture
+from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import Augment, normalise
-from resnets.spec import InputError, Preprocess
+from resnets.data.types import Split
+from resnets.errors import InputError
 
 RULE = Preprocess(size=(8, 8), crop_pct=1.0, mean=(0.4,), std=(0.2,))
 TRAIN = Augment(crop="pad", hflip=0.5)

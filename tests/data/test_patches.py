@@ -7,11 +7,11 @@ import torch
 from resnets.data import patches
 from resnets.data.dense import open_dense
 from resnets.data.dense_loader import DenseLoader
-from resnets.data.images import BadPicture
 from resnets.data.loaders import BadImages
 from resnets.data.patches import Opened, Patches
-from resnets.data.volumes import Volume
-from resnets.spec import Preprocess
+from resnets.data.pictures.images import BadPicture
+from resnets.data.pictures.volumes import Volume
+from resnets.data.preprocess import Preprocess
 from tests.data import made_volumes
 from tests.data.made_volumes import BALL, BOX, phantom, save
 
@@ -40,7 +40,7 @@ def loader(split, *, bad=None, **settings):
 def test_each_volume_is_normalised_by_itself_whatever_the_part(split, monkeypatch):
     volume, _ = pair(split)
     whole = volume[:].astype(np.float64)
-    monkeypatch.setattr("resnets.data.volumes.SLAB", 500)  # in several slabs
+    monkeypatch.setattr("resnets.data.pictures.volumes.SLAB", 500)  # in several slabs
     mean, deviation = volume.statistics
     assert mean == pytest.approx(whole.mean(), rel=1e-5) and deviation == pytest.approx(whole.std(), rel=1e-5)
     found = volume.normalised()

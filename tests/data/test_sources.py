@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnets.data.images import BadPicture
+from resnets.data.pictures.images import BadPicture
 from resnets.data.sources import cut_val, open_source
-from resnets.spec import InputError
+from resnets.errors import InputError
 
 
 def picture(path, value=0):

@@ -5,21 +5,13 @@ from random import Random
 import numpy as np
 import pytest
 import torch
-from made import FILTERS, image_of, noise, planes, rule
 
 from resnets.data import transforms
-from resnets.data.fit import fit_picture
-from resnets.data.transforms import (
-    AUTO_AUGMENT,
-    Augment,
-    mix_seed,
-    normalise,
-    random_part,
-    replace_size,
-    seeded,
-    windows,
-)
-from resnets.spec import Preprocess
+from resnets.data.pictures.resize import fit_picture
+from resnets.data.preprocess import Preprocess
+from resnets.data.randomness import mix_seed, seeded
+from resnets.data.transforms import AUTO_AUGMENT, Augment, normalise, random_part, replace_size, windows
+from tests.data.made import FILTERS, image_of, noise, planes, rule
 
 
 @pytest.mark.parametrize("chans", [1, 3])

@@ -6,9 +6,9 @@ $TROUBLE is RANK:STEP:KIND, what befalls one process in one step: a number is a 
 import os
 import signal
 
-from resnets import training
 from resnets.engine import loop
-from resnets.spec import InputError
+from resnets.errors import InputError
+from resnets.verbs import train as training
 
 
 def befall(rank, step, kind):

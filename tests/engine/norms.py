@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from resnets.nn.sync import SyncBatchNorm, synchronise
+from resnets.models.nn.sync import SyncBatchNorm, synchronise
 
 # Pictures of each of two processes, spatial size, and how they lie in memory.
 CASES = [

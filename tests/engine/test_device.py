@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from resnets.data.images import default_workers
+from resnets.data.pictures.images import default_workers
 from resnets.engine import device as devices
 from resnets.engine.recipe import Recipe
-from resnets.spec import InputError
+from resnets.errors import InputError
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "meta", "cuda:99", "tpu"])

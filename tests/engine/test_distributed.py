@@ -20,16 +20,17 @@ import torch.distributed as dist
 from PIL import Image
 from safetensors.torch import load_file
 
-from resnets import plan, training
-from resnets.data import images
 from resnets.data.loaders import BadImages, Loader
+from resnets.data.pictures import images
+from resnets.data.preprocess import Preprocess
 from resnets.data.sources import open_source
 from resnets.data.transforms import Augment
-from resnets.engine import device, distributed
+from resnets.engine import device, distributed, plan
 from resnets.engine.distributed import ALONE, Processes, said, share_cores
 from resnets.engine.recipe import Recipe
-from resnets.run import RunDir
-from resnets.spec import InputError, Preprocess
+from resnets.engine.run import RunDir
+from resnets.errors import InputError
+from resnets.verbs import train as training
 
 HERE = Path(__file__).parent
 # 38 pictures in batches of 12: 4 steps an epoch, the last with 2 pictures, of which one of three processes gets none; and 2

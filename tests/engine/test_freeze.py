@@ -9,13 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from resnets import create_model, save, training
-from resnets.contracts import Interrupted
+from resnets import create_model, save
+from resnets.data.preprocess import Preprocess
 from resnets.engine import checks, freeze, loop
 from resnets.engine.recipe import Recipe
-from resnets.nn import fused
-from resnets.nn.layers import NORMS
-from resnets.spec import InputError, Preprocess
+from resnets.errors import InputError, Interrupted
+from resnets.models.nn import fused
+from resnets.models.nn.layers import NORMS
+from resnets.verbs import train as training
 
 # 36 pictures in batches of 8: 5 steps an epoch.
 TINY = {

@@ -9,16 +9,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from resnets import training, weights
-from resnets.contracts import Interrupted
 from resnets.engine import loop
 from resnets.engine.clock import DRAWING_SECONDS, Clock
 from resnets.engine.orders import stop_signals
 from resnets.engine.recipe import Recipe
 from resnets.engine.resume import Position
 from resnets.engine.schedule import Schedule
-from resnets.model import Model
-from resnets.spec import InputError
+from resnets.errors import InputError, Interrupted
+from resnets.models import weights
+from resnets.models.model import Model
+from resnets.verbs import train as training
 
 TINY = {
     "model": "resnet20_cifar", "depths": "1,1,1", "width": 4, "epochs": 3, "batch_size": 8, "lr": 0.05, "workers": 0,

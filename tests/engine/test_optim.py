@@ -6,8 +6,8 @@ from torch import nn
 
 from resnets.engine.optim import PLAIN_DECAY, PLAIN_RATE, build_optimizer, orthogonalised
 from resnets.engine.recipe import Recipe
-from resnets.hub import create_model
-from resnets.spec import ResNetSpec
+from resnets.models.spec import ResNetSpec
+from resnets.ship.hub import create_model
 
 SMALL = ResNetSpec(name="small", depths=(1, 1), width=4, stem="small", num_classes=3, attention="se")
 

@@ -8,11 +8,11 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from resnets import training
 from resnets.engine import range_test
 from resnets.engine.range_test import HIGHEST, LOWEST, NUM_TIMED, Sweep, suggest
 from resnets.engine.recipe import Recipe
-from resnets.spec import InputError
+from resnets.errors import InputError
+from resnets.verbs import train as training
 
 TINY = {
     "model": "resnet20_cifar", "depths": "1,1", "width": 4, "epochs": 2, "batch_size": 8, "workers": 0, "device": "cpu",

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from resnets.engine.recipe import EXCLUSIVE, FIELDS, Recipe, describe, kinds, parse, parse_duration, read_file, resolve
-from resnets.spec import InputError
+from resnets.errors import InputError
 
 
 def test_later_layers_win_and_origins_are_remembered():

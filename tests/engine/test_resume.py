@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from resnets import training, weights
-from resnets.contracts import Interrupted
 from resnets.engine import loop
-from resnets.run import RunDir
-from resnets.spec import InputError
+from resnets.engine.run import RunDir
+from resnets.errors import InputError, Interrupted
+from resnets.models import weights
+from resnets.verbs import train as training
 
 # 36 pictures in batches of 8: 5 steps an epoch, the last with 4 pictures.
 TINY = {
@@ -322,7 +322,7 @@ def test_killed_at_any_moment_and_resumed_is_exact(data, tmp_path):
     settings = TINY | {"epochs": 40, "save_every": 0, "ema": 0.9}
     train(data, tmp_path / "whole", **settings)
     call = f"train({str(data)!r}, out={str(tmp_path / 'parts')!r}, **{settings!r})"
-    command = [sys.executable, "-c", f"from resnets.training import train; {call}"]
+    command = [sys.executable, "-c", f"from resnets.verbs.train import train; {call}"]
     process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())})
     while not (tmp_path / "parts/resume.json").exists():
         assert process.poll() is None

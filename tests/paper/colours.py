@@ -3,8 +3,9 @@
 import torch
 from PIL import Image
 
-from resnets import hub, zoo
-from resnets.spec import Preprocess
+from resnets.data.preprocess import Preprocess
+from resnets.models import zoo
+from resnets.ship import hub
 
 SPEC = zoo.get("resnet20_cifar", depths=(1, 1, 1), width=4, num_classes=3)
 LABELS = ("blue", "green", "red")

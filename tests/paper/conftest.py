@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnets import training
+from resnets.verbs import train as training
 
 TINY = {
     "depths": "1,1,1", "width": 4, "steps": 6, "batch_size": 8, "lr": 0.05, "workers": 0, "device": "cpu", "img_size": 8,

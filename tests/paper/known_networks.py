@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from resnets.hub import create_model
-from resnets.spec import ResNetSpec
+from resnets.models.spec import ResNetSpec
+from resnets.ship.hub import create_model
 
 
 def doubling(**changes):

@@ -1,6 +1,6 @@
 """Table 1 and the parameters of Table 6, which need no training."""
 
-from resnets import zoo
+from resnets.models import zoo
 from resnets.paper import counts, published
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from resnets.engine.run import RunDir
 from resnets.paper.figures import Panel, draw_degradation, draw_two_errors
 from resnets.paper.history import Curves, origin_of
-from resnets.run import RunDir
 
 
 def curves(last: float) -> Curves:

@@ -6,16 +6,16 @@ import math
 import numpy as np
 import pytest
 import torch
-from known_networks import doubling
 from safetensors.torch import load_file
 from torch import nn
 
-from resnets.hub import create_model, load
+from resnets.engine.run import RunDir
+from resnets.models.spec import ResNetSpec
 from resnets.paper import gradients, inside
 from resnets.paper.gradients import Norms, Seen, course
 from resnets.paper.result import Result
-from resnets.run import RunDir
-from resnets.spec import ResNetSpec
+from resnets.ship.hub import create_model, load
+from tests.paper.known_networks import doubling
 
 
 def test_gradients_of_a_network_in_closed_form():

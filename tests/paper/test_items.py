@@ -10,11 +10,11 @@ import sys
 import time
 
 import pytest
-from finished_runs import SMALL, reproduced, said, store
 
+from resnets.errors import InputError
 from resnets.paper import figures, items, report, scales
 from resnets.paper.result import Result
-from resnets.spec import InputError
+from tests.paper.finished_runs import SMALL, reproduced, said, store
 
 NOISE = (-0.2, 0.0, 0.2)  # of three seeds: standard error of a difference of means 0.16
 

@@ -1,12 +1,12 @@
 """Items that open models: which runs they need, and what becomes of them, on random networks in place of trained ones."""
 
 import pytest
-from finished_runs import reproduced, said, store
 
-from resnets import hub
 from resnets.engine.recipe import Recipe
 from resnets.paper import items, opening, scales
-from resnets.paper.external import ExternalSpec
+from resnets.ship import hub
+from resnets.ship.external import ExternalSpec
+from tests.paper.finished_runs import reproduced, said, store
 
 SCALES = list(scales.SCALES.values())
 

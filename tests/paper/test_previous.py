@@ -7,10 +7,10 @@ import math
 import pytest
 
 from resnets.engine.recipe import Recipe
+from resnets.errors import InputError
 from resnets.paper import previous
 from resnets.paper.previous import Entry, errs_less, measure
 from resnets.paper.result import Result
-from resnets.spec import InputError
 
 
 def finished(folder, name, top1, *, num_params=10**6, num_macs=10**8, seed=0, **settings):

@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from resnets import loading, zoo
-from resnets.contracts import Split
-from resnets.data.images import ArrayImages
 from resnets.data.loaders import CPU
+from resnets.data.pictures.images import ArrayImages
 from resnets.data.sources import Source, cut_val
-from resnets.engine import recipes
+from resnets.data.types import Split
 from resnets.engine.distributed import ALONE
+from resnets.engine.plan import requested, settle
 from resnets.engine.recipe import FIELDS, resolve
 from resnets.engine.schedule import Schedule
+from resnets.errors import InputError
+from resnets.models import zoo
 from resnets.paper import protocol, scales
-from resnets.plan import requested, settle
-from resnets.spec import InputError
+from resnets.tasks.classify import recipes
+from resnets.verbs import loading
 
 FULL, SMALL, TINY = (scales.SCALES[name] for name in ("full", "small", "tiny"))
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from known_networks import doubling
 from torch import nn
 
-from resnets.hub import create_model
-from resnets.nn import fused
+from resnets.models.nn import fused
+from resnets.models.spec import ResNetSpec
 from resnets.paper import inside, responses
 from resnets.paper.responses import Spread
 from resnets.paper.result import Result
-from resnets.spec import ResNetSpec
+from resnets.ship.hub import create_model
+from tests.paper.known_networks import doubling
 
 NAMES = ["conv1", "layer1.0.conv1", "layer1.0.conv2"]
 

@@ -5,14 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from colours import folder, model
 
-from resnets import zoo
+from resnets.models import zoo
+from resnets.models.weights import save
 from resnets.paper import history
 from resnets.paper.result import Result
 from resnets.paper.testing import better, mcnemar, measure_table4, measure_table5, published
 from resnets.paper.views import Hits
-from resnets.weights import save
+from tests.paper.colours import folder, model
 
 
 def hits(text):

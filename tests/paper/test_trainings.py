@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from resnets.contracts import Interrupted
+from resnets.errors import InputError, Interrupted
 from resnets.paper import trainings
 from resnets.paper.scales import SCALES
 from resnets.paper.trainings import Training, carry_out, is_finished
-from resnets.spec import InputError
 
 # Writes down how it was called, then does as its first word says; `--resume` always finishes.
 STAND_IN = """

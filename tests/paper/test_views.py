@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from colours import LABELS, SPEC, folder, model
 
-from resnets import evaluation, hub
 from resnets.data.loaders import BadImages
+from resnets.data.preprocess import Preprocess
+from resnets.errors import InputError
 from resnets.paper import views
 from resnets.paper.views import PROTOCOLS, evaluate_views, judge, open_all, scored
-from resnets.spec import InputError, Preprocess
+from resnets.ship import hub
+from resnets.verbs import evaluate as evaluation
+from tests.paper.colours import LABELS, SPEC, folder, model
 
 
 def numbered(height, width):

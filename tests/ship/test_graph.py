@@ -10,7 +10,7 @@ from resnets.ship.graph import program
 NETWORKS = ("resnet20_cifar", "plain20_cifar", "preresnet110_cifar", "resnet18", "resnext50_32x4d", "seresnet18", "resnet50d")
 
 
-def settled(name: str, **changes) -> resnets.model.Model:  # type: ignore[name-defined]
+def settled(name: str, **changes) -> resnets.models.model.Model:  # type: ignore[name-defined]
     """A random network whose batch norms have seen something, so that folding them wrongly would show."""
     torch.manual_seed(0)
     model = resnets.create_model(name, num_classes=10, **changes).train()

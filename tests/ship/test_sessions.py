@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import resnets
+from resnets.errors import InputError
 from resnets.ship.sessions import RUNTIMES, open_session, read_header
-from resnets.spec import InputError
 
 OPENED = [("torch", "torch"), ("onnx", "onnxruntime"), ("onnx", "openvino"), ("openvino", "openvino")]
 

@@ -1,0 +1,145 @@
+"""A look at boxes, masks or volumes before training: every use of `label_rules.RULES`, with file, object and rule."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from resnets.data.check.pictures import LEVELS, SKEW, TINY, Finding, Findings
+from resnets.data.pictures.images import BadPicture
+from resnets.data.pictures.volumes import Volume
+from resnets.data.readers.label_rules import RULES, BadLabel, Fault
+from resnets.data.readers.names import DenseSource
+from resnets.data.targets import Boxes
+
+CHUNK = 16  # pictures that a worker looks at before it reports
+# How large an object is by its area in pixels, as COCO counts.
+SIZES = (("small", 0, 32**2), ("medium", 32**2, 96**2), ("large", 96**2, float("inf")))
+
+
+class Seen(NamedTuple):
+    """What is known of one picture."""
+
+    split: str
+    name: str
+    faults: list[Fault]
+    counts: np.ndarray  # (num_labels,) objects of each class, or its pixels
+    sizes: tuple[int, ...] = ()  # objects in each of SIZES
+    usable: bool = True
+
+
+def check_labels(
+    source: DenseSource,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+    voxels: bool = True,
+) -> Findings:
+    """Read every picture and its annotation, and say which rules were applied, to what.
+
+    Args:
+        progress: called with the pictures that are done and all there are, now and then.
+        voxels: read those of volumes too, not their labels alone.
+        workers: threads that read; None: a few more than there are processors.
+    """
+    total = sum(map(len, source.splits.values()))
+    seen: list[Seen] = []
+    pool = ThreadPoolExecutor(workers)
+    with warnings.catch_warnings():  # of Pillow's, on odd headers; filters belong to the process
+        warnings.simplefilter("ignore")
+        try:
+            for split in source.splits:
+                look = functools.partial(_look, source, split, voxels)
+                for chunk in pool.map(look, range(0, len(source.splits[split]), CHUNK)):
+                    seen += chunk
+                    if progress:
+                        progress(len(seen), total)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    found = [*_rules(seen), *_classes(source, seen), *_sizes(source, seen)]
+    return Findings(source.name, total, tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level))))
+
+
+def _look(source: DenseSource, split: str, voxels: bool, start: int) -> list[Seen]:
+    part = source.splits[split]
+    return [_facts(source, split, index, voxels) for index in range(start, min(start + CHUNK, len(part)))]
+
+
+def _facts(source: DenseSource, split: str, index: int, voxels: bool) -> Seen:
+    part, num = source.splits[split], len(source.labels)
+    name = part.images.name(index)
+    try:
+        picture, target, faults = part.read(index)
+        if voxels and isinstance(picture, Volume):
+            _ = picture.statistics  # all of it is read for them
+    except BadPicture as bad:
+        rule = bad.rule if isinstance(bad, BadLabel) else "unreadable"
+        return Seen(split, name, [Fault(rule, "", bad.reason)], np.zeros(num, np.int64), usable=False)
+    if not isinstance(target, Boxes):
+        return Seen(split, name, faults, np.bincount(target.ravel(), minlength=num)[:num])
+    counts = np.bincount(target.labels[~target.ignore], minlength=num)
+    area = (target.xyxy[:, 2:] - target.xyxy[:, :2]).prod(1)
+    return Seen(split, name, faults, counts, tuple(int(((low <= area) & (area < high)).sum()) for _, low, high in SIZES))
+
+
+def _rules(seen: list[Seen]) -> Iterator[Finding]:
+    items: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for picture in seen:
+        for rule, item, what in picture.faults:
+            words = ": ".join(filter(None, (item, what)))
+            items[rule].append(
+                {"name": picture.name, "split": picture.split, "label": item, "what": words or RULES[rule].words}
+            )
+    for rule, (level, words) in RULES.items():
+        if items[rule]:
+            files = len({item["name"] for item in items[rule]})
+            where = f" in {files:,} files" if files < len(items[rule]) else ""
+            yield Finding(level, rule, f"{rule} {len(items[rule]):,}{where}: {words}", items[rule])
+
+
+def _classes(source: DenseSource, seen: list[Seen]) -> Iterator[Finding]:
+    unit = {"boxes": "objects", "masks": "pixels", "volumes": "voxels"}[source.kind]
+    sums = {
+        split: sum((p.counts for p in seen if p.split == split), np.zeros(len(source.labels), int)) for split in source.splits
+    }
+    pictures = Counter(picture.split for picture in seen if picture.usable)
+    items: list[dict[str, Any]] = [
+        {"label": label} | {split: int(sums[split][index]) for split in sums} for index, label in enumerate(source.labels)
+    ]
+    totals = ", ".join(f"{split} {pictures[split]:,}" for split in sums)
+    yield Finding("note", "classes", f"{len(items):,} classes, {unit} of each; usable pictures: {totals}", items)
+    missing = [
+        {"label": label, "missing in": split}
+        for split in sums
+        for index, label in enumerate(source.labels)
+        if not sums[split][index]
+    ]
+    if missing:
+        words = f"without {unit} in a split, which says nothing of them; move pictures over, or take the name out"
+        yield Finding("warning", "missing_classes", f"{len(missing):,} classes {words}", missing)
+    train = {label: int(num) for label, num in zip(source.labels, sums.get("train", ()), strict=False) if num}
+    if source.kind == "boxes" and train:
+        few = [{"label": label, "train": num} for label, num in train.items() if num < TINY]
+        if few:
+            yield Finding(
+                "warning", "tiny_classes", f"{len(few):,} classes with fewer than {TINY} training objects; add some", few
+            )
+        if max(train.values()) > SKEW * min(train.values()):
+            ordered = [{"label": label, "train": train[label]} for label in sorted(train, key=train.__getitem__)]
+            times = max(train.values()) / min(train.values())
+            words = f"{ordered[-1]['label']!r} has {times:.0f} times as many training objects as {ordered[0]['label']!r}"
+            yield Finding("note", "skewed_classes", words, ordered)
+
+
+def _sizes(source: DenseSource, seen: list[Seen]) -> Iterator[Finding]:
+    if source.kind == "boxes":
+        each = np.array([picture.sizes for picture in seen if picture.sizes]).reshape(-1, len(SIZES))
+        words = ", ".join(f"{name} {num:,}" for (name, _, _), num in zip(SIZES, each.sum(0), strict=True))
+        most = int(each.sum(1).max(initial=0))
+        yield Finding("note", "objects", f"objects by area (from 32 x 32, from 96 x 96): {words}; at most {most:,} a picture")

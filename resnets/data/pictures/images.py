@@ -1,0 +1,388 @@
+"""One picture, read rightly: any usual format in, upright 8-bit pixels with the channels asked for out.
+
+A picture that cannot be read whole and true is a `BadPicture`, never a guess. `ArrayImages` and `StoredImages` are many.
+Arrays of pictures are uint8, (H, W, C) for one and (N, H, W, C) for many; C is 1 (grey), 3 (RGB) or 4 (RGBA).
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import threading
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from resnets.data.pictures.jpeg import before_scan, read_jpeg
+from resnets.errors import InputError
+
+# Only these decoders are ever tried, whatever a file is called: the others are rare, and some start other programs (EPS).
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+IMAGE_SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".pfm",
+})  # fmt: skip
+MAX_PIXELS = 100_000_000  # a header that promises more is refused before a pixel is decoded
+WINDOW = 8  # files among which an epoch shuffles, where they must be fetched first
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+# What turns a picture upright, by the value of its EXIF orientation; 1 and anything unknown: it is upright already.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ORIENTATION_TAG = 0x0112
+
+
+class BadPicture(InputError):
+    """A picture that cannot be read: `path` names it (fit to print), `reason` says in a few words what is wrong."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        self.path, self.reason = printable(path), reason
+        super().__init__(self.path, reason)  # both as arguments, so that it can be pickled by a loader's worker
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """`path` as text that any file or terminal takes: bytes of a file name that are no UTF-8 become backslash escapes."""
+    return os.fspath(path).encode(errors="backslashreplace").decode()
+
+
+def mode_of(in_chans: int) -> str:
+    """Pillow's name for pictures of `in_chans` channels; `InputError` for a number that pictures do not give."""
+    if in_chans not in MODES:
+        raise InputError(f"in_chans={in_chans}: pictures give 1 (grey), 3 (RGB) or 4 (RGBA) channels; use one of these")
+    return MODES[in_chans]
+
+
+def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "picture") -> Image.Image:
+    """The picture at a path or in an open binary file, upright, decoded, with 8 bits and `in_chans` channels.
+
+    Of an animation the first frame counts. Transparent pictures are laid over white, unless `in_chans` is 4. 16-bit values
+    are divided by 257; floats are taken as [0, 1] or, where one is above 1, as [0, 255].
+
+    Args:
+        name: what to call a file without a path in errors.
+
+    Raises:
+        BadPicture: if it cannot be read whole: missing, truncated, of no known format, too large, or values out of range.
+        InputError: if pictures have no `in_chans` channels.
+    """
+    if isinstance(picture, str | os.PathLike):
+        name = os.fspath(picture)
+        with _blame(name), Path(picture).open("rb") as file:
+            return open_picture(file, in_chans, name)
+    with _blame(name):
+        with _quiet():
+            image: Image.Image = Image.open(picture, formats=FORMATS)
+        return convert(image, in_chans, name)
+
+
+def read_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "picture") -> np.ndarray:
+    """As `open_picture`, but uint8 (H, W, in_chans)."""
+    return _pixels(open_picture(picture, in_chans, name))
+
+
+def read_quickly(file: BinaryIO, in_chans: int, name: str) -> np.ndarray:
+    """As `read_picture`, for training: most JPEGs in less time, with the same pixels where the versions of libjpeg agree."""
+    with _blame(name):
+        data = file.read()
+        pixels = read_jpeg(data, in_chans, MAX_PIXELS) if _is_upright_jpeg(data) else None
+    return read_picture(BytesIO(data), in_chans, name) if pixels is None else pixels
+
+
+def _is_upright_jpeg(data: bytes) -> bool:
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    header = before_scan(data)
+    if b"Exif" not in header and b"tiff:Orientation" not in header:  # the two ways of saying that a picture lies on its side
+        return True
+    with _quiet(), Image.open(BytesIO(data), formats=("JPEG",)) as picture:
+        pass  # the header alone
+    return _orientation(picture) not in UPRIGHT
+
+
+def _pixels(picture: Image.Image) -> np.ndarray:
+    pixels = np.array(picture)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def convert(picture: Image.Image, in_chans: int, name: str = "picture") -> Image.Image:
+    """Any Pillow picture as `open_picture` gives it: upright, 8 bits, `in_chans` channels. Raises as that does."""
+    mode = mode_of(in_chans)
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise BadPicture(name, f"{width} x {height} pixels are more than the {MAX_PIXELS:,} that are read; make it smaller")
+    with _blame(name):
+        # TIFF alone goes on reading headers, and warning, while it loads; the others decode in many threads at once.
+        with _quiet() if picture.format == "TIFF" else nullcontext():
+            picture.load()
+        upright = UPRIGHT.get(_orientation(picture))  # after loading: TIFF pictures then turn themselves, and lose their tag
+        if picture.mode[0] in "IF":
+            picture = Image.fromarray(_eight_bits(np.asarray(picture), name))
+        if picture.has_transparency_data:
+            picture = _in_mode(picture, "RGBA")
+            if mode != "RGBA":
+                picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        elif picture.mode not in ("1", "L"):
+            picture = _in_mode(picture, "RGB")  # one way for CMYK, YCbCr and the rest, also where grey or RGBA is wanted
+        picture = _in_mode(picture, mode)
+        return picture if upright is None else picture.transpose(upright)
+
+
+def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
+    """`picture.convert(mode)`, which would copy what is in the mode already: a seventh of the time to read a photograph."""
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def _eight_bits(values: np.ndarray, name: str) -> np.ndarray:
+    """16-bit integers or floats (H, W), as uint8. Pillow's own conversion clips them, which makes most pictures white."""
+    if not np.isfinite(values).all():
+        raise BadPicture(name, "holds NaN or infinite values")
+    low, high = values.min(), values.max()
+    is_float = values.dtype.kind == "f"
+    largest = 255 if is_float else 65535
+    if low < 0 or high > largest:
+        raise BadPicture(name, f"values from {low:g} to {high:g} lie outside 0 to {largest}; rescale it")
+    scale = (255 if high <= 1 else 1) if is_float else 1 / 257
+    return np.rint(values * np.float64(scale)).astype(np.uint8)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8. A broken EXIF block is no reason to lose a picture: it then counts as upright."""
+    try:
+        with _quiet():
+            return picture.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:
+        return 1
+
+
+@contextmanager
+def _blame(name: str) -> Iterator[None]:
+    """What goes wrong inside is the fault of the picture called `name`."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # decoders meet hostile bytes with nearly every kind of exception
+        raise BadPicture(name, _reason(error)) from error
+
+
+_quiet_lock = threading.Lock()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Pillow's warnings about headers. Filters belong to the whole process: one thread at a time may change them."""
+    with _quiet_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        return f"not a picture of a known format ({', '.join(FORMATS)}), or cut off in its header"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than the {MAX_PIXELS:,} pixels that are read; make it smaller"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    cut_off = isinstance(error, EOFError) or "truncated" in text.lower()
+    return f"{'truncated' if cut_off else 'cannot be decoded'} ({text})"
+
+
+def with_channels(images: np.ndarray, in_chans: int) -> np.ndarray:
+    """Grey or RGB pictures, uint8 (N, H, W) or (N, H, W, 1 or 3), as (N, H, W, in_chans), by Pillow's own conversion."""
+    mode = mode_of(in_chans)
+    num, height, width = images.shape[:3]
+    if images.size == num * height * width * in_chans:
+        return np.ascontiguousarray(images.reshape(num, height, width, in_chans))
+    tall = images.reshape(num * height, width, -1)  # all of them as one picture, below each other
+    picture = Image.fromarray(tall[:, :, 0] if tall.shape[2] == 1 else tall).convert(mode)
+    return _pixels(picture).reshape(num, height, width, in_chans)
+
+
+class ArrayImages:
+    """Pictures that lie in memory. `positions` are their places in the split they come from, which names tell."""
+
+    def __init__(self, array: np.ndarray, split: str, positions: np.ndarray | None = None) -> None:
+        assert array.dtype == np.uint8 and array.ndim == 4, (array.dtype, array.shape)
+        self.array = array
+        self.split = split
+        self.positions = np.arange(len(array)) if positions is None else positions
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        return self.array[index]
+
+    def name(self, index: int, /) -> str:
+        return f"{self.split}[{self.positions[index]}]"
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> ArrayImages:
+        return ArrayImages(self.array[indices], self.split, self.positions[indices])
+
+    def joined(self, other: ArrayImages) -> ArrayImages:
+        """These and, after them, those of `other`; they are of one size."""
+        return ArrayImages(np.concatenate([self.array, other.array]), f"{self.split}+{other.split}")
+
+    def digest(self) -> bytes:
+        """A hash of shape and pixels."""
+        digest = hashlib.sha256(repr(self.array.shape).encode())
+        digest.update(np.ascontiguousarray(self.array).data)
+        return digest.digest()
+
+
+class StoredImages(ABC):
+    """Encoded pictures, which are read when asked for; one that cannot be raises `BadPicture`."""
+
+    in_chans: int
+    groups: np.ndarray | None = None  # (N,) which of several files, each of which must be fetched first, a picture is in
+    _quick = False
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def name(self, index: int, /) -> str:
+        """The picture's path, or another name for it, fit to print."""
+
+    @abstractmethod
+    def open(self, index: int, /) -> BinaryIO:
+        """The encoded picture. Raises `OSError` where it cannot be had."""
+
+    @abstractmethod
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Self: ...
+
+    @abstractmethod
+    def digest(self) -> bytes:
+        """A hash of names and sizes in bytes: quick, for no picture is read."""
+
+    @abstractmethod
+    def state(self) -> bytes:
+        """A hash that differs once a file is written again, were it with a picture of the same size in bytes."""
+
+    def quickly(self) -> Self:
+        """The same pictures, read by `read_quickly`."""
+        images = copy.copy(self)
+        images._quick = True
+        return images
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        name = self.name(index)
+        with _blame(name), self.open(index) as file:
+            return (read_quickly if self._quick else read_picture)(file, self.in_chans, name)
+
+    def sample(self, most: int) -> np.ndarray:
+        """Positions of at most `most` pictures, evenly spread; of files that must be fetched, a window's worth is enough."""
+        near = np.arange(len(self))
+        if self.groups is not None:
+            near = np.flatnonzero(np.isin(self.groups, spread(np.unique(self.groups), WINDOW)))
+        return spread(near, most)
+
+    def sizes(self, most: int = 100) -> list[tuple[int, int]]:
+        """(width, height) of those of `most` pictures, evenly spread, whose headers can be read."""
+        sizes = []
+        for index in self.sample(most).tolist():
+            with suppress(Exception), _quiet(), self.open(index) as file, Image.open(file, formats=FORMATS) as picture:
+                sizes.append(picture.size)
+        return sizes
+
+    def short_side(self) -> int | None:
+        """The median of the pictures' shorter sides, from a sample; None if none can be read."""
+        sizes = self.sizes()
+        return int(np.median([min(size) for size in sizes])) if sizes else None
+
+
+class FileImages(StoredImages):
+    """Pictures in files of their own.
+
+    The paths lie end to end in one bytes object. In a list, merely counting references to a million strings would make
+    every worker process copy, page by page, what it shares with its parent.
+
+    Args:
+        paths: relative to `root`, or absolute.
+    """
+
+    def __init__(
+        self, paths: Iterable[str | bytes | os.PathLike[str]], in_chans: int, root: str | os.PathLike[str] = ""
+    ) -> None:
+        mode_of(in_chans)
+        encoded = [os.fsencode(path) for path in paths]
+        self.in_chans = in_chans
+        self.root = os.fspath(root)
+        self._paths = b"".join(encoded)
+        self._ends = np.cumsum([0] + [len(path) for path in encoded])
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def _relative(self, index: int) -> bytes:
+        index = range(len(self))[index]  # counts from the end where negative, and raises IndexError
+        return self._paths[self._ends[index] : self._ends[index + 1]]
+
+    def path(self, index: int, /) -> Path:
+        return Path(self.root, os.fsdecode(self._relative(index)))
+
+    def name(self, index: int, /) -> str:
+        return printable(self.path(index))
+
+    def open(self, index: int, /) -> BinaryIO:
+        return self.path(index).open("rb")
+
+    def subset(self, indices: Iterable[Any]) -> FileImages:
+        return FileImages((self._relative(index) for index in indices), self.in_chans, self.root)
+
+    def digest(self) -> bytes:
+        """A hash of relative paths and file sizes: the same wherever the folder lies."""
+        sizes = [_num_bytes(self.path(index)) for index in range(len(self))]
+        numbers = np.array([self._ends[1:], sizes], dtype="<i8")
+        return hashlib.sha256(self._paths + numbers.tobytes()).digest()
+
+    def state(self) -> bytes:
+        times = [_written(self.path(index)) for index in range(len(self))]
+        return hashlib.sha256(os.fsencode(Path(self.root).resolve()) + np.array(times, dtype="<i8").tobytes()).digest()
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return -1
+
+
+def spread(values: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` of the values, evenly spread."""
+    return values[np.unique(np.linspace(0, len(values) - 1, most).astype(int))]
+
+
+def _num_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def num_processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_workers() -> int:
+    """As many as this process may use processors, up to 8; where torchrun started several, they share them."""
+    return max(1, min(8, num_processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))

@@ -1,0 +1,136 @@
+"""A picture as the network will see it, before normalising: read, resized by its rule, uint8 (C, H, W). No torch."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from resnets.data.pictures.images import MODES, convert, open_picture
+from resnets.data.preprocess import Preprocess
+from resnets.errors import InputError
+
+Picture = str | Path | Image.Image | np.ndarray
+
+FREE = ("shorter", "keep")  # rules of resizing that leave a picture its shape
+RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+def fit_picture(picture: Picture, preprocess: Preprocess) -> np.ndarray:
+    """One picture as the network will see it, before normalising: uint8 (C, H, W), channels last in memory, as it was read.
+
+    Args:
+        picture: a path, a `PIL.Image`, or a uint8 array (H, W) or (H, W, C).
+
+    Raises:
+        InputError: where it cannot be read, or is neither of these.
+    """
+    return to_array(fit_image(as_image(picture, preprocess.in_chans), preprocess), preprocess)
+
+
+def as_image(picture: Picture, in_chans: int) -> Image.Image:
+    """Anything that is a picture as an upright Pillow image of `in_chans` channels."""
+    if isinstance(picture, str | Path):
+        return open_picture(picture, in_chans)
+    if isinstance(picture, np.ndarray):
+        channels = picture.shape[2] if picture.ndim == 3 else 1
+        if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or channels not in MODES or not picture.size:
+            raise InputError(
+                f"an array of {picture.dtype} and shape {picture.shape} is no picture; give uint8 (H, W) or (H, W, 1, 3 or 4)"
+            )
+        picture = Image.fromarray(picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture)
+    if not isinstance(picture, Image.Image):
+        raise InputError(f"{type(picture).__name__} is not a picture; give a path, a PIL.Image or a uint8 array (H, W, C)")
+    return convert(picture, in_chans)
+
+
+def fit_image(image: Image.Image, preprocess: Preprocess) -> Image.Image:
+    """Resize to `preprocess.size` by its rule. "pad" leaves the picture smaller along one axis: `to_array` centres it."""
+    height, width = preprocess.size
+    resample = RESAMPLE[preprocess.interpolation]
+    if preprocess.resize in FREE:
+        return resized(image, fitted_size((image.height, image.width), preprocess)[::-1], resample)
+    if preprocess.resize == "squash":
+        return resized(image, (width, height), resample)
+    if preprocess.resize == "pad":
+        scale = min(width / image.width, height / image.height)
+        return resized(image, (clamp(image.width * scale, width), clamp(image.height * scale, height)), resample)
+    image = before_crop(image, preprocess)
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)  # as torchvision rounds
+    return image.crop((left, top, left + width, top + height))
+
+
+def fitted_size(size: tuple[int, int], preprocess: Preprocess) -> tuple[int, int]:
+    """(H, W) of the input that a picture of `size` becomes by one of the rules `FREE`."""
+    if preprocess.resize == "keep":
+        return size
+    shorter, longest = preprocess.size
+    scale = min(shorter / min(size), longest / max(size))
+    height, width = (max(1, round(side * scale)) for side in size)
+    return height, width
+
+
+def before_crop(image: Image.Image, preprocess: Preprocess) -> Image.Image:
+    """The resized picture whose middle the rule "crop" takes."""
+    height, width = (whole(side / preprocess.crop_pct) for side in preprocess.size)
+    return covering(image, (height, width), RESAMPLE[preprocess.interpolation])
+
+
+def covering(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
+    """The picture in its shape, as small as covers `size` (height, width); of a very long one, its middle."""
+    height, width = size
+    image = middle(image, longest=4 * min(image.size))
+    scale = max(width / image.width, height / image.height)
+    # Rounded down, as torchvision does.
+    return resized(image, (max(width, whole(image.width * scale)), max(height, whole(image.height * scale))), resample)
+
+
+def whole(length: float) -> int:
+    """Rounded down, but for the errors of floating point."""
+    return int(length + 1e-6)
+
+
+def middle(image: Image.Image, longest: int) -> Image.Image:
+    """The middle of a very long picture; resized as a whole it could fill any memory, for a crop of its middle."""
+    wide, high = min(image.width, longest), min(image.height, longest)
+    left, top = (image.width - wide) // 2, (image.height - high) // 2
+    return image if image.size == (wide, high) else image.crop((left, top, left + wide, top + high))
+
+
+def clamp(length: float, most: int) -> int:
+    return max(1, min(most, round(length)))
+
+
+def resized(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
+    return image if image.size == size else image.resize(size, resample)
+
+
+def to_array(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
+    """A Pillow image of at most the input's size as uint8 (C, H, W), centred on the mean colour."""
+    pixels = planes(image)
+    height, width = preprocess.size
+    if pixels.shape[1:] == (height, width) or preprocess.resize in FREE:
+        return pixels
+    colour = (mean_array(preprocess) * 255).round().astype(np.uint8)
+    canvas = np.empty((height, width, preprocess.in_chans), np.uint8).transpose(2, 0, 1)
+    canvas[:] = colour
+    top, left = (height - pixels.shape[1]) // 2, (width - pixels.shape[2]) // 2
+    canvas[:, top : top + pixels.shape[1], left : left + pixels.shape[2]] = pixels
+    return canvas
+
+
+def planes(image: Image.Image) -> np.ndarray:
+    """A Pillow image as uint8 (C, H, W), channels last in memory."""
+    return np.array(image).reshape(image.height, image.width, -1).transpose(2, 0, 1)
+
+
+@cache
+def mean_array(preprocess: Preprocess) -> np.ndarray:
+    """The mean in [0, 1] as float32 (C, 1, 1), or (C, H, W) where it is one a pixel. Read-only, for it is shared."""
+    one_a_channel = len(preprocess.mean) == preprocess.in_chans
+    shape = (preprocess.in_chans, 1, 1) if one_a_channel else (preprocess.in_chans, *preprocess.size)
+    mean = np.array(preprocess.mean, dtype=np.float32).reshape(shape)
+    mean.flags.writeable = False
+    return mean

@@ -1,0 +1,194 @@
+"""Volumes from NIfTI (.nii, .nii.gz) with their spacing, in one orientation, read patch by patch. No torch.
+
+Arrays are (D, H, W), or (D, H, W, C): from the feet to the head, from the back to the front, from the left to the right, which
+are NIfTI's canonical axes (RAS+), the last first. Uncompressed files are mapped into memory, of which a patch
+touches its part only.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from resnets.data.pictures.images import BadPicture, FileImages
+from resnets.data.readers.label_rules import NUMBERS
+from resnets.errors import InputError
+from resnets.files import replacing
+
+SUFFIXES = (".nii.gz", ".nii")
+MAX_VOXELS = 2**31
+SLAB = 2**22  # voxels that are summed up at a time
+FLAT = 1e-6  # least deviation of a channel with contrast, as a share of its mean
+
+
+def library() -> ModuleType:
+    try:
+        import nibabel
+    except ImportError as error:
+        raise InputError("volumes in NIfTI files need a library: pip install 'resnets[volumes]'") from error
+    return nibabel
+
+
+class Volume:
+    """One volume: `volume[2:6, :, 8:40]` reads that part, float32 for a picture.
+
+    Raises:
+        BadPicture: if the file is no NIfTI, is cut off, too large, or has not 3 axes, or 4 with channels last.
+    """
+
+    def __init__(self, path: Path) -> None:
+        nibabel = library()
+        self.path = path
+        try:
+            image = nibabel.load(path)
+            if not isinstance(image, nibabel.Nifti1Image):  # of which NIfTI-2 is a kind, and CIFTI and others are none
+                raise ValueError(f"it is {type(image).__name__}")
+            shape, affine = image.shape, np.array(image.affine, dtype=np.float64)
+            if len(shape) == 5 and shape[3] == 1:  # a vector a voxel
+                raise ValueError("it has 5 axes")
+            if len(shape) not in (3, 4) or not all(shape) or math.prod(shape) > MAX_VOXELS:
+                raise ValueError(
+                    f"its shape is {shape}; it must have 3 axes, or 4 with channels last, and at most {MAX_VOXELS:,} values"
+                )
+            if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+                raise ValueError("its affine matrix is no place in space")
+        except (BadPicture, MemoryError, KeyboardInterrupt):
+            raise
+        except Exception as error:  # a hostile header can raise nearly anything
+            raise BadPicture(path, f"cannot be read as NIfTI ({' '.join(str(error).split())})") from error
+        self._image = image
+        self._turn = nibabel.orientations.io_orientation(
+            affine
+        )  # (3, 2): for each axis of the file, which one it is, and its sign
+        self._affine = affine
+        upright = tuple(shape[int(axis)] for axis in np.argsort(self._turn[:, 0]))
+        self.shape: tuple[int, ...] = (*upright[::-1], *shape[3:])
+        #: of the array's axes x, y, z in mm, whatever the file's order is
+        self.affine = affine @ nibabel.orientations.inv_ornt_aff(self._turn, shape[:3])
+        #: mm between neighbours along D, H and W
+        self.spacing = tuple(float(length) for length in np.linalg.norm(self.affine[:3, :3], axis=0)[::-1])
+
+    @property
+    def channels(self) -> int:
+        return self.shape[3] if len(self.shape) == 4 else 1
+
+    @cached_property
+    def _stored(self) -> np.ndarray:
+        """(D, H, W[, C]) as the file has it, before its scale: a view of a map, where the file is not compressed."""
+        try:
+            values = self._image.dataobj.get_unscaled()
+        except (MemoryError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            raise BadPicture(self.path, f"truncated, or cannot be decoded ({' '.join(str(error).split())})") from error
+        if values.dtype.kind not in "iuf":
+            raise BadPicture(self.path, f"its values are {values.dtype}; numbers are read")
+        turned = library().orientations.apply_orientation(values, self._turn)
+        return turned.transpose(2, 1, 0, *range(3, turned.ndim))
+
+    def __getitem__(self, part: Any) -> np.ndarray:
+        slope, offset = float(self._image.dataobj.slope), float(self._image.dataobj.inter)
+        values = np.asarray(self._stored[part], dtype=np.float32)
+        return values if (slope, offset) == (1, 0) else values * np.float32(slope) + np.float32(offset)
+
+    @property
+    def num_bytes(self) -> int:
+        """That its values take once they are decoded; 0 for a file that is mapped."""
+        packed = self.path.suffix.lower() == ".gz"
+        return math.prod(self.shape) * self._image.get_data_dtype().itemsize if packed else 0
+
+    def forget(self) -> None:
+        """Let go of decoded values, or of the map; they are read anew when they are asked for."""
+        self.__dict__.pop("_stored", None)
+
+    @cached_property
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation (C,) float32 of its finite values. A channel without contrast has the deviation 1."""
+        count, total, squares = np.zeros((3, self.channels))
+        rows = max(1, SLAB // math.prod(self.shape[1:]))
+        for start in range(0, self.shape[0], rows):
+            values = self[start : start + rows].reshape(-1, self.channels).astype(np.float64)
+            known = np.isfinite(values)
+            values[~known] = 0
+            count, total, squares = count + known.sum(0), total + values.sum(0), squares + (values**2).sum(0)
+        mean = total / np.maximum(count, 1)
+        deviation = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
+        deviation[deviation <= FLAT * np.abs(mean)] = 1
+        return mean.astype(np.float32), deviation.astype(np.float32)
+
+    def normalised(self, part: Any = ...) -> np.ndarray:
+        """The part as networks see it, float32 (C, D, H, W), by the `statistics` of the whole; 0 where it is not finite."""
+        mean, deviation = self.statistics
+        values = self[part]
+        with np.errstate(invalid="ignore", over="ignore"):
+            values = (values if len(self.shape) == 4 else values[..., None]) - mean
+            values /= deviation
+        values[~np.isfinite(values)] = 0
+        return np.ascontiguousarray(np.moveaxis(values, -1, 0))
+
+    def indices(self, part: Any = ...) -> np.ndarray:
+        """The part as whole numbers, int32, exactly.
+
+        Raises:
+            ValueError: if one of them is not whole.
+        """
+        slope, offset = float(self._image.dataobj.slope), float(self._image.dataobj.inter)
+        values = self._stored[part]
+        if (slope, offset) != (1, 0) or values.dtype.kind == "f":
+            values = np.asarray(values, dtype=np.float64) * slope + offset
+            if not np.isfinite(values).all() or (values != np.rint(values)).any():
+                raise ValueError("values that are not whole numbers")
+        if values.size and (values.min() < 0 or values.max() >= NUMBERS):
+            raise ValueError(f"values from {values.min():g} to {values.max():g}")
+        return np.asarray(values, dtype=np.int32)
+
+    def save_like(self, values: np.ndarray, path: Path) -> None:
+        """Write (D, H, W), in this volume's place, orientation and axes, as a NIfTI file: what was found in it, for viewers."""
+        nibabel = library()
+        assert values.shape == self.shape[:3], (values.shape, self.shape)
+        turn_back = nibabel.orientations.ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), self._turn)
+        stored = nibabel.orientations.apply_orientation(values.transpose(2, 1, 0), turn_back)
+        content = type(self._image)(np.ascontiguousarray(stored), self._affine).to_bytes()
+        with replacing(path) as temporary:
+            temporary.write_bytes(gzip.compress(content, mtime=0) if path.suffix.lower() == ".gz" else content)
+
+    def drawn(self, row: int) -> np.ndarray:
+        """The slice at `row` along D, to be drawn: uint8 (H, W, 1), the front up, 99 % of its values told apart."""
+        values = self[row : row + 1].reshape(*self.shape[1:3], -1)[::-1, :, :1]
+        known = values[np.isfinite(values)]
+        low, high = np.percentile(known, (0.5, 99.5)) if known.size else (0, 1)
+        shares = np.nan_to_num((values - low) / max(high - low, 1e-12))
+        return (shares.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """Volumes of so many channels, each opened when asked for: header first, values by `Volume.__getitem__`."""
+
+    files: FileImages
+    in_chans: int
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int, /) -> Volume:
+        volume = Volume(self.files.path(index))
+        if volume.channels != self.in_chans:
+            raise BadPicture(volume.path, f"it has {volume.channels} channels, where {self.in_chans} are expected")
+        return volume
+
+    def name(self, index: int, /) -> str:
+        return self.files.name(index)
+
+    def subset(self, indices: Any) -> Volumes:
+        return Volumes(self.files.subset(indices), self.in_chans)
+
+    def digest(self) -> bytes:
+        return self.files.digest()

@@ -1,0 +1,208 @@
+"""Boxes as `Targets`, and Pascal VOC's way to write them: a picture's objects in an XML file of the same name. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+
+from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, printable
+from resnets.data.readers.label_rules import BadLabel, Fault, RawBoxes, clean_boxes
+from resnets.data.readers.layouts import SPLITS
+from resnets.data.readers.names import DenseSource, DenseSplit, in_folder, names_file, places_of
+from resnets.data.readers.outlines import object_masks
+from resnets.data.readers.pairs import by_stem
+from resnets.data.targets import Boxes
+from resnets.errors import InputError
+
+MAX_XML_BYTES = 2**22
+VOC_IMAGES, VOC_XML, VOC_LISTS = "JPEGImages", "Annotations", "ImageSets/Main"
+
+
+class Broken(NamedTuple):
+    """Instead of a picture's boxes: why it has none."""
+
+    rule: str  # of label_rules.RULES
+    reason: str
+
+
+class BoxTargets:
+    """The boxes of a split's pictures. Reading one gives `Boxes` in the pixels of the picture.
+
+    Args:
+        images: the pictures, to name them.
+        raw: for each picture its objects as the file has them, or what is wrong with it.
+        names: the classes.
+        masks: whether to make the objects' masks too.
+    """
+
+    def __init__(
+        self, images: FileImages, raw: Sequence[RawBoxes | Broken], names: tuple[str, ...], masks: bool = False
+    ) -> None:
+        self.images, self.raw, self.names, self.masks = images, tuple(raw), names, masks
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def find(self, index: int, /) -> None:
+        raw = self.raw[index]
+        if isinstance(raw, Broken):
+            raise BadLabel(self.images.name(index), raw.reason, raw.rule)
+        if not self.images.path(index).is_file():
+            raise BadLabel(self.images.name(index), "there is no such picture, and its boxes are there", "missing_picture")
+
+    def read(self, index: int, picture: np.ndarray) -> tuple[Boxes, list[Fault]]:
+        raw, (height, width) = self.raw[index], picture.shape[:2]
+        assert isinstance(raw, RawBoxes), "find() raises otherwise"
+        try:
+            boxes, kept, faults = clean_boxes(raw, (height, width), self.names)
+        except ValueError as error:
+            raise BadLabel(self.images.name(index), f"its annotation is wrong: {error}", "wrong_size") from error
+        if self.masks:
+            segments = [raw.segments[place] for place in kept] if raw.segments else [None] * len(kept)
+            masks = object_masks(segments, (height, width), self.images.name(index))
+            missing = ~masks.any((1, 2))
+            for place in kept[missing & ~boxes.ignore].tolist():
+                faults.append(Fault("no_mask", f"object {place + 1} ({self.names[raw.labels[place]]})", "it has no pixel"))
+            boxes = Boxes(boxes.xyxy, boxes.labels, boxes.ignore | missing, masks)
+        return boxes, faults
+
+    def codes(self) -> np.ndarray:
+        codes = np.full(len(self), len(self.names), dtype=np.int64)  # no objects
+        for index, raw in enumerate(self.raw):
+            if isinstance(raw, RawBoxes) and len(raw.labels):
+                codes[index] = np.bincount(raw.labels).argmax()
+        return codes
+
+    def subset(self, indices: np.ndarray) -> BoxTargets:
+        return BoxTargets(self.images.subset(indices), [self.raw[index] for index in indices], self.names, self.masks)
+
+    def digest(self) -> bytes:
+        digest = hashlib.sha256()
+        for raw in self.raw:
+            if isinstance(raw, Broken):
+                digest.update(raw.rule.encode())
+            else:
+                digest.update(repr((raw.size, raw.inclusive, len(raw.labels))).encode())
+                digest.update(raw.corners.astype("<f8").tobytes() + raw.labels.astype("<i8").tobytes() + raw.ignore.tobytes())
+                digest.update(repr(raw.segments).encode() if self.masks else b"")
+        return digest.digest()
+
+
+# --- Pascal VOC ------------------------------------------------------------------------------------------------------
+
+
+def is_voc(root: Path) -> bool:
+    return (root / VOC_IMAGES).is_dir() and (root / VOC_XML).is_dir()
+
+
+def read_voc(root: Path, in_chans: int, labels: Sequence[str] | None = None, masks: bool = False) -> DenseSource:
+    """`JPEGImages/*`, `Annotations/*.xml` and `ImageSets/Main/{train,val,test}.txt`; without lists all of it is for training.
+
+    `difficult` objects are to be ignored. Classes are those of `labels`, else of `classes.txt`, else all that occur, sorted.
+    """
+    if masks:
+        raise InputError(
+            f"{printable(root)}: Pascal VOC's xml holds no masks; for Mask R-CNN give COCO json, or images/ + instances/"
+        )
+    pictures = by_stem(root / VOC_IMAGES, IMAGE_SUFFIXES)
+    lists = split_lists(root, root / VOC_LISTS)
+    if not lists:
+        lists = {"train": sorted(pictures.keys() | by_stem(root / VOC_XML, (".xml",)).keys())}
+    files = {split: [_read_xml(root, stem) for stem in stems] for split, stems in lists.items()}
+    names, given = names_file(root, labels)
+    seen = Counter(name for split in files.values() for file in split if isinstance(file, Xml) for name in file.names)
+    if names is None:
+        names = tuple(sorted(seen))
+    places = places_of(names, seen, printable(root), given)
+    splits = {}
+    for split, read in files.items():
+        paths = [pictures.get(file.stem, root / VOC_IMAGES / f"{file.stem}.jpg").relative_to(root) for file in read]
+        images = FileImages(paths, in_chans, root)
+        raw = [file.raw(places) if isinstance(file, Xml) else file.broken for file in read]
+        splits[split] = DenseSplit(images, BoxTargets(images, raw, names))
+    return DenseSource(printable(root.resolve().name), "boxes", names, splits, in_chans)
+
+
+class Xml(NamedTuple):
+    """What a VOC annotation says."""
+
+    stem: str
+    names: tuple[str, ...]
+    corners: list[list[float]]
+    difficult: list[bool]
+    size: tuple[int, int] | None
+
+    def raw(self, places: dict[str, int]) -> RawBoxes:
+        corners = np.array(self.corners, dtype=np.float64).reshape(-1, 4)
+        labels = np.array([places[name] for name in self.names], dtype=np.int64)
+        return RawBoxes(corners, labels, np.array(self.difficult, dtype=bool), self.size, inclusive=True)
+
+
+class BrokenXml(NamedTuple):
+    stem: str
+    broken: Broken
+
+
+class _NoDoctype(ElementTree.TreeBuilder):
+    """Entities, which can make much of little or read other files, need a document type: an annotation has none."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise ValueError("a document type, which annotations do not have")
+
+
+def _read_xml(root: Path, stem: str) -> Xml | BrokenXml:
+    path = root / VOC_XML / f"{stem}.xml"
+    try:
+        if path.stat().st_size > MAX_XML_BYTES:
+            raise ValueError(f"more than {MAX_XML_BYTES:,} bytes")
+        tree = ElementTree.fromstring(path.read_bytes(), ElementTree.XMLParser(target=_NoDoctype()))
+        objects = tree.findall("object")
+        names = tuple((entry.findtext("name") or "").strip() for entry in objects)
+        if not all(names):
+            raise ValueError(f"object {names.index('') + 1} has no name")
+    except FileNotFoundError:
+        return BrokenXml(stem, Broken("missing_annotation", f"there is no {VOC_XML}/{printable(path.name)}"))
+    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
+        return BrokenXml(stem, Broken("bad_annotation", f"{VOC_XML}/{printable(path.name)} cannot be read ({error})"))
+    corners = [[_number(entry, f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax")] for entry in objects]
+    difficult = [_number(entry, "difficult") == 1 for entry in objects]
+    height, width = _number(tree, "size/height"), _number(tree, "size/width")
+    size = (int(height), int(width)) if 0 < height < math.inf and 0 < width < math.inf else None  # some tools write 0
+    return Xml(stem, names, corners, difficult, size)
+
+
+def _number(entry: ElementTree.Element, key: str) -> float:
+    try:
+        return float(entry.findtext(key) or "nan")
+    except ValueError:
+        return math.nan
+
+
+def split_lists(root: Path, folder: Path) -> dict[str, list[str]]:
+    """The stems of each split, from `folder`/{train,val,test}.txt; of trainval.txt where there is no train.txt."""
+    lists = {split: folder / f"{split}.txt" for split in SPLITS}
+    if not lists["train"].is_file():
+        lists["train"] = folder / "trainval.txt"
+    found = {split: list(dict.fromkeys(_stems(path))) for split, path in lists.items() if path.is_file()}
+    twice = [stem for stem, num in Counter(stem for stems in found.values() for stem in stems).items() if num > 1]
+    if twice:
+        raise InputError(f"{printable(root)}: {printable(twice[0])} is in more than one of {', '.join(found)}; keep it in one")
+    return {split: stems for split, stems in found.items() if stems}
+
+
+def _stems(path: Path) -> Iterator[str]:
+    try:
+        for line in path.read_text(encoding="utf-8-sig").splitlines():
+            stem = re.sub(r"\s+-?[01]$", "", line.strip())  # VOC's lists of one class end in whether it is there
+            if stem:
+                yield in_folder(stem, printable(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{printable(path)}: cannot be read as text ({error})") from error

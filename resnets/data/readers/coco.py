@@ -1,0 +1,153 @@
+"""COCO's way to write boxes: one JSON file a split, with outlines or run lengths of the objects' masks. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnets.data.pictures.images import FileImages, printable
+from resnets.data.readers.boxes import BoxTargets
+from resnets.data.readers.label_rules import RawBoxes
+from resnets.data.readers.layouts import SPLIT_WORDS, quoted
+from resnets.data.readers.names import DenseSource, DenseSplit, in_folder, names_file, places_of
+from resnets.errors import InputError
+
+MAX_JSON_BYTES = 2**30  # COCO's own largest has half of that
+
+
+def is_coco(root: Path) -> bool:
+    return root.is_dir() and bool(_files(root))
+
+
+def read_coco(root: Path, in_chans: int, labels: Sequence[str] | None = None, masks: bool = False) -> DenseSource:
+    """`annotations/instances_{train,val,test}*.json`, or `{train,val,test}/_annotations.coco.json` beside the pictures.
+
+    Pictures are looked for beside the file, in `<name of the split>/` (as train2017), `images/<that>/`, `images/` and `root`.
+    Crowds are to be ignored. Classes are those of `labels` or `classes.txt`, else the first split's categories by their id.
+    """
+    names, given = names_file(root, labels)
+    splits = {}
+    for split, path in _files(root).items():
+        file = CocoFile(path)
+        if names is None:
+            names, given = tuple(file.categories.values()), printable(path)
+        places = places_of(names, file.used(), printable(path), given)
+        found = list(file.pictures())
+        images = FileImages(_find(root, path, [name for name, _ in found]), in_chans, root)
+        splits[split] = DenseSplit(images, BoxTargets(images, [file.raw(id, places, masks) for _, id in found], names, masks))
+    if names is None or not splits:
+        raise InputError(f"{printable(root)}: no annotations/instances_train*.json")
+    return DenseSource(printable(root.resolve().name), "boxes", names, splits, in_chans)
+
+
+def _files(root: Path) -> dict[str, Path]:
+    """The annotations of each split, train first."""
+    found: dict[str, Path] = {}
+    paths = [*root.glob("annotations/instances_*.json"), *root.glob("*/_annotations.coco.json")]
+    for path in sorted(paths):
+        word = (_stem(path) if path.parent.name == "annotations" else path.parent.name).rstrip("0123456789").lower()
+        split = SPLIT_WORDS.get(word)
+        if split in found:
+            raise InputError(f"{printable(root)}: {path.name} and {found[split].name} are both for {split}; keep one")
+        if split:
+            found[split] = path
+    return {split: found[split] for split in ("train", "val", "test") if split in found}
+
+
+def _stem(path: Path) -> str:
+    return path.stem.removeprefix("instances_")
+
+
+def _find(root: Path, path: Path, names: list[str]) -> list[Path]:
+    """The pictures' paths from `root`: all in the first folder that has the first of them that is in any."""
+    stem = _stem(path)
+    folders = [path.parent, root / stem, root / "images" / stem, root / "images", root]
+    folders[1:1] = [folder / stem.rstrip("0123456789") for folder in (root, root / "images")]
+    folder = next((folder for name in names[:100] for folder in folders if (folder / name).is_file()), None)
+    if folder is None:
+        places = ", ".join(printable(folder.relative_to(root)) + "/" for folder in folders[1:-1])
+        raise InputError(
+            f"{printable(path)}: none of its pictures lies in {places} or beside it; put {names[0] if names else 'them'} there"
+        )
+    return [folder.relative_to(root) / name for name in names]
+
+
+class CocoFile:
+    """One annotation file, checked: `categories` are names by their ids, in the order of these."""
+
+    def __init__(self, path: Path) -> None:
+        self.where = printable(path)
+        content = self._load(path)
+        self.images = {entry["id"]: entry for entry in content["images"]}
+        if len(self.images) < len(content["images"]):
+            raise InputError(f"{self.where}: two pictures have one id; give each its own")
+        categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
+        self.categories = dict(sorted(categories.items()))
+        if len(set(categories.values())) < len(content["categories"]) or not categories:
+            raise InputError(f"{self.where}: categories are missing, or have a name or an id twice; give each its own")
+        self.objects: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+        for entry in content["annotations"]:
+            if entry["category_id"] not in self.categories:
+                known = quoted(map(str, self.categories), 20)
+                raise InputError(
+                    f"{self.where}: annotation {entry.get('id')} has category {entry['category_id']!r}; there are {known} only"
+                )
+            self.objects[entry["image_id"]].append(entry)
+
+    def _load(self, path: Path) -> dict[str, list[dict[str, Any]]]:
+        keys: dict[str, dict[str, type]] = {
+            "images": {"id": int, "file_name": str},
+            "annotations": {"image_id": int, "category_id": int},
+            "categories": {"id": int, "name": str},
+        }
+        try:
+            if path.stat().st_size > MAX_JSON_BYTES:
+                raise ValueError(f"more than {MAX_JSON_BYTES:,} bytes")
+            content = json.loads(path.read_bytes())
+            for part, kinds in keys.items():
+                for number, entry in enumerate(content[part], 1):
+                    wrong = [key for key, kind in kinds.items() if type(entry[key]) is not kind]
+                    if wrong:
+                        raise ValueError(f"{part} {number}: {wrong[0]} is {entry[wrong[0]]!r:.40}")
+            return content
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"{self.where}: cannot be read as COCO's JSON ({error})") from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{self.where}: not COCO's instances, which are images, annotations and categories ({error!r})"
+            ) from error
+
+    def used(self) -> set[str]:
+        return {self.categories[entry["category_id"]] for entries in self.objects.values() for entry in entries}
+
+    def pictures(self) -> Iterator[tuple[str, int]]:
+        """File names and ids; those that only annotations speak of come last, under a name that no file has."""
+        for id, entry in self.images.items():
+            yield in_folder(entry["file_name"], self.where), id
+        for id in self.objects.keys() - self.images.keys():
+            yield f"picture of id {id}, which is not among the images", id
+
+    def raw(self, id: int, places: dict[str, int], masks: bool) -> RawBoxes:
+        """The boxes of a picture; without outlines, which are most of the memory, unless masks are wanted."""
+        entries, picture = self.objects.get(id, []), self.images.get(id, {})
+        corners = np.array([_corners(entry.get("bbox")) for entry in entries], dtype=np.float64).reshape(-1, 4)
+        labels = np.array([places[self.categories[entry["category_id"]]] for entry in entries], dtype=np.int64)
+        ignore = np.array([entry.get("iscrowd") == 1 for entry in entries], dtype=bool)
+        height, width = picture.get("height"), picture.get("width")
+        size = (height, width) if isinstance(height, int) and isinstance(width, int) and height > 0 < width else None
+        segments = tuple(entry.get("segmentation") for entry in entries) if masks else None
+        return RawBoxes(corners, labels, ignore, size, segments=segments)
+
+
+def _corners(bbox: Any) -> list[float]:
+    """x, y, width, height -> x0, y0, x1, y1; NaN for what is no box."""
+    try:
+        x, y, width, height = map(float, bbox)
+    except (TypeError, ValueError, OverflowError):
+        return [np.nan] * 4
+    return [x, y, x + width, y + height]

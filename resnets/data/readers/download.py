@@ -1,0 +1,118 @@
+"""One file from the web: resumed where it broke off, checked before it is used, moved into place only when whole."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from resnets.errors import InputError
+
+Progress: TypeAlias = Callable[[int, "int | None"], None]  # bytes on disk, bytes in all where the server tells
+
+TIMEOUT_SECONDS = 30
+NUM_ATTEMPTS = 4
+BACKOFF_SECONDS = 1.0  # before the second attempt; it doubles with each
+CHUNK_BYTES = 1 << 18
+# The line's fault, not the answer's: worth another attempt. What a broken line has brought so far stays in the .part file.
+BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+BUSY = {408, 429, 500, 502, 503, 504}
+
+
+def fetch(url: str, path: Path, *, checksum: str, progress: Progress | None = None) -> Path:
+    """Bring `url` to `path`, by way of `path.part`; a file that is there already and passes the checksum is kept.
+
+    Args:
+        checksum: "md5:..." or "sha256:...", in hexadecimal.
+        progress: called after each chunk.
+
+    Raises:
+        InputError: if the file cannot be had, or what came is not the file that the checksum describes.
+    """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise InputError(f"{url}: only http and https addresses are fetched")
+    part = path.with_name(path.name + ".part")
+    try:
+        if matches(path, checksum):
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _download(url, part, checksum, progress, by_hand=f"fetch it by hand and put it at {path}")
+        if not matches(part, checksum):
+            part.unlink()
+            raise InputError(f"{url}: what came is not the expected file ({checksum} does not fit); it was deleted, try again")
+        return part.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {part}: {error.strerror or error}; free some space or choose another --data-dir"
+        ) from error
+
+
+def matches(path: Path, checksum: str) -> bool:
+    """Whether there is a file at `path` whose hash is `checksum` ("md5:..." or "sha256:...")."""
+    algorithm, _, expected = checksum.partition(":")
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest() == expected
+
+
+def _download(url: str, part: Path, checksum: str, progress: Progress | None, *, by_hand: str) -> None:
+    fault: Exception | None = None
+    for attempt in range(NUM_ATTEMPTS):
+        if attempt:
+            time.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
+        try:
+            return _receive(url, part, progress)
+        except urllib.error.HTTPError as error:
+            error.close()
+            fault = error
+            if error.code == 416:  # nothing after the end of the part: it is whole, or not a part of this file
+                if matches(part, checksum):
+                    return None
+                part.unlink(missing_ok=True)
+            elif error.code not in BUSY:
+                break
+        except BROKEN as error:
+            fault = error
+    reason = getattr(fault, "reason", None) or fault
+    code = f"{fault.code} " if isinstance(fault, urllib.error.HTTPError) else ""
+    raise InputError(f"cannot fetch {url} ({code}{reason}); {by_hand}") from fault
+
+
+def _receive(url: str, part: Path, progress: Progress | None) -> None:
+    """One request: append to `part` if the server goes on where it ends, else write it anew."""
+    done = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "resnets"})
+    if done:
+        request.add_header("Range", f"bytes={done}-")
+    with contextlib.closing(urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)) as response:
+        start = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+        resumed = response.status == 206 and start is not None and int(start[1]) == done
+        done = done if resumed else 0
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        with part.open("ab" if resumed else "wb") as file:
+            for chunk in _chunks(response):
+                file.write(chunk)
+                done += len(chunk)
+                if progress:
+                    progress(done, total)
+    if total is not None and done < total:
+        raise ConnectionError(f"it broke off after {done:,} of {total:,} bytes")
+
+
+def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """The body, piece by piece. What goes wrong here is the line's fault; an OSError elsewhere is the disk's."""
+    try:
+        while chunk := response.read(CHUNK_BYTES):
+            yield chunk
+    except OSError as error:
+        raise ConnectionError(f"it broke off: {error}") from error

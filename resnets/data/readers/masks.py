@@ -1,0 +1,324 @@
+"""Pictures beside masks of the same name: a class for each pixel, or the number of an object. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from resnets.data.pictures.images import IMAGE_SUFFIXES, MAX_PIXELS, FileImages, printable
+from resnets.data.readers.boxes import split_lists
+from resnets.data.readers.label_rules import NUMBERS, BadLabel, Fault
+from resnets.data.readers.layouts import quoted
+from resnets.data.readers.names import DenseSource, DenseSplit, names_file
+from resnets.data.readers.outlines import MAX_MASK_BYTES
+from resnets.data.readers.pairs import Pairs, by_stem, matched, pairs_of_folders
+from resnets.data.targets import IGNORE, Boxes
+from resnets.errors import InputError
+
+MASK_FORMATS = ("PNG", "TIFF", "BMP")  # without loss
+MASK_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp"})
+INDEX_MODES = {"1": np.uint8, "L": np.uint8, "P": np.uint8, "I": np.int32, "I;16": np.uint16, "I;16B": np.uint16}
+# What classes.txt may call an index that says nothing.
+IGNORE_NAMES = ("ignore", "void", "unlabelled", "unlabeled")
+FOREGROUND = ("background", "object")  # of instance masks taken as classes
+VOC_MASKS, VOC_LISTS = "SegmentationClass", "ImageSets/Segmentation"
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """The numbers (H, W) of a mask: grey values, or the palette's indices.
+
+    Raises:
+        BadLabel: if it cannot be read, or holds colours.
+    """
+    try:
+        with Image.open(path, formats=MASK_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels are more than the {MAX_PIXELS:,} that are read")
+            if image.mode not in INDEX_MODES:
+                raise ValueError(f"it holds colours ({image.mode}); save it as grey or palette PNG of class indices")
+            return np.array(image, dtype=INDEX_MODES[image.mode])
+    except FileNotFoundError as error:
+        raise BadLabel(path, "there is no such mask, and its picture is there", "missing_annotation") from error
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # decoders meet hostile bytes with nearly every kind of exception
+        raise BadLabel(path, f"the mask cannot be read: {error}", "bad_annotation") from error
+
+
+@dataclass(frozen=True)
+class ClassMasks:
+    """Masks of class indices as targets: uint8 (H, W), `IGNORE` where nothing is known.
+
+    Args:
+        images: the pictures.
+        masks: their masks, in the same order.
+        table: (NUMBERS,) int16: the class of each number in a mask, `IGNORE`, or -1 where there is none.
+    """
+
+    images: FileImages
+    masks: FileImages
+    table: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def find(self, index: int, /) -> None:
+        _find(self.images, index)
+
+    def read(self, index: int, picture: np.ndarray) -> tuple[np.ndarray, list[Fault]]:
+        values = _fitting(self.masks.path(index), picture)
+        known = (values >= 0) & (values < len(self.table))
+        classes = np.where(known, self.table[np.where(known, values, 0)], -1)
+        if (classes < 0).any():
+            strange = np.unique(values[classes < 0])
+            words = ", ".join(map(str, strange[:5])) + (" ..." if len(strange) > 5 else "")
+            raise BadLabel(
+                self.masks.path(index), f"{(classes < 0).sum():,} pixels of {words}, which is no class", "unknown_index"
+            )
+        empty = (classes == IGNORE).all()
+        return classes.astype(np.uint8), [Fault("negative", "", "all of it is to be ignored")] if empty else []
+
+    def codes(self) -> np.ndarray:
+        return np.zeros(len(self), dtype=np.int64)
+
+    def subset(self, indices: np.ndarray) -> ClassMasks:
+        return ClassMasks(self.images.subset(indices), self.masks.subset(indices), self.table)
+
+    def digest(self) -> bytes:
+        return self.masks.digest() + hashlib.sha256(self.table.astype("<i2").tobytes()).digest()
+
+
+@dataclass(frozen=True)
+class InstanceMasks:
+    """Masks of objects, 0 for none of them and k for the k-th, as targets: `Boxes`, all of class 0.
+
+    Args:
+        with_masks: whether to make the objects' masks too.
+    """
+
+    images: FileImages
+    masks: FileImages
+    with_masks: bool
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def find(self, index: int, /) -> None:
+        _find(self.images, index)
+
+    def read(self, index: int, picture: np.ndarray) -> tuple[Boxes, list[Fault]]:
+        values = _fitting(self.masks.path(index), picture)
+        numbers, xyxy = instance_boxes(values)
+        if self.with_masks and len(numbers) * values.size > MAX_MASK_BYTES:
+            raise BadLabel(
+                self.masks.path(index),
+                f"masks of {len(numbers)} objects are more than {MAX_MASK_BYTES:,} bytes",
+                "bad_annotation",
+            )
+        masks = values[None] == numbers[:, None, None] if self.with_masks else None
+        boxes = Boxes(xyxy, np.zeros(len(numbers), np.int64), np.zeros(len(numbers), bool), masks)
+        return boxes, [] if len(numbers) else [Fault("negative", "", "")]
+
+    def codes(self) -> np.ndarray:
+        return np.zeros(len(self), dtype=np.int64)
+
+    def subset(self, indices: np.ndarray) -> InstanceMasks:
+        return InstanceMasks(self.images.subset(indices), self.masks.subset(indices), self.with_masks)
+
+    def digest(self) -> bytes:
+        return self.masks.digest()
+
+
+def instance_boxes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """From (H, W), 0 for no object: the numbers (K,) that occur, and the boxes (K, 4) float32 of their pixels."""
+    numbers, codes = np.unique(values, return_inverse=True)
+    codes = codes.reshape(values.shape)
+    y, x = np.nonzero(values)
+    places = codes[y, x]
+    low, high = np.full((len(numbers), 2), np.iinfo(np.int64).max), np.full((len(numbers), 2), -1)
+    corners = np.stack([x, y], 1)
+    np.minimum.at(low, places, corners)
+    np.maximum.at(high, places, corners)
+    real = numbers != 0
+    return numbers[real], np.concatenate([low, high + 1], 1)[real].astype(np.float32)
+
+
+def _find(images: FileImages, index: int) -> None:
+    if not images.path(index).is_file():
+        raise BadLabel(images.name(index), "there is no such picture, and its mask is there", "missing_picture")
+
+
+def _fitting(path: Path, picture: np.ndarray) -> np.ndarray:
+    values = read_mask(path)
+    if values.shape != picture.shape[:2]:
+        (height, width), (tall, wide) = values.shape, picture.shape[:2]
+        raise BadLabel(path, f"the mask has {width} x {height} pixels, the picture {wide} x {tall}", "wrong_size")
+    return values
+
+
+# --- layouts ---------------------------------------------------------------------------------------------------------
+
+
+def is_masks(root: Path) -> bool:
+    return bool(pairs_of_folders(root, "images", "masks"))
+
+
+def is_instances(root: Path) -> bool:
+    return bool(pairs_of_folders(root, "images", "instances"))
+
+
+def is_voc_masks(root: Path) -> bool:
+    return (root / "JPEGImages").is_dir() and (root / VOC_MASKS).is_dir()
+
+
+def read_masks(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> DenseSource:
+    """`{train,val,test}/{images,masks}`, `{images,masks}/{train,val,test}`, or `images` and `masks`, where all is for training.
+
+    Args:
+        labels: the classes; None: the lines of `classes.txt`, else numbers up to the largest in any mask. They are matched to
+            `classes.txt` by name; where there is none, they are what the indices from 0 on, without `ignore`, are called.
+        ignore: an index that says nothing, beside 255. So does one that is called `ignore`, `void` or `unlabelled`.
+    """
+    return _read_classes(root, _splits(root, "masks"), in_chans, labels, ignore)
+
+
+def read_voc_masks(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> DenseSource:
+    """Pascal VOC's `SegmentationClass/*.png` and `ImageSets/Segmentation/{train,val,test}.txt`."""
+    folders = root / "JPEGImages", root / VOC_MASKS
+    pictures, masks = by_stem(folders[0], IMAGE_SUFFIXES), by_stem(folders[1], MASK_SUFFIXES)
+    lists = split_lists(root, root / VOC_LISTS) or {"train": sorted(masks)}
+    splits = {
+        split: [(pictures.get(stem, folders[0] / f"{stem}.jpg"), masks.get(stem, folders[1] / f"{stem}.png")) for stem in stems]
+        for split, stems in lists.items()
+    }
+    return _read_classes(root, splits, in_chans, labels, ignore)
+
+
+def read_foreground(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> DenseSource:
+    """As `read_masks` for `instances` in place of `masks`: class 0 where no object is, else 1."""
+    names, given = names_file(root, labels)
+    if names and len(names) != 2:
+        raise InputError(f"{printable(root)}: objects or not is two classes, and {given} has {len(names)}; give two names")
+    table = np.ones(NUMBERS, dtype=np.int16)
+    table[0] = 0
+    if ignore is not None:
+        table[ignore] = IGNORE
+    return _source(root, _splits(root, "instances"), in_chans, names or FOREGROUND, table)
+
+
+def read_instances(root: Path, in_chans: int, labels: Sequence[str] | None = None, masks: bool = False) -> DenseSource:
+    """As `read_masks` for `instances` in place of `masks`: each number but 0 is an object, all of one class."""
+    names, given = names_file(root, labels)
+    names = names or FOREGROUND[1:]
+    if len(names) != 1:
+        raise InputError(f"{printable(root)}: objects of one class, and {given} has {len(names)}; give one name")
+    splits = {}
+    for split, pairs in _splits(root, "instances").items():
+        images, found = _stored(root, pairs, in_chans)
+        splits[split] = DenseSplit(images, InstanceMasks(images, found, masks))
+    return DenseSource(printable(root.resolve().name), "boxes", names, splits, in_chans)
+
+
+def _read_classes(
+    root: Path, splits: dict[str, Pairs], in_chans: int, labels: Sequence[str] | None, ignore: int | None
+) -> DenseSource:
+    listed = names_by_index(root, labels, ignore)
+    white = False
+    if listed is None or (len(listed) == 2 and ignore is None):
+        largest, white = _numbers(root, [mask for pairs in splits.values() for _, mask in pairs])
+        white = white and ignore is None
+        listed = listed or (FOREGROUND if white or largest == 1 else tuple(str(index) for index in range(largest + 1)))
+    names, table = class_table(printable(root), listed, labels, ignore)
+    if white:
+        table[IGNORE] = 1
+    return _source(root, splits, in_chans, names, table)
+
+
+def names_by_index(root: Path, labels: Sequence[str] | None, ignore: int | None) -> tuple[str, ...] | None:
+    """What each index in a mask is called: the lines of `classes.txt`, else `labels` in order, beside `ignore`; or None."""
+    listed, _ = names_file(root, None)
+    if listed is not None or labels is None:
+        return listed
+    names = list(labels)
+    if ignore is not None and ignore < len(names):
+        names.insert(ignore, IGNORE_NAMES[0])
+    return tuple(names)
+
+
+def class_table(
+    where: str, listed: Sequence[str], labels: Sequence[str] | None, ignore: int | None
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """The classes, and `ClassMasks.table`.
+
+    Args:
+        listed: what each index is called.
+        labels: the classes in the order that is wanted, matched by name; None: those listed that are not to be ignored.
+    """
+    if ignore is not None and not 0 <= ignore <= IGNORE:
+        raise InputError(f"index {ignore} is to be ignored; give one from 0 to {IGNORE}")
+    skipped = {IGNORE if ignore is None else ignore, IGNORE}
+    skipped |= {index for index, name in enumerate(listed) if name.lower() in IGNORE_NAMES}
+    kept = {index: name for index, name in enumerate(listed) if index not in skipped}
+    names = tuple(kept.values()) if labels is None else tuple(labels)
+    if voids := [name for name in names if name.lower() in IGNORE_NAMES]:
+        raise InputError(f"{where}: {quoted(voids)} is no class; leave it out of the classes, and say which index to ignore")
+    if strange := [name for name in kept.values() if name not in names]:
+        raise InputError(f"{where}: {quoted(strange)} in classes.txt, and the classes are {quoted(names, 20)}; rename them")
+    if not 2 <= len(names) <= IGNORE:
+        raise InputError(f"{where}: {len(names)} classes in the masks; there must be 2 to {IGNORE}")
+    table = np.full(NUMBERS, -1, dtype=np.int16)
+    table[sorted(skipped)] = IGNORE
+    for index, name in kept.items():
+        table[index] = names.index(name)
+    return names, table
+
+
+def _numbers(root: Path, masks: list[Path]) -> tuple[int, bool]:
+    """The largest number but 255 in any mask that can be read; whether all are black (0) and white (255)."""
+
+    def largest(path: Path) -> tuple[int, bool] | BadLabel:
+        try:
+            values = read_mask(path)
+        except BadLabel as bad:
+            return bad
+        return int(values[values != IGNORE].max(initial=0)), bool((values == IGNORE).any())
+
+    with ThreadPoolExecutor() as pool:
+        looked = list(pool.map(largest, masks))
+    found = [seen for seen in looked if not isinstance(seen, BadLabel)]
+    if not found:
+        first = next(seen for seen in looked if isinstance(seen, BadLabel))
+        raise InputError(f"{printable(root)}: none of {len(masks)} masks can be read; the first: {first}")
+    most, white = max(number for number, _ in found), any(ignored for _, ignored in found)
+    if most > IGNORE:
+        raise InputError(
+            f"{printable(root)}: masks with numbers up to {most:,}, and classes end at {IGNORE - 1}; objects go into instances/"
+        )
+    return most, most == 0 and white
+
+
+def _source(root: Path, pairs: dict[str, Pairs], in_chans: int, names: tuple[str, ...], table: np.ndarray) -> DenseSource:
+    splits = {}
+    for split, found in pairs.items():
+        images, masks = _stored(root, found, in_chans)
+        splits[split] = DenseSplit(images, ClassMasks(images, masks, table))
+    return DenseSource(printable(root.resolve().name), "masks", names, splits, in_chans)
+
+
+def _stored(root: Path, pairs: Pairs, in_chans: int) -> tuple[FileImages, FileImages]:
+    pictures, masks = ([path.relative_to(root) for path in paths] for paths in zip(*pairs, strict=True))
+    return FileImages(pictures, in_chans, root), FileImages(masks, 1, root)
+
+
+def _splits(root: Path, word: str) -> dict[str, Pairs]:
+    pairs = pairs_of_folders(root, "images", word)
+    return {
+        split: matched(by_stem(pictures, IMAGE_SUFFIXES), by_stem(masks, MASK_SUFFIXES), (pictures, masks), ".png")
+        for split, (pictures, masks) in pairs.items()
+    }

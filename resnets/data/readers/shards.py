@@ -1,0 +1,425 @@
+"""Pictures in WebDataset shards: tar files, near or far, read through an index as if each picture were a file.
+
+An index (which member lies where) is what makes a picture of a tar as good as any other: it can be had by its number, so
+epochs are shuffled wholly, resumed exactly and evaluated once each. Far shards are fetched whole, into a bounded folder.
+
+A sample is KEY.jpg (or another picture) with KEY.cls, a whole number as text, or KEY.json with "label", a number or a name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import re
+import shutil
+import tarfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from resnets.data.pictures.images import IMAGE_SUFFIXES, StoredImages, mode_of, printable
+from resnets.data.readers.known import datasets_dir
+from resnets.data.readers.layouts import SPLIT_WORDS, SPLITS, Found, Part, quoted
+from resnets.errors import InputError
+from resnets.files import write_text
+
+MAX_SHARDS = 100_000
+MAX_LABEL_BYTES = 1 << 20
+MAX_PICTURE_BYTES = 1 << 30
+FETCHED_BYTES = 50 * 10**9  # of far shards that are kept, unless $RESNETS_SHARD_BYTES says otherwise
+ATTEMPTS, BACKOFF_SECONDS = 3, 1.0
+BLOCK = 512  # of a tar
+
+
+class Shard(NamedTuple):
+    url: str  # or a path
+    size: int
+    stamp: str  # differs when the shard does: its time, or what its server calls its version
+
+    @property
+    def is_far(self) -> bool:
+        return "://" in self.url
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(json.dumps(self).encode()).hexdigest()[:32]
+
+
+class Sample(NamedTuple):
+    key: str  # with the picture's suffix
+    offset: int
+    size: int
+    label: int | str
+
+
+# --- which shards ----------------------------------------------------------------------------------------------------
+
+
+def is_pattern(data: str | os.PathLike[str]) -> bool:
+    """Whether `data` names shards without being a path: an address, or a pattern with braces or stars."""
+    text = os.fspath(data)
+    return "://" in text or (text.endswith(".tar") and any(sign in text for sign in "{*") and not Path(text).exists())
+
+
+def is_shards(place: str | Path) -> bool:
+    if isinstance(place, str):
+        return True
+    return (place.suffix == ".tar" and place.is_file()) or (place.is_dir() and any(map(_split_of, place.glob("*.tar"))))
+
+
+def _split_of(path: str | Path) -> str | None:
+    """The split that a shard's name begins with: train-000.tar."""
+    found = re.match(r"[a-z]+", Path(path).name.lower())
+    return SPLIT_WORDS.get(found[0]) if found else None
+
+
+def read_shards(place: str | Path, in_chans: int) -> Found:
+    """A tar, a folder with train-*.tar [val-*.tar test-*.tar], or a pattern or address; a split by its name, or train."""
+    mode_of(in_chans)
+    if isinstance(place, Path) and place.is_dir():
+        urls = sorted(str(path) for path in place.glob("*.tar") if _split_of(path))
+    else:
+        urls = [url for pattern in expand(os.fspath(place)) for url in _matching(pattern)]
+    if not urls:
+        raise InputError(f"{printable(place)}: no shard has such a name")
+    groups: dict[str, list[Shard]] = {}
+    for url in dict.fromkeys(urls):
+        groups.setdefault(_split_of(url) or "train", []).append(_facts(url))
+    names = _class_names(urls[0])
+    parts = {split: _part(groups[split], in_chans, names) for split in SPLITS if split in groups}
+    first = next(iter(groups.values()))[0]
+    return Found(printable(Path(first.url).parent.name), parts)
+
+
+def expand(pattern: str) -> list[str]:
+    """The names that a pattern with {000..012} or {a,b} stands for."""
+    found = re.search(r"\{([^{}]*)\}", pattern)
+    if not found:
+        return [pattern]
+    head, tail = pattern[: found.start()], pattern[found.end() :]
+    if steps := re.fullmatch(r"(\d+)\.\.(\d+)", found[1]):
+        first, last = int(steps[1]), int(steps[2])
+        if last - first >= MAX_SHARDS:
+            raise InputError(f"{printable(pattern)}: stands for more than {MAX_SHARDS:,} shards; give fewer")
+        middles = [str(number).zfill(len(steps[1])) for number in range(first, last + 1)]
+    else:
+        middles = found[1].split(",")
+    rests = expand(tail)
+    if len(middles) * len(rests) > MAX_SHARDS:
+        raise InputError(f"{printable(pattern)}: stands for more than {MAX_SHARDS:,} shards; give fewer")
+    return [head + middle + rest for middle, rest in itertools.product(middles, rests)]
+
+
+def _matching(pattern: str) -> list[str]:
+    if "*" not in pattern:
+        return [pattern]
+    with _blame(pattern):
+        system, path = _system(pattern)
+        return [system.unstrip_protocol(name) if "://" in pattern else name for name in sorted(system.glob(path))]
+
+
+def _facts(url: str) -> Shard:
+    with _blame(url):
+        if "://" not in url:
+            stat = Path(url).stat()
+            return Shard(str(Path(url).resolve()), stat.st_size, str(stat.st_mtime_ns))
+        system, path = _system(url)
+        facts = system.info(path)
+        stamp = next((str(facts[name]) for name in ("ETag", "etag", "mtime", "LastModified", "created") if facts.get(name)), "")
+        return Shard(url, int(facts.get("size") or 0), stamp)
+
+
+def _class_names(url: str) -> list[str]:
+    """The lines of classes.txt beside the shards; none where there is no such file."""
+    place = url.rpartition("/")[0] + "/classes.txt" if "/" in url else "classes.txt"
+    with _blame(place):
+        system, path = _system(place)
+        if not system.exists(path):
+            return []
+        try:
+            return [line.strip() for line in system.cat_file(path).decode("utf-8-sig").splitlines() if line.strip()]
+        except UnicodeDecodeError:
+            raise InputError(f"{printable(place)}: not UTF-8 text; save it as UTF-8") from None
+
+
+def _system(url: str) -> tuple[Any, str]:
+    """The file system of an address or path, and the path there. Made anew in every process: they do not survive a fork."""
+    import fsspec
+
+    return fsspec.core.url_to_fs(url)
+
+
+@contextmanager
+def _blame(url: str) -> Iterator[None]:
+    """What goes wrong inside is said of `url`."""
+    name = printable(url)
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: there is no such file, or its place cannot be reached; check the name") from error
+    except ImportError as error:  # the protocol's library
+        raise InputError(f"{name}: {error}; pip install 'resnets[remote]' for http and https, or the library named") from error
+    except Exception as error:  # each protocol has errors of its own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{name}: cannot be had ({reason}); check the address, and that it may be read") from error
+
+
+# --- the index -------------------------------------------------------------------------------------------------------
+
+
+def _part(shards: list[Shard], in_chans: int, names: Sequence[str]) -> Part:
+    samples = [_index(shard) for shard in shards]
+    labels = [_label(sample.label, names, shard) for shard, each in zip(shards, samples, strict=True) for sample in each]
+    if not labels:
+        raise InputError(f"{printable(shards[0].url)}: no pictures found; a shard holds KEY.jpg beside KEY.cls or KEY.json")
+    places = {name: number for number, name in reversed(list(enumerate(names)))}
+    classes = sorted(set(labels), key=lambda label: (places.get(label, len(places)), *_by_number(label)))
+    codes = {label: code for code, label in enumerate(classes)}
+    images = ShardImages(
+        shards,
+        np.repeat(np.arange(len(shards)), [len(each) for each in samples]),
+        np.array([(sample.offset, sample.size) for each in samples for sample in each], dtype=np.int64),
+        [sample.key for each in samples for sample in each],
+        in_chans,
+    )
+    return Part(images, tuple(classes), np.array([codes[label] for label in labels], dtype=np.int64))
+
+
+def _by_number(label: str) -> tuple[int, str]:
+    return (int(label), "") if label.isdecimal() and len(label) < 10 else (1 << 40, label)
+
+
+def _label(label: int | str, names: Sequence[str], shard: Shard) -> str:
+    if isinstance(label, str) or not names:
+        return printable(str(label))
+    if not 0 <= label < len(names):
+        raise InputError(f"{printable(shard.url)}: class {label}, and classes.txt has {len(names)} lines, from class 0 on")
+    return names[label]
+
+
+def _index(shard: Shard) -> list[Sample]:
+    """The samples of a shard, from the file that was written when it was first seen, where there is one."""
+    path = _folder() / "index" / f"{shard.key}.json"
+    try:
+        return [Sample(str(key), int(at), int(size), label) for key, at, size, label in json.loads(path.read_text("utf-8"))]
+    except (OSError, ValueError, TypeError):
+        pass
+    with _local(shard).open("rb") as file:
+        samples = read_index(file, printable(shard.url))
+    write_text(path, json.dumps(samples, separators=(",", ":")))
+    return samples
+
+
+def read_index(file: BinaryIO, name: str) -> list[Sample]:
+    """What a tar holds: its samples, in order. Nothing is unpacked, and no name in it is ever used as a path.
+
+    Raises:
+        InputError: where it is no plain tar, cut off, or holds links, devices, or pictures without a label.
+    """
+    found: dict[str, dict[str, Any]] = {}  # by key: "picture" (suffix, offset, size), and the labels "cls" and "json"
+    end = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            while (member := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]  # which it would all keep
+                _add(member, file, end, name, found)
+            file.seek(tar.offset)
+            if file.read(BLOCK) != bytes(BLOCK):  # tarfile takes a cut for an end
+                raise InputError(f"{name}: the tar is cut off, or broken, at byte {tar.offset:,}; write or fetch it again")
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, OSError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{name}: cannot be read as a tar ({error}); write or fetch it again, uncompressed") from error
+    pictures = {key: parts for key, parts in found.items() if "picture" in parts}
+    if missing := [key for key, parts in pictures.items() if len(parts) == 1]:
+        raise InputError(f'{name}: no label for {quoted(map(printable, missing))}; add KEY.cls, or KEY.json with "label"')
+    return [
+        Sample(key + suffix, offset, size, parts["cls"] if "cls" in parts else parts["json"])
+        for key, parts in pictures.items()
+        for suffix, offset, size in [parts["picture"]]
+    ]
+
+
+def _add(member: tarfile.TarInfo, file: BinaryIO, end: int, name: str, found: dict[str, dict[str, Any]]) -> None:
+    folder, slash, base = member.name.rpartition("/")
+    if member.isdir() or base.startswith("."):  # the latter: what macOS adds
+        return
+    where = f"{name}: {printable(member.name)}"
+    if not member.isreg() or member.issparse():
+        raise InputError(f"{where} is no plain file but a link, a device or sparse; write shards of plain files")
+    if member.size < 0 or member.offset_data + member.size > end:
+        raise InputError(f"{where} ends after the tar does: it is cut off, or lies; write or fetch it again")
+    stem, dot, suffix = base.partition(".")
+    key, suffix = folder + slash + stem, dot + suffix
+    if suffix.lower() in IMAGE_SUFFIXES:
+        if "picture" in found.get(key, {}):
+            raise InputError(f"{where} is the second picture with this key; give each a key of its own")
+        if member.size > MAX_PICTURE_BYTES:
+            raise InputError(f"{where} has {member.size:,} bytes, more than the {MAX_PICTURE_BYTES:,} that are read")
+        found.setdefault(key, {})["picture"] = suffix, member.offset_data, member.size
+    elif suffix in (".cls", ".json"):
+        if member.size > MAX_LABEL_BYTES:
+            raise InputError(f"{where} has {member.size:,} bytes, more than the {MAX_LABEL_BYTES:,} of a label that are read")
+        file.seek(member.offset_data)
+        label = _read_label(file.read(member.size), suffix, where)
+        if label is not None:
+            found.setdefault(key, {})[suffix[1:]] = label
+
+
+def _read_label(data: bytes, suffix: str, where: str) -> int | str | None:
+    try:
+        if suffix == ".cls":
+            return int(data.decode())
+        values = json.loads(data)
+        label = values.get("label") if isinstance(values, dict) else None
+    except (ValueError, RecursionError):
+        raise InputError(
+            f"{where}: {'not a whole number' if suffix == '.cls' else 'not JSON'}; write the shard again"
+        ) from None
+    if isinstance(label, bool) or not isinstance(label, int | str | None) or label == "":
+        raise InputError(f'{where}: "label" is {str(label)[:40]!r}; give a name or a whole number')
+    return label
+
+
+# --- pictures --------------------------------------------------------------------------------------------------------
+
+
+class ShardImages(StoredImages):
+    """Pictures in tars, each by (shard, offset, size).
+
+    Args:
+        shards: where they lie.
+        numbers: (N,) the shard of each picture.
+        places: (N, 2) offset and size in bytes.
+        keys: what they are called there.
+    """
+
+    def __init__(
+        self, shards: Sequence[Shard], numbers: np.ndarray, places: np.ndarray, keys: Sequence[str], in_chans: int
+    ) -> None:
+        self.shards, self.numbers, self.places, self.in_chans = tuple(shards), numbers, places, in_chans
+        encoded = [key.encode(errors="surrogateescape") for key in keys]  # end to end, as in `FileImages`
+        self._keys = b"".join(encoded)
+        self._ends = np.cumsum([0] + [len(key) for key in encoded])
+        self.groups = numbers if any(shard.is_far for shard in shards) else None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def _key(self, index: int) -> str:
+        index = range(len(self))[index]
+        return self._keys[self._ends[index] : self._ends[index + 1]].decode(errors="surrogateescape")
+
+    def name(self, index: int, /) -> str:
+        return printable(f"{self.shards[self.numbers[index]].url}: {self._key(index)}")
+
+    def open(self, index: int, /) -> BinaryIO:
+        offset, size = self.places[index].tolist()
+        with _open(self.shards[self.numbers[index]]) as file:
+            file.seek(offset)
+            return BytesIO(file.read(size))
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> ShardImages:
+        indices = np.asarray(indices, dtype=np.int64)
+        keys = [self._key(index) for index in indices.tolist()]
+        return ShardImages(self.shards, self.numbers[indices], self.places[indices], keys, self.in_chans)
+
+    def digest(self) -> bytes:
+        names = json.dumps([(Path(shard.url).name, shard.size) for shard in self.shards]).encode()
+        numbers = np.concatenate([self._ends, self.numbers, self.places.ravel()]).astype("<i8")
+        return hashlib.sha256(names + self._keys + numbers.tobytes()).digest()
+
+    def state(self) -> bytes:
+        return hashlib.sha256(json.dumps(self.shards).encode()).digest()
+
+
+# --- far shards ------------------------------------------------------------------------------------------------------
+
+
+def _folder() -> Path:
+    """Where indices and fetched shards lie: `shards` beside the folder of known sets."""
+    return datasets_dir().parent / "shards"
+
+
+def _open(shard: Shard) -> BinaryIO:
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _local(shard).open("rb")
+        except FileNotFoundError:  # another process has just made room
+            if not shard.is_far:
+                raise
+    return _local(shard).open("rb")
+
+
+def _local(shard: Shard) -> Path:
+    """The shard as a file of this machine, fetched where it is not one: whole, under its name only when it is whole."""
+    if not shard.is_far:
+        return Path(shard.url)
+    path = _folder() / "fetched" / f"{shard.key}.tar"
+    if not path.exists():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{path.parent}: cannot keep fetched shards ({error.strerror}); set RESNETS_DATA") from error
+        with _one_at_a_time(path), _blame(shard.url):
+            if not path.exists():
+                _make_room(path.parent, shard.size)
+                _fetch(shard, path)
+    os.utime(path)  # what was used last goes last
+    return path
+
+
+def _fetch(shard: Shard, path: Path) -> None:
+    half = path.with_suffix(f".{os.getpid()}.part")
+    for attempt in range(ATTEMPTS):
+        try:
+            system, source = _system(shard.url)
+            with system.open(source, "rb", block_size=1 << 22) as far, half.open("wb") as near:
+                shutil.copyfileobj(far, near, 1 << 22)
+            if shard.size and half.stat().st_size != shard.size:
+                raise OSError(f"it broke off after {half.stat().st_size:,} of {shard.size:,} bytes, or has changed")
+            half.replace(path)
+            return
+        except FileNotFoundError:
+            raise
+        except OSError:
+            if attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(BACKOFF_SECONDS * 2**attempt)
+        finally:
+            half.unlink(missing_ok=True)
+
+
+def _make_room(folder: Path, num_bytes: int) -> None:
+    """Remove what was not used for longest, until `num_bytes` more are within the bound."""
+    most = int(os.environ.get("RESNETS_SHARD_BYTES") or FETCHED_BYTES)
+    files = sorted(
+        ((stat.st_mtime, stat.st_size, path) for path in folder.glob("*.tar") if (stat := path.stat())), reverse=True
+    )
+    for _, size, path in files:
+        num_bytes += size
+        if num_bytes > most:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Of all processes that want one shard the first fetches it; where files cannot be locked, each does."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with path.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,108 @@
+"""Residual blocks. The names inside (conv1 bn1 conv2 bn2 ... downsample se) are torchvision's and timm's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from resnets.models.nn.fused import norm_relu
+from resnets.models.nn.layers import CONV, convolution, normalisation
+from resnets.models.nn.shortcuts import shortcut
+from resnets.models.spec import Block
+
+
+class DropPath(nn.Module):
+    """Stochastic depth (arXiv 1603.09382): in training, drop the whole branch of a sample with probability `p`."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        keep = 1 - self.p
+        mask = torch.empty((len(x),) + (1,) * (x.ndim - 1), dtype=x.dtype, device=x.device).bernoulli_(keep)
+        return x * mask.div_(keep)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p:.3f}"
+
+
+class SqueezeExcitation(nn.Module):
+    """Scale each channel by what the whole picture says of it (arXiv 1709.01507). (N, C, *spatial) -> the same."""
+
+    def __init__(self, channels: int, squeezed: int, dims: int) -> None:
+        super().__init__()
+        self.fc1 = CONV[dims](channels, squeezed, 1)
+        self.fc2 = CONV[dims](squeezed, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean(tuple(range(2, x.ndim)), keepdim=True)
+        return x * self.fc2(self.fc1(mean).relu()).sigmoid()
+
+
+class ResidualBlock(nn.Module):
+    """relu(shortcut(x) + branch(x)) in "post" order; shortcut(x) + branch(x) in "pre".
+
+    (N, plan.in_chans, *spatial) -> (N, plan.out_chans, *plan.out_size(spatial)). In "pre" order the shortcut reads the input
+    itself where the channels stay, and the input after the first norm and ReLU where they change, as in the authors' code.
+    """
+
+    def __init__(self, plan: Block, dims: int) -> None:
+        super().__init__()
+        self.activated = plan.shortcut != "subsample"  # in "pre" order: the shortcut reads what the first convolution does
+        self.pre, self.plain, self.depth = plan.order == "pre", plan.shortcut == "none", len(plan.convs)
+        for number, conv in enumerate(plan.convs, start=1):
+            self.add_module(f"conv{number}", convolution(conv, dims))
+            self.add_module(f"bn{number}", normalisation(plan.norm, conv.in_chans if self.pre else conv.out_chans, dims))
+        self.normed = plan.norm == "batch"
+        self.relu = nn.ReLU(inplace=self.normed)  # without a norm in between, it could be the shortcut's input that changes
+        if plan.se_chans:
+            self.se = SqueezeExcitation(plan.out_chans, plan.se_chans, dims)
+        self.downsample = shortcut(plan, dims)
+        self.drop_path = DropPath(plan.drop_path) if plan.drop_path else None
+        self.bare = not (plan.se_chans or plan.drop_path)  # nothing comes between the last norm and the addition
+
+    def layers(self) -> list[tuple[nn.Module, nn.Module]]:
+        """The branch as (convolution, norm) pairs, in the order of the convolutions."""
+        return [(getattr(self, f"conv{n}"), getattr(self, f"bn{n}")) for n in range(1, self.depth + 1)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._forward_pre(x) if self.pre else self._forward_post(x)
+
+    def _forward_post(self, x: Tensor) -> Tensor:
+        y = x
+        *inner, (conv, norm) = self.layers()
+        for inner_conv, inner_norm in inner:
+            y = norm_relu(inner_norm, self.relu, inner_conv(y))
+        y = conv(y)
+        if self.bare:
+            return norm_relu(norm, self.relu, y, None if self.plain else self._shortcut(x))
+        return self.relu(self._add(norm(y), x))
+
+    def _forward_pre(self, x: Tensor) -> Tensor:
+        y = x
+        for number, (conv, norm) in enumerate(self.layers(), start=1):
+            y = norm_relu(norm, self.relu, y)
+            if number == 1 and self.downsample is not None and self.activated:
+                x = y
+            y = conv(y)
+        return self._add(y, x)
+
+    def _add(self, y: Tensor, x: Tensor) -> Tensor:
+        if hasattr(self, "se"):
+            y = self.se(y)
+        if self.plain:
+            return y
+        if self.drop_path is not None:
+            y = self.drop_path(y)
+        return y + self._shortcut(x)
+
+    def _shortcut(self, x: Tensor) -> Tensor:
+        return x if self.downsample is None else self.downsample(x)
+
+    def zero_branch(self) -> None:
+        """Let the block start as its shortcut alone (arXiv 1706.02677, section 5.1)."""
+        conv, norm = self.layers()[-1]
+        nn.init.zeros_((norm if self.normed and not self.pre else conv).weight)  # type: ignore[arg-type]

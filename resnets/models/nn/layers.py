@@ -1,0 +1,44 @@
+"""torch's layers by the number of spatial axes: `NORM[2]` is `nn.BatchNorm2d`."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from torch import Tensor, nn
+
+from resnets.models.nn.sync import SyncBatchNorm
+from resnets.models.spec import Conv
+
+Features: TypeAlias = dict[str, Tensor]  # "c1" ... "c5": (N, C, *spatial), as `ResNetSpec.levels` states
+
+CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+AVG_POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+ZERO_PAD = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d, 3: nn.ConstantPad3d}
+NORMS = (*NORM.values(), SyncBatchNorm)
+CONVS = tuple(CONV.values())
+
+
+def normalisation(kind: str, channels: int, dims: int) -> nn.Module:
+    """Batch norm, or for "none" nothing in its place, so that a module of that name can be hooked all the same."""
+    return NORM[dims](channels) if kind == "batch" else nn.Identity()
+
+
+def convolution(plan: Conv, dims: int) -> nn.Module:
+    """The convolution of `plan`, padded so that a stride of 1 keeps the size."""
+    return CONV[dims](
+        plan.in_chans,
+        plan.out_chans,
+        plan.kernel,
+        plan.stride,
+        padding=plan.dilation * (plan.kernel // 2),
+        dilation=plan.dilation,
+        groups=plan.groups,
+        bias=plan.bias,
+    )
+
+
+def precise(value: Tensor) -> Tensor:
+    """As float64, where the device has it."""
+    return value.float() if value.device.type == "mps" else value.double()

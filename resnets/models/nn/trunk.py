@@ -1,0 +1,125 @@
+"""The trunk: everything before the head. It emits c1 ... c5, whose channels and strides its spec states beforehand."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from resnets.errors import InputError
+from resnets.models.nn.blocks import ResidualBlock
+from resnets.models.nn.fused import norm_relu
+from resnets.models.nn.layers import CONVS, MAX_POOL, NORMS, ZERO_PAD, Features, convolution, normalisation
+from resnets.models.spec import ResNetSpec
+
+
+class Trunk(nn.Module):
+    """The stem and the stages of `spec`, with torchvision's names: conv1 bn1 layer1 ... layer4.
+
+    In "pre" order the stem has no norm, and the last stage is followed by one (`norm`) and a ReLU, which belong to the last
+    level. He initialisation: every convolution normal with variance 2 / fan-out (arXiv 1502.01852).
+    """
+
+    def __init__(self, spec: ResNetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.checkpoint_activations = False
+        """Forget activations inside groups of blocks and compute them again for the gradient."""
+
+        convs, dims = spec.stem_convs, spec.dims
+        stem: list[nn.Module] = [convolution(convs[0], dims)]
+        for before, conv in pairwise(convs):
+            stem += [normalisation(spec.norm, before.out_chans, dims), nn.ReLU(inplace=True), convolution(conv, dims)]
+        self.conv1 = stem[0] if len(stem) == 1 else nn.Sequential(*stem)
+        if spec.order == "post":
+            self.bn1 = normalisation(spec.norm, spec.stem_channels, dims)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool: nn.Module = MAX_POOL[dims](3, 2, 1) if spec.has_max_pool else nn.Identity()
+        if spec.stem == "keras":
+            self.maxpool = nn.Sequential(ZERO_PAD[dims](1, 0.0), MAX_POOL[dims](3, 2))
+        for number, blocks in enumerate(spec.stages, start=1):
+            self.add_module(f"layer{number}", nn.Sequential(*[ResidualBlock(block, dims) for block in blocks]))
+        if spec.order == "pre":
+            self.norm = normalisation(spec.norm, spec.num_features, dims)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, CONVS):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, ResidualBlock) and self.spec.zero_init_last:
+                module.zero_branch()
+
+    @property
+    def stages(self) -> list[nn.Sequential]:
+        return [getattr(self, f"layer{number}") for number in range(1, len(self.spec.depths) + 1)]
+
+    def features(self, x: Tensor, last: str | None = None) -> Features:
+        """The levels of `spec.levels` for x (N, in_chans, *spatial): {"c1": (N, C, *spatial / stride), ...}, up to `last`."""
+        self._check(x)
+        x = self.conv1(x)
+        if self.spec.order == "post":
+            x = norm_relu(self.bn1, self.relu, x)
+        features = {"c1": x}
+        x = self.maxpool(x)
+        for level, stage in zip(self.spec.levels[1:], self.stages, strict=True):
+            if last in features:
+                break
+            x = features[level.name] = self.last_stage(x) if stage is self.stages[-1] else self._run(stage, x)
+        return features
+
+    def last_stage(self, x: Tensor) -> Tensor:
+        """The last level from the one before it; detectors run it on each region by itself (arXiv 1506.01497)."""
+        x = self._run(self.stages[-1], x)
+        return norm_relu(self.norm, self.relu, x) if self.spec.order == "pre" else x
+
+    def _run(self, stage: nn.Sequential, x: Tensor) -> Tensor:
+        if not (self.checkpoint_activations and torch.is_grad_enabled()):
+            return stage(x)
+        length = math.ceil(math.sqrt(len(stage)))  # n groups of n blocks keep 2n activations of n * n (arXiv 1604.06174)
+        for start in range(0, len(stage), length):
+            part = stage[start : start + length]
+            x = checkpoint(part, x, use_reentrant=False, context_fn=partial(recomputing, part))
+        return x
+
+    def _check(self, x: Tensor) -> None:
+        if torch.compiler.is_compiling():
+            return
+        if x.ndim != self.spec.dims + 2 or x.shape[1] != self.spec.in_chans:
+            axes = ", ".join(["N", str(self.spec.in_chans), *"DHW"[3 - self.spec.dims :]])
+            raise InputError(f"{self.spec.name} takes input of shape ({axes}), not {tuple(x.shape)}; change in_chans or dims")
+        if self.spec.has_max_pool and min(x.shape[2:]) <= 64:
+            smallest = max(1, min(x.shape[2:]) // self.spec.levels[-1].stride)
+            warnings.warn(
+                f"{self.spec.name} shrinks {min(x.shape[2:])} pixels to {smallest}: its stem is made for "
+                "224; for small pictures use a *_cifar network, stem='small' (--stem small), or a larger --img-size",
+                stacklevel=4,
+            )
+
+
+def recomputing(part: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """The contexts of the first and of the second forward pass through a checkpointed part."""
+    return nullcontext(), frozen_statistics(part)
+
+
+@contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Keep batch norms from counting a batch again while activations are computed a second time."""
+    norms = [(norm, norm.momentum, norm.num_batches_tracked) for norm in module.modules() if isinstance(norm, NORMS)]
+    for norm, _, _ in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, momentum, num_batches in norms:
+            norm.momentum, norm.num_batches_tracked = momentum, num_batches

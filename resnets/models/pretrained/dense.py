@@ -1,0 +1,169 @@
+"""torchvision's Faster and Mask R-CNN, FCN and DeepLabV3 to ours and back, by tables of prefixes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from resnets.errors import InputError
+from resnets.models.pretrained.folding import EPSILON
+from resnets.models.pretrained.infer import infer
+from resnets.models.pretrained.keymaps import BESIDE, TORCHVISION, Rule, check_held, renamed
+from resnets.models.spec import ResNetSpec
+
+Prefixes = tuple[tuple[str, str], ...]  # theirs, ours
+
+WRAPPERS = ("module.", "_orig_mod.", "model.")  # not "backbone.", which is a part here
+
+# Files that torchvision wrote before its layers had norms and activations beside them, as its own COCO_V1 are.
+OLD: tuple[Rule, ...] = (
+    (r"\.(inner_blocks|layer_blocks)\.(\d+)\.(weight|bias)$", r".\1.\2.0.\3"),
+    (r"^rpn\.head\.conv\.(weight|bias)$", r"rpn.head.conv.0.0.\1"),
+    (r"\.mask_head\.mask_fcn(\d)\.", lambda found: f".mask_head.{int(found[1]) - 1}.0."),
+)
+AUXILIARY: Prefixes = (
+    *((f"aux_classifier.{n}.", f"aux.inner.{n}.") for n in range(2)),
+    ("aux_classifier.4.", "aux.logits."),
+)
+RCNN: Prefixes = (
+    ("backbone.body.", ""),
+    ("backbone.fpn.", "head.pyramid.layers."),
+    ("rpn.", "head.rpn."),
+    ("roi_heads.", "head.roi_heads."),
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One of torchvision's dense networks.
+
+    Args:
+        known_by: tensors of ours that it has, and none of the kinds after it has all.
+        prefixes: of tensors, theirs and ours.
+        logits: the tensor that has a row for each class.
+        background: whether the first row is no class of ours.
+        spec: what its tensors do not show of the trunk.
+    """
+
+    known_by: tuple[str, ...]
+    prefixes: Prefixes
+    logits: str
+    background: bool = False
+    spec: dict[str, Any] = field(default_factory=dict)
+
+
+CLASSES, REGIONS, MASKS = (
+    f"head.roi_heads.{name}.weight" for name in ("box_predictor.cls_score", "box_head.fc6", "mask_predictor.conv5_mask")
+)
+# The first whose tensors are there has the file: a Mask R-CNN has all those of a Faster R-CNN.
+KINDS: dict[str, Kind] = {
+    "maskrcnn": Kind((CLASSES, REGIONS, MASKS), RCNN, CLASSES, background=True),
+    "fasterrcnn": Kind((CLASSES, REGIONS), RCNN, CLASSES, background=True),
+    "deeplabv3": Kind(
+        ("head.join.0.weight", "head.logits.weight"),
+        (
+            ("backbone.", ""),
+            *((f"classifier.0.convs.{n}.", f"head.branches.{n}.") for n in range(4)),
+            *((f"classifier.0.convs.4.{n + 1}.", f"head.pooled.{n}.") for n in range(2)),
+            ("classifier.0.project.", "head.join."),
+            *((f"classifier.{n + 1}.", f"head.last.{n}.") for n in range(2)),
+            ("classifier.4.", "head.logits."),
+            *AUXILIARY,
+        ),
+        "head.logits.weight",
+        spec={"output_stride": 8},
+    ),
+    "fcn": Kind(
+        ("head.inner.0.weight", "head.logits.weight"),
+        (
+            ("backbone.", ""),
+            *((f"classifier.{n}.", f"head.inner.{n}.") for n in range(2)),
+            ("classifier.4.", "head.logits."),
+            *AUXILIARY,
+        ),
+        "head.logits.weight",
+        spec={"output_stride": 8},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A dense network of torchvision's as ours: which it is, the spec of its trunk, and its tensors under our names."""
+
+    kind: str
+    spec: ResNetSpec
+    tensors: dict[str, Tensor]
+
+    @property
+    def auxiliary(self) -> bool:
+        return any(name.startswith("aux.") for name in self.tensors)
+
+
+def from_torchvision(state_dict: Mapping[str, Tensor], path: Path, norm_eps: float = EPSILON) -> Dense:
+    """What a state dict of torchvision's is.
+
+    Args:
+        state_dict: of `fasterrcnn_resnet50_fpn`, `maskrcnn_resnet50_fpn`, `fcn_resnet50`, `deeplabv3_resnet50` or the like
+            over another of its residual networks.
+        path: where it is from, for messages.
+        norm_eps: what its norms add to the variance. No tensor says it: 0.0 for torchvision's own COCO_V1 detectors.
+
+    Raises:
+        InputError: for anything else.
+    """
+    theirs = {name: tensor for name, tensor in state_dict.items() if name not in BESIDE}
+    while theirs and (wrapper := next((word for word in WRAPPERS if all(name.startswith(word) for name in theirs)), None)):
+        theirs = {name.removeprefix(wrapper): tensor for name, tensor in theirs.items()}
+    theirs = renamed(theirs, OLD)
+    for kind, row in KINDS.items():
+        found = moved(theirs, row.prefixes)
+        if found is not None and found.keys() >= set(row.known_by):
+            trunk = {name: tensor for name, tensor in found.items() if not name.startswith(("head.", "aux."))}
+            spec = infer(trunk, {**row.spec, "num_classes": len(found[row.logits]) - row.background}, path)
+            return Dense(kind, spec, _with_counters(with_epsilon(found, norm_eps)))
+    few, known = ", ".join(sorted(theirs)[:4]), ", ".join(KINDS)
+    raise InputError(f"{path}: no dense network of torchvision's that is read here ({few}, ...); those are: {known}")
+
+
+def to_torchvision(dense: Dense) -> dict[str, Tensor]:
+    """The tensors under torchvision's names; `InputError` where it has no such network."""
+    row = KINDS[dense.kind]
+    check_held("torchvision", {**TORCHVISION, "output_stride": (row.spec.get("output_stride", 32),)}, dense.spec)
+    heads = {name: tensor for name, tensor in dense.tensors.items() if name.startswith(("head.", "aux."))}
+    back = tuple((ours, theirs) for theirs, ours in reversed(row.prefixes))  # the trunk's, "", comes last
+    if moved(heads, back[:-1]) is None or not heads.keys() >= set(row.known_by):
+        raise InputError(f"these tensors are no {dense.kind}; torchvision has nothing with such a head")
+    return moved(dense.tensors, back) or {}
+
+
+def moved(tensors: Mapping[str, Tensor], prefixes: Prefixes) -> dict[str, Tensor] | None:
+    """The tensors with the first prefix that is theirs replaced; None where one has none."""
+    found = {}
+    for name, tensor in tensors.items():
+        row = next((row for row in prefixes if name.startswith(row[0])), None)
+        if row is None:
+            return None
+        found[row[1] + name.removeprefix(row[0])] = tensor
+    return found
+
+
+def with_epsilon(tensors: dict[str, Tensor], theirs: float) -> dict[str, Tensor]:
+    """Norms that add `theirs` to the saved variance, as norms that add ours: by their scales, as a variance may be nearly 0."""
+    found = dict(tensors)
+    for name, var in tensors.items():
+        if theirs != EPSILON and name.endswith("running_var"):
+            scale, exact = name.removesuffix("running_var") + "weight", var.double()
+            found[scale] = (tensors[scale].double() * ((exact + EPSILON) / (exact + theirs)).sqrt()).float()
+    return found
+
+
+def _with_counters(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Norms that were frozen count no batches; ours do."""
+    counters = {name.removesuffix("running_mean") + "num_batches_tracked" for name in tensors if name.endswith("running_mean")}
+    return {name: torch.zeros((), dtype=torch.long) for name in sorted(counters - tensors.keys())} | tensors

@@ -1,0 +1,88 @@
+"""A file of torchvision's detectors or segmenters as a model of ours: header and tensors. Nothing is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from resnets.data.preprocess import Preprocess
+from resnets.errors import InputError
+from resnets.models.header import Header
+from resnets.models.pretrained import facts
+from resnets.models.pretrained.dense import KINDS, Dense, from_torchvision
+from resnets.models.pretrained.files import Foreign
+from resnets.models.pretrained.folding import EPSILON
+
+# By kind: the task, and how torchvision's own inputs are made: the shorter side, and most of the longer one.
+TASKS = {
+    "fasterrcnn": ("detect", (800, 1333)),
+    "maskrcnn": ("detect", (800, 1333)),
+    "fcn": ("segment", (520, 8192)),
+    "deeplabv3": ("segment", (520, 8192)),
+}
+EXACT = ("FasterRCNN_ResNet50_FPN_Weights.COCO_V1", "MaskRCNN_ResNet50_FPN_Weights.COCO_V1")  # their norms add nothing
+
+
+def is_dense(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether tensors have torchvision's names for a trunk with such a head."""
+    return any("backbone." in name for name in tensors) and any(
+        name.startswith(("rpn.", "classifier.", "module.rpn.", "module.classifier.")) for name in tensors
+    )
+
+
+@cache
+def published() -> dict[str, Any]:
+    """torchvision's entries: the start of a file's SHA-256 -> the entry of its table."""
+    from torchvision import models
+
+    names = [*models.list_models(module=models.detection), *models.list_models(module=models.segmentation)]
+    entries = [entry for name in names if "resnet" in name for entry in models.get_model_weights(name)]
+    return {entry.url.rsplit("-", 1)[1].split(".")[0]: entry for entry in entries}
+
+
+def opened(
+    file: Foreign,
+    source: str,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    labels: str | Path | Sequence[str] | None,
+) -> tuple[Header, dict[str, Tensor]]:
+    """What the file holds.
+
+    Args:
+        source: what it is called, for its provenance.
+        mean, std: of its pictures; None: ImageNet's.
+        labels: names of its classes, or a file with them; None: torchvision's where it published the file, else numbers.
+
+    Raises:
+        InputError: where it is no such network, or there are not as many names as classes.
+    """
+    digest = facts.sha256(file.path)
+    entry = next((entry for start, entry in published().items() if digest.startswith(start)), None)
+    dense = from_torchvision(file.tensors, file.path, norm_eps=0.0 if str(entry) in EXACT else EPSILON)
+    task, size = TASKS[dense.kind]
+    habit = Preprocess(size=size, resize="shorter", crop_pct=1.0)
+    user = facts.of_user(mean, std, labels, habit)
+    named = _names(entry, dense) if user.labels is None else user.labels
+    if len(named) != dense.spec.num_classes:
+        raise InputError(f"{file.path}: {len(named)} class names for {dense.spec.num_classes} classes; give one a class")
+    head: dict[str, Any] = {"form": "pyramid", "masks": dense.kind == "maskrcnn"}
+    if task == "segment":
+        head = {"head": dense.kind, "auxiliary": dense.auxiliary}
+    provenance = {"source": source, "family": f"torchvision {dense.kind}", "sha256": digest}
+    provenance |= {"weights": str(entry)} if entry is not None else {}
+    return Header(
+        dense.spec, task, user.preprocess or habit, named, metrics={}, provenance=provenance, head=head
+    ), dense.tensors
+
+
+def _names(entry: Any, dense: Dense) -> tuple[str, ...]:
+    """torchvision's names for the classes, each once, for COCO's table has gaps; numbers where nothing says them."""
+    if entry is None:
+        return tuple(str(number) for number in range(dense.spec.num_classes))
+    names = [name.strip("_") for name in entry.meta["categories"]][KINDS[dense.kind].background :]
+    return tuple(name if name != "N/A" else f"N/A {number}" for number, name in enumerate(names, KINDS[dense.kind].background))

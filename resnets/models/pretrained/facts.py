@@ -1,0 +1,230 @@
+"""What is known of weights beside their tensors (preprocessing, class names, licence, training data), and who says so.
+
+In order of trust: what the user says; torchvision's own table, where the file is one of those that it publishes; the config
+files of Hugging Face's libraries that lie beside the weights; the habit of the family that the file was recognised as.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from resnets.data.preprocess import Preprocess
+from resnets.errors import InputError
+from resnets.models.pretrained.families import Family
+from resnets.models.pretrained.files import Foreign, read_json
+from resnets.models.spec import ResNetSpec
+
+UNKNOWN = "not stated"
+INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers, in Hugging Face's configs
+CROP_MODES = {"center": "crop", "squash": "squash", "border": "pad"}
+# timm's architectures that are networks here. Others share names and shapes with these, but pool or stride otherwise.
+ARCHITECTURES = (
+    r"(se)?resnet(10|14|18|26|34|50|101|152|200)[ds]?|resnet(26|34|50|101|152)c|resnetv2_(18|34|50|101|152)"
+    r"|(se)?resnext(26|50|101)d?_\d+x\d+d|seresnext\d+_\d+x\d+d|wide_resnet(50|101)_2"
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one witness says; None where it says nothing."""
+
+    said_by: str
+    preprocess: Preprocess | None = None
+    labels: tuple[str, ...] | None = None
+    licence: str | None = None
+    training_data: str | None = None
+    weights: str | None = None
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# --- witnesses --------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def published() -> dict[str, tuple[str, Any]]:
+    """torchvision's residual weights: the start of a file's SHA-256 -> (network, entry of its table). Nothing is fetched."""
+    from torchvision import models
+
+    found = {}
+    for name in models.list_models(module=models):
+        if re.match("resnet|resnext|wide_resnet", name):
+            for entry in models.get_model_weights(name):
+                found[entry.url.rsplit("-", 1)[1].removesuffix(".pth")] = (name, entry)
+    return found
+
+
+def of_torchvision(digest: str) -> Facts | None:
+    """What torchvision's table says of the file with this SHA-256, if it is one of its own."""
+    found = next((entry for start, entry in published().items() if digest.startswith(start)), None)
+    if found is None:
+        return None
+    name, entry = found
+    rule = entry.transforms()
+    return Facts(
+        said_by=f"torchvision's table ({entry})",
+        preprocess=Preprocess(
+            size=(rule.crop_size[0],) * 2,
+            crop_pct=rule.crop_size[0] / rule.resize_size[0],
+            interpolation=rule.interpolation.value,
+            mean=rule.mean,
+            std=rule.std,
+        ),
+        labels=tuple(entry.meta["categories"]),
+        licence="BSD-3-Clause; the terms of ImageNet may apply",
+        training_data="ImageNet-1K" + (" (after weakly supervised pre-training)" if "SWAG" in entry.name else ""),
+        weights=f"{name}, {entry}",
+    )
+
+
+def of_configs(file: Foreign) -> Facts | None:
+    """What config.json, preprocessor_config.json and the model card beside a file say.
+
+    Raises:
+        InputError: where they name an architecture that only looks like one of ours.
+    """
+    config = file.configs.get("config", {})
+    if not config:
+        return None
+    card = model_card(file.path.parent / "README.md")
+    if "architecture" in config:
+        rule = _of_timm(config, file.path)
+    elif config.get("model_type", "resnet") == "resnet":
+        rule = _of_transformers(file.configs.get("preprocessor_config", {}))
+    else:
+        raise InputError(f"{file.path}: config.json beside it says model_type {config['model_type']}, which is no ResNet")
+    labels = config.get("label_names") or config.get("id2label")
+    if isinstance(labels, Mapping):
+        labels = [labels[key] for key in sorted(labels, key=lambda key: int(key) if str(key).isdigit() else 0)]
+        labels = None if all(str(label).startswith("LABEL_") for label in labels) else labels  # transformers' filling
+    own = config.get("pretrained_cfg") or {}
+    return Facts(
+        said_by=f"config.json beside {file.path.name}",
+        preprocess=rule,
+        labels=tuple(map(str, labels)) if labels else None,
+        licence=card.get("license") or own.get("license"),
+        training_data=card.get("datasets"),
+        weights=".".join(filter(None, [config.get("architecture"), own.get("tag")])) or None,
+    )
+
+
+def _of_timm(config: Mapping[str, Any], path: Path) -> Preprocess | None:
+    name = str(config["architecture"]).split(".")[0].removeprefix("tv_")
+    if not re.fullmatch(ARCHITECTURES, name):
+        raise InputError(f"{path}: config.json beside it says {name}, which is no network here; its outputs would not agree")
+    own = config.get("pretrained_cfg") or {}
+    if "mean" not in own or "std" not in own:
+        return None
+    try:
+        return Preprocess(
+            size=tuple(own.get("input_size", (3, 224, 224))[-2:]),
+            resize=CROP_MODES.get(own.get("crop_mode", "center"), "crop"),
+            crop_pct=own.get("crop_pct") or 0.875,
+            interpolation=own["interpolation"] if own.get("interpolation") in INTERPOLATIONS.values() else "bicubic",
+            mean=own["mean"],
+            std=own["std"],
+        )
+    except (TypeError, ValueError):
+        return None
+
+
+def _of_transformers(config: Mapping[str, Any]) -> Preprocess | None:
+    try:
+        size = config["size"]
+        edge = size if isinstance(size, int) else size.get("shortest_edge") or size["height"]
+        crop = config.get("crop_pct") or 0.875
+        if isinstance(config.get("crop_size"), Mapping) and config.get("do_center_crop"):  # a resized edge and a crop of it
+            edge, crop = config["crop_size"]["height"], config["crop_size"]["height"] / edge
+        return Preprocess(
+            size=(edge, edge),
+            crop_pct=crop if edge < 384 else 1.0,  # ConvNext's processor, which these use, squeezes larger pictures whole
+            resize="crop" if edge < 384 else "squash",
+            interpolation=INTERPOLATIONS.get(config.get("resample", 3), "bicubic"),
+            mean=config["image_mean"],
+            std=config["image_std"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def model_card(path: Path) -> dict[str, str]:
+    """Licence and data sets from the head of a Hugging Face model card."""
+    import yaml
+
+    if not path.is_file() or path.stat().st_size > 1 << 22:
+        return {}
+    head = re.match(r"---\s*\n(.*?)\n---", path.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+    try:
+        told = yaml.safe_load(head[1]) if head else {}
+    except yaml.YAMLError:
+        return {}
+    names = {key: told[key] for key in ("license", "datasets") if isinstance(told, dict) and told.get(key)}
+    return {key: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in names.items()}
+
+
+def of_family(family: Family, spec: ResNetSpec) -> Facts:
+    """What the family's authors do; whether they made this file, it does not say."""
+    thousand = spec.num_classes == 1000 and spec.dims == 2
+    return Facts(
+        said_by=f"the custom of {family.name}",
+        preprocess=family.preprocess(spec),
+        labels=imagenet_labels() if thousand else None,
+        licence=f"{UNKNOWN} ({family.name} publishes under {family.licence})",
+        training_data="ImageNet-1K, by its 1000 classes" if thousand else UNKNOWN,
+    )
+
+
+def imagenet_labels() -> tuple[str, ...]:
+    from torchvision.models import ResNet18_Weights
+
+    return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
+
+
+# --- what the user says -----------------------------------------------------------------------------------------------------
+
+
+def of_user(
+    mean: Sequence[float] | None, std: Sequence[float] | None, labels: str | Path | Sequence[str] | None, base: Preprocess
+) -> Facts:
+    """`base` with another mean and standard deviation, and the class names in a file or a sequence.
+
+    Raises:
+        InputError: where only one of mean and std is given, or the file of names is none.
+    """
+    if (mean is None) != (std is None):
+        raise InputError("--mean and --std belong together; give both, one value a channel, for pictures in [0, 1]")
+    rule = None if mean is None or std is None else dataclasses.replace(base, mean=tuple(mean), std=tuple(std))
+    names = read_labels(labels) if isinstance(labels, str | Path) else labels
+    return Facts(said_by="you", preprocess=rule, labels=None if names is None else tuple(names))
+
+
+def read_labels(path: str | Path) -> tuple[str, ...]:
+    """Names of classes in a file: one a line, or JSON, a list or {"0": name or [id, name], ...}."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; --labels takes one class name a line, or JSON")
+    if path.suffix == ".json":
+        held = read_json(path)
+        try:
+            rows = [held[key] for key in sorted(held, key=int)] if isinstance(held, dict) else list(held)
+        except (TypeError, ValueError):
+            rows = []
+        names = [str(row[-1]) if isinstance(row, list) and row else str(row) for row in rows]
+    else:
+        try:
+            names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        except UnicodeDecodeError:
+            names = []
+    if not names:
+        raise InputError(f'{path}: no class names in it; give one a line, or JSON: a list, or {{"0": name, ...}}')
+    return tuple(names)

@@ -1,0 +1,215 @@
+"""Whose file it is: a table of the libraries and repositories whose residual networks are read.
+
+A file says nothing of itself but the names and shapes of its tensors. A row says by what it is known, how its names become
+ours, what the tensors do not show, and what its authors feed to it. The first row that knows a file has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from resnets.data.preprocess import Preprocess
+from resnets.errors import InputError
+from resnets.models.pretrained import folding, keras, keymaps
+from resnets.models.pretrained.files import Foreign
+from resnets.models.spec import ResNetSpec
+
+Tensors = dict[str, Tensor]
+
+IMAGENET = Preprocess()
+IMAGENET_32 = Preprocess(size=(32, 32), crop_pct=1.0)
+CIFAR_10 = Preprocess(size=(32, 32), crop_pct=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
+CIFAR_100 = Preprocess(size=(32, 32), crop_pct=1.0, mean=(0.5070, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2761))
+TRANSFORMERS = Preprocess(interpolation="bicubic")
+# "caffe": pixels of 0 to 255 less the means of ImageNet, blue first; "tf": pixels in [-1, 1].
+KERAS_V1 = Preprocess(mean=(123.68 / 255, 116.779 / 255, 103.939 / 255), std=(1 / 255,) * 3)
+KERAS_V2 = Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3)
+
+
+def nothing_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
+    return {}
+
+
+def as_it_is(tensors: Tensors) -> Tensors:
+    return tensors
+
+
+@dataclass(frozen=True)
+class Family:
+    """A library or repository, and its way with residual networks.
+
+    Args:
+        name: of the family.
+        known_by: whether tensors (without wrappers) are this family's.
+        ours: the tensors under our names, biases where we have none still among them.
+        hidden: fields of the spec that names and shapes do not show.
+        finish: what must be computed into the tensors so that the outputs are the same (biases, epsilons, orders of channels).
+        takes_bgr: in "post" order the authors feed blue, green, red; `preprocess` is in red, green, blue all the same.
+        preprocess: what the authors feed to such a network; None where they do not say.
+        licence: under which the authors publish weights.
+        source: where they do.
+    """
+
+    name: str
+    known_by: Callable[[Foreign, Tensors], bool]
+    ours: Callable[[Tensors], Tensors]
+    preprocess: Callable[[ResNetSpec], Preprocess | None]
+    licence: str
+    source: str
+    hidden: Callable[[Foreign, Tensors], dict[str, Any]] = nothing_hidden
+    finish: Callable[[Tensors], Tensors] = as_it_is
+    takes_bgr: bool = False
+
+
+def imagenet(rule: Preprocess) -> Callable[[ResNetSpec], Preprocess | None]:
+    """`rule` for networks of coloured pictures with an ImageNet stem; others nobody has said anything of."""
+    return lambda spec: rule if (spec.dims, spec.in_chans) == (2, 3) and spec.stem != "small" else None
+
+
+def chenyaofo(spec: ResNetSpec) -> Preprocess | None:
+    return {10: CIFAR_10, 100: CIFAR_100}.get(spec.num_classes)
+
+
+def transformers_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
+    """What config.json beside the file says of strides; without it, the library's defaults."""
+    config = file.configs.get("config", {})
+    if config.get("downsample_in_first_stage"):
+        raise InputError(f"{file.path}: its config.json has downsample_in_first_stage, which no network here does")
+    if (act := config.get("hidden_act", "relu")) != "relu":
+        raise InputError(f"{file.path}: its config.json says hidden_act {act}; the networks here have relu")
+    bottleneck = any(".conv3." in name for name in tensors)
+    return {"stride_in": "1x1"} if bottleneck and config.get("downsample_in_bottleneck") else {}
+
+
+def is_small(tensors: Tensors, num_stages: int) -> bool:
+    """A CIFAR network of He et al.: one 3x3 of 16 channels, and so many stages."""
+    stem = tensors.get("conv1.weight")
+    own = stem is not None and stem.shape[0] == 16 and tuple(stem.shape[2:]) == (3, 3)
+    return own and f"layer{num_stages}.0.conv1.weight" in tensors and f"layer{num_stages + 1}.0.conv1.weight" not in tensors
+
+
+def keras_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
+    return {"stem": "keras", "stage_stride": "last"} if "norm.weight" in tensors else {"stride_in": "1x1"}
+
+
+def is_monai(file: Foreign, tensors: Tensors) -> bool:
+    """torchvision's names, for volumes or with biases on shortcuts."""
+    stem = tensors.get("conv1.weight")
+    biased = "layer2.0.downsample.0.bias" in tensors
+    return stem is not None and "layer1.0.conv1.weight" in tensors and (stem.ndim == 5 or biased)
+
+
+def monai_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
+    """Networks with a classifier stride by 1 in the stem unless told otherwise; MedicalNet's and MONAI's encoders, by 2."""
+    if tensors["conv1.weight"].shape[-1] != 7:
+        raise InputError(f"{file.path}: a stem of MONAI's that is not 7 wide; no tensor shows whether a max-pool follows")
+    return {"stem_stride": 1 if "fc.weight" in tensors else None}
+
+
+def monai_finish(tensors: Tensors) -> Tensors:
+    projected = any(".downsample." in name for name in tensors)
+    return folding.biases_into_norms(tensors) if projected else folding.zeros_after_to_both_sides(tensors)
+
+
+FAMILIES = (
+    Family(
+        name="Keras Applications",
+        known_by=lambda file, tensors: file.kind == "hdf5",
+        ours=keras.ours,
+        hidden=keras_hidden,
+        finish=keras.finish,
+        preprocess=lambda spec: None if spec.in_chans != 3 else KERAS_V2 if spec.order == "pre" else KERAS_V1,
+        takes_bgr=True,
+        licence="Apache-2.0 (V1: ported from He et al.'s, MIT)",
+        source="Keras Applications",
+    ),
+    Family(
+        name="MONAI or MedicalNet",
+        known_by=is_monai,
+        ours=as_it_is,
+        hidden=monai_hidden,
+        finish=monai_finish,
+        preprocess=lambda spec: None,
+        licence="Apache-2.0 (MONAI), MIT (MedicalNet)",
+        source="MONAI, github.com/Tencent/MedicalNet",
+    ),
+    Family(
+        name="transformers",
+        known_by=lambda file, tensors: "embedder.embedder.convolution.weight" in tensors,
+        ours=lambda tensors: keymaps.renamed(tensors, keymaps.TRANSFORMERS),
+        hidden=transformers_hidden,
+        preprocess=imagenet(TRANSFORMERS),
+        licence="Apache-2.0",
+        source="Hugging Face transformers",
+    ),
+    Family(
+        name="akamaster/pytorch_resnet_cifar10",
+        known_by=lambda file, tensors: "linear.weight" in tensors and is_small(tensors, 3),
+        ours=lambda tensors: keymaps.renamed(tensors, keymaps.CIFAR),
+        preprocess=lambda spec: IMAGENET_32,
+        licence="BSD-2-Clause",
+        source="github.com/akamaster/pytorch_resnet_cifar10",
+    ),
+    Family(
+        name="kuangliu/pytorch-cifar",
+        known_by=lambda file, tensors: "linear.weight" in tensors,
+        ours=lambda tensors: keymaps.renamed(tensors, keymaps.CIFAR),
+        preprocess=lambda spec: CIFAR_10,
+        licence="MIT",
+        source="github.com/kuangliu/pytorch-cifar",
+    ),
+    Family(
+        name="chenyaofo/pytorch-cifar-models",
+        known_by=lambda file, tensors: is_small(tensors, 3) and "layer2.0.downsample.1.running_mean" in tensors,
+        ours=as_it_is,
+        preprocess=chenyaofo,
+        licence="BSD-3-Clause",
+        source="github.com/chenyaofo/pytorch-cifar-models",
+    ),
+    Family(
+        name="timm (pre-activation)",
+        known_by=lambda file, tensors: "stem.conv.weight" in tensors and "norm.weight" in tensors,
+        ours=keymaps.from_timm,
+        preprocess=imagenet(Preprocess(interpolation="bicubic")),
+        licence="Apache-2.0",
+        source="timm",
+    ),
+    Family(
+        name="timm",
+        known_by=lambda file, tensors: "conv1.0.weight" in tensors or "layer1.0.se.fc1.weight" in tensors,
+        ours=as_it_is,
+        preprocess=imagenet(Preprocess(interpolation="bicubic")),
+        licence="Apache-2.0",
+        source="timm",
+    ),
+    Family(
+        name="torchvision",
+        known_by=lambda file, tensors: "conv1.weight" in tensors and "layer1.0.conv1.weight" in tensors,
+        ours=as_it_is,
+        preprocess=imagenet(IMAGENET),
+        licence="BSD-3-Clause",
+        source="torchvision, or a program that takes its names",
+    ),
+)
+
+
+def recognise(file: Foreign) -> tuple[Family, Tensors]:
+    """The family of a file, and its tensors without wrappers.
+
+    Raises:
+        InputError: where no row of `FAMILIES` knows it; a few of its names are given.
+    """
+    try:
+        tensors = keras.layers(file) if file.kind == "hdf5" else keymaps.unwrapped(file.tensors)
+    except (KeyError, IndexError) as error:
+        raise InputError(f"{file.path}: layers of Keras, but not those of a ResNet ({error} is missing)") from None
+    for family in FAMILIES:
+        if family.known_by(file, tensors):
+            return family, tensors
+    few = ", ".join(sorted(tensors)[:4])
+    names = ", ".join(dict.fromkeys(family.name for family in FAMILIES))
+    raise InputError(f"{file.path}: tensors of no library that is known here ({few}, ...); known are: {names}")

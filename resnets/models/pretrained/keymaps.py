@@ -1,0 +1,142 @@
+"""Names of tensors in other libraries' checkpoints, to ours and back: tables, and the walks over them.
+
+torchvision's names are ours, and so are timm's for the plain, D, SE, ResNeXt and wide networks. timm's pre-activation family
+(`resnetv2_18` ... `resnetv2_152`, our `preresnet*`) has names of its own, and a 1x1 convolution where we have a linear layer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from torch import Tensor
+
+from resnets.errors import InputError
+from resnets.models.spec import ResNetSpec
+
+Rule = tuple[str, str | Callable[[re.Match[str]], str]]
+
+# What programs put before every name, and beside the tensors of the network.
+WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.", "resnet.")
+BESIDE = ("n_averaged",)
+
+CLASSIFIER = "fc.weight"  # ours (K, C), timm's (K, C, 1, 1)
+
+
+def _shifted(before: str, by: int, after: str = "") -> Callable[[re.Match[str]], str]:
+    """Replaces by the number that was matched, plus `by`, between `before` and `after`."""
+    return lambda found: f"{before}{int(found[1]) + by}{after}"
+
+
+# Patterns on whole names, applied one after the other.
+TIMM_PRE: tuple[Rule, ...] = (
+    (r"^stem\.conv\.", "conv1."),
+    (r"^stages\.(\d)\.blocks\.", _shifted("layer", 1, ".")),
+    (r"^head\.fc\.", "fc."),
+    (r"\.norm(\d)\.", r".bn\1."),
+    (r"\.downsample\.conv\.", ".downsample.0."),
+)
+TO_TIMM_PRE: tuple[Rule, ...] = (
+    (r"^conv1\.", "stem.conv."),
+    (r"^layer(\d)\.", _shifted("stages.", -1, ".blocks.")),
+    (r"^fc\.", "head.fc."),
+    (r"\.bn(\d)\.", r".norm\1."),
+    (r"\.downsample\.0\.", ".downsample.conv."),
+)
+TRANSFORMERS: tuple[Rule, ...] = (
+    (r"^embedder\.embedder\.convolution\.", "conv1."),
+    (r"^embedder\.embedder\.normalization\.", "bn1."),
+    (r"^encoder\.stages\.(\d)\.layers\.", _shifted("layer", 1, ".")),
+    (r"\.layer\.(\d)\.convolution\.", _shifted(".conv", 1, ".")),
+    (r"\.layer\.(\d)\.normalization\.", _shifted(".bn", 1, ".")),
+    (r"\.shortcut\.convolution\.", ".downsample.0."),
+    (r"\.shortcut\.normalization\.", ".downsample.1."),
+    (r"^classifier\.1\.", "fc."),
+)
+CIFAR: tuple[Rule, ...] = ((r"^linear\.", "fc."), (r"\.shortcut\.", ".downsample."))
+
+# What other libraries' networks can be. With other settings the names, or worse only the outputs, would not agree.
+Held = Mapping[str, tuple[object, ...]]
+PLAIN: Held = {"stage_stride": ("first",), "stem_stride": (None, 2), "norm": ("batch",), "output_stride": (32,)}
+TIMM: dict[str, Held] = {
+    "post": {"stem": ("imagenet", "deep"), "shortcut": ("B", "D"), "stride_in": ("3x3",), "dims": (2,), **PLAIN},
+    "pre": {"stem": ("imagenet",), "shortcut": ("B",), "stride_in": ("3x3",), "dims": (2,), "attention": ("none",), **PLAIN},
+}
+TORCHVISION: Held = {
+    "order": ("post",),
+    "stem": ("imagenet",),
+    "shortcut": ("B",),
+    "stride_in": ("3x3",),
+    "attention": ("none",),
+    "dims": (2,),
+    "width": (64,),
+    **PLAIN,
+}
+
+
+def unwrapped(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without what `DataParallel`, `torch.compile`, averages and Lightning put before every name, and beside the tensors."""
+    tensors = {name: tensor for name, tensor in state_dict.items() if name not in BESIDE}
+    while wrapper := next((word for word in WRAPPERS if _wraps(word, tensors)), None):
+        tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def _wraps(word: str, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether `word` stands before every name, or, as transformers has it, every name but the classifier's."""
+    return (
+        bool(tensors)
+        and all(name.startswith((word, "classifier.")) for name in tensors)
+        and any(name.startswith(word) for name in tensors)
+    )
+
+
+def renamed(tensors: Mapping[str, Tensor], rules: Iterable[Rule]) -> dict[str, Tensor]:
+    """The tensors under the names that `rules` make of theirs."""
+    found = {}
+    for name, tensor in tensors.items():
+        for pattern, replacement in rules:
+            name = re.sub(pattern, replacement, name)
+        found[name] = tensor
+    return found
+
+
+def from_timm(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """timm's or torchvision's tensors under our names, without what wrappers put before them."""
+    tensors = unwrapped(state_dict)
+    if "stem.conv.weight" not in tensors:
+        return tensors
+    found = renamed(tensors, TIMM_PRE)
+    if CLASSIFIER in found:
+        found[CLASSIFIER] = found[CLASSIFIER].flatten(1)
+    return found
+
+
+def to_timm(state_dict: Mapping[str, Tensor], spec: ResNetSpec) -> dict[str, Tensor]:
+    """Our tensors of `spec` under timm's names. `InputError` where timm has no such network."""
+    check_held("timm", TIMM[spec.order], spec)
+    if spec.order == "post":
+        return dict(state_dict)
+    classifier = {CLASSIFIER: state_dict[CLASSIFIER][:, :, None, None]} if CLASSIFIER in state_dict else {}
+    found = renamed(dict(state_dict) | classifier, TO_TIMM_PRE)
+    return found
+
+
+def to_torchvision(state_dict: Mapping[str, Tensor], spec: ResNetSpec) -> dict[str, Tensor]:
+    """Our tensors of `spec` under torchvision's names, which are the same. `InputError` where it has no such network."""
+    check_held("torchvision", TORCHVISION, spec)
+    return dict(state_dict)
+
+
+BACK = {"torchvision": to_torchvision, "timm": to_timm}
+
+
+def check_held(library: str, held: Held, spec: ResNetSpec) -> None:
+    for field, values in held.items():
+        if (value := getattr(spec, field)) not in values:
+            raise InputError(
+                f"{library} has no network like {spec.name}: its {field} is {value}, and {library}'s "
+                f"{' or '.join(map(str, values))}"
+            )
+    if len(spec.depths) != 4:
+        raise InputError(f"{library} has no network like {spec.name}: it has {len(spec.depths)} stages, and {library}'s have 4")

@@ -1,0 +1,150 @@
+"""Where weights lie: files, run directories, folders of Hugging Face's, bundled models, and names to fetch.
+
+    torchvision/resnet50                    torchvision's default weights of a network; torchvision/resnet50.IMAGENET1K_V1
+    IMAGENET1K_V2, DEFAULT                  torchvision's, of the network that `model` names
+    ResNet50_Weights.IMAGENET1K_V2          torchvision's own way to write it
+    timm/resnet50.a1_in1k                   a repository on the Hugging Face hub; microsoft/resnet-50
+    hf/owner/name, hf/owner/name@revision   any other
+
+Cache, checksums, mirrors and offline switches are those of torch.hub (TORCH_HOME) and huggingface_hub (HF_HOME, HF_ENDPOINT,
+HF_HUB_OFFLINE). Until something is fetched, no torch is imported.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import urllib.error
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnets.errors import InputError
+from resnets.models import header as saved
+
+IN_FOLDER = ("model.safetensors", "pytorch_model.bin", "tf_model.h5")  # the first that is there
+BESIDE = ("config.json", "preprocessor_config.json", "README.md")
+OWNERS = ("timm", "microsoft")  # on the hub, whose names mean it without "hf/" too
+FORMS = "torchvision/resnet50[.IMAGENET1K_V2], timm/NAME, or hf/OWNER/NAME"
+
+
+@dataclass(frozen=True)
+class Published:
+    """An entry of torchvision's table of weights: a network and, after it, which of its weights."""
+
+    network: str
+    entry: str
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository on the Hugging Face hub."""
+
+    name: str
+    revision: str | None = None
+
+
+def parse(what: str, model: str | None = None) -> Published | Repository | None:
+    """What a name of weights means; None where it is no such name.
+
+    Raises:
+        InputError: where it leaves the network open and `model` does not say it.
+    """
+    if re.fullmatch(r"(torchvision/)?(IMAGENET1K_\w+|DEFAULT)", what):
+        if model is None:
+            raise InputError(f"{what}: weights of which network? Add --model, or write torchvision/resnet50.{what}")
+        return Published(model, what.rpartition("/")[2])
+    if found := re.fullmatch(r"torchvision/(\w+)(?:\.(\w+))?", what):
+        return Published(found[1], found[2] or "DEFAULT")
+    if found := re.fullmatch(r"(\w+)_Weights\.(\w+)", what):
+        return Published(found[1].lower(), found[2])
+    if found := re.fullmatch(rf"(?:hf/([\w.-]+)|({'|'.join(OWNERS)}))/([\w.-]+)(?:@([\w./-]+))?", what):
+        return Repository(f"{found[1] or found[2]}/{found[3]}", found[4])
+    return None
+
+
+def locate(what: str | Path, model: str | None = None) -> Path:
+    """The file that `what` means, fetched if it is a name and not there yet.
+
+    Raises:
+        InputError: where there is none, or it cannot be fetched.
+    """
+    path = Path(what)
+    if path.is_dir() and (path / "config.json").is_file():
+        found = next((path / name for name in IN_FOLDER if (path / name).is_file()), None)
+        if found is None:
+            raise InputError(f"{path}: config.json, but none of {', '.join(IN_FOLDER)}; fetch the weights too")
+        return found
+    if path.exists() or (named := parse(str(what), model)) is None:
+        return saved.find(path)
+    return from_torchvision(named) if isinstance(named, Published) else from_hub(named)
+
+
+def from_torchvision(named: Published) -> Path:
+    """The file of an entry of torchvision's table, from torch.hub's cache or its site, its SHA-256 compared with its name."""
+    import torch
+
+    from resnets.models.pretrained.facts import sha256
+
+    url = _url(named)
+    start = url.rsplit("-", 1)[1].split(".")[0]
+    path = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[1])
+    if path.is_file():
+        if not sha256(path).startswith(start):
+            raise InputError(f"{path}: not what torchvision published under this name; remove it, and it is fetched again")
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(url, str(path), start, progress=sys.stderr.isatty())
+    except (urllib.error.URLError, OSError) as error:
+        raise InputError(
+            f"{url}: cannot be fetched ({getattr(error, 'reason', error)}); fetch it elsewhere, and put it at {path}"
+        ) from None
+    except RuntimeError as error:
+        raise InputError(f"{url}: {error}; the transfer was disturbed, try again") from None
+    return path
+
+
+def _url(named: Published) -> str:
+    from torchvision import models
+
+    known = [name for name in models.list_models(module=models) if re.match("resnet|resnext|wide_resnet", name)]
+    if named.network not in known:
+        raise InputError(f"torchvision has no weights of {named.network!r}; it has those of: {', '.join(known)}")
+    entries: Any = models.get_model_weights(named.network)
+    if named.entry not in entries.__members__:
+        raise InputError(f"torchvision's {named.network} has {', '.join(entries.__members__)}, not {named.entry}")
+    return str(entries[named.entry].url)
+
+
+def from_hub(named: Repository) -> Path:
+    """The weights of a repository on the Hugging Face hub, in its cache, with the files that describe them beside them."""
+    try:
+        from huggingface_hub import errors, hf_hub_download
+    except ImportError as error:
+        raise InputError(f"{named.name} lies on the Hugging Face hub: pip install 'resnets[hub]' ({error})") from None
+
+    def fetch(name: str) -> Path | None:
+        try:
+            return Path(hf_hub_download(named.name, name, revision=named.revision))
+        except errors.LocalEntryNotFoundError as error:
+            if name not in (BESIDE[0], IN_FOLDER[-1]):
+                return None  # offline, the cache does not know that the repository never had it
+            raise InputError(
+                f"{named.name}: not in the cache, and the hub cannot be reached (or HF_HUB_OFFLINE is set): {_line(error)}"
+            ) from None
+        except errors.RemoteEntryNotFoundError:
+            return None
+        except (errors.HfHubHTTPError, ValueError, OSError) as error:
+            raise InputError(f"{named.name}: cannot be fetched from the Hugging Face hub: {_line(error)}") from None
+
+    for name in BESIDE:
+        fetch(name)
+    found = next((path for name in IN_FOLDER if (path := fetch(name))), None)
+    if found is None:
+        raise InputError(f"{named.name}: none of {', '.join(IN_FOLDER)} there; fetch its file, and give that")
+    return found
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,152 @@
+"""Any weights in: a file, a folder or a name to a header and tensors of ours. The one entry of this room."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from resnets.data.preprocess import Preprocess
+from resnets.errors import InputError
+from resnets.models import header as saved
+from resnets.models import weights
+from resnets.models.header import Header
+from resnets.models.pretrained import dense_opening, facts, families, files, folding, infer
+from resnets.models.pretrained.facts import Facts
+from resnets.models.pretrained.names import locate
+from resnets.models.spec import ResNetSpec
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Weights that were read: where they lie, what they are, and their tensors under our names."""
+
+    path: Path
+    header: Header
+    tensors: dict[str, Tensor]
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What must go on with anything that is made of them: where they come from, and under which terms."""
+        return saved.origin(self.header) or {"source": str(self.path)}
+
+    @property
+    def told(self) -> str:
+        """One line for people: whose they are, and under which terms."""
+        return saved.terms(self.header) or f"{self.header.spec.name} from {self.path}"
+
+
+def open_weights(
+    what: str | Path,
+    *,
+    model: str | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    hidden: Mapping[str, Any] | None = None,
+) -> Opened:
+    """Read a saved model, or another library's weights.
+
+    Args:
+        what: a file, a run directory, a folder of Hugging Face's, or a name (see `names`).
+        model: a named network that foreign weights must be; it also says what tensors cannot show, as the place of strides.
+        mean, std: of the pictures in [0, 1], one a channel, where the file's are not known or others.
+        labels: names of the classes, or a file with them.
+        hidden: fields of the spec that tensors do not show, such as `stem_stride`, where the family's custom is another.
+
+    Raises:
+        InputError: where nothing is found, the file is damaged or no residual network that is known here, is not `model`, or
+            nobody says how its pictures are normalised.
+    """
+    path = locate(what, model)
+    if weights.is_ours(path):
+        header, tensors = weights.read(path)
+        weights.check_size(header.spec, tensors, path)
+        user = facts.of_user(mean, std, labels, header.preprocess)
+        header = dataclasses.replace(
+            header,
+            preprocess=user.preprocess or header.preprocess,
+            labels=header.labels if user.labels is None else user.labels,
+        )
+        return Opened(path, _checked(header, path), tensors)
+    return _foreign(path, str(what), model, (mean, std, labels), hidden or {})
+
+
+def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, Any], asked: Mapping[str, Any]) -> Opened:
+    file = files.read(path)
+    if dense_opening.is_dense(file.tensors):
+        return Opened(path, *dense_opening.opened(file, source, *given))
+    family, theirs = families.recognise(file)
+    try:
+        tensors = family.ours(theirs)
+        hidden = family.hidden(file, tensors) | dict(asked)
+        tensors = family.finish(tensors)
+    except (KeyError, IndexError, RuntimeError) as error:  # what is computed into tensors needs them whole
+        raise InputError(f"{path}: looks like one of {family.name}, but is not laid out as theirs ({error})") from None
+    spec = infer.settled(infer.infer(tensors, hidden, path), model, hidden, path)
+    tensors = infer.fitted(tensors, spec, path)
+    digest = facts.sha256(path)
+    user = facts.of_user(*given, default_rule(spec))
+    # Whoever says mean and deviation speaks of red, green, blue.
+    if family.takes_bgr and user.preprocess is None and spec.order == "post" and spec.in_chans == 3:
+        tensors = folding.stem_from_bgr(tensors)
+    witnesses = [
+        user,
+        facts.of_torchvision(digest),
+        facts.of_configs(file),
+        facts.of_family(family, spec),
+    ]
+    header, origins = testimony([witness for witness in witnesses if witness], spec, path)
+    provenance = {"source": source, "family": family.name, **origins, "sha256": digest}
+    header = dataclasses.replace(header, provenance=provenance | ({"part": file.part} if file.part else {}))
+    return Opened(path, _checked(header, path), tensors)
+
+
+def default_rule(spec: ResNetSpec) -> Preprocess:
+    """Where only mean and deviation are given: the size of the network's papers."""
+    one = (0.5,) * spec.in_chans
+    return Preprocess(size=(spec.img_size,) * 2, crop_pct=1.0 if spec.img_size <= 64 else 0.875, mean=one, std=one)
+
+
+def testimony(witnesses: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple[Header, dict[str, str]]:
+    """What the first witness that knows says of each thing, and who that was.
+
+    Raises:
+        InputError: where nobody knows the preprocessing.
+    """
+
+    def first(name: str, fits: Any = None) -> tuple[Any, str | None]:
+        for witness in witnesses:
+            if (value := getattr(witness, name)) is not None and (fits is None or witness.said_by == "you" or fits(value)):
+                return value, witness.said_by
+        return None, None
+
+    rule, rule_by = first("preprocess", lambda rule: rule.in_chans == spec.in_chans)
+    if rule is None:
+        raise InputError(
+            f"{path}: a {spec.name} with {spec.in_chans} input channel{'s' * (spec.in_chans > 1)}, and nothing says how its "
+            "inputs are normalised; give --mean and --std to `resnets convert`, one value a channel, for values in [0, 1]"
+        )
+    labels, labels_by = first("labels", lambda labels: len(labels) == spec.num_classes)
+    numbers = tuple(str(n) for n in range(spec.num_classes))
+    told = {"preprocess": rule_by, "labels": labels_by or "numbers; nothing says their names"}
+    told |= {name: first(name)[0] for name in ("licence", "training_data", "weights")}
+    header = Header(
+        spec=spec, task="classify", preprocess=rule, labels=numbers if labels is None else labels, metrics={}, provenance={}
+    )
+    return header, {name: value for name, value in told.items() if value}
+
+
+def _checked(header: Header, path: Path) -> Header:
+    if len(header.labels) != header.spec.num_classes:
+        raise InputError(f"{path}: {len(header.labels)} class names for {header.spec.num_classes} outputs; give one an output")
+    if header.preprocess.in_chans != header.spec.in_chans:
+        raise InputError(
+            f"{path}: mean and std for {header.preprocess.in_chans} channels, and the network takes {header.spec.in_chans}; "
+            "give one value a channel"
+        )
+    return header

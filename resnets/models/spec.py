@@ -1,0 +1,402 @@
+"""What a network is (`ResNetSpec`) and how a picture becomes its input (`Preprocess`): plain data, without torch.
+
+A spec holds only what a person would choose. Everything that follows from it (channels, strides, layer count, parameters,
+multiply-adds) is derived here, once, from the same `Block` and `Conv` plans that `resnets.models.nn` builds modules from.
+
+Sizes are in pixels and equal along every spatial axis unless given as a tuple; `dims` spatial axes are 1, 2 or 3.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from resnets.errors import InputError, check_choices, is_whole
+
+# What may stand in a field that is a choice. The command line and the error messages read this table too.
+CHOICES: dict[str, tuple[str, ...]] = {
+    "block": ("basic", "bottleneck"),
+    "stem": ("imagenet", "small", "deep", "keras"),
+    "shortcut": ("A", "B", "C", "D", "none"),
+    "stride_in": ("1x1", "3x3"),
+    "stage_stride": ("first", "last"),
+    "order": ("post", "pre"),
+    "norm": ("batch", "none"),
+    "attention": ("none", "se"),
+    "depth_counts": ("path", "convs"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """One convolution, without bias where a batch norm does its work. `kernel`, `stride` and `dilation` hold for every axis."""
+
+    in_chans: int
+    out_chans: int
+    kernel: int
+    stride: int = 1
+    groups: int = 1
+    bias: bool = False
+    dilation: int = 1
+
+    def num_weights(self, dims: int) -> int:
+        return self.out_chans * (self.in_chans // self.groups) * self.kernel**dims
+
+    def num_params(self, dims: int) -> int:
+        return self.num_weights(dims) + self.out_chans * self.bias
+
+    def out_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(shrink(n, self.kernel, self.stride) for n in size)
+
+    def num_macs(self, size: tuple[int, ...]) -> int:
+        """Multiply-adds for an input of `size`."""
+        return self.num_weights(len(size)) * math.prod(self.out_size(size))
+
+
+def shrink(n: int, kernel: int, stride: int) -> int:
+    """The output length of a convolution or pooling that pads by kernel // 2 (times its dilation, of which it is then free)."""
+    return (n + 2 * (kernel // 2) - kernel) // stride + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One residual block: the convolutions of its branch, and the kind of its shortcut."""
+
+    convs: tuple[Conv, ...]
+    shortcut: str  # identity | pad | subsample | project | pool_project | none
+    order: str
+    norm: str = "batch"
+    se_chans: int = 0  # inner width of squeeze-and-excitation; 0: without
+    drop_path: float = 0.0  # probability that the branch is skipped in training
+    atrous: int = 0  # its stride is left out: the dilation at its input, which grows inside it; 0: its stride is there
+
+    @property
+    def in_chans(self) -> int:
+        return self.convs[0].in_chans
+
+    @property
+    def out_chans(self) -> int:
+        return self.convs[-1].out_chans
+
+    @property
+    def stride(self) -> int:
+        return math.prod(conv.stride for conv in self.convs)
+
+    @property
+    def projection(self) -> Conv | None:
+        """The 1x1 convolution of the shortcut, if it has one. After average pooling (D) it does not stride itself."""
+        if self.shortcut not in ("project", "pool_project"):
+            return None
+        stride = self.stride if self.shortcut == "project" else 1
+        return Conv(self.in_chans, self.out_chans, 1, stride, bias=self.norm == "none")
+
+    def num_params(self, dims: int) -> int:
+        convs = sum(conv.num_params(dims) for conv in self.convs)
+        # Batch norm follows each convolution (post), or precedes it (pre); a projection has its own only in the former.
+        norms = 2 * sum(conv.in_chans if self.order == "pre" else conv.out_chans for conv in self.convs)
+        if self.projection:
+            convs += self.projection.num_params(dims)
+            norms += 2 * self.out_chans * (self.order == "post")
+        norms *= self.norm == "batch"
+        squeeze = (2 * self.out_chans + 1) * self.se_chans + self.out_chans if self.se_chans else 0
+        return convs + norms + squeeze
+
+    def out_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        for conv in self.convs:
+            size = conv.out_size(size)
+        return size
+
+    def num_macs(self, size: tuple[int, ...]) -> int:
+        out_size, total = self.out_size(size), 2 * self.out_chans * self.se_chans
+        if self.projection:
+            total += self.projection.num_weights(len(size)) * math.prod(out_size)
+        for conv in self.convs:
+            total += conv.num_macs(size)
+            size = conv.out_size(size)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What one output of the trunk looks like: c1 is the stem's, c2 and up are the stages'."""
+
+    name: str
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the paper's Table 1: a stage, its layers in words, its output, its cost."""
+
+    stage: str
+    layers: str
+    channels: int
+    size: tuple[int, ...]
+    num_params: int
+    num_macs: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResNetSpec:
+    """A residual network of He et al. (2015, arXiv 1512.03385) or of its family.
+
+    Args:
+        name: the row of the zoo that it comes from.
+        block: "basic" (two 3x3) or "bottleneck" (1x1, 3x3, 1x1; the output is four times as wide).
+        depths: blocks in each stage; four stages for ImageNet, three for CIFAR.
+        width: base channels of the first stage; each later stage doubles it.
+        stem: "imagenet" (7x7 with stride 2, then max-pool), "small" (3x3), "deep" (three 3x3, then max-pool: the D variant),
+            "keras" (for "pre" order: 7x7 with a bias, then a max-pool over a border of zeros, as Keras' V2 has it).
+        stem_width: output channels of the stem; None: `width`.
+        stem_stride: 1 or 2, of the stem's first convolution; None: 1 of the small stem, 2 of the others.
+        shortcut: where a block changes shape "A" pads with zeros, "B" projects, "D" average-pools and projects;
+            "C" projects in every block; "none" is the plain network, without shortcuts.
+        stride_in: the convolution of a bottleneck that strides: "1x1" (the paper) or "3x3" (torchvision, "v1.5").
+        stage_stride: the block of a stage that strides: "first" (to the stage's own size), or "last" (to the next stage's, the
+            shortcut taking every second position; Keras' V2).
+        order: "post" (convolution, norm, ReLU; the paper) or "pre" (norm, ReLU, convolution; arXiv 1603.05027).
+        norm: "batch", or "none": without any, each convolution with a bias instead.
+        groups, group_width: groups of the bottleneck's 3x3 and their width in the first stage at width 64 (ResNeXt, wide).
+        attention: "none" or "se" (squeeze-and-excitation with reduction 16, arXiv 1709.01507).
+        drop_path: probability of skipping the last branch in training; it grows linearly from the first.
+        dims: spatial axes of the input, 1, 2 or 3.
+        in_chans: channels of the input.
+        num_classes: outputs of the classifier; 0: the trunk alone.
+        output_stride: 32, 16 or 8: the largest stride of a level. A stride that would go beyond it is left out, and what comes
+            after it is dilated instead: the same tensors give the same values, at more positions (arXiv 1706.05587).
+        zero_init_last: start every branch at zero (its last norm's scale, or in "pre" order its last convolution).
+        depth_counts: what the number in the name counts: "path" (weighted layers on the longest path, as He et al. do) or
+            "convs" (every convolution, projections too, but not the classifier: Zagoruyko and Komodakis' 6n+4).
+    """
+
+    name: str = "resnet"
+    block: str = "basic"
+    depths: tuple[int, ...] = (2, 2, 2, 2)
+    width: int = 64
+    stem: str = "imagenet"
+    stem_width: int | None = None
+    stem_stride: int | None = None
+    shortcut: str = "B"
+    stride_in: str = "3x3"
+    stage_stride: str = "first"
+    order: str = "post"
+    norm: str = "batch"
+    groups: int = 1
+    group_width: int = 64
+    attention: str = "none"
+    drop_path: float = 0.0
+    dims: int = 2
+    in_chans: int = 3
+    num_classes: int = 1000
+    output_stride: int = 32
+    zero_init_last: bool = False
+    depth_counts: str = "path"
+
+    def __post_init__(self) -> None:
+        check_choices(self, CHOICES)
+        if isinstance(self.depths, list):  # as JSON and YAML have it
+            object.__setattr__(self, "depths", tuple(self.depths))
+        least = {"width": 1, "groups": 1, "group_width": 1, "in_chans": 1, "num_classes": 0}
+        least |= {} if self.stem_width is None else {"stem_width": 1}
+        for field, minimum in least.items():
+            if not is_whole(getattr(self, field)) or getattr(self, field) < minimum:
+                raise InputError(f"{field}={getattr(self, field)!r}: give a whole number of at least {minimum}")
+        if self.dims not in (1, 2, 3):
+            raise InputError(f"dims={self.dims!r}: give 1 (signals), 2 (pictures) or 3 (volumes)")
+        if self.output_stride not in (32, 16, 8) or not is_whole(self.output_stride):
+            raise InputError(f"output_stride={self.output_stride!r}: give 32, 16 or 8")
+        depths = self.depths if isinstance(self.depths, tuple) and all(map(is_whole, self.depths)) else ()
+        if not 1 <= len(depths) <= 4 or min(depths) < 1:
+            raise InputError(f"depths={self.depths!r}: give one to four stages of at least one block, such as (3, 4, 6, 3)")
+        if isinstance(self.drop_path, bool) or not isinstance(self.drop_path, int | float) or not 0 <= self.drop_path < 1:
+            raise InputError(f"drop_path={self.drop_path!r}: give a probability of at least 0 and below 1")
+        if not isinstance(self.zero_init_last, bool):
+            raise InputError(f"zero_init_last={self.zero_init_last!r}: give true or false")
+        if self.block == "basic" and (self.groups, self.group_width) != (1, 64):
+            raise InputError("groups and group_width belong to bottleneck blocks; this network has basic ones")
+        if self.block == "bottleneck" and int(self.width * self.group_width / 64) < 1:
+            raise InputError(
+                f"group_width={self.group_width} is too small for width={self.width}: the 3x3 would have no channels"
+            )
+        if self.stem_stride not in (None, 1, 2) or isinstance(self.stem_stride, bool):
+            raise InputError(f"stem_stride={self.stem_stride!r}: give 1 or 2")
+        if self.stem == "keras" and (self.order, self.norm) != ("pre", "batch"):
+            raise InputError(
+                "stem='keras' has no norm, so that it belongs to order='pre' and norm='batch'; use stem='imagenet'"
+            )
+        if self.stem == "deep" and self.stem_channels % 2:
+            raise InputError(f"stem='deep' halves its {self.stem_channels} channels; give an even stem_width")
+
+    # --- what follows ------------------------------------------------------------------------------------------------
+
+    @property
+    def expansion(self) -> int:
+        return 4 if self.block == "bottleneck" else 1
+
+    @property
+    def stem_channels(self) -> int:
+        return self.width if self.stem_width is None else self.stem_width
+
+    @property
+    def has_max_pool(self) -> bool:
+        return self.stem != "small"
+
+    @property
+    def stem_convs(self) -> tuple[Conv, ...]:
+        chans, wide = self.in_chans, self.stem_channels
+        stride, bias = self.stem_stride or (1 if self.stem == "small" else 2), self.norm == "none"
+        if self.stem == "small":
+            return (Conv(chans, wide, 3, stride, bias=bias),)
+        if self.stem != "deep":
+            return (Conv(chans, wide, 7, stride, bias=bias or self.stem == "keras"),)
+        widths = (chans, wide // 2, wide // 2, wide)
+        strides = (stride, 1, 1)
+        return tuple(Conv(a, b, 3, s, bias=bias) for (a, b), s in zip(pairwise(widths), strides, strict=True))
+
+    @property
+    def stem_stride_pooled(self) -> int:
+        """The stride at which the stages begin."""
+        return math.prod(conv.stride for conv in self.stem_convs) * (2 if self.has_max_pool else 1)
+
+    @property
+    def stages(self) -> tuple[tuple[Block, ...], ...]:
+        """The blocks of each stage, in order."""
+        stages, in_chans, index, num_blocks = [], self.stem_channels, 0, sum(self.depths)
+        reached, dilation = self.stem_stride_pooled, 1
+        for stage, depth in enumerate(self.depths):
+            blocks = []
+            for position in range(depth):
+                if self.stage_stride == "first":
+                    stride = 2 if stage > 0 and position == 0 else 1
+                else:
+                    stride = 2 if stage < len(self.depths) - 1 and position == depth - 1 else 1
+                atrous = dilation if reached * stride > self.output_stride else 0
+                drop_path = self.drop_path * index / max(1, num_blocks - 1)
+                block = self._block(in_chans, self.width * 2**stage, stride, drop_path)
+                if max(dilation, atrous * stride) > 1:
+                    convs = dilated(block.convs, dilation, keep_stride=not atrous)
+                    block = dataclasses.replace(block, convs=convs, atrous=atrous)
+                blocks.append(block)
+                dilation, reached = (dilation * stride, reached) if atrous else (dilation, reached * stride)
+                in_chans, index = block.out_chans, index + 1
+            stages.append(tuple(blocks))
+        return tuple(stages)
+
+    def _block(self, in_chans: int, planes: int, stride: int, drop_path: float) -> Block:
+        out_chans, bias = planes * self.expansion, self.norm == "none"
+        if self.block == "basic":
+            convs: tuple[Conv, ...] = (Conv(in_chans, planes, 3, stride, bias=bias), Conv(planes, planes, 3, bias=bias))
+        else:
+            mid = int(planes * self.group_width / 64) * self.groups
+            first, second = (stride, 1) if self.stride_in == "1x1" else (1, stride)
+            convs = (
+                Conv(in_chans, mid, 1, first, bias=bias),
+                Conv(mid, mid, 3, second, self.groups, bias),
+                Conv(mid, out_chans, 1, bias=bias),
+            )
+        same = stride == 1 and in_chans == out_chans
+        late = self.stage_stride == "last" and in_chans == out_chans
+        shortcut = {"none": "none", "C": "project"}.get(self.shortcut) or (
+            "identity" if same else "subsample" if late else {"A": "pad", "B": "project", "D": "pool_project"}[self.shortcut]
+        )
+        if shortcut == "pad" and out_chans < in_chans:
+            raise InputError(f"shortcut A pads channels with zeros, but a block narrows {in_chans} to {out_chans}; use B")
+        squeeze = round_to_8(out_chans / 16) if self.attention == "se" else 0
+        return Block(convs, shortcut, self.order, self.norm, squeeze, drop_path)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """c1 (the stem, before max-pooling), c2, ... (one for each stage): names, channels, strides, known before it runs."""
+        stride = math.prod(conv.stride for conv in self.stem_convs)
+        levels = [Level("c1", self.stem_channels, stride)]
+        stride = self.stem_stride_pooled
+        for number, blocks in enumerate(self.stages, start=2):
+            stride *= math.prod(block.stride for block in blocks)
+            levels.append(Level(f"c{number}", blocks[-1].out_chans, stride))
+        return tuple(levels)
+
+    @property
+    def num_features(self) -> int:
+        """Channels of the last level: the length of the pooled vector."""
+        return self.levels[-1].channels
+
+    @property
+    def num_layers(self) -> int:
+        """The depth, counted as the name of the network counts it (see `depth_counts`). A deep stem counts as one layer."""
+        blocks = [block for stage in self.stages for block in stage]
+        branch = 1 + sum(len(block.convs) for block in blocks)
+        if self.depth_counts == "convs":
+            return branch + sum(block.projection is not None for block in blocks)
+        return branch + 1
+
+    @property
+    def img_size(self) -> int:
+        """The input size that the published network is trained at: 32 for the small stem, else 224."""
+        return 32 if self.stem == "small" else 224
+
+    @property
+    def num_params(self) -> int:
+        return sum(row.num_params for row in self.table())
+
+    def num_macs(self, size: int | tuple[int, ...] | None = None) -> int:
+        """Multiply-adds of convolutions and the classifier, for one input of `size` (default `img_size`)."""
+        return sum(row.num_macs for row in self.table(size))
+
+    def table(self, size: int | tuple[int, ...] | None = None) -> tuple[Row, ...]:
+        """The network stage by stage, as in the paper's Table 1, for one input of `size` (default `img_size`)."""
+        size = self.img_size if size is None else size
+        size = (size,) * self.dims if isinstance(size, int) else tuple(size)
+        return tuple(self._rows(size))
+
+    def _rows(self, size: tuple[int, ...]) -> Iterator[Row]:
+        times = "×".join
+        params = macs = 0
+        for conv in self.stem_convs:
+            params, macs, size = params + conv.num_params(self.dims), macs + conv.num_macs(size), conv.out_size(size)
+        normed = self.stem_convs if self.order == "post" else self.stem_convs[:-1]  # "pre" leaves the last to the blocks
+        params += sum(2 * conv.out_chans for conv in normed) * (self.norm == "batch")
+        words = ", ".join(f"{times([str(c.kernel)] * self.dims)}, {c.out_chans}" for c in self.stem_convs)
+        stride = math.prod(conv.stride for conv in self.stem_convs)
+        yield Row("conv1", words + (f", stride {stride}" if stride > 1 else ""), self.stem_channels, size, params, macs)
+
+        for number, blocks in enumerate(self.stages, start=2):
+            words = ""
+            if number == 2 and self.has_max_pool:
+                size = tuple(shrink(n, 3, 2) for n in size)
+                words = f"{times(['3'] * self.dims)} max-pool, stride 2; "
+            params = macs = 0
+            for block in blocks:
+                params, macs, size = params + block.num_params(self.dims), macs + block.num_macs(size), block.out_size(size)
+            kinds = [times([str(c.kernel)] * self.dims) + f", {c.out_chans}" for c in blocks[0].convs]
+            if self.groups > 1:
+                kinds[1] += f", {self.groups} groups"
+            words += f"[{'; '.join(kinds)}] × {len(blocks)}"
+            yield Row(f"conv{number}_x", words, blocks[-1].out_chans, size, params, macs)
+
+        last_norm = (self.order, self.norm) == ("pre", "batch")  # after the last block
+        params = 2 * self.num_features * last_norm
+        words = "norm, " * last_norm + "ReLU, " * (self.order == "pre") + "average pool"
+        macs = self.num_features * self.num_classes
+        if self.num_classes:
+            params, words = params + (self.num_features + 1) * self.num_classes, f"{words}, {self.num_classes}-d fc"
+        yield Row("head", words, self.num_classes or self.num_features, (1,) * self.dims, params, macs)
+
+
+def dilated(convs: tuple[Conv, ...], dilation: int, *, keep_stride: bool) -> tuple[Conv, ...]:
+    """`convs` for an input whose old positions lie `dilation` apart; without their strides, each dilates what follows it."""
+    found = []
+    for conv in convs:
+        own = dilation if conv.kernel > 1 else 1
+        found.append(dataclasses.replace(conv, stride=conv.stride if keep_stride else 1, dilation=own))
+        dilation *= 1 if keep_stride else conv.stride
+    return tuple(found)
+
+
+def round_to_8(value: float) -> int:
+    """The multiple of 8 nearest to `value`, at least 8 and never more than a tenth below it (as the MobileNets round)."""
+    rounded = max(8, int(value + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * value else rounded

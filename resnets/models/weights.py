@@ -1,0 +1,164 @@
+"""One `.safetensors` file in and out. Its header says what the tensors are; nothing in it can run code.
+
+The header's `metadata` holds, each value as JSON: `format`, `spec`, `task`, `preprocess`, `labels`, `metrics`, `provenance`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from torch import Tensor, nn
+
+from resnets.errors import InputError
+from resnets.files import replacing
+from resnets.models import header as saved
+from resnets.models.model import Model
+from resnets.models.spec import ResNetSpec
+
+LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
+
+
+def save(model: Model, path: str | Path) -> Path:
+    """Write `model` to `path` (a `.safetensors` file), which is complete or not there at all.
+
+    Raises:
+        InputError: where the place cannot be written to, or the head was exchanged for one of another size by hand.
+    """
+    head = getattr(model, "fc", None)
+    if isinstance(head, nn.Linear) and head.out_features != model.spec.num_classes:
+        raise InputError(
+            f"{path}: fc has {head.out_features} outputs and the model {model.spec.num_classes} labels, so that the file could "
+            f"not be loaded; set the head by model.reset_classifier({head.out_features}) instead"
+        )
+    return write_tensors(path, model.state_dict(), model.header.to_json())
+
+
+def write_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> Path:
+    """Tensors and JSON-able `header` values into one file, moved into place when it is complete."""
+    return write_plain(path, tensors, {key: json.dumps(value) for key, value in header.items()})
+
+
+def write_plain(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Path:
+    """A safetensors file with `metadata` as it is, for other programs."""
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(flat, temporary, metadata)
+    return path
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the header of one of our files.
+
+    Raises:
+        InputError: where there is no such file, or it is a pickle, cut short or otherwise not safetensors.
+    """
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, _metadata(file, path)  # noqa: SIM118
+
+
+def read_header(path: str | Path) -> saved.Header:
+    """What the file at `path` holds, without reading its tensors. Raises as `read_tensors`, and for another format."""
+    with _opened(path) as file:
+        return saved.parse(_metadata(file, path), path)
+
+
+def read(path: str | Path) -> tuple[saved.Header, dict[str, Tensor]]:
+    """A saved model: its header and its state dict, in 32 bits where the file has 16."""
+    tensors, metadata = read_tensors(path)
+    halves = (torch.float16, torch.bfloat16)
+    whole = {name: tensor.float() if tensor.dtype in halves else tensor for name, tensor in tensors.items()}
+    return saved.parse(metadata, path), whole
+
+
+def read_plain(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of another program's safetensors file. Raises as `read_tensors`."""
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def is_safetensors(path: str | Path) -> bool:
+    """Whether the file begins as such files do: the length of its header, then the header, which is JSON."""
+    with Path(path).open("rb") as file:
+        start = file.read(9)
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= LONGEST_HEADER
+
+
+def is_ours(path: str | Path) -> bool:
+    """Whether the file is a saved model of ours, of any version, rather than another program's. Damaged ones pass as ours."""
+    if not Path(path).is_file():
+        return True
+    return format_of(path).startswith(tuple(name.partition("/")[0] + "/" for name in (saved.FORMAT, saved.EXTERNAL)))
+
+
+def format_of(path: str | Path) -> str:
+    """What the file says of its format, such as "resnets/1"; "" where it says nothing, or is no safetensors file."""
+    if not is_safetensors(path):
+        return ""
+    with _opened(path) as file:
+        return str((file.metadata() or {}).get("format", "")).strip('"')
+
+
+def check_size(spec: ResNetSpec, tensors: dict[str, Tensor], path: str | Path) -> None:
+    """Refuse a header that promises a larger network than its tensors hold, before memory is taken for it."""
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if sum(spec.depths) > len(tensors) or spec.num_params > held:
+        raise InputError(
+            f"{path}: the header describes a larger network than the {len(tensors)} tensors are; the file is damaged"
+        )
+
+
+def fill(model: Model, tensors: dict[str, Tensor], path: str | Path) -> None:
+    """Put `tensors` into `model`; every name and shape must agree."""
+    if found := faults(model.state_dict(), tensors):
+        raise InputError(f"{path}: the tensors are not those of its network ({found}); the file is damaged")
+    model.load_state_dict(tensors)
+
+
+def faults(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
+    """What keeps `tensors` from being those of a network with the state dict `own`: the first three faults, or ""."""
+    found = [f"{name} is missing" for name in own if name not in tensors]
+    found += [f"{name} is not part of the network" for name in tensors if name not in own]
+    found += [
+        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(own[name].shape)}"
+        for name in own
+        if name in tensors and own[name].shape != tensors[name].shape
+    ]
+    return "; ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+
+
+def _opened(path: str | Path) -> Any:
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if path.as_posix().encode(errors="replace").decode() != path.as_posix():
+        raise InputError(f"{path}: the name is not UTF-8, which safetensors needs; rename it")
+    # The length of a header may happen to begin as a pickle does, so pickles are told apart only among what is no safetensors.
+    if not is_safetensors(path):
+        with path.open("rb") as file:
+            start = file.read(2)
+        if start == b"PK" or start[:1] == b"\x80":
+            raise InputError(
+                f"{path}: this is a pickle (torch.save), which can run code when it is opened; only .safetensors files are read"
+            )
+        raise InputError(f"{path}: not a safetensors file; give one that `resnets train` or `resnets.save` wrote")
+    try:
+        return safetensors.safe_open(str(path), "pt")
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{path}: cut short or damaged ({error}); copy it again, or use another of the run's files") from None
+
+
+def _metadata(file: Any, path: str | Path) -> dict[str, Any]:
+    try:
+        return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+    except ValueError:
+        raise InputError(
+            f"{path}: the header does not hold JSON, so another program wrote it; resnets cannot tell what it is"
+        ) from None

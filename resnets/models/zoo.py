@@ -1,0 +1,98 @@
+"""The named networks: one row each, as in the paper's Table 1. `get` finds a row, `names` lists them. No torch.
+
+Sources: He et al. 2015 (arXiv 1512.03385) for ResNet, plain and the CIFAR family; He et al. 2016 (1603.05027) for
+pre-activation; Xie et al. 2017 (1611.05431) for ResNeXt; Zagoruyko and Komodakis 2016 (1605.07146) for wide networks;
+Hu et al. 2018 (1709.01507) for squeeze-and-excitation; He et al. 2019 (1812.01187) for the D variant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import fnmatch
+from collections.abc import Callable
+from typing import Any
+
+from resnets.errors import InputError
+from resnets.models.spec import ResNetSpec
+
+# Blocks a stage, by depth (Table 1; 200 from 1603.05027).
+BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
+# One axis of the table is "which blocks, how many", the other is "what is different about the family".
+DEPTHS = {d: {"block": "basic", "depths": n} for d, n in BASIC.items()}
+DEPTHS |= {d: {"block": "bottleneck", "depths": n} for d, n in BOTTLENECK.items()}
+PRE: dict[str, Any] = {"order": "pre"}
+DEEP: dict[str, Any] = {"stem": "deep", "shortcut": "D"}
+# Section 4.2: three stages of 16, 32 and 64 channels behind one 3x3, on 32 x 32 pictures; option A everywhere.
+CIFAR: dict[str, Any] = {"stem": "small", "width": 16, "shortcut": "A", "num_classes": 10}
+WIDE: dict[str, Any] = CIFAR | PRE | {"shortcut": "B", "stem_width": 16, "depth_counts": "convs"}
+
+
+def _cifar(depth: int) -> dict[str, Any]:
+    """6n + 2 layers: n basic blocks a stage."""
+    return {"block": "basic", "depths": ((depth - 2) // 6,) * 3}
+
+
+def _cifar_bottleneck(depth: int) -> dict[str, Any]:
+    """9n + 2 layers: n bottlenecks a stage."""
+    return {"block": "bottleneck", "depths": ((depth - 2) // 9,) * 3}
+
+
+ROWS: dict[str, dict[str, Any]] = {
+    **{f"resnet{d}": DEPTHS[d] for d in (18, 34, 50, 101, 152, 200)},
+    **{f"resnet{d}_v1": DEPTHS[d] | {"stride_in": "1x1"} for d in (50, 101, 152)},
+    **{f"plain{d}": DEPTHS[d] | {"shortcut": "none"} for d in (18, 34)},
+    **{f"resnet{d}_cifar": CIFAR | _cifar(d) for d in (20, 32, 44, 56, 110, 1202)},
+    **{f"plain{d}_cifar": CIFAR | _cifar(d) | {"shortcut": "none"} for d in (20, 32, 44, 56, 110)},
+    **{f"preresnet{d}": DEPTHS[d] | PRE for d in (18, 34, 50, 101, 152, 200)},
+    "preresnet110_cifar": CIFAR | PRE | _cifar(110),
+    **{f"preresnet{d}_cifar": CIFAR | PRE | _cifar_bottleneck(d) | {"shortcut": "B", "stride_in": "1x1"} for d in (164, 1001)},
+    "resnext50_32x4d": DEPTHS[50] | {"groups": 32, "group_width": 4},
+    "resnext101_32x8d": DEPTHS[101] | {"groups": 32, "group_width": 8},
+    "resnext101_64x4d": DEPTHS[101] | {"groups": 64, "group_width": 4},
+    "resnext29_8x64d_cifar": CIFAR | _cifar_bottleneck(29) | {"width": 64, "shortcut": "B", "groups": 8, "group_width": 64},
+    "wide_resnet50_2": DEPTHS[50] | {"group_width": 128},
+    "wide_resnet101_2": DEPTHS[101] | {"group_width": 128},
+    "wrn16_8_cifar": WIDE | {"depths": (2, 2, 2), "width": 16 * 8},
+    "wrn28_10_cifar": WIDE | {"depths": (4, 4, 4), "width": 16 * 10},
+    "wrn40_4_cifar": WIDE | {"depths": (6, 6, 6), "width": 16 * 4},
+    **{f"seresnet{d}": DEPTHS[d] | {"attention": "se"} for d in (18, 34, 50, 101, 152)},
+    **{f"resnet{d}d": DEPTHS[d] | DEEP for d in (18, 34, 50, 101, 152)},
+}
+
+
+def names(pattern: str = "*") -> list[str]:
+    """Names that match a shell pattern ("*cifar*"); a pattern without wildcards matches any part of the name."""
+    return [name for name in ROWS if matches(name, pattern)]
+
+
+def matches(name: str, pattern: str) -> bool:
+    if not any(sign in pattern for sign in "*?["):
+        pattern = f"*{pattern}*"
+    return fnmatch.fnmatchcase(name, pattern.lower())
+
+
+def get(name: str, **changes: Any) -> ResNetSpec:
+    """The spec called `name`, with `changes` to its fields.
+
+    Raises:
+        InputError: for a name or a field that does not exist (the message names the nearest), or a value out of range.
+    """
+    if name not in ROWS:
+        near = difflib.get_close_matches(name.lower(), ROWS, n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}? " if near else ""
+        raise InputError(f"no network is called {name!r}; {hint}`resnets models` lists them all")
+    return change(ResNetSpec(name=name, **ROWS[name]), **changes)
+
+
+def change(spec: ResNetSpec, **changes: Any) -> ResNetSpec:
+    """`spec` with other values for some of its fields. Raises `InputError` for a field that does not exist."""
+    fields = {field.name for field in dataclasses.fields(ResNetSpec)} - {"name"}
+    for field in changes:
+        if field not in fields:
+            raise InputError(f"a network has no setting {field!r}; it has: {', '.join(sorted(fields))}")
+    return dataclasses.replace(spec, **changes)
+
+
+Named = Callable[..., ResNetSpec]  # (name, **changes to the fields of its spec)

@@ -1,0 +1,174 @@
+"""A linear probe: the head alone, fitted by logistic regression to features that the trunk computes once.
+
+What comes out is an ordinary run: standardising and classifier are folded into `fc`; the saved model is the network as ever.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from resnets.data.loaders import Loader
+from resnets.data.types import Split
+from resnets.engine.job import Fit
+from resnets.errors import InputError
+from resnets.models import weights
+from resnets.ship.sessions import Session, open_session
+from resnets.verbs import evaluate as evaluation
+
+PENALTIES = (1e-3, 1e-2, 0.1, 1.0, 10.0)  # scikit-learn's C, from the strongest penalty to the weakest
+NEVER = -1e4  # logit of a class that has no training picture
+BATCH_SIZE = 64
+SAY_SECONDS = 5.0
+
+
+class Head(NamedTuple):
+    """A fitted classifier as the weights of `fc`: (num_classes, num_features) and (num_classes,), float64."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        return features @ self.weight.T + self.bias
+
+
+class Features(NamedTuple):
+    """Pooled features (N, num_features) and targets (N,) of the readable pictures of a split."""
+
+    values: np.ndarray
+    targets: np.ndarray
+
+
+def fit_head(job: Fit) -> int:
+    """Fit the head of `job.model`, write what a training would, and return the number of its only epoch.
+
+    The penalty is the recipe's, or that of `PENALTIES` which is best on the validation split. Where the recipe mirrors
+    pictures, those of the training split count both ways.
+
+    Raises:
+        InputError: for several processes, and where fewer than two classes have readable pictures.
+    """
+    if not job.processes.alone:
+        raise InputError("probe=True computes in one process; start it without torchrun")
+    began = time.perf_counter()
+    trunk = copy.deepcopy(job.model)
+    trunk.reset_classifier(0)
+    session = open_session(trunk, amp=job.device.autocast is torch.bfloat16)
+    train = features(job, session, job.train.split, "training")
+    val = features(job, session, job.val.split, "validation")
+    shown = train
+    if job.recipe.hflip:
+        mirrored = features(job, session_of_mirrored(session), job.train.split, "mirrored training")
+        shown = Features(np.concatenate([train.values, mirrored.values]), np.concatenate([train.targets, mirrored.targets]))
+    seconds = time.perf_counter() - began
+    head, scores = best_head(job, shown, val)
+    put(job, head)
+    keep(job, {"train": measure(head, train), "val": measure(head, val)}, len(shown.targets) / seconds)
+    job.run.update_provenance(probe={"scores": scores})
+    return 1
+
+
+def features(job: Fit, session: Session, split: Split, words: str) -> Features:
+    """What the trunk makes of a split, as it will be used: every readable picture once, as evaluation fits it."""
+    loader = Loader(
+        split=split,
+        preprocess=job.model.preprocess,
+        batch_size=BATCH_SIZE,
+        num_classes=job.model.spec.num_classes,
+        bad=job.bad,
+        workers=job.recipe.workers or 0,
+        raw=True,
+    )
+    run = counted(session.run, lambda done: job.report.say(f"features {done:,} of {loader.num_images:,} {words} pictures"))
+    values, targets, _ = evaluation.answers(dataclasses.replace(session, run=run), loader)
+    return Features(values.numpy().astype(np.float64), targets.numpy())
+
+
+def counted(run: Callable[[np.ndarray], np.ndarray], say: Callable[[int], None]) -> Callable[[np.ndarray], np.ndarray]:
+    """`run`, and every few seconds the number of pictures so far."""
+    done, said = 0, time.perf_counter()
+
+    def running(pixels: np.ndarray) -> np.ndarray:
+        nonlocal done, said
+        found = run(pixels)
+        done += len(pixels)
+        if time.perf_counter() - said > SAY_SECONDS:
+            said = time.perf_counter()
+            say(done)
+        return found
+
+    return running
+
+
+def session_of_mirrored(session: Session) -> Session:
+    """`session`, with every picture (N, C, H, W) reversed from left to right."""
+    return dataclasses.replace(session, run=lambda pixels: session.run(pixels[..., ::-1].copy(order="K")))
+
+
+def best_head(job: Fit, train: Features, val: Features) -> tuple[Head, dict[str, dict[str, float]]]:
+    """The head that is best on validation by accuracy, of equals by loss; and what each penalty gave there."""
+    found: list[tuple[tuple[float, float], Head]] = []
+    scores = {}
+    for penalty in PENALTIES if job.recipe.probe_c is None else (job.recipe.probe_c,):
+        head = fitted(train, penalty, job.model.spec.num_classes, balanced=job.recipe.balance != "none")
+        score = measure(head, val)
+        found.append(((score["top1"], -score["loss"]), head))
+        scores[f"{penalty:g}"] = score
+    job.report.say("probe    " + "; ".join(f"C {penalty}: val_top1 {score['top1']:.4f}" for penalty, score in scores.items()))
+    return max(found, key=lambda pair: pair[0])[1], scores
+
+
+def fitted(train: Features, penalty: float, num_classes: int, *, balanced: bool = False) -> Head:
+    """Multinomial logistic regression on standardised features, in terms of the features as they are."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    if len(np.unique(train.targets)) < 2:
+        raise InputError("fewer than two classes have training pictures that can be read; `resnets data check` says why")
+    scaler = StandardScaler().fit(train.values)
+    regression = LogisticRegression(C=penalty, max_iter=1000, class_weight="balanced" if balanced else None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # nearly converged is good enough, and validation judges it
+        regression.fit(scaler.transform(train.values), train.targets)
+    weight, bias = regression.coef_, regression.intercept_
+    if len(weight) == 1:  # of two classes scikit-learn has the difference only
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    weight = weight / scaler.scale_
+    whole = Head(np.zeros((num_classes, weight.shape[1])), np.full(num_classes, NEVER))
+    whole.weight[regression.classes_], whole.bias[regression.classes_] = weight, bias - weight @ scaler.mean_
+    return whole
+
+
+def measure(head: Head, of: Features) -> dict[str, float]:
+    """Mean loss and accuracy."""
+    logits, targets = torch.from_numpy(head.logits(of.values)), torch.from_numpy(of.targets)
+    return {"loss": float(F.cross_entropy(logits, targets)), "top1": float((logits.argmax(1) == targets).float().mean())}
+
+
+def put(job: Fit, head: Head) -> None:
+    job.model.load_state_dict({f"fc.{part}": torch.from_numpy(value) for part, value in head._asdict().items()}, strict=False)
+
+
+def keep(job: Fit, scores: Mapping[str, Mapping[str, float]], rate: float) -> None:
+    """The files of a training of one epoch. There is no state to go on from: the whole is done again sooner."""
+    measured = {f"{split}_{name}": round(value, 6) for split, score in scores.items() for name, value in score.items()}
+    row = {
+        **{"epoch": 1, "step": 0, "lr": 0.0},
+        **measured,
+        **{"images_per_second": round(rate, 1), "data_wait": 0.0},
+        "seconds": round(time.perf_counter() - job.began, 2),
+    }
+    job.run.write_metrics([row])
+    job.run.write_bad_images(job.bad.reasons)
+    job.model.metadata["metrics"] = {key: row[key] for key in row if key.startswith(("epoch", "step", "val_"))}
+    for path in (job.run.best, job.run.last):
+        weights.save(job.model, path)

@@ -1,0 +1,214 @@
+"""`report.html`: what one run did, on one page that needs nothing beside it, made from the files of the run directory.
+
+Whatever is missing is left out. Everything shown is somebody's data (names of classes, paths), so all of it is escaped, and
+the page's own policy forbids scripts and loads.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import itertools
+import json
+import math
+import shlex
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from resnets.draw.curves import largest_confusions
+from resnets.engine.run import RunDir
+from resnets.files import write_text
+
+NONE = "–"
+# The drawings with a section of their own, by the name of the file; any other in plots/ stands under "More drawings".
+# The charts are drawn on white and may be turned dark with the page; pictures may not.
+CHARTS = ("curves", "confusion", "reliability", "precision_recall")
+SECTIONS = (*CHARTS, "errors", "worst")
+# By task: the score that stands large, what it is called, and the columns of the table of classes, ordered by the first.
+SCORES: dict[str, tuple[str, str, dict[str, str]]] = {
+    "classify": ("top1", "accuracy", {"f1": "F1", "precision": "precision", "recall": "recall", "support": "pictures"}),
+    "segment": (
+        "miou",
+        "mIoU",
+        {
+            "iou": "IoU",
+            "dice": "Dice",
+            "precision": "precision",
+            "recall": "recall",
+            "boundary_f": "boundary F",
+            "pixels": "pixels",
+        },
+    ),
+    "detect": (
+        "map",
+        "mAP",
+        {"ap": "AP", "ap50": "AP .5", "ap75": "AP .75", "voc12": "VOC 12", "recall": "recall at best F1", "objects": "objects"},
+    ),
+}
+# Other figures of an evaluation, where it has them.
+FACTS = {
+    "dice": "Dice", "pixel_accuracy": "pixel accuracy", "boundary_f": "boundary F", "map50": "mAP at IoU .5",
+    "map_small": "mAP of small objects", "map_medium": "of medium ones", "map_large": "of large ones", "voc12": "VOC 2012",
+    "baseline_miou": "mIoU by class frequency", "baseline_dice": "Dice by class frequency",
+}  # fmt: skip
+
+
+def write(folder: Path | str) -> Path:
+    """Make `report.html` in the run directory `folder`; its path."""
+    run = RunDir(folder)
+    return write_text(run.report, render(run))
+
+
+def render(run: RunDir) -> str:
+    """The page as text."""
+    import jinja2
+
+    source = resources.files("resnets.verbs").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.ChainableUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters |= {"percent": percent, "duration": duration, "short": short, "plain": plain}
+    return environment.from_string(source).render(contents(run))
+
+
+def contents(run: RunDir) -> dict[str, Any]:
+    """What the template reads, from the files that are there."""
+    provenance, evaluation = _json(run.provenance), _json(run.evaluation)
+    recipe, metrics = _yaml(run.recipe), run.read_metrics()
+    drawings = {path.stem: _picture(path) for path in sorted(run.plots.glob("*.png"))}
+    task = str(recipe.get("task", "classify"))
+    score, words, columns = SCORES.get(task, SCORES["classify"])
+    per_class = sorted(evaluation.get("per_class") or [], key=lambda row: _weakest(row, next(iter(columns))))
+    return {
+        "name": run.path.resolve().name,
+        "recipe": recipe,
+        "settings": list(flat(recipe)),
+        "provenance": provenance,
+        "origin": list(flat(provenance)),
+        "evaluation": evaluation,
+        "score": {"key": score, "words": words, "value": evaluation.get(score)},
+        "columns": columns,
+        "facts": {FACTS[key]: evaluation[key] for key in FACTS if isinstance(evaluation.get(key), float)},
+        "validated": _best_row(metrics, f"val_{score}"),
+        "num_epochs": len(metrics),
+        "drawings": {stem: drawings[stem] for stem in SECTIONS if stem in drawings},
+        "more": {stem: picture for stem, picture in drawings.items() if stem not in SECTIONS},
+        "charts": CHARTS,
+        "per_class": per_class,
+        "num_weak": min(3, len(per_class) // 4),
+        "confusions": _confusions(evaluation),
+        "bad_images": _csv(run.bad_images),
+        "commands": _commands(run, provenance),
+    }
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else {}
+
+
+def _csv(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{str(key): str(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def _picture(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    width, height = struct.unpack(">II", content[16:24])  # where every PNG states them
+    return {"width": width, "height": height, "base64": base64.b64encode(content).decode("ascii")}
+
+
+def _weakest(row: Mapping[str, Any], first: str) -> tuple[bool, float]:
+    """The weakest class first; classes that are nowhere, whose score says nothing, last."""
+    return not any(row.get(name) for name in ("support", "pixels", "objects")), row.get(first) or 0.0
+
+
+def _best_row(metrics: Sequence[Mapping[str, float]], score: str) -> Mapping[str, Any]:
+    """The row of metrics.csv with the best validation score, which is then its "score" too."""
+    known = [row for row in metrics if math.isfinite(row.get(score, math.nan))]
+    best = max(known, key=lambda row: row[score], default=None)
+    return {} if best is None else {**best, "score": best[score]}
+
+
+def _confusions(evaluation: Mapping[str, Any]) -> list[Any]:
+    matrix = evaluation.get("confusion") or []
+    labels = evaluation.get("labels") or [str(number) for number in range(len(matrix))]
+    return largest_confusions(matrix, labels, limit=5) if matrix else []
+
+
+def _commands(run: RunDir, provenance: Mapping[str, Any]) -> dict[str, str]:
+    """What to type to get this run again, to go on with it, and to use it; each only where its files are there."""
+    folder, recipe = shlex.quote(str(run.path)), shlex.quote(str(run.recipe))
+    commands = {
+        "Repeat the run": provenance.get("command") or (run.recipe.exists() and f"resnets train --recipe {recipe}"),
+        "Go on with it": run.resume_position.exists() and f"resnets train --resume --out {folder}",
+    }
+    if run.best.exists() or run.last.exists():
+        commands["Predict"] = f"resnets predict {folder} photo.jpg"
+        commands["Evaluate on other pictures"] = f"resnets eval {folder} DATA"
+    return {purpose: command for purpose, command in commands.items() if command}
+
+
+# --- how values are written ---
+
+
+def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """`{"data": {"name": "digits"}}` as ("data.name", "digits"), one pair a leaf."""
+    if isinstance(tree, Mapping) and (tree or not prefix):
+        for key, value in tree.items():
+            yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, plain(tree)
+
+
+def plain(value: Any) -> str:
+    """A value as YAML would write it, cut where it is very long."""
+    if isinstance(value, list):
+        words = ", ".join(plain(item) for item in value) or "[]"
+    elif isinstance(value, float):
+        words = f"{value:.6g}"
+    else:
+        words = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return words if len(words) <= 400 else f"{words[:400].rstrip()} …"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def percent(value: Any, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f} %" if _is_number(value) else NONE
+
+
+def short(value: Any) -> str:
+    """Three digits and a unit: 269722 is "270 k"."""
+    if not _is_number(value):
+        return NONE
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= 0.9995 * size:
+            return f"{value / size:#.3g}".rstrip(".") + unit
+    return f"{value:g}"
+
+
+def duration(seconds: Any) -> str:
+    """The two largest units: "1 h 23 min"."""
+    if not _is_number(seconds):
+        return NONE
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    for (large, name), (small, below) in itertools.pairwise(units):
+        if seconds >= large:
+            whole, rest = divmod(int(seconds), large)
+            return f"{whole} {name} {rest // small} {below}"
+    raise AssertionError(seconds)

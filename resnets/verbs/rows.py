@@ -1,0 +1,262 @@
+"""The rows of `resnets predict` as lines, and the file that keeps them, which a later call can go on with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from array import array
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+import click
+
+from resnets.cli import tables
+from resnets.errors import InputError
+from resnets.files import ELSEWHERE, REMEDIES
+
+if TYPE_CHECKING:
+    from resnets.data.pictures.images import FileImages
+
+Row = Mapping[str, Any]
+LONGEST = 1 << 26  # bytes of a line; what is longer was not written here
+
+
+class Form(NamedTuple):
+    """How rows look.
+
+    Args:
+        head: what stands above the rows, by the number of classes that they name; "": nothing.
+        line: a row.
+        path: the path in the line of a row, by the number of classes. ValueError: the line means nothing, as a torn one;
+            LookupError: it means something else. None: there is no way back.
+        start: how every file begins.
+        quoted: a line may end within quotes, and its row goes on in the next.
+    """
+
+    head: Callable[[int], str]
+    line: Callable[[Row, int], str]
+    path: Callable[[str, int], str] | None = None
+    start: str = ""
+    quoted: bool = False
+
+
+def csv_line(cells: list[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)  # with the \r in it, so that paths with one are quoted too
+    return text.getvalue().removesuffix("\r\n")
+
+
+def csv_head(topk: int) -> str:
+    """path,label,probability,...,error: the pairs repeat for each of `topk` classes."""
+    numbers = ["", *map(str, range(2, topk + 1))]
+    return csv_line(["path", *[f"{name}{number}" for number in numbers for name in ("label", "probability")], "error"])
+
+
+def csv_row(row: Row, topk: int) -> str:
+    top = [value for entry in row.get("top", []) for value in (entry["label"], f"{entry['probability']:.6f}")]
+    return csv_line([row["path"], *(top or [""] * (2 * topk)), row.get("error", "")])
+
+
+def csv_path(text: str, topk: int) -> str:
+    try:
+        cells = next(csv.reader([text], strict=True))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    if len(cells) != 2 * topk + 2:
+        raise ValueError(f"{len(cells)} cells")
+    return cells[0]
+
+
+def json_path(text: str, topk: int) -> str:
+    row = json.loads(text)
+    if not isinstance(row, dict) or not isinstance(row.get("path"), str) or not row.keys() & {"top", "error"}:
+        raise LookupError("no row")
+    return row["path"]
+
+
+FORMS = {
+    "table": Form(lambda topk: "", lambda row, topk: tables.prediction(row)),
+    "json": Form(lambda topk: "", lambda row, topk: json.dumps(row, ensure_ascii=False), json_path, '{"path": "'),
+    "csv": Form(csv_head, csv_row, csv_path, "path,label,probability,", quoted=True),
+}
+BY_SUFFIX = {".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
+
+
+def form_of(name: str | None, out: Path | None) -> Form:
+    """The form called `name`, or else the one that the suffix of `out` means."""
+    return FORMS[name or BY_SUFFIX.get(out.suffix.lower() if out else "", "table")]
+
+
+class Held(NamedTuple):
+    """What a file holds: a hash of each path, and the byte at which its last whole row ends."""
+
+    paths: array[int]
+    end: int
+
+    def without(self, images: FileImages) -> FileImages:
+        """Those of `images` that it does not hold."""
+        import numpy as np
+
+        if not self.paths:
+            return images
+        paths = np.fromiter((hash(images.name(index)) for index in range(len(images))), np.int64, len(images))
+        return images.subset(np.flatnonzero(~np.isin(paths, np.frombuffer(self.paths, np.int64))))
+
+
+def held(out: Path | None, form: Form, topk: int, resume: bool) -> Held:
+    """What the file to go on with holds; of one to begin with, nothing.
+
+    Raises:
+        InputError: where it holds anything else than rows of this form, but for a torn last one.
+    """
+    paths, end, torn = array("q"), 0, b""
+    if not resume or out is None or form.path is None or not out.exists():
+        return Held(paths, end)
+    head = form.head(topk).encode()
+    with out.open("rb") as file:
+        for record in records(file, form.quoted):
+            if torn or len(record) > LONGEST:
+                raise foreign(out, end)
+            whole = record.endswith(b"\n")
+            if head and not end:
+                if whole and record.rstrip() != head:
+                    raise other_head(out, record.decode(errors="replace").rstrip(), form, topk)
+            else:
+                try:
+                    path = hash(form.path(record.decode(), topk))
+                except LookupError:
+                    raise foreign(out, end) from None
+                except (ValueError, RecursionError):
+                    whole = False
+                if whole:
+                    paths.append(path)
+            if whole:
+                end += len(record)
+            else:
+                torn = record
+    begins = (head or form.start.encode()).startswith(torn) or torn.startswith(form.start.encode())
+    if not end and (torn.endswith(b"\n") or not begins):
+        raise foreign(out, end)
+    return Held(paths, end)
+
+
+def records(file: BinaryIO, quoted: bool) -> Iterator[bytes]:
+    """Line by line; where `quoted`, a line whose quotes are open together with those that follow. The last may be cut off."""
+    record = b""
+    while line := file.readline(LONGEST + 1):
+        record += line
+        if len(record) > LONGEST or (line.endswith(b"\n") and not (quoted and record.count(b'"') % 2)):
+            yield record
+            record = b""
+    if record:
+        yield record
+
+
+def other_head(out: Path, found: str, form: Form, topk: int) -> InputError:
+    """Why a file with another first line than `topk` classes give is refused."""
+    num_found = found.count(",") // 2
+    if num_found < 1 or found != form.head(num_found):
+        return foreign(out, 0)
+    return InputError(
+        f"{out}: its rows name {num_found} classes each, and now they would name {topk}; use the --topk and the model that it "
+        f"was begun with, or {ELSEWHERE}"
+    )
+
+
+def foreign(out: Path, byte: int) -> InputError:
+    return InputError(f"{out}: from byte {byte} on it holds no rows of `resnets predict` in this --format; {ELSEWHERE}")
+
+
+def check_out(out: Path | None, form: Form, resume: bool) -> None:
+    """Refuse what cannot be written to, or gone on with.
+
+    Raises:
+        InputError: with the remedy.
+    """
+    if resume and out is None:
+        raise InputError("--resume needs the file to go on with; name it with --out")
+    if resume and form.path is None:
+        raise InputError("--resume cannot read this back; use --format json, or for classes csv")
+    if out is None or not (out.exists() or out.is_symlink()):
+        return
+    if not out.is_file():
+        raise InputError(f"{out}: not a file; {ELSEWHERE}")
+    if not resume:
+        remedy = "add --resume to go on with it, remove it" if form.path else "remove it"
+        raise InputError(f"{out}: exists already; {remedy}, or {ELSEWHERE}")
+
+
+def stopped(out: Path, form: Form) -> str:
+    """What to say where Ctrl-C ended a call."""
+    how = "to go on: the same command with --resume" if form.path else "this format cannot be gone on with, and json can"
+    return tables.visible(f"stopped; {out} is whole as far as it goes; {how}")
+
+
+@contextmanager
+def writing(out: Path | None, end: int, resume: bool) -> Iterator[Callable[[str], None]]:
+    """What writes a line: on stdout, or after the first `end` bytes of `out`, where each is complete when the call returns."""
+    if out is None:
+        yield click.echo
+        return
+    with _blame(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        file = out.open("ab" if resume else "xb")
+        file.truncate(end)
+
+    def write(line: str) -> None:
+        with _blame(out):
+            file.write(line.encode(errors="backslashreplace") + b"\n")
+            file.flush()
+
+    try:
+        yield write
+    finally:
+        with _blame(out):
+            file.close()
+
+
+@contextmanager
+def _blame(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = REMEDIES.get(error.errno or 0, ELSEWHERE)
+        raise InputError(f"{out}: cannot be written ({error.strerror}); {remedy}") from error
+
+
+def write_all(
+    found: Generator[Row, None, None], num: int, *, out: Path | None, form: Form, topk: int, held: Held, resume: bool
+) -> int:
+    """Write the rows of `num` pictures as they are found, with progress where they go to a file; how many are errors."""
+    from resnets.cli.progress import counting  # Rich, which other commands do without
+
+    bad = 0
+    try:
+        with (
+            writing(out, held.end, resume) as write,
+            counting("predicting") if out else nullcontext() as progress,
+            closing(found),
+        ):
+            if form.head(topk) and not held.end:
+                write(form.head(topk))
+            for total, row in enumerate(found, start=1):
+                write(form.line(row, topk))
+                bad += "error" in row
+                if progress:
+                    progress(total, num)
+    except KeyboardInterrupt:
+        if out:
+            click.echo(stopped(out, form), err=True)
+        raise
+    return bad
+
+
+def check_some(bad: int, num: int, held: Held) -> None:
+    """Say how many of `num` pictures could not be read; an `InputError` where that is all there ever were."""
+    if bad:
+        click.echo(f"{bad} of {num} pictures could not be read; their rows say why", err=True)
+        if bad == num and not held.paths:
+            raise InputError("no picture could be read; `resnets data check` looks into a whole folder")

@@ -1,0 +1,165 @@
+"""Downloads from a server of our own: whole, broken off and resumed, wrong, missing."""
+
+import hashlib
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from resnets.data.readers import download
+from resnets.data.readers.download import fetch
+from resnets.errors import InputError
+
+CONTENT = bytes(range(256)) * 2000
+MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """Serves CONTENT. `script`: what to do with each request in turn, afterwards "ok"; `ranges`: the Range of each request."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.script, self.ranges, self.knows_ranges = [], [], True
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/file.bin"
+
+
+class Handler(BaseHTTPRequestHandler):
+    timeout = 5
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        server = self.server
+        server.ranges.append(self.headers.get("Range"))
+        action = server.script.pop(0) if server.script else "ok"
+        if isinstance(action, int):
+            return self.send_error(action)
+        start = 0
+        if server.ranges[-1] and server.knows_ranges:
+            start = int(re.fullmatch(r"bytes=(\d+)-", server.ranges[-1])[1])
+            if start >= len(CONTENT):
+                return self.send_error(416)
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
+        else:
+            self.send_response(200)
+        body = CONTENT[start:]
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if action == "break" else body)
+        return None
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr(download, "TIMEOUT_SECONDS", 5)
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join(5)
+
+
+def only(path):
+    """The content of `path`, beside which nothing is left."""
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    return path.read_bytes()
+
+
+def test_whole(server, tmp_path):
+    calls = []
+    path = fetch(server.url, tmp_path / "new/file.bin", checksum=MD5, progress=lambda done, total: calls.append((done, total)))
+    assert only(path) == CONTENT and server.ranges == [None]
+    assert calls[-1] == (len(CONTENT), len(CONTENT)) and len(calls) >= 2 and calls == sorted(calls)
+
+
+def test_a_file_that_is_there_is_kept_and_another_is_replaced(server, tmp_path):
+    path = tmp_path / "file.bin"
+    path.write_bytes(CONTENT)
+    fetch(server.url, path, checksum="sha256:" + hashlib.sha256(CONTENT).hexdigest())
+    assert server.ranges == []
+    path.write_bytes(b"old")
+    fetch(server.url, path, checksum=MD5)
+    assert only(path) == CONTENT
+
+
+def test_broken_off_and_resumed(server, tmp_path):
+    server.script = ["break"]
+    path = fetch(server.url, tmp_path / "file.bin", checksum=MD5)
+    assert only(path) == CONTENT
+    assert server.ranges == [None, f"bytes={len(CONTENT) // 2}-"]
+
+
+def test_resumed_by_a_later_call(server, tmp_path):
+    server.script = ["break"] + [503] * (download.NUM_ATTEMPTS - 1)
+    with pytest.raises(InputError, match="503"):
+        fetch(server.url, tmp_path / "file.bin", checksum=MD5)
+    assert (tmp_path / "file.bin.part").read_bytes() == CONTENT[: len(CONTENT) // 2]
+    assert only(fetch(server.url, tmp_path / "file.bin", checksum=MD5)) == CONTENT
+    assert server.ranges[-1] == f"bytes={len(CONTENT) // 2}-"
+
+
+def test_a_server_without_ranges_starts_anew(server, tmp_path):
+    server.knows_ranges = False
+    server.script = ["break"]
+    assert only(fetch(server.url, tmp_path / "file.bin", checksum=MD5)) == CONTENT
+    assert len(server.ranges) == 2 and server.ranges[1] is not None
+
+
+@pytest.mark.parametrize(("part", "requests"), [(CONTENT, 1), (CONTENT + b"too long", 2)])
+def test_range_beyond_the_end(server, tmp_path, part, requests):
+    (tmp_path / "file.bin.part").write_bytes(part)
+    assert only(fetch(server.url, tmp_path / "file.bin", checksum=MD5)) == CONTENT
+    assert len(server.ranges) == requests
+
+
+def test_wrong_checksum(server, tmp_path):
+    with pytest.raises(InputError, match="not the expected file"):
+        fetch(server.url, tmp_path / "file.bin", checksum="md5:" + "0" * 32)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_of_another_file_is_found_out(server, tmp_path):
+    (tmp_path / "file.bin.part").write_bytes(b"something else")
+    with pytest.raises(InputError, match="not the expected file"):
+        fetch(server.url, tmp_path / "file.bin", checksum=MD5)
+    assert only(fetch(server.url, tmp_path / "file.bin", checksum=MD5)) == CONTENT
+
+
+def test_missing_is_not_asked_for_twice(server, tmp_path):
+    server.script = [404, 404]
+    with pytest.raises(InputError, match=rf"cannot fetch {server.url} \(404 .*by hand and put it at {tmp_path / 'file.bin'}"):
+        fetch(server.url, tmp_path / "file.bin", checksum=MD5)
+    assert len(server.ranges) == 1 and list(tmp_path.iterdir()) == []
+
+
+def test_a_busy_server_is_asked_again(server, tmp_path):
+    server.script = [503, 429]
+    assert only(fetch(server.url, tmp_path / "file.bin", checksum=MD5)) == CONTENT
+    assert len(server.ranges) == 3
+
+
+def test_offline(server, tmp_path):
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(InputError, match=r"refused.*; fetch it by hand and put it at .*file\.bin"):
+        fetch(server.url, tmp_path / "file.bin", checksum=MD5)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://example.org/x", "x.tar.gz"])
+def test_other_schemes_are_refused(tmp_path, url):
+    with pytest.raises(InputError, match="only http and https"):
+        fetch(url, tmp_path / "x", checksum=MD5)
+
+
+def test_a_folder_that_cannot_be_written(server, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write"):
+        fetch(server.url, tmp_path / "file/x.bin", checksum=MD5)

@@ -1,0 +1,121 @@
+"""Names, files and run directories to models; transfer of what fits."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from resnets.errors import InputError
+from resnets.models import zoo
+from resnets.models.spec import ResNetSpec
+from resnets.ship.hub import create_model, save, transfer
+
+SMALL = ResNetSpec(name="small", depths=(1, 1), width=8, stem="small", num_classes=3)
+
+
+def test_create_model_takes_names_specs_and_changes():
+    with torch.device("meta"):
+        model = create_model("resnet50", num_classes=10, in_chans=1, stem="small")
+    assert model.spec == zoo.get("resnet50", num_classes=10, in_chans=1, stem="small")
+    assert create_model(SMALL, in_chans=2).spec == zoo.change(SMALL, in_chans=2)
+
+
+@pytest.mark.parametrize(
+    "name, changes, said",
+    [
+        ("resnet51", {}, "resnet50"),
+        ("resnet18", {"classes": 3}, "'classes'"),
+        ("resnet18", {"dims": 4}, "dims"),
+        ("resnet18", {"task": "juggle"}, "no task 'juggle'"),
+    ],
+)
+def test_create_model_refuses_what_does_not_exist(name, changes, said):
+    with pytest.raises(InputError, match=said):
+        create_model(name, **changes)
+
+
+def test_transfer_keeps_everything_for_the_same_labels(tmp_path):
+    torch.manual_seed(0)
+    source, model = create_model(SMALL), create_model(SMALL)
+    model(torch.randn(4, 3, 9, 9))
+    report = transfer(model, save(source, tmp_path / "source.safetensors"))
+    assert sorted(report["loaded"]) == sorted(model.state_dict())
+    assert report["re-initialised"] == report["ignored"] == []
+    assert all(torch.equal(tensor, source.state_dict()[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("labels", [["a", "b", "c"], ["a", "b"]], ids=["as many", "fewer"])
+def test_transfer_leaves_the_head_for_other_labels(labels, tmp_path):
+    torch.manual_seed(0)
+    source, model = create_model(SMALL), create_model(SMALL, labels=labels)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    report = transfer(model, save(source, tmp_path / "source.safetensors"))
+    assert sorted(report["re-initialised"]) == sorted(report["ignored"]) == ["fc.bias", "fc.weight"]
+    assert set(report["loaded"]) == {name for name in before if not name.startswith("fc.")}
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name] if name.startswith("fc.") else source.state_dict()[name]), name
+
+
+def test_transfer_to_another_depth_takes_what_fits(tmp_path):
+    path = save(create_model(SMALL), tmp_path / "source.safetensors")
+    report = transfer(create_model(SMALL, depths=(2, 1)), path)
+    assert report["ignored"] == []
+    assert {name.rsplit(".", 2)[0] for name in report["re-initialised"]} == {"layer1.1"}
+
+
+@pytest.mark.parametrize("changes", [{"width": 16, "in_chans": 1}, {"width": 12}])
+def test_transfer_of_nothing_is_an_error(changes, tmp_path):
+    path = save(create_model(SMALL), tmp_path / "source.safetensors")
+    with pytest.raises(InputError, match=r"no tensor of its small fits into small"):
+        transfer(create_model(SMALL, **changes), path)
+
+
+@pytest.mark.parametrize(("in_chans", "how"), [(1, "by their sum"), (5, "repeated, and scaled")])
+def test_transfer_brings_the_stem_to_other_channels(in_chans, how, tmp_path):
+    """A picture whose channels are all alike gives the same output, however many there are."""
+    torch.manual_seed(0)
+    source, model = create_model(SMALL).eval(), create_model(SMALL, in_chans=in_chans).eval()
+    report = transfer(model, save(source, tmp_path / "source.safetensors"))
+    assert report["adapted"] == [f"conv1.weight (3 channels to {in_chans} {how})"]
+    assert report["re-initialised"] == report["ignored"] == []
+    grey = torch.rand(2, 1, 9, 9)
+    with torch.no_grad():
+        assert torch.allclose(source(grey.repeat(1, 3, 1, 1)), model(grey.repeat(1, in_chans, 1, 1)), atol=1e-5)
+
+
+@pytest.mark.parametrize("dims", [1, 3])
+def test_transfer_inflates_to_other_axes(dims, tmp_path):
+    """What does not change along an axis gives the same output with and without it, far from the borders."""
+    torch.manual_seed(0)
+    source, model = create_model(SMALL, num_classes=0).eval(), create_model(SMALL, num_classes=0, dims=dims).eval()
+    report = transfer(model, save(source, tmp_path / "source.safetensors"))
+    assert len(report["adapted"]) == sum(tensor.ndim == 4 for tensor in source.state_dict().values())
+    assert report["re-initialised"] == report["ignored"] == []
+    line, size = torch.rand(1, 3, 40), 20
+    flat = line[:, :, None].repeat(1, 1, size, 1)  # every row the same
+    with torch.no_grad():
+        middle = source.features(flat)["c3"][:, :, 5]
+        if dims == 1:
+            found = model.features(line)["c3"]
+        else:
+            found = model.features(flat[:, :, None].repeat(1, 1, size, 1, 1))["c3"][:, :, 5, 5]
+    assert middle.std() > 0.01 and torch.allclose(found, middle, atol=1e-5)
+
+
+def test_transfer_from_volumes_to_pictures_is_an_error(tmp_path):
+    path = save(create_model(SMALL, dims=3), tmp_path / "source.safetensors")
+    with pytest.raises(InputError, match="weights of 3 spatial axes"):
+        transfer(create_model(SMALL), path)
+
+
+def test_loading_and_running_needs_neither_torchvision_nor_the_engine(tmp_path):
+    path = save(create_model(SMALL), tmp_path / "model.safetensors")
+    code = f"""
+import sys, torch
+from resnets.hub import load
+assert load({str(path)!r})(torch.zeros(2, 3, 9, 9)).shape == (2, 3)
+unneeded = ("torchvision", "timm", "sklearn", "resnets.engine", "resnets.train")
+print([module for module in sys.modules if any(f"{{module}}.".startswith(f"{{name}}.") for name in unneeded)])
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,151 @@
+"""Export from a saved model to a checked file: what is written, what is refused, and that nothing is lost."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import resnets
+from resnets.cli.main import main
+from resnets.errors import InputError
+from resnets.ship.formats import FORMATS
+from resnets.ship.sessions import open_session
+from resnets.verbs import export as shipping
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A network that has learnt digits a little, so that its answers mean something."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    resnets.train("digits", model="resnet20_cifar", depths="1,1,1", epochs=3, out=folder, workers=0)
+    return folder
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_float_export_answers_equally_from_file_to_label(form, trained, tmp_path):
+    out = tmp_path / f"model{FORMATS[form].suffix}"
+    result = resnets.export(trained, format=form, out=out, num_check=64)
+    assert result["file"] == str(out) and out.is_file()
+    assert result["equal"] == 1 and result["largest_difference"] < 1e-3 and not result["faults"]
+    assert result["num_images"] == 64 and "val split" in result["pictures"]
+    header = open_session(out).header
+    assert header.provenance["export"]["format"] == form and header.provenance["data"]["name"] == "digits"
+    left = {entry.name for entry in tmp_path.iterdir()}
+    assert left == {out.name, *(out.with_suffix(suffix).name for suffix in FORMATS[form].beside)}
+
+
+@pytest.mark.parametrize("form", ["onnx", "openvino"])
+def test_int8_is_smaller_and_nearly_as_good(form, trained, tmp_path):
+    suffix = FORMATS[form].suffix
+    exact, out = tmp_path / f"exact{suffix}", tmp_path / f"int8{suffix}"
+    resnets.export(trained, format=form, out=exact, num_check=8)
+    result = resnets.export(trained, format=form, int8="digits", out=out, force=True)
+    assert result["before"]["top1"] - result["after"]["top1"] <= shipping.MOST_LOST
+    assert set(result["after"]["seconds"]) == set(shipping.BATCHES)
+    weights = FORMATS[form].beside or (suffix,)
+    assert out.with_suffix(weights[0]).stat().st_size < 0.7 * exact.with_suffix(weights[0]).stat().st_size
+    before = resnets.evaluate(trained, "digits", split="test")
+    after = resnets.evaluate(out, "digits", split="test")
+    assert after["num_images"] == before["num_images"] and abs(after["top1"] - before["top1"]) < 0.02
+
+
+def test_evaluation_of_an_exported_file_is_that_of_the_model(trained, tmp_path):
+    out = tmp_path / "model.onnx"
+    resnets.export(trained, format="onnx", out=out, num_check=8)
+    ours, theirs = (resnets.evaluate(model, "digits", split="val") for model in (trained, out))
+    assert ours["confusion"] == theirs["confusion"] and ours["num_images"] == theirs["num_images"]
+    assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
+
+
+FIGURES = {"int8": False, "equal": 1.0, "before": {"top1": 0.9, "seconds": {}}, "after": {"top1": 0.9, "seconds": {}}}
+INT8 = FIGURES | {
+    "int8": True,
+    "before": {"top1": 0.9, "seconds": {1: 2.0, 32: 8.0}},
+    "after": {"top1": 0.896, "seconds": {1: 1.0, 32: 4.0}},
+}
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        (FIGURES, None),
+        (FIGURES | {"equal": 0.999}, None),
+        (FIGURES | {"equal": 0.9989}, "99.89% of the answers"),
+        (INT8, None),
+        (INT8 | {"after": {"top1": 0.894, "seconds": {1: 1.0, 32: 4.0}}}, "falls by 0.60 points"),
+        (INT8 | {"after": {"top1": 0.9, "seconds": {1: 3.0, 32: 4.0}}}, None),  # slower alone, faster in batches
+        (INT8 | {"after": {"top1": 0.9, "seconds": {1: 3.0, 32: 9.0}}}, "keep float32"),
+        (INT8 | {"equal": 0.99, "before": {"top1": None, "seconds": {1: 2.0, 32: 8.0}}}, "without labels"),
+    ],
+)
+def test_what_is_refused(figures, words):
+    found = shipping.faults(figures)
+    assert len(found) == (words is not None)
+    assert words is None or words in found[0]
+
+
+def test_a_file_that_answers_otherwise_is_refused_and_not_written(trained, tmp_path, monkeypatch, capsys):
+    """A format whose writer spoils a weight, as an exporter with a fault would."""
+    import torch
+
+    row = FORMATS["onnx"]
+
+    def spoilt(program, path, header, calibration):
+        name = next(name for name in program.state_dict if program.state_dict[name].ndim == 2)
+        good = program.state_dict[name].clone()
+        with torch.no_grad():
+            program.state_dict[name].copy_(good.flip(0))
+        row.write(program, path, header, calibration)
+
+    monkeypatch.setitem(FORMATS, "onnx", type(row)(row.suffix, row.runtime, spoilt))
+    out = tmp_path / "model.onnx"
+    with pytest.raises(SystemExit) as ended:
+        main(["export", str(trained), "--format", "onnx", "-o", str(out), "--num-check", "50"])
+    said = capsys.readouterr()
+    assert ended.value.code == 2 and "equal" in said.err and "--force" in said.err and said.out == ""
+    assert not out.exists()
+    result = resnets.export(trained, format="onnx", out=out, num_check=50, force=True)
+    assert out.exists() and result["faults"]
+
+
+def test_unlabelled_folder_and_broken_pictures(trained, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(12):
+        Image.fromarray(random.integers(0, 256, (20, 24), dtype=np.uint8)).save(folder / f"{number}.png")
+    (folder / "broken.png").write_bytes(b"no picture")
+    result = resnets.export(trained, format="onnx", data=str(folder), out=tmp_path / "model.onnx")
+    assert result["num_images"] == 12 and result["before"]["top1"] is None and "no labels" in result["pictures"]
+
+
+def test_without_data_it_is_checked_on_sample_photographs(tmp_path):
+    model = resnets.create_model("resnet20_cifar", depths=(1, 1, 1), labels=["a", "b", "c"])
+    path = resnets.save(model, tmp_path / "model.safetensors")
+    result = resnets.export(path, format="onnx", num_check=16)
+    assert result["file"] == str(tmp_path / "model.onnx") and "sample photographs" in result["pictures"]
+
+
+def test_bad_input(trained, tmp_path):
+    for arguments, words in (
+        ({"format": "tflite"}, "no format 'tflite'"),
+        ({"format": "onnx", "out": tmp_path / "model.xml"}, "end in .onnx"),
+        ({"format": "onnx", "int8": "no_such_data"}, "no file or folder"),
+    ):
+        with pytest.raises(InputError, match=words):
+            resnets.export(trained, **arguments)
+    exported = tmp_path / "model.onnx"
+    resnets.export(trained, format="onnx", out=exported, num_check=4)
+    with pytest.raises(InputError, match="exported already"):
+        resnets.export(exported, format="openvino")
+
+
+def test_command_prints_one_json_object(trained, tmp_path):
+    flags = ["--format", "openvino", "--int8", "digits", "--json", "--force", "-o", str(tmp_path / "model.xml")]
+    command = [sys.executable, "-m", "resnets", "export", str(trained), *flags]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout)["format"] == "openvino"
