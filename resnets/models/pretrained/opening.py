@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from resnets.models.header import Header
 from resnets.models.pretrained import dense_opening, facts, families, files, folding, infer
 from resnets.models.pretrained.facts import Facts
 from resnets.models.pretrained.names import locate
+from resnets.models.records import Origin, Provenance
 from resnets.models.spec import ResNetSpec
 
 
@@ -30,7 +31,7 @@ class Opened:
     tensors: dict[str, Tensor]
 
     @property
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> Origin:
         """What must go on with anything that is made of them: where they come from, and under which terms."""
         return saved.origin(self.header) or {"source": str(self.path)}
 
@@ -101,9 +102,10 @@ def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, 
         facts.of_family(family, spec),
     ]
     header, origins = testimony([witness for witness in witnesses if witness], spec, path)
-    provenance = {"source": source, "family": family.name, **origins, "sha256": digest}
-    header = dataclasses.replace(header, provenance=provenance | ({"part": file.part} if file.part else {}))
-    return Opened(path, _checked(header, path), tensors)
+    provenance: Provenance = {"source": source, "family": family.name, **origins, "sha256": digest}
+    if file.part:
+        provenance["part"] = file.part
+    return Opened(path, _checked(dataclasses.replace(header, provenance=provenance), path), tensors)
 
 
 def default_rule(spec: ResNetSpec) -> Preprocess:
@@ -112,7 +114,7 @@ def default_rule(spec: ResNetSpec) -> Preprocess:
     return Preprocess(size=(spec.img_size,) * 2, crop_pct=1.0 if spec.img_size <= 64 else 0.875, mean=one, std=one)
 
 
-def testimony(witnesses: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple[Header, dict[str, str]]:
+def testimony(witnesses: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple[Header, Provenance]:
     """What the first witness that knows says of each thing, and who that was.
 
     Raises:
@@ -138,7 +140,7 @@ def testimony(witnesses: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple
     header = Header(
         spec=spec, task="classify", preprocess=rule, labels=numbers if labels is None else labels, metrics={}, provenance={}
     )
-    return header, {name: value for name, value in told.items() if value}
+    return header, cast(Provenance, {name: value for name, value in told.items() if value})
 
 
 def _checked(header: Header, path: Path) -> Header:
