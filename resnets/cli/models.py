@@ -10,7 +10,8 @@ import click
 
 from resnets.cli import tables
 from resnets.cli.options import CONTEXT, EPILOG, SPEC_FLAGS, data_dir_flag, json_flag, spec_flags
-from resnets.engine.recipe import parse
+from resnets.draw.text import visible
+from resnets.engine.recipe import Recipe, parse
 from resnets.errors import InputError
 
 
@@ -39,8 +40,8 @@ def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> Non
     from resnets.models import zoo
     from resnets.models.pretrained import names
 
-    given = {name: parse(name, changes[name]) for name in (*SPEC_FLAGS, "num_classes") if changes[name] is not None}
-    size = None if img_size is None else parse("img_size", img_size)
+    given = {name: parse(Recipe, name, changes[name]) for name in (*SPEC_FLAGS, "num_classes") if changes[name] is not None}
+    size = None if img_size is None else parse(Recipe, "img_size", img_size)
     if not Path(model).exists() and (model in zoo.ROWS or not (model in saved.boxed() or names.parse(model))):
         spec, header = zoo.get(model, **given), None
     else:
@@ -79,7 +80,7 @@ def convert(checkpoint: str, out: str, as_json: bool, stem_stride: int | None, *
         click.echo(json.dumps(result, ensure_ascii=False))
         return
     for line in [*tables.about(opened.header), f"written     {out}"]:
-        click.echo(tables.visible(line))
+        click.echo(visible(line))
 
 
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Write a model for other programs, and check it.")

@@ -7,24 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from resnets.data.dense_loader import Augmentation
+from resnets.data.dense_samples import Augmentation
 from resnets.data.pictures.images import BadPicture
-from resnets.data.readers.names import DenseSource
 from resnets.data.targets import Boxes
-from resnets.draw import panels as plots_dense
+from resnets.data.types import Source
 from resnets.draw.paint import paint
-from resnets.draw.panels import Panel
+from resnets.draw.panels import Panel, worst
 from resnets.errors import InputError
 
 
-def preview(source: DenseSource, augment: Augmentation, path: Path | str, *, count: int = 6, seed: int = 0) -> Path:
+def preview(source: Source, augment: Augmentation, path: Path | str, *, count: int = 6, seed: int = 0) -> Path:
     """Draw up to `count` training pictures, evenly spread, a row each.
 
     Raises:
-        InputError: for volumes, which no drawing shows, and where no picture can be read.
+        InputError: where no picture can be read.
     """
-    if source.kind == "volumes":
-        raise InputError(f"{source.name}: volumes are not drawn; look at them in a viewer, and use `resnets data check`")
     train = source.splits["train"]
     rows, captions = [], []
     for index in np.unique(np.linspace(0, len(train) - 1, min(count, len(train))).round().astype(int)).tolist():
@@ -39,7 +36,7 @@ def preview(source: DenseSource, augment: Augmentation, path: Path | str, *, cou
     if not rows:
         raise InputError(f"{source.name}: no picture can be read; `resnets data check` says why")
     names, settings = ("as it is", "in training", "again"), {"title": source.name, "background": source.background}
-    return plots_dense.worst(rows, names, captions, source.labels, path, **settings)
+    return worst(rows, names, captions, source.labels, path, **settings)
 
 
 def panel(picture: np.ndarray, target: Any, background: int | None) -> Panel:
