@@ -90,14 +90,15 @@ def decoded(images: FileImages | Volumes, preprocess: Preprocess) -> Iterator[tu
 
 def drawn(picture: Picture, found: Any, labels: Sequence[str], path: Path) -> Path:
     """The picture with what was found in it, as a PNG; of a volume, the slice with most of it."""
-    from resnets.draw import panels as plots_dense
+    from resnets.tasks.detect.draw import boxes
+    from resnets.tasks.segment.draw import segments
 
     if isinstance(picture, Volume):
         row = int(np.argmax((found != background_of(labels)).sum((1, 2))))
         picture, found = picture.drawn(row), found[row, ::-1]
     if isinstance(found, Detections):
-        return plots_dense.boxes(picture, found, labels, path)
-    return plots_dense.segments(picture, found, labels, path)
+        return boxes(picture, found, labels, path)
+    return segments(picture, found, labels, path)
 
 
 def masked(picture: Picture, found: Any, path: Path) -> Path:

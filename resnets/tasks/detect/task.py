@@ -117,17 +117,18 @@ class Detect:
         return f1(at_least(found, SURE), truth.target)
 
     def draw(self, meter: Collected, worst: Sequence[Shown], labels: Sequence[str], folder: Path) -> list[Path]:
-        from resnets.draw import panels as plots_dense
-        from resnets.draw.panels import Panel
+        from resnets.draw import panels
+        from resnets.tasks.detect.draw import framed, precision_recall
 
-        drawings = [plots_dense.precision_recall(meter.curves(), labels, folder / "precision_recall.png")]
+        drawings = [precision_recall(meter.curves(), labels, folder / "precision_recall.png")]
         if worst:
-            rows = [[Panel(shown.picture, shown.truth), Panel(shown.picture, at_least(shown.found, SURE))] for shown in worst]
+            rows = [
+                [framed(shown.picture, objects, labels) for objects in (shown.truth, at_least(shown.found, SURE))]
+                for shown in worst
+            ]
             captions = [f"{shown.name}\nF1 {shown.score:.3f}" for shown in worst]
             title = f"worst first; predictions with a score of {SURE} or more"
-            drawings.append(
-                plots_dense.worst(rows, ("truth", "predicted"), captions, labels, folder / "worst.png", title=title)
-            )
+            drawings.append(panels.worst(rows, ("truth", "predicted"), captions, labels, folder / "worst.png", title=title))
         return drawings
 
 

@@ -116,7 +116,7 @@ class Segment:
         return meter.add(found, truth.target, truth.spacing) or 0.0
 
     def draw(self, meter: Counted, worst: Sequence[Shown], labels: Sequence[str], folder: Path) -> list[Path]:
-        from resnets.draw import panels as plots_dense
+        from resnets.draw import panels
         from resnets.draw.confusion import confusion as plot_confusion
         from resnets.draw.paint import paint
 
@@ -126,14 +126,14 @@ class Segment:
         flat = [shown for shown in worst if shown.truth.ndim == 2]
         if flat:
             rows = [
-                [plots_dense.Panel(shown.picture)]
-                + [plots_dense.Panel(paint(shown.picture, what, background=background)) for what in (shown.truth, shown.found)]
+                [panels.Panel(shown.picture)]
+                + [panels.Panel(paint(shown.picture, what, background=background)) for what in (shown.truth, shown.found)]
                 for shown in flat
             ]
             captions = [f"{shown.name}\nmIoU {shown.score:.3f}" for shown in flat]
             names, path = ("picture", "truth", "predicted"), folder / "worst.png"
             settings = {"title": "worst first", "background": background}
-            drawings.append(plots_dense.worst(rows, names, captions, labels, path, **settings))
+            drawings.append(panels.worst(rows, names, captions, labels, path, **settings))
         return drawings
 
 
