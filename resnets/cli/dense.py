@@ -13,48 +13,30 @@ import click
 from resnets.cli import tables
 from resnets.errors import InputError
 from resnets.models.header import Header
+from resnets.tasks.detect import rows as detect
+from resnets.tasks.results import ROWS
+from resnets.tasks.segment import rows as segment
 from resnets.verbs import rows
-from resnets.verbs.rows import Form, csv_line, json_path
+from resnets.verbs.rows import Form, json_path
 
 if TYPE_CHECKING:
     from resnets.data.pictures.images import FileImages
 
-COLUMNS = {
-    "detect": ["path", "label", "score", "x0", "y0", "x1", "y1", "error"],
-    "segment": ["path", "label", "share", "error"],
-}
-
-
-def lines_of(row: Mapping[str, Any]) -> str:
-    """A line of CSV an object or class; one without either where there is none, or an error."""
-    if "objects" in row:
-        cells = [[o["label"], f"{o['score']:.6f}", *(f"{side:g}" for side in o["box"]), ""] for o in row["objects"]]
-    else:
-        cells = [[c["label"], f"{c['share']:.6f}", ""] for c in row.get("classes", [])]
-    width = len(COLUMNS["detect" if "objects" in row else "segment"]) - 1
-    return "\n".join(csv_line([row["path"], *rest]) for rest in cells or [[""] * (width - 1) + [row.get("error", "")]])
-
 
 def form_for(task: str, name: str | None, out: Path | None) -> Form:
     """The form called `name`, or else the one that the suffix of `out` means."""
-    head = csv_line(COLUMNS[task])
-
-    def csv(row: Mapping[str, Any], topk: int) -> str:
-        if "error" in row:
-            return csv_line([row["path"], *[""] * (len(COLUMNS[task]) - 2), row["error"]])
-        return lines_of(row)
-
+    told = ROWS[task]
     forms = {
-        "table": Form(lambda topk: "", lambda row, topk: tables.found(row)),
+        "table": Form(lambda topk: "", lambda row, topk: told.line(row)),
         "json": Form(lambda topk: "", lambda row, topk: json.dumps(row, ensure_ascii=False), _path, '{"path": "'),
-        "csv": Form(lambda topk: head, csv, start="path,label,"),
+        "csv": Form(told.csv_head, told.csv_lines, told.csv_path, start="path,label,"),
     }
     return forms[name or rows.BY_SUFFIX.get(out.suffix.lower() if out else "", "table")]
 
 
 def _path(text: str, topk: int) -> str:
     row = json.loads(text)
-    if isinstance(row, dict) and row.keys() & {"objects", "classes"}:
+    if isinstance(row, dict) and row.keys() & (detect.KEYS | segment.KEYS):
         return str(row["path"])
     return json_path(text, topk)
 

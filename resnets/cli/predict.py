@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from resnets.cli import dense, tables
+from resnets.cli import tables
 from resnets.cli.options import CONTEXT, EPILOG, amp_flag, data_dir_flag, device_flag, json_flag, runtime_flag
 from resnets.errors import InputError
 
@@ -55,6 +55,7 @@ def predict(
     **options: Any,
 ) -> None:
     """Say what MODEL sees in PICTURES: files, and folders with all that is below them. Of a detector or a segmenter, where."""
+    from resnets.cli import dense
     from resnets.data.pictures.images import FileImages
     from resnets.models import header as saved
     from resnets.ship.sessions import dense_header, for_pictures, open_session

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from array import array
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -16,6 +14,7 @@ import click
 from resnets.cli import tables
 from resnets.errors import InputError
 from resnets.files import ELSEWHERE, REMEDIES
+from resnets.tasks.classify.rows import KEYS, csv_head, csv_lines, csv_path, line
 
 if TYPE_CHECKING:
     from resnets.data.pictures.images import FileImages
@@ -43,44 +42,17 @@ class Form(NamedTuple):
     quoted: bool = False
 
 
-def csv_line(cells: list[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)  # with the \r in it, so that paths with one are quoted too
-    return text.getvalue().removesuffix("\r\n")
-
-
-def csv_head(topk: int) -> str:
-    """path,label,probability,...,error: the pairs repeat for each of `topk` classes."""
-    numbers = ["", *map(str, range(2, topk + 1))]
-    return csv_line(["path", *[f"{name}{number}" for number in numbers for name in ("label", "probability")], "error"])
-
-
-def csv_row(row: Row, topk: int) -> str:
-    top = [value for entry in row.get("top", []) for value in (entry["label"], f"{entry['probability']:.6f}")]
-    return csv_line([row["path"], *(top or [""] * (2 * topk)), row.get("error", "")])
-
-
-def csv_path(text: str, topk: int) -> str:
-    try:
-        cells = next(csv.reader([text], strict=True))
-    except csv.Error as error:
-        raise ValueError(str(error)) from error
-    if len(cells) != 2 * topk + 2:
-        raise ValueError(f"{len(cells)} cells")
-    return cells[0]
-
-
 def json_path(text: str, topk: int) -> str:
     row = json.loads(text)
-    if not isinstance(row, dict) or not isinstance(row.get("path"), str) or not row.keys() & {"top", "error"}:
+    if not isinstance(row, dict) or not isinstance(row.get("path"), str) or not row.keys() & {*KEYS, "error"}:
         raise LookupError("no row")
     return row["path"]
 
 
 FORMS = {
-    "table": Form(lambda topk: "", lambda row, topk: tables.prediction(row)),
+    "table": Form(lambda topk: "", lambda row, topk: line(row)),
     "json": Form(lambda topk: "", lambda row, topk: json.dumps(row, ensure_ascii=False), json_path, '{"path": "'),
-    "csv": Form(csv_head, csv_row, csv_path, "path,label,probability,", quoted=True),
+    "csv": Form(csv_head, csv_lines, csv_path, "path,label,probability,", quoted=True),
 }
 BY_SUFFIX = {".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 
