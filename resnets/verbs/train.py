@@ -18,7 +18,7 @@ from resnets.data.loaders import CPU
 from resnets.data.readers import known
 from resnets.data.readers.names import DenseSource
 from resnets.data.sources import Source
-from resnets.draw import curves as plots
+from resnets.draw.curves import curves
 from resnets.engine import device as devices
 from resnets.engine import range_test
 from resnets.engine.distributed import ALONE, Processes, joined
@@ -283,9 +283,7 @@ def finish(job: Fit, source: Source | DenseSource, best_epoch: int) -> Run:
     """Score the selected weights once on the test split (without one, on validation), draw, and write the report."""
     run, recipe = job.run, job.recipe
     title = f"{job.model.spec.name} on {source.name}"
-    plots.curves(
-        run.read_metrics(), run.plots / "curves.png", title=title, metric=job.task.metrics[0], percent=not job.task.dense
-    )
+    curves(run.read_metrics(), run.plots / "curves.png", title=title, metric=job.task.metrics[0], percent=not job.task.dense)
     chosen = {"best": run.best, "last": run.last}[recipe.select]
     model = job.load(chosen).to(job.device.place)
     split = "test" if "test" in source.splits else "val"
