@@ -106,7 +106,7 @@ class Opened:
     def _open(self, index: int) -> tuple[Volume, Labels]:
         self.split.targets.find(index)
         volume = self.split.images[index]
-        labels = self.split.targets.open(index, volume)  # type: ignore[attr-defined]
+        labels = self.split.targets.open(index, volume)
         _ = volume.statistics, labels.places  # all is read now, so that what is broken is left out whatever the patch
         return volume, labels
 

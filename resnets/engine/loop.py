@@ -97,7 +97,10 @@ def usable(job: Fit, group: list[Batch]) -> list[Batch]:
     if job.processes.alone:
         return [batch for batch in group if len(batch.images) > 1]
     least = 1 if job.recipe.sync_bn else 2
-    return [batch if len(batch.images) >= least else Batch(*(part[:0] for part in batch)) for batch in group]
+    return [
+        batch if len(batch.images) >= least else Batch(batch.images[:0], batch.targets[:0], batch.indices[:0])
+        for batch in group
+    ]
 
 
 def agree(job: Fit, at: Position, num_images: int) -> int:

@@ -265,14 +265,18 @@ EXCLUSIVE = (("epochs", "steps", "time"), ("warmup_epochs", "warmup_steps"))
 ALL_TASKS = {"mixup", "scales"}
 
 
-@cache
 def fields_of(schema: Schema) -> dict[str, dataclasses.Field[Any]]:
     """The settings of a task by name, in order."""
+    return _fields(schema)
+
+
+@cache
+def _fields(schema: Any) -> dict[str, dataclasses.Field[Any]]:
     return {item.name: item for item in dataclasses.fields(schema)}
 
 
 @cache
-def _hints(schema: Schema) -> dict[str, Any]:
+def _hints(schema: Any) -> dict[str, Any]:
     return typing.get_type_hints(schema)
 
 

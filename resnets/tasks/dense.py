@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from resnets.data.preprocess import FREE, Preprocess
 from resnets.data.readers.label_rules import RULES
 from resnets.data.sources import open_source, recognised
 from resnets.data.types import Samples, Source, Split
+from resnets.draw.panels import Panel
 from resnets.engine.contract import Design, Settings
 from resnets.engine.recipe import Facts, Recipe, changed_spec, spec_changes
 from resnets.errors import InputError
@@ -207,7 +209,11 @@ class Dense(ABC):
         from resnets.tasks import dense_preview
 
         samples: Any = self.samples(source.splits["train"], preprocess, len(source.labels), recipe=recipe)
-        return dense_preview.preview(source, samples.augment, out, seed=recipe.seed)
+        return dense_preview.preview(source, samples, partial(self.panel, source), out, seed=recipe.seed)
+
+    @abstractmethod
+    def panel(self, source: Source, picture: np.ndarray, target: Any) -> Panel:
+        """A picture with its target drawn over it."""
 
 
 def sizes(source: Source, most: int = 24) -> list[tuple[int, ...]]:
@@ -253,7 +259,7 @@ class Bad(NamedTuple):
     found; of a volume the slice `row`."""
 
     score: float
-    index: int
+    position: int
     row: int
     truth: Any
     found: Any
@@ -281,5 +287,5 @@ def shown(worst: list[Bad], split: Split) -> list[Shown]:
 
 def _picture(images: Any, bad: Bad) -> tuple[str, np.ndarray]:
     """The name of a picture and itself, of a volume its slice."""
-    name, image = Path(images.name(bad.index)).name, images[bad.index]
+    name, image = Path(images.name(bad.position)).name, images[bad.position]
     return (name, image) if isinstance(image, np.ndarray) else (f"{name}, slice {bad.row}", image.drawn(bad.row))

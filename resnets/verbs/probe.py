@@ -10,7 +10,7 @@ import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -113,10 +113,11 @@ def session_of_mirrored(session: Session) -> Session:
 
 def best_head(job: Fit, train: Features, val: Features) -> tuple[Head, dict[str, dict[str, float]]]:
     """The head that is best on validation by accuracy, of equals by loss; and what each penalty gave there."""
+    recipe: Any = job.recipe  # of a task that has these settings
     found: list[tuple[tuple[float, float], Head]] = []
     scores = {}
-    for penalty in PENALTIES if job.recipe.probe_c is None else (job.recipe.probe_c,):
-        head = fitted(train, penalty, job.model.spec.num_classes, balanced=job.recipe.balance != "none")
+    for penalty in PENALTIES if recipe.probe_c is None else (recipe.probe_c,):
+        head = fitted(train, penalty, job.model.spec.num_classes, balanced=recipe.balance != "none")
         score = measure(head, val)
         found.append(((score["top1"], -score["loss"]), head))
         scores[f"{penalty:g}"] = score

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnets.data.targets import Detections
-from resnets.data.types import Split
+from resnets.data.targets import Boxes, Detections
+from resnets.data.types import Source, Split
+from resnets.draw.panels import Panel
 from resnets.engine.contract import Criterion, Losses, ReportTable, Run, Score, Wanted
 from resnets.errors import InputError
 from resnets.models.header import Header
@@ -112,7 +113,6 @@ class Detect(Dense):
 
     def same(self, before: Detections, after: Detections) -> float:
         """F1 of the objects of one answer beside those of the other, at IoU .5."""
-        from resnets.data.targets import Boxes
         from resnets.tasks.detect.meter import f1
 
         return f1(after, Boxes(before.xyxy, before.labels, np.zeros(len(before.labels), bool)))
@@ -123,6 +123,11 @@ class Detect(Dense):
 
         worst = [each._replace(found=at_least(each.found, SURE)) for each in shown(meter.worst, split)]
         return draw.evaluation(meter.collected.curves(), worst, meter.labels, SURE, folder)
+
+    def panel(self, source: Source, picture: np.ndarray, target: Boxes) -> Panel:
+        from resnets.tasks.detect import draw
+
+        return draw.framed(picture, target, source.labels)
 
     def drawn(self, image: Any, answer: Detections, labels: Sequence[str], wanted: Wanted, path: Path) -> Path:
         from resnets.tasks.detect import draw

@@ -14,6 +14,7 @@ import numpy as np
 
 from resnets.data.targets import background_of
 from resnets.data.types import Samples, Source, Split
+from resnets.draw.panels import Panel
 from resnets.engine.contract import Criterion, Design, ReportTable, Run, Score, Settings, Wanted
 from resnets.errors import InputError
 from resnets.models.header import Header
@@ -137,6 +138,11 @@ class Segment(Dense):
             image.save_like(answer, path)
             return path
         return save_png(answer, path)
+
+    def panel(self, source: Source, picture: np.ndarray, target: np.ndarray) -> Panel:
+        from resnets.tasks.segment import draw
+
+        return draw.panel(picture, target, source.background)
 
     def preview(self, source: Source, recipe: Any, preprocess: Preprocess, out: str | Path) -> Path:
         if source.dims == 3:
