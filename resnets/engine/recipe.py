@@ -249,8 +249,8 @@ class Recipe:
 
     def plain(self) -> Self:
         """The recipe as validation measures the loss: without label smoothing and class weights."""
-        off = {name: value for name, value in {"smoothing": 0.0, "balance": "none"}.items() if name in fields_of(type(self))}
-        return dataclasses.replace(self, **off)
+        off: dict[str, Any] = {"smoothing": 0.0, "balance": "none"}
+        return dataclasses.replace(self, **{name: off[name] for name in off.keys() & fields_of(type(self)).keys()})
 
     def to_yaml(self) -> str:
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()}
@@ -267,7 +267,7 @@ ALL_TASKS = {"mixup", "scales"}
 
 def fields_of(schema: Schema) -> dict[str, dataclasses.Field[Any]]:
     """The settings of a task by name, in order."""
-    return _fields(schema)
+    return _fields(typing.cast(Any, schema))
 
 
 @cache
@@ -282,7 +282,7 @@ def _hints(schema: Any) -> dict[str, Any]:
 
 def kinds(schema: Schema, name: str) -> tuple[Any, bool]:
     """The type of a setting (int, float, str, bool, tuple[...]), and whether it may be None."""
-    hint = _hints(schema)[name]
+    hint = _hints(typing.cast(Any, schema))[name]
     if isinstance(hint, types.UnionType):
         return next(kind for kind in typing.get_args(hint) if kind is not type(None)), True
     return hint, False
