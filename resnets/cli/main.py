@@ -26,7 +26,7 @@ PATH_ERRORS = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EIS
 def cli() -> None:
     """Residual networks: define, train, evaluate and use them.
 
-    `resnets train` alone trains a ResNet-20 to read handwritten digits; `resnets train FOLDER` learns from yours.
+    `resnets train` alone trains a ResNet-20 on handwritten digits; `resnets train FOLDER` trains on your images.
     """
 
 
