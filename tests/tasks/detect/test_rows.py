@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from resnets.data.targets import Detections
+from resnets.models.answering import Wanted
 from resnets.tasks.detect import rows
-from resnets.tasks.lines import Wanted
 
 LABELS = ("cat, or\ndog", "bus")
 
