@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from resnets.cli import tables
 from resnets.cli.options import CONTEXT, EPILOG, data_dir_flag, device_flag, json_flag
+from resnets.draw.text import columns, visible
 
 rounds_flag = click.option("--rounds", type=click.IntRange(1), default=3, help="how often each row is measured  [3]")
 rows_flag = click.option("--rows", metavar="NAME,...", help="what to measure, separated by commas  [most]")
@@ -69,10 +69,10 @@ def run_bench(room: Any, *, out: str | None, rows: str | None, as_json: bool, **
         click.echo(json.dumps(result, ensure_ascii=False))
     else:
         for line in (*report.heading, ""):
-            click.echo(tables.visible(line))
-        click.echo(tables.columns(report.cells, report.right))
+            click.echo(visible(line))
+        click.echo(columns(report.cells, report.right))
         for line in report.remarks:
-            click.echo(tables.visible(line))
+            click.echo(visible(line))
     if out:
         written = " and ".join(map(str, table.write(result, report, out)))
-        click.echo(tables.visible(f"written: {written}"), err=True)
+        click.echo(visible(f"written: {written}"), err=True)

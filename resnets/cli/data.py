@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from resnets.cli import tables
 from resnets.cli.options import CONTEXT, EPILOG, SectionedCommand, data_dir_flag, json_flag, recipe_flags
+from resnets.draw.text import visible
 from resnets.errors import InputError
 
 
@@ -58,7 +58,7 @@ def check(
         click.echo(json.dumps(findings.to_json(), ensure_ascii=False))
     else:
         for line in check.lines(findings):
-            click.echo(tables.visible(line))
+            click.echo(visible(line))
     if any(finding.level == "error" for finding in findings.findings):
         raise click.exceptions.Exit(2)
 

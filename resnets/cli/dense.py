@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from resnets.cli import tables
+from resnets.draw.text import csv_line, visible
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.verbs import rows
-from resnets.verbs.rows import Form, csv_line, json_path
+from resnets.verbs.rows import Form, json_path
 
 if TYPE_CHECKING:
     from resnets.data.pictures.images import FileImages
@@ -98,14 +99,14 @@ def predict(
     if masks and header.task == "detect" and not header.head.get("masks"):
         raise InputError("--masks: this detector finds boxes and no outlines; leave it out, or train one with --masks")
     if terms := saved.terms(header):
-        click.echo(tables.visible(f"weights  {terms}"), err=True)
+        click.echo(visible(f"weights  {terms}"), err=True)
     volumes = header.spec.dims == 3
     files = FileImages(find_pictures(pictures, volumes=volumes), 1 if volumes else header.spec.in_chans)
     held = rows.held(out, form, 0, resume)
     left = held.without(files)
     todo = Volumes(left, header.spec.in_chans) if volumes else left
     if not len(todo):
-        click.echo(tables.visible(f"nothing left to do: {out} has a row of each of the {len(files)} pictures"))
+        click.echo(visible(f"nothing left to do: {out} has a row of each of the {len(files)} pictures"))
         return
     drawings = prediction_dense.places_in(draw, files) if draw else {}
     written = prediction_dense.places_in(masks, files, ".nii.gz" if volumes else ".png") if masks else {}
@@ -124,5 +125,5 @@ def predict(
 
     bad = rows.write_all(found(), num, out=out, form=form, topk=0, held=held, resume=resume)
     if out:
-        click.echo(tables.visible(f"{num} pictures in {out}"))
+        click.echo(visible(f"{num} pictures in {out}"))
     rows.check_some(bad, num, held)

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import click
 
 from resnets import __version__
-from resnets.cli import bench, data, models, paper, predict, tables, train
+from resnets.cli import bench, data, models, paper, predict, train
 from resnets.cli.options import CONTEXT, EPILOG
+from resnets.draw.text import visible
 from resnets.errors import InputError, Interrupted, ProcessEnded
 
 # What the system says of a path that the user gave.
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except InputError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"{who}{tables.visible(str(error))}", err=True)
+        click.echo(f"{who}{visible(str(error))}", err=True)
         code = 2
     except ProcessEnded as error:
         click.echo(error, err=True, nl=bool(str(error)))
@@ -87,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OSError as error:
         if debug or error.errno not in PATH_ERRORS:
             raise
-        where = tables.visible(os.fsdecode(error.filename or ""))
+        where = visible(os.fsdecode(error.filename or ""))
         click.echo(f"{who}{where}: {error.strerror}; check the path, and that you may read it", err=True)
         code = 2
     sys.exit(code or 0)

@@ -10,6 +10,7 @@ import click
 
 from resnets.cli import tables
 from resnets.cli.options import CONTEXT, EPILOG, SPEC_FLAGS, data_dir_flag, json_flag, spec_flags
+from resnets.draw.text import visible
 from resnets.engine.recipe import parse
 from resnets.errors import InputError
 
@@ -79,7 +80,7 @@ def convert(checkpoint: str, out: str, as_json: bool, stem_stride: int | None, *
         click.echo(json.dumps(result, ensure_ascii=False))
         return
     for line in [*tables.about(opened.header), f"written     {out}"]:
-        click.echo(tables.visible(line))
+        click.echo(visible(line))
 
 
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Write a model for other programs, and check it.")

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from resnets.cli import tables
 from resnets.cli.options import CONTEXT, EPILOG, data_dir_flag, device_flag, json_flag
+from resnets.draw.text import columns, visible
 from resnets.errors import InputError
 
 REPORT = "report"
@@ -47,7 +47,7 @@ def paper(item: str | None, as_json: bool, **options: Any) -> None:
         click.echo(json.dumps(told, ensure_ascii=False))
         return
     for line in lines:
-        click.echo(tables.visible(line))
+        click.echo(visible(line))
 
 
 def list_items(item: None, *, out: str, data: str, jobs: int, **options: Any) -> Told:
@@ -56,7 +56,7 @@ def list_items(item: None, *, out: str, data: str, jobs: int, **options: Any) ->
     found = items.listing(out, data, jobs)
     names = list(scales.SCALES)
     cells = [[row["name"], row["claims"], *(standing(row["scales"][name]) for name in names)] for row in found]
-    lines = tables.columns([["item", "what the paper claims", *names], *cells], "l" * (2 + len(names))).splitlines()
+    lines = columns([["item", "what the paper claims", *names], *cells], "l" * (2 + len(names))).splitlines()
     rate = f"{items.STATED_RATE / 1e9:.0f} x 10^9 multiply-adds a second and process"
     measured = any(scale["measured"] for row in found for scale in row["scales"].values())
     lines += [

@@ -10,6 +10,7 @@ import click
 
 from resnets.cli import dense, tables
 from resnets.cli.options import CONTEXT, EPILOG, amp_flag, data_dir_flag, device_flag, json_flag, runtime_flag
+from resnets.draw.text import visible
 from resnets.errors import InputError
 
 
@@ -74,18 +75,18 @@ def predict(
     session = open_session(model, runtime=runtime, device=device, amp=amp)
     header = for_pictures(session.header)
     if terms := saved.terms(header):
-        click.echo(tables.visible(f"weights  {terms}"), err=True)
+        click.echo(visible(f"weights  {terms}"), err=True)
     topk = min(topk, len(header.labels))
     images = FileImages(find_pictures(pictures), header.spec.in_chans)
     held = rows.held(out, form, topk, resume)
     todo = held.without(images)
     if not len(todo):
-        click.echo(tables.visible(f"nothing left to do: {out} has a row of each of the {len(images)} pictures"))
+        click.echo(visible(f"nothing left to do: {out} has a row of each of the {len(images)} pictures"))
         return
     found, num = stream(session, todo, topk=topk, **options), len(todo)
     bad = rows.write_all(found, num, out=out, form=form, topk=topk, held=held, resume=resume)
     if out:
-        click.echo(tables.visible(f"{num} rows written to {out}"))
+        click.echo(visible(f"{num} rows written to {out}"))
     rows.check_some(bad, num, held)
 
 
@@ -111,5 +112,5 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
 
     result = evaluate(model, data, **options)
     if "weights" in result:
-        click.echo(tables.visible(f"weights  {result['weights']}"), err=True)
+        click.echo(visible(f"weights  {result['weights']}"), err=True)
     click.echo(json.dumps(result, ensure_ascii=False) if as_json else tables.evaluation(result, per_class=True))

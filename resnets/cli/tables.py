@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from resnets.draw.text import columns, share, visible
 from resnets.errors import InputError
 from resnets.models import header as saved
 from resnets.models import zoo
@@ -27,16 +28,6 @@ TERMS = {
     "sha256": "sha256",
 }
 Size = int | tuple[int, ...] | None
-
-
-def columns(rows: Sequence[Sequence[str]], right: str) -> str:
-    """Rows of cells as aligned text; `right` has an r for each column that is aligned to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.rjust(w) if side == "r" else cell.ljust(w) for cell, w, side in zip(row, widths, right, strict=True))
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def model_rows(pattern: str) -> list[dict[str, Any]]:
@@ -153,11 +144,6 @@ def info_json(spec: ResNetSpec, size: Size, header: Header | None) -> dict[str, 
     return result if header is None else result | {"header": dataclasses.asdict(header)}
 
 
-def visible(text: str) -> str:
-    """`text` as one line that leaves the terminal alone: names of files and classes may hold line feeds and escape codes."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
-
-
 def prediction(row: Mapping[str, Any]) -> str:
     """One line of `resnets predict`."""
     if "error" in row:
@@ -185,10 +171,6 @@ def unreadable(result: Mapping[str, Any]) -> list[str]:
         return []
     few = visible(", ".join(list(result["bad_images"])[:5]))
     return [f"{len(result['bad_images'])} pictures could not be read: {few}"]
-
-
-def share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
 
 
 def places(headline: Callable[[Mapping[str, Any]], str], names: Mapping[str, str], counted: str) -> Callable[..., str]:

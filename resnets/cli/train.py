@@ -12,6 +12,7 @@ import click
 
 from resnets.cli import tables
 from resnets.cli.options import CONTEXT, EPILOG, SectionedCommand, data_dir_flag, json_flag, recipe_flags
+from resnets.draw.text import visible
 
 BEGAN = time.perf_counter()
 
@@ -47,7 +48,7 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
     if bad.exists():
         with bad.open(newline="", encoding="utf-8") as file:
             num_bad = sum(1 for _ in csv.DictReader(file))
-        click.echo(tables.visible(f"{num_bad} pictures could not be read and were skipped; {bad} names them"), err=True)
+        click.echo(visible(f"{num_bad} pictures could not be read and were skipped; {bad} names them"), err=True)
     result = {"run": str(run.path), "seconds": round(time.perf_counter() - BEGAN, 2)} | run.result
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False))

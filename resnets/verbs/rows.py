@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from array import array
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import click
 
 from resnets.cli import tables
+from resnets.draw.text import csv_line, visible
 from resnets.errors import InputError
 from resnets.files import ELSEWHERE, REMEDIES
 
@@ -41,12 +41,6 @@ class Form(NamedTuple):
     path: Callable[[str, int], str] | None = None
     start: str = ""
     quoted: bool = False
-
-
-def csv_line(cells: list[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)  # with the \r in it, so that paths with one are quoted too
-    return text.getvalue().removesuffix("\r\n")
 
 
 def csv_head(topk: int) -> str:
@@ -192,7 +186,7 @@ def check_out(out: Path | None, form: Form, resume: bool) -> None:
 def stopped(out: Path, form: Form) -> str:
     """What to say where Ctrl-C ended a call."""
     how = "to go on: the same command with --resume" if form.path else "this format cannot be gone on with, and json can"
-    return tables.visible(f"stopped; {out} is whole as far as it goes; {how}")
+    return visible(f"stopped; {out} is whole as far as it goes; {how}")
 
 
 @contextmanager

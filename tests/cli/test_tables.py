@@ -14,6 +14,7 @@ from resnets.models import header as saved
 from resnets.models import zoo
 from resnets.ship import hub
 from resnets.verbs.rows import FORMS
+from tests.draw.test_text import ODD
 
 SPEC = zoo.get("resnet20_cifar", depths=(1, 1, 1), width=4, num_classes=2)
 
@@ -123,25 +124,6 @@ def test_many_labels_are_cut_short():
 
 # --- lines -----------------------------------------------------------------------------------------------------------
 
-ODD = (
-    "plain",
-    "naïve 日本語 🦤",
-    "two\nlines",
-    "\x1b]0;title\x07",
-    "tab\there",
-    "\u202egnp.exe",
-    'comma, "quote"',
-    "caf\udce9",
-    "=1+1",
-)
-
-
-@pytest.mark.parametrize("name", ODD)
-def test_visible_text_is_one_line_that_any_terminal_takes(name):
-    text = tables.visible(name)
-    assert text.isprintable() and text.encode()
-    assert name not in ODD[:2] or text == name
-
 
 @pytest.mark.parametrize("name", ODD)
 def test_a_prediction_is_one_line(name):
@@ -171,10 +153,6 @@ def test_csv_quotes_what_must_be_and_errors_fill_their_row():
         },
         {"path": "c.png", "label": "", "probability": "", "label2": "", "probability2": "", "error": "truncated, of course"},
     ]
-
-
-def test_columns_line_up():
-    assert tables.columns([["a", "1"], ["bcd", "22"]], "lr") == "a     1\nbcd  22"
 
 
 # --- an evaluation ---------------------------------------------------------------------------------------------------

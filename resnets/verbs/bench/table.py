@@ -17,7 +17,7 @@ class Report(NamedTuple):
     Args:
         heading: what the figures hold for, in lines.
         cells: the table, a row a list; the first is the head.
-        right: the side that each column is aligned to, as `resnets.cli.tables.columns` takes it.
+        right: the side that each column is aligned to, as `resnets.draw.text.columns` takes it.
         remarks: what is to be said below the table.
     """
 
