@@ -6,9 +6,9 @@ import csv
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from resnets.draw.text import columns, visible
+from resnets.draw.text import columns, csv_line, visible
 from resnets.models.answering import Wanted
-from resnets.tasks.lines import csv_line, failed, unreadable
+from resnets.tasks.lines import failed, unreadable
 
 if TYPE_CHECKING:
     import numpy as np
