@@ -1,4 +1,7 @@
-"""Flags out of the recipe: each of its fields is one, with the same name, meaning and checks. No torch."""
+"""The flags that commands share, and those of the recipe: each of its fields is one, with the same name, meaning and checks.
+
+No torch.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,21 @@ from resnets.engine.recipe import FIELDS, SECTIONS, kinds, show
 from resnets.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+EPILOG = "Bad input ends with 2 and a line that says what to do; --debug, anywhere, shows where it was found."
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+data_dir_flag = click.option(
+    "--data-dir", metavar="DIR", help="where known sets lie  [$RESNETS_DATA, else ~/.cache/resnets/datasets]"
+)
+device_flag = click.option("--device", default="auto", metavar="TEXT", help="cpu, cuda, mps  [auto]")
+runtime_flag = click.option(
+    "--runtime",
+    type=click.Choice(["auto", "torch", "onnxruntime", "openvino"]),
+    default="auto",
+    help="what computes  [auto: by the suffix]",
+)
+amp_flag = click.option("--amp", is_flag=True, help="compute in bfloat16 (torch, openvino): faster, less exact")
+json_flag = click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout, nothing else there")
 
 SHORT = {"batch_size": ["-b"], "workers": ["-j"], "weight_decay": ["--wd"], "img_size": ["--imgsz"]}
 METAVARS = {int: "N", float: "X", str: "TEXT"}

@@ -10,50 +10,44 @@ from typing import Any
 import click
 
 from resnets.cli import tables
+from resnets.cli.options import CONTEXT, EPILOG, data_dir_flag, device_flag, json_flag
 from resnets.errors import InputError
 
 REPORT = "report"
-
-
-def command(context: Mapping[str, Any], epilog: str) -> click.Command:
-    """The command, with the settings and the closing words that all verbs have."""
-
-    @click.command("paper", context_settings=dict(context), epilog=epilog, short_help="The paper's figures, ours beside.")
-    @click.argument("item", required=False)
-    @click.option("--scale", default="small", metavar="full|small|tiny", help="how much of the protocol is run  [small]")
-    @click.option("--seeds", type=click.IntRange(1), help="runs of each network  [5, 3 or 1, by the scale]")
-    @click.option("--depths", metavar="N,N,...", help="layers of the CIFAR networks, also 1202  [by the scale]")
-    @click.option(
-        "--model",
-        "models",
-        multiple=True,
-        metavar="MODEL",
-        help="for table4, table5: saved models to test; for previous: a network more, such as timm/NAME; may be repeated",
-    )
-    @click.option("--jobs", type=click.IntRange(1), default=1, help="trainings at once; more than one: a thread each  [1]")
-    @click.option("--out", default="paper", metavar="DIR", help="where runs and results lie  [paper]")
-    @click.option("--to", metavar="DIR", help="for report: where the page goes  [OUT/report]")
-    @click.option("--data", default="cifar10", metavar="DATA", help="a known set, or a folder such as ImageNet's  [cifar10]")
-    @click.option("--data-dir", metavar="DIR", help="where known sets lie  [$RESNETS_DATA, else ~/.cache/resnets/datasets]")
-    @click.option("--device", default="auto", metavar="TEXT", help="cpu, cuda, mps  [auto]")
-    @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout, nothing else there")
-    def paper(item: str | None, as_json: bool, **options: Any) -> None:
-        """Reproduce ITEM of He et al. 2015: run the trainings that lack, and set what they come to beside the paper's figures.
-
-        Without ITEM: the items, what each claims, costs here, and what has been reproduced. ITEM report: one page of all
-        results. Finished runs are not run again; interrupted ones go on with the same command."""
-        verbs: dict[str | None, Callable[..., Told]] = {None: list_items, REPORT: report}
-        told, lines = verbs.get(item, reproduce)(item, **options)
-        if as_json:
-            click.echo(json.dumps(told, ensure_ascii=False))
-            return
-        for line in lines:
-            click.echo(tables.visible(line))
-
-    return paper
-
-
 Told = tuple[dict[str, Any], Sequence[str]]  # for programs, and for people
+
+
+@click.command("paper", context_settings=CONTEXT, epilog=EPILOG, short_help="The paper's figures, ours beside.")
+@click.argument("item", required=False)
+@click.option("--scale", default="small", metavar="full|small|tiny", help="how much of the protocol is run  [small]")
+@click.option("--seeds", type=click.IntRange(1), help="runs of each network  [5, 3 or 1, by the scale]")
+@click.option("--depths", metavar="N,N,...", help="layers of the CIFAR networks, also 1202  [by the scale]")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="MODEL",
+    help="for table4, table5: saved models to test; for previous: a network more, such as timm/NAME; may be repeated",
+)
+@click.option("--jobs", type=click.IntRange(1), default=1, help="trainings at once; more than one: a thread each  [1]")
+@click.option("--out", default="paper", metavar="DIR", help="where runs and results lie  [paper]")
+@click.option("--to", metavar="DIR", help="for report: where the page goes  [OUT/report]")
+@click.option("--data", default="cifar10", metavar="DATA", help="a known set, or a folder such as ImageNet's  [cifar10]")
+@data_dir_flag
+@device_flag
+@json_flag
+def paper(item: str | None, as_json: bool, **options: Any) -> None:
+    """Reproduce ITEM of He et al. 2015: run the trainings that lack, and set what they come to beside the paper's figures.
+
+    Without ITEM: the items, what each claims, costs here, and what has been reproduced. ITEM report: one page of all
+    results. Finished runs are not run again; interrupted ones go on with the same command."""
+    verbs: dict[str | None, Callable[..., Told]] = {None: list_items, REPORT: report}
+    told, lines = verbs.get(item, reproduce)(item, **options)
+    if as_json:
+        click.echo(json.dumps(told, ensure_ascii=False))
+        return
+    for line in lines:
+        click.echo(tables.visible(line))
 
 
 def list_items(item: None, *, out: str, data: str, jobs: int, **options: Any) -> Told:

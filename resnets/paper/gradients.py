@@ -12,7 +12,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data.types import Batch
-from resnets.draw.curves import write
+from resnets.draw.curves import INK, TRAIN, VAL, blank, log_scale, styled, write
 from resnets.engine import plan
 from resnets.engine.run import RunDir
 from resnets.files import write_text
@@ -28,17 +28,22 @@ from resnets.models import zoo
 from resnets.models.model import Model
 from resnets.models.spec import ResNetSpec
 from resnets.paper import inside
-from resnets.paper.gradients_drawn import draw_start, draw_training
+from resnets.paper.figures import name_lines
 from resnets.paper.inside import Layer, Runs
 from resnets.paper.result import Drawing, Result, Table, Verdict
 from resnets.ship import hub
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 ITEM, TABLE = "gradients", "gradients.csv"
 NUM_IMAGES, NUM_SEEDS = 128, 3
 NETWORKS = ("plain20_cifar", "plain56_cifar", "resnet20_cifar", "resnet56_cifar")
-NORMS = ("batch", "none")
 VANISHED = 0.01  # of the norm in the last layer: what the first layer has when we say that a gradient has vanished
 HEALTHY = (0.1, 10.0)  # the same share, where we say that the norms are healthy: within a power of ten
+KINDS = {"weights": "gradient by the weights", "signal": "gradient by the response"}
+NORM_WORDS = {"batch": "with batch norm", "none": "without norms"}
 
 
 class Norms(NamedTuple):
@@ -121,7 +126,7 @@ def at_start(
     planned = plan.settle(plan.requested(asked | ({} if img_size is None else {"img_size": img_size})), data_dir)
     batch = inside.pictures(planned.source.splits["train"], planned.preprocess, NUM_IMAGES)
     found = []
-    for norm in NORMS:
+    for norm in NORM_WORDS:
         for name in networks:
             spec = zoo.get(name, norm=norm, in_chans=planned.spec.in_chans, num_classes=planned.spec.num_classes)
             found.append(Seen(spec, 0, tuple(_fresh(spec, seed, batch) for seed in range(num_seeds))))
@@ -217,7 +222,7 @@ def _table(name: str, found: Sequence[Seen]) -> Table:
     rows: list[tuple[str | int, ...]] = []
     for seen in found:
         words: list[str] = []
-        for kind in ("weights", "signal"):
+        for kind in KINDS:
             ratios, factors = zip(*seen.courses(kind), strict=True)
             words += [inside.spread(ratios), inside.spread(factors)]
         rows.append((inside.title(seen.spec), seen.step, len(seen.seeds), *words))
@@ -256,3 +261,80 @@ def _verdicts(start: Sequence[Seen], training: Sequence[Seen]) -> Iterator[Verdi
         because=f"The same figures ({lowest:g} to {highest:g} counts as healthy): {words}."
         + f" Residual networks before training: {beside}." * bool(beside),
     )
+
+
+# --- drawings --------------------------------------------------------------------------------------------------------
+
+
+@styled
+def draw_start(found: Sequence[Seen]) -> Figure:
+    """Gradient norms before training, from the last layer to the first, one line per network.
+
+    Upper panels: by the weights of each layer; lower panels: by its response. Left: with batch norm; right: without norms. The
+    shallowest networks have dashed lines.
+    """
+    columns = [norm for norm in NORM_WORDS if any(seen.spec.norm == norm for seen in found)]
+    figure = blank(5.2 * len(columns), 6.4)
+    panels = figure.subplots(len(KINDS), len(columns), squeeze=False)
+    for row, (kind, words) in zip(panels, KINDS.items(), strict=True):
+        for axes, norm in zip(row, columns, strict=True):
+            shown = [seen for seen in found if seen.spec.norm == norm]
+            shallow = min(seen.spec.num_layers for seen in shown)
+            for seen in shown:
+                _line(axes, seen, kind, _short(seen.spec), _colour(seen.spec), "--" if seen.spec.num_layers == shallow else "-")
+            _finish(axes, f"{words}, {NORM_WORDS[norm]}")
+    name_lines(figure)
+    return figure
+
+
+@styled
+def draw_training(found: Sequence[Seen]) -> Figure:
+    """Norms of the gradient by the weights during training: one panel per network, one line per kept step, later ones dark."""
+    from matplotlib import colormaps
+
+    networks = list(dict.fromkeys(seen.spec for seen in found))
+    num_rows = -(-len(networks) // 2)
+    figure = blank(5.0 * min(2, len(networks)), 3.2 * num_rows)
+    panels = figure.subplots(num_rows, min(2, len(networks)), squeeze=False, sharey=True).ravel()
+    for axes, spec in zip(panels, networks, strict=False):
+        shown = sorted((seen for seen in found if seen.spec == spec), key=lambda seen: seen.step)
+        shades = colormaps["YlOrBr" if inside.is_plain(spec) else "Blues"](np.linspace(0.35, 1.0, len(shown)))
+        for seen, shade in zip(shown, shades, strict=True):
+            _line(axes, seen, "weights", "start" if seen.step == 0 else f"{seen.step:,} steps", shade, "-")
+        _finish(axes, f"{inside.title(spec)}: {KINDS['weights']}")
+    for axes in panels[len(networks) :]:
+        axes.set_visible(False)
+    name_lines(figure)
+    return figure
+
+
+def _line(axes: Axes, seen: Seen, kind: str, label: str, colour: object, style: str) -> None:
+    """Draw the geometric mean over the seeds, and their range as a band.
+
+    x is the relative depth, 0 for the last layer and 1 for the first, so that networks of different depths can be compared.
+    """
+    norms = np.array([[getattr(norms, kind) for norms in reversed(seed)] for seed in seen.seeds])
+    norms = np.where(norms > 0, norms, np.nan)
+    depth = np.linspace(0, 1, norms.shape[1])
+    axes.plot(depth, np.exp(np.log(norms).mean(axis=0)), color=colour, linestyle=style, label=label)
+    if len(norms) > 1:
+        axes.fill_between(depth, norms.min(axis=0), norms.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+
+
+def _finish(axes: Axes, title: str) -> None:
+    """Logarithmic y axis, title and ticks, once all lines are drawn."""
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
+    lowest, highest = float(np.nanmin(values)), float(np.nanmax(values))
+    log_scale(axes, decades=np.log10(highest / lowest))
+    axes.set_title(title)
+    axes.set_xticks([0, 0.5, 1], ["last layer", "middle", "first layer"])
+    axes.grid(axis="y")
+    axes.tick_params(labelleft=True)
+
+
+def _short(spec: ResNetSpec) -> str:
+    return inside.title(spec).removesuffix(" without norms")
+
+
+def _colour(spec: ResNetSpec) -> str:
+    return VAL if inside.is_plain(spec) else TRAIN if spec.order == "post" else INK

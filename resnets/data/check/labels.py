@@ -14,9 +14,9 @@ import numpy as np
 from resnets.data.check.pictures import LEVELS, SKEW, TINY, Finding, Findings
 from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.volumes import Volume
-from resnets.data.readers.label_rules import RULES, BadLabel, Fault
+from resnets.data.readers.label_rules import RULES, BadLabel
 from resnets.data.readers.names import DenseSource
-from resnets.data.targets import Boxes
+from resnets.data.targets import Boxes, Fault
 
 CHUNK = 16  # pictures that a worker looks at before it reports
 # How large an object is by its area in pixels, as COCO counts.

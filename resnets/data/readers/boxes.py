@@ -14,12 +14,12 @@ from xml.etree import ElementTree
 import numpy as np
 
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, printable
-from resnets.data.readers.label_rules import BadLabel, Fault, RawBoxes, clean_boxes
+from resnets.data.readers.label_rules import BadLabel, RawBoxes, clean_boxes
 from resnets.data.readers.layouts import SPLITS
 from resnets.data.readers.names import DenseSource, DenseSplit, in_folder, names_file, places_of
 from resnets.data.readers.outlines import object_masks
 from resnets.data.readers.pairs import by_stem
-from resnets.data.targets import Boxes
+from resnets.data.targets import Boxes, Fault
 from resnets.errors import InputError
 
 MAX_XML_BYTES = 2**22

@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.data.pictures.images import BadPicture
-from resnets.data.targets import Boxes
+from resnets.data.targets import Boxes, Fault
 
 LEAST_LEFT = 0.25  # share of a box that must lie within the picture, or within a crop of it
 LEAST_SIDE = 1.0  # pixels
-NUMBERS = 2**16  # that a mask can hold
 SAME = 2  # decimals of a pixel to which boxes are compared
 
 
@@ -49,14 +48,6 @@ RULES = {
     "ignored": Rule("note", "crowd or difficult object; neither hit nor miss"),
     "no_size": Rule("note", "annotation that does not say the picture's size; taken from the picture"),
 }
-
-
-class Fault(NamedTuple):
-    """One use of a rule. `item` is the object, as "object 3 (RBC)", or nothing where all of the picture is meant."""
-
-    rule: str  # of RULES
-    item: str
-    what: str
 
 
 class BadLabel(BadPicture):

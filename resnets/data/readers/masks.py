@@ -13,12 +13,12 @@ from PIL import Image
 
 from resnets.data.pictures.images import IMAGE_SUFFIXES, MAX_PIXELS, FileImages, printable
 from resnets.data.readers.boxes import split_lists
-from resnets.data.readers.label_rules import NUMBERS, BadLabel, Fault
+from resnets.data.readers.label_rules import BadLabel
 from resnets.data.readers.layouts import quoted
 from resnets.data.readers.names import DenseSource, DenseSplit, names_file
 from resnets.data.readers.outlines import MAX_MASK_BYTES
 from resnets.data.readers.pairs import Pairs, by_stem, matched, pairs_of_folders
-from resnets.data.targets import IGNORE, Boxes
+from resnets.data.targets import IGNORE, NUMBERS, Boxes, Fault
 from resnets.errors import InputError
 
 MASK_FORMATS = ("PNG", "TIFF", "BMP")  # without loss

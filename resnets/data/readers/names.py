@@ -13,10 +13,9 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 
 from resnets.data.pictures.images import BadPicture, printable
-from resnets.data.readers.label_rules import Fault
 from resnets.data.readers.layouts import quoted
 from resnets.data.sources import chosen_for_val
-from resnets.data.targets import BACKGROUND
+from resnets.data.targets import BACKGROUND, Fault
 from resnets.errors import InputError
 
 

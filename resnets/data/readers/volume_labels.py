@@ -13,11 +13,11 @@ import numpy as np
 
 from resnets.data.pictures.images import BadPicture, FileImages, printable, spread
 from resnets.data.pictures.volumes import SUFFIXES, Volume, Volumes
-from resnets.data.readers.label_rules import BadLabel, Fault
+from resnets.data.readers.label_rules import BadLabel
 from resnets.data.readers.masks import class_table, names_by_index
 from resnets.data.readers.names import DenseSource, DenseSplit
 from resnets.data.readers.pairs import Pairs, by_stem, matched, pairs_of_folders
-from resnets.data.targets import BACKGROUND, IGNORE, background_of
+from resnets.data.targets import BACKGROUND, IGNORE, Fault, background_of
 from resnets.errors import InputError
 
 SAME_PLACE = 1e-2  # mm that a corner of the labels may lie from the picture's
