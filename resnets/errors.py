@@ -1,4 +1,7 @@
-"""What went wrong, told apart by whose fault it is; and checks that end in an `InputError`. Imports nothing of the package."""
+"""Exceptions by cause (the user's input, a signal, another process), and checks that raise `InputError`.
+
+Imports nothing from the package.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """The user's input is at fault. The message says what is wrong, where, and what to do; the command line exits with 2."""
+    """The user's input is wrong. The message says what, where, and how to correct it; the command line exits with status 2."""
 
 
 class Interrupted(Exception):
-    """A run was asked to stop by `signal`, and its state is saved in `folder`; `text` says how to go on."""
+    """A run was stopped by the signal number `signal`; its state is saved in `folder`. `text` says how to resume it."""
 
     def __init__(self, signal: int, folder: Path, text: str | None = None) -> None:
         super().__init__(text or f"stopped, and saved; to go on: resnets train --resume --out {shlex.quote(str(folder))}")
@@ -22,11 +25,11 @@ class Interrupted(Exception):
 
 
 class ProcessEnded(Exception):
-    """This process ends because another one did; the text says so, or nothing where the first process speaks for all."""
+    """This process ends because another process of the run has ended. The text is empty where rank 0 reports for all."""
 
 
 def check_choices(row: Any, choices: Mapping[str, tuple[str, ...]]) -> None:
-    """Raise `InputError` where a field of the dataclass `row` that is named in `choices` holds anything else."""
+    """Raise `InputError` if a field of the dataclass instance `row` holds a value that `choices[field]` does not list."""
     for field in dataclasses.fields(row):
         value, allowed = getattr(row, field.name), choices.get(field.name)
         if allowed and value not in allowed:
@@ -34,4 +37,5 @@ def check_choices(row: Any, choices: Mapping[str, tuple[str, ...]]) -> None:
 
 
 def is_whole(value: object) -> bool:
+    """Whether `value` is an integer; True and False are not."""
     return isinstance(value, int) and not isinstance(value, bool)

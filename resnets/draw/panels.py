@@ -1,6 +1,6 @@
 """Drawings of dense tasks as PNG files: boxes, segments, instances, precision over recall, and the worst pictures.
 
-As in `plots`, each drawing is two functions: `draw_x(...)` returns a matplotlib `Figure`, and `x(..., path)` saves it.
+As everywhere in `resnets.draw`, `draw_x(...)` returns a matplotlib `Figure`, and `x(..., path)` saves it as PNG.
 Pictures are uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
 """
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from resnets.data.targets import IGNORE, Boxes, Detections
-from resnets.draw.curves import DPI, EMPTY, FAINT, INK, blank, elide, styled, write
 from resnets.draw.paint import hex_colours, numbered, on, paint, paint_instances, three
+from resnets.draw.style import DPI, EMPTY, FAINT, INK, blank, elide, styled, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

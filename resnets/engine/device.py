@@ -17,6 +17,7 @@ from resnets.engine.distributed import ALONE, Processes
 from resnets.engine.recipe import Recipe
 from resnets.errors import InputError
 from resnets.models.nn import fused
+from resnets.models.records import DeviceRecord
 
 WORTH_COMPILING = 2e12  # multiply-adds of a run (forward), about a minute on two cores; below, compiling costs what it gains
 KEPT_BYTES = 2**30
@@ -37,8 +38,8 @@ class Device:
     def name(self) -> str:
         return name_of(self.place)
 
-    def describe(self) -> dict[str, Any]:
-        """For the record of a run."""
+    def describe(self) -> DeviceRecord:
+        """For the provenance of a run."""
         return {
             "type": str(self.place),
             "name": self.name,

@@ -1,7 +1,7 @@
-"""What a network is (`ResNetSpec`) and how a picture becomes its input (`Preprocess`): plain data, without torch.
+"""The description of a network (`ResNetSpec`) as plain data, and what follows from it. No torch.
 
-A spec holds only what a person would choose. Everything that follows from it (channels, strides, layer count, parameters,
-multiply-adds) is derived here, once, from the same `Block` and `Conv` plans that `resnets.models.nn` builds modules from.
+A spec holds only what a user chooses. Everything else (channels, strides, layer count, parameters, multiply-adds) is derived
+here from the same `Block` and `Conv` records from which `resnets.models.nn` builds the modules.
 
 Sizes are in pixels and equal along every spatial axis unless given as a tuple; `dims` spatial axes are 1, 2 or 3.
 """
@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from resnets.errors import InputError, check_choices, is_whole
 
-# What may stand in a field that is a choice. The command line and the error messages read this table too.
+# The allowed values of each field that is a choice. The command line and the error messages use this table too.
 CHOICES: dict[str, tuple[str, ...]] = {
     "block": ("basic", "bottleneck"),
     "stem": ("imagenet", "small", "deep", "keras"),
@@ -32,7 +32,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """One convolution, without bias where a batch norm does its work. `kernel`, `stride` and `dilation` hold for every axis."""
+    """One convolution. `kernel`, `stride` and `dilation` are the same along every axis."""
 
     in_chans: int
     out_chans: int
@@ -57,21 +57,24 @@ class Conv:
 
 
 def shrink(n: int, kernel: int, stride: int) -> int:
-    """The output length of a convolution or pooling that pads by kernel // 2 (times its dilation, of which it is then free)."""
+    """Output length of a convolution or pooling over `n` positions, padded by dilation * (kernel // 2) on each side.
+
+    With this padding the length does not depend on the dilation.
+    """
     return (n + 2 * (kernel // 2) - kernel) // stride + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One residual block: the convolutions of its branch, and the kind of its shortcut."""
+    """One residual block: the convolutions of its residual branch, and the kind of its shortcut."""
 
     convs: tuple[Conv, ...]
     shortcut: str  # identity | pad | subsample | project | pool_project | none
     order: str
     norm: str = "batch"
-    se_chans: int = 0  # inner width of squeeze-and-excitation; 0: without
-    drop_path: float = 0.0  # probability that the branch is skipped in training
-    atrous: int = 0  # its stride is left out: the dilation at its input, which grows inside it; 0: its stride is there
+    se_chans: int = 0  # inner width of squeeze-and-excitation; 0: none
+    drop_path: float = 0.0  # probability of skipping the branch in training
+    atrous: int = 0  # if the stride was replaced by dilation: the dilation at the block's input; 0: the stride is kept
 
     @property
     def in_chans(self) -> int:
@@ -87,7 +90,7 @@ class Block:
 
     @property
     def projection(self) -> Conv | None:
-        """The 1x1 convolution of the shortcut, if it has one. After average pooling (D) it does not stride itself."""
+        """The 1x1 convolution of the shortcut, or None. In shortcut D the average pooling strides and this has stride 1."""
         if self.shortcut not in ("project", "pool_project"):
             return None
         stride = self.stride if self.shortcut == "project" else 1
@@ -95,7 +98,7 @@ class Block:
 
     def num_params(self, dims: int) -> int:
         convs = sum(conv.num_params(dims) for conv in self.convs)
-        # Batch norm follows each convolution (post), or precedes it (pre); a projection has its own only in the former.
+        # Batch norm follows each convolution ("post") or precedes it ("pre"); only in "post" does a projection have its own.
         norms = 2 * sum(conv.in_chans if self.order == "pre" else conv.out_chans for conv in self.convs)
         if self.projection:
             convs += self.projection.num_params(dims)
@@ -121,7 +124,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What one output of the trunk looks like: c1 is the stem's, c2 and up are the stages'."""
+    """One output of the trunk: c1 comes from the stem, c2, c3, ... from the stages. `stride` counts from the input."""
 
     name: str
     channels: int
@@ -130,7 +133,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the paper's Table 1: a stage, its layers in words, its output, its cost."""
+    """One line of a table like Table 1 of He et al. (2015): a stage, its layers in words, output channels and size, cost."""
 
     stage: str
     layers: str
@@ -142,35 +145,40 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResNetSpec:
-    """A residual network of He et al. (2015, arXiv 1512.03385) or of its family.
+    """A residual network of He et al. (2015, arXiv 1512.03385) or one of its variants.
 
     Args:
-        name: the row of the zoo that it comes from.
-        block: "basic" (two 3x3) or "bottleneck" (1x1, 3x3, 1x1; the output is four times as wide).
-        depths: blocks in each stage; four stages for ImageNet, three for CIFAR.
-        width: base channels of the first stage; each later stage doubles it.
+        name: the name in the zoo that the spec was made from.
+        block: "basic" (two 3x3 convolutions) or "bottleneck" (1x1, 3x3, 1x1; four times as many output channels).
+        depths: number of blocks in each stage; four stages for ImageNet, three for CIFAR.
+        width: base channels of the first stage, at least 1; each later stage doubles it.
         stem: "imagenet" (7x7 with stride 2, then max-pool), "small" (3x3), "deep" (three 3x3, then max-pool: the D variant),
-            "keras" (for "pre" order: 7x7 with a bias, then a max-pool over a border of zeros, as Keras' V2 has it).
-        stem_width: output channels of the stem; None: `width`.
-        stem_stride: 1 or 2, of the stem's first convolution; None: 1 of the small stem, 2 of the others.
-        shortcut: where a block changes shape "A" pads with zeros, "B" projects, "D" average-pools and projects;
-            "C" projects in every block; "none" is the plain network, without shortcuts.
-        stride_in: the convolution of a bottleneck that strides: "1x1" (the paper) or "3x3" (torchvision, "v1.5").
-        stage_stride: the block of a stage that strides: "first" (to the stage's own size), or "last" (to the next stage's, the
-            shortcut taking every second position; Keras' V2).
+            "keras" (only with order "pre": 7x7 with bias, then a zero-padded max-pool, as in Keras' ResNetV2).
+        stem_width: output channels of the stem; default (None): `width`.
+        stem_stride: 1 or 2, stride of the stem's first convolution; default (None): 1 for the small stem, 2 for the others.
+        shortcut: where a block changes shape, "A" pads with zero channels, "B" projects by a 1x1 convolution, "D"
+            average-pools and projects; "C" projects in every block; "none" is the plain network without shortcuts.
+        stride_in: which convolution of a bottleneck has the stride: "1x1" (the paper) or "3x3" (torchvision, "v1.5").
+        stage_stride: which block of a stage has the stride: "first" (the usual), or "last" (its output already has the next
+            stage's size, and its shortcut takes every second position; Keras' ResNetV2).
         order: "post" (convolution, norm, ReLU; the paper) or "pre" (norm, ReLU, convolution; arXiv 1603.05027).
-        norm: "batch", or "none": without any, each convolution with a bias instead.
-        groups, group_width: groups of the bottleneck's 3x3 and their width in the first stage at width 64 (ResNeXt, wide).
+        norm: "batch", or "none": no norm, and every convolution has a bias.
+        groups, group_width: groups of a bottleneck's 3x3 convolution, and channels per group in the first stage at width 64
+            (ResNeXt, wide networks).
         attention: "none" or "se" (squeeze-and-excitation with reduction 16, arXiv 1709.01507).
-        drop_path: probability of skipping the last branch in training; it grows linearly from the first.
-        dims: spatial axes of the input, 1, 2 or 3.
-        in_chans: channels of the input.
-        num_classes: outputs of the classifier; 0: the trunk alone.
-        output_stride: 32, 16 or 8: the largest stride of a level. A stride that would go beyond it is left out, and what comes
-            after it is dilated instead: the same tensors give the same values, at more positions (arXiv 1706.05587).
-        zero_init_last: start every branch at zero (its last norm's scale, or in "pre" order its last convolution).
-        depth_counts: what the number in the name counts: "path" (weighted layers on the longest path, as He et al. do) or
-            "convs" (every convolution, projections too, but not the classifier: Zagoruyko and Komodakis' 6n+4).
+        drop_path: probability in [0, 1) of skipping the last block's branch in training (stochastic depth); it grows
+            linearly from 0 at the first block.
+        dims: number of spatial axes of the input: 1, 2 or 3.
+        in_chans: input channels.
+        num_classes: outputs of the classifier; 0: no classifier.
+        output_stride: 32, 16 or 8: the largest stride of a level. A stride beyond it is replaced by dilation: the same
+            weights give the same values, at more positions (arXiv 1706.05587).
+        zero_init_last: initialise every residual branch to zero (its last norm's scale; in "pre" order its last convolution).
+        depth_counts: what the number in the name counts: "path" (weighted layers on the longest path, as He et al.) or
+            "convs" (all convolutions including projections, without the classifier: 6n + 4 of Zagoruyko and Komodakis).
+
+    Raises:
+        InputError: for a value out of range, or values that exclude each other.
     """
 
     name: str = "resnet"
@@ -198,7 +206,7 @@ class ResNetSpec:
 
     def __post_init__(self) -> None:
         check_choices(self, CHOICES)
-        if isinstance(self.depths, list):  # as JSON and YAML have it
+        if isinstance(self.depths, list):  # from JSON or YAML
             object.__setattr__(self, "depths", tuple(self.depths))
         least = {"width": 1, "groups": 1, "group_width": 1, "in_chans": 1, "num_classes": 0}
         least |= {} if self.stem_width is None else {"stem_width": 1}
@@ -231,7 +239,7 @@ class ResNetSpec:
         if self.stem == "deep" and self.stem_channels % 2:
             raise InputError(f"stem='deep' halves its {self.stem_channels} channels; give an even stem_width")
 
-    # --- what follows ------------------------------------------------------------------------------------------------
+    # --- derived from the fields ---------------------------------------------------------------------------------------
 
     @property
     def expansion(self) -> int:
@@ -259,12 +267,12 @@ class ResNetSpec:
 
     @property
     def stem_stride_pooled(self) -> int:
-        """The stride at which the stages begin."""
+        """The stride of the stem, max-pooling included: that of the first stage's input."""
         return math.prod(conv.stride for conv in self.stem_convs) * (2 if self.has_max_pool else 1)
 
     @property
     def stages(self) -> tuple[tuple[Block, ...], ...]:
-        """The blocks of each stage, in order."""
+        """The blocks of each stage, in order, with strides replaced by dilation beyond `output_stride`."""
         stages, in_chans, index, num_blocks = [], self.stem_channels, 0, sum(self.depths)
         reached, dilation = self.stem_stride_pooled, 1
         for stage, depth in enumerate(self.depths):
@@ -310,7 +318,7 @@ class ResNetSpec:
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        """c1 (the stem, before max-pooling), c2, ... (one for each stage): names, channels, strides, known before it runs."""
+        """Name, channels and stride of each output: c1 (the stem, before max-pooling), then c2, ... (one per stage)."""
         stride = math.prod(conv.stride for conv in self.stem_convs)
         levels = [Level("c1", self.stem_channels, stride)]
         stride = self.stem_stride_pooled
@@ -321,12 +329,12 @@ class ResNetSpec:
 
     @property
     def num_features(self) -> int:
-        """Channels of the last level: the length of the pooled vector."""
+        """Channels of the last level, which is the length of the pooled feature vector."""
         return self.levels[-1].channels
 
     @property
     def num_layers(self) -> int:
-        """The depth, counted as the name of the network counts it (see `depth_counts`). A deep stem counts as one layer."""
+        """The depth as the number in the name counts it (see `depth_counts`). A deep stem counts as one layer."""
         blocks = [block for stage in self.stages for block in stage]
         branch = 1 + sum(len(block.convs) for block in blocks)
         if self.depth_counts == "convs":
@@ -335,7 +343,7 @@ class ResNetSpec:
 
     @property
     def img_size(self) -> int:
-        """The input size that the published network is trained at: 32 for the small stem, else 224."""
+        """Side of the input that the published network is trained at, in pixels: 32 for the small stem, else 224."""
         return 32 if self.stem == "small" else 224
 
     @property
@@ -387,7 +395,12 @@ class ResNetSpec:
 
 
 def dilated(convs: tuple[Conv, ...], dilation: int, *, keep_stride: bool) -> tuple[Conv, ...]:
-    """`convs` for an input whose old positions lie `dilation` apart; without their strides, each dilates what follows it."""
+    """The convolutions of a block, dilated.
+
+    Args:
+        dilation: distance, at the block's input, between positions that were neighbours before strides were replaced.
+        keep_stride: whether strides stay; otherwise they become 1, and each multiplies the dilation of the ones after it.
+    """
     found = []
     for conv in convs:
         own = dilation if conv.kernel > 1 else 1
@@ -397,6 +410,6 @@ def dilated(convs: tuple[Conv, ...], dilation: int, *, keep_stride: bool) -> tup
 
 
 def round_to_8(value: float) -> int:
-    """The multiple of 8 nearest to `value`, at least 8 and never more than a tenth below it (as the MobileNets round)."""
+    """The multiple of 8 nearest to `value`, at least 8 and at least 0.9 * value (the rounding of MobileNet)."""
     rounded = max(8, int(value + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * value else rounded

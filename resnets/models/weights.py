@@ -1,6 +1,7 @@
-"""One `.safetensors` file in and out. Its header says what the tensors are; nothing in it can run code.
+"""Reading and writing `.safetensors` files of tensors with a header. Nothing in such a file can run code.
 
-The header's `metadata` holds, each value as JSON: `format`, `spec`, `task`, `preprocess`, `labels`, `metrics`, `provenance`.
+The header's `metadata` has these keys, each value as JSON: `format`, `spec`, `task`, `preprocess`, `labels`, `metrics`,
+`provenance`, and for tasks with settings of the head `head`.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from resnets.models import header as saved
 from resnets.models.model import Model
 from resnets.models.spec import ResNetSpec
 
-LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
+MAX_HEADER_BYTES = 100_000_000  # bytes; the format's own limit
 
 
 def save(model: Model, path: str | Path) -> Path:
-    """Write `model` to `path` (a `.safetensors` file), which is complete or not there at all.
+    """Write `model` to `path`, a `.safetensors` file, atomically; returns `path`.
 
     Raises:
-        InputError: where the place cannot be written to, or the head was exchanged for one of another size by hand.
+        InputError: if `path` cannot be written, or `model.fc` was replaced by a layer of another size.
     """
     head = getattr(model, "fc", None)
     if isinstance(head, nn.Linear) and head.out_features != model.spec.num_classes:
@@ -39,12 +40,12 @@ def save(model: Model, path: str | Path) -> Path:
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> Path:
-    """Tensors and JSON-able `header` values into one file, moved into place when it is complete."""
+    """Write tensors and a header, whose values must be convertible to JSON, to one file, atomically; returns `path`."""
     return write_plain(path, tensors, {key: json.dumps(value) for key, value in header.items()})
 
 
 def write_plain(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Path:
-    """A safetensors file with `metadata` as it is, for other programs."""
+    """Write a safetensors file with `metadata` unchanged, for other programs, atomically; returns `path`."""
     from safetensors.torch import save_file
 
     path = Path(path)
@@ -55,23 +56,27 @@ def write_plain(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the header of one of our files.
+    """The tensors of a file that `write_tensors` wrote, by name, and its header, decoded from JSON.
 
     Raises:
-        InputError: where there is no such file, or it is a pickle, cut short or otherwise not safetensors.
+        InputError: if the file does not exist, is truncated, or is not safetensors (a pickle, for example).
     """
     with _opened(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}, _metadata(file, path)  # noqa: SIM118
 
 
 def read_header(path: str | Path) -> saved.Header:
-    """What the file at `path` holds, without reading its tensors. Raises as `read_tensors`, and for another format."""
+    """The header of a saved model, without reading its tensors. Raises `InputError` as `read`."""
     with _opened(path) as file:
         return saved.parse(_metadata(file, path), path)
 
 
 def read(path: str | Path) -> tuple[saved.Header, dict[str, Tensor]]:
-    """A saved model: its header and its state dict, in 32 bits where the file has 16."""
+    """The header and the state dict of a saved model; 16-bit floats are converted to float32.
+
+    Raises:
+        InputError: as `read_tensors`, or if the header is of another format version or incomplete.
+    """
     tensors, metadata = read_tensors(path)
     halves = (torch.float16, torch.bfloat16)
     whole = {name: tensor.float() if tensor.dtype in halves else tensor for name, tensor in tensors.items()}
@@ -79,27 +84,27 @@ def read(path: str | Path) -> tuple[saved.Header, dict[str, Tensor]]:
 
 
 def read_plain(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of another program's safetensors file. Raises as `read_tensors`."""
+    """The tensors of any safetensors file, by name; its header is ignored. Raises as `read_tensors`."""
     with _opened(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def is_safetensors(path: str | Path) -> bool:
-    """Whether the file begins as such files do: the length of its header, then the header, which is JSON."""
+    """Whether the file begins as a safetensors file does: eight bytes with the header's length, then its JSON ("{")."""
     with Path(path).open("rb") as file:
         start = file.read(9)
-    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= LONGEST_HEADER
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= MAX_HEADER_BYTES
 
 
 def is_ours(path: str | Path) -> bool:
-    """Whether the file is a saved model of ours, of any version, rather than another program's. Damaged ones pass as ours."""
+    """Whether the file is a saved model of this package, of any version. True also if there is no such file."""
     if not Path(path).is_file():
         return True
     return format_of(path).startswith(tuple(name.partition("/")[0] + "/" for name in (saved.FORMAT, saved.EXTERNAL)))
 
 
 def format_of(path: str | Path) -> str:
-    """What the file says of its format, such as "resnets/1"; "" where it says nothing, or is no safetensors file."""
+    """The `format` in the file's metadata, such as "resnets/1"; "" if there is none, or it is not a safetensors file."""
     if not is_safetensors(path):
         return ""
     with _opened(path) as file:
@@ -107,7 +112,7 @@ def format_of(path: str | Path) -> str:
 
 
 def check_size(spec: ResNetSpec, tensors: dict[str, Tensor], path: str | Path) -> None:
-    """Refuse a header that promises a larger network than its tensors hold, before memory is taken for it."""
+    """Raise `InputError` if `spec` needs more parameters than `tensors` hold, before memory is allocated for the network."""
     held = sum(tensor.numel() for tensor in tensors.values())
     if sum(spec.depths) > len(tensors) or spec.num_params > held:
         raise InputError(
@@ -116,14 +121,14 @@ def check_size(spec: ResNetSpec, tensors: dict[str, Tensor], path: str | Path) -
 
 
 def fill(model: Model, tensors: dict[str, Tensor], path: str | Path) -> None:
-    """Put `tensors` into `model`; every name and shape must agree."""
+    """Load `tensors` into `model`. Raises `InputError` unless every name and shape agrees; `path` is for the message."""
     if found := faults(model.state_dict(), tensors):
         raise InputError(f"{path}: the tensors are not those of its network ({found}); the file is damaged")
     model.load_state_dict(tensors)
 
 
 def faults(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
-    """What keeps `tensors` from being those of a network with the state dict `own`: the first three faults, or ""."""
+    """How `tensors` differ from the state dict `own` in names and shapes: the first three differences, or ""."""
     found = [f"{name} is missing" for name in own if name not in tensors]
     found += [f"{name} is not part of the network" for name in tensors if name not in own]
     found += [
@@ -140,7 +145,7 @@ def _opened(path: str | Path) -> Any:
         raise InputError(f"{path}: no such file")
     if path.as_posix().encode(errors="replace").decode() != path.as_posix():
         raise InputError(f"{path}: the name is not UTF-8, which safetensors needs; rename it")
-    # The length of a header may happen to begin as a pickle does, so pickles are told apart only among what is no safetensors.
+    # A header's length may begin with the same bytes as a pickle, so only files that are not safetensors are checked for it.
     if not is_safetensors(path):
         with path.open("rb") as file:
             start = file.read(2)

@@ -1,4 +1,4 @@
-"""The named networks: one row each, as in the paper's Table 1. `get` finds a row, `names` lists them. No torch.
+"""The table of named networks, one row each. `get` returns the spec of a name, `names` lists the names. No torch.
 
 Sources: He et al. 2015 (arXiv 1512.03385) for ResNet, plain and the CIFAR family; He et al. 2016 (1603.05027) for
 pre-activation; Xie et al. 2017 (1611.05431) for ResNeXt; Zagoruyko and Komodakis 2016 (1605.07146) for wide networks;
@@ -16,26 +16,26 @@ from typing import Any
 from resnets.errors import InputError
 from resnets.models.spec import ResNetSpec
 
-# Blocks a stage, by depth (Table 1; 200 from 1603.05027).
+# Number of blocks in each stage, by depth (Table 1 of 1512.03385; 200 from 1603.05027).
 BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
-# One axis of the table is "which blocks, how many", the other is "what is different about the family".
+# A row is a depth (kind and number of blocks) combined with what distinguishes the family.
 DEPTHS = {d: {"block": "basic", "depths": n} for d, n in BASIC.items()}
 DEPTHS |= {d: {"block": "bottleneck", "depths": n} for d, n in BOTTLENECK.items()}
 PRE: dict[str, Any] = {"order": "pre"}
 DEEP: dict[str, Any] = {"stem": "deep", "shortcut": "D"}
-# Section 4.2: three stages of 16, 32 and 64 channels behind one 3x3, on 32 x 32 pictures; option A everywhere.
+# Section 4.2 of 1512.03385: a 3x3 stem and three stages of 16, 32 and 64 channels, for 32 x 32 images; shortcut A.
 CIFAR: dict[str, Any] = {"stem": "small", "width": 16, "shortcut": "A", "num_classes": 10}
 WIDE: dict[str, Any] = CIFAR | PRE | {"shortcut": "B", "stem_width": 16, "depth_counts": "convs"}
 
 
 def _cifar(depth: int) -> dict[str, Any]:
-    """6n + 2 layers: n basic blocks a stage."""
+    """The blocks of a network of 6n + 2 layers: n basic blocks in each of three stages."""
     return {"block": "basic", "depths": ((depth - 2) // 6,) * 3}
 
 
 def _cifar_bottleneck(depth: int) -> dict[str, Any]:
-    """9n + 2 layers: n bottlenecks a stage."""
+    """The blocks of a network of 9n + 2 layers: n bottlenecks in each of three stages."""
     return {"block": "bottleneck", "depths": ((depth - 2) // 9,) * 3}
 
 
@@ -63,21 +63,22 @@ ROWS: dict[str, dict[str, Any]] = {
 
 
 def names(pattern: str = "*") -> list[str]:
-    """Names that match a shell pattern ("*cifar*"); a pattern without wildcards matches any part of the name."""
+    """The names that match a shell pattern ("*cifar*"), in the table's order; without wildcards, that contain `pattern`."""
     return [name for name in ROWS if matches(name, pattern)]
 
 
 def matches(name: str, pattern: str) -> bool:
+    """Whether `name` matches `pattern`, in the sense of `names`."""
     if not any(sign in pattern for sign in "*?["):
         pattern = f"*{pattern}*"
     return fnmatch.fnmatchcase(name, pattern.lower())
 
 
 def get(name: str, **changes: Any) -> ResNetSpec:
-    """The spec called `name`, with `changes` to its fields.
+    """The spec of the network called `name`, with `changes` to its fields.
 
     Raises:
-        InputError: for a name or a field that does not exist (the message names the nearest), or a value out of range.
+        InputError: for an unknown name (the message suggests similar ones), an unknown field, or a value out of range.
     """
     if name not in ROWS:
         near = difflib.get_close_matches(name.lower(), ROWS, n=3, cutoff=0.5)
@@ -87,7 +88,7 @@ def get(name: str, **changes: Any) -> ResNetSpec:
 
 
 def change(spec: ResNetSpec, **changes: Any) -> ResNetSpec:
-    """`spec` with other values for some of its fields. Raises `InputError` for a field that does not exist."""
+    """A copy of `spec` with `changes` to its fields. Raises `InputError` for an unknown field or a value out of range."""
     fields = {field.name for field in dataclasses.fields(ResNetSpec)} - {"name"}
     for field in changes:
         if field not in fields:
@@ -95,4 +96,4 @@ def change(spec: ResNetSpec, **changes: Any) -> ResNetSpec:
     return dataclasses.replace(spec, **changes)
 
 
-Named = Callable[..., ResNetSpec]  # (name, **changes to the fields of its spec)
+Named = Callable[..., ResNetSpec]  # the type of `get`: (name, **changes) -> spec

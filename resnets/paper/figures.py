@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from resnets.draw.curves import INK, blank, label_ends, styled, write
+from resnets.draw.style import INK, blank, label_ends, styled, write
 from resnets.paper.comparing import short
 from resnets.paper.history import Curves
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data.types import Batch
-from resnets.draw.curves import INK, TRAIN, VAL, blank, log_scale, styled, write
+from resnets.draw.style import INK, TRAIN, VAL, blank, log_scale, styled, write
 from resnets.engine import plan
 from resnets.engine.run import RunDir
 from resnets.files import write_text

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from resnets.draw import curves as plots
+from resnets.draw.curves import points
 from resnets.engine.recipe import read_file
 from resnets.engine.run import RunDir
 from resnets.errors import InputError
@@ -182,7 +182,7 @@ def deviations(runs: Mapping[tuple[str, int], str | Path]) -> list[str]:
 
 def draw(entries: Sequence[Entry], path: Path) -> Path:
     """Error in % over multiply-adds, each network a point with its name."""
-    return plots.points(
+    return points(
         [one.num_macs / 1e6 for one in entries],
         [100 * one.error for one in entries],
         [f"{one.name.rpartition('/')[2]}\n{one.num_params / 1e6:.2g} M parameters" for one in entries],

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnets.draw.curves import blank, styled, write
+from resnets.draw.style import blank, styled, write
 from resnets.models.model import Model
 from resnets.models.spec import ResNetSpec
 from resnets.paper import inside

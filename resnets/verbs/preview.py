@@ -14,7 +14,7 @@ from resnets.data.preprocess import Preprocess
 from resnets.data.sources import Source
 from resnets.data.transforms import Augment, mean_tensor, replace_size
 from resnets.data.types import Split
-from resnets.draw import curves as plots
+from resnets.draw.gallery import gallery
 from resnets.errors import InputError
 
 VIEWS = 2  # epochs of training that are shown
@@ -78,7 +78,7 @@ def preview(
         captions += [source.labels[sample.targets[position]] for position in row]
         for epoch in range(1, len(views)):
             captions += [f"training, epoch {epoch}"] + [""] * (columns - 1)
-    return plots.gallery(pictures, captions, path, columns=columns, title=words)
+    return gallery(pictures, captions, path, columns=columns, title=words)
 
 
 def stratified(targets: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from resnets.draw.curves import largest_confusions
+from resnets.draw.confusion import largest_confusions
 from resnets.engine.run import RunDir
 from resnets.files import write_text
 

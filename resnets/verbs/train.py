@@ -18,7 +18,7 @@ from resnets.data.loaders import CPU
 from resnets.data.readers import known
 from resnets.data.readers.names import DenseSource
 from resnets.data.sources import Source
-from resnets.draw import curves as plots
+from resnets.draw.curves import curves
 from resnets.engine import device as devices
 from resnets.engine import range_test
 from resnets.engine.distributed import ALONE, Processes, joined
@@ -31,6 +31,7 @@ from resnets.errors import InputError, Interrupted
 from resnets.files import write_text
 from resnets.models import zoo
 from resnets.models.model import Model
+from resnets.models.records import DataRecord, ModelRecord, Provenance
 from resnets.models.zoo import Named
 from resnets.ship import hub
 from resnets.verbs import evaluate as evaluation
@@ -248,25 +249,32 @@ def record(
     """Write recipe.yaml and provenance.json, and give the model what is to travel with it."""
     spec, run, source = job.model.spec, job.run, plan.source
     write_text(run.recipe, job.recipe.to_yaml())
-    data = {
+    data: DataRecord = {
         "name": source.name,
         "fingerprint": plan.fingerprint,
         "num_images": {name: len(split.targets) for name, split in source.splits.items()},
         "labels": list(source.labels),
         "cut": source.cut and dict(source.cut),
         "inputs": plan.inputs,
-        "dir": data_dir and str(data_dir),
-        **({"label_faults": dict(faults)} if faults else {}),
+        "dir": None if data_dir is None else str(data_dir),
     }
-    model = {"name": spec.name, "num_params": num_params(job.model), "num_macs": spec.num_macs(job.model.preprocess.size)}
+    if faults:
+        data["label_faults"] = dict(faults)
+    model: ModelRecord = {
+        "name": spec.name,
+        "num_params": num_params(job.model),
+        "num_macs": spec.num_macs(job.model.preprocess.size),
+    }
     if resumed and (known := run.read_provenance()):
         origin = run.update_provenance(resumed=[*known.get("resumed", []), now()])
     else:
         device = job.device.describe() | ({} if job.processes.alone else {"processes": job.processes.world})
-        weights = {} if plan.opened is None else {"weights": plan.opened.origin}
-        origin = run.update_provenance(**provenance(device), seed=job.recipe.seed, data=data, model=model, **weights)
+        begun: Provenance = {**provenance(device), "seed": job.recipe.seed, "data": data, "model": model}
+        if plan.opened is not None:
+            begun["weights"] = plan.opened.origin
+        origin = run.update_provenance(**begun)
     travels = ("command", "started", "versions", "device", "git", "seed", "data", "weights")
-    job.model.metadata["provenance"] = {key: origin[key] for key in travels if key in origin} | {
+    job.model.metadata["provenance"] = {key: origin.get(key) for key in travels if key in origin} | {
         "recipe": dataclasses.asdict(job.recipe)
     }
 
@@ -275,9 +283,7 @@ def finish(job: Fit, source: Source | DenseSource, best_epoch: int) -> Run:
     """Score the selected weights once on the test split (without one, on validation), draw, and write the report."""
     run, recipe = job.run, job.recipe
     title = f"{job.model.spec.name} on {source.name}"
-    plots.curves(
-        run.read_metrics(), run.plots / "curves.png", title=title, metric=job.task.metrics[0], percent=not job.task.dense
-    )
+    curves(run.read_metrics(), run.plots / "curves.png", title=title, metric=job.task.metrics[0], percent=not job.task.dense)
     chosen = {"best": run.best, "last": run.last}[recipe.select]
     model = job.load(chosen).to(job.device.place)
     split = "test" if "test" in source.splits else "val"

@@ -11,7 +11,8 @@ from resnets.data.preprocess import Preprocess
 from resnets.data.sources import Source, open_source
 from resnets.data.transforms import Augment, normalise
 from resnets.data.types import Split
-from resnets.draw import curves as plots
+from resnets.draw.gallery import CELL
+from resnets.draw.style import DPI
 from resnets.errors import InputError
 from resnets.verbs import preview as room
 from resnets.verbs.preview import preview, stratified, to_pixels
@@ -28,7 +29,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict:
         seen.update(pictures=pictures, captions=captions, **settings)
         return path
 
-    monkeypatch.setattr(room.plots, "gallery", gallery)
+    monkeypatch.setattr(room, "gallery", gallery)
     return seen
 
 
@@ -45,7 +46,7 @@ def arrays(channels: int = 3, num: int = 30) -> Source:
 def test_the_file_is_a_picture(tmp_path: Path, channels: int) -> None:
     path = preview(arrays(channels), plain(channels), Augment(crop="pad", hflip=0.5), tmp_path / "new/preview.png", count=8)
     with Image.open(path) as image:
-        assert image.format == "PNG" and image.width > 8 * plots.CELL * plots.DPI
+        assert image.format == "PNG" and image.width > 8 * CELL * DPI
     assert [one.name for one in path.parent.iterdir()] == ["preview.png"]
 
 

@@ -1,1 +1,1 @@
-"""Modules: tensors in, tensors out."""
+"""The `torch.nn` modules that networks are built from."""

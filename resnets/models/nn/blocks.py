@@ -1,4 +1,4 @@
-"""Residual blocks. The names inside (conv1 bn1 conv2 bn2 ... downsample se) are torchvision's and timm's."""
+"""Residual blocks. Their submodules (conv1 bn1 conv2 bn2 ... downsample se) are named as in torchvision and timm."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from resnets.models.spec import Block
 
 
 class DropPath(nn.Module):
-    """Stochastic depth (arXiv 1603.09382): in training, drop the whole branch of a sample with probability `p`."""
+    """Stochastic depth (arXiv 1603.09382): in training, set a sample to zero with probability `p` and scale the rest.
+
+    (N, ...) -> the same shape. In evaluation it is the identity.
+    """
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -30,7 +33,10 @@ class DropPath(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Scale each channel by what the whole picture says of it (arXiv 1709.01507). (N, C, *spatial) -> the same."""
+    """Scale each channel by a factor in (0, 1) computed from the means of all channels over positions (arXiv 1709.01507).
+
+    (N, C, *spatial) -> the same shape. `squeezed` is the number of channels of the hidden layer.
+    """
 
     def __init__(self, channels: int, squeezed: int, dims: int) -> None:
         super().__init__()
@@ -45,27 +51,27 @@ class SqueezeExcitation(nn.Module):
 class ResidualBlock(nn.Module):
     """relu(shortcut(x) + branch(x)) in "post" order; shortcut(x) + branch(x) in "pre".
 
-    (N, plan.in_chans, *spatial) -> (N, plan.out_chans, *plan.out_size(spatial)). In "pre" order the shortcut reads the input
-    itself where the channels stay, and the input after the first norm and ReLU where they change, as in the authors' code.
+    (N, plan.in_chans, *spatial) -> (N, plan.out_chans, *plan.out_size(spatial)). In "pre" order an identity or subsampling
+    shortcut takes the input itself, any other the input after the first norm and ReLU, as in the authors' code.
     """
 
     def __init__(self, plan: Block, dims: int) -> None:
         super().__init__()
-        self.activated = plan.shortcut != "subsample"  # in "pre" order: the shortcut reads what the first convolution does
+        self.activated = plan.shortcut != "subsample"  # in "pre" order: the shortcut takes the input after norm and ReLU
         self.pre, self.plain, self.depth = plan.order == "pre", plan.shortcut == "none", len(plan.convs)
         for number, conv in enumerate(plan.convs, start=1):
             self.add_module(f"conv{number}", convolution(conv, dims))
             self.add_module(f"bn{number}", normalisation(plan.norm, conv.in_chans if self.pre else conv.out_chans, dims))
         self.normed = plan.norm == "batch"
-        self.relu = nn.ReLU(inplace=self.normed)  # without a norm in between, it could be the shortcut's input that changes
+        self.relu = nn.ReLU(inplace=self.normed)  # without a norm, an in-place ReLU could overwrite the shortcut's input
         if plan.se_chans:
             self.se = SqueezeExcitation(plan.out_chans, plan.se_chans, dims)
         self.downsample = shortcut(plan, dims)
         self.drop_path = DropPath(plan.drop_path) if plan.drop_path else None
-        self.bare = not (plan.se_chans or plan.drop_path)  # nothing comes between the last norm and the addition
+        self.bare = not (plan.se_chans or plan.drop_path)  # the last norm's output is added to the shortcut directly
 
     def layers(self) -> list[tuple[nn.Module, nn.Module]]:
-        """The branch as (convolution, norm) pairs, in the order of the convolutions."""
+        """The residual branch as (convolution, norm) pairs, in order."""
         return [(getattr(self, f"conv{n}"), getattr(self, f"bn{n}")) for n in range(1, self.depth + 1)]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,6 +109,6 @@ class ResidualBlock(nn.Module):
         return x if self.downsample is None else self.downsample(x)
 
     def zero_branch(self) -> None:
-        """Let the block start as its shortcut alone (arXiv 1706.02677, section 5.1)."""
+        """Initialise the residual branch to zero, so that the block computes its shortcut (arXiv 1706.02677, section 5.1)."""
         conv, norm = self.layers()[-1]
         nn.init.zeros_((norm if self.normed and not self.pre else conv).weight)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""relu(norm(x) + add) as one operation on processors, forward and backward, in float32 and bfloat16.
+"""relu(batch_norm(x) + add) as one operation on CPUs, forward and backward, in float32 and bfloat16.
 
-torch takes five passes over the activations for it forward and six backward, each through memory; here it is two and two
-(arXiv 1904.04971 fuses likewise). For small networks those passes are most of a training step.
+torch reads or writes the activations in memory five times in the forward pass and six times in the backward pass; this does it
+twice and twice (arXiv 1904.04971 fuses likewise). For small networks these memory passes are most of a training step.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ BITS = {torch.bfloat16: torch.uint16, torch.float32: torch.float32}  # NumPy has
 
 
 def norm_relu(norm: nn.Module, relu: nn.Module, x: Tensor, add: Tensor | None = None) -> Tensor:
-    """relu(norm(x) + add) for x, add (N, C, *spatial): one operation on norms that are `enable`d, wherever that can be."""
+    """relu(norm(x) + add), or relu(norm(x)), for x and add (N, C, *spatial).
+
+    It is one fused operation if `enable` was called on the norm and `can_fuse` holds; otherwise the modules are called.
+    """
     if can_fuse(norm, relu, x, add):
         if norm.training:
             return NormReLU.apply(x, norm.weight, norm.bias, add, norm)
@@ -35,13 +38,14 @@ def norm_relu(norm: nn.Module, relu: nn.Module, x: Tensor, add: Tensor | None = 
 
 
 def enable(model: nn.Module, on: bool = True) -> None:
-    """Let the norms of `model` be fused with what follows them."""
+    """Allow (or forbid) the batch norms of `model` to be fused with the addition and ReLU that follow."""
     for norm in model.modules():
-        if isinstance(norm, tuple(NORM.values())):  # not those of several processes, which are one across them
+        if isinstance(norm, tuple(NORM.values())):  # not `SyncBatchNorm`, whose statistics need communication
             norm.fused = on  # type: ignore[assignment]
 
 
 def can_fuse(norm: nn.Module, relu: nn.Module, x: Tensor, add: Tensor | None) -> bool:
+    """Whether the compiled operation supports these inputs: CPU, channels last, float32 or bfloat16, no hooks."""
     return (
         getattr(norm, "fused", False)
         and x.device.type == "cpu"
@@ -61,13 +65,13 @@ def can_fuse(norm: nn.Module, relu: nn.Module, x: Tensor, add: Tensor | None) ->
 
 
 def learns(norm: nn.Module, x: Tensor, add: Tensor | None) -> bool:
-    """Whether anything that the operation computes with has a gradient; in frozen stages nothing has."""
+    """Whether any operand needs a gradient; in frozen stages none does."""
     return x.requires_grad or (add is not None and add.requires_grad) or any(p.requires_grad for p in norm.parameters())
 
 
 @functools.cache
 def kernels() -> ModuleType | None:
-    """The compiled loops; None where there are none: without Numba, or where its threads would not be torch's."""
+    """The module of compiled loops; None without Numba, or where Numba would not use torch's OpenMP threads."""
     if not sys.platform.startswith("linux"):
         return None
     threads = torch.get_num_threads()
@@ -77,30 +81,30 @@ def kernels() -> ModuleType | None:
         compiled.share_threads(threads)
     except (ImportError, ValueError):  # the latter: no OpenMP
         return None
-    torch.set_num_threads(threads)  # starting Numba's has set them to one a processor
+    torch.set_num_threads(threads)  # starting Numba's threads has reset torch's number to one per processor
     return compiled
 
 
 def loops() -> tuple[Any, int]:
-    """The compiled loops, and the number of threads that they shall use: torch's."""
+    """The module of compiled loops, and the number of threads for them: torch's."""
     run, threads = kernels(), torch.get_num_threads()
     assert run is not None
     return run, run.share_threads(threads)
 
 
 class NormReLU(torch.autograd.Function):
-    """relu(batch_norm(x) + add) in training, running statistics included (arXiv 1502.03167)."""
+    """relu(batch_norm(x) + add) in training; it also updates the running statistics (arXiv 1502.03167)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, add: Tensor | None, norm: Any) -> Tensor:
         run, threads = loops()
-        y, (mean, deviation) = torch.empty_like(x), np.empty((2, x.shape[1]))
+        y, (mean, inv_std) = torch.empty_like(x), np.empty((2, x.shape[1]))
         statistics = (norm.running_mean.numpy(), norm.running_var.numpy(), float(norm.momentum), norm.eps)
-        run.forward(flat(x), like(x, add), values(weight), values(bias), *statistics, threads, flat(y), mean, deviation)
+        run.forward(flat(x), like(x, add), values(weight), values(bias), *statistics, threads, flat(y), mean, inv_std)
         if norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
         ctx.save_for_backward(x, y, weight)
-        ctx.statistics, ctx.adds = (mean, deviation), add is not None
+        ctx.statistics, ctx.adds = (mean, inv_std), add is not None
         return y
 
     @staticmethod
@@ -115,7 +119,7 @@ class NormReLU(torch.autograd.Function):
 
 
 def in_evaluation(norm: Any, x: Tensor, add: Tensor | None) -> Tensor:
-    """relu(norm(x) + add) with the running statistics."""
+    """relu(norm(x) + add) with the running statistics, as in evaluation."""
     run, threads = loops()
     y, statistics = torch.empty_like(x), (norm.running_mean.numpy(), norm.running_var.numpy(), norm.eps)
     run.evaluate(flat(x), like(x, add), values(norm.weight), values(norm.bias), *statistics, threads, flat(y))
@@ -127,10 +131,10 @@ def values(tensor: Tensor) -> np.ndarray:
 
 
 def flat(x: Tensor) -> np.ndarray:
-    """The memory of x (N, C, *spatial), channels last, as a flat array."""
+    """The values of x (N, C, *spatial), channels last in memory, as a flat array (a view; bfloat16 as uint16)."""
     return x.detach().movedim(1, -1).view(-1).view(BITS[x.dtype]).numpy()
 
 
 def like(x: Tensor, other: Tensor | None) -> np.ndarray | None:
-    """`other` as `flat` memory of the type and order of x."""
+    """`other` in the dtype and memory format of x, as `flat` returns it; None for None."""
     return None if other is None else flat(other.to(x.dtype).contiguous(memory_format=LAYOUTS[x.ndim]))

@@ -1,4 +1,4 @@
-"""Heads: what reads the trunk's levels. A head is a chain of named modules; the names are those in the state dict."""
+"""Classification heads. A head is a dict of modules applied in order; its keys are the names in the state dict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from resnets.models.spec import ResNetSpec
 
 
 class GlobalPool(nn.Module):
-    """The mean over the positions of the last level: {"c1": ..., "cK": (N, C, *spatial)} -> (N, C)."""
+    """Global average pooling of the last level: {"c1": ..., "cK": (N, C, *spatial)} -> (N, C)."""
 
     def forward(self, features: Features) -> Tensor:
         last = features[max(features)]
@@ -17,9 +17,9 @@ class GlobalPool(nn.Module):
 
 
 def classifier(spec: ResNetSpec) -> dict[str, nn.Module]:
-    """The paper's head: global average pooling and one fully connected layer. Logits (N, num_classes).
+    """The head of He et al. (2015): global average pooling ("avgpool") and a fully connected layer ("fc").
 
-    With `num_classes` 0, the pooled features (N, num_features).
+    Its output is logits (N, num_classes); with `num_classes` 0, the pooled features (N, num_features).
     """
     head: dict[str, nn.Module] = {"avgpool": GlobalPool()}
     if spec.num_classes:

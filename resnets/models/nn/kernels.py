@@ -1,12 +1,12 @@
 """Compiled loops of `resnets.models.nn.fused`: batch norm, addition and ReLU over channels-last memory, in float32 or bfloat16.
 
-Activations are flat arrays, float32 or (bfloat16's bits) uint16, whose channels run fastest. What belongs to a channel comes
-tiled to a `period`: the shortest row of whole channels that is a multiple of `LANES`, so that place k of the memory has the
-coefficient k % period and the inner loops, over a fixed number of neighbours, become vector instructions. Sums are taken in
-float32 over short stretches and added up in float64, in an order that depends on the number of threads only.
+Activations are flat arrays, float32 or uint16 (the bits of bfloat16), in which channels vary fastest. Coefficients of channels
+(C,) are repeated to (period,), where `period` is the least common multiple of C and `LANES`: element k of an activation then
+has coefficient k % period, and the compiler vectorises the inner loops, which have a fixed length. Sums are computed in float32
+over short stretches and accumulated in float64, in an order that depends only on the number of threads.
 
-Numba compiles these at their first call and keeps the result on disk. Its threads are those of torch: both use the OpenMP
-that torch brings along. NaN passes through, as in torch.
+Numba compiles the functions at their first call and caches the result on disk. It uses torch's threads: both use the OpenMP
+library that comes with torch. NaN propagates, as in torch.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from numba import njit, prange, types
 from numba.extending import intrinsic, overload
 
 LANES = 64
-STRETCH = 512  # rows that are summed in float32
+STRETCH = 512  # rows of `period` values that are summed in float32
 
-lanes, some, one = np.uint64(LANES), np.uint64(8), np.uint64(1)  # unsigned: for an index that may be negative, no vectors
+lanes, some, one = np.uint64(LANES), np.uint64(8), np.uint64(1)  # unsigned: loops with signed indices are not vectorised
 high_half = np.uint32(16)
-fast = {"reassoc", "contract", "nsz", "arcp"}  # without nnan and ninf: a run that diverges must be seen to
+fast = {"reassoc", "contract", "nsz", "arcp"}  # not nnan and ninf, so that a diverging run shows NaN and infinity
 numba.config.THREADING_LAYER = "omp"
 serial = {"nogil": True, "cache": True}
 options = {"parallel": True, "fastmath": fast, "nogil": True, "cache": True}
 
 
 def share_threads(wanted):
-    """Let the next loops use so many of the threads that torch has started; how many they are."""
+    """Set the number of threads for the next calls to `wanted`, or to what Numba has, if less; returns that number."""
     threads = min(wanted, numba.config.NUMBA_NUM_THREADS)
     if numba.get_num_threads() != threads:
         numba.set_num_threads(threads)
@@ -49,12 +49,12 @@ def _as_bits(context, value):
 
 
 def widen(value):
-    """An element of an activation as float32."""
+    """An element of an activation (float32, or bfloat16 bits) as float32."""
     raise NotImplementedError
 
 
 def narrow(value, like):
-    """A float32 as an element of the activation that `like` comes from; to bfloat16, the nearest, of two the even."""
+    """A float32 as an element of the type of `like`; to bfloat16 it rounds to nearest, ties to even."""
     raise NotImplementedError
 
 
@@ -96,8 +96,12 @@ def add_rows(x, y, dy, centre, totals, at, period, count):
 
 @njit(**options)
 def sums(x, y, dy, centre, threads, out):
-    """out[thread, :, place]: the sums of g and of g * (x - centre), where g is the gradient `dy` behind the ReLU, whose output
-    was y; with None for both, of x - centre and of its square. `out` (threads, 2, period) float64, zeros before."""
+    """Per-thread sums, written to out[thread, :, k % period] for every element k.
+
+    With `dy` they are the sums of g and of g * (x - centre), where g = dy where y > 0, else 0: the gradient before the ReLU
+    with output y. With None for y and dy they are the sums of x - centre and of its square. `out` is (threads, 2, period)
+    float64 and must be zero before.
+    """
     period = len(centre)
     rows, width = len(x) // period, np.uint64(period)
     for thread in prange(threads):
@@ -113,22 +117,22 @@ def sums(x, y, dy, centre, threads, out):
                 for row in range(stop - (stop - start) % 8, stop):
                     add_rows(x, y, dy, middle, totals, np.uint64(row * period + chunk), width, one)
                 out[thread, :, chunk : chunk + LANES] += totals
-    for place in range(len(x) - rows * period):
-        k = rows * period + place
-        value = widen(x[k]) - centre[place]
+    for position in range(len(x) - rows * period):
+        k = rows * period + position
+        value = widen(x[k]) - centre[position]
         if dy is None:
             factor = value
         else:
             grad, output = widen(dy[k]), widen(y[k])
             factor = np.float32(0) if output <= 0 else grad
-        out[0, 0, place] += factor
-        out[0, 1, place] += factor * value
+        out[0, 0, position] += factor
+        out[0, 1, position] += factor * value
 
 
 @njit(inline="always")
-def norm_relu_row(x, add, scale, shift, y, at, place, count):
+def norm_relu_row(x, add, scale, shift, y, at, position, count):
     for lane in range(count):
-        value = widen(x[at + lane]) * scale[place + lane] + shift[place + lane]
+        value = widen(x[at + lane]) * scale[position + lane] + shift[position + lane]
         if add is not None:
             value += widen(add[at + lane])
         y[at + lane] = narrow(np.float32(0) if value < 0 else value, x[at + lane])
@@ -136,7 +140,7 @@ def norm_relu_row(x, add, scale, shift, y, at, place, count):
 
 @njit(**options)
 def norm_relu(x, add, scale, shift, threads, y):
-    """y = relu(x * scale + shift + add); `add` may be None."""
+    """Writes y = relu(x * scale + shift + add); `add` may be None."""
     period, rows = len(scale), len(x) // LANES
     for thread in prange(threads):
         for row in range(rows * thread // threads, rows * (thread + 1) // threads):
@@ -146,9 +150,9 @@ def norm_relu(x, add, scale, shift, threads, y):
 
 
 @njit(inline="always")
-def grad_input_row(x, y, dy, by_grad, by_x, constant, dx, dadd, at, place, count):
+def grad_input_row(x, y, dy, by_grad, by_x, constant, dx, dadd, at, position, count):
     for lane in range(count):
-        k, c = at + lane, place + lane
+        k, c = at + lane, position + lane
         grad, output = widen(dy[k]), widen(y[k])
         grad = np.float32(0) if output <= 0 else grad
         dx[k] = narrow(grad * by_grad[c] + widen(x[k]) * by_x[c] + constant[c], x[k])
@@ -158,49 +162,53 @@ def grad_input_row(x, y, dy, by_grad, by_x, constant, dx, dadd, at, place, count
 
 @njit(**options)
 def grad_input(x, y, dy, by_grad, by_x, constant, threads, dx, dadd):
-    """dx = g * by_grad + x * by_x + constant, and dadd = g, which may be None."""
+    """Writes dx = g * by_grad + x * by_x + constant and, unless it is None, dadd = g, with g as in `sums`."""
     period, rows = len(by_x), len(x) // LANES
     for thread in prange(threads):
         for row in range(rows * thread // threads, rows * (thread + 1) // threads):
-            at, place = np.uint64(row * LANES), np.uint64(row * LANES % period)
-            grad_input_row(x, y, dy, by_grad, by_x, constant, dx, dadd, at, place, lanes)
-    at, place, rest = np.uint64(rows * LANES), np.uint64(rows * LANES % period), np.uint64(len(x) - rows * LANES)
-    grad_input_row(x, y, dy, by_grad, by_x, constant, dx, dadd, at, place, rest)
+            at, position = np.uint64(row * LANES), np.uint64(row * LANES % period)
+            grad_input_row(x, y, dy, by_grad, by_x, constant, dx, dadd, at, position, lanes)
+    at, position, rest = np.uint64(rows * LANES), np.uint64(rows * LANES % period), np.uint64(len(x) - rows * LANES)
+    grad_input_row(x, y, dy, by_grad, by_x, constant, dx, dadd, at, position, rest)
 
 
 @njit(**serial)
 def tiled(values, period):
-    """(C,) -> (period,) float32."""
+    """(C,) -> (period,) float32, by repetition."""
     found = np.empty(period, np.float32)
-    for place in range(period):
-        found[place] = values[place % len(values)]
+    for position in range(period):
+        found[position] = values[position % len(values)]
     return found
 
 
 @njit(**serial)
 def gathered(totals, channels):
-    """(threads, 2, period) -> (2, C) float64."""
+    """The output of `sums`, (threads, 2, period), summed over threads and repetitions: (2, C) float64."""
     found = np.zeros((2, channels))
     for thread in range(totals.shape[0]):
-        for place in range(totals.shape[2]):
-            found[0, place % channels] += totals[thread, 0, place]
-            found[1, place % channels] += totals[thread, 1, place]
+        for position in range(totals.shape[2]):
+            found[0, position % channels] += totals[thread, 0, position]
+            found[1, position % channels] += totals[thread, 1, position]
     return found
 
 
 @njit(**serial)
 def period_of(channels):
+    """The least common multiple of the number of channels and `LANES`."""
     return channels * LANES // math.gcd(channels, LANES)
 
 
 @njit(**serial)
-def forward(x, add, weight, bias, running_mean, running_var, momentum, eps, threads, y, mean, deviation):
-    """In training: y, the batch's mean and 1 / deviation (C,) float64, and the running statistics, moved towards it."""
+def forward(x, add, weight, bias, running_mean, running_var, momentum, eps, threads, y, mean, inv_std):
+    """Batch norm in training, addition and ReLU: writes y, the batch's mean and inv_std = 1 / sqrt(var + eps), (C,) float64.
+
+    It also moves the running statistics towards the batch's by `momentum`.
+    """
     channels, period = len(weight), period_of(len(weight))
     count = len(x) // channels
-    centre = np.empty(period, np.float32)  # some value of each channel: near its mean, so that squares stay small
-    for place in range(period):
-        centre[place] = widen(x[place % channels])
+    centre = np.empty(period, np.float32)  # a value of each channel: close to its mean, so that squares lose no precision
+    for position in range(period):
+        centre[position] = widen(x[position % channels])
     totals = np.zeros((threads, 2, period))
     sums(x, None, None, centre, threads, totals)
     total = gathered(totals, channels)
@@ -209,25 +217,25 @@ def forward(x, add, weight, bias, running_mean, running_var, momentum, eps, thre
         offset = total[0, c] / count
         var = total[1, c] / count - offset * offset
         var = 0.0 if var < 0 else var
-        mean[c], deviation[c] = centre[c] + offset, 1 / math.sqrt(var + eps)
+        mean[c], inv_std[c] = centre[c] + offset, 1 / math.sqrt(var + eps)
         running_mean[c] += momentum * (mean[c] - running_mean[c])
         running_var[c] += momentum * (var * count / max(1, count - 1) - running_var[c])
-        scale[c] = weight[c] * deviation[c]
+        scale[c] = weight[c] * inv_std[c]
         shift[c] = bias[c] - mean[c] * scale[c]
     norm_relu(x, add, tiled(scale, period), tiled(shift, period), threads, y)
 
 
 @njit(**serial)
 def evaluate(x, add, weight, bias, running_mean, running_var, eps, threads, y):
-    """With the running statistics."""
+    """Batch norm with the running statistics, addition and ReLU: writes y."""
     period = period_of(len(weight))
     scale = weight / np.sqrt(running_var + eps)
     norm_relu(x, add, tiled(scale, period), tiled(bias - running_mean * scale, period), threads, y)
 
 
 @njit(**serial)
-def backward(x, y, dy, weight, mean, deviation, threads, dx, dadd, dweight, dbias):
-    """All gradients; `dadd` may be None."""
+def backward(x, y, dy, weight, mean, inv_std, threads, dx, dadd, dweight, dbias):
+    """Writes all gradients: dx, dadd (may be None), dweight and dbias (C,)."""
     channels, period = len(weight), period_of(len(weight))
     count = len(x) // channels
     totals = np.zeros((threads, 2, period))
@@ -235,8 +243,8 @@ def backward(x, y, dy, weight, mean, deviation, threads, dx, dadd, dweight, dbia
     total = gathered(totals, channels)
     by_grad, by_x, constant = np.empty(channels), np.empty(channels), np.empty(channels)
     for c in range(channels):
-        dbias[c], dweight[c] = total[0, c], total[1, c] * deviation[c]
-        by_grad[c] = weight[c] * deviation[c]
-        by_x[c] = -by_grad[c] * deviation[c] * dweight[c] / count
+        dbias[c], dweight[c] = total[0, c], total[1, c] * inv_std[c]
+        by_grad[c] = weight[c] * inv_std[c]
+        by_x[c] = -by_grad[c] * inv_std[c] * dweight[c] / count
         constant[c] = -by_grad[c] * dbias[c] / count - by_x[c] * mean[c]
     grad_input(x, y, dy, tiled(by_grad, period), tiled(by_x, period), tiled(constant, period), threads, dx, dadd)

@@ -1,4 +1,4 @@
-"""torch's layers by the number of spatial axes: `NORM[2]` is `nn.BatchNorm2d`."""
+"""torch's layer classes by number of spatial axes: `NORM[2]` is `nn.BatchNorm2d`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ CONVS = tuple(CONV.values())
 
 
 def normalisation(kind: str, channels: int, dims: int) -> nn.Module:
-    """Batch norm, or for "none" nothing in its place, so that a module of that name can be hooked all the same."""
+    """Batch norm, or for "none" an identity module, so that the name exists and hooks can be registered on it."""
     return NORM[dims](channels) if kind == "batch" else nn.Identity()
 
 
 def convolution(plan: Conv, dims: int) -> nn.Module:
-    """The convolution of `plan`, padded so that a stride of 1 keeps the size."""
+    """The convolution that `plan` describes, padded so that with stride 1 the output has the input's size."""
     return CONV[dims](
         plan.in_chans,
         plan.out_chans,
@@ -40,5 +40,5 @@ def convolution(plan: Conv, dims: int) -> nn.Module:
 
 
 def precise(value: Tensor) -> Tensor:
-    """As float64, where the device has it."""
+    """`value` as float64, or as float32 on "mps", which has no float64."""
     return value.float() if value.device.type == "mps" else value.double()

@@ -1,4 +1,4 @@
-"""What a residual branch is added to (He et al. 2015, section 3.3, options A, B and C; D from arXiv 1812.01187)."""
+"""Shortcut connections (He et al. 2015, section 3.3, options A, B and C; D from arXiv 1812.01187)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resnets.models.spec import Block
 
 
 class PadChannels(nn.Module):
-    """Option A: keep every `stride`-th position and add channels of zeros, half before and half after. No parameters.
+    """Option A: take every `stride`-th position and add zero channels, half before and half after. No parameters.
 
     (N, in_chans, *spatial) -> (N, out_chans, *ceil(spatial / stride))
     """
@@ -33,9 +33,10 @@ class PadChannels(nn.Module):
 
 
 class DilatedAverage(nn.Module):
-    """The mean over two positions along each axis, `dilation` apart, at every position; at the far edge, of what there is.
+    """2-wide average pooling with stride 1 and dilation along each axis; at the far edge the mean of the values inside.
 
-    Where a stride is left out, the average pooling of option D: at the positions that it had, the same. No parameters.
+    It replaces the strided average pooling of option D where `output_stride` removes the stride: at the positions of the
+    strided pooling the values are the same. (N, C, *spatial) -> the same shape. No parameters.
     """
 
     def __init__(self, dilation: int) -> None:
@@ -55,13 +56,13 @@ class DilatedAverage(nn.Module):
 
 
 def shortcut(plan: Block, dims: int) -> nn.Module | None:
-    """The module on the shortcut of `plan`, with torchvision's names inside; None where the input is added as it is."""
+    """The shortcut module of `plan`, its submodules named as in torchvision; None for the identity and for no shortcut."""
     if plan.shortcut in ("pad", "subsample"):
         return PadChannels(plan.in_chans, plan.out_chans, plan.stride)
     if plan.projection is None:
         return None
     layers: list[nn.Module] = [convolution(plan.projection, dims)]
-    if plan.shortcut == "pool_project":  # timm's layout: the pooling has the index 0 even where it has nothing to do
+    if plan.shortcut == "pool_project":  # as in timm, the pooling is module 0 even where it is the identity
         pool: nn.Module = DilatedAverage(plan.atrous) if plan.atrous else nn.Identity()
         if plan.stride > 1:
             pool = AVG_POOL[dims](2, 2, ceil_mode=True, count_include_pad=False)

@@ -1,4 +1,4 @@
-"""Batch norm over the pictures of all processes. torch's own, `nn.SyncBatchNorm`, knows no CPU."""
+"""Batch norm over the batches of all processes in distributed training. torch's `nn.SyncBatchNorm` does not support CPUs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch norm whose statistics in training are those of all processes together; of x (N, C, *spatial), N may be 0."""
+    """Batch norm that in training computes its statistics over all processes. x is (N, C, *spatial); N may be 0."""
 
     def _check_input_dim(self, x: Tensor) -> None:
         assert x.ndim >= 2
@@ -36,7 +36,7 @@ class SyncBatchNorm(_BatchNorm):
 
 
 def synchronised(norm: _BatchNorm) -> SyncBatchNorm:
-    """A norm over all processes, with the parameters and statistics of `norm`."""
+    """A `SyncBatchNorm` that shares the parameters and running statistics of `norm`."""
     made = SyncBatchNorm(norm.num_features, norm.eps, norm.momentum)
     made.weight, made.bias, made.training = norm.weight, norm.bias, norm.training
     made.running_mean, made.running_var = norm.running_mean, norm.running_var
@@ -45,7 +45,7 @@ def synchronised(norm: _BatchNorm) -> SyncBatchNorm:
 
 
 def synchronise(module: nn.Module) -> None:
-    """Put norms over all processes in the place of the batch norms inside `module`. The state dict stays as it is."""
+    """Replace the batch norms inside `module` by `SyncBatchNorm`, in place. The state dict does not change."""
     for name, child in module.named_children():
         if isinstance(child, _BatchNorm):
             setattr(module, name, synchronised(child))
@@ -64,10 +64,10 @@ def sync_batch_norm(
     momentum: float,
     eps: float,
 ) -> Tensor:
-    """Batch norm in training over the x (N, C, *spatial) of every process of the default group, which all call it.
+    """Batch norm in training over the x (N, C, *spatial) of all processes of the default group. All of them must call it.
 
-    The running statistics (C,), the same everywhere, move by `momentum`. The gradients of weight and bias are this process's
-    part of the sum.
+    The running statistics (C,) move towards the joint ones by `momentum` and stay the same in all processes. The gradients
+    of weight and bias are those of this process's x only.
     """
     mean, var, count = joint_statistics(x.detach())
     if running_mean is not None and running_var is not None and count > 0:
@@ -89,16 +89,16 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Any:
         x, weight, mean, var, count = ctx.saved_tensors
         inverse = (var + ctx.eps).rsqrt()
-        sums = torch.zeros(2, len(weight), device=x.device)  # of grad * (x - mean) / deviation, and of grad
+        sums = torch.zeros(2, len(weight), device=x.device)  # of grad * (x - mean) / std, and of grad
         if x.numel():
-            # In evaluation's form, for what torch gives there of weight and bias is just these sums, in one pass.
+            # With training=False, torch's gradients of weight and bias are exactly these two sums, computed in one pass.
             _, *found = torch.ops.aten.native_batch_norm_backward(
                 grad, x, weight, mean, var, None, None, False, ctx.eps, [False, True, True]
             )
             sums = torch.stack(found).float()
         whole = sums.clone()
         dist.all_reduce(whole)
-        # dx = weight / deviation * (grad - mean(grad) - normalised x * mean(grad * normalised x)) = a * grad + b * x + c
+        # dx = weight / std * (grad - mean(grad) - normalised x * mean(grad * normalised x)) = a * grad + b * x + c
         in_weight, in_bias = whole / count.clamp(min=1)
         a = weight * inverse
         b = -a * inverse * in_weight
@@ -109,14 +109,14 @@ class _Normalise(torch.autograd.Function):
 
 
 def joint_statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean (C,), biased variance (C,) and number of values () a channel, over the x (N, C, *spatial) of all processes.
+    """Mean (C,), biased variance (C,) and number of values per channel (), over the x (N, C, *spatial) of all processes.
 
-    Each process's own mean and variance are joined, not sums of squares, whose difference would lose digits.
+    The means and variances of the processes are combined, because a difference of sums of squares would lose precision.
     """
     chans = x.shape[1]
     own = torch.zeros(2 * chans + 1, device=x.device)
     if x.numel():
-        # The statistics to be updated are only there for their type: that of the result, also for 16-bit x.
+        # The running statistics passed here only determine the result's dtype: float32, also for 16-bit x.
         mean, var = torch.batch_norm_update_stats(x, own[:chans], own[chans:-1], 0.0)
         own = torch.cat([mean, var, own.new_full((1,), x.numel() / chans)])
     every = [torch.empty_like(own) for _ in range(dist.get_world_size())]

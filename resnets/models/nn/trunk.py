@@ -1,4 +1,4 @@
-"""The trunk: everything before the head. It emits c1 ... c5, whose channels and strides its spec states beforehand."""
+"""The trunk: everything before the head. It returns the levels c1 ... c5, whose channels and strides `ResNetSpec` states."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from resnets.models.spec import ResNetSpec
 
 
 class Trunk(nn.Module):
-    """The stem and the stages of `spec`, with torchvision's names: conv1 bn1 layer1 ... layer4.
+    """The stem and the stages of `spec`, named as in torchvision: conv1 bn1 layer1 ... layer4.
 
-    In "pre" order the stem has no norm, and the last stage is followed by one (`norm`) and a ReLU, which belong to the last
-    level. He initialisation: every convolution normal with variance 2 / fan-out (arXiv 1502.01852).
+    In "pre" order the stem has no norm, and the last stage is followed by a norm (`norm`) and a ReLU, which are part of the
+    last level. Convolutions are initialised from a normal distribution with variance 2 / fan-out (arXiv 1502.01852).
     """
 
     def __init__(self, spec: ResNetSpec) -> None:
         super().__init__()
         self.spec = spec
         self.checkpoint_activations = False
-        """Forget activations inside groups of blocks and compute them again for the gradient."""
+        """Activation checkpointing: discard activations inside groups of blocks, and recompute them in the backward pass."""
 
         convs, dims = spec.stem_convs, spec.dims
         stem: list[nn.Module] = [convolution(convs[0], dims)]
@@ -65,7 +65,14 @@ class Trunk(nn.Module):
         return [getattr(self, f"layer{number}") for number in range(1, len(self.spec.depths) + 1)]
 
     def features(self, x: Tensor, last: str | None = None) -> Features:
-        """The levels of `spec.levels` for x (N, in_chans, *spatial): {"c1": (N, C, *spatial / stride), ...}, up to `last`."""
+        """The levels of `spec.levels` for x (N, in_chans, *spatial), normalised: {"c1": (N, C, *spatial / stride), ...}.
+
+        Args:
+            last: name of the last level to compute; default (None): all levels.
+
+        Raises:
+            InputError: if x has another number of channels or axes.
+        """
         self._check(x)
         x = self.conv1(x)
         if self.spec.order == "post":
@@ -79,7 +86,7 @@ class Trunk(nn.Module):
         return features
 
     def last_stage(self, x: Tensor) -> Tensor:
-        """The last level from the one before it; detectors run it on each region by itself (arXiv 1506.01497)."""
+        """The last level from the one before it. Detectors with a C4 head apply it to each region (arXiv 1506.01497)."""
         x = self._run(self.stages[-1], x)
         return norm_relu(self.norm, self.relu, x) if self.spec.order == "pre" else x
 
@@ -108,13 +115,13 @@ class Trunk(nn.Module):
 
 
 def recomputing(part: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """The contexts of the first and of the second forward pass through a checkpointed part."""
+    """The context managers for the first forward pass and for the recomputation of a checkpointed part."""
     return nullcontext(), frozen_statistics(part)
 
 
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Keep batch norms from counting a batch again while activations are computed a second time."""
+    """Inside, batch norms do not update their running statistics, because recomputation sees the same batch again."""
     norms = [(norm, norm.momentum, norm.num_batches_tracked) for norm in module.modules() if isinstance(norm, NORMS)]
     for norm, _, _ in norms:
         norm.momentum, norm.num_batches_tracked = 0.0, None

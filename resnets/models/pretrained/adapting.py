@@ -1,4 +1,4 @@
-"""Weights for other inputs: another number of channels, or of spatial axes. Said of every tensor that it changes."""
+"""Weights adapted to another number of input channels or of spatial axes, with a note for every tensor that changes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ STEMS = ("conv1.weight", "conv1.0.weight")
 
 
 def adapted(tensors: dict[str, Tensor], own: ResNetSpec, wanted: ResNetSpec) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors of `own` for the channels and axes of `wanted`, and what was done to each that changed.
+    """Tensors of the network `own`, adapted to the input channels and spatial axes of `wanted`.
+
+    Returns:
+        All tensors, and for each changed one, by name, a description of the change.
 
     Raises:
-        InputError: where the axes cannot be brought there: only from two to one or three.
+        InputError: if the numbers of axes differ and that of `own` is not 2.
     """
     if own.dims not in (wanted.dims, 2):
         raise InputError(f"weights of {own.dims} spatial axes do not go into a network of {wanted.dims}; only those of 2 do")
@@ -39,7 +42,11 @@ def adapted(tensors: dict[str, Tensor], own: ResNetSpec, wanted: ResNetSpec) -> 
 
 
 def channels(weight: Tensor, wanted: int) -> Tensor:
-    """A stem (K, C, *kernel) for `wanted` channels: fewer are sums of the old in turn; more repeat them, to the same sum."""
+    """The stem's weights (K, C, *kernel) -> (K, wanted, *kernel), with the same sum over channels.
+
+    With fewer channels, channel i is the sum of the old channels i, i + wanted, ...; with more, the old channels are
+    repeated in turn, and divided by the number of repetitions.
+    """
     num = weight.shape[1]
     if wanted < num:
         return torch.stack([weight[:, start::wanted].sum(1) for start in range(wanted)], 1)
@@ -48,7 +55,10 @@ def channels(weight: Tensor, wanted: int) -> Tensor:
 
 
 def axes(weight: Tensor, dims: int) -> Tensor:
-    """A 2-D kernel (K, C, h, w) for one axis (summed over rows) or three (I3D, arXiv 1705.07750: repeated, over its length)."""
+    """A 2-D kernel (K, C, h, w) as 1-D (K, C, w), summed over rows, or as 3-D (K, C, h, h, w), repeated over depth, over h.
+
+    The 3-D form is that of I3D (arXiv 1705.07750).
+    """
     if dims == 1:
         return weight.sum(2)
     depth = weight.shape[2]
@@ -56,11 +66,11 @@ def axes(weight: Tensor, dims: int) -> Tensor:
 
 
 def rule_for(rule: Preprocess, in_chans: int) -> Preprocess:
-    """`rule` for pictures of another number of channels: one has the mean of all, more take them in turn."""
+    """Preprocessing for another number of channels: one channel gets the average of mean and std, more repeat them in turn."""
     num = rule.in_chans
     if num == in_chans:
         return rule
-    length = len(rule.mean) // num  # more than one where each pixel has its own
+    length = len(rule.mean) // num  # more than one if the mean is per pixel
     planes = [rule.mean[start * length : (start + 1) * length] for start in range(num)]
     if in_chans == 1:
         mean = tuple(math.fsum(values) / num for values in zip(*planes, strict=True))

@@ -1,4 +1,4 @@
-"""torchvision's Faster and Mask R-CNN, FCN and DeepLabV3 to ours and back, by tables of prefixes."""
+"""State dicts of torchvision's Faster R-CNN, Mask R-CNN, FCN and DeepLabV3 to ours and back, by tables of name prefixes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from resnets.models.pretrained.infer import infer
 from resnets.models.pretrained.keymaps import BESIDE, TORCHVISION, Rule, check_held, renamed
 from resnets.models.spec import ResNetSpec
 
-Prefixes = tuple[tuple[str, str], ...]  # theirs, ours
+Prefixes = tuple[tuple[str, str], ...]  # (torchvision's, ours)
 
-WRAPPERS = ("module.", "_orig_mod.", "model.")  # not "backbone.", which is a part here
+WRAPPERS = ("module.", "_orig_mod.", "model.")  # not "backbone.", which is one of torchvision's submodules here
 
-# Files that torchvision wrote before its layers had norms and activations beside them, as its own COCO_V1 are.
+# Names in older torchvision files (COCO_V1 among them), from before convolutions, norms and activations were one submodule.
 OLD: tuple[Rule, ...] = (
     (r"\.(inner_blocks|layer_blocks)\.(\d+)\.(weight|bias)$", r".\1.\2.0.\3"),
     (r"^rpn\.head\.conv\.(weight|bias)$", r"rpn.head.conv.0.0.\1"),
@@ -40,14 +40,14 @@ RCNN: Prefixes = (
 
 @dataclass(frozen=True)
 class Kind:
-    """One of torchvision's dense networks.
+    """One of torchvision's detection or segmentation networks.
 
     Args:
-        known_by: tensors of ours that it has, and none of the kinds after it has all.
-        prefixes: of tensors, theirs and ours.
-        logits: the tensor that has a row for each class.
-        background: whether the first row is no class of ours.
-        spec: what its tensors do not show of the trunk.
+        known_by: tensors (our names) by which it is recognised; no later kind in `KINDS` has all of them.
+        prefixes: (torchvision's, our) prefixes of tensor names.
+        logits: the tensor (our name) with one row per class.
+        background: whether its first row is a background class, which is not a class here.
+        spec: fields of the trunk's spec that tensors do not show.
     """
 
     known_by: tuple[str, ...]
@@ -60,7 +60,7 @@ class Kind:
 CLASSES, REGIONS, MASKS = (
     f"head.roi_heads.{name}.weight" for name in ("box_predictor.cls_score", "box_head.fc6", "mask_predictor.conv5_mask")
 )
-# The first whose tensors are there has the file: a Mask R-CNN has all those of a Faster R-CNN.
+# The first kind whose tensors are all present is taken: a Mask R-CNN has all tensors of a Faster R-CNN.
 KINDS: dict[str, Kind] = {
     "maskrcnn": Kind((CLASSES, REGIONS, MASKS), RCNN, CLASSES, background=True),
     "fasterrcnn": Kind((CLASSES, REGIONS), RCNN, CLASSES, background=True),
@@ -94,7 +94,7 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Dense:
-    """A dense network of torchvision's as ours: which it is, the spec of its trunk, and its tensors under our names."""
+    """A detection or segmentation network of torchvision: its key in `KINDS`, its trunk's spec, its tensors by our names."""
 
     kind: str
     spec: ResNetSpec
@@ -106,16 +106,16 @@ class Dense:
 
 
 def from_torchvision(state_dict: Mapping[str, Tensor], path: Path, norm_eps: float = EPSILON) -> Dense:
-    """What a state dict of torchvision's is.
+    """Recognise and convert a state dict of torchvision.
 
     Args:
-        state_dict: of `fasterrcnn_resnet50_fpn`, `maskrcnn_resnet50_fpn`, `fcn_resnet50`, `deeplabv3_resnet50` or the like
-            over another of its residual networks.
-        path: where it is from, for messages.
-        norm_eps: what its norms add to the variance. No tensor says it: 0.0 for torchvision's own COCO_V1 detectors.
+        state_dict: of `fasterrcnn_resnet50_fpn`, `maskrcnn_resnet50_fpn`, `fcn_resnet50`, `deeplabv3_resnet50`, or of these
+            with another of torchvision's residual networks as trunk.
+        path: the file, for messages.
+        norm_eps: epsilon of its batch norms, which no tensor shows: 0.0 for torchvision's own COCO_V1 detectors.
 
     Raises:
-        InputError: for anything else.
+        InputError: if it is none of these.
     """
     theirs = {name: tensor for name, tensor in state_dict.items() if name not in BESIDE}
     while theirs and (wrapper := next((word for word in WRAPPERS if all(name.startswith(word) for name in theirs)), None)):
@@ -132,18 +132,18 @@ def from_torchvision(state_dict: Mapping[str, Tensor], path: Path, norm_eps: flo
 
 
 def to_torchvision(dense: Dense) -> dict[str, Tensor]:
-    """The tensors under torchvision's names; `InputError` where it has no such network."""
+    """The tensors by torchvision's names. Raises `InputError` if torchvision has no such network."""
     row = KINDS[dense.kind]
     check_held("torchvision", {**TORCHVISION, "output_stride": (row.spec.get("output_stride", 32),)}, dense.spec)
     heads = {name: tensor for name, tensor in dense.tensors.items() if name.startswith(("head.", "aux."))}
-    back = tuple((ours, theirs) for theirs, ours in reversed(row.prefixes))  # the trunk's, "", comes last
+    back = tuple((ours, theirs) for theirs, ours in reversed(row.prefixes))  # the trunk's prefix, "", comes last
     if moved(heads, back[:-1]) is None or not heads.keys() >= set(row.known_by):
         raise InputError(f"these tensors are no {dense.kind}; torchvision has nothing with such a head")
     return moved(dense.tensors, back) or {}
 
 
 def moved(tensors: Mapping[str, Tensor], prefixes: Prefixes) -> dict[str, Tensor] | None:
-    """The tensors with the first prefix that is theirs replaced; None where one has none."""
+    """The tensors, in each name the first matching (old, new) prefix replaced; None if a name has no matching prefix."""
     found = {}
     for name, tensor in tensors.items():
         row = next((row for row in prefixes if name.startswith(row[0])), None)
@@ -154,7 +154,10 @@ def moved(tensors: Mapping[str, Tensor], prefixes: Prefixes) -> dict[str, Tensor
 
 
 def with_epsilon(tensors: dict[str, Tensor], theirs: float) -> dict[str, Tensor]:
-    """Norms that add `theirs` to the saved variance, as norms that add ours: by their scales, as a variance may be nearly 0."""
+    """Tensors of batch norms with epsilon `theirs`, changed to give the same outputs with our `EPSILON`.
+
+    The scales are changed, not the variances, because a variance may be close to 0.
+    """
     found = dict(tensors)
     for name, var in tensors.items():
         if theirs != EPSILON and name.endswith("running_var"):
@@ -164,6 +167,6 @@ def with_epsilon(tensors: dict[str, Tensor], theirs: float) -> dict[str, Tensor]
 
 
 def _with_counters(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Norms that were frozen count no batches; ours do."""
+    """The tensors with `num_batches_tracked` added where it is missing: torchvision's frozen norms have none."""
     counters = {name.removesuffix("running_mean") + "num_batches_tracked" for name in tensors if name.endswith("running_mean")}
     return {name: torch.zeros((), dtype=torch.long) for name in sorted(counters - tensors.keys())} | tensors

@@ -1,4 +1,4 @@
-"""A file of torchvision's detectors or segmenters as a model of ours: header and tensors. Nothing is fetched."""
+"""Files of torchvision's detection and segmentation networks to a header and tensors of ours. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from resnets.models.pretrained import facts
 from resnets.models.pretrained.dense import KINDS, Dense, from_torchvision
 from resnets.models.pretrained.files import Foreign
 from resnets.models.pretrained.folding import EPSILON
+from resnets.models.records import Json, Provenance
 
-# By kind: the task, and how torchvision's own inputs are made: the shorter side, and most of the longer one.
+# By kind: the task, and torchvision's input size in pixels: (shorter side, limit of the longer side).
 TASKS = {
     "fasterrcnn": ("detect", (800, 1333)),
     "maskrcnn": ("detect", (800, 1333)),
     "fcn": ("segment", (520, 8192)),
     "deeplabv3": ("segment", (520, 8192)),
 }
-EXACT = ("FasterRCNN_ResNet50_FPN_Weights.COCO_V1", "MaskRCNN_ResNet50_FPN_Weights.COCO_V1")  # their norms add nothing
+EPSILON_0 = ("FasterRCNN_ResNet50_FPN_Weights.COCO_V1", "MaskRCNN_ResNet50_FPN_Weights.COCO_V1")  # batch norm epsilon 0
 
 
 def is_dense(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether tensors have torchvision's names for a trunk with such a head."""
+    """Whether the tensor names are those of a detection or segmentation network of torchvision."""
     return any("backbone." in name for name in tensors) and any(
         name.startswith(("rpn.", "classifier.", "module.rpn.", "module.classifier.")) for name in tensors
     )
@@ -36,7 +37,7 @@ def is_dense(tensors: Mapping[str, Tensor]) -> bool:
 
 @cache
 def published() -> dict[str, Any]:
-    """torchvision's entries: the start of a file's SHA-256 -> the entry of its table."""
+    """torchvision's published weights: the first characters of the file's SHA-256 -> the entry of its weights table."""
     from torchvision import models
 
     names = [*models.list_models(module=models.detection), *models.list_models(module=models.segmentation)]
@@ -51,37 +52,38 @@ def opened(
     std: Sequence[float] | None,
     labels: str | Path | Sequence[str] | None,
 ) -> tuple[Header, dict[str, Tensor]]:
-    """What the file holds.
+    """The header and the tensors of the file.
 
     Args:
-        source: what it is called, for its provenance.
-        mean, std: of its pictures; None: ImageNet's.
-        labels: names of its classes, or a file with them; None: torchvision's where it published the file, else numbers.
+        source: name of the file or weights, for the provenance.
+        mean, std: normalisation of images in [0, 1], one value per channel; default (None): ImageNet's.
+        labels: class names, or a file with them; default (None): torchvision's if it published the file, else numbers.
 
     Raises:
-        InputError: where it is no such network, or there are not as many names as classes.
+        InputError: if it is no such network, or the number of names is not the number of classes.
     """
     digest = facts.sha256(file.path)
     entry = next((entry for start, entry in published().items() if digest.startswith(start)), None)
-    dense = from_torchvision(file.tensors, file.path, norm_eps=0.0 if str(entry) in EXACT else EPSILON)
+    dense = from_torchvision(file.tensors, file.path, norm_eps=0.0 if str(entry) in EPSILON_0 else EPSILON)
     task, size = TASKS[dense.kind]
     habit = Preprocess(size=size, resize="shorter", crop_pct=1.0)
     user = facts.of_user(mean, std, labels, habit)
     named = _names(entry, dense) if user.labels is None else user.labels
     if len(named) != dense.spec.num_classes:
         raise InputError(f"{file.path}: {len(named)} class names for {dense.spec.num_classes} classes; give one a class")
-    head: dict[str, Any] = {"form": "pyramid", "masks": dense.kind == "maskrcnn"}
+    head: dict[str, Json] = {"form": "pyramid", "masks": dense.kind == "maskrcnn"}
     if task == "segment":
         head = {"head": dense.kind, "auxiliary": dense.auxiliary}
-    provenance = {"source": source, "family": f"torchvision {dense.kind}", "sha256": digest}
-    provenance |= {"weights": str(entry)} if entry is not None else {}
+    provenance: Provenance = {"source": source, "family": f"torchvision {dense.kind}", "sha256": digest}
+    if entry is not None:
+        provenance["weights"] = str(entry)
     return Header(
         dense.spec, task, user.preprocess or habit, named, metrics={}, provenance=provenance, head=head
     ), dense.tensors
 
 
 def _names(entry: Any, dense: Dense) -> tuple[str, ...]:
-    """torchvision's names for the classes, each once, for COCO's table has gaps; numbers where nothing says them."""
+    """torchvision's class names, made unique ("N/A 12" for gaps in COCO's list); "0", "1", ... for unknown files."""
     if entry is None:
         return tuple(str(number) for number in range(dense.spec.num_classes))
     names = [name.strip("_") for name in entry.meta["categories"]][KINDS[dense.kind].background :]

@@ -1,7 +1,7 @@
-"""What is known of weights beside their tensors (preprocessing, class names, licence, training data), and who says so.
+"""Metadata of weights (preprocessing, class names, licence, training data) and their sources.
 
-In order of trust: what the user says; torchvision's own table, where the file is one of those that it publishes; the config
-files of Hugging Face's libraries that lie beside the weights; the habit of the family that the file was recognised as.
+The sources in order of precedence: the user; torchvision's table of weights, if the file is one that it publishes; the
+configuration files of Hugging Face's libraries beside the weights; the defaults of the family that the file belongs to.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from resnets.models.pretrained.files import Foreign, read_json
 from resnets.models.spec import ResNetSpec
 
 UNKNOWN = "not stated"
+USER = "you"  # the `source` of metadata given by the user
 INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers, in Hugging Face's configs
 CROP_MODES = {"center": "crop", "squash": "squash", "border": "pad"}
-# timm's architectures that are networks here. Others share names and shapes with these, but pool or stride otherwise.
+# timm's architectures that exist here. Others have the same tensor names and shapes, but other pooling or strides.
 ARCHITECTURES = (
     r"(se)?resnet(10|14|18|26|34|50|101|152|200)[ds]?|resnet(26|34|50|101|152)c|resnetv2_(18|34|50|101|152)"
     r"|(se)?resnext(26|50|101)d?_\d+x\d+d|seresnext\d+_\d+x\d+d|wide_resnet(50|101)_2"
@@ -33,9 +34,9 @@ ARCHITECTURES = (
 
 @dataclass(frozen=True)
 class Facts:
-    """What one witness says; None where it says nothing."""
+    """Metadata from one source, which `source` names; None for what the source does not state."""
 
-    said_by: str
+    source: str
     preprocess: Preprocess | None = None
     labels: tuple[str, ...] | None = None
     licence: str | None = None
@@ -44,16 +45,17 @@ class Facts:
 
 
 def sha256(path: Path) -> str:
+    """The SHA-256 of the file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# --- witnesses --------------------------------------------------------------------------------------------------------------
+# --- sources ----------------------------------------------------------------------------------------------------------------
 
 
 @cache
 def published() -> dict[str, tuple[str, Any]]:
-    """torchvision's residual weights: the start of a file's SHA-256 -> (network, entry of its table). Nothing is fetched."""
+    """torchvision's weights of residual networks: first characters of the file's SHA-256 -> (network, entry of its table)."""
     from torchvision import models
 
     found = {}
@@ -65,14 +67,14 @@ def published() -> dict[str, tuple[str, Any]]:
 
 
 def of_torchvision(digest: str) -> Facts | None:
-    """What torchvision's table says of the file with this SHA-256, if it is one of its own."""
+    """The metadata in torchvision's weights table for the file with this SHA-256; None if torchvision did not publish it."""
     found = next((entry for start, entry in published().items() if digest.startswith(start)), None)
     if found is None:
         return None
     name, entry = found
     rule = entry.transforms()
     return Facts(
-        said_by=f"torchvision's table ({entry})",
+        source=f"torchvision's table ({entry})",
         preprocess=Preprocess(
             size=(rule.crop_size[0],) * 2,
             crop_pct=rule.crop_size[0] / rule.resize_size[0],
@@ -88,10 +90,10 @@ def of_torchvision(digest: str) -> Facts | None:
 
 
 def of_configs(file: Foreign) -> Facts | None:
-    """What config.json, preprocessor_config.json and the model card beside a file say.
+    """The metadata in config.json, preprocessor_config.json and the model card beside a file; None without config.json.
 
     Raises:
-        InputError: where they name an architecture that only looks like one of ours.
+        InputError: if they name an architecture that does not exist here, even if its tensors look the same.
     """
     config = file.configs.get("config", {})
     if not config:
@@ -106,10 +108,10 @@ def of_configs(file: Foreign) -> Facts | None:
     labels = config.get("label_names") or config.get("id2label")
     if isinstance(labels, Mapping):
         labels = [labels[key] for key in sorted(labels, key=lambda key: int(key) if str(key).isdigit() else 0)]
-        labels = None if all(str(label).startswith("LABEL_") for label in labels) else labels  # transformers' filling
+        labels = None if all(str(label).startswith("LABEL_") for label in labels) else labels  # transformers' placeholders
     own = config.get("pretrained_cfg") or {}
     return Facts(
-        said_by=f"config.json beside {file.path.name}",
+        source=f"config.json beside {file.path.name}",
         preprocess=rule,
         labels=tuple(map(str, labels)) if labels else None,
         licence=card.get("license") or own.get("license"),
@@ -143,11 +145,11 @@ def _of_transformers(config: Mapping[str, Any]) -> Preprocess | None:
         size = config["size"]
         edge = size if isinstance(size, int) else size.get("shortest_edge") or size["height"]
         crop = config.get("crop_pct") or 0.875
-        if isinstance(config.get("crop_size"), Mapping) and config.get("do_center_crop"):  # a resized edge and a crop of it
+        if isinstance(config.get("crop_size"), Mapping) and config.get("do_center_crop"):  # resize, then a centre crop
             edge, crop = config["crop_size"]["height"], config["crop_size"]["height"] / edge
         return Preprocess(
             size=(edge, edge),
-            crop_pct=crop if edge < 384 else 1.0,  # ConvNext's processor, which these use, squeezes larger pictures whole
+            crop_pct=crop if edge < 384 else 1.0,  # as in transformers' ConvNextImageProcessor: no crop from 384 on
             resize="crop" if edge < 384 else "squash",
             interpolation=INTERPOLATIONS.get(config.get("resample", 3), "bicubic"),
             mean=config["image_mean"],
@@ -158,7 +160,7 @@ def _of_transformers(config: Mapping[str, Any]) -> Preprocess | None:
 
 
 def model_card(path: Path) -> dict[str, str]:
-    """Licence and data sets from the head of a Hugging Face model card."""
+    """The entries "license" and "datasets" from the YAML header of a Hugging Face model card, those that are there."""
     import yaml
 
     if not path.is_file() or path.stat().st_size > 1 << 22:
@@ -173,10 +175,10 @@ def model_card(path: Path) -> dict[str, str]:
 
 
 def of_family(family: Family, spec: ResNetSpec) -> Facts:
-    """What the family's authors do; whether they made this file, it does not say."""
+    """The defaults of the family's authors. Whether they made this very file is not known."""
     thousand = spec.num_classes == 1000 and spec.dims == 2
     return Facts(
-        said_by=f"the custom of {family.name}",
+        source=f"the custom of {family.name}",
         preprocess=family.preprocess(spec),
         labels=imagenet_labels() if thousand else None,
         licence=f"{UNKNOWN} ({family.name} publishes under {family.licence})",
@@ -196,20 +198,20 @@ def imagenet_labels() -> tuple[str, ...]:
 def of_user(
     mean: Sequence[float] | None, std: Sequence[float] | None, labels: str | Path | Sequence[str] | None, base: Preprocess
 ) -> Facts:
-    """`base` with another mean and standard deviation, and the class names in a file or a sequence.
+    """The metadata given by the user: class names, and the preprocessing `base` with `mean` and `std` replaced.
 
     Raises:
-        InputError: where only one of mean and std is given, or the file of names is none.
+        InputError: if only one of mean and std is given, or the file holds no names.
     """
     if (mean is None) != (std is None):
         raise InputError("--mean and --std belong together; give both, one value a channel, for pictures in [0, 1]")
     rule = None if mean is None or std is None else dataclasses.replace(base, mean=tuple(mean), std=tuple(std))
     names = read_labels(labels) if isinstance(labels, str | Path) else labels
-    return Facts(said_by="you", preprocess=rule, labels=None if names is None else tuple(names))
+    return Facts(source=USER, preprocess=rule, labels=None if names is None else tuple(names))
 
 
 def read_labels(path: str | Path) -> tuple[str, ...]:
-    """Names of classes in a file: one a line, or JSON, a list or {"0": name or [id, name], ...}."""
+    """Class names from a file: one name per line, or JSON: a list, or {"0": name or [id, name], ...}."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; --labels takes one class name a line, or JSON")

@@ -1,7 +1,7 @@
-"""Whose file it is: a table of the libraries and repositories whose residual networks are read.
+"""The table of libraries and repositories whose residual networks can be read.
 
-A file says nothing of itself but the names and shapes of its tensors. A row says by what it is known, how its names become
-ours, what the tensors do not show, and what its authors feed to it. The first row that knows a file has it.
+A file holds only the names and shapes of its tensors. Each row says how to recognise them, how to convert the names to ours,
+what the tensors do not show, and how the authors normalise their inputs. The first row that recognises a file is used.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ IMAGENET_32 = Preprocess(size=(32, 32), crop_pct=1.0)
 CIFAR_10 = Preprocess(size=(32, 32), crop_pct=1.0, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))
 CIFAR_100 = Preprocess(size=(32, 32), crop_pct=1.0, mean=(0.5070, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2761))
 TRANSFORMERS = Preprocess(interpolation="bicubic")
-# "caffe": pixels of 0 to 255 less the means of ImageNet, blue first; "tf": pixels in [-1, 1].
+# V1: Keras' mode "caffe", pixels in [0, 255] minus ImageNet's means, in BGR order; V2: mode "tf", pixels in [-1, 1].
 KERAS_V1 = Preprocess(mean=(123.68 / 255, 116.779 / 255, 103.939 / 255), std=(1 / 255,) * 3)
 KERAS_V2 = Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
-def nothing_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
+def no_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
     return {}
 
 
-def as_it_is(tensors: Tensors) -> Tensors:
+def unchanged(tensors: Tensors) -> Tensors:
     return tensors
 
 
 @dataclass(frozen=True)
 class Family:
-    """A library or repository, and its way with residual networks.
+    """A library or repository and its conventions for residual networks.
 
     Args:
-        name: of the family.
-        known_by: whether tensors (without wrappers) are this family's.
-        ours: the tensors under our names, biases where we have none still among them.
-        hidden: fields of the spec that names and shapes do not show.
-        finish: what must be computed into the tensors so that the outputs are the same (biases, epsilons, orders of channels).
-        takes_bgr: in "post" order the authors feed blue, green, red; `preprocess` is in red, green, blue all the same.
-        preprocess: what the authors feed to such a network; None where they do not say.
-        licence: under which the authors publish weights.
-        source: where they do.
+        name: the family's name, for messages and provenance.
+        known_by: (file, tensors without wrapper prefixes) -> whether they belong to this family.
+        ours: tensors -> the same tensors by our names, still with biases that our networks do not have.
+        hidden: (file, tensors by our names) -> fields of the spec that names and shapes do not show.
+        finish: converts what our networks compute differently (biases, epsilons, channel order), so that outputs are equal.
+        takes_bgr: whether the authors' networks in "post" order take BGR input; `preprocess` is in RGB order in any case.
+        preprocess: spec -> the authors' preprocessing; None where they do not state it.
+        licence: the licence under which the authors publish weights.
+        source: where they publish them.
     """
 
     name: str
@@ -60,13 +60,13 @@ class Family:
     preprocess: Callable[[ResNetSpec], Preprocess | None]
     licence: str
     source: str
-    hidden: Callable[[Foreign, Tensors], dict[str, Any]] = nothing_hidden
-    finish: Callable[[Tensors], Tensors] = as_it_is
+    hidden: Callable[[Foreign, Tensors], dict[str, Any]] = no_hidden
+    finish: Callable[[Tensors], Tensors] = unchanged
     takes_bgr: bool = False
 
 
 def imagenet(rule: Preprocess) -> Callable[[ResNetSpec], Preprocess | None]:
-    """`rule` for networks of coloured pictures with an ImageNet stem; others nobody has said anything of."""
+    """`rule` for 2-D networks with three input channels and a large stem, None for all others."""
     return lambda spec: rule if (spec.dims, spec.in_chans) == (2, 3) and spec.stem != "small" else None
 
 
@@ -75,7 +75,7 @@ def chenyaofo(spec: ResNetSpec) -> Preprocess | None:
 
 
 def transformers_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
-    """What config.json beside the file says of strides; without it, the library's defaults."""
+    """Where strides are, from config.json beside the file; without it, the library's defaults."""
     config = file.configs.get("config", {})
     if config.get("downsample_in_first_stage"):
         raise InputError(f"{file.path}: its config.json has downsample_in_first_stage, which no network here does")
@@ -86,7 +86,7 @@ def transformers_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
 
 
 def is_small(tensors: Tensors, num_stages: int) -> bool:
-    """A CIFAR network of He et al.: one 3x3 of 16 channels, and so many stages."""
+    """Whether it is a CIFAR network of He et al.: a 3x3 stem with 16 channels, and `num_stages` stages."""
     stem = tensors.get("conv1.weight")
     own = stem is not None and stem.shape[0] == 16 and tuple(stem.shape[2:]) == (3, 3)
     return own and f"layer{num_stages}.0.conv1.weight" in tensors and f"layer{num_stages + 1}.0.conv1.weight" not in tensors
@@ -97,14 +97,14 @@ def keras_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
 
 
 def is_monai(file: Foreign, tensors: Tensors) -> bool:
-    """torchvision's names, for volumes or with biases on shortcuts."""
+    """Whether tensors have torchvision's names and a 3-D stem, or a bias in shortcut convolutions."""
     stem = tensors.get("conv1.weight")
     biased = "layer2.0.downsample.0.bias" in tensors
     return stem is not None and "layer1.0.conv1.weight" in tensors and (stem.ndim == 5 or biased)
 
 
 def monai_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
-    """Networks with a classifier stride by 1 in the stem unless told otherwise; MedicalNet's and MONAI's encoders, by 2."""
+    """The default stride of the stem: 1 for networks with a classifier, 2 for encoders of MedicalNet and MONAI."""
     if tensors["conv1.weight"].shape[-1] != 7:
         raise InputError(f"{file.path}: a stem of MONAI's that is not 7 wide; no tensor shows whether a max-pool follows")
     return {"stem_stride": 1 if "fc.weight" in tensors else None}
@@ -112,7 +112,7 @@ def monai_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
 
 def monai_finish(tensors: Tensors) -> Tensors:
     projected = any(".downsample." in name for name in tensors)
-    return folding.biases_into_norms(tensors) if projected else folding.zeros_after_to_both_sides(tensors)
+    return folding.biases_into_norms(tensors) if projected else folding.zeros_at_end_to_both_ends(tensors)
 
 
 FAMILIES = (
@@ -130,7 +130,7 @@ FAMILIES = (
     Family(
         name="MONAI or MedicalNet",
         known_by=is_monai,
-        ours=as_it_is,
+        ours=unchanged,
         hidden=monai_hidden,
         finish=monai_finish,
         preprocess=lambda spec: None,
@@ -165,7 +165,7 @@ FAMILIES = (
     Family(
         name="chenyaofo/pytorch-cifar-models",
         known_by=lambda file, tensors: is_small(tensors, 3) and "layer2.0.downsample.1.running_mean" in tensors,
-        ours=as_it_is,
+        ours=unchanged,
         preprocess=chenyaofo,
         licence="BSD-3-Clause",
         source="github.com/chenyaofo/pytorch-cifar-models",
@@ -181,7 +181,7 @@ FAMILIES = (
     Family(
         name="timm",
         known_by=lambda file, tensors: "conv1.0.weight" in tensors or "layer1.0.se.fc1.weight" in tensors,
-        ours=as_it_is,
+        ours=unchanged,
         preprocess=imagenet(Preprocess(interpolation="bicubic")),
         licence="Apache-2.0",
         source="timm",
@@ -189,7 +189,7 @@ FAMILIES = (
     Family(
         name="torchvision",
         known_by=lambda file, tensors: "conv1.weight" in tensors and "layer1.0.conv1.weight" in tensors,
-        ours=as_it_is,
+        ours=unchanged,
         preprocess=imagenet(IMAGENET),
         licence="BSD-3-Clause",
         source="torchvision, or a program that takes its names",
@@ -198,10 +198,10 @@ FAMILIES = (
 
 
 def recognise(file: Foreign) -> tuple[Family, Tensors]:
-    """The family of a file, and its tensors without wrappers.
+    """The family of a file, and its tensors without wrapper prefixes.
 
     Raises:
-        InputError: where no row of `FAMILIES` knows it; a few of its names are given.
+        InputError: if no row of `FAMILIES` recognises it; the message gives a few tensor names.
     """
     try:
         tensors = keras.layers(file) if file.kind == "hdf5" else keymaps.unwrapped(file.tensors)

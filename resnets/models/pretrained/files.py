@@ -1,7 +1,7 @@
-"""Other programs' files to tensors, by what their bytes say. A foreign file is hostile until it is read.
+"""Reading tensors from other programs' files. The format is recognised by content; every file is treated as untrusted.
 
-Nothing is unpickled but by torch's `weights_only=True`, no link inside a file is followed, and nothing may claim to hold more
-than the file is long, so that memory stays within a few times its length.
+Pickles are read only by `torch.load(weights_only=True)`, links inside files are not followed, and a file whose tensors claim
+to be larger than the file is refused, so that memory use is at most a few times the file's size.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from torch import Tensor
 from resnets.errors import InputError
 from resnets.models import weights
 
-NESTS = (
-    # Averages first: they are what their programs evaluate.
+NESTED_KEYS = (
+    # Averaged weights first: they are the ones that those programs evaluate.
     *("state_dict_ema", "model_ema", "params_ema"),
     *("state_dict", "model_state_dict", "model", "net", "network", "params", "weights"),
 )
 KERAS_MEMBER = "model.weights.h5"
 HDF5 = b"\x89HDF\r\n\x1a\n"
-DEEPEST = 24  # groups within groups of an HDF5 file
-LONGEST_JSON = 1 << 22
+MAX_DEPTH = 24  # limit of nested groups in an HDF5 file
+MAX_JSON_BYTES = 1 << 22
 PLAIN = "save the tensors alone, torch.save(model.state_dict(), FILE) or safetensors, and give that"
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """What another program's file holds.
+    """The content of another program's file.
 
     Args:
         path: the file.
         kind: "safetensors", "torch" or "hdf5".
-        tensors: by the names of the file; of HDF5, "layer/variable", variables as Keras names or numbers them.
-        part: where in a nested checkpoint they were, such as "state_dict"; "" at the top.
-        configs: the JSON files that lie beside it, by name without suffix.
+        tensors: tensors by the file's names; for HDF5 "layer/variable", with Keras' names or numbers of variables.
+        part: key of the tensors in a nested checkpoint, such as "state_dict"; "" at the top level.
+        configs: config.json and preprocessor_config.json beside the file, by name without suffix.
     """
 
     path: Path
@@ -56,10 +56,10 @@ class Foreign:
 
 
 def read(path: Path) -> Foreign:
-    """The tensors of a file that is not ours.
+    """The content of a weights file of another program.
 
     Raises:
-        InputError: where it holds anything but tensors, is cut short, or is of no format that is read.
+        InputError: if it holds anything besides tensors, is truncated, or is of an unknown format.
     """
     with path.open("rb") as file:
         start = file.read(8)
@@ -79,9 +79,9 @@ def read(path: Path) -> Foreign:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file that another program wrote, or {} where it holds none."""
+    """The content of a JSON file; {} if it cannot be read, is too large, or is not JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size < LONGEST_JSON else {}
+        return json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size < MAX_JSON_BYTES else {}
     except (OSError, ValueError, RecursionError):
         return {}
 
@@ -97,9 +97,9 @@ def _configs(folder: Path) -> dict[str, Any]:
 def _torch(path: Path) -> tuple[dict[str, Tensor], str]:
     _members(path)
     try:
-        # A namespace is the flags of a training script: attributes, no code. The open file, since torch goes by the suffix too.
+        # argparse.Namespace holds a script's flags and runs no code. The open file, because torch also considers the suffix.
         with torch.serialization.safe_globals([Namespace]), path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old protocols; what matters is an error
+            warnings.simplefilter("ignore")  # about old protocols
             whole = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a hostile file can make the reader fail anywhere
         if found := re.search(r"GLOBAL ([\w.]+)|[Cc]lass ([\w.]+)|function ([\w.]+)", str(error)):
@@ -114,7 +114,7 @@ def _torch(path: Path) -> tuple[dict[str, Tensor], str]:
         raise InputError(f"{path}: cut short or damaged, or no file of torch.save; copy it again") from error
     tensors, part = _nested(whole)
     if not tensors:
-        raise InputError(f"{path}: holds no dictionary of tensors, also not under {', '.join(NESTS)}; {PLAIN}")
+        raise InputError(f"{path}: holds no dictionary of tensors, also not under {', '.join(NESTED_KEYS)}; {PLAIN}")
     plain = all(tensor.layout == torch.strided and not tensor.is_quantized for tensor in tensors.values())
     if not plain or sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > path.stat().st_size:
         raise InputError(f"{path}: its tensors claim to be larger than the file, or are sparse or quantised; {PLAIN}")
@@ -122,10 +122,10 @@ def _torch(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def _nested(whole: Any, depth: int = 3) -> tuple[dict[str, Tensor], str]:
-    """The dictionary of tensors in a checkpoint, and where it was."""
+    """The dictionary of tensors in a checkpoint, and its key ("a.b" where nested); {} and "" if there is none."""
     if not isinstance(whole, Mapping):
         return {}, ""
-    for key in NESTS if depth else ():
+    for key in NESTED_KEYS if depth else ():
         tensors, inner = _nested(whole.get(key), depth - 1)
         if tensors:
             return tensors, f"{key}.{inner}".rstrip(".")
@@ -155,7 +155,7 @@ def _keras_archive(path: Path, member: zipfile.ZipInfo) -> dict[str, Tensor]:
 
 
 def _hdf5(source: Any, path: Path) -> dict[str, Tensor]:
-    """ "layer/variable" -> tensor, of either of Keras' layouts: a group a layer, or numbered variables with a name beside."""
+    """ "layer/variable" -> tensor, from both of Keras' layouts: one group per layer, or numbered variables with a name."""
     with needing("h5py", "keras", f"{path} is an HDF5 file"):
         import h5py
     import numpy as np
@@ -182,8 +182,8 @@ def _hdf5(source: Any, path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _datasets(group: Any, h5py: Any, seen: set[Any], prefix: str = "", depth: int = DEEPEST) -> Iterator[tuple[str, Any]]:
-    """The datasets below, each once, but for the optimiser's; links to other places are not followed."""
+def _datasets(group: Any, h5py: Any, seen: set[Any], prefix: str = "", depth: int = MAX_DEPTH) -> Iterator[tuple[str, Any]]:
+    """Path and dataset of each dataset below `group`, each once, without the optimiser's. Links are not followed."""
     seen.add(h5py.h5o.get_info(group.id).addr)
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink) or (not prefix and name.startswith("optimizer")):
@@ -197,7 +197,7 @@ def _datasets(group: Any, h5py: Any, seen: set[Any], prefix: str = "", depth: in
 
 @contextmanager
 def needing(package: str, extra: str, why: str) -> Iterator[None]:
-    """Inside, that `package` is not installed becomes an `InputError` that names the extra to install."""
+    """Inside, an ImportError becomes an `InputError` that says which extra installs `package`."""
     try:
         yield
     except ImportError as error:

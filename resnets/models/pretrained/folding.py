@@ -1,6 +1,6 @@
-"""What other networks compute and ours do not, computed into the tensors beforehand, so that the outputs are the same.
+"""Changes to tensors that make our networks give the same outputs as others that compute slightly differently.
 
-Tensors come under our names, in the order of convolutions and norms of ours, with biases on convolutions where they had them.
+Tensors have our names; convolutions may have biases, which our networks with batch norm do not have.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ EPSILON = 1e-5  # of every batch norm here
 
 
 def blocks(tensors: Tensors) -> Iterator[tuple[str, int]]:
-    """ "layer1.0." and so on in order, with the number of convolutions in the branch."""
+    """The prefix of each block ("layer1.0.", ...), in order, with its number of convolutions (2 or 3)."""
     found = {(int(m[1]), int(m[2])) for name in tensors if (m := re.match(r"layer(\d)\.(\d+)\.conv1\.weight$", name))}
     for stage, position in sorted(found):
         prefix = f"layer{stage}.{position}."
@@ -24,7 +24,7 @@ def blocks(tensors: Tensors) -> Iterator[tuple[str, int]]:
 
 
 def epsilon(tensors: Tensors, theirs: float) -> Tensors:
-    """Norms that add `theirs` to the variance, as norms that add ours."""
+    """Tensors of batch norms with epsilon `theirs`, their variances changed to give the same outputs with `EPSILON`."""
     return {
         name: (tensor.double() + (theirs - EPSILON)).float() if name.endswith("running_var") else tensor
         for name, tensor in tensors.items()
@@ -32,7 +32,7 @@ def epsilon(tensors: Tensors, theirs: float) -> Tensors:
 
 
 def biases_into_norms(tensors: Tensors) -> Tensors:
-    """Biases of convolutions that a norm follows, into that norm's mean."""
+    """Remove biases of convolutions followed by a norm by subtracting them from the norm's running mean."""
     found = dict(tensors)
     for name in tensors:
         if m := re.fullmatch(r"(?:(.*\.)?conv(\d)|(.*\.downsample)\.0)\.bias", name):
@@ -42,11 +42,11 @@ def biases_into_norms(tensors: Tensors) -> Tensors:
     return found
 
 
-def biases_along_the_stream(tensors: Tensors) -> Tensors:
-    """In "pre" order: biases of convolutions that end in the sum, into the means of the norms that read the sum.
+def biases_before_additions(tensors: Tensors) -> Tensors:
+    """In "pre" order, remove biases of convolutions before the addition by changing the running means of later norms.
 
-    The sum of ours is smaller than theirs by a constant, which every norm behind it subtracts less; the outputs are the same,
-    and features before the last norm differ by that constant.
+    Without the biases, the sum along the shortcuts is smaller by a constant per channel, and the mean of every norm that
+    reads it is reduced by the same constant. Outputs are equal; features before the last norm differ by that constant.
     """
     found, offset = dict(tensors), torch.zeros(())
     for prefix, depth in blocks(tensors):
@@ -58,11 +58,11 @@ def biases_along_the_stream(tensors: Tensors) -> Tensors:
     return found
 
 
-def zeros_after_to_both_sides(tensors: Tensors) -> Tensors:
-    """Option A with its channels of zeros behind the old ones, as that of ours, with half before: another order of channels.
+def zeros_at_end_to_both_ends(tensors: Tensors) -> Tensors:
+    """Reorder channels from networks whose shortcut A adds all zero channels at the end to ours, which adds half at each end.
 
-    Features are the same in that order; the classifier's outputs are the same. `order[k]` is the channel of theirs that is
-    channel k of ours, along the sum of a stage.
+    Features are equal up to that order; outputs of the classifier are equal. `order[k]` is the index in their network of
+    our channel k, at the current stage's addition.
     """
     found = dict(tensors)
     order = torch.arange(len(tensors["conv1.weight"]))
@@ -82,5 +82,5 @@ def zeros_after_to_both_sides(tensors: Tensors) -> Tensors:
 
 
 def stem_from_bgr(tensors: Tensors) -> Tensors:
-    """A stem that takes blue, green, red, as one that takes red, green, blue."""
+    """The stem for BGR input changed to take RGB input."""
     return tensors | {"conv1.weight": tensors["conv1.weight"].flip(1)}

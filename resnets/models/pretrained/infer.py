@@ -1,4 +1,4 @@
-"""From names and shapes of tensors, under our names, the `ResNetSpec` that they belong to; and proof that they do."""
+"""Derive the `ResNetSpec` from the names and shapes of tensors, and check that the tensors are those of that network."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from resnets.models.spec import ResNetSpec
 Tensors = Mapping[str, Tensor]
 Shapes = Mapping[str, tuple[int, ...]]
 
-# By what a row of the zoo is found again: all fields but these, and where none agrees, all but the second ones too.
+# Fields that may differ between a spec and the row of the zoo that gives its name: FREE, and if no row agrees, LOOSE.
 FREE = {"name", "in_chans", "num_classes", "dims", "zero_init_last", "depth_counts", "drop_path", "output_stride"}
 LOOSE = FREE | {"stem", "stem_stride", "stem_width", "stage_stride", "shortcut"}
-SHOWN = ("block", "depths", "width", "groups", "group_width", "order", "attention")  # what tensors cannot lie about
+SHOWN = ("block", "depths", "width", "groups", "group_width", "order", "attention")  # fields that tensors always show
 
 
 def infer(tensors: Tensors, hidden: Mapping[str, Any], path: Path) -> ResNetSpec:
-    """The spec whose tensors these are.
+    """The spec of the network that the tensors belong to.
 
     Args:
-        tensors: under our names.
-        hidden: fields that names and shapes do not show and the family of the file does, such as `stride_in`.
+        tensors: by our names.
+        hidden: fields that names and shapes do not show but the file's family does, such as `stride_in`.
         path: the file, for messages.
 
     Raises:
-        InputError: where they are no residual network of this family.
+        InputError: if they do not belong to a residual network that this package can build.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     try:
@@ -54,7 +54,7 @@ def infer(tensors: Tensors, hidden: Mapping[str, Any], path: Path) -> ResNetSpec
 
 
 def named(spec: ResNetSpec) -> str:
-    """The row of the zoo that `spec` is, in other clothes at most; else "resnet"."""
+    """The name in the zoo whose spec agrees in all fields except `FREE`, or else except `LOOSE`; "resnet" if none does."""
     for free in (FREE, LOOSE):
         fields = [field.name for field in dataclasses.fields(spec) if field.name not in free]
         for name in zoo.ROWS:
@@ -64,11 +64,11 @@ def named(spec: ResNetSpec) -> str:
     return "resnet"
 
 
-def settled(spec: ResNetSpec, model: str | None, hidden: Mapping[str, Any], path: Path) -> ResNetSpec:
-    """`spec` as the row called `model`, which may say what tensors do not show.
+def with_model(spec: ResNetSpec, model: str | None, hidden: Mapping[str, Any], path: Path) -> ResNetSpec:
+    """`spec` with the fields that tensors do not show taken from the zoo's row `model`; `spec` itself if `model` is None.
 
     Raises:
-        InputError: where the tensors, or what is known of their family, say otherwise.
+        InputError: if the tensors, or what is known of their family, contradict that row.
     """
     if model in (None, spec.name):
         return spec
@@ -85,11 +85,11 @@ def settled(spec: ResNetSpec, model: str | None, hidden: Mapping[str, Any], path
     return dataclasses.replace(spec, name=row.name, stride_in=row.stride_in, depth_counts=row.depth_counts)
 
 
-def fitted(tensors: Tensors, spec: ResNetSpec, path: Path) -> dict[str, Tensor]:
-    """The tensors in the order of the network, in 32 bits, counters that old programs did not keep added.
+def completed(tensors: Tensors, spec: ResNetSpec, path: Path) -> dict[str, Tensor]:
+    """The state dict for a network of `spec`: in its order and dtypes, missing `num_batches_tracked` added as 0.
 
     Raises:
-        InputError: where a tensor is missing, left over, or of another shape than `spec` has it.
+        InputError: if a tensor is missing, is not part of the network, or has another shape.
     """
     weights.check_size(spec, dict(tensors), path)
     own = skeleton(spec)
@@ -101,7 +101,7 @@ def fitted(tensors: Tensors, spec: ResNetSpec, path: Path) -> dict[str, Tensor]:
 
 
 def skeleton(spec: ResNetSpec) -> dict[str, Tensor]:
-    """The state dict of `spec` without its numbers."""
+    """The state dict of a network of `spec` on the "meta" device: names, shapes and dtypes without values."""
     with torch.device("meta"):
         network: nn.Module = Trunk(spec)
         for name, module in classifier(spec).items():
@@ -146,7 +146,7 @@ def _blocks(shapes: Shapes) -> dict[str, Any]:
 
 
 def _shortcut(shapes: Shapes, depths: tuple[int, ...]) -> str:
-    """By the convolutions on shortcuts. Without any it is A, unless nothing ever changes shape."""
+    """The shortcut, from the convolutions on shortcuts. Without any it is "A", or "B" if there is only one stage."""
     projections = [
         name
         for name in sorted(shapes)

@@ -1,7 +1,7 @@
-"""Keras Applications' ResNet (V1 and V2): layers of an HDF5 file to tensors under our names.
+"""ResNet V1 and V2 of Keras Applications: layers of an HDF5 file to tensors by our names.
 
-Keras writes variables in two ways: by name (`conv2_block1_1_conv/kernel`; .h5), or by number (`.../0`; .keras and .weights.h5),
-the layer's name beside or, by early versions of Keras 3, not at all: then by class and order, conv2d, conv2d_1, ...
+Keras names variables (`conv2_block1_1_conv/kernel`; .h5) or numbers them (`.../0`; .keras and .weights.h5). In the latter the
+layer's name is an attribute; early versions of Keras 3 omit it, and name layers by class and order: conv2d, conv2d_1, ...
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from resnets.models.pretrained.files import Foreign
 Tensors = dict[str, Tensor]
 EPSILON = 1.001e-5
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
-KERNELS = {4: (3, 2, 0, 1), 2: (1, 0)}  # (h, w, C, K) and (C, K) as torch has them, by number of axes
+KERNELS = {4: (3, 2, 0, 1), 2: (1, 0)}  # permutations to torch's order, by number of axes: (h, w, C, K) and (C, K)
 OURS = {"kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias"}
 OURS |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
 
-# Layers of the applications to modules of ours; in the second, the norm before a convolution has the number of that one.
+# Patterns from Keras' layers to our modules. In V2 a norm precedes a convolution, and here has that convolution's number.
 Rules = tuple[tuple[str, str], ...]
 STEM: Rules = ((r"conv1_conv", "conv1"), (r"conv1_bn", "bn1"), (r"post_bn", "norm"), (r"predictions", "fc"))
 V1: Rules = (*STEM, (r"(.*_)0_conv", r"\1downsample.0"), (r"(.*_)0_bn", r"\1downsample.1"), (r"(.*_)(\d)_conv", r"\1conv\2"))
@@ -30,13 +30,13 @@ V2: Rules = (*STEM, (r"(.*_)0_conv", r"\1downsample.0"), (r"(.*_)(\d)_conv", r"\
 V2 += ((r"(.*_)1_bn", r"\1bn2"), (r"(.*_)2_bn", r"\1bn3"))
 
 
-def is_second(tensors: Tensors) -> bool:
-    """Whether it is V2: no norm directly behind the stem."""
+def is_v2(tensors: Tensors) -> bool:
+    """Whether the tensors ("layer/variable") are those of ResNet V2."""
     return any(name.startswith("post_bn/") or "_preact_bn/" in name for name in tensors)
 
 
 def layers(file: Foreign) -> dict[str, Tensor]:
-    """ "layer/variable" with the applications' names of layers and Keras' names of variables."""
+    """The tensors as "layer/variable", with the layer names of Keras Applications and Keras' names of variables."""
     kinds: dict[str, dict[str, Tensor]] = {}
     for name, tensor in file.tensors.items():
         layer, _, variable = name.rpartition("/")
@@ -48,7 +48,7 @@ def layers(file: Foreign) -> dict[str, Tensor]:
     for layer, held in kinds.items():
         numbers = NORM if all(tensor.ndim == 1 for tensor in held.values()) else ("kernel", "bias")
         if layer in dense and len(dense) == 1:
-            layer = "predictions"  # whatever the one dense layer is called
+            layer = "predictions"  # the name of the only dense layer may differ
         for variable, tensor in held.items():
             if variable.isdigit() and int(variable) < len(numbers):
                 variable = numbers[int(variable)]
@@ -57,10 +57,10 @@ def layers(file: Foreign) -> dict[str, Tensor]:
 
 
 def _by_order(kinds: dict[str, dict[str, Tensor]], file: Foreign) -> dict[str, dict[str, Tensor]]:
-    """Layers that are only numbered, under the names that the applications give them.
+    """Layers named by class and order, renamed to the names of Keras Applications.
 
-    Within a block convolutions come as 1, 2, then that of the shortcut (0), 3; where there is one, two have four times
-    the outputs of the 3x3.
+    The convolutions of a block come in the order 1, 2, shortcut (0, if there is one), 3. The shortcut's and the third have
+    four times as many outputs as the second, so that two such convolutions mean that there is a shortcut.
     """
 
     def numbered(stem: str) -> list[dict[str, Tensor]]:
@@ -70,7 +70,7 @@ def _by_order(kinds: dict[str, dict[str, Tensor]], file: Foreign) -> dict[str, d
     convs, norms = numbered("conv2d"), numbered("batch_normalization")
     if not convs or not norms:
         raise InputError(f"{file.path}: layers of Keras without the convolutions and norms of a ResNet")
-    second = len(norms[0]["0"]) == len(convs[0]["0"][0, 0, 0]) and "1" in convs[0] and "1" not in convs[1]
+    v2 = len(norms[0]["0"]) == len(convs[0]["0"][0, 0, 0]) and "1" in convs[0] and "1" not in convs[1]
     names, at, stage, block = ["conv1"], 1, 1, 0
     while at < len(convs):
         wide = 4 * convs[at + 1]["0"].shape[-1] if at + 1 < len(convs) else 0
@@ -79,7 +79,7 @@ def _by_order(kinds: dict[str, dict[str, Tensor]], file: Foreign) -> dict[str, d
         names += [f"conv{stage}_block{block}_{part}" for part in ("1", "2", *(("0", "3") if len(last) == 2 else ("3",)))]
         at += 2 + max(1, len(last))
     found = {f"{name}_conv": held for name, held in zip(names, convs, strict=False)}
-    if second:
+    if v2:
         inside = {"1": "preact_bn", "2": "1_bn", "3": "2_bn"}
         by_norm = [f"{name[:-1]}{inside[name[-1]]}" for name in names[1:] if name[-1] != "0"] + ["post_bn"]
     else:
@@ -89,8 +89,8 @@ def _by_order(kinds: dict[str, dict[str, Tensor]], file: Foreign) -> dict[str, d
 
 
 def ours(tensors: Tensors) -> Tensors:
-    """ "layer/variable" tensors under our names, kernels as torch has them, biases still among them."""
-    rules, found = (V2 if is_second(tensors) else V1), {}
+    """Tensors ("layer/variable") by our names, kernels in torch's order of axes, biases still included."""
+    rules, found = (V2 if is_v2(tensors) else V1), {}
     for name, tensor in tensors.items():
         layer, _, variable = name.rpartition("/")
         for pattern, module in rules:
@@ -105,7 +105,7 @@ def ours(tensors: Tensors) -> Tensors:
 
 
 def finish(tensors: Tensors) -> Tensors:
-    """Biases and Keras' epsilon computed into the norms. The stem of V2 keeps its bias, since max-pooling follows it."""
+    """The tensors with biases and Keras' epsilon folded into the norms. The stem of V2 keeps its bias: no norm follows it."""
     tensors = folding.epsilon(tensors, EPSILON)
-    second = "norm.weight" in tensors
-    return folding.biases_along_the_stream(tensors) if second else folding.biases_into_norms(tensors)
+    v2 = "norm.weight" in tensors
+    return folding.biases_before_additions(tensors) if v2 else folding.biases_into_norms(tensors)

@@ -1,7 +1,7 @@
-"""Names of tensors in other libraries' checkpoints, to ours and back: tables, and the walks over them.
+"""Conversion of tensor names between other libraries' checkpoints and ours: tables of patterns and the functions using them.
 
-torchvision's names are ours, and so are timm's for the plain, D, SE, ResNeXt and wide networks. timm's pre-activation family
-(`resnetv2_18` ... `resnetv2_152`, our `preresnet*`) has names of its own, and a 1x1 convolution where we have a linear layer.
+Our names are torchvision's, and those of timm's ResNet, D, SE, ResNeXt and wide networks. timm's pre-activation family
+(`resnetv2_18` ... `resnetv2_152`, our `preresnet*`) has other names, and a 1x1 convolution where we have a linear layer.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from resnets.models.spec import ResNetSpec
 
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 
-# What programs put before every name, and beside the tensors of the network.
+# Prefixes that programs put before every name, and entries that are not tensors of the network.
 WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.", "resnet.")
 BESIDE = ("n_averaged",)
 
-CLASSIFIER = "fc.weight"  # ours (K, C), timm's (K, C, 1, 1)
+CLASSIFIER = "fc.weight"  # (K, C) here, (K, C, 1, 1) in timm's pre-activation networks
 
 
 def _shifted(before: str, by: int, after: str = "") -> Callable[[re.Match[str]], str]:
-    """Replaces by the number that was matched, plus `by`, between `before` and `after`."""
+    """A replacement for re.sub: the matched number plus `by`, between `before` and `after`."""
     return lambda found: f"{before}{int(found[1]) + by}{after}"
 
 
-# Patterns on whole names, applied one after the other.
+# (pattern, replacement) on the whole name, applied one after another.
 TIMM_PRE: tuple[Rule, ...] = (
     (r"^stem\.conv\.", "conv1."),
     (r"^stages\.(\d)\.blocks\.", _shifted("layer", 1, ".")),
@@ -55,7 +55,7 @@ TRANSFORMERS: tuple[Rule, ...] = (
 )
 CIFAR: tuple[Rule, ...] = ((r"^linear\.", "fc."), (r"\.shortcut\.", ".downsample."))
 
-# What other libraries' networks can be. With other settings the names, or worse only the outputs, would not agree.
+# Values of our spec that other libraries' networks can have. With others the names, or only the outputs, would differ.
 Held = Mapping[str, tuple[object, ...]]
 PLAIN: Held = {"stage_stride": ("first",), "stem_stride": (None, 2), "norm": ("batch",), "output_stride": (32,)}
 TIMM: dict[str, Held] = {
@@ -75,7 +75,7 @@ TORCHVISION: Held = {
 
 
 def unwrapped(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without what `DataParallel`, `torch.compile`, averages and Lightning put before every name, and beside the tensors."""
+    """The tensors without prefixes and entries added by `DataParallel`, `torch.compile`, weight averaging or Lightning."""
     tensors = {name: tensor for name, tensor in state_dict.items() if name not in BESIDE}
     while wrapper := next((word for word in WRAPPERS if _wraps(word, tensors)), None):
         tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
@@ -83,7 +83,7 @@ def unwrapped(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _wraps(word: str, tensors: Mapping[str, Tensor]) -> bool:
-    """Whether `word` stands before every name, or, as transformers has it, every name but the classifier's."""
+    """Whether every name begins with `word`, or, as in transformers, every name except the classifier's."""
     return (
         bool(tensors)
         and all(name.startswith((word, "classifier.")) for name in tensors)
@@ -92,7 +92,7 @@ def _wraps(word: str, tensors: Mapping[str, Tensor]) -> bool:
 
 
 def renamed(tensors: Mapping[str, Tensor], rules: Iterable[Rule]) -> dict[str, Tensor]:
-    """The tensors under the names that `rules` make of theirs."""
+    """The tensors with `rules` applied to their names."""
     found = {}
     for name, tensor in tensors.items():
         for pattern, replacement in rules:
@@ -102,7 +102,7 @@ def renamed(tensors: Mapping[str, Tensor], rules: Iterable[Rule]) -> dict[str, T
 
 
 def from_timm(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """timm's or torchvision's tensors under our names, without what wrappers put before them."""
+    """timm's or torchvision's tensors by our names, without wrapper prefixes."""
     tensors = unwrapped(state_dict)
     if "stem.conv.weight" not in tensors:
         return tensors
@@ -113,7 +113,7 @@ def from_timm(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_timm(state_dict: Mapping[str, Tensor], spec: ResNetSpec) -> dict[str, Tensor]:
-    """Our tensors of `spec` under timm's names. `InputError` where timm has no such network."""
+    """Our tensors of a network of `spec` by timm's names. Raises `InputError` if timm has no such network."""
     check_held("timm", TIMM[spec.order], spec)
     if spec.order == "post":
         return dict(state_dict)
@@ -123,7 +123,7 @@ def to_timm(state_dict: Mapping[str, Tensor], spec: ResNetSpec) -> dict[str, Ten
 
 
 def to_torchvision(state_dict: Mapping[str, Tensor], spec: ResNetSpec) -> dict[str, Tensor]:
-    """Our tensors of `spec` under torchvision's names, which are the same. `InputError` where it has no such network."""
+    """Our tensors of `spec` by torchvision's names, which are the same. Raises `InputError` if it has no such network."""
     check_held("torchvision", TORCHVISION, spec)
     return dict(state_dict)
 
@@ -132,6 +132,7 @@ BACK = {"torchvision": to_torchvision, "timm": to_timm}
 
 
 def check_held(library: str, held: Held, spec: ResNetSpec) -> None:
+    """Raise `InputError` if `library` has no network like `spec`; `held` are the values that its networks can have."""
     for field, values in held.items():
         if (value := getattr(spec, field)) not in values:
             raise InputError(

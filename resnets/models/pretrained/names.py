@@ -1,13 +1,13 @@
-"""Where weights lie: files, run directories, folders of Hugging Face's, bundled models, and names to fetch.
+"""Locating weights: files, run directories, Hugging Face folders, bundled models, and names of published weights.
 
-    torchvision/resnet50                    torchvision's default weights of a network; torchvision/resnet50.IMAGENET1K_V1
-    IMAGENET1K_V2, DEFAULT                  torchvision's, of the network that `model` names
-    ResNet50_Weights.IMAGENET1K_V2          torchvision's own way to write it
-    timm/resnet50.a1_in1k                   a repository on the Hugging Face hub; microsoft/resnet-50
-    hf/owner/name, hf/owner/name@revision   any other
+    torchvision/resnet50[.IMAGENET1K_V1]    torchvision's weights of a network; the default ones without an entry
+    IMAGENET1K_V2, DEFAULT                  torchvision's weights of the network that `model` names
+    ResNet50_Weights.IMAGENET1K_V2          torchvision's own notation
+    timm/resnet50.a1_in1k                   a repository on the Hugging Face Hub; likewise microsoft/resnet-50
+    hf/owner/name, hf/owner/name@revision   any other repository
 
-Cache, checksums, mirrors and offline switches are those of torch.hub (TORCH_HOME) and huggingface_hub (HF_HOME, HF_ENDPOINT,
-HF_HUB_OFFLINE). Until something is fetched, no torch is imported.
+Caches, checksums, mirrors and offline settings are those of torch.hub (TORCH_HOME) and huggingface_hub (HF_HOME, HF_ENDPOINT,
+HF_HUB_OFFLINE). torch is imported only when something is downloaded.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from typing import Any
 from resnets.errors import InputError
 from resnets.models import header as saved
 
-IN_FOLDER = ("model.safetensors", "pytorch_model.bin", "tf_model.h5")  # the first that is there
+IN_FOLDER = ("model.safetensors", "pytorch_model.bin", "tf_model.h5")  # the first that exists is used
 BESIDE = ("config.json", "preprocessor_config.json", "README.md")
-OWNERS = ("timm", "microsoft")  # on the hub, whose names mean it without "hf/" too
-FORMS = "torchvision/resnet50[.IMAGENET1K_V2], timm/NAME, or hf/OWNER/NAME"
+OWNERS = ("timm", "microsoft")  # owners on the Hub that need no "hf/" before them
+NAME_FORMATS = "torchvision/resnet50[.IMAGENET1K_V2], timm/NAME, or hf/OWNER/NAME"
 
 
 @dataclass(frozen=True)
 class Published:
-    """An entry of torchvision's table of weights: a network and, after it, which of its weights."""
+    """An entry of torchvision's table of weights: the network, and which of its weights ("IMAGENET1K_V2")."""
 
     network: str
     entry: str
@@ -38,17 +38,17 @@ class Published:
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository on the Hugging Face hub."""
+    """A repository on the Hugging Face Hub: "owner/name", and a revision; None: its main branch."""
 
     name: str
     revision: str | None = None
 
 
 def parse(what: str, model: str | None = None) -> Published | Repository | None:
-    """What a name of weights means; None where it is no such name.
+    """Parse a name of published weights; None if `what` is not one.
 
     Raises:
-        InputError: where it leaves the network open and `model` does not say it.
+        InputError: if it does not name the network and `model` is None.
     """
     if re.fullmatch(r"(torchvision/)?(IMAGENET1K_\w+|DEFAULT)", what):
         if model is None:
@@ -64,10 +64,10 @@ def parse(what: str, model: str | None = None) -> Published | Repository | None:
 
 
 def locate(what: str | Path, model: str | None = None) -> Path:
-    """The file that `what` means, fetched if it is a name and not there yet.
+    """The file of the weights `what`; published weights are downloaded if they are not in the cache.
 
     Raises:
-        InputError: where there is none, or it cannot be fetched.
+        InputError: if there is none, or it cannot be downloaded.
     """
     path = Path(what)
     if path.is_dir() and (path / "config.json").is_file():
@@ -81,7 +81,11 @@ def locate(what: str | Path, model: str | None = None) -> Path:
 
 
 def from_torchvision(named: Published) -> Path:
-    """The file of an entry of torchvision's table, from torch.hub's cache or its site, its SHA-256 compared with its name."""
+    """The file of an entry of torchvision's table, from torch.hub's cache or downloaded; its SHA-256 is checked.
+
+    Raises:
+        InputError: if there is no such entry, the download fails, or the cached file is not the published one.
+    """
     import torch
 
     from resnets.models.pretrained.facts import sha256
@@ -118,7 +122,11 @@ def _url(named: Published) -> str:
 
 
 def from_hub(named: Repository) -> Path:
-    """The weights of a repository on the Hugging Face hub, in its cache, with the files that describe them beside them."""
+    """The weights file of a repository on the Hugging Face Hub, in its cache, with config and model card beside it.
+
+    Raises:
+        InputError: if the repository has no weights file, or it cannot be downloaded.
+    """
     try:
         from huggingface_hub import errors, hf_hub_download
     except ImportError as error:
@@ -129,7 +137,7 @@ def from_hub(named: Repository) -> Path:
             return Path(hf_hub_download(named.name, name, revision=named.revision))
         except errors.LocalEntryNotFoundError as error:
             if name not in (BESIDE[0], IN_FOLDER[-1]):
-                return None  # offline, the cache does not know that the repository never had it
+                return None  # offline it is unknown whether the repository has this file
             raise InputError(
                 f"{named.name}: not in the cache, and the hub cannot be reached (or HF_HUB_OFFLINE is set): {_line(error)}"
             ) from None

@@ -1,4 +1,4 @@
-"""Any weights in: a file, a folder or a name to a header and tensors of ours. The one entry of this room."""
+"""The entry point of this package: any weights (a file, a folder or a name) to a header and tensors of ours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -16,27 +16,28 @@ from resnets.models import header as saved
 from resnets.models import weights
 from resnets.models.header import Header
 from resnets.models.pretrained import dense_opening, facts, families, files, folding, infer
-from resnets.models.pretrained.facts import Facts
+from resnets.models.pretrained.facts import USER, Facts
 from resnets.models.pretrained.names import locate
+from resnets.models.records import Origin, Provenance
 from resnets.models.spec import ResNetSpec
 
 
 @dataclass(frozen=True)
 class Opened:
-    """Weights that were read: where they lie, what they are, and their tensors under our names."""
+    """Weights that were read: the file, their header, and their tensors by our names."""
 
     path: Path
     header: Header
     tensors: dict[str, Tensor]
 
     @property
-    def origin(self) -> dict[str, Any]:
-        """What must go on with anything that is made of them: where they come from, and under which terms."""
+    def origin(self) -> Origin:
+        """Source and terms of the weights, which must be kept in everything derived from them."""
         return saved.origin(self.header) or {"source": str(self.path)}
 
     @property
     def told(self) -> str:
-        """One line for people: whose they are, and under which terms."""
+        """The source and the terms of the weights as one line of text."""
         return saved.terms(self.header) or f"{self.header.spec.name} from {self.path}"
 
 
@@ -52,15 +53,16 @@ def open_weights(
     """Read a saved model, or another library's weights.
 
     Args:
-        what: a file, a run directory, a folder of Hugging Face's, or a name (see `names`).
-        model: a named network that foreign weights must be; it also says what tensors cannot show, as the place of strides.
-        mean, std: of the pictures in [0, 1], one a channel, where the file's are not known or others.
-        labels: names of the classes, or a file with them.
-        hidden: fields of the spec that tensors do not show, such as `stem_stride`, where the family's custom is another.
+        what: a file, a run directory, a Hugging Face folder, or a name (see `names`).
+        model: a named network that another library's weights must belong to; it also determines what tensors do not show,
+            such as where bottlenecks have their stride.
+        mean, std: normalisation of images in [0, 1], one value per channel; default (None): as stated with the file.
+        labels: class names, or a file with them; default (None): as stated with the file.
+        hidden: fields of the spec that tensors do not show, such as `stem_stride`, to override the family's defaults.
 
     Raises:
-        InputError: where nothing is found, the file is damaged or no residual network that is known here, is not `model`, or
-            nobody says how its pictures are normalised.
+        InputError: if nothing is found, the file is damaged, is not a residual network that can be built here or not
+            `model`, or its normalisation is unknown.
     """
     path = locate(what, model)
     if weights.is_ours(path):
@@ -85,60 +87,70 @@ def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, 
         tensors = family.ours(theirs)
         hidden = family.hidden(file, tensors) | dict(asked)
         tensors = family.finish(tensors)
-    except (KeyError, IndexError, RuntimeError) as error:  # what is computed into tensors needs them whole
+    except (KeyError, IndexError, RuntimeError) as error:  # the conversion needs tensors that may be missing
         raise InputError(f"{path}: looks like one of {family.name}, but is not laid out as theirs ({error})") from None
-    spec = infer.settled(infer.infer(tensors, hidden, path), model, hidden, path)
-    tensors = infer.fitted(tensors, spec, path)
+    spec = infer.with_model(infer.infer(tensors, hidden, path), model, hidden, path)
+    tensors = infer.completed(tensors, spec, path)
     digest = facts.sha256(path)
-    user = facts.of_user(*given, default_rule(spec))
-    # Whoever says mean and deviation speaks of red, green, blue.
+    user = facts.of_user(*given, default_preprocess(spec))
+    # A mean and standard deviation given by the user are in RGB order, for a network that takes RGB.
     if family.takes_bgr and user.preprocess is None and spec.order == "post" and spec.in_chans == 3:
         tensors = folding.stem_from_bgr(tensors)
-    witnesses = [
+    known = [
         user,
         facts.of_torchvision(digest),
         facts.of_configs(file),
         facts.of_family(family, spec),
     ]
-    header, origins = testimony([witness for witness in witnesses if witness], spec, path)
-    provenance = {"source": source, "family": family.name, **origins, "sha256": digest}
-    header = dataclasses.replace(header, provenance=provenance | ({"part": file.part} if file.part else {}))
-    return Opened(path, _checked(header, path), tensors)
+    header, origins = combined([each for each in known if each], spec, path)
+    provenance: Provenance = {"source": source, "family": family.name, **origins, "sha256": digest}
+    if file.part:
+        provenance["part"] = file.part
+    return Opened(path, _checked(dataclasses.replace(header, provenance=provenance), path), tensors)
 
 
-def default_rule(spec: ResNetSpec) -> Preprocess:
-    """Where only mean and deviation are given: the size of the network's papers."""
+def default_preprocess(spec: ResNetSpec) -> Preprocess:
+    """The preprocessing apart from mean and std, if the user gives only those: the input size of the papers."""
     one = (0.5,) * spec.in_chans
     return Preprocess(size=(spec.img_size,) * 2, crop_pct=1.0 if spec.img_size <= 64 else 0.875, mean=one, std=one)
 
 
-def testimony(witnesses: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple[Header, dict[str, str]]:
-    """What the first witness that knows says of each thing, and who that was.
+def combined(known: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple[Header, Provenance]:
+    """Metadata of several sources as one header: for each entry the first source that states it is taken.
+
+    Returns:
+        The header, its provenance still empty; and for the provenance, where "preprocess" and "labels" come from, and
+        "licence", "training_data" and "weights".
 
     Raises:
-        InputError: where nobody knows the preprocessing.
+        InputError: if no source states the preprocessing.
     """
 
     def first(name: str, fits: Any = None) -> tuple[Any, str | None]:
-        for witness in witnesses:
-            if (value := getattr(witness, name)) is not None and (fits is None or witness.said_by == "you" or fits(value)):
-                return value, witness.said_by
+        for each in known:
+            if (value := getattr(each, name)) is not None and (fits is None or each.source == USER or fits(value)):
+                return value, each.source
         return None, None
 
-    rule, rule_by = first("preprocess", lambda rule: rule.in_chans == spec.in_chans)
-    if rule is None:
+    preprocess, preprocess_by = first("preprocess", lambda preprocess: preprocess.in_chans == spec.in_chans)
+    if preprocess is None:
         raise InputError(
             f"{path}: a {spec.name} with {spec.in_chans} input channel{'s' * (spec.in_chans > 1)}, and nothing says how its "
             "inputs are normalised; give --mean and --std to `resnets convert`, one value a channel, for values in [0, 1]"
         )
     labels, labels_by = first("labels", lambda labels: len(labels) == spec.num_classes)
     numbers = tuple(str(n) for n in range(spec.num_classes))
-    told = {"preprocess": rule_by, "labels": labels_by or "numbers; nothing says their names"}
-    told |= {name: first(name)[0] for name in ("licence", "training_data", "weights")}
+    origins = {"preprocess": preprocess_by, "labels": labels_by or "numbers; nothing says their names"}
+    origins |= {name: first(name)[0] for name in ("licence", "training_data", "weights")}
     header = Header(
-        spec=spec, task="classify", preprocess=rule, labels=numbers if labels is None else labels, metrics={}, provenance={}
+        spec=spec,
+        task="classify",
+        preprocess=preprocess,
+        labels=numbers if labels is None else labels,
+        metrics={},
+        provenance={},
     )
-    return header, {name: value for name, value in told.items() if value}
+    return header, cast(Provenance, {name: value for name, value in origins.items() if value})
 
 
 def _checked(header: Header, path: Path) -> Header:

@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.data.types import Images
-from resnets.draw import curves as plots
+from resnets.draw.confusion import confusion
+from resnets.draw.gallery import gallery
+from resnets.draw.reliability import calibration, reliability
 from resnets.engine.contract import Criterion, Losses
 from resnets.models.nn.heads import classifier
 from resnets.models.nn.layers import precise
@@ -105,7 +107,7 @@ class Classify:
             "top1": hits / num_images,
             "top5": float((top == targets[:, None]).any(1).float().mean()),
             "top1_interval": wilson(hits, num_images),
-            "ece": plots.calibration(*confidence(outputs, targets)).ece,
+            "ece": calibration(*confidence(outputs, targets)).ece,
             "macro_f1": float(np.mean([row["f1"] for row in per_class if row["support"]])),
             "per_class": per_class,
             "confusion": confusion_matrix(truth, predicted, labels=range(num_classes)).tolist(),
@@ -117,15 +119,15 @@ class Classify:
 
         matrix = confusion_matrix(targets.numpy(), outputs.argmax(1).numpy(), labels=range(len(labels)))
         drawings = [
-            plots.confusion(matrix, labels, folder / "confusion.png"),
-            plots.reliability(*confidence(outputs, targets), folder / "reliability.png"),
+            confusion(matrix, labels, folder / "confusion.png"),
+            reliability(*confidence(outputs, targets), folder / "reliability.png"),
         ]
         worst = worst_errors(outputs, targets, most=24)
         if len(worst):
             answers = outputs.argmax(1)
             captions = [f"{labels[int(answers[i])]}\nis {labels[int(targets[i])]}" for i in worst]
             pictures = [images[i] for i in worst]
-            drawings.append(plots.gallery(pictures, captions, folder / "errors.png", title="Wrong, and surest of it"))
+            drawings.append(gallery(pictures, captions, folder / "errors.png", title="Wrong, and surest of it"))
         return drawings
 
 

@@ -116,13 +116,13 @@ class Segment:
         return meter.add(found, truth.target, truth.spacing) or 0.0
 
     def draw(self, meter: Counted, worst: Sequence[Shown], labels: Sequence[str], folder: Path) -> list[Path]:
-        from resnets.draw import curves as plots
         from resnets.draw import panels as plots_dense
+        from resnets.draw.confusion import confusion as plot_confusion
         from resnets.draw.paint import paint
 
         background = meter.background
         counts = meter.sums["confusion"]
-        drawings = [plots.confusion(counts, labels, folder / "confusion.png", of="pixels")]
+        drawings = [plot_confusion(counts, labels, folder / "confusion.png", of="pixels")]
         flat = [shown for shown in worst if shown.truth.ndim == 2]
         if flat:
             rows = [
