@@ -62,7 +62,8 @@ def list_items(item: None, *, out: str, data: str, jobs: int, **options: Any) ->
     lines += [
         "",
         "A time is what is left to train" + f", of {jobs} runs at once" * (jobs > 1) + f"; at {rate}"
-        + ", or as fast as the finished runs of the scale (*)" * measured + ". +, - and ? count verdicts: holds, fails, open.",
+        + ", or as fast as the finished runs of the scale (*)" * measured
+        + ". +, - and ? count verdicts: holds, fails, inconclusive.",
         *(f"{scale.name}: {scale.shows}" for scale in scales.SCALES.values()),
     ]  # fmt: skip
     return {"out": out, "data": data, "items": found}, lines
@@ -74,7 +75,7 @@ def standing(scale: Mapping[str, Any]) -> str:
 
     lacking = scale["runs"] - scale["finished"]
     found = scale["verdicts"]
-    words = [] if found is None else [f"+{found['holds']} -{found['fails']} ?{found['open']}"]
+    words = [] if found is None else [f"+{found['holds']} -{found['fails']} ?{found['inconclusive']}"]
     if lacking:
         words.append(f"{minutes(scale['seconds'])}{' *' * scale['measured']} ({lacking} of {scale['runs']} runs)")
     return ", ".join(words) or ("at once" if not scale["runs"] else "trained")
