@@ -34,7 +34,6 @@ class Lines:
 
     def __init__(self) -> None:
         self.began, self.began_step = time.perf_counter(), -1
-        self.seconds = 0.0  # of the run, when the last epoch ended
 
     def __enter__(self) -> Lines:
         return self
@@ -49,8 +48,7 @@ class Lines:
             self.began, self.began_step = time.perf_counter(), at.step
 
     def epoch(self, row: dict[str, float], at: Any) -> None:
-        self.say(epoch_line(row, at, row["seconds"] - self.seconds))
-        self.seconds = row["seconds"]
+        self.say(epoch_line(row, at))
 
 
 class Bar(Lines):
@@ -104,10 +102,10 @@ def watch() -> Lines:
     return Bar() if sys.stderr.isatty() else Lines()
 
 
-def epoch_line(row: dict[str, float], at: Any, seconds: float) -> str:
-    """One line per epoch; its last number is the `seconds` that the epoch took, validation included."""
+def epoch_line(row: dict[str, float], at: Any) -> str:
+    """One line per epoch; its last number is the time of the epoch's training, without validation."""
     scores = "  ".join(f"{name} {row[name]:.4f}" for name in row if name.startswith(("train_", "val_")))
     best = "  best" if at.best_epoch == row["epoch"] else ""
     speed = f"{row['images_per_second']:.0f} img/s, {row['data_wait']:.0%} waiting for data"
     place = f"epoch {row['epoch']}  step {row['step']}/{at.total_steps}  lr {row['lr']:.4g}"
-    return f"{place}{best}  {scores}  {speed}  {seconds:.1f} s"
+    return f"{place}{best}  {scores}  {speed}  {at.epoch_seconds:.1f} s"
