@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import io
 import os
 import sys
@@ -13,7 +14,6 @@ from collections.abc import Sequence
 import click
 
 from resnets import __version__
-from resnets.cli import bench, data, models, paper, predict, train
 from resnets.cli.options import CONTEXT, EPILOG
 from resnets.draw.text import visible
 from resnets.errors import InputError, Interrupted, ProcessEnded
@@ -22,29 +22,41 @@ from resnets.errors import InputError, Interrupted, ProcessEnded
 PATH_ERRORS = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
-@click.group(context_settings=CONTEXT, epilog=EPILOG)
+# The commands: where each is, imported when it is called or listed with its help.
+COMMANDS = {
+    "train": "resnets.cli.train.train",
+    "eval": "resnets.cli.predict.evaluate",
+    "predict": "resnets.cli.predict.predict",
+    "export": "resnets.cli.models.export",
+    "convert": "resnets.cli.models.convert",
+    "models": "resnets.cli.models.models",
+    "info": "resnets.cli.models.info",
+    "data": "resnets.cli.data.data",
+    "bench": "resnets.cli.bench.bench",
+    "paper": "resnets.cli.paper.paper",
+}
+
+
+class Commands(click.Group):
+    """The commands of the table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].rpartition(".")
+        return getattr(importlib.import_module(module), name)
+
+
+@click.group(cls=Commands, context_settings=CONTEXT, epilog=EPILOG)
 @click.version_option(__version__, "-V", "--version", message="resnets %(version)s")
 def cli() -> None:
     """Residual networks: define, train, evaluate and use them.
 
     `resnets train` alone trains a ResNet-20 to read handwritten digits; `resnets train FOLDER` learns from yours.
     """
-
-
-COMMANDS: tuple[click.Command, ...] = (
-    train.train,
-    predict.predict,
-    predict.evaluate,
-    models.models,
-    models.info,
-    models.convert,
-    models.export,
-    data.data,
-    bench.bench,
-    paper.paper,
-)
-for command in COMMANDS:
-    cli.add_command(command)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,7 +11,7 @@ import click
 from resnets.cli import tables
 from resnets.cli.options import CONTEXT, EPILOG, SPEC_FLAGS, data_dir_flag, json_flag, spec_flags
 from resnets.draw.text import visible
-from resnets.engine.recipe import parse
+from resnets.engine.recipe import Recipe, parse
 from resnets.errors import InputError
 
 
@@ -40,8 +40,8 @@ def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> Non
     from resnets.models import zoo
     from resnets.models.pretrained import names
 
-    given = {name: parse(name, changes[name]) for name in (*SPEC_FLAGS, "num_classes") if changes[name] is not None}
-    size = None if img_size is None else parse("img_size", img_size)
+    given = {name: parse(Recipe, name, changes[name]) for name in (*SPEC_FLAGS, "num_classes") if changes[name] is not None}
+    size = None if img_size is None else parse(Recipe, "img_size", img_size)
     if not Path(model).exists() and (model in zoo.ROWS or not (model in saved.boxed() or names.parse(model))):
         spec, header = zoo.get(model, **given), None
     else:

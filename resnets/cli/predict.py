@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
-from resnets.cli import dense, tables
+from resnets import tasks
 from resnets.cli.options import CONTEXT, EPILOG, amp_flag, data_dir_flag, device_flag, json_flag, runtime_flag
 from resnets.draw.text import visible
-from resnets.errors import InputError
 
 
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Say what a model sees in pictures.")
@@ -56,38 +55,35 @@ def predict(
     **options: Any,
 ) -> None:
     """Say what MODEL sees in PICTURES: files, and folders with all that is below them. Of a detector or a segmenter, where."""
-    from resnets.data.pictures.images import FileImages
-    from resnets.models import header as saved
-    from resnets.ship.sessions import dense_header, for_pictures, open_session
+    from resnets.cli.progress import counting
+    from resnets.data.pictures.inputs import INPUTS
+    from resnets.models.answering import Wanted
+    from resnets.models.header import terms
+    from resnets.ship.sessions import answering, open_session
     from resnets.verbs import rows
-    from resnets.verbs.predict import find_pictures, stream
+    from resnets.verbs.predict import find_files, stream
 
-    if (found_header := dense_header(model)) is not None:
-        if runtime not in ("auto", "torch"):
-            raise InputError(f"the task {found_header.task} runs in torch only, so far; leave out --runtime {runtime}")
-        told: dict[str, Any] = {"form_name": form_name, "out": out, "resume": resume, "device": device, "amp": amp}
-        dense.predict(model, found_header, pictures, threshold=threshold, draw=draw, masks=masks, **told)
-        return
-    if draw or masks:
-        raise InputError("--draw and --masks are for models that say where things are; this one classifies; leave them out")
-    form = rows.form_of(form_name, out)
-    rows.check_out(out, form, resume)
     session = open_session(model, runtime=runtime, device=device, amp=amp)
-    header = for_pictures(session.header)
-    if terms := saved.terms(header):
-        click.echo(visible(f"weights  {terms}"), err=True)
-    topk = min(topk, len(header.labels))
-    images = FileImages(find_pictures(pictures), header.spec.in_chans)
-    held = rows.held(out, form, topk, resume)
-    todo = held.without(images)
+    header, task = session.header, answering(session.header)
+    form = rows.form_of(task.rows, form_name, out)
+    rows.check_out(out, form, resume)
+    task.check_asked(header, draw=draw is not None, masks=masks is not None)
+    if told := terms(header):
+        click.echo(visible(f"weights  {told}"), err=True)
+    wanted = Wanted(min(topk, len(header.labels)), threshold)
+    files = find_files(header, pictures)
+    held = rows.held(out, form, wanted.topk, resume)
+    todo = held.without(files)
     if not len(todo):
-        click.echo(visible(f"nothing left to do: {out} has a row of each of the {len(images)} pictures"))
+        click.echo(visible(f"nothing left to do: {out} has a row of each of the {len(files)} pictures"))
         return
-    found, num = stream(session, todo, topk=topk, **options), len(todo)
-    bad = rows.write_all(found, num, out=out, form=form, topk=topk, held=held, resume=resume)
+    targets = rows.placed_beside(files, draw, masks, INPUTS[header.spec.dims].mask_suffix)
+    found = rows.beside(stream(session, todo, wanted=wanted, **options), task, header.labels, wanted, targets)
+    written: dict[str, Any] = {"out": out, "form": form, "topk": wanted.topk, "held": held, "resume": resume}
+    bad = rows.write_all(found, len(todo), counting=counting, **written)
     if out:
-        click.echo(visible(f"{num} rows written to {out}"))
-    rows.check_some(bad, num, held)
+        click.echo(visible(f"rows of {len(todo)} pictures written to {out}"))
+    rows.check_some(bad, len(todo), held)
 
 
 @click.command(
@@ -113,4 +109,4 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
     result = evaluate(model, data, **options)
     if "weights" in result:
         click.echo(visible(f"weights  {result['weights']}"), err=True)
-    click.echo(json.dumps(result, ensure_ascii=False) if as_json else tables.evaluation(result, per_class=True))
+    click.echo(json.dumps(result, ensure_ascii=False) if as_json else tasks.get(result["task"]).rows.told(result, True))

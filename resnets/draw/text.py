@@ -1,10 +1,8 @@
-"""Text for terminals and files: aligned columns, percentages, lines that are safe to print, and lines of CSV."""
+"""Text for terminals: aligned columns, percentages, and lines that are safe to print."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 
 def columns(rows: Sequence[Sequence[str]], right: str) -> str:
@@ -33,10 +31,3 @@ def visible(text: str) -> str:
 def share(value: float | None) -> str:
     """A fraction as a percentage: 0.1234 as "12.34%", None as "-"."""
     return "-" if value is None else f"{value:.2%}"
-
-
-def csv_line(cells: Iterable[str]) -> str:
-    """One record of CSV (RFC 4180) without its line end. Cells with a comma, a quote, a line feed or a "\\r" are quoted."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)  # the csv module quotes the characters of its line end
-    return text.getvalue().removesuffix("\r\n")

@@ -64,8 +64,7 @@ def settle(recipe: Recipe, num_macs: float) -> dict[str, Any]:
     if precision == "auto":
         precision = "bfloat16" if supports_bf16(place) else "float32"
     channels_last = precision != "float32" if recipe.channels_last is None else recipe.channels_last
-    # Inputs of dense tasks have many sizes, each of which would be compiled anew.
-    worth = place.type == "cuda" and is_long and recipe.task == "classify"
+    worth = place.type == "cuda" and is_long and recipe.compiles
     compile = worth if recipe.compile is None else recipe.compile
     can_fuse = on_cpu and is_long and channels_last and not compile and precision != "float16"
     keeps = place.type == "cpu" and find_mallopt() is not None

@@ -16,6 +16,7 @@ class Schedule:
 
     recipe: Recipe
     steps_per_epoch: int
+    grow_from: float = 1.0  # fraction of its side that an input has at first
 
     @property
     def num_steps(self) -> int | None:
@@ -48,7 +49,7 @@ class Schedule:
     def share(self, step: int, total: int) -> float:
         """How much of its side an input has at step number `step` (from 0) of `total`: small ones cost less, and will do for
         the beginning (arXiv 2104.00298)."""
-        start = self.recipe.grow_from
+        start = self.grow_from
         return min(1.0, start + (1 - start) * step / (GROWN * max(1, total)))
 
     def cost(self, step: int, total: int) -> float:

@@ -16,7 +16,9 @@ import numpy as np
 from resnets.data.targets import Boxes, Detections
 from resnets.draw.paint import hex_colours, numbered, on, paint_instances
 from resnets.draw.panels import Panel, cells, legend, show, text_width, width_of
+from resnets.draw.panels import worst as draw_rows
 from resnets.draw.style import EMPTY, INK, blank, elide, styled, write
+from resnets.tasks.dense import Shown
 from resnets.tasks.detect.voc import Curve
 
 if TYPE_CHECKING:
@@ -46,6 +48,20 @@ def precision_recall(curves: Sequence[Curve], labels: Sequence[str], path: Path 
 def framed(picture: np.ndarray, objects: Boxes | Detections, labels: Sequence[str]) -> Panel:
     """A panel for `resnets.draw.panels.worst`: the image with its boxes in the colours of their classes, without names."""
     return Panel(picture, partial(_frames, objects=objects, palette=hex_colours(len(labels)), width=1.1))
+
+
+def evaluation(
+    curves: Sequence[Curve], worst: Sequence[Shown], labels: Sequence[str], threshold: float, folder: Path
+) -> list[Path]:
+    """Draw precision over recall, and the worst images, whose objects have a score of `threshold` or more."""
+    drawings = [precision_recall(curves, labels, folder / "precision_recall.png")]
+    if worst:
+        rows = [[framed(each.picture, objects, labels) for objects in (each.truth, each.found)] for each in worst]
+        captions = [f"{each.name}\nF1 {each.score:.3f}" for each in worst]
+        title = f"worst first; predictions with a score of {threshold} or more"
+        names, path = ("truth", "predicted"), folder / "worst.png"
+        drawings.append(draw_rows(rows, names, captions, labels, path, title=title))
+    return drawings
 
 
 # --- boxes ---

@@ -12,12 +12,36 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.targets import IGNORE
+from resnets.draw.confusion import confusion
 from resnets.draw.paint import hex_colours, paint
-from resnets.draw.panels import cells, legend, show
+from resnets.draw.panels import Panel, cells, legend, show
+from resnets.draw.panels import worst as draw_rows
 from resnets.draw.style import FAINT, styled, write
+from resnets.tasks.dense import Shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+def evaluation(
+    counts: np.ndarray, worst: Sequence[Shown], labels: Sequence[str], background: int | None, folder: Path
+) -> list[Path]:
+    """Draw the confusion of pixels `counts` (num_classes, num_classes), and the worst images."""
+    drawings = [confusion(counts, labels, folder / "confusion.png", of="pixels")]
+    if worst:
+        rows = [
+            [Panel(each.picture), *(panel(each.picture, classes, background) for classes in (each.truth, each.found))]
+            for each in worst
+        ]
+        captions = [f"{each.name}\nmIoU {each.score:.3f}" for each in worst]
+        names, path = ("picture", "truth", "predicted"), folder / "worst.png"
+        drawings.append(draw_rows(rows, names, captions, labels, path, title="worst first", background=background))
+    return drawings
+
+
+def panel(picture: np.ndarray, classes: np.ndarray, background: int | None) -> Panel:
+    """The picture painted with class indices (H, W)."""
+    return Panel(paint(picture, classes, background=background))
 
 
 def segments(picture: np.ndarray, predicted: np.ndarray, labels: Sequence[str], path: Path | str, **settings: Any) -> Path:
