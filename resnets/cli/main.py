@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import io
 import os
 import sys
@@ -13,37 +14,49 @@ from collections.abc import Sequence
 import click
 
 from resnets import __version__
-from resnets.cli import bench, data, models, paper, predict, tables, train
 from resnets.cli.options import CONTEXT, EPILOG
+from resnets.draw.text import visible
 from resnets.errors import InputError, Interrupted, ProcessEnded
 
 # What the system says of a path that the user gave.
 PATH_ERRORS = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
-@click.group(context_settings=CONTEXT, epilog=EPILOG)
+# The commands: where each is, imported when it is called or listed with its help.
+COMMANDS = {
+    "train": "resnets.cli.train.train",
+    "eval": "resnets.cli.predict.evaluate",
+    "predict": "resnets.cli.predict.predict",
+    "export": "resnets.cli.models.export",
+    "convert": "resnets.cli.models.convert",
+    "models": "resnets.cli.models.models",
+    "info": "resnets.cli.models.info",
+    "data": "resnets.cli.data.data",
+    "bench": "resnets.cli.bench.bench",
+    "paper": "resnets.cli.paper.paper",
+}
+
+
+class Commands(click.Group):
+    """The commands of the table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].rpartition(".")
+        return getattr(importlib.import_module(module), name)
+
+
+@click.group(cls=Commands, context_settings=CONTEXT, epilog=EPILOG)
 @click.version_option(__version__, "-V", "--version", message="resnets %(version)s")
 def cli() -> None:
     """Residual networks: define, train, evaluate and use them.
 
-    `resnets train` alone trains a ResNet-20 to read handwritten digits; `resnets train FOLDER` learns from yours.
+    `resnets train` alone trains a ResNet-20 on handwritten digits; `resnets train FOLDER` trains on your images.
     """
-
-
-COMMANDS: tuple[click.Command, ...] = (
-    train.train,
-    predict.predict,
-    predict.evaluate,
-    models.models,
-    models.info,
-    models.convert,
-    models.export,
-    data.data,
-    bench.bench,
-    paper.paper,
-)
-for command in COMMANDS:
-    cli.add_command(command)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -63,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except InputError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"{who}{tables.visible(str(error))}", err=True)
+        click.echo(f"{who}{visible(str(error))}", err=True)
         code = 2
     except ProcessEnded as error:
         click.echo(error, err=True, nl=bool(str(error)))
@@ -87,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OSError as error:
         if debug or error.errno not in PATH_ERRORS:
             raise
-        where = tables.visible(os.fsdecode(error.filename or ""))
+        where = visible(os.fsdecode(error.filename or ""))
         click.echo(f"{who}{where}: {error.strerror}; check the path, and that you may read it", err=True)
         code = 2
     sys.exit(code or 0)

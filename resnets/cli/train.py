@@ -10,24 +10,24 @@ from typing import Any
 
 import click
 
+from resnets import tasks
 from resnets.cli import tables
-from resnets.cli.options import CONTEXT, EPILOG, SectionedCommand, data_dir_flag, json_flag, recipe_flags
+from resnets.cli.options import BEGAN, CONTEXT, EPILOG, SettingsCommand, data_dir_flag, json_flag, settings_flags
+from resnets.draw.text import visible
 
-BEGAN = time.perf_counter()
 
-
-@click.command(cls=SectionedCommand, context_settings=CONTEXT, epilog=EPILOG, short_help="Train a network.")
+@click.command(cls=SettingsCommand, context_settings=CONTEXT, epilog=EPILOG, short_help="Train a network.")
 @click.argument("data", required=False)
-@recipe_flags
+@settings_flags
 @click.option("--out", metavar="DIR", help="the run directory  [runs/TASK/trainN]")
-@click.option("--resume", is_flag=True, help="go on with the run in --out, or the newest, exactly where it was saved")
+@click.option("--resume", is_flag=True, help="continue the run in --out, or the newest, exactly where it was saved")
 @data_dir_flag
 @json_flag
 def train(data: str | None, out: str | None, resume: bool, data_dir: str | None, as_json: bool, **settings: Any) -> None:
-    """Train a network on DATA (digits if left out): a known set (digits, cifar10, cifar100), a folder of classes with or
-    without train/val/test, a CSV list (path,label), or a .npz of arrays."""
+    """Train a network on DATA (default: digits): a built-in dataset (digits, cifar10, cifar100), a folder with one folder per
+    class, with or without train/val/test above them, a CSV list (path,label), or a .npz file of arrays; for other tasks
+    folders of images with boxes or masks."""
     from resnets.cli.progress import watch
-    from resnets.ship.external import NETWORKS
     from resnets.verbs import folds
     from resnets.verbs.train import train
 
@@ -40,19 +40,19 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
             click.echo(f"all of it in {whole.path / folds.SUMMARY}")
         return
     with watch() as reporter:
-        run = train(data, reporter=reporter, networks=NETWORKS, **options)
+        run = train(data, reporter=reporter, **options)
     if not run.result:  # of several processes the first one tells
         return
     bad = run.path / "bad_images.csv"
     if bad.exists():
         with bad.open(newline="", encoding="utf-8") as file:
             num_bad = sum(1 for _ in csv.DictReader(file))
-        click.echo(tables.visible(f"{num_bad} pictures could not be read and were skipped; {bad} names them"), err=True)
+        click.echo(visible(f"{num_bad} pictures could not be read and were skipped; {bad} names them"), err=True)
     result = {"run": str(run.path), "seconds": round(time.perf_counter() - BEGAN, 2)} | run.result
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False))
         return
-    click.echo(tables.evaluation(result))
+    click.echo(tasks.get(result["task"]).rows.told(result, False))
     click.echo(f"{result['seconds']:.0f} s; all of it in {run.path / 'report.html'}")
     if "/" not in run.model.spec.name:  # another library's, for comparison only
         click.echo(f"use it: resnets predict {shlex.quote(str(run.path))} PICTURE...")

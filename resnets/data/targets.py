@@ -47,7 +47,7 @@ class Truth:
     """What is known of a picture that is to be judged."""
 
     index: int  # its position in the split
-    whole: tuple[int, ...]  # its own size, (H, W), before it became an input; of a volume (D, H, W)
+    size: tuple[int, ...]  # its own, (H, W), before it became an input; of a volume (D, H, W)
     target: Any  # `Boxes`, or class indices of that size
     spacing: tuple[float, ...] | None = None  # of a volume, mm along D, H and W
 

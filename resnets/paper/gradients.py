@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from resnets import tasks
 from resnets.data.types import Batch
 from resnets.draw.style import INK, TRAIN, VAL, blank, log_scale, styled, write
 from resnets.engine import plan
@@ -136,7 +137,8 @@ def at_start(
 ) -> list[Seen]:
     """The norms in networks before training, with batch norm and without, for several seeds, on a batch of training images."""
     asked: dict[str, object] = {"data": data, "recipe": "he2015", "model": "resnet20_cifar"}
-    planned = plan.settle(plan.requested(asked | ({} if img_size is None else {"img_size": img_size})), data_dir)
+    layers = plan.requested(asked | ({} if img_size is None else {"img_size": img_size}))
+    planned = plan.settle(tasks.get(tasks.DEFAULT), layers, data_dir)
     batch = inside.pictures(planned.source.splits["train"], planned.preprocess, NUM_IMAGES)
     found = []
     for norm in NORM_WORDS:

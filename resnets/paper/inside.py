@@ -9,17 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import nn
 
-from resnets.data import sources
-from resnets.data.loaders import BadImages, Loader
+from resnets.data.loader import Loader
+from resnets.data.picture_samples import CPU, PictureSamples
 from resnets.data.preprocess import Preprocess
+from resnets.data.transforms import to_input
 from resnets.data.types import Batch, Split
+from resnets.data.workers import BadImages
 from resnets.errors import InputError
 from resnets.models.model import Model
 from resnets.models.nn.layers import CONVS
 from resnets.models.nn.trunk import Trunk
 from resnets.models.spec import ResNetSpec
 from resnets.paper.result import Holds
-from resnets.verbs import evaluate as evaluation
+from resnets.verbs import evaluate
 
 Runs = Mapping[tuple[str, int], Path]  # run directories by the network's name and the seed
 MIN_SEEDS = 2  # with fewer a verdict is inconclusive: it may be chance
@@ -67,24 +69,21 @@ def is_plain(spec: ResNetSpec) -> bool:
 
 
 def pictures(split: Split, preprocess: Preprocess, num: int) -> Batch:
-    """`num` pictures of a split as one batch, evenly spread over it, as they are in evaluation: nothing is augmented."""
-    positions = np.unique(np.linspace(0, len(split.targets) - 1, num).round().astype(int))
-    chosen = Split(evaluation.Reordered(split, positions), split.targets[positions])
-    num_classes = int(split.targets.max()) + 1
-    bad = BadImages.allowing(None, chosen)
-    loader = Loader(split=chosen, preprocess=preprocess, batch_size=len(positions), num_classes=num_classes, bad=bad, workers=0)
-    batch = next(loader.epoch(0))
+    """`num` pictures of a split as one batch, normalised, evenly spread over it, as they are in evaluation: nothing is
+    augmented."""
+    positions = np.unique(np.linspace(0, len(split) - 1, num).round().astype(int))
+    chosen = split.subset(positions)
+    samples = PictureSamples(split=chosen, preprocess=preprocess, num_classes=int(split.targets.values.max()) + 1)
+    batch = next(Loader(samples=samples, batch_size=len(positions), bad=BadImages.allowing(None, chosen)).epoch(0))
     if not len(batch.images):
         raise InputError("no picture of the split can be read; `resnets data check` says why")
-    return batch
+    return batch._replace(images=to_input(batch.images, preprocess, CPU))
 
 
 def as_trained(model: Model, data: str, data_dir: str | Path | None, split: str, num: int) -> Batch:
     """Pictures of the split that a model was trained on ("train") or validated on ("val"), as it takes them."""
-    spec = model.spec
-    source = sources.open_source(data, data_dir=data_dir, in_chans=spec.in_chans, labels=model.labels)
-    name, source = evaluation.pick(evaluation.as_trained(source, model.header), split)
-    return pictures(source.splits[name], model.preprocess, num)
+    source = model.task.open_for(model.header, data, {}, data_dir=data_dir)
+    return pictures(source.splits[evaluate.pick(source, split)], model.preprocess, num)
 
 
 def agreed(cases: Mapping[str, Sequence[bool]]) -> Holds:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from resnets.data.loaders import BadImages
+from resnets.data.workers import BadImages
 from resnets.paper import history
 from resnets.paper.published import TABLE2, TABLE3_NETWORKS, TABLE4_NETWORKS, TABLE5
 from resnets.paper.result import Cell, Holds, Result, Table, Verdict

@@ -21,6 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
+from resnets import tasks
 from resnets.engine.orders import stop_signals
 from resnets.engine.recipe import parse, read_file, show
 from resnets.engine.run import RunDir
@@ -33,6 +34,8 @@ from resnets.paper.scales import Scale
 PROGRAM = (sys.executable, "-m", "resnets")
 BATCH_SIZE, LARGE_BATCH_SIZE = 128, 256  # of the recipe he2015
 Say = Callable[[str], None]
+
+SCHEMA = tasks.settings(tasks.DEFAULT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +119,10 @@ def check_same(training: Training, folder: Path) -> None:
         return
     before = read_file(run.recipe)
     changed = [
-        f"{name} was {show(parse(name, before.get(name)))}, not {show(parse(name, value))}"
+        f"{name} was {show(parse(SCHEMA, name, before.get(name)))}, not {show(parse(SCHEMA, name, value))}"
         for name, value in training.settings.items()
-        if name not in ("recipe", "stall_epochs", "data") and parse(name, value) != parse(name, before.get(name))
+        if name not in ("recipe", "stall_epochs", "data")
+        and parse(SCHEMA, name, value) != parse(SCHEMA, name, before.get(name))
     ]
     if changed:
         raise InputError(f"{folder}: {'; '.join(changed)}; move that run away, or choose another --out")

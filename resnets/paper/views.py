@@ -18,19 +18,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnets.data import sources
-from resnets.data.loaders import BadImages
+from resnets.data import sources, splits
 from resnets.data.pictures.images import BadPicture, default_workers, spread
 from resnets.data.pictures.resize import RESAMPLE, as_image, before_crop, covering, fit_picture, planes
 from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import normalise
 from resnets.data.types import Split
+from resnets.data.workers import BadImages
 from resnets.engine.device import find
 from resnets.errors import InputError
 from resnets.models.model import Model
 from resnets.ship import external
-from resnets.ship.sessions import for_pictures
-from resnets.verbs.evaluate import as_trained, pick
+from resnets.ship.sessions import exportable
+from resnets.verbs.evaluate import pick
 
 SCALES = (224, 256, 384, 480, 640)  # shorter sides in pixels, for networks of 224 (He et al. 2015, section 3.4)
 PAD = 1 / 8  # width of the border that training pads with, as a fraction of the side (section 4.2: 4 of 32)
@@ -265,7 +265,7 @@ def open_all(
     if not models:
         raise InputError("no model to test; give a file, a run directory or a name such as torchvision/resnet50")
     loaded = [external.load(model) if isinstance(model, str | Path) else model for model in models]
-    headers = [for_pictures(model.header) for model in loaded]
+    headers = [exportable(model.header) for model in loaded]
     for header in headers[1:]:
         if set(header.labels) != set(headers[0].labels):
             raise InputError(
@@ -274,8 +274,12 @@ def open_all(
             )
     in_chans = max(header.preprocess.in_chans for header in headers)
     source = sources.open_source(data, data_dir=data_dir, in_chans=in_chans, labels=headers[0].labels)
-    cut = [as_trained(source, header) for header in headers] if split != "test" else [source]
-    name, chosen = pick(cut[0], split)
+    cut = (
+        [splits.cut_as_trained(source, header.provenance.get("data", {})) for header in headers]
+        if split != "test"
+        else [source]
+    )
+    name, chosen = pick(cut[0], split), cut[0]
     if name != "test" and any(other.cut != chosen.cut for other in cut):
         raise InputError(f"the models were trained on different parts of {source.name}; use the test split")
     place = find(device)

@@ -19,13 +19,12 @@ from typing import Any, TypedDict
 import numpy as np
 from PIL import Image
 
-from resnets.data import sources
+from resnets.data import sources, splits
 from resnets.data.pictures.images import FileImages, open_picture
 from resnets.data.pictures.resize import fit_picture
 from resnets.data.pictures.samples import SAMPLES, write_samples
 from resnets.data.readers import known
-from resnets.data.sources import Source
-from resnets.data.types import Split
+from resnets.data.types import Source, Split
 from resnets.errors import InputError
 from resnets.files import replacing
 from resnets.models.header import Header
@@ -33,8 +32,8 @@ from resnets.models.model import Model
 from resnets.models.pretrained.names import locate
 from resnets.models.records import ExportRecord, Provenance
 from resnets.ship import formats, hub
-from resnets.ship.sessions import Session, open_session
-from resnets.verbs import evaluate as evaluation
+from resnets.ship.sessions import Session, exportable, open_session
+from resnets.verbs import evaluate
 from resnets.verbs.predict import find_pictures, predict
 
 LEAST_EQUAL = 0.999  # least fraction of equal predictions of a float export
@@ -148,7 +147,8 @@ def export(
         raise InputError(
             f"{target}: files of format {format} end in {row.suffix}; name it {target.with_suffix(row.suffix).name}"
         )
-    loaded = hub.for_pictures(hub.load(path))
+    loaded = hub.load(path)
+    exportable(loaded.header)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         images = find_check_data(int8 or data, loaded, folder, num_check, data_dir)
@@ -229,12 +229,12 @@ def find_check_data(data: str | None, model: Model, folder: Path, most: int, dat
     source = sources.open_source(data, data_dir=data_dir, in_chans=model.spec.in_chans, labels=model.labels)
     name, source = held_out(source, model)
     split = source.splits[name]
-    positions = evenly_spaced(len(split.targets), most)
+    positions = evenly_spaced(len(split), most)
     training = source.splits.get("train", split)
     return CheckData(
         f"{source.name}, {name} split",
         as_files(split, positions, folder / name),
-        split.targets[positions],
+        split.targets.values[positions],
         as_files(training, evenly_spaced(len(training.targets), NUM_CALIBRATION), folder / "calibration"),
     )
 
@@ -248,10 +248,10 @@ def is_image(entry: Path) -> bool:
 
 def held_out(source: Source, model: Model) -> tuple[str, Source]:
     """The name of a split that the model was not trained on, and the source with it: validation, cut as in its training."""
-    source = evaluation.as_trained(source, model.header)
+    source = splits.cut_as_trained(source, model.header.provenance.get("data", {}))
     if "val" not in source.splits and "train" in source.splits:
-        source = sources.cut_val(source)
-    return evaluation.pick(source, "val" if "val" in source.splits else None)
+        source = splits.cut_val(source)
+    return evaluate.pick(source, "val" if "val" in source.splits else None), source
 
 
 def evenly_spaced(num: int, most: int) -> np.ndarray:

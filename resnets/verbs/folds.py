@@ -17,15 +17,14 @@ import yaml
 from resnets import tasks
 from resnets.engine.distributed import Processes
 from resnets.engine.job import Reporter
-from resnets.engine.plan import continued, requested
-from resnets.engine.recipe import check_names, parse, read_file
+from resnets.engine.plan import given, requested
+from resnets.engine.recipe import own_settings, parse, read_file
 from resnets.engine.run import RunDir
 from resnets.errors import InputError
 from resnets.files import write_json, write_text
 from resnets.verbs import train as training
 
 SUMMARY = "folds.json"
-SCORES = ("val_top1", "val_loss", "last_val_top1", "test_top1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +39,13 @@ class Folds:
         return {"folds": len(self.rows), "scores": self.scores, "runs": self.rows}
 
 
-def asked(given: Mapping[str, Any], out: str | Path | None, *, resume: bool) -> bool:
+def asked(settings: Mapping[str, Any], out: str | Path | None, *, resume: bool) -> bool:
     """Whether these arguments of `train` mean all folds, rather than one run."""
-    layers = requested({name: value for name, value in given.items() if value is not None})
+    layers = requested({name: value for name, value in settings.items() if value is not None})
     if resume and out is not None and RunDir(out).recipe.is_file():
         layers = {"": read_file(RunDir(out).recipe)} | layers
-    settings = {name: value for layer in layers.values() for name, value in layer.items()}
-    return settings.get("folds") is not None and settings.get("fold") is None
+    chosen = given(layers)
+    return chosen.get("folds") is not None and chosen.get("fold") is None
 
 
 def cross_validate(
@@ -69,66 +68,67 @@ def cross_validate(
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
     reporter = reporter or training.Silent()
-    given = {name: value for name, value in ({"data": data} | settings).items() if value is not None}
-    check_names(given, "settings")
+    chosen = {name: value for name, value in ({"data": data} | settings).items() if value is not None}
     if not Processes.from_environment().alone:
         raise InputError("folds run one after the other in one process each; start without torchrun, or give --fold")
-    whole, given = _taken_up(out, given) if resume else _begun(out, given)
-    num_folds = parse("folds", given["folds"])
+    whole, chosen = _taken_up(out, chosen) if resume else _begun(out, chosen)
+    num_folds = parse(tasks.of(chosen).settings, "folds", chosen["folds"])
     rows: list[dict[str, Any]] = []
     for fold in range(1, num_folds + 1):
         run = RunDir(whole.path / f"fold{fold}")
         reporter.say(f"fold     {fold} of {num_folds}")
-        if not is_finished(run, given | {"fold": fold}):
+        if not is_finished(run, chosen | {"fold": fold}):
             again = run.recipe.is_file()
             training.train(
-                out=run.path, resume=again, data_dir=data_dir, began=began, reporter=reporter, **given | {"fold": fold}
+                out=run.path, resume=again, data_dir=data_dir, began=began, reporter=reporter, **chosen | {"fold": fold}
             )
         began = time.perf_counter()
         rows.append({"fold": fold, "run": run.path.name} | scores_of(run))
-    result = Folds(whole.path, rows, {name: spread([row[name] for row in rows]) for name in SCORES if name in rows[0]})
+    scores = [name for name in rows[0] if name not in ("fold", "run")]
+    result = Folds(whole.path, rows, {name: spread([row[name] for row in rows]) for name in scores})
     write_json(whole.path / SUMMARY, result.to_json())
     return result
 
 
-def _begun(out: str | Path | None, given: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
+def _begun(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
     """A new folder, with what was given as its recipe."""
-    layers = requested(given)
-    settings = {name: value for layer in layers.values() for name, value in layer.items()}
+    settings = given(requested(asked))
+    task = tasks.of(settings)
+    settings = own_settings(task.settings, settings, "settings")
     if settings.get("folds") is None:
         raise InputError("there is no number of folds; give one, such as folds=5")
     for name, value in settings.items():
-        parse(name, value)
-    if tasks.get(task := str(settings.get("task", "classify"))).dense:
-        raise InputError(f"folds={settings['folds']}: the task {task} cannot use it; leave it out")
-    whole = RunDir.create(out, task, "folds")
+        parse(task.settings, name, value)
+    whole = RunDir.create(out, task.name, "folds")
     write_text(whole.recipe, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
     return whole, settings
 
 
-def _taken_up(out: str | Path | None, given: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
+def _taken_up(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
     whole = RunDir(out) if out is not None else RunDir.latest("classify", "folds")
     if not whole.recipe.is_file():
         raise InputError(f"{whole.path}: no recipe.yaml here, so there are no folds to go on with; leave out --resume")
-    again = {name: value for layer in requested(given).values() for name, value in layer.items()}
-    return whole, read_file(whole.recipe) | again
+    saved = read_file(whole.recipe) | given(requested(asked))
+    return whole, own_settings(tasks.of(saved).settings, saved, str(whole.recipe))
 
 
-def is_finished(run: RunDir, given: Mapping[str, Any]) -> bool:
+def is_finished(run: RunDir, settings: Mapping[str, Any]) -> bool:
     """Whether the run has its score. Raises `InputError` where it was made with other settings."""
     if not run.recipe.is_file():
         return False
-    continued(run.path, given)
+    training.layers_of(None, settings, run.path, resume=True)
     return "result" in run.read_provenance()
 
 
 def scores_of(run: RunDir) -> dict[str, float]:
-    """What a finished run gives: on its part of the data with the weights that were selected, and the last; on a test split."""
+    """What a finished run gives: the task's first score on its part of the data, with the weights that were selected and with
+    the last; and on a test split, if there is one."""
     metrics, result = run.read_metrics(), run.read_provenance()
-    best = max(metrics, key=lambda row: (row["val_top1"], row["epoch"]))
+    key = tasks.of(read_file(run.recipe)).scores[0].key
+    best = max(metrics, key=lambda row: (row[f"val_{key}"], row["epoch"]))
     row = best if result["selected"] == "best" else metrics[-1]
-    found = {"val_top1": row["val_top1"], "val_loss": row["val_loss"], "last_val_top1": metrics[-1]["val_top1"]}
-    return found | ({"test_top1": result["result"]["top1"]} if result["result"]["split"] == "test" else {})
+    found = {f"val_{key}": row[f"val_{key}"], "val_loss": row["val_loss"], f"last_val_{key}": metrics[-1][f"val_{key}"]}
+    return found | ({f"test_{key}": result["result"][key]} if result["result"]["split"] == "test" else {})
 
 
 def spread(values: list[float]) -> dict[str, float]:

@@ -9,12 +9,11 @@ import numpy as np
 from PIL import Image
 
 from resnets.data.pictures.images import MODES, convert, open_picture
-from resnets.data.preprocess import Preprocess
+from resnets.data.preprocess import FREE, Preprocess
 from resnets.errors import InputError
 
 Picture = str | Path | Image.Image | np.ndarray
 
-FREE = ("shorter", "keep")  # rules of resizing that leave a picture its shape
 RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 

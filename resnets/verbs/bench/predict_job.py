@@ -71,9 +71,12 @@ def make_model(job: PredictJob, source: Path, out: Path) -> None:
     import torch
 
     from resnets.ship import hub
+    from resnets.ship.sessions import exportable
 
     if not job["named"]:
-        hub.save(hub.for_pictures(hub.load(job["model"])), out)
+        loaded = hub.load(job["model"])
+        exportable(loaded.header)
+        hub.save(loaded, out)
         return
     torch.manual_seed(0)
     model = hub.create_model(job["model"])
