@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 import pytest
-from resnets.tasks.classify.recipes import RECIPES
 
 from resnets import tasks
 from resnets.cli.main import cli
