@@ -49,10 +49,6 @@ TABLE3 = Published(
     "Table 3", "% top-1 error", {name: top1 for name, (top1, _) in TABLE3_NETWORKS.items() if top1 is not None},
     says="ImageNet validation, 10 crops",
 )  # fmt: skip
-TABLE3_TOP5 = Published(
-    "Table 3", "% top-5 error", {name: top5 for name, (_, top5) in TABLE3_NETWORKS.items()},
-    says="ImageNet validation, 10 crops",
-)  # fmt: skip
 TABLE4_NETWORKS = {
     "vgg_v5": (24.4, 7.1), "prelu_net": (21.59, 5.71), "bn_inception": (21.99, 5.81), "resnet34,B": (21.84, 5.71),
     "resnet34,C": (21.53, 5.60), "resnet50": (20.74, 5.25), "resnet101": (19.87, 4.60), "resnet152": (19.38, 4.49),
@@ -60,9 +56,6 @@ TABLE4_NETWORKS = {
 TABLE4 = Published(
     "Table 4", "% top-1 error", {name: top1 for name, (top1, _) in TABLE4_NETWORKS.items()},
     says="ImageNet validation, one model, fully convolutional at {224, 256, 384, 480, 640}",
-)  # fmt: skip
-TABLE4_TOP5 = Published(
-    "Table 4", "% top-5 error", {name: top5 for name, (_, top5) in TABLE4_NETWORKS.items()}, says=TABLE4.says
 )  # fmt: skip
 TABLE5 = Published(
     "Table 5", "% top-5 error",

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 ITEM, FILE = "fig7", "fig7.png"
 NUM_IMAGES, BATCH_SIZE = 500, 100
-# What Figure 7 shows; as they are trained for Figure 6 and Table 6, whose runs serve here. A scale may have fewer.
-NETWORKS = ("plain20_cifar", "plain56_cifar", "resnet20_cifar", "resnet56_cifar", "resnet110_cifar")
 # Shallow networks first; Okabe and Ito's colours, warm for plain networks, cold for residual ones.
 PLAIN, RESIDUAL = ("#E69F00", "#D55E00", "#8B2E00"), ("#56B4E9", "#0072B2", "#222222")
 
@@ -99,7 +97,7 @@ def measure(
     """The item, from finished runs.
 
     Args:
-        runs: of plain and residual networks (`NETWORKS`, or other depths), by name and seed.
+        runs: of plain and residual networks (Figure 7: depths 20 and 56, and residual 110; or others), by name and seed.
         out: the folder to draw into.
         data: what they were trained on; pictures of their validation split are shown to them.
         scale: the name of the scale they were trained at.

@@ -177,21 +177,19 @@ class Format:
 
     Args:
         suffix: of the file.
-        runtime: what opens it, unless another is named.
         write: writes it.
         beside: suffixes of the files that belong to it.
     """
 
     suffix: str
-    runtime: str
     write: Callable[[ExportedProgram, Path, Header, Calibration | None], None]
     beside: tuple[str, ...] = ()
 
 
 FORMATS: dict[str, Format] = {
-    "torch": Format(".pt2", "torch", write_torch),
-    "onnx": Format(".onnx", "onnxruntime", write_onnx),
-    "openvino": Format(".xml", "openvino", write_openvino, beside=(".bin",)),
+    "torch": Format(".pt2", write_torch),
+    "onnx": Format(".onnx", write_onnx),
+    "openvino": Format(".xml", write_openvino, beside=(".bin",)),
 }
 
 
