@@ -23,7 +23,6 @@ from resnets.data.pictures.images import BadPicture, StoredImages
 from resnets.data.types import Images, Split
 from resnets.errors import InputError
 
-CHOICES = ("auto", "none", "memory", "disk")
 SHARE = 4  # "auto" takes at most one part in so many of the memory that is free
 MARGIN = 1.1  # of the estimated size, which comes from a sample
 CHUNK = 256  # pictures that are decoded ahead when a file is written

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from resnets.data.pictures.resize import fitted_size
 from resnets.data.preprocess import Preprocess
@@ -121,11 +120,6 @@ def resize_indices(values: np.ndarray, size: Size) -> np.ndarray:
 def nearest(before: int, after: int) -> np.ndarray:
     """(after,) the places whose middles are the nearest, in whole numbers, so that no rounding shifts them."""
     return (2 * np.arange(after) + 1) * before // (2 * after)
-
-
-def resize_scores(scores: Tensor, size: Size) -> Tensor:
-    """Scores of classes (N, K, H, W) at the size of the original: before the best class is taken, for smooth borders."""
-    return interpolate(scores, size, mode="bilinear", align_corners=False)
 
 
 # --- mirrors and crops ---------------------------------------------------------------------------------------------------
