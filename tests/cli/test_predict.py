@@ -111,9 +111,10 @@ def test_predict_in_another_runtime(runtime, place, capsys):
 def test_predict_imports_no_torch_where_another_runtime_computes(place):
     code = """
 import sys
-from resnets import ResNetSpec, zoo, Preprocess
+from resnets.data.preprocess import Preprocess
+from resnets.models import zoo
 from resnets.cli.main import main
-from resnets.saved import Header
+from resnets.models.header import Header
 from resnets.ship import sessions
 spec = zoo.get("resnet20_cifar", num_classes=3)
 rule = Preprocess(size=(8, 8), crop_pct=1.0)

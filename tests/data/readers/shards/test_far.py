@@ -8,11 +8,12 @@ import fsspec
 import numpy as np
 import pytest
 
-from resnets.data.loaders import BadImages, Loader
 from resnets.data.readers import shards
 from resnets.data.sources import open_source
 from resnets.data.transforms import Augment
+from resnets.data.workers import BadImages
 from resnets.errors import InputError
+from tests.data.made import picture_loader
 from tests.data.readers.shards.made import RULE, expected, pixels, samples, shard_folder, tar
 
 
@@ -68,16 +69,14 @@ def test_an_epoch_of_far_shards_goes_through_windows(memory, monkeypatch):
     far_set(memory, num=20, per=3)
     size = memory.size("/set/train-000.tar")
     split = open_source("memory://set/train-{000..019}.tar").splits["train"]
-    each = Loader(
-        split=split, preprocess=RULE, batch_size=6, num_classes=3, bad=BadImages(0), augment=Augment(crop="resized"), workers=0
-    )
-    orders = [each.order(epoch) for epoch in range(3)]
+    each = picture_loader(split, preprocess=RULE, batch_size=6, bad=BadImages(0), augment=Augment(crop="resized"), workers=0)
+    orders = [each.samples.order(epoch) for epoch in range(3)]
     for order in orders:
         assert sorted(order) == list(range(60))
         windows = [set(split.images.groups[part]) for part in (order[:24], order[24:48], order[48:])]
         assert [len(window) for window in windows] == [8, 8, 4] and len(set().union(*windows)) == 20
         assert (np.diff(split.images.groups[order[:24]]) != 0).sum() > 12, "shuffled within a window"
-    assert not np.array_equal(orders[0], orders[1]) and np.array_equal(each.order(1), orders[1])
+    assert not np.array_equal(orders[0], orders[1]) and np.array_equal(each.samples.order(1), orders[1])
     monkeypatch.setenv("RESNETS_SHARD_BYTES", str(9 * size))
     for path in (shards._folder() / "fetched").glob("*.tar"):
         path.unlink()
@@ -112,9 +111,7 @@ def test_shards_by_http(server, workers):
     assert list(source.splits) == ["train", "val"] and pixels(source) == expected(0, 4)
     for path in (shards._folder() / "fetched").glob("*.tar"):
         path.unlink()  # so that the workers fetch them
-    loader = Loader(
-        split=source.splits["train"], preprocess=RULE, batch_size=4, num_classes=3, bad=BadImages(0), workers=workers
-    )
+    loader = picture_loader(source.splits["train"], preprocess=RULE, batch_size=4, bad=BadImages(0), workers=workers)
     assert [batch.indices.tolist() for batch in loader.epoch(0)] == [[0, 1, 2, 3]]
 
 

@@ -4,27 +4,28 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
-from resnets.data.check.pictures import check
-from resnets.data.loaders import BadImages, Loader
+from resnets.data.check import check
 from resnets.data.pictures.images import BadPicture, FileImages
 from resnets.data.readers import shards
 from resnets.data.readers.shards import expand
-from resnets.data.sources import cut_val, open_source
+from resnets.data.sources import open_source
+from resnets.data.splits import cut_val
 from resnets.data.transforms import Augment
 from resnets.data.types import Split
+from resnets.data.workers import BadImages
 from resnets.errors import InputError
+from tests.data.made import picture_loader, same_batches
 from tests.data.readers.shards.made import RULE, encoded, expected, pixels, samples, shard_folder, tar
 
 
 def test_a_folder_of_shards(tmp_path):
     source = open_source(shard_folder(tmp_path / "set"))
     assert (source.name, source.labels, list(source.splits)) == ("set", ("0", "1", "2"), ["train", "val"])
-    assert source.splits["train"].targets.tolist() == [n % 3 for n in range(12)]
+    assert source.splits["train"].targets.values.tolist() == [n % 3 for n in range(12)]
     assert pixels(source) == expected(0, 12) and pixels(source, "val") == expected(100, 4)
     images = source.splits["train"].images
-    assert images.name(5).endswith("train-001.tar: 00005.png") and source.picture_size() == (10, 10)
+    assert images.name(5).endswith("train-001.tar: 00005.png") and images.short_side() == 10
     assert images.subset([7, 2]).name(0) == images.name(7) and np.array_equal(images.subset([7, 2])[1], images[2])
     with pytest.raises(IndexError):
         images[12]
@@ -65,7 +66,7 @@ def test_labels_in_json_and_numbers_in_their_order(tmp_path):
     members = samples(0, 4, lambda n: {"json": json.dumps({"label": labels[n], "more": 1})})
     (tmp_path / "train.tar").write_bytes(tar(members))
     source = open_source(tmp_path / "train.tar")
-    assert source.labels == ("9", "10", "cat") and source.splits["train"].targets.tolist() == [1, 0, 2, 1]
+    assert source.labels == ("9", "10", "cat") and source.splits["train"].targets.values.tolist() == [1, 0, 2, 1]
 
 
 def test_a_set_of_shards_is_trained_and_evaluated_as_a_folder_is(tmp_path):
@@ -76,12 +77,15 @@ def test_a_set_of_shards_is_trained_and_evaluated_as_a_folder_is(tmp_path):
     files = Split(FileImages(paths, 3), near.targets)
     for augment in (None, Augment(crop="resized", hflip=0.5)):
         found = [
-            list(Loader(split=split, preprocess=RULE, batch_size=5, num_classes=3, bad=BadImages(0), augment=augment,
-                        workers=workers).epoch(1))
+            list(
+                picture_loader(split, preprocess=RULE, batch_size=5, bad=BadImages(0), augment=augment, workers=workers).epoch(
+                    1
+                )
+            )
             for split, workers in ((files, 0), (near, 0), (near, 2))
-        ]  # fmt: skip
+        ]
         for other in found[1:]:
-            assert all(torch.equal(x, y) for a, b in zip(found[0], other, strict=True) for x, y in zip(a, b, strict=True))
+            assert same_batches(found[0], other)
 
 
 def test_val_is_cut_and_the_fingerprint_follows_the_content(tmp_path):

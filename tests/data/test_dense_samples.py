@@ -5,14 +5,16 @@ import pytest
 import torch
 from PIL import Image
 
-from resnets.data.dense import open_dense
-from resnets.data.dense_loader import DenseLoader, class_counts, fill_of
+from resnets.data.dense_samples import CPU, class_counts, fill_of
 from resnets.data.geometry import DenseAugment
-from resnets.data.loaders import BadImages
 from resnets.data.preprocess import Preprocess
+from resnets.data.sources import open_source
 from resnets.data.targets import IGNORE, Boxes
+from resnets.data.transforms import to_input
+from resnets.data.workers import BadImages
 from resnets.engine.distributed import Processes
 from resnets.errors import InputError
+from tests.data.made import dense_loader
 from tests.data.made_dense import boxed, objects, segments
 
 KEEP = Preprocess(size=(32, 40), resize="keep", mean=(0.25, 0.5, 0.75), std=(0.5,) * 3)
@@ -20,7 +22,7 @@ KEEP = Preprocess(size=(32, 40), resize="keep", mean=(0.25, 0.5, 0.75), std=(0.5
 
 def loader(split, **settings):
     given = {"preprocess": KEEP, "batch_size": 3, "bad": BadImages(9), "seed": 1} | settings
-    return DenseLoader(split=split, **given)
+    return dense_loader(split, **given)
 
 
 def training(split, **settings):
@@ -38,12 +40,12 @@ def content(batch):
 
 @pytest.fixture
 def classes(tmp_path):
-    return open_dense(segments(tmp_path / "s", train=7, val=2), "segment").splits
+    return open_source(segments(tmp_path / "s", train=7, val=2), "masks").splits
 
 
 @pytest.fixture
 def found(tmp_path):
-    return open_dense(objects(tmp_path / "o", train=5, val=2), "detect", masks=True).splits
+    return open_source(objects(tmp_path / "o", train=5, val=2), "boxes", masks=True).splits
 
 
 # --- training ------------------------------------------------------------------------------------------------------------
@@ -53,7 +55,7 @@ def test_every_picture_comes_once_an_epoch_in_an_order_of_its_own(classes):
     batches = training(classes["train"])
     orders = [torch.cat([batch.indices for batch in batches.epoch(epoch)]).tolist() for epoch in (0, 1, 0)]
     assert len(batches) == 2 and len(orders[0]) == 6, "a last batch of one is left out"
-    assert orders[0] == orders[2] != orders[1] and sorted(batches.order(0).tolist()) == list(range(7))
+    assert orders[0] == orders[2] != orders[1] and sorted(batches.samples.order(0).tolist()) == list(range(7))
 
 
 @pytest.mark.parametrize("kind", ["classes", "found"])
@@ -87,7 +89,7 @@ def test_smaller_pictures_lie_in_the_mean_which_is_zero_and_says_nothing(tmp_pat
         for kind in ("images", "masks"):
             path = tmp_path / "train" / kind / f"{number}.png"
             Image.open(path).resize((20, 16), Image.Resampling.NEAREST).save(path)
-    for batch in training(open_dense(tmp_path, "segment").splits["train"], batch_size=6, scales=(1.0,)).epoch(0):
+    for batch in training(open_source(tmp_path, "masks").splits["train"], batch_size=6, scales=(1.0,)).epoch(0):
         assert (
             batch.images.shape == (6, 3, 32, 40) and batch.targets.shape == (6, 32, 40) and batch.targets.dtype == torch.int64
         )
@@ -139,23 +141,24 @@ def test_pictures_to_judge_come_one_by_one_with_all_that_is_known_of_them(classe
         assert [batch.indices.tolist() for batch in batches] == [[0], [1]]
         for index, batch in enumerate(batches):
             (truth,), (pixels, target) = batch.targets, split[index]
-            assert (truth.index, truth.whole) == (index, (32, 40))
+            assert (truth.index, truth.size) == (index, (32, 40))
             if isinstance(target, Boxes):
                 assert np.array_equal(truth.target.xyxy, target.xyxy) and np.array_equal(truth.target.masks, target.masks)
             else:
                 assert np.array_equal(truth.target, target)
-            expected = (pixels / 255 - np.array(KEEP.mean)) / 0.5
-            assert np.abs(batch.images[0].numpy() - expected.transpose(2, 0, 1)).max() < 1e-5
+            assert batch.images.dtype == torch.uint8 and batch.sizes == [(32, 40)]
+            expected, x = (pixels / 255 - np.array(KEEP.mean)) / 0.5, to_input(batch.images, KEEP, CPU)
+            assert np.abs(x[0].numpy() - expected.transpose(2, 0, 1)).max() < 1e-5
 
 
 def test_an_input_of_another_size_leaves_the_truth_as_it_is(classes):
     shorter = Preprocess(size=(16, 64), resize="shorter", mean=KEEP.mean, std=KEEP.std)
     (batch, _) = loader(classes["val"], batch_size=1, preprocess=shorter).epoch(0)
-    assert batch.images.shape == (1, 3, 16, 20) and batch.targets[0].target.shape == batch.targets[0].whole == (32, 40)
+    assert batch.images.shape == (1, 3, 16, 20) and batch.targets[0].target.shape == batch.targets[0].size == (32, 40)
 
 
 def test_classes_are_counted_in_pixels_and_in_objects(classes, tmp_path):
     targets = [target for _, target in classes["train"]]
     assert class_counts(classes["train"], 3).tolist() == [int(sum((t == n).sum() for t in targets)) for n in range(3)]
-    source = open_dense(boxed(tmp_path / "voc", train=4, val=2), "detect")
+    source = open_source(boxed(tmp_path / "voc", train=4, val=2), "boxes")
     assert class_counts(source.splits["train"], 2).tolist() == [3, 3]
