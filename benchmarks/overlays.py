@@ -14,9 +14,9 @@ from resnets import tasks
 from resnets.data.pictures.resize import fit_picture
 from resnets.data.targets import BACKGROUND
 from resnets.data.transforms import normalise
-from resnets.draw import panels as plots_dense
 from resnets.draw.paint import paint
-from resnets.draw.panels import Panel
+from resnets.draw.panels import Panel, worst
+from resnets.tasks.detect.draw import framed
 from resnets.tasks.results import at_least
 from resnets.verbs import evaluate_dense as evaluation_dense
 
@@ -33,11 +33,11 @@ def main(run: str, data: str, out: Path) -> None:
         with torch.inference_mode():
             found = tasks.get(model.task.name).infer(model, x, picture.shape[:2])
         if model.task.name == "detect":
-            rows.append([Panel(picture), Panel(picture, truth), Panel(picture, at_least(found, 0.5))])
+            rows.append([Panel(picture), framed(picture, truth, labels), framed(picture, at_least(found, 0.5), labels)])
         else:
             rows.append([Panel(picture), *(Panel(paint(picture, what, background=background)) for what in (truth, found))])
         captions.append(Path(split.images.name(index)).name)
-    drawing = plots_dense.worst(
+    drawing = worst(
         rows,
         ("picture", "truth", "predicted"),
         captions,

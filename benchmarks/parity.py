@@ -35,7 +35,7 @@ from resnets.ship.formats import FORMATS
 from resnets.ship.graph import program
 from resnets.ship.sessions import open_session
 from resnets.verbs.bench.predict import find_pictures
-from resnets.verbs.bench.predict_job import SAMPLE_SIZE, settle
+from resnets.verbs.bench.predict_job import SAMPLE_SIZE, scale_random_weights
 
 IMAGENET = ("resnet18", "resnet50", "resnext50_32x4d", "seresnet50")
 CIFAR = ("resnet20_cifar", "resnet56_cifar", "resnet110_cifar", "preresnet110_cifar")
@@ -60,7 +60,7 @@ def compare(name: str, pictures: Sequence[str] | np.ndarray) -> Iterator[list[st
     torch.manual_seed(0)
     model = hub.create_model(name)
     pixels = np.stack([fit_picture(picture, model.preprocess) for picture in pictures])
-    settle(model, normalise(torch.from_numpy(pixels), model.preprocess))
+    scale_random_weights(model, normalise(torch.from_numpy(pixels), model.preprocess))
     wanted = np.concatenate([eager(model, part) for part in parts(pixels, 32)])
     graph = program(model)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,17 +1,43 @@
-"""Flags out of the recipe: each of its fields is one, with the same name, meaning and checks. No torch."""
+"""The flags that commands share, and those of the settings: each is one, with the same name, meaning and checks.
+
+No torch.
+"""
 
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable
+from dataclasses import Field
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import click
 
-from resnets.engine.recipe import FIELDS, SECTIONS, kinds, show
+from resnets import tasks
+from resnets.engine.recipe import COMMON, MACHINE, SECTIONS, Recipe, Schema, fields_of, kinds, show
 from resnets.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+BEGAN = time.perf_counter()  # of the command, whose clock `--time` goes by
+TASK = "resnets.task"  # where a command keeps the task that its words name
+SECTION_OF = {"amp": MACHINE}  # of flags that are no settings; others are common
+
+EPILOG = "Wrong input: exit code 2 and one line that says what to do; with --debug, anywhere, also the traceback."
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+data_dir_flag = click.option(
+    "--data-dir", metavar="DIR", help="folder of the built-in datasets  [$RESNETS_DATA, else ~/.cache/resnets/datasets]"
+)
+device_flag = click.option("--device", default="auto", metavar="TEXT", help="cpu, cuda, mps  [auto]")
+runtime_flag = click.option(
+    "--runtime",
+    type=click.Choice(["auto", "torch", "onnxruntime", "openvino"]),
+    default="auto",
+    help="inference runtime  [auto: by the suffix of MODEL]",
+)
+amp_flag = click.option("--amp", is_flag=True, help="compute in bfloat16 (torch, openvino): faster, less exact")
+json_flag = click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout, nothing else there")
 
 SHORT = {"batch_size": ["-b"], "workers": ["-j"], "weight_decay": ["--wd"], "img_size": ["--imgsz"]}
 METAVARS = {int: "N", float: "X", str: "TEXT"}
@@ -33,23 +59,55 @@ SPEC_FLAGS = (
 )
 
 
-class SectionedCommand(click.Command):
-    """A command whose help lists the settings of a recipe by section, and its own flags after them."""
+class SettingsCommand(click.Command):
+    """A command whose flags are the settings of all tasks; its help lists those of one, by section, the main ones first."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[TASK] = task_in(args)  # before --help is answered
+        return super().parse_args(ctx, args)
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_help_text(ctx, formatter)
+        others = ", ".join(f"--task {name}" for name in tasks.TASKS if name != ctx.meta[TASK])
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(
+                f"These are the settings of --task {ctx.meta[TASK]}; {others} with --help lists those of other tasks."
+            )
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        title = "Command"
+        own = fields_of(tasks.settings(ctx.meta[TASK]))
+        sections: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS}
         for parameter in self.get_params(ctx):
-            if (record := parameter.get_help_record(ctx)) is not None:
-                title = SECTIONS.get(parameter.name or "", title if parameter.name in FIELDS else "Command")
-                sections.setdefault(title, []).append(record)
+            name, record = parameter.name or "", parameter.get_help_record(ctx)
+            if record is not None and (name in own or name not in all_settings()):
+                section = own[name].metadata["section"] if name in own else SECTION_OF.get(name, COMMON)
+                sections[section].append((record[0], help_of(own[name]) if name in own else record[1]))
         for title, rows in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(rows)
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
-def recipe_flags(command: Command) -> Command:
-    """Give `command` a flag for every setting of a recipe but `data`, which is an argument; and timm's word for a precision."""
+def task_in(args: list[str]) -> str:
+    """The task that the words of a command line name, else the default; one that does not exist is said later."""
+    found = [after for word, after in pairwise([*args, ""]) if word == "--task"]
+    found += [word.partition("=")[2] for word in args if word.startswith("--task=")]
+    return found[-1] if found and found[-1] in tasks.TASKS else tasks.DEFAULT
+
+
+@functools.cache
+def all_settings() -> dict[str, Schema]:
+    """The settings of all tasks, each with the first that has it."""
+    found: dict[str, Schema] = {}
+    for task in tasks.TASKS:
+        schema = tasks.settings(task)
+        found = dict.fromkeys(fields_of(schema), schema) | found
+    return found
+
+
+def settings_flags(command: Command) -> Command:
+    """Give `command` a flag for every setting of every task but the argument `data`; and timm's word for a precision."""
 
     @functools.wraps(command)
     def translated(*args: Any, amp: bool | None, **settings: Any) -> Any:
@@ -60,27 +118,31 @@ def recipe_flags(command: Command) -> Command:
         return command(*args, **settings)
 
     flagged: Any = translated
-    for name in reversed([name for name in FIELDS if name != "data"]):
-        flagged = recipe_flag(name)(flagged)
+    for name, schema in reversed(all_settings().items()):
+        if name != "data":
+            flagged = setting_flag(schema, name)(flagged)
         if name == "precision":
             flagged = click.option("--amp/--no-amp", default=None, help="--precision bfloat16, or float32")(flagged)
     return flagged
 
 
-def recipe_flag(name: str) -> Callable[[Command], Command]:
-    kind, _ = kinds(name)
-    field = FIELDS[name]
-    flag = "--" + name.replace("_", "-")
-    default = "" if field.default is None else f"  [{show(field.default)}]"
-    text = f"{field.metadata['help']}{default}"
+def setting_flag(schema: Schema, name: str) -> Callable[[Command], Command]:
+    """The flag of one setting; its value is checked once the task is known."""
+    kind, _ = kinds(schema, name)
+    field, flag = fields_of(schema)[name], "--" + name.replace("_", "-")
     if kind is bool:
-        return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=text)
+        return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=help_of(field))
     metavar = "|".join(field.metadata["choices"]) or METAVARS.get(kind, "N,N,...")
-    return click.option(flag, *SHORT.get(name, []), name, metavar=metavar, help=text)
+    return click.option(flag, *SHORT.get(name, []), name, metavar=metavar, help=help_of(field))
+
+
+def help_of(field: Field[Any]) -> str:
+    """What a setting means, with its default in brackets."""
+    return field.metadata["help"] + ("" if field.default is None else f"  [{show(field.default)}]")
 
 
 def spec_flags(command: Command) -> Command:
     """Give `command` flags for changes to a network's spec."""
     for name in reversed(SPEC_FLAGS):
-        command = recipe_flag(name)(command)
+        command = setting_flag(Recipe, name)(command)
     return command

@@ -21,7 +21,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from resnets.cli.tables import visible
+from resnets.draw.text import visible
 
 
 def say(text: str) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from resnets.draw.text import columns, visible
 from resnets.errors import InputError
 from resnets.models import header as saved
 from resnets.models import zoo
+from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec, Row
-
-if TYPE_CHECKING:
-    from resnets.models.header import Header
 
 # What the provenance of weights says, and how it is called in print.
 TERMS = {
@@ -27,16 +25,6 @@ TERMS = {
     "sha256": "sha256",
 }
 Size = int | tuple[int, ...] | None
-
-
-def columns(rows: Sequence[Sequence[str]], right: str) -> str:
-    """Rows of cells as aligned text; `right` has an r for each column that is aligned to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(cell.rjust(w) if side == "r" else cell.ljust(w) for cell, w, side in zip(row, widths, right, strict=True))
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def model_rows(pattern: str) -> list[dict[str, Any]]:
@@ -153,125 +141,12 @@ def info_json(spec: ResNetSpec, size: Size, header: Header | None) -> dict[str, 
     return result if header is None else result | {"header": dataclasses.asdict(header)}
 
 
-def visible(text: str) -> str:
-    """`text` as one line that leaves the terminal alone: names of files and classes may hold line feeds and escape codes."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
-
-
-def prediction(row: Mapping[str, Any]) -> str:
-    """One line of `resnets predict`."""
-    if "error" in row:
-        return visible(f"{row['path']}  error: {row['error']}")
-    return visible(f"{row['path']}  " + "  ".join(f"{entry['label']} {entry['probability']:.1%}" for entry in row["top"]))
-
-
-def found(row: Mapping[str, Any]) -> str:
-    """One line of `resnets predict` of a model that says where things are."""
-    if "error" in row:
-        return visible(f"{row['path']}  error: {row['error']}")
-    if "classes" in row:
-        return visible(f"{row['path']}  " + "  ".join(f"{entry['label']} {entry['share']:.1%}" for entry in row["classes"]))
-    counts = Counter(entry["label"] for entry in row["objects"])
-    return visible(f"{row['path']}  " + ("  ".join(f"{label} {num}" for label, num in counts.items()) or "nothing"))
-
-
-def evaluation(result: Mapping[str, Any], *, per_class: bool = False) -> str:
-    """What an evaluation found, by its task."""
-    return EVALUATIONS[result.get("task", "classify")](result, per_class)
-
-
-def unreadable(result: Mapping[str, Any]) -> list[str]:
-    if not result["bad_images"]:
-        return []
-    few = visible(", ".join(list(result["bad_images"])[:5]))
-    return [f"{len(result['bad_images'])} pictures could not be read: {few}"]
-
-
-def share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
-
-
-def places(headline: Callable[[Mapping[str, Any]], str], names: Mapping[str, str], counted: str) -> Callable[..., str]:
-    """The evaluation of a dense task: a line, and a table of the classes with the columns `names` ({key: heading})."""
-
-    def told(result: Mapping[str, Any], per_class: bool) -> str:
-        lines = [headline(result), *unreadable(result)]
-        if per_class:
-            shown = {key: heading for key, heading in names.items() if key in result["per_class"][0]}
-            cells = [
-                [visible(row["label"]), *("-" if row[key] is None else f"{row[key]:.4f}" for key in shown), f"{row[counted]:,}"]
-                for row in result["per_class"]
-            ]
-            lines += ["", columns([["class", *shown.values(), counted], *cells], "l" + "r" * (len(shown) + 1))]
-        return "\n".join(lines)
-
-    return told
-
-
-def segmented(result: Mapping[str, Any]) -> str:
-    return (
-        f"{result['split']} mIoU {share(result['miou'])}, Dice {share(result['dice'])}, pixel accuracy "
-        f"{share(result['pixel_accuracy'])}, boundary F {share(result.get('boundary_f'))} on {result['num_images']:,} pictures"
-        f"; by class frequency alone mIoU {share(result.get('baseline_miou'))}, Dice {share(result.get('baseline_dice'))}"
-    )
-
-
-def detected(result: Mapping[str, Any]) -> str:
-    masks = f"; of masks {share(result['masks']['map'])}, {share(result['masks']['map50'])} at .5" if "masks" in result else ""
-    return (
-        f"{result['split']} mAP {share(result['map'])}, {share(result['map50'])} at IoU .5 (VOC 2012 {share(result['voc12'])})"
-        f"{masks} on {result['num_objects']:,} objects in {result['num_images']:,} pictures"
-    )
-
-
-def classified(result: Mapping[str, Any], per_class: bool) -> str:
-    low, high = result["top1_interval"]
-    top5 = f", top-5 {result['top5']:.2%}" if len(result["labels"]) > 5 else ""
-    lines = [
-        f"{result['split']} accuracy {result['top1']:.2%} (95 % interval {low:.2%} to {high:.2%}){top5} on "
-        f"{result['num_images']:,} pictures; loss {result['loss']:.4f}, calibration error {result['ece']:.2%}"
-    ]
-    lines += unreadable(result)
-    if per_class:
-        head = ["class", "precision", "recall", "F1", "pictures"]
-        cells = [
-            [
-                visible(row["label"]),
-                *(f"{row[name]:.4f}" if row["support"] else "-" for name in ("precision", "recall", "f1")),
-                str(row["support"]),
-            ]
-            for row in result["per_class"]
-        ]
-        lines += ["", columns([head, *cells], "lrrrr"), "", confusions(result)]
-    return "\n".join(lines)
-
-
-SEGMENT_COLUMNS = {"iou": "IoU", "dice": "Dice", "precision": "precision", "recall": "recall", "boundary_f": "boundary F"}
-DETECT_COLUMNS = {"ap": "AP", "ap50": "AP .5", "ap75": "AP .75", "voc07": "VOC 07", "voc12": "VOC 12", "mask_ap": "mask AP"}
-EVALUATIONS: dict[str, Callable[[Mapping[str, Any], bool], str]] = {
-    "classify": classified,
-    "segment": places(segmented, SEGMENT_COLUMNS, "pixels"),
-    "detect": places(detected, DETECT_COLUMNS, "objects"),
-}
-
-
 def folds(result: Mapping[str, Any]) -> str:
     """A row a fold, then mean and deviation of each score."""
     names = list(result["scores"])
     cells = [[str(row["fold"]), *(f"{row[name]:.4f}" for name in names)] for row in result["runs"]]
     cells += [[kind, *(f"{result['scores'][name][kind]:.4f}" for name in names)] for kind in ("mean", "deviation")]
     return columns([["fold", *names], *cells], "l" + "r" * len(names))
-
-
-def confusions(result: Mapping[str, Any], most: int = 5) -> str:
-    """The commonest mistakes in words."""
-    labels, matrix = result["labels"], result["confusion"]
-    pairs = [
-        (matrix[i][j], labels[i], labels[j]) for i in range(len(labels)) for j in range(len(labels)) if i != j and matrix[i][j]
-    ]
-    pairs.sort(key=lambda pair: -pair[0])
-    words = [visible(f"{n} x {truth} taken for {said}") for n, truth, said in pairs[:most]]
-    return "commonest mistakes: " + ("; ".join(words) or "none")
 
 
 def export(result: Mapping[str, Any]) -> str:

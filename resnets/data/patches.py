@@ -1,4 +1,4 @@
-"""Training's patches of volumes, and whole volumes for evaluation; as in `geometry`, of (seed, epoch, place) alone.
+"""Training's patches of volumes, and whole volumes for evaluation; as in `geometry`, of (seed, epoch, position) alone.
 
 Inputs are float32 (C, D, H, W), each volume normalised by itself (`Volume.normalised`); targets are class indices (D, H, W).
 """
@@ -6,6 +6,7 @@ Inputs are float32 (C, D, H, W), each volume normalised by itself (`Volume.norma
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -14,12 +15,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from resnets.data.dense_samples import CPU, repeated_order
 from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.volumes import Volume
+from resnets.data.preprocess import Preprocess
 from resnets.data.randomness import mix_seed
-from resnets.data.readers.names import DenseSplit
 from resnets.data.readers.volume_labels import Labels
 from resnets.data.targets import IGNORE, Truth
+from resnets.data.types import Batch, Part, Read, Split
 
 KEPT_BYTES = 2**29  # of decoded voxels that a process keeps, for files that cannot be read in parts
 
@@ -34,7 +37,7 @@ class Patches:
             allow: first a class is drawn of those that are there, then its voxel (nnU-Net, arXiv 1809.10486, takes a third).
             Other patches lie anywhere.
         hflip: probability of exchanging left and right.
-        jitter: most by which the contrast changes, as a share, and the brightness, in deviations of the volume.
+        jitter: most by which the contrast changes, as a fraction, and the brightness, in standard deviations of the volume.
     """
 
     size: tuple[int, ...]
@@ -83,7 +86,7 @@ class Opened:
     others make room for it.
     """
 
-    def __init__(self, split: DenseSplit) -> None:
+    def __init__(self, split: Split) -> None:
         self.split, self.room = split, KEPT_BYTES
         self.pairs: dict[int, tuple[Volume, Labels]] = {}
         self.bad: dict[int, BadPicture] = {}
@@ -103,7 +106,7 @@ class Opened:
     def _open(self, index: int) -> tuple[Volume, Labels]:
         self.split.targets.find(index)
         volume = self.split.images[index]
-        labels = self.split.targets.open(index, volume)  # type: ignore[attr-defined]
+        labels = self.split.targets.open(index, volume)
         _ = volume.statistics, labels.places  # all is read now, so that what is broken is left out whatever the patch
         return volume, labels
 
@@ -119,44 +122,81 @@ class Opened:
             labels.volume.forget()
 
 
-class Cases(Dataset):
-    """(epoch, place in its order, index) -> (pixels, target, index), or (None, name, reason) where it cannot be read.
+@dataclass(kw_only=True)
+class VolumeSamples:
+    """The volumes of a split with their labels; see `data.types.Samples`. Training has patches, evaluation the whole.
+
+    Args:
+        repeats: patches of each volume per epoch.
+    """
+
+    split: Split
+    preprocess: Preprocess
+    augment: Patches | None = None
+    seed: int = 0
+    repeats: int = 1
+    device: torch.device = CPU
+    grow_from = 1.0
+    in_memory = False
+
+    def __post_init__(self) -> None:
+        self.train = self.whole_batches = self.augment is not None
+        self.sequential = not self.train  # workers would read several whole volumes ahead
+        self.size = self.preprocess.size
+
+    def __len__(self) -> int:
+        return len(self.split) * (self.repeats if self.train else 1)
+
+    def order(self, epoch: int) -> np.ndarray:
+        return repeated_order(self, epoch)
+
+    def reader(self, batch_size: int) -> Dataset:
+        return _Cases(self.split, self.augment, self.seed)
+
+    def collate(self) -> Any:
+        return partial(collate, shape=(self.preprocess.in_chans, *self.size))
+
+    def gather(self, epoch: int, first: int, positions: np.ndarray) -> Read:
+        raise AssertionError("volumes are read one by one")
+
+    def finish(self, read: Read, part: Part) -> Batch:
+        pixels = read.pixels.to(self.device) if self.train else read.pixels
+        return Batch(pixels, read.targets, read.positions, read.sizes)
+
+
+class _Cases(Dataset):
+    """(epoch, position in its order, index) -> (pixels, target, index), or (None, name, reason) where it cannot be read.
 
     Without `augment` the pixels are those of the whole volume, and the target is its `Truth`.
     """
 
-    def __init__(self, split: DenseSplit, augment: Patches | None, seed: int) -> None:
+    def __init__(self, split: Split, augment: Patches | None, seed: int) -> None:
         self.split, self.augment, self.seed = split, augment, seed
         self.opened = Opened(split)
 
     def __getitem__(self, key: tuple[int, int, int]) -> Any:
-        epoch, place, index = key
+        epoch, position, index = key
         try:
             if self.augment is None:
                 volume, target = self.split[index]
                 truth = Truth(index, volume.shape[:3], target, volume.spacing)
                 return torch.from_numpy(volume.normalised()), truth, index
-            pixels, target = self.augment(*self.opened[index], seed=self.seed, epoch=epoch, index=place)
+            pixels, target = self.augment(*self.opened[index], seed=self.seed, epoch=epoch, index=position)
         except BadPicture as bad:
             return None, self.split.images.name(index), bad.reason
         self.opened.leave(index)
         return pixels, target, index
 
 
-Read = tuple[Tensor, Any, Tensor, list[tuple[str, str]]]
-
-
 def collate(samples: list[Any], shape: tuple[int, ...]) -> Read:
-    """Pixels (N, C, D, H, W), targets (a list of `Truth`s, or int64 (N, D, H, W)), positions (N,), unreadable (name, reason).
-
-    `shape` (C, D, H, W) is that of a batch of none.
-    """
+    """Pixels (N, C, D, H, W) and targets (`Truth`s, or int64 (N, D, H, W)) of what could be read; `shape` (C, D, H, W) is that
+    of a batch of none."""
     read = [sample for sample in samples if sample[0] is not None]
     bad = [sample[1:] for sample in samples if sample[0] is None]
     positions = torch.tensor([index for *_, index in read], dtype=torch.int64)
     if not read:
-        return torch.empty(0, *shape), torch.empty(0, *shape[1:], dtype=torch.int64), positions, bad
-    targets: Any = [target for _, target, _ in read]
-    if not isinstance(targets[0], Truth):
-        targets = torch.from_numpy(np.stack(targets).astype(np.int64))
-    return torch.stack([pixels for pixels, *_ in read]), targets, positions, bad
+        return Read(torch.empty(0, *shape), torch.empty(0, *shape[1:], dtype=torch.int64), positions, bad)
+    pixels, targets = torch.stack([pixels for pixels, *_ in read]), [target for _, target, _ in read]
+    if isinstance(targets[0], Truth):
+        return Read(pixels, targets, positions, bad, [truth.size for truth in targets])
+    return Read(pixels, torch.from_numpy(np.stack(targets).astype(np.int64)), positions, bad)

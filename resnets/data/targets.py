@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 IGNORE = 255
+NUMBERS = 2**16  # values that a mask can hold: class indices or object numbers from 0 to 65,535
 BACKGROUND = "background"  # a class of this name is left out of the means of Dice and boundaries, and not painted
 
 
@@ -46,6 +47,14 @@ class Truth:
     """What is known of a picture that is to be judged."""
 
     index: int  # its position in the split
-    whole: tuple[int, ...]  # its own size, (H, W), before it became an input; of a volume (D, H, W)
+    size: tuple[int, ...]  # its own, (H, W), before it became an input; of a volume (D, H, W)
     target: Any  # `Boxes`, or class indices of that size
     spacing: tuple[float, ...] | None = None  # of a volume, mm along D, H and W
+
+
+class Fault(NamedTuple):
+    """What was wrong with one label, found by a rule of `readers.label_rules.RULES`."""
+
+    rule: str  # its name
+    item: str  # the object, as "object 3 (RBC)"; "" where the whole picture is meant
+    what: str  # details, such as the corners of the box; may be ""

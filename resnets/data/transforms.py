@@ -37,6 +37,12 @@ def normalise(pixels: Tensor, preprocess: Preprocess) -> Tensor:
     return torch.sub(pixels, mean).div_(std)
 
 
+def to_input(pixels: np.ndarray | Tensor, preprocess: Preprocess, device: torch.device) -> Tensor:
+    """Fitted pixels (N, C, H, W) uint8 as the input of a network on `device`; those of volumes, float32, are normalised."""
+    x = torch.as_tensor(pixels).to(device, non_blocking=True)
+    return normalise(x, preprocess) if x.dtype == torch.uint8 else x
+
+
 IN_CACHE = 2**20  # bytes of floats
 
 

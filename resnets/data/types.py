@@ -1,42 +1,266 @@
-"""What readers, loaders and tasks hand to each other."""
+"""What readers, loaders and tasks hand to each other: `Source`, `Split`, `Targets`, `Samples`, `Batch`. No torch."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
+
+from resnets.data.targets import BACKGROUND, Fault
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Batch(NamedTuple):
-    """What a loader hands to a task.
+class Images(Protocol):
+    """Images that can be had one by one: pictures as uint8 (H, W, C), or opened volumes."""
 
-    `images` (N, C, H, W) float32, normalised, or uint8 from a raw loader; `targets`, of labels (N,) int64, or (N, num_classes)
-    float32 after mixing, and of dense tasks what `resnets.data.dense_loader` says; `indices` (N,) int64, the positions in the
-    split.
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any:
+        """Raises `BadPicture` where it cannot be read."""
+        ...
+
+    def name(self, index: int, /) -> str:
+        """What to call the image in messages: its path, or "train[17]"."""
+        ...
+
+
+class Targets(Protocol):
+    """The labels of a split, one per image, each read when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def find(self, index: int, /) -> None:
+        """Raises `BadLabel` where the image or its annotation is not there, or is known to be broken."""
+        ...
+
+    def read(self, index: int, image: Any) -> tuple[Any, list[Fault]]:
+        """The target, which fits `image`, and what was wrong with it. Raises `BadLabel`."""
+        ...
+
+    def codes(self) -> np.ndarray:
+        """(N,) int64: what a validation split is stratified by. At least one image of each code stays in training."""
+        ...
+
+    def subset(self, indices: np.ndarray) -> Self: ...
+
+    def digest(self) -> bytes: ...
+
+
+class Values:
+    """Targets that are in memory: values (N, ...), such as class indices (N,) int64. Usable where an array is."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: Any, /) -> Any:
+        return self.values[index]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.values, dtype) if copy else np.asarray(self.values, dtype)
+
+    def find(self, index: int, /) -> None:
+        """Nothing can be missing."""
+
+    def read(self, index: int, image: Any) -> tuple[Any, list[Fault]]:
+        return self.values[index], []
+
+    def codes(self) -> np.ndarray:
+        """The class indices; of several values per image, the number of each distinct row."""
+        if self.values.ndim == 1 and self.values.dtype.kind in "iu":
+            return self.values
+        return np.unique(self.values, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+    def subset(self, indices: np.ndarray) -> Values:
+        return Values(self.values[indices])
+
+    def joined(self, other: Values) -> Values:
+        return Values(np.concatenate([self.values, other.values]))
+
+    def digest(self) -> bytes:
+        return self.values.astype("<i8" if self.values.dtype.kind in "iu" else "<f8").tobytes()
+
+
+class Labelled(NamedTuple):
+    """One image, its target, and the rules for faulty labels that were applied to it."""
+
+    image: Any
+    target: Any
+    faults: list[Fault]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: `split[3]` is an image and its target; raises `BadPicture` where one of them cannot be used.
+
+    Args:
+        images: of those that can be subset (`ArrayImages`, `StoredImages`, `Volumes`).
+        targets: one per image; an array stands for `Values`.
+    """
+
+    images: Any
+    targets: Any
+
+    def __post_init__(self) -> None:
+        if isinstance(self.targets, np.ndarray):
+            object.__setattr__(self, "targets", Values(self.targets))
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int, /) -> tuple[Any, Any]:
+        return self.read(index)[:2]
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        return (self[index] for index in range(len(self)))
+
+    def read(self, index: int) -> Labelled:
+        self.targets.find(index)
+        image = self.images[index]
+        return Labelled(image, *self.targets.read(index, image))
+
+    def subset(self, indices: np.ndarray) -> Split:
+        return Split(self.images.subset(indices), self.targets.subset(indices))
+
+
+class Kind(NamedTuple):
+    """What the targets of a source are."""
+
+    images: str  # what they are called
+    inputs: str  # what training sees of them
+    units: str  # what is counted of a class
+    dims: int  # spatial axes of an image
+
+
+KINDS = {
+    "classes": Kind("pictures", "pictures", "pictures", 2),
+    "boxes": Kind("pictures", "pictures", "objects", 2),
+    "masks": Kind("pictures", "pictures", "pixels", 2),
+    "volumes": Kind("volumes", "patches", "voxels", 3),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A dataset, opened.
+
+    Args:
+        name: "digits", "cifar10", ..., or the name of the folder or list.
+        labels: class names in the order of their indices; the training split fixes them, or a saved model.
+        splits: of "train", "val" and "test" those that exist.
+        in_chans: channels of the images as opened.
+        kind: of `KINDS`: "classes" (values per image), "boxes", "masks" (a class per pixel) or "volumes" (a class per voxel).
+        size: (H, W) if every image has it and is in memory, else None.
+        hflip: whether a mirrored image keeps its target, or the target is mirrored with it.
+        cut: {"fraction", "seed"} if `splits.cut_val` cut the validation split, {"folds", "fold", "seed"} if `splits.cut_fold`
+            did, None if it came with the data.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    splits: Mapping[str, Split]
+    in_chans: int
+    kind: str = "classes"
+    size: tuple[int, int] | None = None
+    hflip: bool = True
+    cut: Mapping[str, Any] | None = None
+
+    @property
+    def dims(self) -> int:
+        """Spatial axes of an image."""
+        return KINDS[self.kind].dims
+
+    @property
+    def background(self) -> int | None:
+        """The index of the class that is what lies between objects, where one is called so."""
+        return self.labels.index(BACKGROUND) if BACKGROUND in self.labels else None
+
+    def fingerprint(self) -> str:
+        """SHA-256 over kind, labels, splits and targets, and the pixels of arrays; of files, their relative paths and sizes."""
+        kind = [] if self.kind == "classes" else [self.kind]  # for classes, as it was before there were kinds
+        digest = hashlib.sha256(json.dumps([*kind, self.labels, list(self.splits)]).encode())
+        for split in self.splits.values():
+            digest.update(split.images.digest())
+            digest.update(split.targets.digest())
+        return digest.hexdigest()
+
+
+class Batch(NamedTuple):
+    """What a loader hands out.
+
+    `images` (N, C, H, W): of training float32, normalised; of evaluation uint8, fitted but not normalised; of volumes float32
+    (N, C, D, H, W), normalised. `targets` are the task's. `indices` (N,) int64 are the positions in the split, and `sizes` the
+    images' own (H, W) or (D, H, W) before they were fitted, where inputs of evaluation differ in size.
     """
 
     images: Tensor
     targets: Any
     indices: Tensor
+    sizes: Sequence[tuple[int, ...]] = ()
 
 
-class Images(Protocol):
-    """Pictures that can be had one by one, each as uint8 (H, W, C) with the channels asked for when the source was opened."""
+class Read(NamedTuple):
+    """A batch as it was read. `pixels` as in `Batch`, before they are normalised; `positions` (N,) int64 in the split;
+    `bad` the (name, reason) of what could not be read."""
 
-    def __len__(self) -> int: ...
+    pixels: Tensor
+    targets: Any
+    positions: Tensor
+    bad: Sequence[tuple[str, str]] = ()
+    sizes: Sequence[tuple[int, ...]] = ()
 
-    def __getitem__(self, index: int, /) -> np.ndarray: ...
 
-    def name(self, index: int, /) -> str:
-        """What to call the picture in messages: its path, or "train[17]"."""
+class Part(NamedTuple):
+    """A process's share of a batch: the epoch, the number of the batch in it, and how many images other processes make
+    before and after this share."""
+
+    epoch: int
+    number: int
+    before: int = 0
+    after: int = 0
+
+
+class Samples(Protocol):
+    """What a loader makes batches of: the images of a split, and how they become inputs. Every draw is a function of the
+    seed, the epoch and the position in the epoch's order alone."""
+
+    split: Split
+    train: bool  # whether images are shuffled and augmented
+    size: tuple[int, ...]  # of an input, as far as it is known beforehand
+    grow_from: float  # fraction of its side that an input has at first
+    in_memory: bool  # whether `gather` serves, and nothing has to be decoded
+    sequential: bool  # whether images are too large to be read ahead
+    whole_batches: bool  # in distributed training: no smaller last batch, for every process needs images in each
+
+    def __len__(self) -> int:
+        """Images per epoch."""
         ...
 
+    def order(self, epoch: int) -> np.ndarray:
+        """The positions (len,) that the epoch visits, in order."""
+        ...
 
-class Split(NamedTuple):
-    """One split of a source: its pictures and, for each, the position of its class in `Source.labels`."""
+    def reader(self, batch_size: int) -> Any:
+        """A `torch.utils.data.Dataset` with keys (epoch, position in its order, index), for worker processes; `batch_size`
+        is that of all processes together."""
+        ...
 
-    images: Images
-    targets: np.ndarray  # (N,) int64
+    def collate(self) -> Any:
+        """What makes a `Read` of a list of the reader's samples; a function that can be pickled."""
+        ...
+
+    def gather(self, epoch: int, first: int, positions: np.ndarray) -> Read:
+        """What lies in memory, without workers; `first`: position of the first image in the epoch's order."""
+        ...
+
+    def finish(self, read: Read, part: Part) -> Batch:
+        """Normalise and augment what is done a batch at a time."""
+        ...

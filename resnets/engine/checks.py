@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 from torch import Tensor
 
 from resnets.engine.job import Fit
@@ -37,18 +36,9 @@ def check_finite(loss: Tensor, at: Position, schedule: Schedule) -> None:
 
 def check_learning(rows: list[Row], job: Fit) -> None:
     """Raise `InputError` if after `stall_epochs` epochs the training loss is still that of guessing by class frequency."""
-    patience = job.recipe.stall_epochs
-    if (
-        not patience
-        or job.task.dense  # the loss of guessing is different there
-        or len(rows) != patience
-        or rows[-1]["step"] < 100
-        or job.recipe.loss != "ce"
-        or job.recipe.balance != "none"
-    ):
+    patience, guessing = job.recipe.stall_epochs, job.task.guessing_loss(job.recipe, job.class_counts)
+    if not patience or guessing is None or len(rows) != patience or rows[-1]["step"] < 100:
         return
-    shares = job.class_counts[job.class_counts > 0] / job.class_counts.sum()
-    guessing = float(-(shares * np.log(shares)).sum())
     if min(row["train_loss"] for row in rows) > 0.99 * guessing:
         raise InputError(
             f"after {patience} epochs the training loss is {rows[-1]['train_loss']:.3f}, and guessing gives {guessing:.3f}: "

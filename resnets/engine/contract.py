@@ -1,106 +1,258 @@
-"""The types that rooms hand to each other, and the `Task` protocol. Types only; nothing here imports torch when it runs."""
+"""The contract in which tasks and verbs meet: `Task`, and what it hands out. Types only; nothing here imports torch.
+
+A verb (train, evaluate, predict, ...) works with any object that keeps this contract; a task is one folder in `resnets/tasks`
+and one row of the table there. An object of a task has no state.
+
+    data      -> open -> Source -> cut -> Split -> samples -> Loader -> Batch
+    network   -> design -> spec, Preprocess; head_config, head -> modules; forward -> outputs
+    training  -> criterion(outputs, targets) -> losses; Meter.learn
+    answers   -> infer(run, pixels) -> one answer per image; Meter.add -> result; rows -> JSON, CSV, text; draw
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+from resnets.data.preprocess import Preprocess
+from resnets.data.types import Batch, Samples, Source, Split
+from resnets.engine.recipe import Facts, Recipe
+from resnets.models.answering import Wanted
+from resnets.models.header import Header
+from resnets.models.spec import ResNetSpec
+from resnets.models.zoo import Named
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from resnets.data.targets import Truth
-    from resnets.data.types import Images
-    from resnets.engine.recipe import Recipe
-    from resnets.models.nn.trunk import Trunk
-    from resnets.models.spec import ResNetSpec
-
 Losses: TypeAlias = "dict[str, Tensor]"  # scalars; "loss" is the one that is minimised
-Criterion: TypeAlias = "Callable[[Any, Tensor], Losses]"  # (outputs, targets) -> losses
+Criterion: TypeAlias = "Callable[[Any, Any], Losses]"  # (outputs, targets) -> losses
+# uint8 (N, C, H, W), fitted but not normalised, or of volumes float32 (N, C, D, H, W), normalised -> the network's outputs.
+Run: TypeAlias = Callable[[Any], Any]
+Settings: TypeAlias = Mapping[str, Any]  # settings by name, as far as they were given
+Named_recipe: TypeAlias = Callable[[Facts], dict[str, Any]]
 
 
-@runtime_checkable
+@dataclass(frozen=True)
+class Score:
+    """A figure by which a run is judged; greater is better.
+
+    Args:
+        key: its name in metrics.csv (after `train_` and `val_`) and in evaluation.json.
+        words: what it is called in the report.
+        percent: whether curves show the error, 100 (1 - score), in percent.
+    """
+
+    key: str
+    words: str
+    percent: bool = False
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """What the report shows of an evaluation: columns of the table of classes, and further figures; {key: heading}."""
+
+    columns: Mapping[str, str]
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+class Design(NamedTuple):
+    """A network for some data, and how images become its inputs, before the statistics of the data are known."""
+
+    spec: ResNetSpec
+    preprocess: Preprocess
+
+
+def accumulate(sums: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Add `more` to `sums`, key by key."""
+    for name, value in more.items():
+        sums[name] = sums[name] + value if name in sums else value
+
+
+class Meter(Protocol):
+    """A metric accumulator: how well the images of a split came out.
+
+    The same class serves training, validation, test, `resnets eval` and the report. `sums` adds up over batches, and over
+    processes key by key by `+`; in training its values are tensors, which a resumed run goes on from.
+    """
+
+    sums: dict[str, Any]
+
+    def learn(self, outputs: Any, targets: Any) -> None:
+        """Add a batch of training: the network's outputs as they are, and the targets of the loss."""
+        ...
+
+    def add(self, answers: Any, batch: Batch) -> None:
+        """Add a batch of evaluation: the answers of `Task.infer`, and the batch that they are for."""
+        ...
+
+    def result(self, num_images: int) -> dict[str, Any]:
+        """Of a quick meter the scores that it could measure; else all that `resnets eval` reports. What JSON can hold."""
+        ...
+
+
+class Rows(Protocol):
+    """Answers and evaluations as rows and text; a module without torch (`tasks/*/rows.py`)."""
+
+    KEYS: frozenset[str]  # one of these keys is in each row that has no error
+
+    def row(self, answer: Any, labels: Sequence[str], wanted: Wanted) -> dict[str, Any]:
+        """What JSON can hold of an answer."""
+        ...
+
+    def line(self, row: Mapping[str, Any]) -> str:
+        """The row as one line for people."""
+        ...
+
+    def csv_head(self, topk: int) -> str: ...
+
+    def csv_lines(self, row: Mapping[str, Any], topk: int) -> str: ...
+
+    # The path in a line of CSV, by the number of classes; None where a file of such lines cannot be gone on with.
+    csv_path: Callable[[str, int], str] | None
+
+    def told(self, result: Mapping[str, Any], per_class: bool) -> str:
+        """An evaluation as text."""
+        ...
+
+
 class Task(Protocol):
-    """What a network is for. One object a task, without state; `resnets.tasks.TASKS` is the table."""
+    """What a network is for."""
 
     name: str
-    metrics: tuple[str, ...]  # the columns of metrics.csv beside the loss; the first, greater is better, decides "best"
-    dense: bool  # whether it says where things are: a `DenseTask`, else a `PictureTask`
-    losses: tuple[str, ...]  # what the setting `loss` may be
-    heads: tuple[str, ...]  # what the setting `head` may be, the default first
+    kind: str  # what it has to know of images, of `data.sources.Layout.kind`: "classes", "boxes" or "masks"
+    settings: type[Recipe]  # the core's settings and the task's own
+    recipes: Mapping[str, Named_recipe]
+    scores: tuple[Score, ...]  # the first decides which weights are best
+    report_table: ReportTable
     of_classes: tuple[str, ...]  # how the names of the head's tensors begin that are made anew for other classes
-    sees_targets: bool  # in training the network reads the targets and puts out losses
+    runtimes: tuple[str, ...]  # which of `ship.sessions.RUNTIMES` compute its answers
+    one_process: bool  # whether it trains in one process only
+    dims: tuple[int, ...]  # how many spatial axes its inputs may have
+    counts_head: bool  # whether the multiply-adds of the spec are those of the whole network, head included
 
-    def form(self, spec: ResNetSpec, recipe: Recipe, before: Mapping[str, Any]) -> dict[str, Any]:
+    @property
+    def rows(self) -> Rows: ...
+
+    # --- data and network ---
+
+    def default_recipe(self, asked: Settings) -> tuple[str, str]:
+        """The named recipe for `recipe=auto`, and who decided it."""
+        ...
+
+    def open(self, data: str, asked: Settings, *, in_chans: int | None, data_dir: str | Path | None) -> Source:
+        """The data for training. Raises `InputError` where there is none, or none that suits the task."""
+        ...
+
+    def open_for(self, header: Header, data: str, asked: Settings, *, data_dir: str | Path | None) -> Source:
+        """The data as the model of `header` needs it: its classes by name, its splits where it was trained on the same data."""
+        ...
+
+    def design(self, asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
+        """The network and its inputs, new or (`header`) of the weights to start from."""
+        ...
+
+    def facts(self, source: Source, design: Design, asked: Settings) -> Facts:
+        """What the named recipes depend on."""
+        ...
+
+    def settle(self, recipe: Recipe, origins: Mapping[str, str], source: Source, design: Design, own: str) -> Settings:
+        """Settings that are found out once the recipe is known: {name: (value, who decided it)}. `own` is the origin of the
+        named recipe. Raises `InputError` for those that exclude each other."""
+        ...
+
+    def cut(self, source: Source, recipe: Recipe) -> Source:
+        """`source` with the validation split of this run."""
+        ...
+
+    def preprocess(self, recipe: Recipe, design: Design, source: Source, bad: Any) -> Preprocess:
+        """How images become inputs, with the statistics of the training split where the recipe wants them."""
+        ...
+
+    def inputs(self, recipe: Recipe, preprocess: Preprocess) -> str:
+        """How images become inputs, for people."""
+        ...
+
+    def samples(
+        self, split: Split, preprocess: Preprocess, num_classes: int, *, recipe: Recipe | None = None, device: Any = None
+    ) -> Samples:
+        """What a loader makes batches of. With a recipe: for training, augmented; None: for evaluation, in order, as `Run`
+        takes them."""
+        ...
+
+    def keep(self, source: Source, recipe: Recipe, folder: Path, say: Callable[[str], None]) -> tuple[Source, str | None]:
+        """`source` with its images kept once they are decoded, and a line that tells how; None where there is no such thing."""
+        ...
+
+    def class_counts(self, split: Split, num_classes: int) -> np.ndarray:
+        """(num_classes,) int64: how often each class is there."""
+        ...
+
+    def notes(self, source: Source, recipe: Recipe, counts: np.ndarray, say: Callable[[str], None]) -> dict[str, int]:
+        """Tell what a person should know of the data before training; how often each rule for faulty labels was applied."""
+        ...
+
+    # --- the network ---
+
+    def head_config(self, spec: ResNetSpec, recipe: Recipe, before: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of the head, which a saved file keeps; what JSON can hold.
 
         `before` are those of the weights to start from, if they are for the same task, and count where the recipe is silent.
         """
         ...
 
-    def head(self, model: Trunk, form: Mapping[str, Any]) -> dict[str, nn.Module]:
+    def head(self, trunk: Any, config: Mapping[str, Any]) -> dict[str, nn.Module]:
         """The modules that read the trunk's features, by their names in the state dict."""
         ...
 
-    def forward(self, model: Any, x: Tensor, targets: Any = None) -> Any:
-        """Trunk and head: x (N, in_chans, *spatial), normalised -> outputs."""
+    def forward(self, model: Any, x: Tensor, targets: Any = None, *, quick: bool = False) -> Any:
+        """Trunk and head: x (N, in_chans, *spatial), normalised -> outputs.
+
+        `targets` come in training; `quick` leaves out what a quick meter does not measure.
+        """
         ...
 
     def criterion(self, recipe: Recipe, class_counts: np.ndarray) -> Criterion:
-        """The losses of a batch, given the settings of the run and how often each class is there in the training split."""
+        """The losses of a batch."""
         ...
 
-    def count(self, outputs: Any, targets: Any) -> dict[str, Tensor]:
-        """Of a batch of training: sums over its pictures, of any shape; batches add up."""
+    def guessing_loss(self, recipe: Recipe, class_counts: np.ndarray) -> float | None:
+        """The loss of guessing by class frequency (the trivial baseline); None where that says nothing."""
         ...
 
-    def measure(self, model: Any, images: Tensor, targets: Any, criterion: Criterion) -> dict[str, Any]:
-        """Of a batch of validation: what adds up over batches and processes, "loss" too where there is one."""
+    # --- answers ---
+
+    def infer(self, run: Run, pixels: Any, sizes: Sequence[tuple[int, ...]], header: Header) -> Sequence[Any]:
+        """One answer per image, in whatever runtime `run` computes; `sizes` are the images' own, before they were fitted."""
         ...
 
-    def summarise(self, sums: Mapping[str, Any], num_images: int, labels: Sequence[str]) -> dict[str, float]:
-        """The `metrics`, from the sums over a split, as far as these say them."""
+    def check_asked(self, header: Header, *, draw: bool, masks: bool) -> None:
+        """Raise `InputError` where drawings or masks are asked for that the model's answers do not have."""
         ...
 
-
-class PictureTask(Task, Protocol):
-    """A task with one answer for a picture, of which a whole split's fit into memory."""
-
-    def evaluate(self, outputs: Any, targets: Tensor, labels: Sequence[str]) -> dict[str, Any]:
-        """Everything that `resnets eval` reports, from the outputs of a whole split; what JSON can hold."""
+    def meter(self, labels: Sequence[str], config: Mapping[str, Any], *, quick: Criterion | None = None) -> Meter:
+        """`quick`: for training and validation, with the criterion of validation; None: everything that eval reports."""
         ...
 
-    def draw(self, outputs: Any, targets: Tensor, labels: Sequence[str], images: Images, folder: Path) -> list[Path]:
-        """Draw how a whole split came out, `images` its pictures; the drawings' paths."""
+    def same(self, before: Any, after: Any) -> float:
+        """How far two answers to one image agree, from 0 to 1: what the check of an exported file goes by."""
         ...
 
-
-class DenseTask(Task, Protocol):
-    """A task with an answer for places in a picture; pictures come one by one, at the size that `Preprocess` says."""
-
-    def infer(self, model: Any, x: Tensor, whole: tuple[int, ...]) -> Any:
-        """What is in the picture x (1, C, *spatial), normalised, as `data.targets` has it, at its own size `whole`."""
+    def draw(self, meter: Any, split: Split, folder: Path) -> list[Path]:
+        """Draw how a split came out; the drawings' paths."""
         ...
 
-    def meter(self, labels: Sequence[str], form: Mapping[str, Any]) -> Any:
-        """What adds up the pictures of a split; its `result()` is everything that `resnets eval` reports."""
+    def drawn(self, image: Any, answer: Any, labels: Sequence[str], wanted: Wanted, path: Path) -> Path:
+        """Draw an answer over its image, as PNG. Raises `InputError` where there is nothing to draw."""
         ...
 
-    def judge(self, meter: Any, truth: Truth, found: Any) -> float:
-        """Add a picture to `meter`; how well it came out by itself, from 0 to 1."""
+    def masked(self, image: Any, answer: Any, wanted: Wanted, path: Path) -> Path:
+        """Write an answer as a mask. Raises `InputError` where it has none."""
         ...
 
-    def draw(self, meter: Any, worst: Sequence[Shown], labels: Sequence[str], folder: Path) -> list[Path]:
-        """Draw how a split came out; `worst` is what came out worst, the worst first."""
+    def preview(self, source: Source, recipe: Recipe, preprocess: Preprocess, out: str | Path) -> Path:
+        """Draw what training will see."""
         ...
-
-
-class Shown(NamedTuple):
-    """A picture, uint8 (H, W, C), beside what is there and what was found there, in the terms of `resnets.data.targets`."""
-
-    score: float
-    name: str
-    picture: Any
-    truth: Any
-    found: Any

@@ -17,6 +17,7 @@ from resnets.engine.distributed import ALONE, Processes
 from resnets.engine.recipe import Recipe
 from resnets.errors import InputError
 from resnets.models.nn import fused
+from resnets.models.records import DeviceRecord
 
 WORTH_COMPILING = 2e12  # forward multiply-adds of a run, about a minute on two cores; shorter runs do not gain by compiling
 KEPT_BYTES = 2**30  # of freed memory that the process keeps
@@ -29,19 +30,6 @@ class Settled(TypedDict):
     channels_last: bool
     compile: bool
     fused: bool
-    allocator: str
-
-
-class Description(TypedDict):
-    """A device in provenance.json: its torch name, its model, the number of CPU threads, and the fields of `Device`."""
-
-    type: str
-    name: str
-    threads: int
-    autocast: str | None
-    channels_last: bool
-    fused: bool
-    compile: bool
     allocator: str
 
 
@@ -69,8 +57,8 @@ class Device:
     def name(self) -> str:
         return name_of(self.place)
 
-    def describe(self) -> Description:
-        """The device and its settings, JSON-able, for provenance.json."""
+    def describe(self) -> DeviceRecord:
+        """The device and its settings, for provenance.json."""
         return {
             "type": str(self.place),
             "name": self.name,
@@ -98,8 +86,7 @@ def settle(recipe: Recipe, num_macs: float) -> Settled:
     if precision == "auto":
         precision = "bfloat16" if supports_bf16(device) else "float32"
     channels_last = precision != "float32" if recipe.channels_last is None else recipe.channels_last
-    # Inputs of dense tasks have many sizes, and each would be compiled anew.
-    worth = device.type == "cuda" and is_long and recipe.task == "classify"
+    worth = device.type == "cuda" and is_long and recipe.compiles
     compile = worth if recipe.compile is None else recipe.compile
     can_fuse = on_cpu and is_long and channels_last and not compile and precision != "float16"
     keeps = device.type == "cpu" and find_mallopt() is not None

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from resnets.engine.recipe import Recipe
+from resnets.engine.recipe import Recipe, need_weights
 from resnets.errors import InputError
 from resnets.models.nn.layers import NORMS
 from resnets.models.spec import ResNetSpec
@@ -22,7 +22,6 @@ NEED_WEIGHTS: dict[str, tuple[Any, ...]] = {
     "freeze": ("none",),
     "unfreeze_epochs": (0,),
     "norm_stats": ("auto", "batch"),
-    "probe": (False,),
 }
 
 
@@ -83,5 +82,4 @@ def check(recipe: Recipe, spec: ResNetSpec) -> None:
     if recipe.freeze.isdigit() and int(recipe.freeze) > len(spec.depths):
         raise InputError(f"freeze={recipe.freeze}: {spec.name} has {len(spec.depths)} stages; give fewer, or trunk")
     for name, off in NEED_WEIGHTS.items():
-        if not recipe.weights and getattr(recipe, name) not in off:
-            raise InputError(f"{name}={getattr(recipe, name)}: random weights would stay; give --weights, or leave it out")
+        need_weights(recipe, name, off)

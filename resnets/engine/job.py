@@ -12,8 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from resnets.data.loaders import BadImages, Loader
+from resnets.data.loader import Loader
+from resnets.data.workers import BadImages
 from resnets.engine import freeze
+from resnets.engine.contract import Criterion, Meter, Task
 from resnets.engine.device import Device, keep_memory
 from resnets.engine.distributed import ALONE, Processes
 from resnets.engine.orders import Orders
@@ -42,6 +44,7 @@ class Fit:
     `load` opens the weights that the run saves; `began`: `time.perf_counter()` when the command began, for `--time`.
     """
 
+    task: Task
     model: Model
     load: Callable[[Path], Model]
     train: Loader
@@ -67,11 +70,16 @@ class Fit:
         self.net: Any = None
         self.num_frozen = -1
         self.begin(0)
-        self.task = self.model.task
         self.criterion = self.task.criterion(self.recipe, self.class_counts)
+        self.plain: Criterion = self.task.criterion(self.recipe.plain(), self.class_counts)  # of validation
         steps_per_epoch = math.ceil(len(self.train) / self.recipe.accumulate)
-        self.schedule = Schedule(recipe=self.recipe, steps_per_epoch=steps_per_epoch)
+        grow_from = self.train.samples.grow_from
+        self.schedule = Schedule(recipe=self.recipe, steps_per_epoch=steps_per_epoch, grow_from=grow_from)
         self.orders = Orders()
+
+    def meter(self) -> Meter:
+        """A new quick meter, for training or validation."""
+        return self.task.meter(self.model.labels, self.model.head_config, quick=self.plain)
 
     def begin(self, epoch: int) -> None:
         """Put the network into training as it is in `epoch`.
@@ -82,8 +90,7 @@ class Fit:
         before, self.num_frozen = self.num_frozen, freeze.num_frozen(self.recipe, freeze.num_stages(self.model), epoch)
         freeze.set_training(self.model, self.recipe, epoch)
         if self.net is None or (before != self.num_frozen and not self.processes.alone):
-            size = self.train.train_size or self.model.preprocess.size
-            nothing = torch.empty(0, self.model.spec.in_chans, *size, device=self.device.place)
+            nothing = torch.empty(0, self.model.spec.in_chans, *self.train.samples.size, device=self.device.place)
             net = self.processes.wrap(self.model, nothing, sync_bn=self.recipe.sync_bn)
             self.net = torch.compile(net) if self.device.compile else net
             freeze.set_training(self.model, self.recipe, epoch)

@@ -13,16 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from resnets.data.loaders import CPU
+from resnets.data.picture_samples import CPU
 from resnets.data.randomness import mix_seed
+from resnets.data.transforms import to_input
 from resnets.data.types import Batch
 from resnets.engine.checks import check_finite, check_learning, is_patient
 from resnets.engine.clock import Clock
+from resnets.engine.contract import Meter, accumulate
 from resnets.engine.device import Device
 from resnets.engine.job import Fit
 from resnets.engine.optim import build_optimizer
 from resnets.engine.orders import Orders, stop_signals
-from resnets.engine.recipe import Recipe
 from resnets.engine.resume import Position, State
 from resnets.engine.run import Row
 from resnets.errors import InputError, Interrupted
@@ -43,7 +44,7 @@ def fit(job: Fit, *, resume: bool) -> Position:
         state.restore(job.run.resume_tensors)
         job.bad.reasons.update(state.at.bad_images)
         if processes.rank:  # what was saved are sums over all processes; the first one has them
-            state.sums, state.at.num_images = {}, 0
+            state.meter, state.at.num_images = job.meter(), 0
     at = state.at
     at.total_steps = job.schedule.num_steps or at.total_steps or job.schedule.steps_per_epoch
     rows = [row for row in processes.first(job.run.read_metrics) if row["epoch"] <= at.epoch]
@@ -62,8 +63,8 @@ def fit(job: Fit, *, resume: bool) -> Position:
                     if group := usable(job, group):
                         after_step(job, state, clock, take_step(job, state, group))
                 rows.append(measure(job, state, clock))
-                at.epoch, at.batch, at.num_images, state.sums = at.epoch + 1, 0, 0, {}
-                patient = is_patient(rows, f"val_{job.task.metrics[0]}", job.recipe.patience)
+                at.epoch, at.batch, at.num_images, state.meter = at.epoch + 1, 0, 0, job.meter()
+                patient = is_patient(rows, f"val_{job.task.scores[0].key}", job.recipe.patience)
                 at.finished = at.step >= at.total_steps or not patient
                 # The state comes last, so that a kill in between leaves nothing that going on would not write again.
                 keep(job, state, rows)
@@ -85,7 +86,7 @@ def start(job: Fit) -> State:
     model, ema, autocast = job.model, job.recipe.ema, job.device.autocast
     average = None if ema is None else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
     scaler = torch.amp.GradScaler(job.device.place.type, enabled=autocast is torch.float16)
-    return State(model, build_optimizer(model, job.recipe), average, scaler, {}, Position())
+    return State(model, build_optimizer(model, job.recipe), average, scaler, job.meter(), Position())
 
 
 def usable(job: Fit, group: list[Batch]) -> list[Batch]:
@@ -96,7 +97,10 @@ def usable(job: Fit, group: list[Batch]) -> list[Batch]:
     if job.processes.alone:
         return [batch for batch in group if len(batch.images) > 1]
     least = 1 if job.recipe.sync_bn else 2
-    return [batch if len(batch.images) >= least else Batch(*(part[:0] for part in batch)) for batch in group]
+    return [
+        batch if len(batch.images) >= least else Batch(batch.images[:0], batch.targets[:0], batch.indices[:0])
+        for batch in group
+    ]
 
 
 def agree(job: Fit, at: Position, num_images: int) -> int:
@@ -128,15 +132,15 @@ def take_step(job: Fit, state: State, group: list[Batch]) -> Tensor:
         images, targets = place(shrunk(batch, job, at), device)
         with nullcontext() if processes.alone or number == len(group) else job.net.no_sync():
             with autocast(device):
-                outputs = job.net(images, targets) if job.task.sees_targets else job.net(images)
+                outputs = job.net(images, targets)
                 losses = job.criterion(outputs, targets) if len(images) else {"loss": outputs.sum()}  # of nothing: 0
             share = len(images) / num_images
             state.scaler.scale(losses["loss"] * (share * processes.world)).backward()  # the mean over processes is taken of it
         total += losses["loss"].detach() * share
         with torch.no_grad():
-            add(state.sums, job.task.count(outputs, targets))
-            add(state.sums, {name: precise(part) * len(images) for name, part in losses.items() if name != "loss"})
-    add(state.sums, {"loss": precise(total) * num_images})
+            state.meter.learn(outputs, targets)
+            accumulate(state.meter.sums, {name: precise(part) * len(images) for name, part in losses.items() if name != "loss"})
+    accumulate(state.meter.sums, {"loss": precise(total) * num_images})
     at.num_images += own_images
     if recipe.clip_grad is not None:
         state.scaler.unscale_(state.optimizer)
@@ -171,7 +175,7 @@ def after_step(job: Fit, state: State, clock: Clock, loss: Tensor) -> None:
 
 def shrunk(batch: Batch, job: Fit, at: Position) -> Batch:
     """The batch with pictures of the size that this step is to have: a multiple of the network's stride, in early steps."""
-    if job.recipe.grow_from == 1 or not len(batch.images):
+    if job.schedule.grow_from == 1 or not len(batch.images):
         return batch
     share, stride = job.schedule.share(at.step, at.total_steps), job.model.spec.levels[-1].stride
     size = [min(side, max(1, int(side * share) // stride) * stride) for side in batch.images.shape[2:]]
@@ -185,9 +189,14 @@ def autocast(device: Device) -> torch.autocast:
 
 
 def place(batch: Batch, device: Device) -> tuple[Tensor, Any]:
-    images = batch.images.to(device.place, non_blocking=True)
+    return laid_out(batch.images, device), moved(batch.targets, device.place)
+
+
+def laid_out(images: Tensor, device: Device) -> Tensor:
+    """Inputs on the device, in the memory order that it is fast with."""
+    images = images.to(device.place, non_blocking=True)
     order = torch.channels_last if device.channels_last and images.ndim == 4 else torch.contiguous_format
-    return images.contiguous(memory_format=order), moved(batch.targets, device.place)
+    return images.contiguous(memory_format=order)
 
 
 def moved(value: Any, place: torch.device) -> Any:
@@ -199,11 +208,6 @@ def moved(value: Any, place: torch.device) -> Any:
     return {name: moved(item, place) for name, item in value.items()} if type(value) is dict else value
 
 
-def add(sums: dict[str, Any], more: dict[str, Any]) -> None:
-    for name, value in more.items():
-        sums[name] = sums[name] + value if name in sums else value
-
-
 def over_processes(job: Fit, sums: dict[str, Any], num_images: int) -> tuple[dict[str, Any], int]:
     """The sums and the number of pictures of all processes together. What any of them could not read, all know from here on."""
     if job.processes.alone:
@@ -212,7 +216,7 @@ def over_processes(job: Fit, sums: dict[str, Any], num_images: int) -> tuple[dic
     whole: dict[str, Any] = {}
     total, job.bad.reasons = 0, {}
     for part, num, reasons in job.processes.gather(own):
-        add(whole, part)
+        accumulate(whole, part)
         total += num
         job.bad.reasons |= reasons
     job.bad.check()
@@ -222,14 +226,13 @@ def over_processes(job: Fit, sums: dict[str, Any], num_images: int) -> tuple[dic
 def measure(job: Fit, state: State, clock: Clock) -> Row:
     """Validate, and make the epoch's row of metrics.csv, the same in all processes."""
     at = state.at
-    sums, num_images = over_processes(job, state.sums, at.num_images)
+    state.meter.sums, num_images = over_processes(job, state.meter.sums, at.num_images)
     if num_images == 0:
         raise InputError("no picture of the training split can be read; `resnets data check` says why")
-    check_finite(sums["loss"], at, job.schedule)
+    check_finite(state.meter.sums["loss"], at, job.schedule)
     clock.stop_epoch()
     lr = job.schedule.learning_rate(max(0, at.step - 1), at.total_steps)
-    parts = {name: float(part) / num_images for name, part in sums.items() if part.ndim == 0 and part.is_floating_point()}
-    train = parts | job.task.summarise(sums, num_images, job.model.labels)
+    train = scores_of(state.meter, num_images)
     began = time.perf_counter()
     job.processes.share_buffers(kept(state))
     val = validate(job, kept(state), job.orders.noted)
@@ -249,28 +252,36 @@ def measure(job: Fit, state: State, clock: Clock) -> Row:
 
 
 @torch.inference_mode()
-def validate(job: Fit, model: nn.Module, stop: list[int]) -> dict[str, float]:
-    """Mean loss and the task's metrics over the validation split, every readable picture once. Ends at a signal in `stop`."""
+def validate(job: Fit, model: Model, stop: list[int]) -> dict[str, float]:
+    """Mean loss and the task's scores over the validation split, every readable image once. Ends at a signal in `stop`."""
     model.eval()
-    criterion = job.task.criterion(Recipe(loss=job.recipe.loss), job.class_counts)  # without smoothing and class weights
-    sums: dict[str, Any] = {}
-    num_images = 0
+    meter, header, num_images = job.meter(), model.header, 0
+
+    def run(pixels: Tensor) -> Any:
+        return model(laid_out(to_input(pixels, header.preprocess, job.device.place), job.device), quick=True)
+
     for batch in job.val.epoch(0):
         if stop:
             break
         if len(batch.images) == 0:
             continue
-        images, targets = place(batch, job.device)
+        batch = batch._replace(targets=moved(batch.targets, job.device.place))
         with autocast(job.device):
-            add(sums, job.task.measure(model, images, targets, criterion))
-        num_images += len(images)
+            meter.add(job.task.infer(run, batch.images, batch.sizes, header), batch)
+        num_images += len(batch.images)
     if signals := [number for noted in job.processes.gather(stop[:1]) for number in noted]:
         raise Interrupted(signals[0], job.run.path)
-    sums, num_images = over_processes(job, sums, num_images)
+    meter.sums, num_images = over_processes(job, meter.sums, num_images)
     if num_images == 0:
         raise InputError("no picture of the validation split can be read; `resnets data check` says why")
-    loss = {"loss": float(sums["loss"]) / num_images} if "loss" in sums else {}
-    return loss | job.task.summarise(sums, num_images, job.model.labels)
+    return scores_of(meter, num_images)
+
+
+def scores_of(meter: Meter, num_images: int) -> dict[str, float]:
+    """Mean losses, and the scores of a quick meter."""
+    sums = {name: value for name, value in meter.sums.items() if isinstance(value, Tensor)}
+    means = {name: float(part) / num_images for name, part in sums.items() if part.ndim == 0 and part.is_floating_point()}
+    return means | meter.result(num_images)
 
 
 def kept(state: State) -> Model:
@@ -288,7 +299,7 @@ def keep(job: Fit, state: State, rows: list[Row]) -> None:
     at.bad_images = dict(job.bad.reasons)
     job.run.write_bad_images(at.bad_images)
     model.metadata["metrics"] = {key: row[key] for key in row if key.startswith(("epoch", "step", "val_"))}
-    score = row[f"val_{job.task.metrics[0]}"]
+    score = row[f"val_{job.task.scores[0].key}"]
     if score >= at.best:  # of equals the later, for its learning rate was lower
         at.best, at.best_epoch = score, int(row["epoch"])
         weights.save(model, job.run.best)
@@ -307,9 +318,10 @@ def keep_step(job: Fit, state: State) -> None:
 def save(job: Fit, state: State, clock: Clock) -> None:
     """The state, to go on from; in the middle of an epoch several processes come here together, each with its sums."""
     at = state.at
-    sums, num_images = over_processes(job, state.sums, at.num_images) if at.batch else ({}, 0)
+    meter = job.meter()
+    meter.sums, num_images = over_processes(job, state.meter.sums, at.num_images) if at.batch else ({}, 0)
     if not job.processes.rank:
         clock.stamp()
         at.bad_images = dict(job.bad.reasons)
-        dataclasses.replace(state, sums=sums, at=dataclasses.replace(at, num_images=num_images)).save(job.run)
+        dataclasses.replace(state, meter=meter, at=dataclasses.replace(at, num_images=num_images)).save(job.run)
     clock.saved = time.perf_counter()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
-from resnets.draw import curves as plots
+from resnets.draw import curves
 from resnets.engine.job import Fit
 from resnets.engine.loop import start, take_step, usable
 from resnets.engine.orders import Orders
@@ -69,7 +69,7 @@ def find(job: Fit) -> Found:
         job.model.load_state_dict(before)
     found = Found(tuple(rates), tuple(losses), suggest(rates, losses))
     if not job.processes.rank:
-        plots.range_test(found.rates, found.losses, found.suggestion, job.run.plots / "lr.png")
+        curves.range_test(found.rates, found.losses, found.suggestion, job.run.plots / "lr.png")
     return found
 
 

@@ -1,7 +1,7 @@
 """What resuming needs: every tensor of the training state in one safetensors file, the position in its header.
 
 One file, so that one rename makes a state whole: a kill between two files would leave halves of two states. What is random
-needs no state: every draw is a function of the seed and the step (see `resnets.data.loaders` and the loop). resume.json
+needs no state: every draw is a function of the seed and the step (see `resnets.data.loader` and the loop). resume.json
 repeats the position for people and programs; it is not read.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from resnets.engine.contract import Meter
 from resnets.engine.run import RunDir
 from resnets.errors import InputError
 from resnets.files import write_json
@@ -44,13 +45,13 @@ class Position:
 
 @dataclass
 class State:
-    """All that training changes. `sums` are the metrics' over the epoch under way."""
+    """All that training changes. `meter` adds up losses and scores over the epoch under way."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     average: nn.Module | None  # of the weights, with --ema
     scaler: torch.amp.GradScaler
-    sums: dict[str, Tensor]
+    meter: Meter
     at: Position
 
     def tensors(self) -> dict[str, Tensor]:
@@ -64,7 +65,7 @@ class State:
                 for key, value in values.items()
                 if value is not None
             }
-        return flat | {f"sums.{name}": tensor for name, tensor in self.sums.items()}
+        return flat | {f"sums.{name}": tensor for name, tensor in self.meter.sums.items()}
 
     def save(self, run: RunDir) -> None:
         self.at.scaler = self.scaler.state_dict()
@@ -99,7 +100,7 @@ class State:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path}: does not belong to this run ({reason}); start a new run with another --out") from None
         device = next(self.model.parameters()).device
-        self.sums = {name: tensor.to(device) for name, tensor in parts["sums"].items()}
+        self.meter.sums = {name: tensor.to(device) for name, tensor in parts["sums"].items()}
 
     def _restore_optimizer(self, tensors: dict[str, Tensor], counters: list[int]) -> None:
         parameters = dict(self.model.named_parameters())

@@ -1,4 +1,4 @@
-"""The run directory: what lies in it, the table of metrics, and the record of where a run comes from."""
+"""The run directory: its files, the table of metrics, and the provenance of a run."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from resnets.errors import InputError
 from resnets.files import write_json, write_text
-
-Row = dict[str, float]
+from resnets.models.records import CodeRecord, DeviceRecord, GitRecord, Provenance, Row
 
 
 class RunDir:
-    """A run's folder. Every write replaces a whole file, so that a kill at any moment leaves it readable."""
+    """A run's folder and the paths of its files. Every write replaces a whole file, so after a kill all files are readable."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -43,10 +42,10 @@ class RunDir:
 
     @classmethod
     def create(cls, out: str | Path | None, task: str, name: str = "train") -> RunDir:
-        """A new, empty run directory: `out`, or the next free runs/<task>/<name>N.
+        """Make a new, empty run directory: `out` or, by default (None), the next free runs/<task>/<name>N.
 
         Raises:
-            InputError: where `out` exists already with something in it, or cannot be made.
+            InputError: if `out` exists and is not empty, or cannot be created.
         """
         if out is None:
             return cls._next(Path("runs", task), name)
@@ -57,17 +56,17 @@ class RunDir:
             run.path.mkdir(parents=True, exist_ok=True)
             occupied = any(run.path.iterdir())
         except OSError as error:
-            raise InputError(f"{run.path}: cannot be made ({error.strerror}); choose another place with --out") from None
+            raise InputError(f"{run.path}: cannot be made ({error.strerror}); choose another folder with --out") from None
         if occupied:
             remedy = "go on with it by --resume, or choose another --out" if run.recipe.exists() else "choose another --out"
             raise InputError(f"{run.path}: exists and is not empty; {remedy}")
         if not os.access(run.path, os.W_OK):
-            raise InputError(f"{run.path}: is not writable; choose another place with --out")
+            raise InputError(f"{run.path}: is not writable; choose another folder with --out")
         return run
 
     @classmethod
     def _next(cls, folder: Path, name: str) -> RunDir:
-        """The next free number. Runs that begin at the same moment get one each, for only one of them can make a folder."""
+        """The directory with the next free number. Runs that start at once get one each, as only one can make a folder."""
         taken = [int(found[1]) for entry in folder.glob(f"{name}*") if (found := re.fullmatch(rf"{name}(\d+)", entry.name))]
         number = max(taken, default=0) + 1
         while True:
@@ -77,13 +76,17 @@ class RunDir:
             except FileExistsError:
                 number += 1
             except OSError as error:
-                raise InputError(f"{run.path}: cannot be made ({error.strerror}); choose another place with --out") from None
+                raise InputError(f"{run.path}: cannot be made ({error.strerror}); choose another folder with --out") from None
             else:
                 return run
 
     @classmethod
     def latest(cls, task: str | None = None, name: str = "train") -> RunDir:
-        """The newest runs/<task>/<name>N; of the tasks that there are, where none is given, the one that was begun last."""
+        """The newest runs/<task>/<name>N; with `task` None, of the task whose newest run was started last.
+
+        Raises:
+            InputError: if there is none.
+        """
         found = [f for f in Path("runs").glob(f"{task or '*'}/{name}*") if re.fullmatch(rf"{name}\d+", f.name)]
         if not found:
             raise InputError(f"there is no run in {Path('runs', task or '')} to go on with; name its folder with --out")
@@ -91,20 +94,21 @@ class RunDir:
         return max(map(cls, by_task.values()), key=lambda run: run.recipe.stat().st_mtime if run.recipe.exists() else 0.0)
 
     def at_step(self, step: int) -> Path:
-        """The weights as they were after `step` steps, which `keep_at` asks for."""
+        """The file with the weights after `step` steps; the setting `keep_at` lists these steps."""
         return self.steps / f"{step}.safetensors"
 
     def kept_steps(self) -> list[int]:
-        """The steps of which the run has kept the weights, in order."""
+        """The steps whose weights the run has kept, in order."""
         return sorted(int(path.stem) for path in self.steps.glob("*.safetensors") if path.stem.isdigit())
 
     def remove_halves(self) -> None:
-        """Delete what a kill in the middle of a write left under another name (see `resnets.files.replacing`)."""
+        """Delete temporary files that a kill in the middle of a write left behind (see `resnets.files.replacing`)."""
         for path in self.path.rglob(".*"):
             if re.fullmatch(r"\.[\w-]+\.\d+\.\w+|\.tmp\w{6}", path.name):  # ours, and safetensors' own
                 path.unlink(missing_ok=True)
 
     def write_metrics(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Write metrics.csv; the keys of the first row are the columns."""
         out = io.StringIO()
         writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -112,14 +116,14 @@ class RunDir:
         write_text(self.metrics, out.getvalue())
 
     def read_metrics(self) -> list[Row]:
-        """The rows of metrics.csv; an empty cell is NaN."""
+        """The rows of metrics.csv, one per epoch; an empty cell is NaN. No rows if there is no such file."""
         if not self.metrics.exists():
             return []
         with self.metrics.open(newline="", encoding="utf-8") as file:
             return [{key: number(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
     def write_bad_images(self, bad: Mapping[str, str]) -> None:
-        """Name the pictures that could not be read, with the reason; no file where there are none."""
+        """Write bad_images.csv: each image that could not be read (path -> reason). No file if there are none."""
         if not bad:
             return
         out = io.StringIO()
@@ -128,30 +132,31 @@ class RunDir:
         writer.writerows(sorted(bad.items()))
         write_text(self.bad_images, out.getvalue())
 
-    def read_provenance(self) -> dict[str, Any]:
-        """What provenance.json holds; nothing where there is none."""
+    def read_provenance(self) -> Provenance:
+        """The content of provenance.json; empty if there is no such file."""
         return json.loads(self.provenance.read_text(encoding="utf-8")) if self.provenance.is_file() else {}
 
-    def update_provenance(self, **values: Any) -> dict[str, Any]:
-        """Add `values` to provenance.json."""
+    def update_provenance(self, **values: Unpack[Provenance]) -> Provenance:
+        """Set these keys in provenance.json; its new content."""
         whole = self.read_provenance() | values
         write_json(self.provenance, whole)
         return whole
 
 
 def number(text: str) -> float:
-    """The number in a cell; whole ones stay whole."""
+    """The number in a cell of metrics.csv: an int if it is written as one, NaN if the cell is empty."""
     if not text:
         return float("nan")
     return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 def now() -> str:
+    """The time in ISO 8601, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def provenance(device: Mapping[str, Any]) -> dict[str, Any]:
-    """What a figure needs beside it to be believed: command, versions, device, commit, time."""
+def provenance(device: DeviceRecord) -> CodeRecord:
+    """What makes a result of this process reproducible: command, time, versions, device, commit."""
     packages = ("resnets", "torch", "torchvision", "numpy", "pillow")
     versions = {name: metadata.version(name) for name in packages} | {"python": platform.python_version()}
     command = ["resnets" if Path(sys.argv[0]).name in ("resnets", "__main__.py") else sys.argv[0], *sys.argv[1:]]
@@ -159,14 +164,14 @@ def provenance(device: Mapping[str, Any]) -> dict[str, Any]:
         "command": shlex.join(command),
         "started": now(),
         "versions": versions,
-        "device": dict(device),
+        "device": device,
         "platform": platform.platform(),
         "git": git_state(),
     }
 
 
-def git_state() -> dict[str, Any] | None:
-    """The commit of the folder that the command runs in, and whether it has changes; None outside of git."""
+def git_state() -> GitRecord | None:
+    """The commit checked out in the working directory; None outside of a git repository, or without git."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], capture_output=True, text=True, check=True, timeout=10).stdout.strip()

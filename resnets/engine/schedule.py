@@ -16,6 +16,7 @@ class Schedule:
 
     recipe: Recipe
     steps_per_epoch: int
+    grow_from: float = 1.0  # fraction of its side that an input has at first
 
     @property
     def num_steps(self) -> int | None:
@@ -50,7 +51,7 @@ class Schedule:
 
         Early epochs at reduced resolution cost less (progressive resizing, arXiv 2104.00298); `grow_from` is the start.
         """
-        start = self.recipe.grow_from
+        start = self.grow_from
         return min(1.0, start + (1 - start) * step / (GROWN * max(1, total)))
 
     def cost(self, step: int, total: int) -> float:

@@ -1,42 +1,57 @@
-"""What a saved model says of itself, and where it lies. No torch."""
+"""The header of a saved model: its network, task, preprocessing, classes and provenance; and finding the file. No torch."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
 from resnets.models import zoo
+from resnets.models.records import Json, Origin, Provenance, Row
 from resnets.models.spec import ResNetSpec
 
 FORMAT = "resnets/1"
 EXTERNAL = "resnets-external/1"  # weights of a network that another library builds; `resnets.ship.external` opens them
-# What of provenance goes on into anything that is made of weights, and how two of it are called in print.
-TRAVELS = ("source", "family", "weights", "licence", "training_data", "sha256")
-TERMS = {"licence": "licence", "training_data": "trained on"}
+# The keys of provenance that any model made from these weights keeps (`Origin`), and what two of them are called in print.
+TRAVELS: tuple[Literal["source", "family", "weights", "licence", "training_data", "sha256"], ...] = (
+    "source", "family", "weights", "licence", "training_data", "sha256",
+)  # fmt: skip
+TERMS: dict[Literal["licence", "training_data"], str] = {"licence": "licence", "training_data": "trained on"}
 PARTS = ("format", "spec", "task", "preprocess", "labels", "metrics", "provenance")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a saved file says of itself. `metrics` and `provenance` are what the training run wrote, or empty."""
+    """What a saved file says about its model.
+
+    Args:
+        spec: the network.
+        task: the name of the task.
+        preprocess: how an image becomes the input.
+        labels: the names of the classes, in the order of the outputs.
+        metrics: epoch, step and validation figures at which the weights were saved: part of a row of metrics.csv, or empty.
+        provenance: where the weights come from: what the training run wrote, the origin of other programs' weights, or empty.
+        format: `FORMAT`, or `EXTERNAL` where another library builds the network.
+        head: the settings of the task's head, where it has some.
+    """
 
     spec: ResNetSpec
     task: str
     preprocess: Preprocess
     labels: tuple[str, ...]
-    metrics: dict[str, Any]
-    provenance: dict[str, Any]
+    metrics: Row
+    provenance: Provenance
     format: str = FORMAT
-    head: dict[str, Any] = field(default_factory=dict)  # settings of the task's head, where it has some
+    head: dict[str, Json] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """The `PARTS`, each of which JSON can hold; `parse` reads them."""
-        return {
+    def to_json(self) -> dict[str, object]:
+        """The `PARTS`, and the head's settings where there are some; each can be written as JSON, and `parse` reads them."""
+        parts: dict[str, object] = {
             "format": self.format,
             "spec": dataclasses.asdict(self.spec),
             "task": self.task,
@@ -44,19 +59,21 @@ class Header:
             "labels": self.labels,
             "metrics": self.metrics,
             "provenance": self.provenance,
-        } | ({"head": self.head} if self.head else {})
+        }
+        return parts | ({"head": self.head} if self.head else {})
 
 
-def origin(header: Header) -> dict[str, Any]:
-    """Where the weights come from that another program or run made, and under which terms; nothing for what began here."""
+def origin(header: Header) -> Origin:
+    """The origin of weights that another program or run made, and their terms; empty for a model trained from scratch."""
     own = header.provenance
-    if isinstance(own.get("weights"), dict):  # fine-tuned from those
-        return dict(own["weights"])
-    return {name: own[name] for name in TRAVELS if name in own}
+    start = own.get("weights")
+    if isinstance(start, dict):  # fine-tuned from those
+        return cast(Origin, dict(start))
+    return cast(Origin, {name: own[name] for name in TRAVELS if name in own})
 
 
 def terms(header: Header) -> str:
-    """The same as one line for people, or ""."""
+    """The origin and its terms in one line; "" for a model trained from scratch."""
     found = origin(header)
     if not found:
         return ""
@@ -68,7 +85,7 @@ BOXED = Path(__file__).parent / "boxed"  # models that come with the package, NA
 
 
 def boxed() -> dict[str, Path]:
-    """The models that come with the package, by name."""
+    """The bundled models: their files by name."""
     return {path.stem: path for path in sorted(BOXED.glob("*.safetensors"))}
 
 
@@ -80,12 +97,12 @@ def card(path: Path) -> str:
 
 
 def find(model: str | Path) -> Path:
-    """The file that MODEL means: itself, of a run directory the weights that were scored, or a bundled model by its name.
+    """The file that MODEL names: the file itself, the evaluated weights in a run directory, or a bundled model by its name.
 
-    Those are the best on validation or, of a finished run with `select="last"`, the last.
+    In a run directory those are the weights that were best on validation or, of a finished run with `select="last"`, the last.
 
     Raises:
-        InputError: where there is neither.
+        InputError: where there is no such file, run directory or bundled model.
     """
     path = Path(model)
     if path.is_dir():
@@ -107,18 +124,18 @@ def find(model: str | Path) -> Path:
 
 
 def _selected(run: Path) -> str | None:
-    """Which weights a finished run scored."""
+    """Which weights a finished run evaluated: "best" or "last"; None where it does not say."""
     try:
         return json.loads((run / "provenance.json").read_text(encoding="utf-8")).get("selected")
     except (OSError, ValueError, AttributeError):
         return None
 
 
-def parse(metadata: dict[str, Any], path: str | Path) -> Header:
-    """The header that `Header.to_json` made, from the file at `path`.
+def parse(metadata: Mapping[str, Any], path: str | Path) -> Header:
+    """The header from `metadata`: what `Header.to_json` made or, of a hostile file, any JSON. `path` is named in errors.
 
     Raises:
-        InputError: where a part is missing or means nothing, or the format is another.
+        InputError: where a part is missing or of the wrong type, or the format is not `FORMAT`.
     """
     found = metadata.get("format")
     if found is None:
@@ -140,7 +157,7 @@ def parse(metadata: dict[str, Any], path: str | Path) -> Header:
             preprocess=Preprocess(**metadata["preprocess"]),
             labels=tuple(str(label) for label in metadata["labels"]),
             metrics=dict(metadata["metrics"]),
-            provenance=dict(metadata["provenance"]),
+            provenance=cast(Provenance, dict(metadata["provenance"])),
             head=dict(metadata.get("head", {})),
         )
     except (TypeError, ValueError) as error:

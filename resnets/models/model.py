@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from resnets.data.pictures.resize import Picture, as_image, fit_picture
+from resnets.data.pictures.inputs import one_size
+from resnets.data.pictures.resize import Picture, as_image, fit_image, to_array
 from resnets.data.preprocess import Preprocess
-from resnets.data.targets import Detections
-from resnets.data.transforms import normalise
-from resnets.engine.contract import DenseTask, Task
 from resnets.errors import InputError
+from resnets.models.answering import Wanted, answered, run_model
 from resnets.models.header import Header
 from resnets.models.nn.trunk import Trunk
 from resnets.models.spec import ResNetSpec
-from resnets.tasks import results
 
 
 class Model(Trunk):
@@ -30,46 +28,47 @@ class Model(Trunk):
 
     Args:
         spec: the network.
-        task: what it is for; it makes the head from the spec.
+        task: what it is for, an `engine.contract.Task`; it makes the head from the spec.
         preprocess: how a picture becomes the input; None: the size of the spec and the statistics of ImageNet (or, for other
             channels than three, mean and standard deviation 0.5).
         labels: names of the classes; None: "0", "1", ...
         metadata: "metrics" and "provenance" of a saved file.
-        form: the settings of the head, as the task's `form` makes them; None: its defaults.
+        head_config: the settings of the head, as the task's `head_config` makes them; None: its defaults.
     """
 
     def __init__(
         self,
         spec: ResNetSpec,
-        task: Task,
+        task: Any,
         *,
         preprocess: Preprocess | None = None,
         labels: Sequence[str] | None = None,
         metadata: dict[str, Any] | None = None,
-        form: Mapping[str, Any] | None = None,
+        head_config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(spec)
         self.task = task
         self.preprocess = preprocess or default_preprocess(spec)
         self.labels = tuple(labels) if labels is not None else tuple(str(n) for n in range(spec.num_classes))
         self.metadata = metadata or {}
-        self.form = dict(form or {})
+        self.head_config = dict(head_config or {})
         self._set_head()
 
     def _set_head(self) -> None:
         if len(self.labels) != self.spec.num_classes:
             raise InputError(f"{len(self.labels)} labels for a network of {self.spec.num_classes} classes; give one a class")
-        head = self.task.head(self, self.form)
+        head = self.task.head(self, self.head_config)
         self.head_names = tuple(head)
         for name, module in head.items():
             self.add_module(name, module)
 
-    def forward(self, x: Tensor, targets: Any = None) -> Any:
+    def forward(self, x: Tensor, targets: Any = None, *, quick: bool = False) -> Any:
         """x (N, in_chans, *spatial), normalised -> the outputs of the task; for classification logits (N, num_classes).
 
-        `targets` are for the training of tasks that look at them before they answer: detection.
+        `targets` come in training, for networks whose outputs are then losses (detectors); `quick` leaves out what validation
+        does not measure.
         """
-        return self.task.forward(self, x, targets)
+        return self.task.forward(self, x, targets, quick=quick)
 
     @property
     def header(self) -> Header:
@@ -81,7 +80,7 @@ class Model(Trunk):
             labels=self.labels,
             metrics=self.metadata.get("metrics", {}),
             provenance=self.metadata.get("provenance", {}),
-            head=self.form,
+            head=self.head_config,
         )
 
     def reset_classifier(self, labels: int | Sequence[str]) -> None:
@@ -100,48 +99,31 @@ class Model(Trunk):
         self._set_head()
         self.to(next(self.parameters()))  # the device and type of the trunk
 
-    @torch.inference_mode()
     def predict(self, pictures: Any, *, topk: int = 5, batch_size: int = 32, threshold: float = 0.5) -> list[Any]:
         """What the model says of pictures, the task's preprocessing and class names applied.
 
         Args:
-            pictures: one picture or a sequence: paths, `PIL.Image`s or uint8 arrays (H, W) or (H, W, C).
+            pictures: one picture or a sequence: paths, `PIL.Image`s or uint8 arrays (H, W) or (H, W, C), C in RGB order.
             topk: classes to name for each picture.
-            batch_size: pictures that go through the network at once; of dense tasks always one.
-            threshold: of detectors: the least score of an object.
+            batch_size: pictures that go through the network at once; where inputs differ in size always one.
+            threshold: of detectors: the lowest score of an object.
 
         Returns:
-            For each picture the task's result, as `resnets.tasks.results` has it; of classification {"label", "index",
+            For each picture the task's row, as `resnets.tasks.*.rows` has it; of classification {"label", "index",
             "probability", "top": [{...}, ...]}.
 
         Raises:
             InputError: for a picture that cannot be read; `resnets predict` goes on past such pictures instead.
         """
-        single = isinstance(pictures, Picture)
-        todo = [pictures] if single else list(pictures)
-        device, training, found = next(self.parameters()).device, self.training, []
-        self.eval()
-        try:
-            if self.task.dense:
-                return [self._places(picture, threshold) for picture in todo]
-            for start in range(0, len(todo), batch_size):
-                part = [fit_picture(picture, self.preprocess) for picture in todo[start : start + batch_size]]
-                x = normalise(torch.from_numpy(np.stack(part)).to(device), self.preprocess)
-                found += results.of(self.task.name, self(x).float().cpu().numpy(), self.labels, topk)
-        finally:
-            self.train(training)
-        return found
-
-    def _places(self, picture: Picture, threshold: float) -> dict[str, Any]:
-        """What is where in one picture."""
-        image = as_image(picture, self.preprocess.in_chans)
-        pixels = torch.from_numpy(fit_picture(image, self.preprocess)[None])
-        x = normalise(pixels.to(next(self.parameters()).device), self.preprocess)
-        task: DenseTask = self.task  # type: ignore[assignment]
-        found = task.infer(self, x, (image.height, image.width))
-        if isinstance(found, Detections):
-            found = results.at_least(found, threshold)
-        return {"height": image.height, "width": image.width} | results.PLACES[task.name](found, self.labels)
+        todo = [pictures] if isinstance(pictures, Picture) else list(pictures)
+        header, wanted, run = self.header, Wanted(topk, threshold), functools.partial(run_model, self)
+        rows, num = [], batch_size if one_size(self.preprocess) else 1
+        for start in range(0, len(todo), num):
+            images = [as_image(picture, self.preprocess.in_chans) for picture in todo[start : start + num]]
+            pixels = np.stack([to_array(fit_image(image, self.preprocess), self.preprocess) for image in images])
+            sizes = [] if one_size(self.preprocess) else [(image.height, image.width) for image in images]
+            rows += [row for row, _ in answered(self.task, run, header, pixels, sizes, wanted)]
+        return rows
 
 
 def default_preprocess(spec: ResNetSpec) -> Preprocess:

@@ -1,7 +1,7 @@
-"""What the papers print, as data: each figure with the table or figure where it stands. No torch.
+"""The published figures, as data, each with its table or figure. No torch.
 
-He et al. 2015 is arXiv 1512.03385, "identity" is He et al. 2016, arXiv 1603.05027. Errors are in percent; the networks go by
-the names of the zoo, or as `resnets.paper.trainings.Training.label` writes a changed one.
+The papers are He et al. 2015 (arXiv 1512.03385) and "identity", He et al. 2016 (arXiv 1603.05027). Errors are in percent.
+Networks have their names in the zoo, or the labels of `resnets.paper.trainings.Training`.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Published:
-    """`values` of networks, in `unit`, from `where`; `deviations` over runs, where they are printed; `says`: how they came
-    about."""
+    """`values` of networks, in `unit`, from the table or figure `where`; `stds`: standard deviations over runs, where they are
+    printed; `says`: how the values were measured."""
 
     where: str
     unit: str
     values: Mapping[str, float]
-    deviations: Mapping[str, float] = field(default_factory=dict)
+    stds: Mapping[str, float] = field(default_factory=dict)
     says: str = ""
 
 
 FLOPS = Published(
     "Table 1", "10^9 multiply-adds",
     {"resnet18": 1.8, "resnet34": 3.6, "resnet50": 3.8, "resnet101": 7.6, "resnet152": 11.3, "vgg16": 15.3, "vgg19": 19.6},
-    says="one picture of 224 x 224; VGG's from section 3.3 and 4.1",
+    says="one image of 224 x 224; VGG's from sections 3.3 and 4.1",
 )  # fmt: skip
-# Table 1's rows: the output's side in pixels, and the blocks a stage.
+# Table 1: side of the output in pixels by stage, and blocks per stage.
 SIZES = {"conv1": 112, "conv2_x": 56, "conv3_x": 28, "conv4_x": 14, "conv5_x": 7, "head": 1}
 BLOCKS = {
     "resnet18": (2, 2, 2, 2),
@@ -78,7 +78,7 @@ TABLE6 = Published(
     {"resnet110_cifar": 0.16},
     "CIFAR-10, one run; of 110 layers the mean of 5 (best 6.43)",
 )  # fmt: skip
-# Table 6 prints these in millions, rounded; the exact ones follow from the paper's text, with option A.
+# Rounded, in millions; the exact numbers follow from the text of the paper, with option A.
 CIFAR_PARAMS = Published(
     "Table 6", "10^6 parameters",
     {
@@ -91,9 +91,9 @@ IDENTITY_PARAMS = Published(
     {"preresnet110_cifar": 1.7, "preresnet164_cifar": 1.7, "preresnet1001_cifar": 10.2},
 )  # fmt: skip
 PLAIN_110 = Published(
-    "Figure 6, left", "% test error", {"plain110_cifar": 60.0}, says='CIFAR-10; "higher than 60 %", so it is not drawn'
+    "Figure 6, left", "% test error", {"plain110_cifar": 60.0}, says='CIFAR-10; "higher than 60 %", therefore not drawn'
 )
-# Error of the original unit and of full pre-activation, of the same depth.
+# Errors of the original unit and of full pre-activation at the same depths.
 IDENTITY = {
     "cifar10": Published(
         "identity, Table 2 and 4", "% test error",

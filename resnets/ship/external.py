@@ -1,6 +1,6 @@
 """Networks that other libraries build (torchvision's and timm's), trained by the same engine: baselines, never rewritten here.
 
-    external.train("cifar10", model="torchvision/alexnet", img_size=64, recipe="he2015", lr=0.01)
+    resnets.train("cifar10", model="torchvision/alexnet", img_size=64, recipe="he2015", lr=0.01)
 
 They start from random weights. A run of theirs is a run directory like any other; its weights say `resnets-external/1`, which
 `resnets.load` refuses and `load` here opens.
@@ -29,7 +29,6 @@ from resnets.models.nn.layers import CONVS
 from resnets.models.pretrained.names import locate
 from resnets.models.spec import Level
 from resnets.ship import hub
-from resnets.verbs import train as training
 
 ANY_SIZE = 8192  # the largest input: as a stride it says that inputs are not made smaller for a time (`grow_from`)
 
@@ -152,6 +151,7 @@ class External(nn.Module):
         self.metadata = metadata or {}
         self.net = build(spec)
         self.head_names: tuple[str, ...] = ()
+        self.head_config: dict[str, Any] = {}
 
     @property
     def checkpoint_activations(self) -> bool:
@@ -162,7 +162,7 @@ class External(nn.Module):
         if on:
             raise InputError(f"checkpoint_activations: {self.spec.name} is another library's and cannot; leave it out")
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, targets: Any = None, *, quick: bool = False) -> Tensor:
         """x (N, in_chans, H, W), normalised -> logits (N, num_classes)."""
         return self.net(x)
 
@@ -183,10 +183,10 @@ def named(name: str, **changes: Any) -> Any:
     return ExternalSpec(name=name, **changes)
 
 
-def create(spec: Any, *, task: str, preprocess: Preprocess, labels: Sequence[str], **form: Any) -> Any:
-    """A freshly initialised model of a spec from `named`. `form` is `hub.create_model`'s, for networks of this package."""
+def create(spec: Any, *, task: str, preprocess: Preprocess, labels: Sequence[str], **head: Any) -> Any:
+    """A freshly initialised model of a spec from `named`. `head` is `hub.create_model`'s, for networks of this package."""
     if not isinstance(spec, ExternalSpec):
-        return hub.create_model(spec, task=task, preprocess=preprocess, labels=labels, **form)
+        return hub.create_model(spec, task=task, preprocess=preprocess, labels=labels, **head)
     if task != "classify":
         raise InputError(
             f"{spec.name} is another library's and only classifies; the task {task} needs a network of this package"
@@ -218,11 +218,3 @@ def load(model: str | Path) -> Any:
     found: Any = External(spec, tasks.get(rest.task), preprocess=rest.preprocess, labels=rest.labels, metadata=own)
     weights.fill(found, tensors, path)
     return found.eval()
-
-
-NETWORKS = training.Networks(named, create, load)
-
-
-def train(data: str | None = None, **settings: Any) -> training.Run:
-    """`resnets.train`, which this is, for networks of any library: model="torchvision/vgg16_bn", "timm/NAME" or one of ours."""
-    return training.train(data, networks=NETWORKS, **settings)

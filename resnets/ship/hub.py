@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def create_model(
     task: str = "classify",
     preprocess: Preprocess | None = None,
     labels: Sequence[str] | None = None,
+    head_config: Mapping[str, Any] | None = None,
     form: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Model:
@@ -33,21 +35,24 @@ def create_model(
 
     Args:
         name: one of `list_models()`, or a spec.
-        task: "classify", "detect" or "segment".
+        task: a key of `resnets.tasks.TASKS`: "classify", "detect", "segment", ...
         preprocess: how images become inputs; default (None): ImageNet's mean and standard deviation (0.5 for other channels
             than three) at the network's input size.
         labels: class names; `num_classes` is then their number. Default (None): "0", "1", ...
-        form: settings of the task's head: for "segment" {"head": "fcn"}, for "detect" fields of `Detecting` in
+        head_config: settings of the task's head: for "segment" {"head": "fcn"}, for "detect" fields of `Detecting` in
             `resnets.tasks.detect.head`.
+        form: the former name of `head_config`.
         changes: fields of the spec to change, such as `num_classes=10, in_chans=1, stem="small", dims=3`.
 
     Raises:
         InputError: for an unknown name or setting.
     """
+    if form is not None:
+        warnings.warn("create_model(form=...) is called head_config now", DeprecationWarning, stacklevel=2)
     if labels is not None:
         changes.setdefault("num_classes", len(labels))
     spec = zoo.change(name, **changes) if isinstance(name, ResNetSpec) else zoo.get(name, **changes)
-    return Model(spec, tasks.get(task), preprocess=preprocess, labels=labels, form=form)
+    return Model(spec, tasks.get(task), preprocess=preprocess, labels=labels, head_config=head_config or form)
 
 
 def load(model: str | Path) -> Model:
@@ -68,24 +73,11 @@ def built(opened: Opened) -> Model:
     header, tensors, path = opened.header, opened.tensors, opened.path
     metadata = {"metrics": header.metrics, "provenance": header.provenance}
     task = tasks.get(header.task)
-    loaded = Model(header.spec, task, preprocess=header.preprocess, labels=header.labels, metadata=metadata, form=header.head)
+    loaded = Model(
+        header.spec, task, preprocess=header.preprocess, labels=header.labels, metadata=metadata, head_config=header.head
+    )
     weights.fill(loaded, tensors, path)
     return loaded.eval()
-
-
-def for_pictures(model: Model) -> Model:
-    """Returns `model` if it classifies images.
-
-    Raises:
-        InputError: if it has another task, not 2 spatial axes, or no classes.
-    """
-    if model.task.name != "classify":
-        raise InputError(f"the model is for the task {model.task.name}, and this works for classification only, so far")
-    if model.spec.dims != 2:
-        raise InputError(f"the model takes inputs with {model.spec.dims} spatial axes, and pictures have 2; use it from Python")
-    if not model.labels:
-        raise InputError("the model has no classes; give it some by `resnets train --weights`, or use it from Python")
-    return model
 
 
 def save(model: Model, path: str | Path) -> Path:

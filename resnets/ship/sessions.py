@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -15,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from resnets import tasks
 from resnets.data.pictures.images import default_workers, num_processors
+from resnets.engine.contract import Task
 from resnets.errors import InputError
 from resnets.models import header as saved
+from resnets.models.answering import run_model
 from resnets.models.header import Header
 from resnets.models.pretrained.names import locate
 from resnets.ship import formats
-from resnets.tasks.results import PLACES
 
 if TYPE_CHECKING:
     from resnets.models.model import Model
@@ -37,7 +40,7 @@ class Session:
         header: what it says of itself: network, preprocessing, labels, provenance.
         runtime: what computes: a key of `RUNTIMES`.
         run: uint8 (N, C, H, W), fitted but not normalised -> float32 outputs; for classification logits (N, num_classes).
-            Channels last in memory, as `fit_picture` has them, is fastest.
+            Channels last in memory, as `fit_picture` has them, is fastest. Of volumes float32 (N, C, D, H, W), normalised.
         streams: how many threads may be in `run` at once, and should be, for speed; 1: one after the other.
     """
 
@@ -93,6 +96,7 @@ def open_session(
 
     loaded = hub.load(path) if path is not None else model
     assert not isinstance(loaded, str | os.PathLike)
+    check_runtime(loaded.header, name)
     if not row.format:
         return _of_model(loaded, options)
     with tempfile.TemporaryDirectory() as folder:
@@ -101,6 +105,13 @@ def open_session(
         file = Path(folder, "model").with_suffix(formats.FORMATS[row.format].suffix)
         formats.FORMATS[row.format].write(program(loaded), file, loaded.header, None)
         return open_session(file, runtime=name, streams=streams, amp=amp)
+
+
+def check_runtime(header: Header, runtime: str) -> None:
+    """Raise `InputError` where the task's answers are not computed by `runtime`."""
+    known = tasks.get(header.task).runtimes
+    if runtime not in known:
+        raise InputError(f"the task {header.task} runs in {', '.join(known)} only, so far; leave out --runtime {runtime}")
 
 
 def read_header(model: str | Path) -> Header:
@@ -112,20 +123,6 @@ def read_header(model: str | Path) -> Header:
     from resnets.models.pretrained.opening import open_weights
 
     return weights.read_header(path) if weights.is_ours(path) else open_weights(path).header
-
-
-def dense_header(model: str | Path) -> Header | None:
-    """The header of a saved model that says where things are; None for any other, which is not opened for it.
-
-    Only classifiers are exported, or read from other libraries. Raises as `open_session`.
-    """
-    path = locate(model)
-    if path.suffix in SUFFIXES and path.suffix != ".safetensors":
-        return None
-    from resnets.models import weights
-
-    header = weights.read_header(path) if weights.is_ours(path) else None
-    return header if header is not None and header.task in PLACES else None
 
 
 def _choose(suffix: str, runtime: str, path: Path | None) -> str:
@@ -159,23 +156,28 @@ def _channels_last(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
 
 
-def for_pictures(header: Header) -> Header:
-    """`header`, if the model says the class of pictures.
+def answering(header: Header) -> Task:
+    """The task of a model, if it answers from files.
 
     Raises:
         InputError: where its inputs are of another kind, or it has no classes.
     """
-    if header.task != "classify":
-        raise InputError(
-            f"the model is for the task {header.task}, and this is for classification only; "
-            "`resnets predict` and `eval` take it from a file of ours (`resnets convert`), Python by `model.predict`"
-        )
-    if header.spec.dims != 2:
+    task = tasks.get(header.task)
+    if header.spec.dims not in task.dims:
         raise InputError(
             f"the model takes inputs with {header.spec.dims} spatial axes, and pictures have 2; use it from Python"
         )
     if not header.labels:
         raise InputError("the model has no classes; give it some by `resnets train --weights`, or use it from Python")
+    return task
+
+
+def exportable(header: Header) -> Header:
+    """`header`, if other runtimes than torch compute the answers of its task. Raises `InputError` otherwise."""
+    if answering(header).runtimes == ("torch",):
+        raise InputError(
+            f"the model is for the task {header.task}, which runs in torch only, so far; `resnets predict` and `eval` take it"
+        )
     return header
 
 
@@ -190,24 +192,11 @@ def _open_saved(path: Path, options: Options) -> tuple[Header, Run, int]:
 
 
 def _of_model(model: Model, options: Options) -> Session:
-    import torch
-
-    from resnets.data.transforms import normalise
     from resnets.engine.device import find
 
-    place = next(model.parameters()).device if options.device == "stay" else find(options.device)
-    model = model.to(place)
-
-    @torch.inference_mode()
-    def run(pixels: np.ndarray) -> np.ndarray:
-        training = model.training
-        model.eval()
-        with torch.autocast(place.type, torch.bfloat16, enabled=options.amp):
-            outputs = model(normalise(torch.from_numpy(pixels).to(place), model.preprocess))
-        model.train(training)
-        return outputs.float().cpu().numpy()
-
-    return Session(header=model.header, runtime="torch", run=run)
+    if options.device != "stay":
+        model = model.to(find(options.device))
+    return Session(header=model.header, runtime="torch", run=functools.partial(run_model, model, amp=options.amp))
 
 
 def _open_archive(path: Path, options: Options) -> tuple[Header, Run, int]:

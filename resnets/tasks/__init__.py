@@ -1,18 +1,64 @@
-"""What a network can be trained for: one module a task, one row each."""
+"""What a network can be trained for: a folder per task, a row each of one table. No torch, until a task needs it."""
 
 from __future__ import annotations
 
-from resnets.engine.contract import Task
+import importlib
+from collections.abc import Mapping
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from resnets.engine.recipe import ALL_TASKS, Schema, fields_of, show
 from resnets.errors import InputError
-from resnets.tasks.classify.task import Classify
-from resnets.tasks.detect.task import Detect
-from resnets.tasks.segment.task import Segment
 
-TASKS: dict[str, Task] = {task.name: task for task in (Classify(), Detect(), Segment())}
+if TYPE_CHECKING:
+    from resnets.engine.contract import Task
+
+# A task is the class of that name in `resnets/tasks/<name>/task.py`; its settings, which need no NumPy, are in settings.py.
+TASKS = {
+    "classify": "Classify",
+    "detect": "Detect",
+    "segment": "Segment",
+}
+DEFAULT = "classify"
 
 
+@cache
 def get(name: str) -> Task:
     """The task called `name`; `InputError` names those that exist."""
+    return getattr(_module(name, "task"), TASKS[name])()
+
+
+@cache
+def settings(name: str) -> Schema:
+    """The settings of the task called `name`."""
+    return getattr(_module(name, "settings"), f"{TASKS[name]}Settings")
+
+
+def _module(name: str, part: str) -> ModuleType:
     if name not in TASKS:
         raise InputError(f"there is no task {name!r}; this version has: {', '.join(TASKS)}")
-    return TASKS[name]
+    return importlib.import_module(f"resnets.tasks.{name}.{part}")
+
+
+def of(asked: Mapping[str, Any]) -> Task:
+    """The task that some settings are for, after a look at each of them.
+
+    Raises:
+        InputError: for a setting that other tasks have, which are named.
+    """
+    task = get(str(asked.get("task") or DEFAULT))
+    own = fields_of(task.settings)
+    if asked.keys() >= ALL_TASKS:
+        return task
+    for name, value in asked.items():
+        if name not in own and value is not None and (others := owners(name)):
+            raise InputError(
+                f"{name}={show(value)}: the task {task.name} has no such setting, only {' and '.join(others)}; leave it out"
+            )
+    return task
+
+
+def owners(name: str) -> list[str]:
+    """The tasks that have the setting `name`."""
+    return [task for task in TASKS if name in fields_of(settings(task))]

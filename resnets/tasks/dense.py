@@ -1,94 +1,233 @@
-"""What the plan of a dense task needs beside others: its data, its network, and inputs that keep their shape."""
+"""What detection and segmentation share: their settings, data, inputs that keep their shape, and the worst images."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnets.data.pictures.resize import FREE, mean_array
-from resnets.data.preprocess import Preprocess
-from resnets.data.readers.names import DenseSource
-from resnets.data.sources import Source
+from resnets.data import splits
+from resnets.data.check.labels import check_labels
+from resnets.data.pictures.images import BadPicture
+from resnets.data.pictures.resize import mean_array
+from resnets.data.preprocess import FREE, Preprocess
+from resnets.data.readers.label_rules import RULES
+from resnets.data.sources import open_source, recognised
+from resnets.data.types import Samples, Source, Split
+from resnets.draw.panels import Panel
+from resnets.engine.contract import Design, Settings
+from resnets.engine.recipe import Facts, Recipe, changed_spec, spec_changes
 from resnets.errors import InputError
+from resnets.files import replacing
 from resnets.models import zoo
 from resnets.models.header import Header
-from resnets.models.pretrained.adapting import rule_for
 from resnets.models.spec import ResNetSpec
-from resnets.tasks.classify.recipes import PATCH
+from resnets.models.zoo import Named
+from resnets.tasks.dense_settings import RESIZE, DenseSettings
+from resnets.tasks.inputs import scaled, with_statistics
 
 # Above this shorter side of the input a stem that keeps every pixel is given a stride: the deepest features of a trunk for
 # small pictures see some 90 pixels of it, for four times the multiply-adds.
 LARGE = 320
 DILATED = 8  # largest stride of a level for heads that read the last one alone, as in torchvision's
 LONGER = 5 / 3  # most of the longer side, in shorter ones, as 1333 to 800 (Detectron)
-# Settings that change pictures, and not volumes, and what they may be all the same.
-FLAT_ONLY: dict[str, tuple[Any, ...]] = {
-    "img_size": (None,), "resize": ("keep",), "vflip": (0.0,), "scales": ((1.0,),), "normalise": ("data",),
-}  # fmt: skip
+CHECKED = 20_000  # images up to which all labels are looked at before training; it takes some seconds per thousand
+IMAGES_OF = {2: "pictures", 3: "volumes"}  # by the number of spatial axes
+WORST = 6  # images that are drawn
+STRIDES = {"stem_stride": None, "output_stride": 32}  # of the spec, that `suited` may change, and how they are left
 
 
-def of_volumes(source: Source | DenseSource) -> bool:
-    return isinstance(source, DenseSource) and source.kind == "volumes"
+class Dense(ABC):
+    """A task with answers for places in an image; images come one by one, at their own size (abstract). See
+    `engine.contract.Task`."""
+
+    name: str
+    settings: type[DenseSettings]
+    kind: str  # of `data.sources.Layout.kind`
+    runtimes: tuple[str, ...] = ("torch",)
+    one_process = False
+    dims: tuple[int, ...] = (2,)
+    counts_head = False
+
+    # --- data and network ---
+
+    def default_recipe(self, asked: Settings) -> tuple[str, str]:
+        return self.name, "the task"
+
+    def open(self, data: str, asked: Settings, *, in_chans: int | None, data_dir: str | Path | None) -> Source:
+        source = self._opened(data, asked, in_chans or 3, asked.get("class_names") or None)
+        if "train" not in source.splits:
+            raise InputError(f"{source.name}: no training split here; it has {', '.join(source.splits)}")
+        return source
+
+    def _opened(self, data: str, asked: Settings, in_chans: int, labels: Any) -> Source:
+        masks, ignore = bool(asked.get("masks")), asked.get("ignore_index")
+        return open_source(data, self.kind, in_chans=in_chans, labels=labels, masks=masks, ignore=ignore)
+
+    def open_for(self, header: Header, data: str, asked: Settings, *, data_dir: str | Path | None) -> Source:
+        recipe = header.provenance.get("recipe", {})
+        ignore = recipe.get("ignore_index") if asked.get("ignore_index") is None else asked["ignore_index"]
+        own = {"masks": header.head.get("masks"), "ignore_index": ignore}
+        _, layout = recognised(data, self.kind)
+        if layout.dims != header.spec.dims:
+            there, taken = (IMAGES_OF[dims] for dims in (layout.dims, header.spec.dims))
+            raise InputError(f"{data}: {there} here, and the model takes {taken}; give data like those of its training")
+        source = self._opened(data, own, header.spec.in_chans, header.labels)
+        if source.in_chans != header.spec.in_chans:
+            raise InputError(f"{data}: volumes of {source.in_chans} channels, and the model takes {header.spec.in_chans}")
+        trained = header.provenance.get("data", {})
+        return splits.cut_as_trained(source, trained, lambda labels: self._opened(data, own, header.spec.in_chans, labels))
+
+    def design(self, asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
+        """The network, new or that of a saved model, whatever its task; and its inputs, which keep their shape.
+
+        The size of `Preprocess` is what the rule "shorter" needs, or for "keep" that of a typical picture.
+        """
+        spec, scale = self._trunk(asked, source, header, named, {})
+        side, rule = asked.get("img_size"), asked.get("resize")
+        height, width = [int(np.median(lengths)) for lengths in zip(*(sizes(source) or [(224, 224)]), strict=True)][-2:]
+        rule = rule if rule in FREE else "keep" if side is None else "shorter"
+        if (rule == "shorter") != (side is not None):
+            raise InputError("resize=shorter and img_size go together: give both, or leave out resize")
+        size = (height, width) if side is None else (side, round(LONGER * side))
+        if header is None or not header.head:  # else the trunk belongs to a head
+            spec = zoo.change(spec, **suited(spec, size, asked))
+        return Design(spec, Preprocess(size=size, resize=rule, crop_pct=1.0, **scale))
+
+    def _trunk(
+        self, asked: Settings, source: Source, header: Header | None, named: Named, changes: Mapping[str, Any]
+    ) -> tuple[ResNetSpec, dict[str, Any]]:
+        """The spec, and the fields of `Preprocess` that say how values are scaled."""
+        changes = {"in_chans": source.in_chans, **changes, **spec_changes(asked)}
+        if header is None:
+            neutral = (0.5,) * source.in_chans
+            scale: dict[str, Any] = {"mean": neutral, "std": neutral}
+            spec = named("resnet18" if asked.get("model", "auto") == "auto" else asked["model"], **changes)
+        else:
+            from resnets.models.pretrained.adapting import rule_for
+
+            spec, old = changed_spec(header, asked, changes), rule_for(header.preprocess, source.in_chans)
+            mean = tuple(mean_array(old).mean((1, 2)).round(6).tolist())
+            scale = {"mean": mean, "std": old.std, "interpolation": old.interpolation}
+        if asked.get("interpolation"):
+            scale["interpolation"] = asked["interpolation"]
+        return spec, scale
+
+    def facts(self, source: Source, design: Design, asked: Settings) -> Facts:
+        return Facts(
+            num_train=len(source.splits["train"]),
+            hflip=source.hflip,
+            size=design.preprocess.size,
+            spec=design.spec,
+            asked=asked,
+            one_size=len(set(sizes(source))) < 2,
+            num_classes=len(source.labels),
+        )
+
+    def settle(
+        self, recipe: DenseSettings, origins: Mapping[str, str], source: Source, design: Design, own: str
+    ) -> dict[str, tuple[Any, str]]:
+        open_yet = [name for name in RESIZE if origins[name] in ("default", own)]
+        found: dict[str, tuple[Any, str]] = {name: (getattr(design.preprocess, name), "the task") for name in open_yet}
+        for name, usual in STRIDES.items():
+            stride = getattr(design.spec, name, usual)  # other libraries' networks have none
+            if getattr(recipe, name) is None and stride != usual:
+                found[name] = (stride, "the task")
+        return found
+
+    def cut(self, source: Source, recipe: Recipe) -> Source:
+        return splits.cut_val(source, recipe.val_fraction, recipe.seed)
+
+    def preprocess(self, recipe: DenseSettings, design: Design, source: Source, bad: Any) -> Preprocess:
+        if recipe.weights:
+            return design.preprocess
+        return with_statistics(design.preprocess, recipe, recipe.normalise, source, bad)
+
+    def inputs(self, recipe: DenseSettings, preprocess: Preprocess) -> str:
+        height, width = preprocess.size
+        words = {"keep": "as they are", "shorter": f"shorter side {height}, longer up to {width}"}
+        return scaled(words[preprocess.resize], recipe, recipe.normalise, preprocess)
+
+    def samples(
+        self, split: Split, preprocess: Preprocess, num_classes: int, *, recipe: Any = None, device: Any = None
+    ) -> Samples:
+        from resnets.data.dense_samples import CPU, DenseSamples, fill_of
+        from resnets.data.geometry import DenseAugment
+
+        device = device or CPU
+        if recipe is None:
+            return DenseSamples(split=split, preprocess=preprocess, device=device)
+        crop = None if recipe.train_size is None else (recipe.train_size, recipe.train_size)
+        augment = DenseAugment(
+            preprocess=preprocess,
+            scales=recipe.scales,
+            hflip=recipe.hflip,
+            vflip=recipe.vflip,
+            crop=crop,
+            jitter=recipe.jitter,
+            fill=fill_of(preprocess),
+        )
+        return DenseSamples(
+            split=split,
+            preprocess=preprocess,
+            augment=augment,
+            train_size=crop,
+            seed=recipe.seed,
+            repeats=recipe.repeats,
+            device=device,
+        )
+
+    def keep(self, source: Source, recipe: Any, folder: Path, say: Callable[[str], None]) -> tuple[Source, None]:
+        return source, None
+
+    def class_counts(self, split: Split, num_classes: int) -> np.ndarray:
+        from resnets.data.dense_samples import class_counts
+
+        return class_counts(split, num_classes)
+
+    def notes(self, source: Source, recipe: Any, counts: np.ndarray, say: Callable[[str], None]) -> dict[str, int]:
+        """Look at all labels, unless they are many, and tell which rules for faulty labels were applied."""
+        if sum(map(len, source.splits.values())) > CHECKED:
+            say("labels   many; `resnets data check` looks at all of them")
+            return {}
+        found = [finding for finding in check_labels(source, voxels=False).findings if finding.kind in RULES]
+        for finding in found:
+            if finding.level != "note":
+                say(f"labels   {finding.text}; `resnets data check` names them")
+        return {finding.kind: len(finding.items) for finding in found}
+
+    def guessing_loss(self, recipe: Any, class_counts: np.ndarray) -> float | None:
+        return None
+
+    # --- answers ---
+
+    def preview(self, source: Source, recipe: Any, preprocess: Preprocess, out: str | Path) -> Path:
+        from resnets.tasks import dense_preview
+
+        samples: Any = self.samples(source.splits["train"], preprocess, len(source.labels), recipe=recipe)
+        return dense_preview.preview(source, samples, partial(self.panel, source), out, seed=recipe.seed)
+
+    @abstractmethod
+    def panel(self, source: Source, picture: np.ndarray, target: Any) -> Panel:
+        """A picture with its target drawn over it."""
 
 
-def check_axes(spec: ResNetSpec, source: Source | DenseSource) -> None:
-    """Raise `InputError` where the network takes inputs of another kind than the data's."""
-    axes, what = (3, "volumes") if of_volumes(source) else (2, "pictures")
-    if spec.dims != axes:
-        remedy = "leave --dims out" if axes == 3 else "other data reaches a network through Python only"
-        raise InputError(f"dims={spec.dims}: {what} have {axes} spatial axes; {remedy}")
-    if axes == 3 and spec.in_chans != source.in_chans:
-        raise InputError(f"in_chans={spec.in_chans}: the volumes have {source.in_chans}; leave it out")
+def sizes(source: Source, most: int = 24) -> list[tuple[int, ...]]:
+    """(H, W), or (D, H, W), of up to `most` training images, evenly spread; of those that can be read."""
+    images, found = source.splits["train"].images, []
+    for index in np.unique(np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int)).tolist():
+        try:
+            found.append(tuple(images[index].shape[: source.dims]))
+        except BadPicture:
+            continue
+    return found
 
 
-def dense_network(
-    asked: Mapping[str, Any],
-    source: DenseSource,
-    header: Header | None,
-    named: Callable[..., ResNetSpec],
-    changes: Mapping[str, Any],
-) -> tuple[ResNetSpec, Preprocess]:
-    """The network of a dense task, new or that of a saved model, whatever its task; and its inputs, which keep their shape.
-
-    The size of `Preprocess` is what the rule "shorter" needs, or for "keep" that of a typical picture; of volumes, a patch's.
-
-    Args:
-        asked: the settings that were given.
-        header: of the weights to start from.
-        named: (name, **changes) -> a spec.
-        changes: to the spec, of those that were asked for.
-    """
-    volumes = source.kind == "volumes"
-    changes = {"in_chans": source.in_chans} | ({"dims": 3} if volumes else {}) | dict(changes)
-    if header is None:
-        spec = named("resnet18" if asked.get("model", "auto") == "auto" else asked["model"], **changes)
-        means: dict[str, Any] = {"mean": (0.5,) * source.in_chans, "std": (0.5,) * source.in_chans}
-    else:
-        if asked.get("model", "auto") not in ("auto", header.spec.name):
-            raise InputError(f"the weights are a {header.spec.name}'s, not a {asked['model']}'s; leave out --model")
-        spec, old = zoo.change(header.spec, **changes), rule_for(header.preprocess, source.in_chans)
-        rounded = tuple(mean_array(old).mean((1, 2)).round(6).tolist())
-        means = {"mean": rounded, "std": old.std, "interpolation": old.interpolation}
-    if volumes:
-        means = {"mean": (0.0,) * source.in_chans, "std": (1.0,) * source.in_chans}
-        return spec, Preprocess(size=patch_size(source, spec, asked.get("train_size")), resize="keep", crop_pct=1.0, **means)
-    if asked.get("interpolation"):
-        means["interpolation"] = asked["interpolation"]
-    side, rule = asked.get("img_size"), asked.get("resize")
-    sizes = source.sizes() or [(224, 224)]
-    height, width = [int(np.median(lengths)) for lengths in zip(*sizes, strict=True)][-2:]
-    rule = rule if rule in FREE else "keep" if side is None else "shorter"
-    if (rule == "shorter") != (side is not None):
-        raise InputError("resize=shorter and img_size go together: give both, or leave out resize")
-    size = (height, width) if side is None else (side, round(LONGER * side))
-    if header is None or not header.head:  # else the trunk belongs to a head
-        spec = zoo.change(spec, **suited(spec, size, asked))
-    return spec, Preprocess(size=size, resize=rule, crop_pct=1.0, **means)
-
-
-def suited(spec: ResNetSpec, size: tuple[int, ...], asked: Mapping[str, Any]) -> dict[str, Any]:
+def suited(spec: ResNetSpec, size: tuple[int, ...], asked: Settings) -> dict[str, Any]:
     """Changes to a trunk under a new head, of strides alone, so that any weights go on; where the user asked for none."""
     changes: dict[str, Any] = {}
     if spec.levels[0].stride == 1 and min(size) > LARGE:
@@ -98,13 +237,55 @@ def suited(spec: ResNetSpec, size: tuple[int, ...], asked: Mapping[str, Any]) ->
     return {name: value for name, value in changes.items() if asked.get(name) is None}
 
 
-def patch_size(source: DenseSource, spec: ResNetSpec, side: int | None) -> tuple[int, ...]:
-    """(D, H, W) of training's patches: `side` along each axis or, where volumes are mostly shorter, the largest multiple of the
-    trunk's stride that they have; where they are shorter than that too, all of them."""
-    side, stride = side or PATCH, spec.levels[-1].stride
-    lengths = [int(np.median(lengths)) for lengths in zip(*source.sizes() or [(side,) * 3], strict=True)]
-    return tuple(side if length >= side else length // stride * stride or length for length in lengths)
+def as_array(value: Any) -> np.ndarray:
+    """An output of any runtime as an array on the CPU; floats as float32."""
+    if isinstance(value, np.ndarray):
+        return value
+    return (value.float() if value.is_floating_point() else value).cpu().numpy()
 
 
-def times(size: tuple[int, ...]) -> str:
-    return " x ".join(map(str, size))
+def save_png(values: np.ndarray, path: Path) -> Path:
+    """Write integers (H, W), of 8 or 16 bits, as PNG."""
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        Image.fromarray(values).save(temporary, format="PNG")
+    return path
+
+
+class Bad(NamedTuple):
+    """An image that came out badly: how well it did, from 0 to 1, its position in the split, what is there and what was
+    found; of a volume the slice `row`."""
+
+    score: float
+    position: int
+    row: int
+    truth: Any
+    found: Any
+
+
+class Shown(NamedTuple):
+    """A picture, uint8 (H, W, C), beside what is there and what was found there."""
+
+    score: float
+    name: str
+    picture: np.ndarray
+    truth: Any
+    found: Any
+
+
+def worse(kept: list[Bad], bad: Bad) -> list[Bad]:
+    """The worst of `kept` and `bad`, the worst first: memory for a few of them only."""
+    return sorted([*kept, bad], key=lambda each: each[:2])[:WORST]
+
+
+def shown(worst: list[Bad], split: Split) -> list[Shown]:
+    """The worst images of a split with their pictures."""
+    return [Shown(bad.score, *_picture(split.images, bad), bad.truth, bad.found) for bad in worst]
+
+
+def _picture(images: Any, bad: Bad) -> tuple[str, np.ndarray]:
+    """The name of a picture and itself, of a volume its slice."""
+    name, image = Path(images.name(bad.position)).name, images[bad.position]
+    return (name, image) if isinstance(image, np.ndarray) else (f"{name}, slice {bad.row}", image.drawn(bad.row))

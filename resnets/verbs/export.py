@@ -1,6 +1,6 @@
-"""Export: write a model in a format, try the file on real pictures beside the model, and refuse what answers otherwise.
+"""Export: write a model in another format, compare the file with the model on real images, and refuse it if they disagree.
 
-The check goes the way of its users, from picture files to labels, by the runtime that will run the file.
+The check does what users do: it predicts classes from image files, with the runtime that will run the exported file.
 """
 
 from __future__ import annotations
@@ -14,54 +14,87 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from PIL import Image
 
-from resnets.data import sources
+from resnets.data import sources, splits
 from resnets.data.pictures.images import FileImages, open_picture
 from resnets.data.pictures.resize import fit_picture
 from resnets.data.pictures.samples import SAMPLES, write_samples
 from resnets.data.readers import known
-from resnets.data.sources import Source
-from resnets.data.types import Split
+from resnets.data.types import Source, Split
 from resnets.errors import InputError
 from resnets.files import replacing
 from resnets.models.header import Header
 from resnets.models.model import Model
 from resnets.models.pretrained.names import locate
+from resnets.models.records import ExportRecord, Provenance
 from resnets.ship import formats, hub
-from resnets.ship.sessions import Session, open_session
-from resnets.verbs import evaluate as evaluation
+from resnets.ship.sessions import Session, exportable, open_session
+from resnets.verbs import evaluate
 from resnets.verbs.predict import find_pictures, predict
 
-LEAST_EQUAL = 0.999  # share of equal answers that a float export must reach
-MOST_LOST = 0.005  # accuracy that 8 bits may cost; without labels, the share of answers that may change
-SLOWER = 1.05  # times as slow as before is slower: the clocks of shared machines are not more exact
-BATCHES = (1, 32)  # pictures at once, for the speeds
-NUM_CALIBRATION = 300
+LEAST_EQUAL = 0.999  # least fraction of equal predictions of a float export
+MOST_LOST = 0.005  # most accuracy that 8 bits may cost; without labels, the largest fraction of predictions that may change
+SLOWER = 1.05  # ratio of times from which a file counts as slower: timings on shared machines are no more exact than that
+BATCHES = (1, 32)  # batch sizes that are timed
+NUM_CALIBRATION = 300  # images
 VERSIONS = ("torch", "onnx", "onnxruntime", "openvino", "nncf", "torchao")
 Say = Callable[[str], None]
 
 
-class Refused(InputError):
-    """The exported file does not do what the model does. `result` holds the figures."""
+class Measured(TypedDict):
+    """Of the model before export or of the file after it: accuracy (a fraction; None without labels), and the median seconds of
+    a call by batch size (8 bits only)."""
 
-    def __init__(self, message: str, result: dict[str, Any]) -> None:
+    top1: float | None
+    seconds: dict[int, float]
+
+
+class Comparison(TypedDict):
+    """An exported file compared with its model."""
+
+    int8: bool
+    pictures: str  # the images, in words
+    num_images: int
+    equal: float  # fraction of the images for which model and file predict the same class
+    largest_difference: float  # between outputs, in absolute value
+    before: Measured
+    after: Measured
+
+
+class CheckResult(Comparison):
+    """The comparison, and the reasons to refuse the file, in words; none: it may be used."""
+
+    faults: list[str]
+
+
+class Exported(CheckResult):
+    """The result of an export: the file, its format, and what the check found."""
+
+    file: str
+    format: str
+
+
+class Refused(InputError):
+    """The exported file does not predict what the model predicts. `result` holds the measured values."""
+
+    def __init__(self, message: str, result: Exported) -> None:
         self.result = result
         super().__init__(message)
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What an export is tried on.
+class CheckData:
+    """The images that an export is checked on.
 
     Args:
         name: what they are, in words.
-        files: the pictures.
-        targets: (N,) the positions of their classes, or None.
-        calibration: other pictures of the same kind, to find the ranges of 8 bits by.
+        files: the N images.
+        targets: (N,) the indices of their classes, or None.
+        calibration: other images of the same kind, from which the value ranges of 8 bits are taken.
     """
 
     name: str
@@ -81,28 +114,29 @@ def export(
     force: bool = False,
     data_dir: str | Path | None = None,
     say: Say = lambda text: None,
-) -> dict[str, Any]:
-    """Write a saved model for other programs, and check the file before it takes its place.
+) -> Exported:
+    """Write a saved model in a format for other programs, and check the file before it is moved to `out`.
 
     Args:
         model: a `.safetensors` file or a run directory.
         format: a key of `FORMATS`: "onnx", "openvino" or "torch".
-        out: the file; None: beside the model.
-        int8: data to calibrate 8 bits on (its training split; other pictures of it measure the accuracy); None: float32.
-        data: pictures to check on; None: those of `int8`, else the set that the model was trained on where that is a known one,
-            else parts of two sample photographs.
-        num_check: pictures to check on, at most.
+        out: the file to write; default (None): beside the model.
+        int8: data for calibrating 8 bits: its training split; its validation split measures the accuracy. Default (None):
+            float32.
+        data: images to check on; default (None): those of `int8`, else the dataset that the model was trained on if it is a
+            built-in one, else crops of two sample photographs.
+        num_check: largest number of images to check on.
         force: keep a file that the check refuses.
-        say: told what is being done.
+        data_dir: the folder of the built-in datasets.
+        say: called with a line of progress.
 
     Returns:
-        {"file", "format", "int8", "pictures", "num_images", "equal", "largest_difference", "before", "after", "faults"};
-        "before" and "after" hold "top1" (None without labels) and "seconds", of a call with 1 and with 32 pictures.
+        See `Exported`. "before" and "after" hold "top1" (None without labels) and "seconds" of a call with 1 and 32 images.
 
     Raises:
-        Refused: where less than 99.9 % of the answers are equal (float), the accuracy falls by more than 0.5 points, or 8
-            bits are slower than 32, alone and in batches (int8). Nothing is written then.
-        InputError: where model, data or place cannot be used, or a package is missing.
+        Refused: if less than 99.9 % of the predictions are equal (float32), or the accuracy falls by more than 0.5 percentage
+            points or 8 bits are slower than 32 for single images and for batches (int8). Nothing is written then.
+        InputError: if the model, the data or `out` cannot be used, or a package is missing.
     """
     row = formats.get(format)
     path = locate(model)
@@ -113,10 +147,11 @@ def export(
         raise InputError(
             f"{target}: files of format {format} end in {row.suffix}; name it {target.with_suffix(row.suffix).name}"
         )
-    loaded = hub.for_pictures(hub.load(path))
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        pictures = gather(int8 or data, loaded, folder, num_check, data_dir)
+    loaded = hub.load(path)
+    exportable(loaded.header)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        images = find_check_data(int8 or data, loaded, folder, num_check, data_dir)
         from resnets.ship.graph import program
 
         say(f"writing {format}")
@@ -125,33 +160,32 @@ def export(
         row.write(graph, file, described(loaded, path, format, None), None)
         exact = file
         if int8:
-            say(f"quantising on {len(pictures.calibration)} pictures")
+            say(f"calibrating 8 bits on {len(images.calibration)} images")
             preprocess = loaded.preprocess
             file = folder / f"int8{row.suffix}"
             row.write(
                 graph,
                 file,
-                described(loaded, path, format, pictures.name),
-                [fit_picture(picture, preprocess).transpose(1, 2, 0)[None] for picture in pictures.calibration],
+                described(loaded, path, format, images.name),
+                [fit_picture(image, preprocess).transpose(1, 2, 0)[None] for image in images.calibration],
             )
-        say(f"checking on {len(pictures.files)} pictures: {pictures.name}")
-        result = check(path, exact, file, pictures, int8=bool(int8))
-        result = {"file": str(target), "format": format} | result
+        say(f"checking on {len(images.files)} images: {images.name}")
+        result: Exported = {"file": str(target), "format": format, **check(path, exact, file, images, int8=bool(int8))}
         if result["faults"] and not force:
             raise Refused(f"{path.name} as {format} {'int8' if int8 else 'float32'}: {'; '.join(result['faults'])}", result)
-        place_files(file, target, row.beside)
+        move(file, target, row.beside)
     return result
 
 
 def described(model: Model, path: Path, format: str, int8: str | None) -> Header:
-    """The model's header, with how the export came about in its provenance."""
+    """The model's header; its provenance says how the export was made. `int8`: the calibration images, in words."""
     versions = {}
     for package in VERSIONS:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    story = {
+    record: ExportRecord = {
         "format": format,
         "int8": int8,
         "source": path.name,
@@ -159,11 +193,12 @@ def described(model: Model, path: Path, format: str, int8: str | None) -> Header
         "date": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
         "versions": versions,
     }
-    return dataclasses.replace(model.header, provenance=model.header.provenance | {"export": story})
+    provenance: Provenance = {**model.header.provenance, "export": record}
+    return dataclasses.replace(model.header, provenance=provenance)
 
 
-def place_files(file: Path, target: Path, beside: Sequence[str]) -> None:
-    """Move a file and those that belong to it into place, the file itself last, so that it never stands beside old weights."""
+def move(file: Path, target: Path, beside: Sequence[str]) -> None:
+    """Move a file to `target`, and before it its weights file (of another suffix), so that it never uses old weights."""
     if beside:
         with replacing(target.with_suffix(beside[0])) as temporary:
             target.unlink(missing_ok=True)
@@ -172,60 +207,60 @@ def place_files(file: Path, target: Path, beside: Sequence[str]) -> None:
         temporary.write_bytes(file.read_bytes())
 
 
-# --- pictures ---------------------------------------------------------------------------------------------------------------
+# --- images to check on ------------------------------------------------------------------------------------------------------
 
 
-def gather(data: str | None, model: Model, folder: Path, most: int, data_dir: str | Path | None) -> Pictures:
-    """Pictures to check and to calibrate on: of `data`, else of the known set that the model was trained on, else samples."""
+def find_check_data(data: str | None, model: Model, folder: Path, most: int, data_dir: str | Path | None) -> CheckData:
+    """At most `most` images to check on, and images to calibrate on: of `data`, else of the built-in dataset that the model was
+    trained on, else sample photographs. What is not a file yet is written to `folder`."""
     trained = str(model.header.provenance.get("data", {}).get("name"))
     if data is None and trained in known.KNOWN:
         try:
-            return gather(trained, model, folder, most, data_dir)
-        except InputError:  # not on this machine, or not fetched
+            return find_check_data(trained, model, folder, most, data_dir)
+        except InputError:  # not downloaded
             pass
     if data is None:
         files = write_samples(folder / "samples", min(most, 256), in_chans=model.spec.in_chans, suffix=".png")
-        return Pictures(SAMPLES, files, None, files)
-    if data not in known.KNOWN and Path(data).is_dir() and any(is_picture(entry) for entry in Path(data).iterdir()):
+        return CheckData(SAMPLES, files, None, files)
+    if data not in known.KNOWN and Path(data).is_dir() and any(is_image(entry) for entry in Path(data).iterdir()):
         files = list(find_pictures([data]))
-        others = spread(len(files), NUM_CALIBRATION)
-        return Pictures(
-            f"{Path(data).name} (no labels)", [files[i] for i in spread(len(files), most)], None, [files[i] for i in others]
-        )
+        shown, others = evenly_spaced(len(files), most), evenly_spaced(len(files), NUM_CALIBRATION)
+        return CheckData(f"{Path(data).name} (no labels)", [files[i] for i in shown], None, [files[i] for i in others])
     source = sources.open_source(data, data_dir=data_dir, in_chans=model.spec.in_chans, labels=model.labels)
     name, source = held_out(source, model)
     split = source.splits[name]
-    positions = spread(len(split.targets), most)
-    learnt = source.splits.get("train", split)
-    return Pictures(
+    positions = evenly_spaced(len(split), most)
+    training = source.splits.get("train", split)
+    return CheckData(
         f"{source.name}, {name} split",
         as_files(split, positions, folder / name),
-        split.targets[positions],
-        as_files(learnt, spread(len(learnt.targets), NUM_CALIBRATION), folder / "calibration"),
+        split.targets.values[positions],
+        as_files(training, evenly_spaced(len(training.targets), NUM_CALIBRATION), folder / "calibration"),
     )
 
 
-def is_picture(entry: Path) -> bool:
+def is_image(entry: Path) -> bool:
+    """Whether it is a file with the suffix of an image."""
     from resnets.data.pictures.images import IMAGE_SUFFIXES
 
     return entry.is_file() and entry.suffix.lower() in IMAGE_SUFFIXES
 
 
 def held_out(source: Source, model: Model) -> tuple[str, Source]:
-    """A split that did not train the model, and the source that has it: the validation split, cut as it was in training."""
-    source = evaluation.as_trained(source, model.header)
+    """The name of a split that the model was not trained on, and the source with it: validation, cut as in its training."""
+    source = splits.cut_as_trained(source, model.header.provenance.get("data", {}))
     if "val" not in source.splits and "train" in source.splits:
-        source = sources.cut_val(source)
-    return evaluation.pick(source, "val" if "val" in source.splits else None)
+        source = splits.cut_val(source)
+    return evaluate.pick(source, "val" if "val" in source.splits else None), source
 
 
-def spread(num: int, most: int) -> np.ndarray:
-    """Positions of at most `most` of `num`, evenly spread."""
+def evenly_spaced(num: int, most: int) -> np.ndarray:
+    """At most `most` of the positions 0 to num - 1, evenly spaced."""
     return np.unique(np.linspace(0, num - 1, most).astype(int))
 
 
 def as_files(split: Split, positions: np.ndarray, folder: Path) -> list[Path]:
-    """The pictures at `positions` as files: their own, or for others PNGs in `folder`."""
+    """The images at `positions` as files: their own or, of images in memory, PNGs that are written to `folder`."""
     images: Any = split.images
     if isinstance(images, FileImages):
         return [images.path(int(i)) for i in positions]
@@ -239,67 +274,70 @@ def as_files(split: Split, positions: np.ndarray, folder: Path) -> list[Path]:
 # --- the check --------------------------------------------------------------------------------------------------------------
 
 
-def check(model: Path, exact: Path, file: Path, pictures: Pictures, *, int8: bool) -> dict[str, Any]:
-    """How `file` answers beside the model, and how fast beside the float export `exact`. "faults": what speaks against it."""
+def check(model: Path, exact: Path, file: Path, images: CheckData, *, int8: bool) -> CheckResult:
+    """Compare an exported file with the model: predictions, outputs and, for 8 bits, speed against the float export `exact`.
+
+    Raises:
+        InputError: if no image can be read.
+    """
     reference, opened = open_session(model, device="cpu"), open_session(file)
-    before, after = answers(reference, pictures.files), answers(opened, pictures.files)
+    before, after = predicted(reference, images.files), predicted(opened, images.files)
     read = (before >= 0) & (after >= 0)
     if not read.any():
-        raise InputError("no picture to check on can be read; `resnets data check` says why")
-    equal = float((before == after)[read].mean())
-    seconds: dict[str, dict[int, float]] = {"before": {}, "after": {}}
-    if int8:
-        batch = pixels(opened, [picture for picture, good in zip(pictures.files, read, strict=True) if good][: max(BATCHES)])
-        first, second = open_session(exact, streams=1), open_session(file, streams=1)
-        for size in BATCHES:
-            seconds["before"][size], seconds["after"][size] = timed(first, second, np.resize(batch, (size, *batch.shape[1:])))
-    scores = {}
-    for name, given in (("before", before), ("after", after)):
-        hits = None if pictures.targets is None else float((given == pictures.targets)[read].mean())
-        scores[name] = {"top1": hits, "seconds": seconds[name]}
-    result = {
+        raise InputError("no image to check on can be read; `resnets data check` says why")
+    seconds = speeds(exact, file, [path for path, good in zip(images.files, read, strict=True) if good]) if int8 else ({}, {})
+
+    def measured(classes: np.ndarray, seconds: dict[int, float]) -> Measured:
+        top1 = None if images.targets is None else float((classes == images.targets)[read].mean())
+        return {"top1": top1, "seconds": seconds}
+
+    result: Comparison = {
         "int8": int8,
-        "pictures": pictures.name,
+        "pictures": images.name,
         "num_images": int(read.sum()),
-        "equal": equal,
-        "largest_difference": difference(reference, opened, pictures.files),
-    } | scores
-    return result | {"faults": faults(result)}
+        "equal": float((before == after)[read].mean()),
+        "largest_difference": largest_difference(reference, opened, images.files),
+        "before": measured(before, seconds[0]),
+        "after": measured(after, seconds[1]),
+    }
+    return {**result, "faults": faults(result)}
 
 
-def faults(result: dict[str, Any]) -> list[str]:
-    """What speaks against a file, in words; empty: nothing."""
-    before, after, found = result["before"], result["after"], []
+def faults(result: Comparison) -> list[str]:
+    """The reasons to refuse a file, in words; none: it may be used."""
+    before, after = result["before"], result["after"]
+    found = []
     if not result["int8"]:
         if result["equal"] < LEAST_EQUAL:
-            found.append(f"{result['equal']:.2%} of the answers are equal, and at least {LEAST_EQUAL:.1%} should be")
+            found.append(f"{result['equal']:.2%} of the predictions are equal, and at least {LEAST_EQUAL:.1%} should be")
         return found
-    if before["top1"] is not None:
+    if before["top1"] is not None and after["top1"] is not None:
         lost = before["top1"] - after["top1"]
         if lost > MOST_LOST:
-            found.append(f"accuracy falls by {100 * lost:.2f} points, and may by {100 * MOST_LOST:.1f}")
+            found.append(f"accuracy falls by {100 * lost:.2f} percentage points, more than {100 * MOST_LOST:.1f}")
     elif result["equal"] < 1 - MOST_LOST:
-        found.append(f"without labels to measure accuracy on, {result['equal']:.2%} equal answers are too few")
+        found.append(
+            f"there are no labels to measure accuracy with, and only {result['equal']:.2%} of the predictions are equal"
+        )
     least = min(after["seconds"][size] / before["seconds"][size] for size in BATCHES)
     if least > SLOWER:
-        found.append(f"8 bits take {least:.2f} times as long as 32 on this machine, or more; keep float32 here")
+        found.append(f"8 bits take at least {least:.2f} times as long as 32 on this machine; use float32 here")
     return found
 
 
-def answers(session: Session, files: Sequence[Path]) -> np.ndarray:
-    """(N,) the class of each file, by `predict`; -1: it cannot be read."""
+def predicted(session: Session, files: Sequence[Path]) -> np.ndarray:
+    """(N,) the predicted class index of each file; -1: it cannot be read."""
     return np.array([row.get("index", -1) for row in predict(session, files, topk=1)])
 
 
 def pixels(session: Session, files: Sequence[Path]) -> np.ndarray:
-    """(N, C, H, W) of readable files."""
-    header = session.header
-    pictures = [fit_picture(open_picture(file, header.preprocess.in_chans), header.preprocess) for file in files]
-    return np.stack(pictures)
+    """uint8 (N, C, H, W): readable files at the size of the network's input."""
+    preprocess = session.header.preprocess
+    return np.stack([fit_picture(open_picture(file, preprocess.in_chans), preprocess) for file in files])
 
 
-def difference(reference: Session, opened: Session, files: Sequence[Path], sizes: Sequence[int] = (1, 7, 32)) -> float:
-    """The largest difference between their outputs, for batches of several sizes."""
+def largest_difference(reference: Session, opened: Session, files: Sequence[Path], sizes: Sequence[int] = (1, 7, 32)) -> float:
+    """The largest absolute difference between their outputs, over batches of these sizes of the first readable files."""
     good = []
     for file in files:
         try:
@@ -312,8 +350,16 @@ def difference(reference: Session, opened: Session, files: Sequence[Path], sizes
     return max(float(np.abs(reference.run(batch[:size]) - opened.run(batch[:size])).max()) for size in sizes)
 
 
-def timed(first: Session, second: Session, batch: np.ndarray, rounds: int = 15) -> tuple[float, float]:
-    """Seconds a call of each, the median of `rounds`, in turns, after two to warm up."""
+def speeds(exact: Path, file: Path, files: Sequence[Path]) -> tuple[dict[int, float], dict[int, float]]:
+    """The seconds of a call of the float export and of the 8-bit one, by batch size. `files`: readable images."""
+    first, second = open_session(exact, streams=1), open_session(file, streams=1)
+    batch = pixels(second, files[: max(BATCHES)])
+    times = {size: time_calls(first, second, np.resize(batch, (size, *batch.shape[1:]))) for size in BATCHES}
+    return {size: pair[0] for size, pair in times.items()}, {size: pair[1] for size, pair in times.items()}
+
+
+def time_calls(first: Session, second: Session, batch: np.ndarray, rounds: int = 15) -> tuple[float, float]:
+    """Seconds per call of each: the median of `rounds` calls in alternation, after two warm-up calls."""
     taken: tuple[list[float], list[float]] = ([], [])
     for turn in range(rounds + 2):
         for session, times in zip((first, second), taken, strict=True):

@@ -17,8 +17,8 @@ import yaml
 from resnets import tasks
 from resnets.engine.distributed import Processes
 from resnets.engine.job import Reporter
-from resnets.engine.plan import continued, requested
-from resnets.engine.recipe import check_names, parse, read_file
+from resnets.engine.plan import given, requested
+from resnets.engine.recipe import own_settings, parse, read_file
 from resnets.engine.run import RunDir
 from resnets.errors import InputError
 from resnets.files import write_json, write_text
@@ -40,13 +40,13 @@ class Folds:
         return {"folds": len(self.rows), "scores": self.scores, "runs": self.rows}
 
 
-def asked(given: Mapping[str, Any], out: str | Path | None, *, resume: bool) -> bool:
+def asked(settings: Mapping[str, Any], out: str | Path | None, *, resume: bool) -> bool:
     """Whether these arguments of `train` mean all folds, rather than one run."""
-    layers = requested({name: value for name, value in given.items() if value is not None})
+    layers = requested({name: value for name, value in settings.items() if value is not None})
     if resume and out is not None and RunDir(out).recipe.is_file():
         layers = {"": read_file(RunDir(out).recipe)} | layers
-    settings = {name: value for layer in layers.values() for name, value in layer.items()}
-    return settings.get("folds") is not None and settings.get("fold") is None
+    chosen = given(layers)
+    return chosen.get("folds") is not None and chosen.get("fold") is None
 
 
 def cross_validate(
@@ -69,20 +69,19 @@ def cross_validate(
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
     reporter = reporter or training.Silent()
-    given = {name: value for name, value in ({"data": data} | settings).items() if value is not None}
-    check_names(given, "settings")
+    chosen = {name: value for name, value in ({"data": data} | settings).items() if value is not None}
     if not Processes.from_environment().alone:
         raise InputError("folds run one after the other in one process each; start without torchrun, or give --fold")
-    whole, given = _taken_up(out, given) if resume else _begun(out, given)
-    num_folds = parse("folds", given["folds"])
+    whole, chosen = _taken_up(out, chosen) if resume else _begun(out, chosen)
+    num_folds = parse(tasks.of(chosen).settings, "folds", chosen["folds"])
     rows: list[dict[str, Any]] = []
     for fold in range(1, num_folds + 1):
         run = RunDir(whole.path / f"fold{fold}")
         reporter.say(f"fold     {fold} of {num_folds}")
-        if not is_finished(run, given | {"fold": fold}):
+        if not is_finished(run, chosen | {"fold": fold}):
             again = run.recipe.is_file()
             training.train(
-                out=run.path, resume=again, data_dir=data_dir, began=began, reporter=reporter, **given | {"fold": fold}
+                out=run.path, resume=again, data_dir=data_dir, began=began, reporter=reporter, **chosen | {"fold": fold}
             )
         began = time.perf_counter()
         rows.append({"fold": fold, "run": run.path.name} | scores_of(run))
@@ -91,34 +90,33 @@ def cross_validate(
     return result
 
 
-def _begun(out: str | Path | None, given: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
+def _begun(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
     """A new folder, with what was given as its recipe."""
-    layers = requested(given)
-    settings = {name: value for layer in layers.values() for name, value in layer.items()}
+    settings = given(requested(asked))
+    task = tasks.of(settings)
+    settings = own_settings(task.settings, settings, "settings")
     if settings.get("folds") is None:
         raise InputError("there is no number of folds; give one, such as folds=5")
     for name, value in settings.items():
-        parse(name, value)
-    if tasks.get(task := str(settings.get("task", "classify"))).dense:
-        raise InputError(f"folds={settings['folds']}: the task {task} cannot use it; leave it out")
-    whole = RunDir.create(out, task, "folds")
+        parse(task.settings, name, value)
+    whole = RunDir.create(out, task.name, "folds")
     write_text(whole.recipe, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
     return whole, settings
 
 
-def _taken_up(out: str | Path | None, given: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
+def _taken_up(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
     whole = RunDir(out) if out is not None else RunDir.latest("classify", "folds")
     if not whole.recipe.is_file():
         raise InputError(f"{whole.path}: no recipe.yaml here, so there are no folds to go on with; leave out --resume")
-    again = {name: value for layer in requested(given).values() for name, value in layer.items()}
-    return whole, read_file(whole.recipe) | again
+    saved = read_file(whole.recipe) | given(requested(asked))
+    return whole, own_settings(tasks.of(saved).settings, saved, str(whole.recipe))
 
 
-def is_finished(run: RunDir, given: Mapping[str, Any]) -> bool:
+def is_finished(run: RunDir, settings: Mapping[str, Any]) -> bool:
     """Whether the run has its score. Raises `InputError` where it was made with other settings."""
     if not run.recipe.is_file():
         return False
-    continued(run.path, given)
+    training.layers_of(None, settings, run.path, resume=True)
     return "result" in run.read_provenance()
 
 

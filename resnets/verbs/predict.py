@@ -1,5 +1,5 @@
-"""Predict a stream of files: while some are in the network others are decoded, memory stays flat, a bad picture is a row with
-its error. No torch, unless that is the runtime.
+"""Predict a stream of files: while some are in the network others are decoded, memory stays flat, a bad image is a row with its
+error. No torch, unless that is the runtime.
 """
 
 from __future__ import annotations
@@ -11,37 +11,47 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from resnets.data.pictures.images import IMAGE_SUFFIXES, BadPicture, FileImages, default_workers
-from resnets.data.pictures.resize import fit_picture
+from resnets.data.pictures.images import BadPicture, FileImages, default_workers
+from resnets.data.pictures.inputs import INPUTS, Fitted, one_size
 from resnets.data.pictures.volumes import SUFFIXES
 from resnets.errors import InputError
-from resnets.ship.sessions import Session, for_pictures, open_session
-from resnets.tasks import results
+from resnets.models.answering import Wanted, answered
+from resnets.models.header import Header
+from resnets.ship.sessions import Session, answering, open_session
 
 if TYPE_CHECKING:
     from resnets.models.model import Model
 
 
-def find_pictures(paths: Iterable[str | Path], *, volumes: bool = False) -> Iterator[Path]:
-    """Every file that is named, and every picture (or volume, by its suffix) below every folder, in order of names.
+class Found(NamedTuple):
+    """What was found in one file: its row and, where it could be read and inputs differ in size, the image and the answer."""
+
+    row: dict[str, Any]
+    image: Any = None
+    answer: Any = None
+
+
+def find_pictures(paths: Iterable[str | Path], *, dims: int = 2) -> Iterator[Path]:
+    """Every file that is named, and every picture (`dims=3`: volume), by its suffix, below every folder, in order of names.
 
     Raises:
         InputError: for a path where there is nothing, a folder without pictures, and volumes among pictures or the reverse.
     """
-    suffixes, what = (SUFFIXES, "volumes") if volumes else (tuple(sorted(IMAGE_SUFFIXES)), "pictures")
+    inputs = INPUTS[dims]
     for path in map(Path, paths):
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
         if not path.is_dir():
             if not path.is_file():
                 raise InputError(f"{path}: a pipe or a device, which may never end; give a file")
-            if path.name.lower().endswith(SUFFIXES) != volumes:
-                kind = "no volume" if volumes else "a volume"
-                raise InputError(f"{path}: {kind} ({', '.join(SUFFIXES)}), and the model takes {what}; give one of these")
+            if path.name.lower().endswith(SUFFIXES) != (inputs.suffixes == SUFFIXES):
+                kind = "a volume" if path.name.lower().endswith(SUFFIXES) else "no volume"
+                words = f"{path}: {kind} ({', '.join(SUFFIXES)}), and the model takes {inputs.images}"
+                raise InputError(f"{words}; give one of these")
             yield path
             continue
         found = 0
@@ -49,16 +59,22 @@ def find_pictures(paths: Iterable[str | Path], *, volumes: bool = False) -> Iter
             folders.sort()
             for name in sorted(files):
                 picture = Path(folder, name)
-                if not name.startswith(".") and name.lower().endswith(suffixes) and not waits(picture):
+                if not name.startswith(".") and name.lower().endswith(inputs.suffixes) and not waits(picture):
                     found += 1
                     yield picture
         if not found:
-            raise InputError(f"{path}: no {what} here ({', '.join(suffixes)})")
+            raise InputError(f"{path}: no {inputs.images} here ({', '.join(inputs.suffixes)})")
 
 
 def waits(path: Path) -> bool:
     """Whether there is a pipe or a device, which to open may take for ever. (A broken link is a file that cannot be read.)"""
     return path.exists() and not path.is_file()
+
+
+def find_files(header: Header, paths: Iterable[str | Path]) -> FileImages:
+    """The files that the model of `header` is to look at; see `find_pictures`."""
+    spec = header.spec
+    return INPUTS[spec.dims].files(find_pictures(paths, dims=spec.dims), spec.in_chans)
 
 
 def predict(
@@ -67,49 +83,62 @@ def predict(
     *,
     runtime: str = "auto",
     topk: int = 5,
+    threshold: float = 0.5,
     batch_size: int = 16,
     workers: int | None = None,
     device: str = "auto",
     amp: bool = False,
 ) -> Iterator[dict[str, Any]]:
-    """For each file its path and the task's result, or its path and an "error"; in the order of `find_pictures`.
+    """For each file its path and the task's row, or its path and an "error"; in the order of `find_pictures`.
 
     Args:
         model: a file, a run directory, a `Model`, or an open session, which has its runtime and device.
+        topk: classes to name for each picture.
+        threshold: of detectors: the lowest score of an object.
         runtime, device, amp: see `resnets.ship.sessions.open_session`.
-        workers: threads that decode and predict; 0: the calling one does it all; None: one a processor, up to 8.
+        workers: threads that decode and predict; 0: the calling one does it all; None: one per processor, up to 8.
 
     Raises:
-        InputError: where there is no such model or path, or the model says no classes of pictures.
+        InputError: where there is no such model or path, or the model has no classes.
     """
     session = model if isinstance(model, Session) else open_session(model, runtime=runtime, device=device, amp=amp)
-    for_pictures(session.header)
-    images = FileImages(find_pictures(paths), session.header.spec.in_chans)
-    yield from stream(session, images, topk=topk, batch_size=batch_size, workers=workers)
+    answering(session.header)
+    files = find_files(session.header, paths)
+    for found in stream(session, files, wanted=Wanted(topk, threshold), batch_size=batch_size, workers=workers):
+        yield found.row
 
 
 def stream(
-    session: Session, images: FileImages, *, topk: int = 5, batch_size: int = 16, workers: int | None = None
-) -> Generator[dict[str, Any], None, None]:
-    """The rows of `predict` for `images`. To close the generator stops what is under way."""
-    batches = _Batches(session, images, topk)
+    session: Session,
+    files: FileImages,
+    *,
+    wanted: Wanted | None = None,
+    batch_size: int = 16,
+    workers: int | None = None,
+) -> Generator[Found, None, None]:
+    """What is found in `files`, in their order. To close the generator stops what is under way."""
+    batches = _Batches(session, files, wanted or Wanted())
+    if not one_size(session.header.preprocess):  # one at a time, and one ahead: images, answers and masks may be large
+        batch_size, num_threads, ahead_of = 1, 2, 2
+    else:
+        # A thread decodes its batch, then takes it through the network; so one more than the network takes at once, at least.
+        num_threads = max(default_workers() if workers is None else workers, session.streams, 2)
+        ahead_of = num_threads + 2
     if workers == 0:
-        for batch in split(len(images), batch_size):
-            yield from batches.rows(batch)
+        for batch in split(len(files), batch_size):
+            yield from batches.found(batch)
         return
-    # A thread decodes its batch, then takes it through the network; so one more than the network takes at once, at the least.
-    num_threads = max(default_workers() if workers is None else workers, session.streams, 2)
-    ahead = split(len(images), min(batch_size, -(-len(images) // num_threads)))  # of few pictures, each thread gets some
+    ahead = split(len(files), min(batch_size, -(-len(files) // num_threads)))  # of few pictures, each thread gets some
     # Before Python 3.12 a pool starts no thread for what one that was quick could do, and never makes up for it.
     all_there = threading.Event()
     pool = ThreadPoolExecutor(num_threads, "predict", initializer=all_there.wait)
     try:
-        waiting = deque(pool.submit(batches.rows, batch) for batch in islice(ahead, num_threads + 2))
+        waiting = deque(pool.submit(batches.found, batch) for batch in islice(ahead, ahead_of))
         all_there.set()
         while waiting:
-            rows = waiting.popleft().result()
-            waiting.extend(pool.submit(batches.rows, batch) for batch in islice(ahead, 1))
-            yield from rows
+            found = waiting.popleft().result()
+            waiting.extend(pool.submit(batches.found, batch) for batch in islice(ahead, 1))
+            yield from found
     finally:
         batches.stopped = True
         all_there.set()
@@ -122,33 +151,42 @@ def split(num: int, size: int) -> Iterator[range]:
 
 
 class _Batches:
-    """Rows of one batch after the other, from any number of threads."""
+    """What is found in one batch after the other, from any number of threads."""
 
-    def __init__(self, session: Session, images: FileImages, topk: int) -> None:
-        self.session, self.images, self.topk = session, images, topk
+    def __init__(self, session: Session, files: FileImages, wanted: Wanted) -> None:
+        self.session, self.wanted = session, wanted
+        self.task, self.inputs = answering(session.header), INPUTS[session.header.spec.dims]
+        self.images = self.inputs.opened(files, session.header.spec.in_chans)
         self.gate = threading.Semaphore(session.streams)
         self.stopped = False  # nobody waits for the rest
 
-    def rows(self, batch: range) -> list[dict[str, Any]]:
+    def found(self, batch: range) -> list[Found]:
         header = self.session.header
-        pixels = np.empty((len(batch), *header.preprocess.size, header.preprocess.in_chans), np.uint8).transpose(0, 3, 1, 2)
         rows: list[dict[str, Any]] = []
-        good: list[dict[str, Any]] = []
-        for index in batch:
+        good: list[tuple[int, Fitted]] = []  # the position of the row, and the image
+        for number, index in enumerate(batch):
             if self.stopped:
                 return []
-            row = {"path": self.images.name(index)}
-            rows.append(row)
+            rows.append({"path": self.images.name(index)})
             try:
-                pixels[len(good)] = fit_picture(self.images.path(index), header.preprocess)
-                good.append(row)
+                good.append((number, self.inputs.fitted(self.images, index, header.preprocess)))
             except BadPicture as bad:
-                row["error"] = bad.reason
+                rows[number]["error"] = bad.reason
+        found = [Found(row) for row in rows]
         if good:
+            # Together as they lie in memory, channels last for pictures.
+            pixels = np.stack([fitted.pixels.transpose(AXES[fitted.pixels.ndim]) for _, fitted in good])
+            pixels = pixels.transpose(BACK[pixels.ndim])
+            sizes = [fitted.size for _, fitted in good if fitted.size]
             with self.gate:
                 if self.stopped:
                     return []
-                outputs = self.session.run(pixels[: len(good)])
-            for row, result in zip(good, results.of(header.task, outputs, header.labels, self.topk), strict=True):
-                row |= result
-        return rows
+                answers = answered(self.task, self.session.run, header, pixels, sizes, self.wanted)
+            for (number, fitted), (row, answer) in zip(good, answers, strict=True):
+                found[number] = Found(rows[number] | row, fitted.image, answer)
+        return found
+
+
+# (C, H, W) to (H, W, C), as pictures lie in memory, and (N, H, W, C) back; volumes lie as they are.
+AXES = {3: (1, 2, 0), 4: (0, 1, 2, 3)}
+BACK = {4: (0, 3, 1, 2), 5: (0, 1, 2, 3, 4)}

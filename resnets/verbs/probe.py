@@ -10,19 +10,18 @@ import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from resnets.data.loaders import Loader
+from resnets.data.loader import Loader
 from resnets.data.types import Split
 from resnets.engine.job import Fit
 from resnets.errors import InputError
 from resnets.models import weights
 from resnets.ship.sessions import Session, open_session
-from resnets.verbs import evaluate as evaluation
 
 PENALTIES = (1e-3, 1e-2, 0.1, 1.0, 10.0)  # scikit-learn's C, from the strongest penalty to the weakest
 NEVER = -1e4  # logit of a class that has no training picture
@@ -62,11 +61,11 @@ def fit_head(job: Fit) -> int:
     trunk = copy.deepcopy(job.model)
     trunk.reset_classifier(0)
     session = open_session(trunk, amp=job.device.autocast is torch.bfloat16)
-    train = features(job, session, job.train.split, "training")
-    val = features(job, session, job.val.split, "validation")
+    train = features(job, session, job.train.samples.split, "training")
+    val = features(job, session, job.val.samples.split, "validation")
     shown = train
     if job.recipe.hflip:
-        mirrored = features(job, session_of_mirrored(session), job.train.split, "mirrored training")
+        mirrored = features(job, session_of_mirrored(session), job.train.samples.split, "mirrored training")
         shown = Features(np.concatenate([train.values, mirrored.values]), np.concatenate([train.targets, mirrored.targets]))
     seconds = time.perf_counter() - began
     head, scores = best_head(job, shown, val)
@@ -78,18 +77,17 @@ def fit_head(job: Fit) -> int:
 
 def features(job: Fit, session: Session, split: Split, words: str) -> Features:
     """What the trunk makes of a split, as it will be used: every readable picture once, as evaluation fits it."""
-    loader = Loader(
-        split=split,
-        preprocess=job.model.preprocess,
-        batch_size=BATCH_SIZE,
-        num_classes=job.model.spec.num_classes,
-        bad=job.bad,
-        workers=job.recipe.workers or 0,
-        raw=True,
-    )
+    samples = job.task.samples(split, job.model.preprocess, job.model.spec.num_classes)
+    loader = Loader(samples=samples, batch_size=BATCH_SIZE, bad=job.bad, workers=job.recipe.workers or 0)
     run = counted(session.run, lambda done: job.report.say(f"features {done:,} of {loader.num_images:,} {words} pictures"))
-    values, targets, _ = evaluation.answers(dataclasses.replace(session, run=run), loader)
-    return Features(values.numpy().astype(np.float64), targets.numpy())
+    found, targets = [], []
+    for batch in loader.epoch(0):
+        if len(batch.images):
+            found.append(job.task.infer(run, batch.images.numpy(), batch.sizes, session.header))
+            targets.append(batch.targets.numpy())
+    if not found:
+        raise InputError("no picture of the split can be read; `resnets data check` says why")
+    return Features(np.concatenate(found).astype(np.float64), np.concatenate(targets))
 
 
 def counted(run: Callable[[np.ndarray], np.ndarray], say: Callable[[int], None]) -> Callable[[np.ndarray], np.ndarray]:
@@ -115,10 +113,11 @@ def session_of_mirrored(session: Session) -> Session:
 
 def best_head(job: Fit, train: Features, val: Features) -> tuple[Head, dict[str, dict[str, float]]]:
     """The head that is best on validation by accuracy, of equals by loss; and what each penalty gave there."""
+    recipe: Any = job.recipe  # of a task that has these settings
     found: list[tuple[tuple[float, float], Head]] = []
     scores = {}
-    for penalty in PENALTIES if job.recipe.probe_c is None else (job.recipe.probe_c,):
-        head = fitted(train, penalty, job.model.spec.num_classes, balanced=job.recipe.balance != "none")
+    for penalty in PENALTIES if recipe.probe_c is None else (recipe.probe_c,):
+        head = fitted(train, penalty, job.model.spec.num_classes, balanced=recipe.balance != "none")
         score = measure(head, val)
         found.append(((score["top1"], -score["loss"]), head))
         scores[f"{penalty:g}"] = score

@@ -18,7 +18,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from resnets.draw.curves import largest_confusions
+from resnets import tasks
+from resnets.draw.confusion import largest_confusions
 from resnets.engine.run import RunDir
 from resnets.files import write_text
 
@@ -27,33 +28,6 @@ NONE = "–"
 # The charts are drawn on white and may be turned dark with the page; pictures may not.
 CHARTS = ("curves", "confusion", "reliability", "precision_recall")
 SECTIONS = (*CHARTS, "errors", "worst")
-# By task: the score that stands large, what it is called, and the columns of the table of classes, ordered by the first.
-SCORES: dict[str, tuple[str, str, dict[str, str]]] = {
-    "classify": ("top1", "accuracy", {"f1": "F1", "precision": "precision", "recall": "recall", "support": "pictures"}),
-    "segment": (
-        "miou",
-        "mIoU",
-        {
-            "iou": "IoU",
-            "dice": "Dice",
-            "precision": "precision",
-            "recall": "recall",
-            "boundary_f": "boundary F",
-            "pixels": "pixels",
-        },
-    ),
-    "detect": (
-        "map",
-        "mAP",
-        {"ap": "AP", "ap50": "AP .5", "ap75": "AP .75", "voc12": "VOC 12", "recall": "recall at best F1", "objects": "objects"},
-    ),
-}
-# Other figures of an evaluation, where it has them.
-FACTS = {
-    "dice": "Dice", "pixel_accuracy": "pixel accuracy", "boundary_f": "boundary F", "map50": "mAP at IoU .5",
-    "map_small": "mAP of small objects", "map_medium": "of medium ones", "map_large": "of large ones", "voc12": "VOC 2012",
-    "baseline_miou": "mIoU by class frequency", "baseline_dice": "Dice by class frequency",
-}  # fmt: skip
 
 
 def write(folder: Path | str) -> Path:
@@ -79,9 +53,9 @@ def contents(run: RunDir) -> dict[str, Any]:
     provenance, evaluation = _json(run.provenance), _json(run.evaluation)
     recipe, metrics = _yaml(run.recipe), run.read_metrics()
     drawings = {path.stem: _picture(path) for path in sorted(run.plots.glob("*.png"))}
-    task = str(recipe.get("task", "classify"))
-    score, words, columns = SCORES.get(task, SCORES["classify"])
-    per_class = sorted(evaluation.get("per_class") or [], key=lambda row: _weakest(row, next(iter(columns))))
+    task = tasks.get(str(recipe.get("task") or tasks.DEFAULT))
+    score, table = task.scores[0], task.report_table
+    per_class = sorted(evaluation.get("per_class") or [], key=lambda row: _weakest(row, table.columns))
     return {
         "name": run.path.resolve().name,
         "recipe": recipe,
@@ -89,10 +63,10 @@ def contents(run: RunDir) -> dict[str, Any]:
         "provenance": provenance,
         "origin": list(flat(provenance)),
         "evaluation": evaluation,
-        "score": {"key": score, "words": words, "value": evaluation.get(score)},
-        "columns": columns,
-        "facts": {FACTS[key]: evaluation[key] for key in FACTS if isinstance(evaluation.get(key), float)},
-        "validated": _best_row(metrics, f"val_{score}"),
+        "score": {"key": score.key, "words": score.words, "value": evaluation.get(score.key)},
+        "columns": table.columns,
+        "facts": {words: evaluation[key] for key, words in table.facts.items() if isinstance(evaluation.get(key), float)},
+        "validated": _best_row(metrics, f"val_{score.key}"),
         "num_epochs": len(metrics),
         "drawings": {stem: drawings[stem] for stem in SECTIONS if stem in drawings},
         "more": {stem: picture for stem, picture in drawings.items() if stem not in SECTIONS},
@@ -128,9 +102,11 @@ def _picture(path: Path) -> dict[str, Any]:
     return {"width": width, "height": height, "base64": base64.b64encode(content).decode("ascii")}
 
 
-def _weakest(row: Mapping[str, Any], first: str) -> tuple[bool, float]:
-    """The weakest class first; classes that are nowhere, whose score says nothing, last."""
-    return not any(row.get(name) for name in ("support", "pixels", "objects")), row.get(first) or 0.0
+def _weakest(row: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[bool, float]:
+    """The weakest class by the first column first; classes that the last column counts none of, whose score says nothing,
+    last."""
+    first, *_, counted = columns
+    return not row.get(counted), row.get(first) or 0.0
 
 
 def _best_row(metrics: Sequence[Mapping[str, float]], score: str) -> Mapping[str, Any]:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from array import array
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import click
 
-from resnets.cli import tables
+from resnets.data.pictures.volumes import SUFFIXES
+from resnets.draw.text import visible
+from resnets.engine.contract import Rows, Task, Wanted
 from resnets.errors import InputError
 from resnets.files import ELSEWHERE, REMEDIES
 
 if TYPE_CHECKING:
     from resnets.data.pictures.images import FileImages
+    from resnets.verbs.predict import Found
 
 Row = Mapping[str, Any]
 LONGEST = 1 << 26  # bytes of a line; what is longer was not written here
@@ -43,51 +44,31 @@ class Form(NamedTuple):
     quoted: bool = False
 
 
-def csv_line(cells: list[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)  # with the \r in it, so that paths with one are quoted too
-    return text.getvalue().removesuffix("\r\n")
+def form_of(rows: Rows, name: str | None, out: Path | None) -> Form:
+    """The form called `name`, or else the one that the suffix of `out` means, of a task's `rows`."""
+    forms = {
+        "table": Form(lambda topk: "", lambda row, topk: rows.line(row)),
+        "json": Form(
+            lambda topk: "",
+            lambda row, topk: json.dumps(row, ensure_ascii=False),
+            lambda text, topk: json_path(text, rows.KEYS),
+            '{"path": "',
+        ),
+        "csv": Form(rows.csv_head, rows.csv_lines, rows.csv_path, CSV_START, quoted=True),
+    }
+    return forms[name or BY_SUFFIX.get(out.suffix.lower() if out else "", "table")]
 
 
-def csv_head(topk: int) -> str:
-    """path,label,probability,...,error: the pairs repeat for each of `topk` classes."""
-    numbers = ["", *map(str, range(2, topk + 1))]
-    return csv_line(["path", *[f"{name}{number}" for number in numbers for name in ("label", "probability")], "error"])
-
-
-def csv_row(row: Row, topk: int) -> str:
-    top = [value for entry in row.get("top", []) for value in (entry["label"], f"{entry['probability']:.6f}")]
-    return csv_line([row["path"], *(top or [""] * (2 * topk)), row.get("error", "")])
-
-
-def csv_path(text: str, topk: int) -> str:
-    try:
-        cells = next(csv.reader([text], strict=True))
-    except csv.Error as error:
-        raise ValueError(str(error)) from error
-    if len(cells) != 2 * topk + 2:
-        raise ValueError(f"{len(cells)} cells")
-    return cells[0]
-
-
-def json_path(text: str, topk: int) -> str:
+def json_path(text: str, keys: frozenset[str]) -> str:
+    """The path in a line of JSON. Raises `LookupError` where the line is no row."""
     row = json.loads(text)
-    if not isinstance(row, dict) or not isinstance(row.get("path"), str) or not row.keys() & {"top", "error"}:
+    if not isinstance(row, dict) or not isinstance(row.get("path"), str) or not row.keys() & {*keys, "error"}:
         raise LookupError("no row")
     return row["path"]
 
 
-FORMS = {
-    "table": Form(lambda topk: "", lambda row, topk: tables.prediction(row)),
-    "json": Form(lambda topk: "", lambda row, topk: json.dumps(row, ensure_ascii=False), json_path, '{"path": "'),
-    "csv": Form(csv_head, csv_row, csv_path, "path,label,probability,", quoted=True),
-}
+CSV_START = "path,"  # how the first line of every CSV begins
 BY_SUFFIX = {".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
-
-
-def form_of(name: str | None, out: Path | None) -> Form:
-    """The form called `name`, or else the one that the suffix of `out` means."""
-    return FORMS[name or BY_SUFFIX.get(out.suffix.lower() if out else "", "table")]
 
 
 class Held(NamedTuple):
@@ -192,7 +173,7 @@ def check_out(out: Path | None, form: Form, resume: bool) -> None:
 def stopped(out: Path, form: Form) -> str:
     """What to say where Ctrl-C ended a call."""
     how = "to go on: the same command with --resume" if form.path else "this format cannot be gone on with, and json can"
-    return tables.visible(f"stopped; {out} is whole as far as it goes; {how}")
+    return visible(f"stopped; {out} is whole as far as it goes; {how}")
 
 
 @contextmanager
@@ -228,11 +209,21 @@ def _blame(out: Path) -> Iterator[None]:
 
 
 def write_all(
-    found: Generator[Row, None, None], num: int, *, out: Path | None, form: Form, topk: int, held: Held, resume: bool
+    found: Generator[Row, None, None],
+    num: int,
+    *,
+    out: Path | None,
+    form: Form,
+    topk: int,
+    held: Held,
+    resume: bool,
+    counting: Callable[[str], Any],
 ) -> int:
-    """Write the rows of `num` pictures as they are found, with progress where they go to a file; how many are errors."""
-    from resnets.cli.progress import counting  # Rich, which other commands do without
+    """Write the rows of `num` images as they are found; how many are errors.
 
+    Args:
+        counting: makes a context that shows progress, for rows that go to a file.
+    """
     bad = 0
     try:
         with (
@@ -260,3 +251,63 @@ def check_some(bad: int, num: int, held: Held) -> None:
         click.echo(f"{bad} of {num} pictures could not be read; their rows say why", err=True)
         if bad == num and not held.paths:
             raise InputError("no picture could be read; `resnets data check` looks into a whole folder")
+
+
+# --- drawings and masks beside the rows ---
+
+
+def beside(
+    found: Generator[Found, None, None], task: Task, labels: Sequence[str], wanted: Wanted, targets: Beside
+) -> Generator[dict[str, Any], None, None]:
+    """The rows of what is found, each once its drawing and its mask are written, so that to go on leaves none out."""
+    with closing(found):
+        for row, image, answer in found:
+            if image is not None and targets.drawings:
+                row["drawn"] = str(task.drawn(image, answer, labels, wanted, targets.drawings[row["path"]]))
+            if image is not None and targets.masks:
+                row["mask"] = str(task.masked(image, answer, wanted, targets.masks[row["path"]]))
+            yield row
+
+
+class Beside(NamedTuple):
+    """Where the drawing and the mask of each image go, by its name; nothing where none is wanted."""
+
+    drawings: Mapping[str, Path]
+    masks: Mapping[str, Path]
+
+
+def placed_beside(files: FileImages, draw: Path | None, masks: Path | None, mask_suffix: str) -> Beside:
+    """Files for drawings in the folder `draw`, and for masks in `masks`.
+
+    Raises:
+        InputError: where one would take the place of an image, or of another.
+    """
+    targets = Beside(
+        named_after(files, draw, ".png") if draw else {},
+        named_after(files, masks, mask_suffix) if masks else {},
+    )
+    images = {files.path(index).resolve() for index in range(len(files))}
+    for flag, paths in (("--draw", targets.drawings), ("--masks", targets.masks)):
+        if taken := sorted(path for path in paths.values() if path.resolve() in images):
+            raise InputError(f"{flag}: {taken[0]} is one of the pictures, and would be overwritten; give another folder")
+    drawn, written = ({path.resolve() for path in paths.values()} for paths in targets)
+    if both := drawn & written:
+        raise InputError(f"--draw and --masks: both would write {min(both)}; give two folders")
+    return targets
+
+
+def named_after(images: FileImages, folder: Path, suffix: str) -> dict[str, Path]:
+    """Where in `folder` the file of each picture goes, by its name: under its stem, with a number where that is taken.
+
+    Of all pictures of a call, those too that an earlier call has done: they keep theirs.
+    """
+    found: dict[str, Path] = {}
+    taken: set[str] = set()
+    for name in map(images.name, range(len(images))):
+        own = next((end for end in SUFFIXES if name.lower().endswith(end)), None)
+        stem, number = Path(name).stem if own is None else Path(name).name[: -len(own)], 1
+        while (free := stem if number == 1 else f"{stem}-{number}") in taken:
+            number += 1
+        taken.add(free)
+        found[name] = folder / f"{free}{suffix}"
+    return found

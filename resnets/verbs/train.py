@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,30 +14,36 @@ import numpy as np
 import torch
 
 from resnets import tasks
-from resnets.data.loaders import CPU
+from resnets.data.loader import Loader
+from resnets.data.pictures.inputs import one_size
 from resnets.data.readers import known
-from resnets.data.readers.names import DenseSource
-from resnets.data.sources import Source
-from resnets.draw import curves as plots
+from resnets.data.types import Source
+from resnets.draw.curves import curves
 from resnets.engine import device as devices
 from resnets.engine import range_test
+from resnets.engine.contract import Task
 from resnets.engine.distributed import ALONE, Processes, joined
 from resnets.engine.job import Fit, Reporter
 from resnets.engine.loop import fit
-from resnets.engine.plan import Plan, check_same_data, check_same_processes, continued, requested, settle
-from resnets.engine.recipe import check_names
+from resnets.engine.plan import (
+    Plan,
+    check_same_data,
+    check_same_processes,
+    continued,
+    given,
+    requested,
+    saved_settings,
+    settle,
+)
+from resnets.engine.recipe import SMALL
 from resnets.engine.run import RunDir, now, provenance
 from resnets.errors import InputError, Interrupted
 from resnets.files import write_text
-from resnets.models import zoo
 from resnets.models.model import Model
-from resnets.models.zoo import Named
-from resnets.ship import hub
-from resnets.verbs import evaluate as evaluation
-from resnets.verbs import preview as drawing
-from resnets.verbs import preview_dense, probe, report
-from resnets.verbs.introduce import introduction, label_faults, num_params
-from resnets.verbs.loading import counted, dense_loaders, loaders, train_loader
+from resnets.models.records import DataRecord, ModelRecord, Provenance
+from resnets.ship import external, hub
+from resnets.verbs import evaluate, probe, report
+from resnets.verbs.introduce import introduction, num_params
 
 
 class Silent:
@@ -59,24 +65,6 @@ class Run:
     result: dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class Networks:
-    """Where the networks of a run come from, beside this package: see `resnets.ship.external`.
-
-    Args:
-        named: a name and changes to its spec -> the spec, or what has its name, counts and levels.
-        create: (spec, task=, preprocess=, labels=) -> a new model, or what has its spec, header, task and metadata.
-        load: a saved file -> the same.
-    """
-
-    named: Named = zoo.get
-    create: Callable[..., Model] = hub.create_model
-    load: Callable[[Path], Model] = hub.load
-
-
-OURS = Networks()
-
-
 def train(
     data: str | None = None,
     *,
@@ -85,20 +73,19 @@ def train(
     data_dir: str | Path | None = None,
     began: float | None = None,
     reporter: Reporter | None = None,
-    networks: Networks = OURS,
     **settings: Any,
 ) -> Run:
     """Train a network and keep what belongs to it in a run directory. `resnets train` is this function.
 
     Args:
-        data: a known set ("digits", "cifar10", "cifar100") or a path whose layout is recognised.
+        data: a built-in dataset ("digits", "cifar10", "cifar100") or a path whose layout is recognised.
         out: the run directory, new or empty; None: the next free runs/<task>/trainN.
         resume: go on with the run in `out` (None: the newest). Settings that are given must be those of the run.
-        data_dir: where known sets lie.
+        data_dir: where built-in datasets lie.
         began: `time.perf_counter()` at which the clock of `time="10m"` starts; None: now.
         reporter: who is told of progress; None: nobody.
-        networks: what names of networks mean.
-        settings: any field of `Recipe`: model, epochs, steps, time, lr, batch_size, seed, ...
+        settings: any setting of the task: model, epochs, steps, time, lr, batch_size, seed, ... `resnets train --task TASK
+            --help` lists them. model="torchvision/NAME" or "timm/NAME" trains another library's network, to compare with.
 
     Raises:
         InputError: for unknown settings, data that cannot be learnt from, and runs that fail for a reason the user can mend.
@@ -114,16 +101,15 @@ def train(
             began=began,
             reporter=Silent() if processes.rank else reporter,
             processes=processes,
-            networks=networks,
             **settings,
         )
         with memory_errors(job):
-            best_epoch = probe.fit_head(job) if job.recipe.probe else fit(job, resume=resume).best_epoch
+            best_epoch = probe.fit_head(job) if job.recipe.is_probe else fit(job, resume=resume).best_epoch
     if processes.rank:
         return Run(job.run.path, job.model, {})
     try:
         with memory_errors(job):
-            if job.recipe.freeze == "none" and not (job.task.dense or job.recipe.unfreeze_epochs or job.recipe.probe):
+            if job.recipe.freeze == "none" and job.task.counts_head and not (job.recipe.unfreeze_epochs or job.recipe.is_probe):
                 reporter.say(utilisation(job))
             return finish(job, plan.source, best_epoch)
     except KeyboardInterrupt:  # while scoring: the training itself is saved
@@ -139,23 +125,21 @@ def prepare(
     began: float | None = None,
     reporter: Reporter | None = None,
     processes: Processes = ALONE,
-    networks: Networks = OURS,
     **settings: Any,
 ) -> tuple[Fit, Plan]:
     """All that a run consists of, its directory begun, and what was planned. The arguments are those of `train`."""
     began = time.perf_counter() if began is None else began
     reporter = reporter or Silent()
-    given = {name: value for name, value in ({"data": data} | settings).items() if value is not None}
-    check_names(given, "settings")
-    run, layers = processes.first(lambda: continued(out, given)) if resume else (None, requested(given))
+    found = processes.first(lambda: layers_of(data, settings, out, resume=True)) if resume else layers_of(data, settings)
+    run, layers, task = found
+    chosen = given(layers)
     if run is not None and data_dir is None:
         data_dir = run.read_provenance().get("data", {}).get("dir")
-    name = {key: value for layer in layers.values() for key, value in layer.items()}.get("data")
-    if not processes.alone and name in known.FETCHED:
+    if not processes.alone and (name := chosen.get("data")) in known.FETCHED:
         processes.ahead(lambda: known.get(name, data_dir))
-    plan = settle(layers, data_dir, networks.named)
-    if tasks.get(plan.recipe.task).sees_targets and not processes.alone:
-        raise InputError(f"the task {plan.recipe.task} trains in one process, so far; start it without torchrun")
+    plan = settle(task, layers, data_dir, external.named)
+    if task.one_process and not processes.alone:
+        raise InputError(f"the task {task.name} trains in one process, so far; start it without torchrun")
     prints = processes.gather(plan.fingerprint)
     if len(set(prints)) > 1:
         others = ", ".join(str(rank) for rank, found in enumerate(prints) if found != prints[0])
@@ -163,26 +147,31 @@ def prepare(
     if run is not None:
         check_same_data(run, plan.fingerprint)
         check_same_processes(run, processes.world)
-    recipe, source = plan.recipe, plan.source
+    recipe = plan.recipe
     device = devices.choose(recipe, processes)
     torch.manual_seed(recipe.seed)
-    model = networks.create(plan.spec, task=recipe.task, preprocess=plan.preprocess, labels=plan.labels, **plan.form)
+    config = {"head_config": plan.head_config} if plan.head_config else {}
+    model = external.create(plan.spec, task=task.name, preprocess=plan.preprocess, labels=plan.labels, **config)
     fitted = None if plan.opened is None else hub.transfer(model, plan.opened)
 
-    train, val, cached = loaders(plan, data_dir, reporter, device.place, processes)
+    folder = known.datasets_dir(data_dir).parent / "packed"
+    source, cached = task.keep(plan.source, recipe, folder, reporter.say)
+    train, val = loaders(dataclasses.replace(plan, source=source), device.place, processes)
+    counts = task.class_counts(plan.source.splits["train"], len(plan.labels))
     job = Fit(
+        task=task,
         model=model,
-        load=networks.load,
+        load=external.load,
         train=train,
         val=val,
         recipe=recipe,
         device=device,
-        run=run or processes.first(lambda: RunDir.create(out, recipe.task)),
+        run=run or processes.first(lambda: RunDir.create(out, task.name)),
         bad=plan.bad,
         report=reporter,
-        class_counts=counted(source, len(plan.labels)),
+        class_counts=counts,
         # Which the first process scores alone, in as much more time than its part of the validation split.
-        num_test=processes.world * len(source.splits["test"].targets) if "test" in source.splits else 0,
+        num_test=processes.world * len(plan.source.splits["test"]) if "test" in plan.source.splits else 0,
         began=began,
         processes=processes,
     )
@@ -192,8 +181,44 @@ def prepare(
         reporter.say(line)
     if processes.rank == 0:
         job.run.remove_halves()
-        record(job, plan, data_dir, resumed=resume, faults={} if resume else label_faults(plan.source, reporter))
+        faults = {} if resume else task.notes(plan.source, recipe, counts, reporter.say)
+        record(job, plan, data_dir, resumed=resume, faults=faults)
     return job, plan
+
+
+def layers_of(
+    data: str | None, settings: Mapping[str, Any], out: str | Path | None = None, *, resume: bool = False
+) -> tuple[RunDir | None, dict[str, dict[str, Any]], Task]:
+    """The run to go on with, if it is to be resumed; the layers of settings, and the task that they are for."""
+    asked = {name: value for name, value in ({"data": data} | dict(settings)).items() if value is not None}
+    if not resume:
+        layers = requested(asked)
+        return None, layers, tasks.of(given(layers))
+    run = RunDir(out) if out is not None else RunDir.latest(asked.get("task"))
+    saved = saved_settings(run)
+    task = tasks.of(saved)
+    return run, continued(run, task.settings, saved, asked), task
+
+
+def loaders(plan: Plan, device: torch.device, processes: Processes) -> tuple[Loader, Loader]:
+    """The loaders of training and validation."""
+    recipe, splits, num_classes, world = plan.recipe, plan.source.splits, len(plan.labels), processes.world
+    common: dict[str, Any] = {
+        "bad": plan.bad,
+        "part": None if processes.alone else processes.part,
+        "workers": recipe.workers or 0,
+        "pin_memory": device.type == "cuda",
+    }
+    # What is not on a GPU anyway is normalised on the processor.
+    inputs: dict[str, Any] = {"device": device if device.type == "cuda" else None}
+    train = plan.task.samples(splits["train"], plan.preprocess, num_classes, recipe=recipe, **inputs)
+    val = plan.task.samples(splits["val"], plan.preprocess, num_classes, **inputs)
+    several = max(recipe.batch_size, 250 if max(plan.preprocess.size) <= SMALL else 32)
+    val_size = several if one_size(plan.preprocess) else 1
+    return (
+        Loader(samples=train, batch_size=recipe.batch_size * world, **common),
+        Loader(samples=val, batch_size=val_size * world, **common),
+    )
 
 
 def with_found_rate(job: Fit, plan: Plan) -> Plan:
@@ -213,29 +238,15 @@ def memory_errors(job: Fit) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise InputError(
-            f"{job.device.name} has not memory enough; use a --batch-size below {job.recipe.batch_size}, with --accumulate to "
+            f"{job.device.name} is out of memory; use a --batch-size below {job.recipe.batch_size}, with --accumulate to "
             "keep the total, a smaller --img-size, or --checkpoint-activations"
         ) from None
-
-
-def preview(data: str | None = None, *, out: str | Path, data_dir: str | Path | None = None, **settings: Any) -> Path:
-    """Draw what the network would see of the data under these settings, which are `train`'s. `resnets data preview` is this."""
-    given = {name: value for name, value in ({"data": data} | settings).items() if value is not None}
-    plan = settle(requested(given), data_dir)
-    if isinstance(plan.source, DenseSource):
-        augment = dense_loaders(plan, CPU, ALONE)[0].augment
-        assert augment is not None
-        return preview_dense.preview(plan.source, augment, out, seed=plan.recipe.seed)
-    loader = train_loader(plan)
-    return drawing.preview(
-        plan.source, plan.preprocess, loader.augment, out, seed=plan.recipe.seed, train_size=loader.train_size
-    )
 
 
 def utilisation(job: Fit) -> str:
     """How fast it was, as a share of what the device reaches (MFU); a training picture costs three forward passes."""
     rate = float(np.median([row["images_per_second"] for row in job.run.read_metrics()]))
-    size = job.train.train_size or job.model.preprocess.size
+    size = job.train.samples.size
     flops, peak = 3 * 2 * job.model.spec.num_macs(size) * rate, devices.peak_flops(job.device) * job.processes.world
     job.run.update_provenance(speed={"images_per_second": rate, "flops": flops, "peak_flops": peak, "mfu": flops / peak})
     share = f"{flops / 1e12:.2f} TFLOP/s, {flops / peak:.0%} of the {peak / 1e12:.2f} that matrix products reach here"
@@ -248,44 +259,50 @@ def record(
     """Write recipe.yaml and provenance.json, and give the model what is to travel with it."""
     spec, run, source = job.model.spec, job.run, plan.source
     write_text(run.recipe, job.recipe.to_yaml())
-    data = {
+    data: DataRecord = {
         "name": source.name,
         "fingerprint": plan.fingerprint,
-        "num_images": {name: len(split.targets) for name, split in source.splits.items()},
+        "num_images": {name: len(split) for name, split in source.splits.items()},
         "labels": list(source.labels),
         "cut": source.cut and dict(source.cut),
         "inputs": plan.inputs,
-        "dir": data_dir and str(data_dir),
-        **({"label_faults": dict(faults)} if faults else {}),
+        "dir": None if data_dir is None else str(data_dir),
     }
-    model = {"name": spec.name, "num_params": num_params(job.model), "num_macs": spec.num_macs(job.model.preprocess.size)}
+    if faults:
+        data["label_faults"] = dict(faults)
+    model: ModelRecord = {
+        "name": spec.name,
+        "num_params": num_params(job.model),
+        "num_macs": spec.num_macs(job.model.preprocess.size),
+    }
     if resumed and (known := run.read_provenance()):
         origin = run.update_provenance(resumed=[*known.get("resumed", []), now()])
     else:
         device = job.device.describe() | ({} if job.processes.alone else {"processes": job.processes.world})
-        weights = {} if plan.opened is None else {"weights": plan.opened.origin}
-        origin = run.update_provenance(**provenance(device), seed=job.recipe.seed, data=data, model=model, **weights)
+        begun: Provenance = {**provenance(device), "seed": job.recipe.seed, "data": data, "model": model}
+        if plan.opened is not None:
+            begun["weights"] = plan.opened.origin
+        origin = run.update_provenance(**begun)
     travels = ("command", "started", "versions", "device", "git", "seed", "data", "weights")
-    job.model.metadata["provenance"] = {key: origin[key] for key in travels if key in origin} | {
+    job.model.metadata["provenance"] = {key: origin.get(key) for key in travels if key in origin} | {
         "recipe": dataclasses.asdict(job.recipe)
     }
 
 
-def finish(job: Fit, source: Source | DenseSource, best_epoch: int) -> Run:
+def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     """Score the selected weights once on the test split (without one, on validation), draw, and write the report."""
     run, recipe = job.run, job.recipe
     title = f"{job.model.spec.name} on {source.name}"
-    plots.curves(
-        run.read_metrics(), run.plots / "curves.png", title=title, metric=job.task.metrics[0], percent=not job.task.dense
-    )
+    score = job.task.scores[0]
+    curves(run.read_metrics(), run.plots / "curves.png", title=title, metric=score.key, percent=score.percent)
     chosen = {"best": run.best, "last": run.last}[recipe.select]
     model = job.load(chosen).to(job.device.place)
     split = "test" if "test" in source.splits else "val"
-    result = evaluation.score(model, source, split, out=run.path, workers=recipe.workers, max_bad=recipe.max_bad)
+    result = evaluate.score(model, source, split, out=run.path, workers=recipe.workers, max_bad=recipe.max_bad)
     job.bad.reasons.update(result["bad_images"])
     run.write_bad_images(job.bad.reasons)
     result["selected"] = f"{recipe.select} (epoch {best_epoch})" if recipe.select == "best" else "last"
     seconds = time.perf_counter() - job.began
-    run.update_provenance(finished=now(), seconds=round(seconds, 2), selected=recipe.select, result=evaluation.summary(result))
+    run.update_provenance(finished=now(), seconds=round(seconds, 2), selected=recipe.select, result=evaluate.summary(result))
     report.write(run.path)
     return Run(run.path, model.cpu(), result)

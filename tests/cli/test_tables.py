@@ -1,7 +1,5 @@
-"""What the verbs print: tables that line up, JSON that is whole, and one line a picture whatever its name."""
+"""What the verbs print: tables that line up, JSON that is whole, and one line whatever is in a name."""
 
-import csv
-import io
 import json
 
 import pytest
@@ -13,7 +11,6 @@ from resnets.data.preprocess import Preprocess
 from resnets.models import header as saved
 from resnets.models import zoo
 from resnets.ship import hub
-from resnets.verbs.rows import FORMS
 
 SPEC = zoo.get("resnet20_cifar", depths=(1, 1, 1), width=4, num_classes=2)
 
@@ -143,65 +140,5 @@ def test_visible_text_is_one_line_that_any_terminal_takes(name):
     assert name not in ODD[:2] or text == name
 
 
-@pytest.mark.parametrize("name", ODD)
-def test_a_prediction_is_one_line(name):
-    top = [{"label": name, "index": 0, "probability": 0.75}, {"label": "b", "index": 1, "probability": 0.25}]
-    line = tables.prediction({"path": name, "top": top})
-    assert line.isprintable() and line.endswith("75.0%  b 25.0%")
-    assert tables.prediction({"path": name, "error": "cut\noff"}).isprintable()
-
-
-def test_csv_quotes_what_must_be_and_errors_fill_their_row():
-    rows = [
-        {"path": 'a, "b"\n.png', "top": [{"label": "x,y", "probability": 0.5}, {"label": "z", "probability": 1 / 3}]},
-        {"path": "c.png", "error": "truncated, of course"},
-    ]
-    form = FORMS["csv"]
-    lines = [form.head(2), *(form.line(row, 2) for row in rows)]
-    assert lines[0] == "path,label,probability,label2,probability2,error"
-    table = list(csv.DictReader(io.StringIO("\n".join(lines) + "\n", newline="")))
-    assert table == [
-        {
-            "path": 'a, "b"\n.png',
-            "label": "x,y",
-            "probability": "0.500000",
-            "label2": "z",
-            "probability2": "0.333333",
-            "error": "",
-        },
-        {"path": "c.png", "label": "", "probability": "", "label2": "", "probability2": "", "error": "truncated, of course"},
-    ]
-
-
 def test_columns_line_up():
     assert tables.columns([["a", "1"], ["bcd", "22"]], "lr") == "a     1\nbcd  22"
-
-
-# --- an evaluation ---------------------------------------------------------------------------------------------------
-
-
-def result(**more):
-    per_class = [
-        {"label": "cat", "precision": 1.0, "recall": 0.5, "f1": 2 / 3, "support": 4},
-        {"label": "do\ng", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0},
-    ]
-    return {
-        "split": "test", "num_images": 4, "loss": 0.5, "top1": 0.5, "top5": 1.0, "top1_interval": [0.15, 0.85], "ece": 0.1,
-        "bad_images": {}, "per_class": per_class, "confusion": [[2, 2], [0, 0]], "labels": ["cat", "do\ng"],
-    } | more  # fmt: skip
-
-
-def test_an_evaluation_in_words():
-    assert tables.evaluation(result()) == (
-        "test accuracy 50.00% (95 % interval 15.00% to 85.00%) on 4 pictures; loss 0.5000, calibration error 10.00%"
-    )
-    text = tables.evaluation(result(bad_images={"a.png": "gone", "b\n.png": "gone"}), per_class=True)
-    lines = text.splitlines()
-    assert lines[1] == r"2 pictures could not be read: a.png, b\n.png"
-    assert lines[3].split() == ["class", "precision", "recall", "F1", "pictures"]
-    assert lines[5].split() == [r"do\ng", "-", "-", "-", "0"], "a class without pictures has no score"
-    assert lines[-1] == r"commonest mistakes: 2 x cat taken for do\ng"
-
-
-def test_an_evaluation_without_mistakes():
-    assert tables.confusions(result(confusion=[[4, 0], [0, 0]])) == "commonest mistakes: none"

@@ -4,18 +4,17 @@ import os
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from resnets.data import cache
 from resnets.data.cache import Kept, Packed, decoded_bytes, gigabytes, keep
-from resnets.data.loaders import BadImages, Loader
 from resnets.data.pictures.images import ArrayImages, BadPicture, FileImages
 from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import Augment
 from resnets.data.types import Split
+from resnets.data.workers import BadImages
 from resnets.errors import InputError
-from tests.data.made import noise
+from tests.data.made import noise, picture_loader, same_batches
 
 RULE = Preprocess(size=(8, 8), mean=(0.4,) * 3, std=(0.2,) * 3)
 
@@ -40,7 +39,7 @@ def kept(kind, splits, folder, say=lambda text: None, **settings):
 def batches(splits, workers=0, epochs=3):
     augment = Augment(crop="resized", hflip=0.5)
     loaders = [
-        Loader(split=split, preprocess=RULE, batch_size=6, num_classes=2, bad=BadImages(2), augment=each, workers=workers)
+        picture_loader(split, preprocess=RULE, batch_size=6, num_classes=2, bad=BadImages(2), augment=each, workers=workers)
         for split, each in ((splits["train"], augment), (splits["val"], None))
     ]
     found = [[batch for epoch in range(epochs) for batch in loader.epoch(epoch)] for loader in loaders]
@@ -49,8 +48,7 @@ def batches(splits, workers=0, epochs=3):
 
 def same(one, two):
     assert one[1] == two[1], "the same pictures cannot be read"
-    pairs = [pair for a, b in zip(one[0], two[0], strict=True) for pair in zip(a, b, strict=True)]
-    return all(torch.equal(x, y) for a, b in pairs for x, y in zip(a, b, strict=True))
+    return all(same_batches(a, b) for a, b in zip(one[0], two[0], strict=True))
 
 
 @pytest.mark.parametrize("workers", [0, 2])

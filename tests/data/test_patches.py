@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from resnets.data import patches
-from resnets.data.dense import open_dense
-from resnets.data.dense_loader import DenseLoader
-from resnets.data.loaders import BadImages
 from resnets.data.patches import Opened, Patches
 from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.volumes import Volume
 from resnets.data.preprocess import Preprocess
+from resnets.data.sources import open_source
+from resnets.data.workers import BadImages
 from tests.data import made_volumes
+from tests.data.made import volume_loader
 from tests.data.made_volumes import BALL, BOX, phantom, save
 
 SIZE = (8, 6, 10)
@@ -21,7 +21,7 @@ PREPROCESS = Preprocess(size=SIZE, resize="keep", crop_pct=1.0, mean=(0.0,), std
 
 @pytest.fixture(scope="module")
 def split(tmp_path_factory):
-    return open_dense(made_volumes.folder(tmp_path_factory.mktemp("phantoms"))).splits["train"]
+    return open_source(made_volumes.folder(tmp_path_factory.mktemp("phantoms")), None).splits["train"]
 
 
 def pair(split, index=0):
@@ -31,7 +31,7 @@ def pair(split, index=0):
 
 def loader(split, *, bad=None, **settings):
     settings = {"batch_size": 2, "augment": Patches(size=SIZE, jitter=0.2), "seed": 5} | settings
-    return DenseLoader(split=split, preprocess=PREPROCESS, bad=bad or BadImages(10), **settings)
+    return volume_loader(split, preprocess=PREPROCESS, bad=bad or BadImages(10), **settings)
 
 
 # --- statistics ---------------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_evaluation_has_whole_volumes_and_their_truth(split):
         volume, labels = pair(split, index)
         (truth,) = batch.targets
         assert np.array_equal(batch.images[0], volume.normalised())
-        assert (truth.index, truth.whole, truth.spacing) == (index, volume.shape, (2.0, 1.5, 1.0))
+        assert (truth.index, truth.size, truth.spacing) == (index, volume.shape, (2.0, 1.5, 1.0))
         assert (truth.target == labels[...]).all()
 
 
@@ -156,12 +156,12 @@ def test_a_volume_that_cannot_be_read_is_named_and_left_out(tmp_path):
     bad = BadImages(10)
     for augment in (Patches(size=SIZE), None):
         bad.reasons.clear()
-        found = loader(open_dense(tmp_path).splits["train"], bad=bad, batch_size=3, augment=augment)
+        found = loader(open_source(tmp_path, None).splits["train"], bad=bad, batch_size=3, augment=augment)
         for epoch in range(2):
             assert [batch.indices.tolist() for batch in found.epoch(epoch)] == [[0]]
         (cut, why), (strange, what) = sorted(bad.reasons.items())
         assert cut.endswith("1.nii.gz") and "truncated" in why and strange.endswith("2.nii.gz") and "no class" in what
-    nothing = list(loader(open_dense(tmp_path).splits["train"].subset(np.array([1])), bad=bad).epoch(0))
+    nothing = list(loader(open_source(tmp_path, None).splits["train"].subset(np.array([1])), bad=bad).epoch(0))
     assert [tuple(batch.images.shape) for batch in nothing] == [(0, 1, *SIZE)]
 
 
@@ -169,7 +169,7 @@ def test_a_volume_that_cannot_be_read_is_named_and_left_out(tmp_path):
 
 
 def test_an_uncompressed_file_is_read_in_parts(tmp_path, monkeypatch):
-    split = open_dense(made_volumes.folder(tmp_path, train=2, val=0, suffix=".nii")).splits["train"]
+    split = open_source(made_volumes.folder(tmp_path, train=2, val=0, suffix=".nii"), None).splits["train"]
     opened, seen, read = Opened(split), [], Volume.__getitem__
     _ = opened[0][0].statistics  # of the whole, once
     monkeypatch.setattr(Volume, "__getitem__", lambda volume, part: seen.append(part) or read(volume, part))
@@ -198,7 +198,7 @@ def test_what_is_broken_is_read_once(tmp_path, monkeypatch):
     made_volumes.folder(tmp_path, train=2, val=0)
     path = tmp_path / "train/images/1.nii.gz"
     path.write_bytes(path.read_bytes()[:-900])
-    split, read = open_dense(tmp_path).splits["train"], []
+    split, read = open_source(tmp_path, None).splits["train"], []
     opened, images = Opened(split), type(split.images).__getitem__
     monkeypatch.setattr(type(split.images), "__getitem__", lambda volumes, index: read.append(index) or images(volumes, index))
     for _ in range(3):
@@ -208,4 +208,7 @@ def test_what_is_broken_is_read_once(tmp_path, monkeypatch):
 
 
 def test_whole_volumes_are_not_read_ahead(split):
-    assert loader(split, augment=None, batch_size=1, workers=3).workers == 0 and loader(split, workers=3).workers == 3
+    for augment, workers in ((None, 0), (Patches(size=SIZE), 1)):
+        found = loader(split, augment=augment, batch_size=1 if augment is None else 2, workers=1)
+        next(found.epoch(0))
+        assert found._stream.batches.num_workers == workers

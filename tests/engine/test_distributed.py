@@ -5,10 +5,7 @@ Most of the time here is spent starting processes, so that few runs are asked ma
 
 import csv
 import json
-import os
 import re
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +15,6 @@ import pytest
 import torch
 import torch.distributed as dist
 from PIL import Image
-from safetensors.torch import load_file
 
 from resnets.data.loaders import BadImages, Loader
 from resnets.data.pictures import images
@@ -31,6 +27,7 @@ from resnets.engine.recipe import Recipe
 from resnets.engine.run import RunDir
 from resnets.errors import InputError
 from resnets.verbs import train as training
+from tests.engine.running import flags, largest_difference, torchrun
 
 HERE = Path(__file__).parent
 # 38 pictures in batches of 12: 4 steps an epoch, the last with 2 pictures, of which one of three processes gets none; and 2
@@ -43,36 +40,10 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def torchrun(num, *words, cwd, **environment):
-    """A finished `torchrun`: its exit status, stdout and stderr."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num}"]
-    clean = {name: value for name, value in os.environ.items() if name not in distributed_names()}
-    clean["PYTHONPATH"] = str(HERE.parent.parent)
-    return subprocess.run(
-        [*command, *map(str, words)], cwd=cwd, env=clean | environment, capture_output=True, text=True, timeout=100, check=False
-    )
-
-
-def distributed_names():
-    return {name for name in os.environ if name.startswith(("TORCHELASTIC", "MASTER_"))} | {"RANK", "WORLD_SIZE", "LOCAL_RANK"}
-
-
-def flags(settings):
-    for name, value in settings.items():
-        flag = "--" + name.replace("_", "-")
-        yield from [flag if value else f"--no-{flag[2:]}"] if isinstance(value, bool) else [flag, str(value)]
-
-
 def rows(run):
     clocks = ("images_per_second", "data_wait", "seconds")
     with (run / "metrics.csv").open() as file:
         return [{name: float(value) for name, value in row.items() if name not in clocks} for row in csv.DictReader(file)]
-
-
-def largest_difference(one, two, name):
-    a, b = load_file(one / name), load_file(two / name)
-    assert list(a) == list(b)
-    return max(float((a[key].float() - b[key].float()).abs().max()) for key in a)
 
 
 @pytest.fixture(scope="module")

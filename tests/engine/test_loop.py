@@ -1,7 +1,5 @@
 """The loop: what ends a run, what it counts, and which weights are kept."""
 
-import csv
-import signal
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,47 +8,15 @@ import torch
 from safetensors.torch import load_file
 
 from resnets.engine import loop
-from resnets.engine.clock import DRAWING_SECONDS, Clock
-from resnets.engine.orders import stop_signals
-from resnets.engine.recipe import Recipe
-from resnets.engine.resume import Position
-from resnets.engine.schedule import Schedule
-from resnets.errors import InputError, Interrupted
+from resnets.errors import InputError
 from resnets.models import weights
 from resnets.models.model import Model
 from resnets.verbs import train as training
+from tests.engine.made import TINY, arrays, rows
 
-TINY = {
-    "model": "resnet20_cifar", "depths": "1,1,1", "width": 4, "epochs": 3, "batch_size": 8, "lr": 0.05, "workers": 0,
-    "device": "cpu", "precision": "float32", "save_every": 1e9,
-}  # fmt: skip
+pytestmark = pytest.mark.usefixtures("undrawn")
 
-
-def arrays(path, num=36, **more):
-    random = np.random.default_rng(0)
-    sizes = {"train": num, "val": 12} | more
-    found = {f"{split}_images": random.integers(0, 256, (size, 8, 8), dtype=np.uint8) for split, size in sizes.items()}
-    np.savez(path, **found, **{f"{split}_labels": np.arange(size) % 3 for split, size in sizes.items()})
-    return path
-
-
-@pytest.fixture
-def data(tmp_path):
-    return str(arrays(tmp_path / "d.npz"))
-
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch):
-    """Without scoring and drawing, which come after the last step and take the most time here."""
-    monkeypatch.setattr(training, "finish", lambda job, source, best_epoch: job)
-
-
-def rows(run):
-    with (run / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
-
-
-# --- what ends a run ---------------------------------------------------------------------------------------------------
+# --- what ends a run -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("save_every", [0, 1e9])
@@ -119,7 +85,7 @@ def test_a_split_without_a_readable_picture_ends_the_run(split, tmp_path):
         training.train(str(tmp_path / "f"), out=tmp_path / "run", **TINY | {"img_size": 8, "normalise": "imagenet"})
 
 
-# --- what it counts ----------------------------------------------------------------------------------------------------
+# --- what it counts --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -237,7 +203,7 @@ def test_sums_are_float64_where_the_device_has_it(kind, chosen):
     assert loop.precise(value) == chosen
 
 
-# --- which weights -----------------------------------------------------------------------------------------------------
+# --- which weights ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -285,141 +251,6 @@ def test_validation_is_without_smoothing_and_weights_and_in_evaluation_mode(data
     found = loop.validate(job, job.model, [])
     assert found["loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(outputs, targets)), abs=1e-6)
     assert found["top1"] == pytest.approx(float((outputs.argmax(1) == targets).float().mean()))
-
-
-# --- signals -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_saves_and_names_how_to_go_on(number, data, tmp_path, monkeypatch):
-    take_step = loop.take_step
-
-    def hit(job, state, group):
-        if state.at.step == 6:
-            signal.raise_signal(number)
-        return take_step(job, state, group)
-
-    monkeypatch.setattr(loop, "take_step", hit)
-    before = signal.getsignal(number)
-    with pytest.raises(Interrupted, match=r"saved; to go on: resnets train --resume --out .*a run'") as caught:
-        training.train(data, out=tmp_path / "a run", **TINY)
-    assert (caught.value.signal, caught.value.folder) == (number, tmp_path / "a run")
-    position = weights.read_tensors(tmp_path / "a run/resume.safetensors")[1]["position"]
-    assert (position["step"], position["epoch"], position["batch"], position["finished"]) == (7, 1, 2, False)
-    assert signal.getsignal(number) == before
-
-
-def test_the_second_signal_stops_at_once():
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), stop_signals() as noted:
-        signal.raise_signal(signal.SIGINT)
-        assert noted == [signal.SIGINT]
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGINT) == before
-
-
-def test_outside_of_the_main_thread_signals_are_left_alone(data, tmp_path):
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(training.train, data, out=tmp_path / "run", **TINY).result()
-    assert job.run.last.exists()
-
-
-# --- a length in time --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that only the test moves: 96 pictures to validate, 48 to test, 32 a step, a minute in all."""
-    now = SimpleNamespace(seconds=0.0)
-    monkeypatch.setattr("resnets.engine.clock.time", SimpleNamespace(perf_counter=lambda: now.seconds))
-    job = SimpleNamespace(
-        began=0.0,
-        num_test=48,
-        recipe=Recipe(time="60s", batch_size=32),
-        val=SimpleNamespace(num_images=96),
-        train=SimpleNamespace(data_wait=0),
-        schedule=Schedule(recipe=Recipe(), steps_per_epoch=50),
-    )
-    clock = Clock(job, Position(total_steps=50))
-    clock.now = now
-    clock.start_epoch()
-    return clock
-
-
-def steps(clock, num, seconds):
-    for _ in range(num):
-        clock.now.seconds += seconds
-        clock.at.step += 1
-        clock.count_step()
-
-
-def test_the_first_steps_are_not_measured(clock):
-    steps(clock, 3, 10.0)
-    assert clock.fit_steps(50) == 53
-    clock.at.total_steps = 200
-    assert clock.fit_steps(50) == 200
-
-
-def test_before_validation_is_timed_it_costs_a_third_of_training(clock):
-    steps(clock, 4, 1.0)
-    # A validation: 96 / 32 / 3 = 1 s. Afterwards: 1, twice a half for the test split, 2.5 for drawing: 4.5 of the 56 s left.
-    assert clock.fit_steps(50) == 4 + round(51.5 / (1 + 1 / 50))
-
-
-def test_then_it_costs_what_it_cost(clock):
-    steps(clock, 4, 1.0)
-    clock.val_seconds = 5.0
-    assert clock.fit_steps(50) == 4 + round((60 - 4 - 5 - 5 - 2.5) / (1 + 5 / 50))
-
-
-def test_slow_first_steps_count_as_time_but_not_as_speed(clock):
-    steps(clock, 3, 5.0)
-    steps(clock, 1, 1.0)
-    assert clock.fit_steps(50) == 4 + round((60 - 16 - 4.5) / 1.02)
-
-
-def test_time_of_earlier_sessions_counts(clock):
-    clock.before = 30.0
-    steps(clock, 4, 1.0)
-    assert clock.fit_steps(50) == 4 + round(21.5 / 1.02)
-
-
-def test_when_time_is_over_there_are_no_steps_left(clock):
-    steps(clock, 80, 1.0)
-    assert clock.fit_steps(50) == 80
-
-
-def test_what_early_steps_save_is_not_expected_of_later_ones(clock):
-    """Steps that cost as their pictures' area does: the run ends in time all the same, and not long before."""
-    clock.job.schedule = Schedule(recipe=Recipe(grow_from=0.5), steps_per_epoch=50)
-    at = clock.at
-    while at.step < at.total_steps:
-        steps(clock, 1, 0.1 * clock.job.schedule.share(at.step, at.total_steps) ** 2)
-        at.total_steps = clock.fit_steps(50)
-    assert 60 - 6 < clock.now.seconds <= 60
-
-
-@pytest.mark.parametrize(("step", "val"), [(0.01, 0.1), (0.1, 2.0), (1.0, 0.5), (3.0, 6.0)])
-def test_a_run_ends_within_its_time_and_uses_it(clock, step, val):
-    """Steps and validations of constant length: what is left over is less than a step and a validation."""
-    at, epoch = clock.at, 20
-    while at.step < at.total_steps:
-        steps(clock, 1, step)
-        at.total_steps = clock.fit_steps(epoch)
-        if at.step % epoch == 0 or at.step >= at.total_steps:
-            clock.now.seconds += val
-            clock.val_seconds = val
-            clock.last = clock.now.seconds
-    end = clock.now.seconds + val + DRAWING_SECONDS
-    assert 60 - 2 * (step + val) - 1 <= end <= 60 + step + val
-
-
-def test_a_run_in_time_ends_by_itself(data, tmp_path):
-    job = training.train(data, out=tmp_path / "run", **TINY | {"epochs": None, "time": "3s"})
-    found = rows(tmp_path / "run")
-    assert job.recipe.time == "3s" and found and (tmp_path / "run/last.safetensors").exists()
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """Interrupted and resumed is uninterrupted, bit for bit; and what cannot be resumed says why."""
 
-import csv
 import os
 import random
 import re
@@ -8,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -18,16 +16,16 @@ from safetensors.torch import load_file
 
 from resnets.engine import loop
 from resnets.engine.run import RunDir
-from resnets.errors import InputError, Interrupted
+from resnets.errors import InputError
 from resnets.models import weights
 from resnets.verbs import train as training
+from tests.engine.running import assert_same, rows, stopping
 
 # 36 pictures in batches of 8: 5 steps an epoch, the last with 4 pictures.
 TINY = {
     "model": "resnet20_cifar", "depths": "1,1,1", "width": 4, "epochs": 3, "batch_size": 8, "lr": 0.05, "workers": 0,
     "device": "cpu", "precision": "float32", "save_every": 1e9,
 }  # fmt: skip
-CLOCKS = ("images_per_second", "data_wait", "seconds")
 
 
 @pytest.fixture
@@ -59,43 +57,6 @@ def undrawn(monkeypatch):
 
 def train(data=None, out=None, **settings):
     return training.train(None if data is None else str(data), out=out, **settings)
-
-
-@contextmanager
-def stopping(*, step=None, validation=None, number=signal.SIGTERM):
-    """A signal in the middle of a step (from 1), or as an epoch's validation begins (from 1)."""
-    with pytest.MonkeyPatch.context() as patch:
-        take_step, validate, counts = loop.take_step, loop.validate, {"validation": 0}
-
-        def stepped(job, state, group):
-            loss = take_step(job, state, group)
-            if state.at.step == step:
-                signal.raise_signal(number)
-            return loss
-
-        def validated(*of):
-            counts["validation"] += 1
-            if counts["validation"] == validation:
-                signal.raise_signal(number)
-            return validate(*of)
-
-        patch.setattr(loop, "take_step", stepped)
-        patch.setattr(loop, "validate", validated)
-        with pytest.raises(Interrupted):
-            yield
-
-
-def rows(run):
-    with (run / "metrics.csv").open() as file:
-        return [{key: value for key, value in row.items() if key not in CLOCKS} for row in csv.DictReader(file)]
-
-
-def assert_same(one, two):
-    assert rows(one) == rows(two)
-    for name in ("last.safetensors", "best.safetensors"):
-        a, b = load_file(one / name), load_file(two / name)
-        assert list(a) == list(b)
-        assert [key for key in a if not torch.equal(a[key], b[key])] == []
 
 
 WAYS = {

@@ -77,7 +77,7 @@ def test_the_folder_follows_from_the_training():
     assert one.folder(out) == Path("paper/runs/small/resnet20_cifar/seed0")
     assert other.folder(out) == Path("paper/runs/small-digits/resnet32_cifar,shortcut_B/seed2")
     assert deep.folder(out) == Path("paper/runs/small/resnet50,depths_4.4.4/seed0")
-    here, there = (trainings.place("full", f"{folder}/imagenet") for folder in ("/a", "/b"))
+    here, there = (trainings.scale_folder("full", f"{folder}/imagenet") for folder in ("/a", "/b"))
     assert here.startswith("full-imagenet-") and here != there and "/" not in here
 
 

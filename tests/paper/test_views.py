@@ -198,7 +198,7 @@ def test_progress_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(views, "SAY_SECONDS", -1.0)
     said = []
     evaluate_views(model(), folder(tmp_path), say=said.append)
-    assert said == ["1-crop: 12 of 12 pictures"]
+    assert said == ["1-crop: 12 of 12 images"]
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------

@@ -74,12 +74,12 @@ INT8 = FIGURES | {
     [
         (FIGURES, None),
         (FIGURES | {"equal": 0.999}, None),
-        (FIGURES | {"equal": 0.9989}, "99.89% of the answers"),
+        (FIGURES | {"equal": 0.9989}, "99.89% of the predictions"),
         (INT8, None),
-        (INT8 | {"after": {"top1": 0.894, "seconds": {1: 1.0, 32: 4.0}}}, "falls by 0.60 points"),
+        (INT8 | {"after": {"top1": 0.894, "seconds": {1: 1.0, 32: 4.0}}}, "falls by 0.60 percentage points"),
         (INT8 | {"after": {"top1": 0.9, "seconds": {1: 3.0, 32: 4.0}}}, None),  # slower alone, faster in batches
-        (INT8 | {"after": {"top1": 0.9, "seconds": {1: 3.0, 32: 9.0}}}, "keep float32"),
-        (INT8 | {"equal": 0.99, "before": {"top1": None, "seconds": {1: 2.0, 32: 8.0}}}, "without labels"),
+        (INT8 | {"after": {"top1": 0.9, "seconds": {1: 3.0, 32: 9.0}}}, "use float32"),
+        (INT8 | {"equal": 0.99, "before": {"top1": None, "seconds": {1: 2.0, 32: 8.0}}}, "no labels"),
     ],
 )
 def test_what_is_refused(figures, words):

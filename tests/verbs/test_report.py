@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import yaml
 
-from resnets.draw import curves as plots
+from resnets.draw.confusion import confusion
+from resnets.draw.curves import curves
+from resnets.draw.gallery import gallery
+from resnets.draw.reliability import reliability
 from resnets.verbs import report
 
 HOSTILE = '<script>alert("x")</script>'
@@ -23,11 +26,11 @@ ROWS = [
 def whole(tmp_path_factory):
     """A run directory with everything that a report can show. Read only."""
     folder = tmp_path_factory.mktemp("run")
-    plots.curves(ROWS, folder / "plots/curves.png")
-    plots.confusion(MATRIX, LABELS, folder / "plots/confusion.png")
-    plots.reliability([0.9, 0.8], [1, 0], folder / "plots/reliability.png")
+    curves(ROWS, folder / "plots/curves.png")
+    confusion(MATRIX, LABELS, folder / "plots/confusion.png")
+    reliability([0.9, 0.8], [1, 0], folder / "plots/reliability.png")
     for name in ("errors", "saliency"):
-        plots.gallery([np.zeros((8, 8, 1), np.uint8)], ["x"], folder / f"plots/{name}.png")
+        gallery([np.zeros((8, 8, 1), np.uint8)], ["x"], folder / f"plots/{name}.png")
     header = ",".join(ROWS[0])
     (folder / "metrics.csv").write_text("\n".join([header, *(",".join(map(str, row.values())) for row in ROWS)]))
     (folder / "recipe.yaml").write_text(yaml.safe_dump({"model": "resnet20_cifar", "lr": 0.1, "augment": {"flip": True}}))

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnets.data.check.pictures import LEVELS, SKEW, TINY, Finding, Findings
+from resnets.data.check.findings import LEVELS, SKEW, TINY, Finding, Findings
 from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.volumes import Volume
-from resnets.data.readers.label_rules import RULES, BadLabel, Fault
-from resnets.data.readers.names import DenseSource
-from resnets.data.targets import Boxes
+from resnets.data.readers.label_rules import RULES, BadLabel
+from resnets.data.targets import Boxes, Fault
+from resnets.data.types import KINDS, Source
 
 CHUNK = 16  # pictures that a worker looks at before it reports
 # How large an object is by its area in pixels, as COCO counts.
@@ -35,7 +35,7 @@ class Seen(NamedTuple):
 
 
 def check_labels(
-    source: DenseSource,
+    source: Source,
     *,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
@@ -66,12 +66,12 @@ def check_labels(
     return Findings(source.name, total, tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level))))
 
 
-def _look(source: DenseSource, split: str, voxels: bool, start: int) -> list[Seen]:
+def _look(source: Source, split: str, voxels: bool, start: int) -> list[Seen]:
     part = source.splits[split]
     return [_facts(source, split, index, voxels) for index in range(start, min(start + CHUNK, len(part)))]
 
 
-def _facts(source: DenseSource, split: str, index: int, voxels: bool) -> Seen:
+def _facts(source: Source, split: str, index: int, voxels: bool) -> Seen:
     part, num = source.splits[split], len(source.labels)
     name = part.images.name(index)
     try:
@@ -103,8 +103,8 @@ def _rules(seen: list[Seen]) -> Iterator[Finding]:
             yield Finding(level, rule, f"{rule} {len(items[rule]):,}{where}: {words}", items[rule])
 
 
-def _classes(source: DenseSource, seen: list[Seen]) -> Iterator[Finding]:
-    unit = {"boxes": "objects", "masks": "pixels", "volumes": "voxels"}[source.kind]
+def _classes(source: Source, seen: list[Seen]) -> Iterator[Finding]:
+    unit = KINDS[source.kind].units
     sums = {
         split: sum((p.counts for p in seen if p.split == split), np.zeros(len(source.labels), int)) for split in source.splits
     }
@@ -137,7 +137,7 @@ def _classes(source: DenseSource, seen: list[Seen]) -> Iterator[Finding]:
             yield Finding("note", "skewed_classes", words, ordered)
 
 
-def _sizes(source: DenseSource, seen: list[Seen]) -> Iterator[Finding]:
+def _sizes(source: Source, seen: list[Seen]) -> Iterator[Finding]:
     if source.kind == "boxes":
         each = np.array([picture.sizes for picture in seen if picture.sizes]).reshape(-1, len(SIZES))
         words = ", ".join(f"{name} {num:,}" for (name, _, _), num in zip(SIZES, each.sum(0), strict=True))

@@ -5,7 +5,6 @@ One pass decodes every picture once and keeps a `Picture` of facts about it; the
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import itertools
@@ -15,20 +14,17 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import imagehash
 import numpy as np
 from PIL import Image
 
+from resnets.data.check.findings import LEVELS, SKEW, TINY, Finding, Findings, many
 from resnets.data.pictures.images import FORMATS, BadPicture, StoredImages
-from resnets.data.sources import Source
-from resnets.data.types import Images
+from resnets.data.types import Images, Source
 
-LEVELS = ("error", "warning", "note")
 CHUNK = 64  # pictures that a worker looks at before it reports
-SHOWN = 5  # items of a finding that `lines` shows
 
 # Among 15,000 pictures of CIFAR-10 all 19 pairs that phash sets within 4 bits show the same, but of the 22 at 6 bits 3 do not;
 # dhash errs from 4 bits on. phash looks at 32 x 32 pixels: among the 8 x 8 digits of scikit-learn it finds 93 pairs
@@ -37,8 +33,6 @@ NEAR_BITS = 4
 LOOK_SIDE = 32
 LEAST_CONTRAST = 5.0  # standard deviation of the grey values, 0 to 255
 
-TINY = 10  # training pictures of a class
-SKEW = 5  # times as many pictures as the smallest class
 LONG = 3  # times as long as wide
 SMALL = 0.5  # of the median short side
 RARE = 0.1  # share of the pictures up to which something is odd rather than how the data are
@@ -55,38 +49,6 @@ MODES = {
     "P": "the palette is resolved",
     "1": "black and white",
 }
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know of a data set. `text` says what and the remedy; `items` are all the pictures, groups or classes.
-
-    A picture is {"name", "split", "label", perhaps "what"}, a class {"label", ...}, and a group a list of pictures.
-    """
-
-    level: str  # of LEVELS
-    kind: str
-    text: str
-    items: list[Any] = dataclasses.field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Findings:
-    """All that was found in the data set `name`, errors first."""
-
-    name: str
-    num_images: int
-    findings: tuple[Finding, ...]
-
-    def of(self, level: str) -> tuple[Finding, ...]:
-        return tuple(finding for finding in self.findings if finding.level == level)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, all items included."""
-        counts = {f"num_{level}s": len(self.of(level)) for level in LEVELS}
-        return {"name": self.name, "num_images": self.num_images, **counts} | {
-            "findings": [dataclasses.asdict(finding) for finding in self.findings]
-        }
 
 
 class Picture(NamedTuple):
@@ -108,14 +70,16 @@ class Picture(NamedTuple):
         return words | {"what": what} if what else words
 
 
-def check(source: Source, *, progress: Callable[[int, int], None] | None = None, workers: int | None = None) -> Findings:
+def check_pictures(
+    source: Source, *, progress: Callable[[int, int], None] | None = None, workers: int | None = None
+) -> Findings:
     """Look at every picture of `source`.
 
     Args:
         progress: called with the pictures that are done and all there are, now and then.
         workers: threads that decode; None: a few more than there are processors.
     """
-    total = sum(len(split.targets) for split in source.splits.values())
+    total = sum(map(len, source.splits.values()))
     seen: list[Picture] = []
     pool = ThreadPoolExecutor(workers)
     # Pillow warns of odd headers; filters belong to the process, so they are set here and not in the threads.
@@ -123,7 +87,7 @@ def check(source: Source, *, progress: Callable[[int, int], None] | None = None,
         warnings.simplefilter("ignore")
         try:
             for split in source.splits:
-                starts = range(0, len(source.splits[split].targets), CHUNK)
+                starts = range(0, len(source.splits[split]), CHUNK)
                 for chunk in pool.map(functools.partial(_pictures, source, split), starts):
                     seen += chunk
                     if progress:
@@ -135,38 +99,13 @@ def check(source: Source, *, progress: Callable[[int, int], None] | None = None,
     return Findings(source.name, total, tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level))))
 
 
-def lines(findings: Findings) -> Iterator[str]:
-    """The findings as text to print: each with its first items."""
-    for finding in findings.findings:
-        yield f"{finding.level}: {finding.text}"
-        for item in finding.items[:SHOWN]:
-            yield f"    {_words(item)}"
-        if len(finding.items) > SHOWN:
-            yield f"    ... and {len(finding.items) - SHOWN:,} more"
-    counts = [_many(len(findings.of(level)), level) for level in LEVELS[:2]]
-    yield f"{findings.name}: {_many(findings.num_images, 'picture')}, {', '.join(counts)}"
-
-
-def _words(item: Any) -> str:
-    if isinstance(item, list):
-        more = f", and {len(item) - SHOWN:,} more" if len(item) > SHOWN else ""
-        return ", ".join(f"{picture['name']} ({picture['label']})" for picture in item[:SHOWN]) + more
-    if "name" in item:
-        return f"{item['name']}: {item.get('what', item['label'])}"
-    return f"{item['label']}: " + ", ".join(f"{key} {value}" for key, value in item.items() if key != "label")
-
-
-def _many(num: int, word: str) -> str:
-    return f"{num:,} {word}{'' if num == 1 else 's' if not word.endswith('class') else 'es'}"
-
-
 # --- the pass over the pictures ---
 
 
 def _pictures(source: Source, split: str, start: int) -> list[Picture]:
-    images, targets = source.splits[split]
-    indices = range(start, min(start + CHUNK, len(targets)))
-    return [_facts(images, index, Picture(split, source.labels[targets[index]], images.name(index))) for index in indices]
+    images, codes = source.splits[split].images, source.splits[split].targets.codes()
+    indices = range(start, min(start + CHUNK, len(codes)))
+    return [_facts(images, index, Picture(split, source.labels[codes[index]], images.name(index))) for index in indices]
 
 
 def _facts(images: Images, index: int, picture: Picture) -> Picture:
@@ -216,7 +155,7 @@ class Data(NamedTuple):
 def _unreadable(data: Data) -> Iterator[Finding]:
     items = [picture.item(picture.reason) for picture in data.pictures if picture.reason]
     if items:
-        yield Finding("error", "unreadable", f"{_many(len(items), 'picture')} cannot be read; mend or remove them", items)
+        yield Finding("error", "unreadable", f"{many(len(items), 'picture')} cannot be read; mend or remove them", items)
 
 
 def _duplicates(data: Data) -> Iterator[Finding]:
@@ -257,9 +196,7 @@ def _near_duplicates(data: Data) -> Iterator[Finding]:
     )  # fmt: skip
     if left_out := len(data.readable) - sum(bool(picture.look) for picture in data.readable):
         words = f"smaller than {LOOK_SIDE} pixels, or with hardly any contrast"
-        yield Finding(
-            "note", "not_compared", f"{_many(left_out, 'picture')} not searched for pictures that look alike: {words}"
-        )
+        yield Finding("note", "not_compared", f"{many(left_out, 'picture')} not searched for pictures that look alike: {words}")
 
 
 def _grouped(pictures: Iterable[Picture], key: Callable[[Picture], Any]) -> list[list[Picture]]:
@@ -274,7 +211,7 @@ def _groups(level: str, kind: str, groups: Sequence[Sequence[Picture]], words: s
     if groups:
         num = sum(map(len, groups))
         items = [[picture.item() for picture in group] for group in groups]
-        yield Finding(level, kind, f"{_many(len(groups), 'group')} ({_many(num, 'picture')}) {words}", items)
+        yield Finding(level, kind, f"{many(len(groups), 'group')} ({many(num, 'picture')}) {words}", items)
 
 
 def near_groups(hashes: np.ndarray, most: int = NEAR_BITS) -> list[list[int]]:
@@ -328,7 +265,7 @@ def _classes(data: Data) -> Iterator[Finding]:
         {"label": label} | {split: counts[split][label] for split in counts} for label in data.labels
     ]
     totals = ", ".join(f"{split} {sum(counts[split].values()):,}" for split in counts)
-    yield Finding("note", "classes", f"{_many(len(items), 'class')}; readable pictures: {totals}", items)
+    yield Finding("note", "classes", f"{many(len(items), 'class')}; readable pictures: {totals}", items)
 
     missing = [
         {"label": label, "missing in": split, "pictures elsewhere": elsewhere}
@@ -338,12 +275,12 @@ def _classes(data: Data) -> Iterator[Finding]:
     ]
     if missing:
         words = "without a picture in a split, though another has some; move some over, or the split says nothing of them"
-        yield Finding("warning", "missing_classes", f"{_many(len(missing), 'class')} {words}", missing)
+        yield Finding("warning", "missing_classes", f"{many(len(missing), 'class')} {words}", missing)
     train = {label: num for label, num in counts.get("train", {}).items() if num}
     tiny = [{"label": label, "train": num} for label, num in train.items() if num < TINY]
     if tiny:
         words = f"with fewer than {TINY} training pictures; add some, or merge classes"
-        yield Finding("warning", "tiny_classes", f"{_many(len(tiny), 'class')} {words}", tiny)
+        yield Finding("warning", "tiny_classes", f"{many(len(tiny), 'class')} {words}", tiny)
     if train and max(train.values()) > SKEW * min(train.values()):
         most, least = max(train, key=train.__getitem__), min(train, key=train.__getitem__)
         words = f"{most!r} has {train[most] / train[least]:.0f} times as many training pictures as {least!r}"
@@ -369,7 +306,7 @@ def _one_sided(data: Data) -> Iterator[Finding]:
             words = f"all of whose training pictures differ from every other class's in {field}"
             remedy = "the network may learn that instead of what they show; save all pictures in one way"
             level = "error" if len(sided) == len(values) else "warning"
-            yield Finding(level, f"one_sided_{field}", f"{_many(len(items), 'class')} {words}: {remedy}", items)
+            yield Finding(level, f"one_sided_{field}", f"{many(len(items), 'class')} {words}: {remedy}", items)
 
 
 def _plain(value: str | tuple[int, int]) -> str:
@@ -394,7 +331,7 @@ def _sizes(data: Data) -> Iterator[Finding]:
     for kind, odd, words in rows:
         items = [files[index].item(_plain(files[index].size)) for index in np.flatnonzero(odd).tolist()]
         if items:
-            yield Finding("warning", kind, f"{_many(len(items), 'picture')} {words}", items)
+            yield Finding("warning", kind, f"{many(len(items), 'picture')} {words}", items)
     modes = Counter(picture.mode for picture in files)
     rare = {mode for mode, num in modes.items() if mode not in ("L", "RGB") and num <= RARE * len(files)}
     if rare:
@@ -404,7 +341,7 @@ def _sizes(data: Data) -> Iterator[Finding]:
         words = (
             f"in a mode that few have ({', '.join(sorted(rare))}); look whether they come out right, or save them as the others"
         )
-        yield Finding("warning", "rare_modes", f"{_many(len(items), 'picture')} {words}", items)
+        yield Finding("warning", "rare_modes", f"{many(len(items), 'picture')} {words}", items)
 
     formats = ", ".join(f"{name} {num:,}" for name, num in sorted(Counter(picture.format for picture in files).items()))
     spread = " to ".join(dict.fromkeys(_plain(size) for size in (_extreme(files, min), _extreme(files, max))))

@@ -9,12 +9,11 @@ import numpy as np
 from PIL import Image
 
 from resnets.data.pictures.images import MODES, convert, open_picture
-from resnets.data.preprocess import Preprocess
+from resnets.data.preprocess import FREE, Preprocess
 from resnets.errors import InputError
 
 Picture = str | Path | Image.Image | np.ndarray
 
-FREE = ("shorter", "keep")  # resize rules for inputs of any size, which keep the aspect ratio
 RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from resnets.data.pictures.images import BadPicture, FileImages
-from resnets.data.readers.label_rules import NUMBERS
+from resnets.data.targets import NUMBERS
 from resnets.errors import InputError
 from resnets.files import replacing
 

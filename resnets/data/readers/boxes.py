@@ -14,12 +14,13 @@ from xml.etree import ElementTree
 import numpy as np
 
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, printable
-from resnets.data.readers.label_rules import BadLabel, Fault, RawBoxes, clean_boxes
+from resnets.data.readers.label_rules import BadLabel, RawBoxes, clean_boxes
 from resnets.data.readers.layouts import SPLITS
-from resnets.data.readers.names import DenseSource, DenseSplit, in_folder, names_file, places_of
+from resnets.data.readers.names import in_folder, names_file, places_of
 from resnets.data.readers.outlines import object_masks
 from resnets.data.readers.pairs import by_stem
-from resnets.data.targets import Boxes
+from resnets.data.targets import Boxes, Fault
+from resnets.data.types import Source, Split
 from resnets.errors import InputError
 
 MAX_XML_BYTES = 2**22
@@ -79,7 +80,8 @@ class BoxTargets:
         for index, raw in enumerate(self.raw):
             if isinstance(raw, RawBoxes) and len(raw.labels):
                 codes[index] = np.bincount(raw.labels).argmax()
-        return codes
+        # Where no class comes twice, any picture may go to validation.
+        return codes if len(np.unique(codes)) < len(codes) else np.zeros_like(codes)
 
     def subset(self, indices: np.ndarray) -> BoxTargets:
         return BoxTargets(self.images.subset(indices), [self.raw[index] for index in indices], self.names, self.masks)
@@ -103,7 +105,7 @@ def is_voc(root: Path) -> bool:
     return (root / VOC_IMAGES).is_dir() and (root / VOC_XML).is_dir()
 
 
-def read_voc(root: Path, in_chans: int, labels: Sequence[str] | None = None, masks: bool = False) -> DenseSource:
+def read_voc(root: Path, in_chans: int, labels: Sequence[str] | None = None, masks: bool = False) -> Source:
     """Read a Pascal VOC folder: `JPEGImages/*`, `Annotations/*.xml`, `ImageSets/Main/{train,val,test}.txt`.
 
     Without lists all images are for training. Objects marked `difficult` are ignored. The classes are `labels`, or the lines
@@ -131,8 +133,8 @@ def read_voc(root: Path, in_chans: int, labels: Sequence[str] | None = None, mas
         paths = [pictures.get(file.stem, root / VOC_IMAGES / f"{file.stem}.jpg").relative_to(root) for file in read]
         images = FileImages(paths, in_chans, root)
         raw = [file.raw(class_index) if isinstance(file, Xml) else file.broken for file in read]
-        splits[split] = DenseSplit(images, BoxTargets(images, raw, names))
-    return DenseSource(printable(root.resolve().name), "boxes", names, splits, in_chans)
+        splits[split] = Split(images, BoxTargets(images, raw, names))
+    return Source(printable(root.resolve().name), names, splits, in_chans, kind="boxes")
 
 
 class Xml(NamedTuple):

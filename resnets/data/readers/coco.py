@@ -14,7 +14,8 @@ from resnets.data.pictures.images import FileImages, printable
 from resnets.data.readers.boxes import BoxTargets
 from resnets.data.readers.label_rules import RawBoxes
 from resnets.data.readers.layouts import SPLIT_WORDS, quoted
-from resnets.data.readers.names import DenseSource, DenseSplit, in_folder, names_file, places_of
+from resnets.data.readers.names import in_folder, names_file, places_of
+from resnets.data.types import Source, Split
 from resnets.errors import InputError
 
 MAX_JSON_BYTES = 2**30  # COCO's largest file has half of that
@@ -24,7 +25,7 @@ def is_coco(root: Path) -> bool:
     return root.is_dir() and bool(_files(root))
 
 
-def read_coco(root: Path, in_chans: int, labels: Sequence[str] | None = None, masks: bool = False) -> DenseSource:
+def read_coco(root: Path, in_chans: int, labels: Sequence[str] | None = None, masks: bool = False) -> Source:
     """Read `annotations/instances_{train,val,test}*.json`, or `{train,val,test}/_annotations.coco.json` beside the images.
 
     Images are searched beside the file, in `<split>/` (such as train2017), `images/<split>/`, `images/` and `root`. Crowds are
@@ -46,10 +47,10 @@ def read_coco(root: Path, in_chans: int, labels: Sequence[str] | None = None, ma
         found = list(file.pictures())
         images = FileImages(_find(root, path, [name for name, _ in found]), in_chans, root)
         raw = [file.raw(id, class_index, masks) for _, id in found]
-        splits[split] = DenseSplit(images, BoxTargets(images, raw, names, masks))
+        splits[split] = Split(images, BoxTargets(images, raw, names, masks))
     if names is None or not splits:
         raise InputError(f"{printable(root)}: no annotations/instances_train*.json")
-    return DenseSource(printable(root.resolve().name), "boxes", names, splits, in_chans)
+    return Source(printable(root.resolve().name), names, splits, in_chans, kind="boxes")
 
 
 def _files(root: Path) -> dict[str, Path]:

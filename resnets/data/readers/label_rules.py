@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.data.pictures.images import BadPicture
-from resnets.data.targets import Boxes
+from resnets.data.targets import Boxes, Fault
 
 LEAST_LEFT = 0.25  # fraction of a box's area that must be inside the image, or inside a crop
 LEAST_SIDE = 1.0  # smallest side of a box in pixels
-NUMBERS = 2**16  # number of different values in a mask
 SAME = 2  # boxes that are equal when rounded to this many decimals are the same
 
 
@@ -49,14 +48,6 @@ RULES = {
     "ignored": Rule("note", "crowd or difficult object; neither hit nor miss"),
     "no_size": Rule("note", "annotation that does not say the picture's size; taken from the picture"),
 }
-
-
-class Fault(NamedTuple):
-    """One application of a rule: the rule, the object ("object 3 (RBC)"; "" for the whole image), and details."""
-
-    rule: str  # of RULES
-    item: str
-    what: str
 
 
 class BadLabel(BadPicture):

@@ -13,12 +13,13 @@ from PIL import Image
 
 from resnets.data.pictures.images import IMAGE_SUFFIXES, MAX_PIXELS, FileImages, printable
 from resnets.data.readers.boxes import split_lists
-from resnets.data.readers.label_rules import NUMBERS, BadLabel, Fault
+from resnets.data.readers.label_rules import BadLabel
 from resnets.data.readers.layouts import quoted
-from resnets.data.readers.names import DenseSource, DenseSplit, names_file
+from resnets.data.readers.names import names_file
 from resnets.data.readers.outlines import MAX_MASK_BYTES
 from resnets.data.readers.pairs import Pairs, by_stem, matched, pairs_of_folders
-from resnets.data.targets import IGNORE, Boxes
+from resnets.data.targets import IGNORE, NUMBERS, Boxes, Fault
+from resnets.data.types import Source, Split
 from resnets.errors import InputError
 
 MASK_FORMATS = ("PNG", "TIFF", "BMP")  # lossless
@@ -178,7 +179,7 @@ def is_voc_masks(root: Path) -> bool:
     return (root / "JPEGImages").is_dir() and (root / VOC_MASKS).is_dir()
 
 
-def read_masks(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> DenseSource:
+def read_masks(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> Source:
     """Read `{train,val,test}/{images,masks}`, `{images,masks}/{train,val,test}`, or `images` and `masks`, all for training.
 
     Args:
@@ -194,7 +195,7 @@ def read_masks(root: Path, in_chans: int, labels: Sequence[str] | None = None, i
     return _read_classes(root, _splits(root, "masks"), in_chans, labels, ignore)
 
 
-def read_voc_masks(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> DenseSource:
+def read_voc_masks(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> Source:
     """Read Pascal VOC's `SegmentationClass/*.png`, `ImageSets/Segmentation/{train,val,test}.txt`. As `read_masks`."""
     folders = root / "JPEGImages", root / VOC_MASKS
     pictures, masks = by_stem(folders[0], IMAGE_SUFFIXES), by_stem(folders[1], MASK_SUFFIXES)
@@ -206,7 +207,7 @@ def read_voc_masks(root: Path, in_chans: int, labels: Sequence[str] | None = Non
     return _read_classes(root, splits, in_chans, labels, ignore)
 
 
-def read_foreground(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> DenseSource:
+def read_foreground(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> Source:
     """Read `images` and `instances`, laid out as in `read_masks`, for segmentation: class 0 for background, 1 for objects."""
     names, given = names_file(root, labels)
     if names and len(names) != 2:
@@ -218,7 +219,7 @@ def read_foreground(root: Path, in_chans: int, labels: Sequence[str] | None = No
     return _source(root, _splits(root, "instances"), in_chans, names or FOREGROUND, table)
 
 
-def read_instances(root: Path, in_chans: int, labels: Sequence[str] | None = None, masks: bool = False) -> DenseSource:
+def read_instances(root: Path, in_chans: int, labels: Sequence[str] | None = None, masks: bool = False) -> Source:
     """Read `images` and `instances`, laid out as in `read_masks`, for detection: objects of a single class.
 
     Args:
@@ -231,13 +232,13 @@ def read_instances(root: Path, in_chans: int, labels: Sequence[str] | None = Non
     splits = {}
     for split, pairs in _splits(root, "instances").items():
         images, found = _stored(root, pairs, in_chans)
-        splits[split] = DenseSplit(images, InstanceMasks(images, found, masks))
-    return DenseSource(printable(root.resolve().name), "boxes", names, splits, in_chans)
+        splits[split] = Split(images, InstanceMasks(images, found, masks))
+    return Source(printable(root.resolve().name), names, splits, in_chans, kind="boxes")
 
 
 def _read_classes(
     root: Path, splits: dict[str, Pairs], in_chans: int, labels: Sequence[str] | None, ignore: int | None
-) -> DenseSource:
+) -> Source:
     listed = names_by_index(root, labels, ignore)
     white = False
     if listed is None or (len(listed) == 2 and ignore is None):
@@ -318,12 +319,12 @@ def _numbers(root: Path, masks: list[Path]) -> tuple[int, bool]:
     return most, most == 0 and white
 
 
-def _source(root: Path, pairs: dict[str, Pairs], in_chans: int, names: tuple[str, ...], table: np.ndarray) -> DenseSource:
+def _source(root: Path, pairs: dict[str, Pairs], in_chans: int, names: tuple[str, ...], table: np.ndarray) -> Source:
     splits = {}
     for split, found in pairs.items():
         images, masks = _stored(root, found, in_chans)
-        splits[split] = DenseSplit(images, ClassMasks(images, masks, table))
-    return DenseSource(printable(root.resolve().name), "masks", names, splits, in_chans)
+        splits[split] = Split(images, ClassMasks(images, masks, table))
+    return Source(printable(root.resolve().name), names, splits, in_chans, kind="masks")
 
 
 def _stored(root: Path, pairs: Pairs, in_chans: int) -> tuple[FileImages, FileImages]:

@@ -13,11 +13,11 @@ import numpy as np
 
 from resnets.data.pictures.images import BadPicture, FileImages, evenly_spaced, printable
 from resnets.data.pictures.volumes import SUFFIXES, Volume, Volumes
-from resnets.data.readers.label_rules import BadLabel, Fault
+from resnets.data.readers.label_rules import BadLabel
 from resnets.data.readers.masks import class_table, names_by_index
-from resnets.data.readers.names import DenseSource, DenseSplit
 from resnets.data.readers.pairs import Pairs, by_stem, matched, pairs_of_folders
-from resnets.data.targets import BACKGROUND, IGNORE, background_of
+from resnets.data.targets import BACKGROUND, IGNORE, Fault, background_of
+from resnets.data.types import Source, Split
 from resnets.errors import InputError
 
 TOLERANCE = 1e-2  # largest distance in mm between corresponding corners of a volume and its labels
@@ -134,7 +134,7 @@ def is_volumes(root: Path) -> bool:
     return any(path.name.lower().endswith(SUFFIXES) for pair in _pairs(root).values() for path in pair[0].iterdir())
 
 
-def read_volumes(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> DenseSource:
+def read_volumes(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> Source:
     """Read `[{train,val,test}/]images + labels` (or `masks`), or `imagesTr + labelsTr`, with .nii or .nii.gz files.
 
     The classes are `labels`, or the lines of `classes.txt`, or `BACKGROUND` for 0 and numbers up to the largest value in any
@@ -155,8 +155,8 @@ def read_volumes(root: Path, in_chans: int, labels: Sequence[str] | None = None,
     for split, found in pairs.items():
         pictures, masks = ([path.relative_to(root) for path in paths] for paths in zip(*found, strict=True))
         volumes = Volumes(FileImages(pictures, 1, root), channels)
-        splits[split] = DenseSplit(volumes, LabelVolumes(volumes, FileImages(masks, 1, root), table, background_of(names)))
-    return DenseSource(printable(root.resolve().name), "volumes", names, splits, channels)
+        splits[split] = Split(volumes, LabelVolumes(volumes, FileImages(masks, 1, root), table, background_of(names)))
+    return Source(printable(root.resolve().name), names, splits, channels, kind="volumes")
 
 
 def _largest(pairs: dict[str, Pairs]) -> int:

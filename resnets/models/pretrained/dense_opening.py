@@ -16,6 +16,7 @@ from resnets.models.pretrained import facts
 from resnets.models.pretrained.dense import KINDS, Dense, from_torchvision
 from resnets.models.pretrained.files import Foreign
 from resnets.models.pretrained.folding import EPSILON
+from resnets.models.records import Json, Provenance
 
 # By kind: the task, and torchvision's input size in pixels: (shorter side, limit of the longer side).
 TASKS = {
@@ -70,11 +71,12 @@ def opened(
     named = _names(entry, dense) if user.labels is None else user.labels
     if len(named) != dense.spec.num_classes:
         raise InputError(f"{file.path}: {len(named)} class names for {dense.spec.num_classes} classes; give one a class")
-    head: dict[str, Any] = {"form": "pyramid", "masks": dense.kind == "maskrcnn"}
+    head: dict[str, Json] = {"form": "pyramid", "masks": dense.kind == "maskrcnn"}
     if task == "segment":
         head = {"head": dense.kind, "auxiliary": dense.auxiliary}
-    provenance = {"source": source, "family": f"torchvision {dense.kind}", "sha256": digest}
-    provenance |= {"weights": str(entry)} if entry is not None else {}
+    provenance: Provenance = {"source": source, "family": f"torchvision {dense.kind}", "sha256": digest}
+    if entry is not None:
+        provenance["weights"] = str(entry)
     return Header(
         dense.spec, task, user.preprocess or habit, named, metrics={}, provenance=provenance, head=head
     ), dense.tensors

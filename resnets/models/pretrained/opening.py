@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from resnets.models.header import Header
 from resnets.models.pretrained import dense_opening, facts, families, files, folding, infer
 from resnets.models.pretrained.facts import USER, Facts
 from resnets.models.pretrained.names import locate
+from resnets.models.records import Origin, Provenance
 from resnets.models.spec import ResNetSpec
 
 
@@ -30,7 +31,7 @@ class Opened:
     tensors: dict[str, Tensor]
 
     @property
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> Origin:
         """Source and terms of the weights, which must be kept in everything derived from them."""
         return saved.origin(self.header) or {"source": str(self.path)}
 
@@ -102,9 +103,10 @@ def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, 
         facts.of_family(family, spec),
     ]
     header, origins = combined([each for each in known if each], spec, path)
-    provenance = {"source": source, "family": family.name, **origins, "sha256": digest}
-    header = dataclasses.replace(header, provenance=provenance | ({"part": file.part} if file.part else {}))
-    return Opened(path, _checked(header, path), tensors)
+    provenance: Provenance = {"source": source, "family": family.name, **origins, "sha256": digest}
+    if file.part:
+        provenance["part"] = file.part
+    return Opened(path, _checked(dataclasses.replace(header, provenance=provenance), path), tensors)
 
 
 def default_preprocess(spec: ResNetSpec) -> Preprocess:
@@ -113,7 +115,7 @@ def default_preprocess(spec: ResNetSpec) -> Preprocess:
     return Preprocess(size=(spec.img_size,) * 2, crop_pct=1.0 if spec.img_size <= 64 else 0.875, mean=one, std=one)
 
 
-def combined(known: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple[Header, dict[str, str]]:
+def combined(known: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple[Header, Provenance]:
     """Metadata of several sources as one header: for each entry the first source that states it is taken.
 
     Returns:
@@ -148,7 +150,7 @@ def combined(known: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple[Head
         metrics={},
         provenance={},
     )
-    return header, {name: value for name, value in origins.items() if value}
+    return header, cast(Provenance, {name: value for name, value in origins.items() if value})
 
 
 def _checked(header: Header, path: Path) -> Header:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,18 +10,8 @@ import numpy as np
 from resnets.data.targets import Boxes, Detections
 from resnets.errors import InputError
 from resnets.tasks.detect import coco, voc
+from resnets.tasks.detect.objects import Objects
 from resnets.tasks.means import mean, plain
-
-
-@dataclass(frozen=True)
-class Objects:
-    """The K objects of one side of a picture, with masks run-length encoded, so that those of many pictures fit in memory."""
-
-    xyxy: np.ndarray  # (K, 4) float64, x1 >= x0 and y1 >= y0
-    labels: np.ndarray  # (K,) int64
-    scores: np.ndarray  # (K,) float64; 1 for the truth
-    ignore: np.ndarray  # (K,) bool; nowhere for detections
-    masks: list[dict[str, Any]] | None  # as COCO's "segmentation": {"size": [H, W], "counts": ...}
 
 
 class Collected:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from resnets.errors import InputError
-
-if TYPE_CHECKING:
-    from resnets.tasks.detect.average_precision import Objects
+from resnets.tasks.detect.objects import Objects
 
 SIZES = ("", "_small", "_medium", "_large")  # in the order of COCO's area ranges, the first of which is all
 

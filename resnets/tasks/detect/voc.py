@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from resnets.tasks.detect import coco
-
-if TYPE_CHECKING:
-    from resnets.tasks.detect.average_precision import Objects
+from resnets.tasks.detect.objects import Objects
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Speed on this machine, beside what people use today."""
+"""Benchmarks on this machine, beside the libraries that people use today."""

@@ -1,6 +1,6 @@
-"""Speed from picture file to label on this machine, beside what people use today: `resnets bench predict`.
+"""Speed from image file to label on this machine, beside other libraries: `resnets bench predict`.
 
-This process asks others (`resnets.verbs.bench.predict_job`), and reckons; it imports no torch.
+Other processes measure (`resnets.verbs.bench.predict_job`); this one starts them and evaluates. It imports no torch.
 """
 
 from __future__ import annotations
@@ -11,23 +11,61 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict, cast, final
 
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.verbs.bench import process, table
-from resnets.verbs.bench.predict_job import MADE
-from resnets.verbs.bench.predict_ways import ROWS
-from resnets.verbs.bench.process import Failed, Job
-from resnets.verbs.bench.rows import TORCHVISION, in_turn, missing, versions, wanted
-from resnets.verbs.bench.table import Report, ratio, remarks
+from resnets.verbs.bench.predict_job import MADE, Inspected, Size, Timed
+from resnets.verbs.bench.predict_ways import LATENCY, ROWS, THROUGHPUT, PredictJob
+from resnets.verbs.bench.process import Failed
+from resnets.verbs.bench.rows import TORCHVISION, Unmeasured, in_turn, missing, versions, wanted
+from resnets.verbs.bench.table import Report, Result, ratio, remarks
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 HEAD = ("row", "pictures/s", "x torchvision", "x best peer", "ms p50", "ms p99", "cold start s")
+STARTING: tuple[Literal["cold_start_seconds", "open_seconds", "first_label_seconds"], ...] = (
+    "cold_start_seconds", "open_seconds", "first_label_seconds",
+)  # fmt: skip
 ask = partial(process.ask, "resnets.verbs.bench.predict_job")
 
 
-# --- asking ----------------------------------------------------------------------------------------------------------
+class Latency(TypedDict):
+    """Milliseconds from a single file to its label: the 50th and the 99th percentile over images."""
+
+    p50: float
+    p99: float
+
+
+@final
+class Measured(TypedDict):
+    """A row of the result: medians over its rounds, in images per second and seconds."""
+
+    row: str
+    pictures_per_second: float
+    times_torchvision: float | None  # ratio of speeds; None where torchvision was not measured
+    times_best_peer: float | None  # ratio to the fastest other library
+    latency_ms: Latency
+    cold_start_seconds: float
+    same_labels_as_torchvision: float | None  # fraction of the images
+    rounds: list[dict[str, float]]  # each round: "pictures_per_second", and its times to the first label
+
+
+class ImagesInfo(Size):
+    """The images: how many, and their folder; None: made of sample photographs."""
+
+    num: int
+    folder: str | None
+
+
+class PredictResult(Result[Measured]):
+    """The result of `resnets bench predict`."""
+
+    random_weights: bool
+    pictures: ImagesInfo
+
+
+# --- measuring -------------------------------------------------------------------------------------------------------
 
 
 def measure(
@@ -38,19 +76,19 @@ def measure(
     rounds: int = 3,
     rows: Sequence[str] | None = None,
     progress: Callable[[int, int | None], None] | None = None,
-) -> dict[str, Any]:
+) -> PredictResult:
     """Time `rows` of `ROWS`, in turn, round after round.
 
     Args:
-        model: a named network, which gets random weights, or one's own: a `.safetensors` file or a run directory.
-        pictures: a folder of them; None: some are made of scikit-learn's sample photographs.
-        num: at most so many pictures.
-        rows: names of `ROWS`; None: those that are measured by default.
-        progress: is told how many processes are done, of how many.
+        model: a named network, which gets random weights, or a saved model: a `.safetensors` file or a run directory.
+        pictures: a folder of images; default (None): some are made of scikit-learn's sample photographs.
+        num: largest number of images.
+        rounds: number of runs of each row.
+        rows: names of `ROWS`; default (None): those that are measured by default.
+        progress: called with the number of processes that are done, and of all.
 
     Returns:
-        What JSON can hold: "rows" (see `summarise`; a row that could not be measured has an "error" instead), "rounds",
-        "model", "pictures", "notes" and the record of `resnets.engine.run.provenance`.
+        The result, which JSON can hold: for each row `Measured`, or an "error" if it could not be measured.
 
     Raises:
         InputError: for a model, folder or row that does not exist.
@@ -63,8 +101,10 @@ def measure(
     chosen, notes = choose_rows(rows, named and name in TORCHVISION)
     found = None if pictures is None else find_pictures(pictures, num)
     with tempfile.TemporaryDirectory(prefix="resnets-bench-") as folder:
-        job: Job = {"model": name, "named": named, "folder": folder, "num": num, "pictures": found}
-        seen = ask(job, "look", "")
+        job: PredictJob = {"model": name, "named": named, "folder": folder, "num": num}
+        if found is not None:
+            job["pictures"] = found
+        seen = cast(Inspected, ask(job, "inspect", ""))
         origin = provenance(seen["device"])
         job |= {"pictures": seen["paths"], "bf16": seen["bf16"]}
         errors = missing(chosen, ROWS)
@@ -76,44 +116,52 @@ def measure(
             unmade |= make(job, file, unmade)
             step()
         errors |= {row: unmade[ROWS[row].file] for row in chosen if row not in errors and ROWS[row].file in unmade}
-        runs = in_turn(chosen, rounds, lambda row: ask(job, "wait", row) | ask(job, "label", row), errors, step)
+        runs = in_turn(
+            chosen, rounds, lambda row: cast(Timed, ask(job, LATENCY, row) | ask(job, THROUGHPUT, row)), errors, step
+        )
     origin["versions"] |= versions(chosen, ROWS)
     measured = {row["row"]: row for row in summarise(runs)}
-    about = {"num": len(seen["paths"]), "folder": None if pictures is None else str(pictures)} | seen["sizes"]
+    about: ImagesInfo = {"num": len(seen["paths"]), "folder": None if pictures is None else str(pictures), **seen["sizes"]}
     if seen["bad"]:
-        notes.append(f"left out, for they cannot be read: {', '.join(seen['bad'])}")
+        notes.append(f"left out, because they cannot be read: {', '.join(seen['bad'])}")
     return {
         "model": model,
         "random_weights": named,
         "pictures": about,
         "rounds": rounds,
-        "rows": [measured.get(row, {"row": row, "error": errors.get(row)}) for row in chosen],
+        "rows": [measured.get(row) or Unmeasured(row=row, error=errors.get(row)) for row in chosen],
         "notes": notes,
-    } | origin
+        **origin,
+    }
 
 
 def choose_rows(names: Sequence[str] | None, peers: bool) -> tuple[list[str], list[str]]:
-    """The rows to measure, in the order of `ROWS`, and what is to be said about those left out."""
+    """The rows to measure, in the order of `ROWS`, and a note about those that are left out.
+
+    Args:
+        names: of `ROWS`; default (None): those that are measured by default.
+        peers: whether other libraries have the network.
+    """
     asked = wanted(names, ROWS)
     chosen = [name for name in asked if peers or ROWS[name].ours]
     if not chosen:
-        raise InputError(f"nothing to measure: {', '.join(asked)} need a --model of torchvision's: {', '.join(TORCHVISION)}")
+        raise InputError(f"nothing to measure: {', '.join(asked)} need a --model of torchvision: {', '.join(TORCHVISION)}")
     out = [name for name in asked if name not in chosen]
-    return chosen, [f"left out, for they need a network of torchvision's by its name: {', '.join(out)}"] if out else []
+    return chosen, [f"left out, because they need a torchvision network by name: {', '.join(out)}"] if out else []
 
 
 def find_pictures(folder: str | Path, num: int) -> list[str]:
-    """The first `num` pictures below `folder`, in order of names."""
+    """The paths of the first `num` images below `folder`, ordered by path."""
     if not Path(folder).is_dir():
-        raise InputError(f"{folder}: no such folder; give one with pictures, or leave out --pictures")
+        raise InputError(f"{folder}: no such folder; give one with images, or leave out --pictures")
     found = sorted(str(p) for p in Path(folder).resolve().rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     if not found:
-        raise InputError(f"{folder}: no pictures here ({', '.join(SUFFIXES)})")
+        raise InputError(f"{folder}: no images here ({', '.join(SUFFIXES)})")
     return found[:num]
 
 
 def needed(rows: Sequence[str]) -> list[str]:
-    """The files that `rows` open and those that they are made of, in the order in which they can be made."""
+    """The files that `rows` open and those that these are made from, in an order in which they can be made."""
     files: list[str] = []
     for row in rows:
         chain = [ROWS[row].file]
@@ -123,8 +171,12 @@ def needed(rows: Sequence[str]) -> list[str]:
     return files
 
 
-def make(job: Job, file: str, unmade: Mapping[str, str]) -> dict[str, str]:
-    """Make one of `MADE`; where it fails, why. Without the model itself there is nothing to measure."""
+def make(job: PredictJob, file: str, unmade: Mapping[str, str]) -> dict[str, str]:
+    """Make one of `MADE`. If that fails: {file: why}, except for the model itself, without which nothing can be measured.
+
+    Args:
+        unmade: files that could not be made, and why.
+    """
     source = MADE[file].source
     if source in unmade:
         return {file: unmade[source]}
@@ -137,19 +189,18 @@ def make(job: Job, file: str, unmade: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-# --- what the numbers say --------------------------------------------------------------------------------------------
+# --- evaluating ------------------------------------------------------------------------------------------------------
 
 
-def summarise(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """For each row its speed (the median over its runs), beside torchvision's and the fastest peer's, and the rest.
+def summarise(runs: Mapping[str, Sequence[Timed]]) -> list[Measured]:
+    """Medians over the runs of each row, and its speed beside torchvision's and the fastest other library's.
 
     Args:
-        runs: for each row what each of its runs told: "labels" and "seconds" of the whole folder, "latencies" in seconds of
-            single pictures, "cold_start_seconds".
+        runs: for each row, what each of its runs told.
     """
     speeds = {row: statistics.median(len(run["labels"]) / run["seconds"] for run in told) for row, told in runs.items()}
     best_peer = max((speed for row, speed in speeds.items() if not ROWS[row].ours), default=None)
-    results = []
+    results: list[Measured] = []
     for row, told in runs.items():
         latencies = [1000 * seconds for run in told for seconds in run["latencies"]]
         results.append({
@@ -162,32 +213,32 @@ def summarise(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str,
             "same_labels_as_torchvision": agreement(told, runs.get("torchvision")),
             "rounds": [
                 {"pictures_per_second": round(len(run["labels"]) / run["seconds"], 2)}
-                | {name: round(value, 3) for name, value in run.items() if name.endswith("_seconds")}
+                | {name: round(run[name], 3) for name in STARTING if name in run}
                 for run in told
             ],
         })  # fmt: skip
     return results
 
 
-def percentile(values: Sequence[float], share: int) -> float:
-    """The `share`-th of a hundred, between two values linearly."""
-    return statistics.quantiles(values, n=100, method="inclusive")[share - 1] if len(values) > 1 else values[0]
+def percentile(values: Sequence[float], percent: int) -> float:
+    """A percentile (1 to 99) of the values, interpolated linearly."""
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
 
 
-def agreement(told: Sequence[Mapping[str, Any]], peer: Sequence[Mapping[str, Any]] | None) -> float | None:
-    """The share of pictures with the same label; weights are the same, so that who does something else is found out."""
+def agreement(told: Sequence[Timed], peer: Sequence[Timed] | None) -> float | None:
+    """The fraction of images with the same label. All rows have the same weights, so a difference shows a fault in one way."""
     if not peer:
         return None
     pairs = list(zip(told[0]["labels"], peer[0]["labels"], strict=True))
     return round(sum(one == other for one, other in pairs) / len(pairs), 4)
 
 
-def report(result: Mapping[str, Any]) -> Report:
+def report(result: PredictResult) -> Report:
     return Report(heading(result), cells(result), "l" + "r" * (len(HEAD) - 1), remarks(result))
 
 
-def heading(result: Mapping[str, Any]) -> list[str]:
-    """What the figures hold for, in lines."""
+def heading(result: PredictResult) -> list[str]:
+    """The conditions of the measurement, in lines."""
     pictures, device = result["pictures"], result["device"]
     where = pictures["folder"] or "made of scikit-learn's two sample photographs"
     lines = [
@@ -195,17 +246,17 @@ def heading(result: Mapping[str, Any]) -> list[str]:
         f"(medians): {where}"
     ]
     if result["random_weights"]:
-        lines.append("random weights, the same in all rows: fit for speed, their answers mean nothing")
+        lines.append("random weights, the same in all rows: their speed is real, their predictions mean nothing")
     lines.append(
-        f"rounds: {result['rounds']}, every row in turn, each in a process of its own; pictures/s from file to label and cold "
-        "start (from starting the process to its first label) are medians over rounds, ms is one picture from file to label"
+        f"rounds: {result['rounds']}, all rows in turn, each in its own process; pictures/s (from file to label) and cold "
+        "start (from the start of the process to its first label) are medians over rounds; ms: from one file to its label"
     )
     first = f"{result['model']} on {device['name']}, {device['processors']} processors; all rows on the CPU"
     return table.heading(result, first, *lines)
 
 
-def cells(result: Mapping[str, Any]) -> list[list[str]]:
-    """The table, a row a list; the first is `HEAD`."""
+def cells(result: PredictResult) -> list[list[str]]:
+    """The table, one list per row; the first is `HEAD`."""
     lines = [list(HEAD)]
     for row in result["rows"]:
         if "error" in row:

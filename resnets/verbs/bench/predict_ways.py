@@ -1,5 +1,5 @@
-"""The ways from picture files to labels that are measured against each other: people's, as their documentation shows them, and
-ours. Each is a row of `ROWS`. Importing this imports no torch.
+"""The ways from image files to labels that are compared: those of other libraries, as their documentation shows them, and this
+package's. Each is a row of `ROWS`. Importing this module imports no torch.
 """
 
 from __future__ import annotations
@@ -18,21 +18,33 @@ if TYPE_CHECKING:
 Network = Callable[["Tensor"], list[int]]  # normalised (N, 3, 224, 224) -> N classes
 
 PEER_BATCH = 16
+LATENCY, THROUGHPUT = "latency", "throughput"  # verbs of a job: one image after the other, or the whole folder
 NO_BF16 = "this processor has no instructions for bfloat16"
 
 
+class PredictJob(Job, total=False):
+    """A job of `bench.predict_job`."""
+
+    model: str  # a named network, or the file of a saved model
+    named: bool  # which of the two
+    num: int  # images wanted
+    pictures: list[str]  # their paths; missing until some are made
+    bf16: bool  # whether the CPU has instructions for bfloat16
+
+
 class Labeller(NamedTuple):
-    """An opened network: the classes of many files, in order; the class of one file, as soon as may be."""
+    """An opened network: the classes of many files, in order; the class of one file, with the least latency."""
 
     many: Callable[[Sequence[str]], Iterator[str]]
     one: Callable[[str], str]
 
 
-class Row(NamedTuple):
-    """One way. `file`: what it opens, of `MADE`; `needs`: packages beside the core."""
+class Way(NamedTuple):
+    """One way. `file`: the key in `MADE` of the file that it opens; `needs`: packages beside the core dependencies; `default`:
+    whether it is measured by default."""
 
     file: str
-    open: Callable[[Path, Job], Labeller]
+    open: Callable[[Path, PredictJob], Labeller]
     needs: tuple[str, ...] = ()
     default: bool = True
 
@@ -41,17 +53,17 @@ class Row(NamedTuple):
         return not self.file.startswith("peer")
 
 
-# --- what is opened -----------------------------------------------------------------------------------------
+# --- opening a network ----------------------------------------------------------------------------------------------------
 
 
-def ours(path: Path, job: Job, amp: bool = False) -> Labeller:
-    """This package's own way, with nothing set, but that single pictures are told of."""
+def ours(path: Path, job: PredictJob, amp: bool = False) -> Labeller:
+    """This package, with its default settings; for single images with one stream and without workers."""
     from resnets.ship.sessions import open_session
     from resnets.verbs.predict import predict
 
     if amp and not job["bf16"]:
         raise InputError(NO_BF16)
-    single = job["verb"] == "wait"
+    single = job["verb"] == LATENCY
     session = open_session(path, device="cpu", streams=1 if single else None, amp=amp)
     workers = 0 if single else None
 
@@ -66,8 +78,8 @@ def ours(path: Path, job: Job, amp: bool = False) -> Labeller:
     return Labeller(many, lambda file: next(many([file])))
 
 
-def torchvision_eager(path: Path, job: Job) -> Labeller:
-    """As torchvision's documentation classifies a picture, a batch at a time."""
+def torchvision_eager(path: Path, job: PredictJob) -> Labeller:
+    """As torchvision's documentation classifies an image, in batches."""
     import torch
     import torchvision
 
@@ -82,8 +94,8 @@ def torchvision_eager(path: Path, job: Job) -> Labeller:
     return with_data_loader(network)
 
 
-def timm_bf16(path: Path, job: Job) -> Labeller:
-    """channels_last under autocast to bfloat16, where the processor has it, as timm's own scripts take them by --amp."""
+def timm_bf16(path: Path, job: PredictJob) -> Labeller:
+    """channels_last, with autocast to bfloat16 where the CPU supports it, as in timm's own scripts with --amp."""
     import timm
     import torch
 
@@ -97,14 +109,14 @@ def timm_bf16(path: Path, job: Job) -> Labeller:
     return with_data_loader(network)
 
 
-def onnxruntime(path: Path, job: Job) -> Labeller:
+def onnxruntime(path: Path, job: PredictJob) -> Labeller:
     import onnxruntime as ort
 
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     return with_data_loader(lambda x: session.run(None, {"x": x.numpy()})[0].argmax(1).tolist())
 
 
-def openvino(path: Path, job: Job, precision: str | None = None) -> Labeller:
+def openvino(path: Path, job: PredictJob, precision: str | None = None) -> Labeller:
     import openvino as ov
 
     if precision == "bf16" and not job["bf16"]:
@@ -113,11 +125,11 @@ def openvino(path: Path, job: Job, precision: str | None = None) -> Labeller:
     return with_data_loader(lambda x: compiled(x.numpy())[0].argmax(1).tolist())
 
 
-def openvino_async(path: Path, job: Job) -> Labeller:
-    """As OpenVINO's documentation goes for throughput: several batches in the network at once."""
+def openvino_async(path: Path, job: PredictJob) -> Labeller:
+    """As OpenVINO's documentation recommends for throughput: several inference requests at the same time."""
     import openvino as ov
 
-    if job["verb"] == "wait":
+    if job["verb"] == LATENCY:
         return openvino(path, job)
     compiled = ov.Core().compile_model(path, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
 
@@ -135,7 +147,7 @@ def openvino_async(path: Path, job: Job) -> Labeller:
 
 
 def with_data_loader(network: Network) -> Labeller:
-    """Files to labels as the peers' documentation shows: workers decode, the network takes what they collate."""
+    """Files to labels as the documentation of other libraries shows: workers decode and collate, the network takes batches."""
     alone = PeerPictures([])
 
     def many(files: Sequence[str]) -> Iterator[str]:
@@ -150,12 +162,12 @@ def batches(files: Sequence[str]) -> Iterable[Tensor]:
 
     from resnets.data.pictures.images import default_workers
 
-    pictures: Any = PeerPictures(files)  # torch asks for no more than it has
+    pictures: Any = PeerPictures(files)  # no `Dataset`, but it has all the methods that torch calls
     return DataLoader(pictures, PEER_BATCH, num_workers=default_workers())
 
 
 class PeerPictures:
-    """A dataset of files as torchvision's documentation prepares them."""
+    """A dataset of files, each float32 (3, 224, 224), prepared as torchvision's documentation shows."""
 
     def __init__(self, files: Sequence[str]) -> None:
         import torch
@@ -179,20 +191,20 @@ class PeerPictures:
 
 
 ONNX = ("onnxruntime", "onnx", "onnxscript")
-ROWS: dict[str, Row] = {
-    "torchvision": Row("peer.pth", torchvision_eager),
-    "timm": Row("peer.pth", timm_bf16, ("timm",)),
-    "onnxruntime": Row("peer.onnx", onnxruntime, ONNX),
-    "openvino-f32": Row("peer.xml", partial(openvino, precision="f32"), ("openvino",)),
-    "openvino-bf16": Row("peer.xml", partial(openvino, precision="bf16"), ("openvino",)),
-    "openvino-int8": Row("peer-int8.xml", openvino, ("openvino", "nncf")),
-    "openvino-int8-async": Row("peer-int8.xml", openvino_async, ("openvino", "nncf"), default=False),
-    "resnets-torch": Row("model.safetensors", ours),
-    "resnets-torch-bf16": Row("model.safetensors", partial(ours, amp=True), default=False),
-    "resnets-torch-int8": Row("model-int8.pt2", ours, ("torchao",), default=False),
-    "resnets-onnx": Row("model.onnx", ours, ONNX),
-    "resnets-onnx-int8": Row("model-int8.onnx", ours, ONNX),
-    "resnets-openvino": Row("model.xml", ours, ("openvino",)),
-    "resnets-openvino-bf16": Row("model.xml", partial(ours, amp=True), ("openvino",), default=False),
-    "resnets-openvino-int8": Row("model-int8.xml", ours, ("openvino", "nncf")),
+ROWS: dict[str, Way] = {
+    "torchvision": Way("peer.pth", torchvision_eager),
+    "timm": Way("peer.pth", timm_bf16, ("timm",)),
+    "onnxruntime": Way("peer.onnx", onnxruntime, ONNX),
+    "openvino-f32": Way("peer.xml", partial(openvino, precision="f32"), ("openvino",)),
+    "openvino-bf16": Way("peer.xml", partial(openvino, precision="bf16"), ("openvino",)),
+    "openvino-int8": Way("peer-int8.xml", openvino, ("openvino", "nncf")),
+    "openvino-int8-async": Way("peer-int8.xml", openvino_async, ("openvino", "nncf"), default=False),
+    "resnets-torch": Way("model.safetensors", ours),
+    "resnets-torch-bf16": Way("model.safetensors", partial(ours, amp=True), default=False),
+    "resnets-torch-int8": Way("model-int8.pt2", ours, ("torchao",), default=False),
+    "resnets-onnx": Way("model.onnx", ours, ONNX),
+    "resnets-onnx-int8": Way("model-int8.onnx", ours, ONNX),
+    "resnets-openvino": Way("model.xml", ours, ("openvino",)),
+    "resnets-openvino-bf16": Way("model.xml", partial(ours, amp=True), ("openvino",), default=False),
+    "resnets-openvino-int8": Way("model-int8.xml", ours, ("openvino", "nncf")),
 }

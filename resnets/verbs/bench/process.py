@@ -1,7 +1,7 @@
-"""A job for a process of its own, and what it tells: the asking end, and the answering one.
+"""Jobs that run in a process of their own: starting the process and reading its answers, and the process's side.
 
-Whatever is made or measured has a process of its own, so that threads, settings and memory of one do not touch another, and a
-cold start is one. Importing this imports no torch.
+Everything that is made or measured has its own process, so that threads, settings and memory of one do not affect another, and
+a cold start is a real one. Importing this module imports no torch.
 """
 
 from __future__ import annotations
@@ -15,25 +15,38 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypedDict, TypeVar
 
 from resnets.errors import InputError
 
 BEGAN = time.perf_counter()
-Job = dict[str, Any]  # what JSON can hold; "verb" and "name" say what to do with what
-Tell = Callable[..., None]
+
+
+class Job(TypedDict, total=False):
+    """What a process is to do, as JSON can hold it; each benchmark adds its own keys."""
+
+    verb: str  # the function that it calls
+    name: str  # what to make or to measure
+    folder: str  # for temporary files
+
+
+J = TypeVar("J", bound=Job)
+Tell = Callable[..., None]  # called with values by name, which the asking process receives
 
 
 class Failed(Exception):
-    """A process ended badly; the last line that it wrote on stderr."""
+    """A process failed. The text is the last line that it wrote to stderr."""
 
 
 def ask(module: str, job: Job, verb: str, name: str) -> dict[str, Any]:
-    """All that `python -m module` tells of a job, and "cold_start_seconds" from starting it to the first that it tells.
+    """Run a job in a new process, `python -m module`.
+
+    Returns:
+        All values that it tells, by name, and "cold_start_seconds": the time from its start to the first of them.
 
     Raises:
-        Failed: where the process ends badly.
-        InputError: where it says that the input is at fault.
+        Failed: if the process fails.
+        InputError: if it reports that the user's input is wrong.
     """
     told: dict[str, Any] = {}
     began = time.perf_counter()
@@ -45,7 +58,7 @@ def ask(module: str, job: Job, verb: str, name: str) -> dict[str, Any]:
         assert process.stdin and process.stdout
         try:
             with suppress(BrokenPipeError), process.stdin as stdin:  # it may have ended already
-                stdin.write(json.dumps(job | {"verb": verb, "name": name}))
+                stdin.write(json.dumps({**job, "verb": verb, "name": name}))
             for line in process.stdout:
                 told = {"cold_start_seconds": time.perf_counter() - began} | told | json.loads(line)
             process.wait()
@@ -61,7 +74,7 @@ def ask(module: str, job: Job, verb: str, name: str) -> dict[str, Any]:
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """End a process, if it still runs, with those that it started."""
+    """Kill a process that still runs, and the processes that it started."""
     if process.poll() is None:
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
@@ -71,11 +84,11 @@ def end(process: subprocess.Popen[str]) -> None:
         process.stdout.close()
 
 
-def answer(verbs: Mapping[str, Callable[[Job, Tell], None]]) -> None:
-    """Do the job (JSON) on stdin, and tell what is found on stdout, JSON by the line."""
+def answer(verbs: Mapping[str, Callable[[J, Tell], None]]) -> None:
+    """Read a job (JSON) from stdin, call its function in `verbs`, and write what it tells to stdout, one JSON object a line."""
     job = json.load(sys.stdin)
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as out:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no part of the answer
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not mix with the answer
 
         def tell(**values: Any) -> None:
             print(json.dumps(values), file=out, flush=True)

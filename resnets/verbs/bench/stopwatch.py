@@ -1,4 +1,4 @@
-"""The clock of a training loop, read where it asks for its batches."""
+"""Timing a training loop by the moments at which it asks for its batches."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import Any
 
 
 class Enough(Exception):
-    """The steps that were to be timed are done."""
+    """All steps that were to be timed are done."""
 
 
 class Stopwatch:
     """Times a loop that takes its batches through `epoch`: a step lasts from asking for its batch to asking for the next.
 
-    What the loop does between two epochs (validation) does not count; the start of an epoch's workers does.
+    The time between two epochs (validation) does not count; the start of an epoch's workers does.
 
     Args:
-        warm: steps before those that are timed.
-        steps: those that are timed, 1 or more; asking for another batch raises `Enough`.
-        synchronise: waits until the device has done what it was given.
+        warm: warm-up steps, which are not timed.
+        steps: steps that are timed, 1 or more; asking for another batch raises `Enough`.
+        synchronise: waits until the device has finished its work.
 
     Attributes:
-        seconds: of the timed steps; wait_seconds: of those, how long the loop waited for its batches.
-        num_images: in the timed steps.
+        seconds: duration of the timed steps.
+        wait_seconds: the part of it during which the loop waited for its batches.
+        num_images: images in the timed steps.
     """
 
     def __init__(self, warm: int, steps: int, synchronise: Callable[[], object] = lambda: None) -> None:
@@ -40,7 +41,7 @@ class Stopwatch:
         return time.perf_counter()
 
     def epoch(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """The batches of an epoch, each a tuple that begins with its pictures (N, ...)."""
+        """The batches of an epoch, unchanged; each is a tuple whose first element is the images (N, ...)."""
         began = asked = self.now()
         source = iter(batches)
         while True:

@@ -1,24 +1,36 @@
-"""A result as people read it: on the terminal, and in a Markdown file beside its JSON."""
+"""The result of a benchmark as text: on the terminal, and in a Markdown file beside its JSON."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from resnets.errors import InputError
 from resnets.files import ELSEWHERE, write_json, write_text
+from resnets.models.records import CodeRecord
+from resnets.verbs.bench.rows import Unmeasured
+
+R = TypeVar("R")
+
+
+class Result(CodeRecord, Generic[R]):
+    """What the results of all benchmarks have, beside the record of the code and the machine; R: a row that was measured."""
+
+    model: str
+    rounds: int
+    rows: list[R | Unmeasured]
+    notes: list[str]  # remarks for people, such as what was left out
 
 
 class Report(NamedTuple):
-    """A result in words.
+    """A result as text.
 
     Args:
-        heading: what the figures hold for, in lines.
-        cells: the table, a row a list; the first is the head.
-        right: the side that each column is aligned to, as `resnets.cli.tables.columns` takes it.
-        remarks: what is to be said below the table.
+        heading: the conditions of the measurement, in lines.
+        cells: the table, one list per row; the first is the head.
+        right: how each column is aligned ("l" or "r"), as `draw.text.columns` takes it.
+        remarks: lines below the table.
     """
 
     heading: list[str]
@@ -28,28 +40,31 @@ class Report(NamedTuple):
 
 
 def ratio(speed: float, other: float | None) -> float | None:
+    """`speed` divided by `other`, rounded; None without another."""
     return None if other is None else round(speed / other, 3)
 
 
-def heading(result: Mapping[str, Any], first: str, *more: str) -> list[str]:
-    """What the figures hold for: `first`, the versions, `more`, and when they were measured by which command."""
+def heading(result: CodeRecord, first: str, *more: str) -> list[str]:
+    """The conditions of the measurement in lines: `first`, the versions, `more`, and the time and the command."""
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     return [first, versions, *more, f"{result['started']}  {result['command']}"]
 
 
-def remarks(result: Mapping[str, Any]) -> list[str]:
+def remarks(result: Result[Any]) -> list[str]:
+    """Why rows were not measured, and the notes."""
     return [f"{row['row']}: {row['error']}" for row in result["rows"] if "error" in row] + list(result["notes"])
 
 
 def markdown(report: Report) -> str:
+    """The report as Markdown: a list, a table, a list."""
     head, *rows = report.cells
     rule = [{"l": ":--", "r": "--:"}[side] for side in report.right]
     table = "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
     return "\n".join([*(f"- {line}" for line in report.heading), "", table, "", *(f"- {line}" for line in report.remarks)])
 
 
-def write(result: Mapping[str, Any], report: Report, out: str | Path) -> list[Path]:
-    """The result as FILE.json, and its table as FILE.md beside it."""
+def write(result: Result[Any], report: Report, out: str | Path) -> list[Path]:
+    """Write the result as OUT.json and the report as OUT.md; their paths. A suffix .json or .md of `out` is dropped."""
     return [write_json(file(out, ".json"), result), write_text(file(out, ".md"), markdown(report) + "\n")]
 
 
@@ -58,10 +73,10 @@ def file(out: str | Path, suffix: str) -> Path:
 
 
 def check_out(out: str | Path) -> None:
-    """Find out before minutes are spent whether `write` will be able to.
+    """Check, before minutes are spent on measuring, that `write` will be able to write.
 
     Raises:
-        InputError: where it will not.
+        InputError: if it will not.
     """
     paths = [file(out, suffix) for suffix in (".json", ".md")]
     for path in paths:

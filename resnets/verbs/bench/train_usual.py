@@ -1,4 +1,4 @@
-"""Training as people write it: pictures through PIL one by one in a `DataLoader`'s workers, an eager network, a plain loop."""
+"""The usual training code: PIL images one by one in the workers of a `DataLoader`, an eager network, a plain loop."""
 
 from __future__ import annotations
 
@@ -25,35 +25,36 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 def loop(
-    net: nn.Module, batches: Batches, watch: Stopwatch, place: torch.device, *, amp: bool, channels_last: bool
+    net: nn.Module, batches: Batches, watch: Stopwatch, device: torch.device, *, amp: bool, channels_last: bool
 ) -> NoReturn:
-    """Plain SGD on `batches`, epoch after epoch, until the watch has enough (`Enough`). `amp`: bfloat16."""
+    """SGD on `batches`, epoch after epoch, until the stopwatch raises `Enough`. `amp`: autocast to bfloat16."""
     order = torch.channels_last if channels_last else torch.contiguous_format
-    net.to(place, memory_format=order).train()  # type: ignore[call-overload]
+    net.to(device, memory_format=order).train()  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
     while True:
         for x, y in watch.epoch(batches):
-            x, y = x.to(place, memory_format=order, non_blocking=True), y.to(place, non_blocking=True)
+            x, y = x.to(device, memory_format=order, non_blocking=True), y.to(device, non_blocking=True)
             optimizer.zero_grad()
-            with torch.autocast(place.type, torch.bfloat16, enabled=amp):
+            with torch.autocast(device.type, torch.bfloat16, enabled=amp):
                 loss = F.cross_entropy(net(x), y)
             loss.backward()
             optimizer.step()
 
 
-def load(pictures: Any, batch_size: int, place: torch.device) -> Batches:
+def load(images: Any, batch_size: int, device: torch.device) -> Batches:
+    """A `DataLoader` for training, with workers."""
     workers = default_workers()
     return DataLoader(
-        pictures, batch_size, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=True,
-        pin_memory=place.type == "cuda",
+        images, batch_size, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=True,
+        pin_memory=device.type == "cuda",
     )  # fmt: skip
 
 
-# --- pictures --------------------------------------------------------------------------------------------------------
+# --- images ----------------------------------------------------------------------------------------------------------
 
 
-class SmallPictures(Dataset):
-    """A split in memory, as torchvision has CIFAR-10: an array that gives a PIL picture at a time."""
+class SmallImages(Dataset):
+    """A split in memory, like torchvision's CIFAR-10: an array, from which single PIL images are made."""
 
     def __init__(self, split: Split) -> None:
         assert isinstance(split.images, ArrayImages)
@@ -73,8 +74,8 @@ class SmallPictures(Dataset):
         return self.transform(Image.fromarray(self.pixels[index].squeeze())), int(self.targets[index])
 
 
-def folder_pictures(root: str | Path, size: int) -> ImageFolder:
-    """As torchvision's references train on ImageNet."""
+def folder_images(root: str | Path, size: int) -> ImageFolder:
+    """Folders of classes, augmented as in torchvision's reference scripts for ImageNet."""
     transform = T.Compose([
         T.RandomResizedCrop(size),
         T.RandomHorizontalFlip(),
@@ -85,25 +86,25 @@ def folder_pictures(root: str | Path, size: int) -> ImageFolder:
     return ImageFolder(str(root), transform)
 
 
-def synthetic(batch_size: int, size: int, num_classes: int, place: torch.device, channels_last: bool) -> Iterator[Any]:
-    """One random batch, on the device, for ever."""
-    x = torch.randn(batch_size, 3, size, size, device=place)
+def synthetic(batch_size: int, size: int, num_classes: int, device: torch.device, channels_last: bool) -> Iterator[Any]:
+    """One random batch on the device, repeated without end: images (batch_size, 3, size, size), classes (batch_size,)."""
+    x = torch.randn(batch_size, 3, size, size, device=device)
     order = torch.channels_last if channels_last else torch.contiguous_format
-    return itertools.repeat((x.to(memory_format=order), torch.arange(batch_size, device=place) % num_classes))
+    return itertools.repeat((x.to(memory_format=order), torch.arange(batch_size, device=device) % num_classes))
 
 
 def synthetic_file(file: Path, batch_size: int, size: int) -> Path:
-    """A set of two batches of noise, in the layout that `resnets train` reads."""
+    """Write a dataset of two batches of noise, as an .npz file that `resnets train` reads; returns `file`."""
     pixels = np.random.default_rng(0).integers(256, size=(2 * batch_size, size, size, 3), dtype=np.uint8)
     np.savez(file, train_images=pixels, train_labels=np.arange(len(pixels)) % 2)
     return file
 
 
-# --- the network for small pictures ----------------------------------------------------------------------------------
+# --- the network for small images ------------------------------------------------------------------------------------
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut without parameters: strided, new channels are zeros."""
+    """Two 3x3 convolutions, and a shortcut without parameters (option A): strided, with zeros for new channels."""
 
     def __init__(self, in_planes: int, planes: int, stride: int) -> None:
         super().__init__()
@@ -125,7 +126,7 @@ class BasicBlock(nn.Module):
 
 
 def small_network(num_blocks: int, in_chans: int, num_classes: int) -> nn.Sequential:
-    """The network for CIFAR-10 of He et al. 2015, section 4.2: 6 * num_blocks + 2 layers."""
+    """The network for CIFAR-10 of He et al. (2015, section 4.2), with 6 * num_blocks + 2 layers."""
     blocks, in_planes = [], 16
     for planes in (16, 32, 64):
         for number in range(num_blocks):

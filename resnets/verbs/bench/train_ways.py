@@ -1,5 +1,6 @@
-"""The ways of training that are measured against each other: people's, as they are usually written, and ours. Each is a row of
-`ROWS`. Importing this imports no torch.
+"""The ways of training that are compared: the usual code of other libraries' users, and this package. Each is a row of `ROWS`.
+
+Importing this module imports no torch.
 """
 
 from __future__ import annotations
@@ -18,66 +19,88 @@ from resnets.verbs.bench.process import Job
 from resnets.verbs.bench.rows import TORCHVISION
 from resnets.verbs.bench.stopwatch import Stopwatch
 
-# Networks that people write themselves, for small pictures.
+# The networks for small images that users write themselves.
 USUAL = tuple(name for name in zoo.ROWS if re.fullmatch(r"resnet\d+_cifar", name))
-SIZE, NUM_CLASSES = 224, 1000  # of synthetic pictures; those in files are cut to this size
+SIZE, NUM_CLASSES = 224, 1000  # of synthetic images; images in files are cropped to this size
 SYNTHETIC = "synthetic"
 
-# A job is: model: a named network; data, data_dir: as `resnets train` takes them, or "synthetic"; kind: a key of
-# `bench.train.KINDS`; root: the folder of the folders of classes; device; bf16: whether it is fast there; batch_size,
-# warm, steps; folder: for what is written.
+
+class TrainJob(Job, total=False):
+    """A job of `bench.train_job`."""
+
+    model: str  # a named network
+    data: str  # as `resnets train` takes it, or "synthetic"
+    data_dir: str | None  # the folder of the built-in datasets
+    kind: str  # of the data: a key of `bench.train.KINDS`
+    root: str  # the folder of the class folders
+    device: str
+    bf16: bool  # whether bfloat16 is fast on the device
+    batch_size: int
+    warm: int  # warm-up steps
+    steps: int  # timed steps
 
 
-class Row(NamedTuple):
-    """One way: what runs until the watch has enough (`Enough`), for which kinds of data, and the networks it has; None: all."""
+class Way(NamedTuple):
+    """One way of training.
 
-    run: Callable[[Job, Stopwatch], object]
+    Args:
+        run: trains until the stopwatch raises `Enough`.
+        kinds: the kinds of data that it is for; default (None): all.
+        models: the networks that it has; default (None): all.
+        needs: packages beside the core dependencies.
+        default: whether it is measured by default.
+    """
+
+    run: Callable[[TrainJob, Stopwatch], object]
     kinds: Sequence[str] | None = None
     models: Sequence[str] | None = None
     needs: tuple[str, ...] = ()
     default: bool = True
 
-    def goes_with(self, kind: str) -> bool:
+    def takes(self, kind: str) -> bool:
+        """Whether it is for this kind of data."""
         return self.kinds is None or kind in self.kinds
 
-    def knows(self, model: str) -> bool:
+    def has(self, model: str) -> bool:
+        """Whether it has this network."""
         return self.models is None or model in self.models
 
 
-def usual(job: Job, watch: Stopwatch, amp: bool = False) -> None:
-    """What people write for CIFAR-10."""
+def usual(job: TrainJob, watch: Stopwatch, amp: bool = False) -> None:
+    """The usual code for CIFAR-10."""
     import torch
 
     from resnets.data import sources
     from resnets.verbs.bench import train_usual
 
     check_amp(job, amp)
-    place = torch.device(job["device"])
+    device = torch.device(job["device"])
     source = sources.open_source(job["data"], data_dir=job["data_dir"])
     net = train_usual.small_network(zoo.get(job["model"]).depths[0], source.in_chans, len(source.labels))
-    batches = train_usual.load(train_usual.SmallPictures(source.splits["train"]), job["batch_size"], place)
-    train_usual.loop(net, batches, watch, place, amp=amp, channels_last=False)
+    batches = train_usual.load(train_usual.SmallImages(source.splits["train"]), job["batch_size"], device)
+    train_usual.loop(net, batches, watch, device, amp=amp, channels_last=False)
 
 
-def library(job: Job, watch: Stopwatch, create: Callable[..., Any], amp: bool = False) -> None:
-    """A library's network, trained as torchvision's references train on ImageNet; `amp`: in channels last, as all advise."""
+def library(job: TrainJob, watch: Stopwatch, create: Callable[..., Any], amp: bool = False) -> None:
+    """A library's network, trained as torchvision's reference scripts train on ImageNet; with `amp` also in channels_last."""
     import torch
 
     from resnets.verbs.bench import train_usual
 
     check_amp(job, amp)
-    place = torch.device(job["device"])
+    device = torch.device(job["device"])
     batches: Any
     if job["kind"] == SYNTHETIC:
         num_classes = NUM_CLASSES
-        batches = train_usual.synthetic(job["batch_size"], SIZE, num_classes, place, channels_last=amp)
+        batches = train_usual.synthetic(job["batch_size"], SIZE, num_classes, device, channels_last=amp)
     else:
-        pictures = train_usual.folder_pictures(job["root"], SIZE)
-        num_classes, batches = len(pictures.classes), train_usual.load(pictures, job["batch_size"], place)
-    train_usual.loop(create(job["model"], num_classes), batches, watch, place, amp=amp, channels_last=amp)
+        images = train_usual.folder_images(job["root"], SIZE)
+        num_classes, batches = len(images.classes), train_usual.load(images, job["batch_size"], device)
+    train_usual.loop(create(job["model"], num_classes), batches, watch, device, amp=amp, channels_last=amp)
 
 
-def check_amp(job: Job, amp: bool) -> None:
+def check_amp(job: TrainJob, amp: bool) -> None:
+    """Raise `InputError` where bfloat16 is asked for and the device has no instructions for it."""
     if amp and not job["bf16"]:
         raise InputError(f"{job['device']} has no instructions for bfloat16")
 
@@ -94,15 +117,15 @@ def timm(name: str, num_classes: int) -> Any:
     return timm.create_model(name, num_classes=num_classes)
 
 
-def ours(job: Job, watch: Stopwatch, **settings: Any) -> None:
-    """`resnets train`: its own loop, and the watch between that and its loader."""
+def ours(job: TrainJob, watch: Stopwatch, **settings: Any) -> None:
+    """`resnets train` with these settings: its own loop and loader, with the stopwatch between them."""
     from resnets.engine.loop import fit
     from resnets.verbs.bench import train_usual
     from resnets.verbs.train import prepare
 
     data, kind = job["data"], job["kind"]
     settings |= {"model": job["model"], "device": job["device"], "batch_size": job["batch_size"]}
-    # Noise cannot be learnt. The length is the recipe's, of which the watch sees the beginning, with pictures of whole size.
+    # No early stopping, because noise cannot be learnt; the first epochs at full resolution, because only these are timed.
     settings |= {"stall_epochs": 0, "grow_from": 1.0}
     if kind != "arrays":
         settings["img_size"] = SIZE
@@ -122,7 +145,7 @@ def ours(job: Job, watch: Stopwatch, **settings: Any) -> None:
 
 
 LARGE = ("folder", SYNTHETIC)
-# What `resnets train` is told beside its defaults: its switches, one at a time.
+# The switches of `resnets train`, one at a time.
 SWITCHES: dict[str, dict[str, Any]] = {
     "resnets-float32": {"precision": "float32"},
     "resnets-no-channels-last": {"channels_last": False},
@@ -130,12 +153,12 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "resnets-allocator-system": {"allocator": "system"},
     "resnets-compile": {"compile": True},
 }
-ROWS: dict[str, Row] = {
-    "usual-float32": Row(usual, ("arrays",), USUAL),
-    "usual-bf16": Row(partial(usual, amp=True), ("arrays",), USUAL),
-    "torchvision-float32": Row(partial(library, create=torchvision), LARGE, TORCHVISION),
-    "torchvision-bf16": Row(partial(library, create=torchvision, amp=True), LARGE, TORCHVISION),
-    "timm-bf16": Row(partial(library, create=timm, amp=True), LARGE, TORCHVISION, ("timm",)),
-    "resnets": Row(ours),
-    **{name: Row(partial(ours, **settings), default=False) for name, settings in SWITCHES.items()},
+ROWS: dict[str, Way] = {
+    "usual-float32": Way(usual, ("arrays",), USUAL),
+    "usual-bf16": Way(partial(usual, amp=True), ("arrays",), USUAL),
+    "torchvision-float32": Way(partial(library, create=torchvision), LARGE, TORCHVISION),
+    "torchvision-bf16": Way(partial(library, create=torchvision, amp=True), LARGE, TORCHVISION),
+    "timm-bf16": Way(partial(library, create=timm, amp=True), LARGE, TORCHVISION, ("timm",)),
+    "resnets": Way(ours),
+    **{name: Way(partial(ours, **settings), default=False) for name, settings in SWITCHES.items()},
 }

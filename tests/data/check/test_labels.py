@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from resnets.cli.main import cli
+from resnets.data.check.findings import lines
 from resnets.data.check.labels import check_labels
-from resnets.data.check.pictures import lines
-from resnets.data.dense import open_dense
+from resnets.data.sources import open_source
 from resnets.errors import InputError
 from tests.data.made_dense import coco, save, voc
 from tests.data.readers.test_masks import broken_masks, folder, mask
@@ -33,7 +33,7 @@ def faulty(root):
 
 def test_every_fault_is_counted_and_named(tmp_path):
     seen = []
-    findings = check_labels(open_dense(faulty(tmp_path)), progress=lambda done, total: seen.append((done, total)))
+    findings = check_labels(open_source(faulty(tmp_path), None), progress=lambda done, total: seen.append((done, total)))
     found = of(findings)
     assert findings.num_images == 5 and seen[-1] == (5, 5)
     assert {kind: finding.level for kind, finding in found.items()} == {
@@ -49,7 +49,7 @@ def test_every_fault_is_counted_and_named(tmp_path):
 
 
 def test_masks(tmp_path):
-    found = of(check_labels(open_dense(broken_masks(tmp_path))))
+    found = of(check_labels(open_source(broken_masks(tmp_path), None)))
     errors = {kind: len(finding.items) for kind, finding in found.items() if finding.level == "error"}
     assert errors == {"bad_annotation": 2, "unknown_index": 1, "missing_annotation": 1, "missing_picture": 1, "wrong_size": 1}
     assert found["classes"].items == [{"label": "a", "train": 600}, {"label": "b", "train": 600}]
@@ -58,7 +58,9 @@ def test_masks(tmp_path):
 def test_a_picture_that_cannot_be_read(tmp_path):
     root = folder(tmp_path, a=mask(0, 1), b=mask(0, 1))
     (root / "images/b.jpg").write_text("no picture")
-    assert [item["name"] for item in of(check_labels(open_dense(root)))["unreadable"].items] == [str(root / "images/b.jpg")]
+    assert [item["name"] for item in of(check_labels(open_source(root, None)))["unreadable"].items] == [
+        str(root / "images/b.jpg")
+    ]
 
 
 def test_the_command(tmp_path):
@@ -89,13 +91,13 @@ def test_volumes(tmp_path):
     from tests.data import made_volumes
     from tests.data.pictures.test_volumes import CLASSES, labelled
 
-    source = open_dense(labelled(tmp_path, CLASSES))
+    source = open_source(labelled(tmp_path, CLASSES), None)
     found = of(check_labels(source))
     assert "3 classes, voxels of each" in found["classes"].text and len(found) == 1
     made_volumes.folder(tmp_path / "cut", train=2, val=1)
     path = tmp_path / "cut/train/images/0.nii.gz"
     path.write_bytes(path.read_bytes()[:-900])
-    source = open_dense(tmp_path / "cut")
+    source = open_source(tmp_path / "cut", None)
     assert "unreadable" in of(check_labels(source)) and "unreadable" not in of(check_labels(source, voxels=False))
 
 
@@ -113,7 +115,7 @@ def test_real_sets(name):
     if not (REAL / name).is_dir():
         pytest.skip(f"{name} is not there; $RESNETS_DENSE_DATA is the folder of bccd, camvid and nuclei")
     settings, pictures, faults, objects = SETS[name]
-    source = open_dense(REAL / name, **settings)
+    source = open_source(REAL / name, None, **settings)
     found = of(check_labels(source))
     assert {split: len(part) for split, part in source.splits.items()} == pictures
     assert {kind: len(f.items) for kind, f in found.items() if f.level != "note"} == faults

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnets.data.check.pictures import LEVELS, Findings, check, lines, near_groups, perceptual_hash
+from resnets.data.check.findings import LEVELS, Findings, lines
+from resnets.data.check.pictures import check_pictures, near_groups, perceptual_hash
 from resnets.data.pictures.images import ArrayImages
-from resnets.data.sources import Source, open_source
-from resnets.data.types import Split
+from resnets.data.sources import open_source
+from resnets.data.types import Source, Split
 
 
 def picture(seed: int, size: tuple[int, int] = (48, 40), mode: str = "RGB") -> Image.Image:
@@ -35,7 +36,7 @@ def save(image: Image.Image, folder: Path, name: str) -> None:
 
 
 def look(folder: Path, **changes: int) -> Findings:
-    return check(open_source(folder), **changes)
+    return check_pictures(open_source(folder), **changes)
 
 
 def kinds(findings: Findings) -> dict[str, str]:
@@ -121,7 +122,7 @@ def test_flat_and_tiny_pictures_are_not_near_duplicates() -> None:
     small = np.stack([np.asarray(picture(0, (31, 31)))] * 10) + np.arange(10, dtype=np.uint8)[:, None, None, None] % 3
     for pixels in (flat.astype(np.uint8), small):
         source = arrays(train=(pixels, np.arange(len(pixels)) % 2))
-        findings = check(source)
+        findings = check_pictures(source)
         assert not {"near_duplicates", "near_leakage"} & kinds(findings).keys()
         assert any(finding.kind == "not_compared" for finding in findings.findings)
         assert {perceptual_hash(one) for one in pixels} == {b""}
@@ -129,15 +130,15 @@ def test_flat_and_tiny_pictures_are_not_near_duplicates() -> None:
 
 def arrays(**splits: tuple[np.ndarray, np.ndarray]) -> Source:
     values = {split: Split(ArrayImages(pixels, split), targets) for split, (pixels, targets) in splits.items()}
-    return Source("arrays", ("a", "b"), values, None, 3)
+    return Source("arrays", ("a", "b"), values, 3)
 
 
 def test_arrays_have_no_questions_of_format() -> None:
     pixels = np.stack([np.asarray(picture(seed, (32, 32))) for seed in range(40)])
-    findings = check(arrays(train=(pixels[:30], np.arange(30) % 2), test=(pixels[30:], np.arange(10) % 2)))
+    findings = check_pictures(arrays(train=(pixels[:30], np.arange(30) % 2), test=(pixels[30:], np.arange(10) % 2)))
     assert [finding.kind for finding in findings.findings] == ["classes"]
     leaking = arrays(train=(pixels[:30], np.arange(30) % 2), test=(pixels[29:], np.arange(11) % 2))
-    (group,) = items(check(leaking), "leakage")
+    (group,) = items(check_pictures(leaking), "leakage")
     assert group == [
         {"name": "train[29]", "split": "train", "label": "b"}, {"name": "test[0]", "split": "test", "label": "a"},
     ]  # fmt: skip
@@ -147,7 +148,7 @@ def test_arrays_have_no_questions_of_format() -> None:
 def test_other_channels(channels: int) -> None:
     mode = {1: "L", 4: "RGBA"}[channels]
     pixels = np.stack([np.asarray(picture(seed, (32, 32), mode)).reshape(32, 32, channels) for seed in range(20)])
-    findings = check(arrays(train=(pixels, np.arange(20) % 2)))
+    findings = check_pictures(arrays(train=(pixels, np.arange(20) % 2)))
     assert kinds(findings) == {}
 
 
@@ -166,7 +167,7 @@ def test_missing_tiny_and_skewed_classes(folder: Path) -> None:
 
 def test_five_times_is_not_yet_skewed() -> None:
     pixels = np.stack([np.asarray(picture(seed, (32, 32))) for seed in range(60)])
-    assert kinds(check(arrays(train=(pixels, np.repeat([0, 1], [50, 10]))))) == {}
+    assert kinds(check_pictures(arrays(train=(pixels, np.repeat([0, 1], [50, 10]))))) == {}
 
 
 def in_one_way(folder: Path, label: str, suffix: str, size: tuple[int, int] = (48, 40), mode: str = "RGB") -> None:
@@ -246,7 +247,7 @@ def test_json_holds_all_and_text_the_first(folder: Path) -> None:
 def test_workers_change_nothing_and_progress_is_told(folder: Path) -> None:
     save(Image.open(folder / "train/cat/3.png"), folder, "test/cat/copy.png")
     told: list[tuple[int, int]] = []
-    alone = check(open_source(folder), workers=1, progress=lambda *done: told.append(done))
+    alone = check_pictures(open_source(folder), workers=1, progress=lambda *done: told.append(done))
     assert alone == look(folder, workers=4) == look(folder)
     assert told == [(24, 31), (31, 31)]
 
@@ -257,7 +258,7 @@ def test_an_interruption_ends_the_threads(folder: Path) -> None:
 
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
-        check(open_source(folder), progress=stop)
+        check_pictures(open_source(folder), progress=stop)
     assert threading.active_count() == before
 
 

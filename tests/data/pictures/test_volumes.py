@@ -5,10 +5,10 @@ import gzip
 import numpy as np
 import pytest
 
-from resnets.data.dense import open_dense
 from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.volumes import Volume
 from resnets.data.readers.label_rules import BadLabel
+from resnets.data.sources import open_source
 from resnets.errors import InputError
 
 nibabel = pytest.importorskip("nibabel")
@@ -104,12 +104,12 @@ CLASSES = (VALUES > 100).astype(np.uint8) + (VALUES > 150)
 
 
 def test_labels_fit_although_their_files_are_ordered_otherwise(tmp_path):
-    source = open_dense(labelled(tmp_path, CLASSES, order="LPS"))
+    source = open_source(labelled(tmp_path, CLASSES, order="LPS"), None)
     assert (source.kind, source.labels, source.in_chans) == ("volumes", ("background", "1", "2"), 1)
     volume, target = source.splits["train"][0]
     assert target.dtype == np.uint8 and (target == CLASSES.transpose(2, 1, 0)).all()
     assert ((volume[:] > 100) == (target > 0)).all()
-    assert (open_dense(tmp_path, ignore=2).splits["train"][0][1] == 255).sum() == (CLASSES == 2).sum()
+    assert (open_source(tmp_path, None, ignore=2).splits["train"][0][1] == 255).sum() == (CLASSES == 2).sum()
 
 
 MOVED = AFFINE.copy()
@@ -127,7 +127,7 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_labels_that_do_not_fit(tmp_path, case):
     values, settings, rule = WRONG[case]
-    source = open_dense(labelled(tmp_path, values, **settings), labels=["air", "lung", "heart"])
+    source = open_source(labelled(tmp_path, values, **settings), None, labels=["air", "lung", "heart"])
     with pytest.raises(BadLabel) as bad:
         source.splits["train"][0]
     assert bad.value.rule == rule
@@ -138,7 +138,7 @@ def test_what_is_missing_is_named(tmp_path):
     stored(tmp_path / "train/labels/a.nii", CLASSES)
     stored(tmp_path / "train/images/b.nii")
     stored(tmp_path / "train/labels/c.nii", CLASSES)
-    split = open_dense(tmp_path).splits["train"]
+    split = open_source(tmp_path, None).splits["train"]
     assert split[0][1].max() == 2
     for index, rule in ((1, "missing_annotation"), (2, "missing_picture")):
         with pytest.raises(BadLabel) as bad:

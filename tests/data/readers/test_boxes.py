@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from resnets.data.dense import is_dense, open_dense
 from resnets.data.readers.boxes import MAX_XML_BYTES
 from resnets.data.readers.label_rules import BadLabel
-from resnets.data.readers.names import cut_val
+from resnets.data.sources import open_source, recognised
+from resnets.data.splits import cut_val
 from resnets.errors import InputError
 from tests.data.made_dense import picture, rules, voc, xml
 
@@ -15,8 +15,8 @@ CAT = ("cat", 2, 3, 9, 8)
 
 def test_splits_names_and_boxes(tmp_path):
     root = voc(tmp_path / "pets", {"train": ["a", "b"], "val": ["c"]}, a=[CAT, ("dog", 1, 1, 40, 30, True)], b=[], c=[CAT])
-    assert is_dense(root)
-    source = open_dense(root)
+    assert recognised(root)[1].kind == "boxes"
+    source = open_source(root, None)
     assert (source.name, source.kind, source.labels, source.in_chans) == ("pets", "boxes", ("cat", "dog"), 3)
     assert {split: len(part) for split, part in source.splits.items()} == {"train": 2, "val": 1}
     pixels, boxes = source.splits["train"][0]
@@ -28,8 +28,8 @@ def test_splits_names_and_boxes(tmp_path):
 
 
 def test_without_lists_all_is_for_training_and_trainval_stands_in(tmp_path):
-    assert len(open_dense(voc(tmp_path / "a", a=[CAT], b=[CAT])).splits["train"]) == 2
-    source = open_dense(voc(tmp_path / "b", {"trainval": ["a  1", "b -1"], "test": ["c"]}, a=[CAT], b=[CAT], c=[CAT]))
+    assert len(open_source(voc(tmp_path / "a", a=[CAT], b=[CAT]), None).splits["train"]) == 2
+    source = open_source(voc(tmp_path / "b", {"trainval": ["a  1", "b -1"], "test": ["c"]}, a=[CAT], b=[CAT], c=[CAT]), None)
     assert {split: len(part) for split, part in source.splits.items()} == {"train": 2, "test": 1}
 
 
@@ -38,19 +38,19 @@ def test_files_that_begin_with_a_dot_are_none_of_ours(tmp_path):
     root = voc(tmp_path, a=[("cat", 1, 1, 9, 9)])
     for path in ("JPEGImages/._a.jpg", "Annotations/._a.xml"):
         (root / path).write_bytes(b"\x00")
-    assert len(open_dense(root).splits["train"]) == 1
+    assert len(open_source(root, None).splits["train"]) == 1
 
 
 def test_names_of_a_file_or_a_model_decide(tmp_path):
     root = voc(tmp_path, a=[CAT])
     (root / "classes.txt").write_text("dog\ncat\n")
-    assert open_dense(root).splits["train"][0][1].labels.tolist() == [1]
-    assert open_dense(root, labels=["cat"]).labels == ("cat",)
+    assert open_source(root, None).splits["train"][0][1].labels.tolist() == [1]
+    assert open_source(root, None, labels=["cat"]).labels == ("cat",)
     with pytest.raises(InputError, match=r"objects called 'cat', and the classes given has only 'cow'; rename"):
-        open_dense(root, labels=["cow"])
+        open_source(root, None, labels=["cow"])
     (root / "classes.txt").write_text("dog\ndog\n")
     with pytest.raises(InputError, match="a name twice"):
-        open_dense(root)
+        open_source(root, None)
 
 
 BROKEN = {
@@ -66,7 +66,7 @@ BROKEN = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_file_costs_its_picture_alone(tmp_path, case):
     text, rule = BROKEN[case]
-    split = open_dense(voc(tmp_path, a=text, b=[CAT])).splits["train"]
+    split = open_source(voc(tmp_path, a=text, b=[CAT]), None).splits["train"]
     with pytest.raises(BadLabel) as bad:
         split[0]
     assert bad.value.rule == rule and bad.value.path.endswith("a.jpg")
@@ -77,7 +77,7 @@ def test_what_is_missing_is_named(tmp_path):
     root = voc(tmp_path, {"train": ["a", "b", "c"]}, a=[CAT], b=[CAT], c=[CAT])
     (root / "JPEGImages/a.jpg").unlink()
     (root / "Annotations/b.xml").unlink()
-    split = open_dense(root).splits["train"]
+    split = open_source(root, None).splits["train"]
     for index, rule in enumerate(["missing_picture", "missing_annotation"]):
         with pytest.raises(BadLabel) as bad:
             split[index]
@@ -86,12 +86,12 @@ def test_what_is_missing_is_named(tmp_path):
 
 
 def test_a_corner_that_is_no_number_costs_its_box_alone(tmp_path):
-    labelled = open_dense(voc(tmp_path, a=[("cat", "", 1, 9, 9), CAT])).splits["train"].read(0)
+    labelled = open_source(voc(tmp_path, a=[("cat", "", 1, 9, 9), CAT]), None).splits["train"].read(0)
     assert rules(labelled.faults) == ["not_finite"] and len(labelled.target.labels) == 1
 
 
 def test_a_size_of_nought_is_taken_from_the_picture(tmp_path):
-    labelled = open_dense(voc(tmp_path, size=(0, 0), a=[CAT])).splits["train"].read(0)
+    labelled = open_source(voc(tmp_path, size=(0, 0), a=[CAT]), None).splits["train"].read(0)
     assert rules(labelled.faults) == ["no_size"] and len(labelled.target.labels) == 1
 
 
@@ -106,35 +106,35 @@ REFUSED = {
 def test_lists_that_are_refused(tmp_path, case):
     train, words = REFUSED[case]
     with pytest.raises(InputError, match=words):
-        open_dense(voc(tmp_path, {"train": train, "val": ["b"]}, a=[CAT], b=[CAT]))
+        open_source(voc(tmp_path, {"train": train, "val": ["b"]}, a=[CAT], b=[CAT]), None)
 
 
 def test_no_object_anywhere_and_masks_are_refused(tmp_path):
     root = voc(tmp_path, a=[])
     with pytest.raises(InputError, match="no object is named"):
-        open_dense(root)
+        open_source(root, None)
     with pytest.raises(InputError, match="xml holds no masks"):
-        open_dense(root, masks=True)
+        open_source(root, None, masks=True)
 
 
 def test_fingerprint_follows_boxes_not_the_place(tmp_path):
     one, other = (voc(tmp_path / name, a=[CAT], b=[CAT]) for name in ("x", "y"))
-    assert open_dense(one).fingerprint() == open_dense(other).fingerprint()
+    assert open_source(one, None).fingerprint() == open_source(other, None).fingerprint()
     (other / "Annotations/a.xml").write_text(xml([("cat", 2, 3, 9, 9)]))
-    assert open_dense(one).fingerprint() != open_dense(other).fingerprint()
+    assert open_source(one, None).fingerprint() != open_source(other, None).fingerprint()
 
 
 def test_val_is_cut_by_the_commonest_class(tmp_path):
     files = {f"{name}{n}": [(name, 1, 1, 9, 9)] for name in ("cat", "dog") for n in range(10)} | {
         f"no{n}": [] for n in range(10)
     }
-    source = cut_val(open_dense(voc(tmp_path, **files)), 0.2, seed=3)
+    source = cut_val(open_source(voc(tmp_path, **files), None), 0.2, seed=3)
     val = source.splits["val"]
     assert [boxes.labels.tolist() for _, boxes in val] == [[0], [0], [1], [1], [], []]
     assert len(source.splits["train"]) == 24 and source.cut == {"fraction": 0.2, "seed": 3}
-    again = cut_val(open_dense(tmp_path), 0.2, seed=3).splits["val"]
+    again = cut_val(open_source(tmp_path, None), 0.2, seed=3).splits["val"]
     assert [again.images.name(n) for n in range(6)] == [val.images.name(n) for n in range(6)]
     assert cut_val(source, 0.5) is source
     picture(tmp_path / "other/JPEGImages/x.jpg")
-    with pytest.raises(InputError, match="one picture only"):
-        cut_val(open_dense(voc(tmp_path / "other", x=[CAT])))
+    with pytest.raises(InputError, match="one image per class, none to spare"):
+        cut_val(open_source(voc(tmp_path / "other", x=[CAT]), None))

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from resnets.data.dense import open_dense
 from resnets.data.readers.label_rules import BadLabel
 from resnets.data.readers.outlines import object_masks
+from resnets.data.sources import open_source
 from resnets.errors import InputError
 from tests.data.made_dense import coco, picture, rules
 
@@ -17,7 +17,7 @@ def box(image=1, category=7, bbox=(1, 2, 8, 6), **rest):
 
 
 def test_boxes_crowds_and_negatives(tmp_path):
-    source = open_dense(coco(tmp_path / "pets", [box(), box(category=3, bbox=(0, 0, 40, 30), iscrowd=1)]))
+    source = open_source(coco(tmp_path / "pets", [box(), box(category=3, bbox=(0, 0, 40, 30), iscrowd=1)]), None)
     assert (source.kind, source.labels) == ("boxes", ("dog", "cat"))  # by their ids
     _, boxes = source.splits["train"][0]
     assert boxes.xyxy.tolist() == [[1, 2, 9, 8], [0, 0, 40, 30]]
@@ -27,20 +27,20 @@ def test_boxes_crowds_and_negatives(tmp_path):
 
 def test_validation_is_matched_by_name(tmp_path):
     coco(tmp_path, [box()])
-    source = open_dense(coco(tmp_path, [box(category=1)], "val", categories=((1, "cat"),)))
+    source = open_source(coco(tmp_path, [box(category=1)], "val", categories=((1, "cat"),)), None)
     assert source.splits["val"][0][1].labels.tolist() == [1]
     with pytest.raises(InputError, match=r"objects called 'cow', and .*train2017.json has only 'dog', 'cat'"):
-        open_dense(coco(tmp_path, [box(category=1)], "val", categories=((1, "cow"),)))
+        open_source(coco(tmp_path, [box(category=1)], "val", categories=((1, "cow"),)), None)
 
 
 def test_roboflows_layout_and_pictures_in_images(tmp_path):
     coco(tmp_path / "a", [box()])
     (tmp_path / "a/train2017").rename(tmp_path / "a/images")
-    assert len(open_dense(tmp_path / "a").splits["train"]) == 2
+    assert len(open_source(tmp_path / "a", None).splits["train"]) == 2
     coco(tmp_path / "b", [box()])
     (tmp_path / "b/train2017").rename(tmp_path / "b/valid")
     (tmp_path / "b/annotations/instances_train2017.json").rename(tmp_path / "b/valid/_annotations.coco.json")
-    assert list(open_dense(tmp_path / "b").splits) == ["val"]
+    assert list(open_source(tmp_path / "b", None).splits) == ["val"]
 
 
 FAULTS = {
@@ -56,14 +56,14 @@ FAULTS = {
 @pytest.mark.parametrize("case", FAULTS)
 def test_boxes_that_cannot_be_right(tmp_path, case):
     bbox, applied = FAULTS[case]
-    labelled = open_dense(coco(tmp_path, [box(bbox=bbox), box(bbox=(3, 3, 5, 5))])).splits["train"].read(0)
+    labelled = open_source(coco(tmp_path, [box(bbox=bbox), box(bbox=(3, 3, 5, 5))]), None).splits["train"].read(0)
     assert rules(labelled.faults) == applied
 
 
 def test_an_annotation_of_no_picture_and_a_picture_that_is_not_there(tmp_path):
     root = coco(tmp_path, [box(), box(99)])
     (root / "train2017/2.jpg").unlink()
-    split = open_dense(root).splits["train"]
+    split = open_source(root, None).splits["train"]
     assert len(split) == 3 and len(split[0][1].labels) == 1
     for index in (1, 2):
         with pytest.raises(BadLabel) as bad:
@@ -87,7 +87,7 @@ REFUSED = {
 def test_files_that_are_refused(tmp_path, case):
     given, words = REFUSED[case]
     with pytest.raises(InputError, match=words):
-        open_dense(coco(tmp_path / "set", **given))
+        open_source(coco(tmp_path / "set", **given), None)
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,11 @@ def test_text_that_is_no_annotation(tmp_path, text):
     path = coco(tmp_path, [box()]) / "annotations/instances_train2017.json"
     path.write_text(text)
     with pytest.raises(InputError, match=r"cannot be read as COCO's JSON|not COCO's instances"):
-        open_dense(tmp_path)
+        open_source(tmp_path, None)
 
 
 def test_a_size_that_the_picture_has_not(tmp_path):
-    split = open_dense(coco(tmp_path, [box()], images=image(width=41))).splits["train"]
+    split = open_source(coco(tmp_path, [box()], images=image(width=41)), None).splits["train"]
     picture(tmp_path / "train2017/1.jpg")
     with pytest.raises(BadLabel, match="41 x 30 pixels, the picture has 40 x 30"):
         split[0]
@@ -159,10 +159,10 @@ def test_masks_beyond_memory_are_refused():
 def test_an_object_without_a_mask_is_neither_hit_nor_miss(tmp_path):
     rle = {"size": [30, 40], "counts": [100, 5, 1095]}
     root = coco(tmp_path, [box(segmentation=rle), box(bbox=(3, 3, 5, 5))])
-    _, boxes, faults = open_dense(root, masks=True).splits["train"].read(0)
+    _, boxes, faults = open_source(root, None, masks=True).splits["train"].read(0)
     assert boxes.masks.shape == (2, 30, 40) and boxes.masks.sum((1, 2)).tolist() == [5, 0]
     assert boxes.ignore.tolist() == [False, True] and [tuple(fault[:2]) for fault in faults] == [("no_mask", "object 2 (cat)")]
-    assert open_dense(root).splits["train"][0][1].masks is None
+    assert open_source(root, None).splits["train"][0][1].masks is None
 
 
 def test_outlines_need_the_evaluators_library(monkeypatch):
@@ -189,4 +189,4 @@ def test_json_of_several_files_for_a_split(tmp_path):
     root = coco(tmp_path, [box()])
     (root / "annotations/instances_train2014.json").write_text(json.dumps({}))
     with pytest.raises(InputError, match="are both for train"):
-        open_dense(root)
+        open_source(root, None)

@@ -106,7 +106,7 @@ def test_every_form_by_name_path_and_archive(tmp_path, monkeypatch, form, by):
     source = open_source(data, data_dir=data_dir)
     assert (source.name, source.labels, source.size, source.hflip) == (form.name, tuple(NAMES[form.name]), (32, 32), True)
     for split in ("train", "test"):
-        assert source.splits[split].targets.tolist() == labels(form, split)
+        assert source.splits[split].targets.values.tolist() == labels(form, split)
         assert (source.splits[split].images.array == pictures(split)).all()
 
 

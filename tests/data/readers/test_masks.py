@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnets.data.dense import is_dense, open_dense
 from resnets.data.readers import layouts
 from resnets.data.readers.label_rules import BadLabel
 from resnets.data.readers.masks import instance_boxes, read_mask
-from resnets.data.readers.names import cut_val
+from resnets.data.sources import open_source, recognised
+from resnets.data.splits import cut_val
 from resnets.errors import InputError
 from tests.data.made_dense import picture, rules, save
 
@@ -31,8 +31,8 @@ def folder(root, word="masks", **files):
 
 def test_classes_by_number(tmp_path):
     root = folder(tmp_path / "roads", train__a=mask(0, 2), train__b=mask(1, 255), val__c=mask(2, 2))
-    assert is_dense(root) and layouts.is_detection(root)
-    source = open_dense(root)
+    assert recognised(root)[1].kind == "masks" and layouts.is_detection(root)
+    source = open_source(root, None)
     assert (source.name, source.kind, source.labels) == ("roads", "masks", ("0", "1", "2"))
     pixels, target = source.splits["train"][1]
     assert pixels.shape == (30, 40, 3)
@@ -51,53 +51,53 @@ def test_orders_of_folders(tmp_path, order):
         folder(tmp_path, a=mask(0, 1))
     else:
         folder(tmp_path, Training__a=mask(0, 1))
-    source = open_dense(tmp_path)
+    source = open_source(tmp_path, None)
     assert list(source.splits) == ["train"] and (source.splits["train"][0][1] == mask(0, 1)).all()
 
 
 def test_indices_that_say_nothing(tmp_path):
     root = folder(tmp_path, a=mask(0, 1, 2, 3))
-    assert open_dense(root).labels == ("0", "1", "2", "3")
-    source = open_dense(root, ignore=3)
+    assert open_source(root, None).labels == ("0", "1", "2", "3")
+    source = open_source(root, None, ignore=3)
     assert source.labels == ("0", "1", "2") and (source.splits["train"][0][1] == mask(0, 1, 2, 255)).all()
     (root / "classes.txt").write_text("void\nroad\nsky\n")
-    source = open_dense(root, ignore=3)
+    source = open_source(root, None, ignore=3)
     assert source.labels == ("road", "sky") and (source.splits["train"][0][1] == mask(255, 0, 1, 255)).all()
     with pytest.raises(InputError, match="index 300 is to be ignored"):
-        open_dense(root, ignore=300)
+        open_source(root, None, ignore=300)
 
 
 def test_a_models_classes_are_matched_by_name_whatever_is_ignored(tmp_path):
     root = folder(tmp_path, a=mask(0, 1, 2, 3))
-    first = open_dense(root, ignore=1)
+    first = open_source(root, None, ignore=1)
     assert first.labels == ("0", "2", "3")
-    again = open_dense(root, ignore=1, labels=first.labels)
+    again = open_source(root, None, ignore=1, labels=first.labels)
     assert again.fingerprint() == first.fingerprint() and (again.splits["train"][0][1] == mask(0, 255, 1, 2)).all()
     (root / "classes.txt").write_text("sky\nvoid\nroad\ncar\n")
-    first = open_dense(root)
-    assert open_dense(root, labels=first.labels).fingerprint() == first.fingerprint()
+    first = open_source(root, None)
+    assert open_source(root, None, labels=first.labels).fingerprint() == first.fingerprint()
     (root / "classes.txt").write_text("car\nroad\nvoid\nsky\n")
-    assert (open_dense(root, labels=first.labels).splits["train"][0][1] == mask(2, 1, 255, 0)).all()
-    assert open_dense(root, labels=["car", "road", "sky", "bus"]).labels[3] == "bus"
+    assert (open_source(root, None, labels=first.labels).splits["train"][0][1] == mask(2, 1, 255, 0)).all()
+    assert open_source(root, None, labels=["car", "road", "sky", "bus"]).labels[3] == "bus"
     with pytest.raises(InputError, match=r"'sky' in classes.txt, and the classes are 'car', 'road'"):
-        open_dense(root, labels=["car", "road"])
+        open_source(root, None, labels=["car", "road"])
     with pytest.raises(InputError, match="'void' is no class"):
-        open_dense(root, labels=["car", "road", "void", "sky"])
+        open_source(root, None, labels=["car", "road", "void", "sky"])
 
 
 def test_black_and_white(tmp_path):
     root = folder(tmp_path, a=mask(0, 255), b=mask(0, 0))
-    source = open_dense(root)
+    source = open_source(root, None)
     assert source.labels == ("background", "object") and (source.splits["train"][0][1] == mask(0, 1)).all()
-    assert open_dense(root, labels=["no", "yes"]).splits["train"][0][1].max() == 1
+    assert open_source(root, None, labels=["no", "yes"]).splits["train"][0][1].max() == 1
     with pytest.raises(InputError, match="1 classes in the masks"):
-        open_dense(folder(tmp_path / "black", a=mask(0, 0)))
+        open_source(folder(tmp_path / "black", a=mask(0, 0)), None)
     with pytest.raises(InputError, match="1 classes in the masks"):
-        open_dense(root, ignore=255)  # then white says nothing
+        open_source(root, None, ignore=255)  # then white says nothing
 
 
 def test_zero_and_one_are_background_and_object(tmp_path):
-    source = open_dense(folder(tmp_path, a=mask(0, 1), b=mask(0, 255)))
+    source = open_source(folder(tmp_path, a=mask(0, 1), b=mask(0, 255)), None)
     assert source.labels == ("background", "object") and (source.splits["train"][1][1] == mask(0, 255)).all()
 
 
@@ -109,7 +109,7 @@ def test_masks_in_colours_or_of_another_kind_are_named(tmp_path):
         root = folder(tmp_path / suffix, a=None)
         save(root / f"masks/a{suffix}", np.zeros((30, 40, 3), np.uint8))
         with pytest.raises(InputError, match=said):
-            open_dense(root, "segment")
+            open_source(root, "masks")
 
 
 def test_palettes_are_read_as_indices_and_bits_as_classes(tmp_path):
@@ -120,7 +120,7 @@ def test_palettes_are_read_as_indices_and_bits_as_classes(tmp_path):
     (root / "masks").mkdir()
     image.save(root / "masks/a.png")
     Image.fromarray(mask(0, 255)).convert("1").save(root / "masks/b.png")
-    train = open_dense(root).splits["train"]
+    train = open_source(root, None).splits["train"]
     assert (train[0][1] == mask(0, 2)).all() and (train[1][1] == mask(0, 1)).all()
 
 
@@ -140,7 +140,7 @@ def broken_masks(root):
 
 
 def test_a_broken_mask_costs_its_picture_alone(tmp_path):
-    split = open_dense(broken_masks(tmp_path)).splits["train"]
+    split = open_source(broken_masks(tmp_path), None).splits["train"]
     found = {}
     for index in range(len(split)):
         try:
@@ -160,17 +160,17 @@ def test_names_that_never_match_and_masks_that_are_objects(tmp_path):
     root = folder(tmp_path / "a", a=None)
     save(root / "masks/b.png", mask(0, 1))
     with pytest.raises(InputError, match="nothing there has the name of a picture"):
-        open_dense(root)
+        open_source(root, None)
     with pytest.raises(InputError, match="up to 300, and classes end at 254; objects go into instances"):
-        open_dense(folder(tmp_path / "b", a=mask(0, 300, dtype=np.uint16)))
+        open_source(folder(tmp_path / "b", a=mask(0, 300, dtype=np.uint16)), None)
     root = folder(tmp_path / "c", a=mask(0, 1))
     picture(root / "images/a.jpeg")
     with pytest.raises(InputError, match="has the same name; keep one"):
-        open_dense(root)
+        open_source(root, None)
 
 
 def test_val_is_cut_from_masks(tmp_path):
-    source = cut_val(open_dense(folder(tmp_path, **{f"m{n}": mask(0, 1) for n in range(10)})), 0.2)
+    source = cut_val(open_source(folder(tmp_path, **{f"m{n}": mask(0, 1) for n in range(10)}), None), 0.2)
     assert {split: len(part) for split, part in source.splits.items()} == {"train": 8, "val": 2}
     for part in source.splits.values():  # pictures and masks go together
         assert [part.images.path(n).stem for n in range(len(part))] == [
@@ -180,7 +180,11 @@ def test_val_is_cut_from_masks(tmp_path):
 
 def test_fingerprint_follows_classes(tmp_path):
     root = folder(tmp_path, a=mask(0, 1, 2, 2))
-    assert open_dense(root).fingerprint() == open_dense(root).fingerprint() != open_dense(root, ignore=0).fingerprint()
+    assert (
+        open_source(root, None).fingerprint()
+        == open_source(root, None).fingerprint()
+        != open_source(root, None, ignore=0).fingerprint()
+    )
 
 
 def test_vocs_masks(tmp_path):
@@ -188,13 +192,13 @@ def test_vocs_masks(tmp_path):
         picture(tmp_path / f"JPEGImages/{stem}.jpg")
     for stem in "ab":
         save(tmp_path / f"SegmentationClass/{stem}.png", mask(0, 3, 255, 255))
-    source = open_dense(tmp_path, "segment")
+    source = open_source(tmp_path, "masks")
     assert len(source.splits["train"]) == 2 and source.labels == ("0", "1", "2", "3")
     lists = tmp_path / "ImageSets/Segmentation"
     lists.mkdir(parents=True)
     (lists / "train.txt").write_text("a\n")
     (lists / "val.txt").write_text("b\nc\n")
-    source = open_dense(tmp_path, "segment")
+    source = open_source(tmp_path, "masks")
     assert (source.splits["val"][0][1] == mask(0, 3, 255, 255)).all()
     with pytest.raises(BadLabel, match="no such mask"):
         source.splits["val"][1]
@@ -208,22 +212,22 @@ OBJECTS[2:5, 3:9], OBJECTS[10, 10], OBJECTS[20:30, 30:40], OBJECTS[29, 0] = 1, 3
 
 def test_objects_as_boxes(tmp_path):
     root = folder(tmp_path, "instances", train__a=OBJECTS, train__b=np.zeros((30, 40), np.uint16))
-    source = open_dense(root)
+    source = open_source(root, None)
     assert (source.kind, source.labels) == ("boxes", ("object",))
     boxes = source.splits["train"][0][1]
     assert boxes.xyxy.tolist() == [[3, 2, 9, 5], [30, 20, 40, 30], [0, 10, 11, 30]] and boxes.xyxy.dtype == np.float32
     assert boxes.labels.tolist() == [0, 0, 0] and not boxes.ignore.any() and boxes.masks is None
     assert rules(source.splits["train"].read(1).faults) == ["negative"]
-    masks = open_dense(root, masks=True).splits["train"][0][1].masks
+    masks = open_source(root, None, masks=True).splits["train"][0][1].masks
     assert (masks == np.stack([k == OBJECTS for k in (1, 255, 300)])).all()
 
 
 def test_objects_as_classes(tmp_path):
-    source = open_dense(folder(tmp_path, "instances", a=OBJECTS), "segment")
+    source = open_source(folder(tmp_path, "instances", a=OBJECTS), "masks")
     assert (source.kind, source.labels) == ("masks", ("background", "object"))
     assert (source.splits["train"][0][1] == (OBJECTS > 0)).all()
     with pytest.raises(InputError, match="objects or not is two classes, and the classes given has 1"):
-        open_dense(tmp_path, "segment", labels=["cell"])
+        open_source(tmp_path, "masks", labels=["cell"])
 
 
 def test_boxes_of_objects_hold_all_their_pixels():
@@ -240,8 +244,9 @@ def test_sixteen_bits_stay_whole(tmp_path):
 
 
 def test_nothing_that_is_known(tmp_path):
-    with pytest.raises(InputError, match=r"not a layout that is known; give one of: Pascal VOC"):
-        open_dense(tmp_path)
-    with pytest.raises(InputError, match="no such folder"):
-        open_dense(tmp_path / "none")
-    assert not is_dense(tmp_path) and not is_dense(tmp_path / "none")
+    for kind in ("boxes", "masks"):
+        with pytest.raises(InputError, match=r"not a layout that is known; give one of: .*Pascal VOC"):
+            open_source(tmp_path, kind)
+        with pytest.raises(InputError, match="no file or folder"):
+            open_source(tmp_path / "none", kind)
+    assert recognised(tmp_path)[1].kind == "classes"

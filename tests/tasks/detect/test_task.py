@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-
 from resnets.data.dense_loader import as_tensors
+
 from resnets.data.preprocess import Preprocess
 from resnets.data.targets import Boxes, Detections, Truth
 from resnets.engine.contract import Task

@@ -22,7 +22,7 @@ from resnets.verbs import train as training
 from resnets.verbs.train import train
 from tests.data import made_volumes
 from tests.data.made_volumes import BALL, BOX, phantom, save
-from tests.engine.test_resume import assert_same, stopping
+from tests.engine.running import assert_same, stopping
 
 nibabel = pytest.importorskip("nibabel")
 

@@ -16,13 +16,13 @@ import torchvision
 from PIL import Image
 
 from resnets.cli.main import main
-from resnets.cli.tables import columns
 from resnets.data.preprocess import Preprocess
+from resnets.draw.text import columns
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.ship import hub
 from resnets.verbs.bench import predict, rows, table
-from resnets.verbs.bench.predict_job import MADE, SAMPLE_SIZE, settle
+from resnets.verbs.bench.predict_job import MADE, SAMPLE_SIZE, scale_random_weights
 from resnets.verbs.bench.predict_ways import ROWS
 from resnets.verbs.bench.process import Failed
 
@@ -79,7 +79,7 @@ def test_the_rows_by_default():
     ]  # fmt: skip
     chosen, notes = predict.choose_rows(["resnets-onnx", "timm", "torchvision"], peers=False)
     assert chosen == ["resnets-onnx"] and notes == [
-        "left out, for they need a network of torchvision's by its name: torchvision, timm"
+        "left out, because they need a torchvision network by name: torchvision, timm"
     ]
 
 
@@ -94,7 +94,7 @@ def test_the_names_that_peers_know():
         ({"rows": ["timm"], "model": "seresnet50"}, "nothing to measure: timm need"),
         ({"model": "resnet51"}, "did you mean resnet50"),
         ({"pictures": "nowhere"}, "nowhere: no such folder"),
-        ({"pictures": "."}, "no pictures here"),
+        ({"pictures": "."}, "no images here"),
     ],
 )
 def test_bad_input(settings, said, tmp_path, monkeypatch):
@@ -145,7 +145,7 @@ def test_rounds_go_through_all_rows_and_a_row_that_fails_is_left_alone(monkeypat
 
     def ask(job, verb, name):
         asked.append((verb, name))
-        if verb == "look":
+        if verb == "inspect":
             sizes = {"width": 1, "height": 1, "bytes": 1}
             return {"paths": ["a", "b"], "bad": {}, "bf16": True, "sizes": sizes, "device": {"name": "x", "processors": 1}}
         if name in ("peer.xml", "timm"):
@@ -158,10 +158,10 @@ def test_rounds_go_through_all_rows_and_a_row_that_fails_is_left_alone(monkeypat
     assert [row.get("error") for row in result["rows"]] == [
         None, "RuntimeError: timm is broken", "RuntimeError: peer.xml is broken", None,
     ]  # fmt: skip
-    assert ("make", "peer-int8.xml") not in asked and [name for verb, name in asked if verb == "label"] == [
+    assert ("make", "peer-int8.xml") not in asked and [name for verb, name in asked if verb == "throughput"] == [
         "torchvision", "resnets-torch", "torchvision", "resnets-torch",
     ]  # fmt: skip
-    assert [name for verb, name in asked if verb == "wait"].count("timm") == 1
+    assert [name for verb, name in asked if verb == "latency"].count("timm") == 1
     assert predict.cells(result)[2] == ["timm", "-", "-", "-", "-", "-", "-"]
     assert table.remarks(result) == ["timm: RuntimeError: timm is broken", "openvino-int8: RuntimeError: peer.xml is broken"]
     assert columns(*predict.report(result)[1:3]).count("\n") == len(names)
@@ -181,7 +181,7 @@ def test_a_missing_package_is_named_and_the_rest_goes_on(monkeypatch, model, fol
         "bytes": result["pictures"]["bytes"]
     }
     left_out, unread = result["notes"]
-    assert left_out.endswith(": timm") and unread == f"left out, for they cannot be read: {folder / 'bad.jpg'}"
+    assert left_out.endswith(": timm") and unread == f"left out, because they cannot be read: {folder / 'bad.jpg'}"
     assert not result["random_weights"] and not any("random" in line for line in predict.heading(result))
 
 
@@ -205,7 +205,7 @@ def test_the_process_that_asks_imports_no_torch(room):
 
 def test_a_process_that_breaks_says_why():
     with pytest.raises(Failed, match="KeyError: 'resnets-none'"):
-        predict.ask({}, "label", "resnets-none")
+        predict.ask({}, "throughput", "resnets-none")
 
 
 @pytest.mark.parametrize("words", ["predict --model resnet18 --num 4 --rows torchvision", "train --data digits"])
@@ -244,11 +244,11 @@ def test_a_tiny_run_of_all_that_needs_no_more_than_the_core(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("name", ["resnet20_cifar", "preresnet18", "seresnet18"])
-def test_settled_networks_answer_variously(name):
+def test_networks_with_scaled_random_weights_predict_several_classes(name):
     torch.manual_seed(0)
     spec = zoo.get(name, depths=(1, 1, 1), width=8, stem="small", num_classes=10)
     model, x = hub.create_model(spec), torch.randn(48, 3, 16, 16) * torch.rand(48, 3, 1, 1)
-    settle(model, x)
+    scale_random_weights(model, x)
     with torch.no_grad():
         logits = model(x)
     assert not model.training and 0.5 < logits.std() < 2 and logits.mean(0).abs().max() < 0.5

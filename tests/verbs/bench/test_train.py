@@ -105,7 +105,7 @@ def test_switches_are_settings_of_train():
         ("--rows usual-bf16 --data digits --model resnet18", "usual-bf16 (for arrays: resnet20_cifar resnet32_cifar"),
         ("--model resnet21_cifar", "did you mean resnet32_cifar, resnet20_cifar"),
         ("--data nowhere", "no file or folder 'nowhere'"),
-        ("--data photos/train", "photos/train: its 12 pictures do not fill a batch of 32; give more"),
+        ("--data photos/train", "photos/train: its 12 images do not fill a batch of 32; give more"),
         ("--data digits --device gpu", "device='gpu' is not here"),
         ("--rounds 0", "0 is not in the range x>=1"),
         ("--steps 0", "0 is not in the range x>=1"),
@@ -145,7 +145,7 @@ def test_rounds_go_through_all_rows_and_a_row_that_fails_is_left_alone(monkeypat
     asked = []
 
     def ask(job, verb, name):
-        if verb == "look":
+        if verb == "inspect":
             return here(job, verb, name)
         asked.append(name)
         if name == "usual-float32":
@@ -184,13 +184,13 @@ def test_the_usual_network_is_ours(name):
         torch.testing.assert_close(usual.eval()(x), model.eval()(x))
 
 
-SMALL = [name for name, row in ROWS.items() if row.goes_with("arrays")]
+SMALL = [name for name, row in ROWS.items() if row.takes("arrays")]
 COMPILES = pytest.param("resnets-compile", marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize("name", [COMPILES if name == "resnets-compile" else name for name in SMALL])
 def test_rows_for_small_pictures_run(name, tmp_path):
-    found = here(DIGITS | {"folder": str(tmp_path)}, "learn", name)
+    found = here(DIGITS | {"folder": str(tmp_path)}, "train", name)
     assert found["num_images"] == 32 and found["seconds"] > found["wait_seconds"] > 0 and found["peak_bytes"] > 2**20
 
 
@@ -206,15 +206,15 @@ def test_rows_for_large_pictures_run(name, kind, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(train_ways, "SIZE", 96)
     data = str(photos) if kind == "folder" else kind
     job = LARGE | {"data": data, "device": "cpu"}
-    job |= {key: value for key, value in here(job, "look", "").items() if key in ("kind", "root")}
+    job |= {key: value for key, value in here(job, "inspect", "").items() if key in ("kind", "root")}
     assert job["kind"] == kind
-    found = here(job | {"folder": str(tmp_path)}, "learn", name)
+    found = here(job | {"folder": str(tmp_path)}, "train", name)
     assert found["num_images"] == 4 and found["seconds"] > 0
 
 
 def test_bf16_needs_a_device_that_has_it(tmp_path):
     with pytest.raises(InputError, match="cpu has no instructions for bfloat16"):
-        here(DIGITS | {"bf16": False, "folder": str(tmp_path)}, "learn", "usual-bf16")
+        here(DIGITS | {"bf16": False, "folder": str(tmp_path)}, "train", "usual-bf16")
 
 
 @pytest.mark.slow

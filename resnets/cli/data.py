@@ -1,0 +1,84 @@
+"""`resnets data`: check, preview and get."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from resnets.cli.options import CONTEXT, EPILOG, SettingsCommand, data_dir_flag, json_flag, settings_flags
+from resnets.draw.text import visible
+
+
+@click.group(context_settings=CONTEXT, epilog=EPILOG)
+def data() -> None:
+    """Check and preview data; download built-in datasets."""
+
+
+@data.command(context_settings=CONTEXT, epilog=EPILOG)
+@click.argument("data")
+@click.option("--in-chans", type=click.IntRange(1), help="read images as 1, 3 or 4 channels")
+@click.option("--ignore-index", type=click.IntRange(0, 255), help="an index in masks that means no label, besides 255")
+@click.option(
+    "--task",
+    type=click.Choice(["classify", "detect", "segment"]),
+    help="the task to check, where DATA has labels for several",
+)
+@click.option("--masks", is_flag=True, help="detection: check the instance masks too")
+@data_dir_flag
+@json_flag
+def check(
+    data: str,
+    in_chans: int | None,
+    ignore_index: int | None,
+    task: str | None,
+    masks: bool,
+    data_dir: str | None,
+    as_json: bool,
+) -> None:
+    """Check DATA for what harms training: unreadable files, duplicates within and across splits, missing and tiny classes,
+    classes that differ in format or size, unusual sizes and modes; for detection and segmentation also boxes and masks. Exit
+    code 2 where there are errors."""
+    from resnets import tasks
+    from resnets.cli.progress import counting
+    from resnets.data.check import check
+    from resnets.data.check.findings import lines
+    from resnets.data.sources import open_source
+
+    kind = None if task is None else tasks.get(task).kind
+    with counting("checking") as progress:
+        source = open_source(data, kind, data_dir=data_dir, in_chans=in_chans, masks=masks, ignore=ignore_index)
+        findings = check(source, progress=progress)
+    if as_json:
+        click.echo(json.dumps(findings.to_json(), ensure_ascii=False))
+    else:
+        for line in lines(findings):
+            click.echo(visible(line))
+    if any(finding.level == "error" for finding in findings.findings):
+        raise click.exceptions.Exit(2)
+
+
+@data.command(cls=SettingsCommand, context_settings=CONTEXT, epilog=EPILOG)
+@click.argument("data")
+@click.option("--out", default="preview.png", metavar="FILE", help="the image file to write  [preview.png]")
+@settings_flags
+@data_dir_flag
+def preview(data: str, out: str, data_dir: str | None, **settings: Any) -> None:
+    """Draw images of DATA as the network will see them in training. The settings are those of `train`."""
+    from resnets.verbs.preview import preview
+
+    click.echo(preview(data, out=out, data_dir=data_dir, **settings))
+
+
+@data.command("get", context_settings=CONTEXT, epilog=EPILOG)
+@click.argument("data")
+@data_dir_flag
+def get(data: str, data_dir: str | None) -> None:
+    """Download a built-in dataset (cifar10, cifar100) from its authors' site, and verify it. An interrupted download continues
+    where it stopped."""
+    from resnets.cli.progress import counting
+    from resnets.data.readers import known
+
+    with counting("fetching", unit="bytes") as progress:
+        click.echo(known.get(data, data_dir, progress=progress))

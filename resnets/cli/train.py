@@ -1,0 +1,58 @@
+"""`resnets train`: one run, or one for each fold."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+import time
+from typing import Any
+
+import click
+
+from resnets import tasks
+from resnets.cli import tables
+from resnets.cli.options import BEGAN, CONTEXT, EPILOG, SettingsCommand, data_dir_flag, json_flag, settings_flags
+from resnets.draw.text import visible
+
+
+@click.command(cls=SettingsCommand, context_settings=CONTEXT, epilog=EPILOG, short_help="Train a network.")
+@click.argument("data", required=False)
+@settings_flags
+@click.option("--out", metavar="DIR", help="the run directory  [runs/TASK/trainN]")
+@click.option("--resume", is_flag=True, help="continue the run in --out, or the newest, exactly where it was saved")
+@data_dir_flag
+@json_flag
+def train(data: str | None, out: str | None, resume: bool, data_dir: str | None, as_json: bool, **settings: Any) -> None:
+    """Train a network on DATA (default: digits): a built-in dataset (digits, cifar10, cifar100), a folder with one folder per
+    class, with or without train/val/test above them, a CSV list (path,label), or a .npz file of arrays; for other tasks
+    folders of images with boxes or masks."""
+    from resnets.cli.progress import watch
+    from resnets.verbs import folds
+    from resnets.verbs.train import train
+
+    options: dict[str, Any] = {"out": out, "resume": resume, "data_dir": data_dir, "began": BEGAN, **settings}
+    if folds.asked({"data": data, **settings}, out, resume=resume):
+        with watch() as reporter:
+            whole = folds.cross_validate(data, reporter=reporter, **options)
+        click.echo(json.dumps({"run": str(whole.path)} | whole.to_json()) if as_json else tables.folds(whole.to_json()))
+        if not as_json:
+            click.echo(f"all of it in {whole.path / folds.SUMMARY}")
+        return
+    with watch() as reporter:
+        run = train(data, reporter=reporter, **options)
+    if not run.result:  # of several processes the first one tells
+        return
+    bad = run.path / "bad_images.csv"
+    if bad.exists():
+        with bad.open(newline="", encoding="utf-8") as file:
+            num_bad = sum(1 for _ in csv.DictReader(file))
+        click.echo(visible(f"{num_bad} pictures could not be read and were skipped; {bad} names them"), err=True)
+    result = {"run": str(run.path), "seconds": round(time.perf_counter() - BEGAN, 2)} | run.result
+    if as_json:
+        click.echo(json.dumps(result, ensure_ascii=False))
+        return
+    click.echo(tasks.get(result["task"]).rows.told(result, False))
+    click.echo(f"{result['seconds']:.0f} s; all of it in {run.path / 'report.html'}")
+    if "/" not in run.model.spec.name:  # another library's, for comparison only
+        click.echo(f"use it: resnets predict {shlex.quote(str(run.path))} PICTURE...")

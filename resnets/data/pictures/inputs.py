@@ -1,0 +1,72 @@
+"""From files to what a network takes: one table by the number of spatial axes. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages
+from resnets.data.pictures.resize import fit_picture
+from resnets.data.pictures.volumes import SUFFIXES, Volumes
+from resnets.data.preprocess import FREE, Preprocess
+
+
+class Fitted(NamedTuple):
+    """An image as a network takes it: uint8 (C, H, W), or of a volume float32 (C, D, H, W), normalised.
+
+    `size` is its own before it was fitted, and `image` itself, opened; both are left out where all inputs have one size.
+    """
+
+    pixels: np.ndarray
+    size: tuple[int, ...] = ()
+    image: Any = None
+
+
+def fitted_picture(images: FileImages, index: int, preprocess: Preprocess) -> Fitted:
+    """The picture at `index`. Raises `BadPicture` where it cannot be read."""
+    if one_size(preprocess):
+        return Fitted(fit_picture(images.path(index), preprocess))
+    picture = images[index]
+    return Fitted(fit_picture(picture, preprocess), picture.shape[:2], picture)
+
+
+def fitted_volume(images: Volumes, index: int, preprocess: Preprocess) -> Fitted:
+    """The volume at `index`. Raises `BadPicture` where it cannot be read."""
+    volume = images[index]
+    pixels = volume.normalised()
+    volume.forget()
+    return Fitted(pixels, volume.shape[:3], volume)
+
+
+def one_size(preprocess: Preprocess) -> bool:
+    """Whether all inputs have one size, so that they go through the network several at once."""
+    return preprocess.resize not in FREE
+
+
+class Inputs(NamedTuple):
+    """How files become inputs.
+
+    Args:
+        images: what one file holds.
+        suffixes: of the files, in lower case.
+        files: (paths, channels) -> the files by name.
+        opened: (files, channels) -> the images, opened one by one.
+        fitted: (images, index, preprocess) -> `Fitted`.
+        mask_suffix: of a file of class indices.
+    """
+
+    images: str
+    suffixes: tuple[str, ...]
+    files: Callable[[Iterable[Path], int], FileImages]
+    opened: Callable[[FileImages, int], Any]
+    fitted: Callable[[Any, int, Preprocess], Fitted]
+    mask_suffix: str
+
+
+INPUTS: dict[int, Inputs] = {
+    2: Inputs("pictures", tuple(sorted(IMAGE_SUFFIXES)), FileImages, lambda files, in_chans: files, fitted_picture, ".png"),
+    3: Inputs("volumes", SUFFIXES, lambda paths, in_chans: FileImages(paths, 1), Volumes, fitted_volume, ".nii.gz"),
+}

@@ -1,0 +1,96 @@
+"""Decoding in worker processes, and what could not be decoded."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from resnets.data.types import Split
+from resnets.errors import InputError
+
+
+@dataclass
+class BadImages:
+    """Images that could not be read: skipped, counted, named; more than `most` of them end the run."""
+
+    most: int
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def allowing(cls, max_bad: int | None, *splits: Split) -> BadImages:
+        """As many as were said; else 1 % of the splits' images, at least 10."""
+        return cls(max(10, sum(map(len, splits)) // 100) if max_bad is None else max_bad)
+
+    def add(self, name: str, reason: str) -> None:
+        self.reasons[name] = reason
+        self.check()
+
+    def check(self) -> None:
+        if len(self.reasons) > self.most:
+            first = "; ".join(f"{name}: {reason}" for name, reason in list(self.reasons.items())[:3])
+            raise InputError(
+                f"{len(self.reasons)} pictures cannot be read, and --max-bad allows {self.most} ({first}); "
+                "`resnets data check` names them all: mend or remove them, or raise --max-bad"
+            )
+
+
+class Stream:
+    """Samples from worker processes, which live on from epoch to epoch.
+
+    Args:
+        reader: (epoch, position in its order, index) -> a sample.
+        collate: samples -> what `epoch` yields for a batch.
+        workers: processes; 0: this one.
+        pin_memory: keep batches where a GPU fetches them faster.
+
+    Nothing here refers back to the `Loader`. In a circle, which only the garbage collector frees, the queues would be closed
+    before the workers are told to end, and each of them be waited for five seconds.
+    """
+
+    def __init__(self, reader: Dataset, collate: Callable[[list[Any]], Any], *, workers: int, pin_memory: bool) -> None:
+        self.todo = _Todo()
+        self.batches = DataLoader(
+            reader,
+            batch_sampler=self.todo,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            prefetch_factor=4 if workers else None,
+            collate_fn=collate,
+            pin_memory=pin_memory,
+            worker_init_fn=leave_signals,
+            generator=torch.Generator(),  # its own, so that starting workers does not draw from the one of the network
+        )
+
+    def epoch(self, epoch: int, batches: Iterator[tuple[int, np.ndarray]]) -> Iterator[Any]:
+        # As a list, for a generator that is left in the middle refers to its `Loader`.
+        self.todo.epoch, self.todo.batches = epoch, iter(list(batches))
+        return iter(self.batches)
+
+
+class _Todo:
+    """What to decode next, batch by batch: keys of the reader."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.batches: Iterator[tuple[int, np.ndarray]] = iter(())
+
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+        epoch = self.epoch
+        return (
+            [(epoch, position, index) for position, index in enumerate(positions.tolist(), first)]
+            for first, positions in self.batches
+        )
+
+
+def leave_signals(worker: int) -> None:
+    """Workers ignore SIGINT, which a terminal sends to all processes, and SIGTERM where torchrun started several; the parent
+    handles both, and ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL if os.environ.get("WORLD_SIZE", "1") == "1" else signal.SIG_IGN)

@@ -1,0 +1,62 @@
+"""From inputs to answers and rows: the one way behind `Model.predict`, `resnets predict`, the probe and whatever serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from resnets.models.header import Header
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+AXES = ("depth", "height", "width")
+
+
+class Wanted(NamedTuple):
+    """What a user wants of an answer: so many classes, and of detectors objects from this score on."""
+
+    topk: int = 5
+    threshold: float = 0.5
+
+
+def answered(
+    task: Any, run: Callable[[Any], Any], header: Header, pixels: Any, sizes: Sequence[tuple[int, ...]], wanted: Wanted
+) -> list[tuple[dict[str, Any], Any]]:
+    """For each image its row, as `task.rows` makes it, and its answer.
+
+    Args:
+        task: an `engine.contract.Task`.
+        run: what computes, in whatever runtime; see `engine.contract.Run`.
+        pixels: uint8 (N, C, H, W), fitted, or of volumes float32 (N, C, D, H, W), normalised.
+        sizes: the images' own, where inputs differ in size; rows then have "height" and "width", of volumes "depth" too.
+    """
+    answers = task.infer(run, pixels, sizes, header)
+    own = [dict(zip(AXES[-len(size) :], size, strict=True)) for size in sizes] or [{}] * len(answers)
+    return [(size | task.rows.row(answer, header.labels, wanted), answer) for size, answer in zip(own, answers, strict=True)]
+
+
+def run_model(model: Any, pixels: Any, *, amp: bool = False) -> Any:
+    """The outputs of a model for fitted pixels, float32 arrays on the CPU; it is in evaluation mode meanwhile."""
+    import torch
+
+    from resnets.data.transforms import to_input
+
+    device, training = next(model.parameters()).device, model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=amp):
+            outputs = model(to_input(pixels, model.preprocess, device))
+    finally:
+        model.train(training)
+    return arrays(outputs)
+
+
+def arrays(outputs: Any) -> Any:
+    """Tensors, and those in lists and dicts, as arrays on the CPU; floats as float32."""
+    if isinstance(outputs, list):
+        return [arrays(each) for each in outputs]
+    if isinstance(outputs, dict):
+        return {name: arrays(each) for name, each in outputs.items()}
+    tensor: Tensor = outputs
+    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()

@@ -1,0 +1,167 @@
+"""The records that a run writes, as types: provenance.json, evaluation.json and rows of metrics.csv. No torch.
+
+The header of a saved model holds some of them too. A `TypedDict` is a plain dict at run time: these classes give the keys,
+their types and units to readers and to mypy, and validate nothing. With `total=False` any key may be missing: a run was
+interrupted, an earlier version wrote the file, or the weights come from another program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, TypedDict
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+# A row of metrics.csv, by column: epoch, step, lr, train_loss, train_METRIC, val_loss, val_METRIC, images_per_second, data_wait
+# (fraction of the training time), seconds; METRIC: each metric of the task.
+Row = dict[str, float]
+
+# --- the machine and the code ----------------------------------------------------------------------------------------
+
+
+class DeviceRecord(TypedDict, total=False):
+    """The device that computed, and how."""
+
+    type: str  # as torch names it: "cpu", "cuda:0"
+    name: str
+    processors: int  # CPU cores that this process may use
+    threads: int  # of torch
+    autocast: str | None  # "bfloat16", "float16"; None: float32 throughout
+    channels_last: bool
+    fused: bool
+    compile: bool
+    allocator: str
+    processes: int  # of distributed training; missing for a single process
+
+
+class GitRecord(TypedDict):
+    """The commit checked out in the working directory, and whether tracked files had uncommitted changes."""
+
+    commit: str
+    dirty: bool
+
+
+# --- data, network, weights ------------------------------------------------------------------------------------------
+
+
+class DataRecord(TypedDict, total=False):
+    """The data that a model was trained on."""
+
+    name: str
+    fingerprint: str
+    num_images: dict[str, int]  # by split
+    labels: list[str]  # of the data; a model may have more classes, for which there are no images
+    cut: Any  # how the validation split was cut from the training split, as `Source.cut` has it; None: the data has one
+    inputs: str  # how images become inputs, in words
+    dir: str | None  # the folder of built-in datasets, where it was given
+    label_faults: dict[str, int]  # number of images with annotations that broke a rule, by rule
+
+
+class ModelRecord(TypedDict):
+    """The network: number of parameters, and of multiply-adds in the forward pass of one image."""
+
+    name: str
+    num_params: int
+    num_macs: int
+
+
+class Origin(TypedDict, total=False):
+    """The origin of weights that another program or run made, and the terms of their use."""
+
+    source: str  # the file, or a name such as "torchvision/resnet50"
+    family: str  # the library or repository whose state dict layout it has
+    weights: str  # their published name
+    licence: str
+    training_data: str
+    sha256: str
+
+
+class ExportRecord(TypedDict):
+    """How an exported file was made."""
+
+    format: str
+    int8: str | None  # the calibration images, in words; None: float32
+    source: str  # name of the saved model
+    sha256: str  # of the saved model
+    date: str  # ISO 8601, UTC
+    versions: dict[str, str]
+
+
+# --- results ---------------------------------------------------------------------------------------------------------
+
+
+class SpeedRecord(TypedDict):
+    """Speed of training: `flops` and `peak_flops` in floating-point operations per second; `mfu` is their ratio."""
+
+    images_per_second: float
+    flops: float
+    peak_flops: float
+    mfu: float
+
+
+class ProbeRecord(TypedDict):
+    """A linear probe: the validation "loss" and "top1" of each regularisation strength C that was tried."""
+
+    scores: dict[str, dict[str, float]]
+
+
+class Evaluation(TypedDict, total=False):
+    """evaluation.json: the keys that all tasks share. Each task adds its own metrics, which its meter documents."""
+
+    model: str
+    data: str
+    weights: str  # origin and terms of weights that another program or run made, in words
+    task: str
+    split: str
+    bad_images: dict[str, str]  # path -> why the image could not be read
+    num_images: int
+    labels: list[str]
+    selected: str  # which weights were evaluated: "last", "best (epoch 7)"
+
+
+# --- the whole -------------------------------------------------------------------------------------------------------
+
+
+class CodeRecord(TypedDict):
+    """What makes a measurement reproducible: command, time, versions, device and commit."""
+
+    command: str
+    started: str  # ISO 8601, UTC
+    versions: dict[str, str]
+    device: DeviceRecord
+    platform: str
+    git: GitRecord | None  # None outside of a git repository
+
+
+class Provenance(TypedDict, total=False):
+    """provenance.json of a run; in the header of a saved model a part of it or, of other programs' weights, their origin."""
+
+    # As in `CodeRecord`
+    command: str
+    started: str
+    versions: dict[str, str]
+    device: DeviceRecord
+    platform: str
+    git: GitRecord | None
+    # The run
+    seed: int
+    data: DataRecord
+    model: ModelRecord
+    recipe: dict[str, Any]  # all fields of the run's `Recipe`; in saved models only
+    resumed: list[str]  # times, in the format of `started`
+    finished: str
+    seconds: float  # of the last session
+    selected: str  # the weights that were evaluated: "best" or "last"
+    speed: SpeedRecord
+    probe: ProbeRecord
+    result: dict[str, Any]  # the scalars of evaluation.json: `Evaluation` and the task's own metrics
+    # As in `Origin`; `weights` of a fine-tuned model is the origin of the weights that training started from.
+    source: str
+    family: str
+    weights: str | Origin
+    licence: str
+    training_data: str
+    sha256: str
+    preprocess: str  # where the normalisation is stated
+    labels: str  # where the class names are stated
+    part: str  # of a nested checkpoint, such as "state_dict"
+    export: ExportRecord

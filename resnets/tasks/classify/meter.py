@@ -1,0 +1,104 @@
+"""The metric accumulator of classification."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from resnets.data.types import Batch
+from resnets.draw.reliability import calibration
+from resnets.engine.contract import Criterion, accumulate
+from resnets.models.nn.layers import precise
+
+
+class ClassifyMeter:
+    """See `engine.contract.Meter`. A quick one counts hits on the device, without waiting for it; another keeps all outputs."""
+
+    def __init__(self, labels: Sequence[str], *, quick: Criterion | None) -> None:
+        self.labels, self.quick = list(labels), quick
+        self.sums: dict[str, Any] = {}
+        self.kept: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def learn(self, outputs: Tensor, targets: Tensor) -> None:
+        hard = targets if targets.ndim == 1 else targets.argmax(1)
+        accumulate(self.sums, {"top1": (outputs.argmax(1) == hard).sum()})
+
+    def add(self, answers: Any, batch: Batch) -> None:
+        """`answers`: logits (N, num_classes)."""
+        outputs = torch.as_tensor(answers)
+        if self.quick is None:
+            self.kept.append((outputs, batch.targets, batch.indices))
+            return
+        self.learn(outputs, batch.targets)
+        accumulate(self.sums, {"loss": precise(self.quick(outputs, batch.targets)["loss"]) * len(outputs)})
+
+    @property
+    def outputs(self) -> tuple[Tensor, Tensor, np.ndarray]:
+        """Logits (N, num_classes), targets (N,) and positions in the split (N,) of all images so far."""
+        outputs, targets, positions = (torch.cat(column) for column in zip(*self.kept, strict=True))
+        return outputs, targets, positions.numpy()
+
+    def result(self, num_images: int) -> dict[str, Any]:
+        if self.quick is not None:
+            return {"top1": float(self.sums["top1"]) / num_images}
+        outputs, targets, _ = self.outputs
+        return evaluation(outputs, targets, self.labels)
+
+
+def evaluation(outputs: Tensor, targets: Tensor, labels: Sequence[str]) -> dict[str, Any]:
+    """Loss, top-1 and top-5 (fractions) with a 95 % interval, calibration, and precision, recall and F1 for each class, from
+    logits (N, num_classes) and class indices (N,).
+
+    `macro_f1` is the mean over the classes that occur in `targets`. `confusion` counts pictures, a row a true class.
+    """
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    num_images, num_classes = outputs.shape
+    predicted, truth = outputs.argmax(1).numpy(), targets.numpy()
+    top = outputs.topk(min(5, num_classes)).indices
+    hits = int((predicted == truth).sum())
+    columns = precision_recall_fscore_support(truth, predicted, labels=range(num_classes), zero_division=0)
+    per_class = [
+        {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
+        for label, p, r, f, n in zip(labels, *columns, strict=True)
+    ]
+    return {
+        "num_images": num_images,
+        "loss": float(F.cross_entropy(outputs, targets)),
+        "top1": hits / num_images,
+        "top5": float((top == targets[:, None]).any(1).float().mean()),
+        "top1_interval": wilson(hits, num_images),
+        "ece": calibration(*confidence(outputs, targets)).ece,
+        "macro_f1": float(np.mean([row["f1"] for row in per_class if row["support"]])),
+        "per_class": per_class,
+        "confusion": confusion_matrix(truth, predicted, labels=range(num_classes)).tolist(),
+        "labels": list(labels),
+    }
+
+
+def worst_errors(outputs: Tensor, targets: Tensor, most: int) -> list[int]:
+    """Positions of wrong answers, the one that gives the truth the least probability first."""
+    loss = F.cross_entropy(outputs.float(), targets, reduction="none")
+    loss[outputs.argmax(1) == targets] = -1
+    order = loss.argsort(descending=True)[:most]
+    return [int(i) for i in order if loss[i] >= 0]
+
+
+def confidence(outputs: Tensor, targets: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The probability of the answer (N,), and whether it is right (N,)."""
+    probability, answer = outputs.float().softmax(1).max(1)
+    return probability.numpy(), (answer == targets).numpy()
+
+
+def wilson(hits: int, num_images: int, z: float = 1.959964) -> list[float]:
+    """The 95 % interval of a share of `num_images` (Wilson 1927)."""
+    share, scale = hits / num_images, 1 + z**2 / num_images
+    middle = (share + z**2 / (2 * num_images)) / scale
+    half = z * math.sqrt(share * (1 - share) / num_images + z**2 / (4 * num_images**2)) / scale
+    return [max(0.0, middle - half), min(1.0, middle + half)]

@@ -1,0 +1,112 @@
+"""Answers and evaluations of classification as JSON, CSV and text. No torch."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from resnets.draw.text import columns, csv_line, visible
+from resnets.models.answering import Wanted
+from resnets.tasks.lines import failed, unreadable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+KEYS = frozenset({"top"})
+# Columns of the table of classes in the report, sorted by the first.
+REPORT_COLUMNS = {"f1": "F1", "precision": "precision", "recall": "recall", "support": "pictures"}
+MISTAKES = 5  # pairs of classes that `told` names
+
+
+def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> dict[str, Any]:
+    """The likeliest classes of one image, as JSON can hold them.
+
+    Args:
+        answer: logits (num_classes,).
+        labels: names of the classes.
+        wanted: how many classes to name (`topk`); all where there are fewer.
+
+    Returns:
+        {"label", "index", "probability", "top": [{"label", "index", "probability"}, ...]}, the likeliest first; of equally
+        likely classes the one with the lower index. Probabilities are those of the softmax, rounded to 6 decimals.
+    """
+    import numpy as np
+
+    logits = answer.astype(np.float32)
+    probabilities = np.exp(logits - logits.max())
+    probabilities /= probabilities.sum()
+    indices = np.argsort(-probabilities, kind="stable")[: wanted.topk]
+    top = [
+        {"label": labels[index], "index": index, "probability": round(probability, 6)}
+        for index, probability in zip(indices.tolist(), probabilities[indices].tolist(), strict=True)
+    ]
+    return {**top[0], "top": top}
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """The row as one line for people: the path, then classes with their probabilities."""
+    if "error" in row:
+        return failed(row)
+    return visible(f"{row['path']}  " + "  ".join(f"{entry['label']} {entry['probability']:.1%}" for entry in row["top"]))
+
+
+def csv_head(topk: int) -> str:
+    """path,label,probability,label2,probability2,...,error: a pair of columns for each of `topk` classes."""
+    numbers = ["", *map(str, range(2, topk + 1))]
+    return csv_line(["path", *[f"{name}{number}" for number in numbers for name in ("label", "probability")], "error"])
+
+
+def csv_lines(row: Mapping[str, Any], topk: int) -> str:
+    """The row as one line of CSV, under `csv_head(topk)`."""
+    top = [cell for entry in row.get("top", []) for cell in (entry["label"], f"{entry['probability']:.6f}")]
+    return csv_line([row["path"], *(top or [""] * (2 * topk)), row.get("error", "")])
+
+
+def csv_path(text: str, topk: int) -> str:
+    """The path in a row of CSV. Raises `ValueError` where it is no whole row of `topk` classes."""
+    try:
+        cells = next(csv.reader([text], strict=True))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    if len(cells) != 2 * topk + 2:
+        raise ValueError(f"{len(cells)} cells")
+    return cells[0]
+
+
+def told(result: Mapping[str, Any], per_class: bool) -> str:
+    """An evaluation as text; with `per_class` also the table of classes and the most frequent confusions."""
+    low, high = result["top1_interval"]
+    top5 = f", top-5 {result['top5']:.2%}" if len(result["labels"]) > 5 else ""
+    lines = [
+        f"{result['split']} accuracy {result['top1']:.2%} (95 % interval {low:.2%} to {high:.2%}){top5} on "
+        f"{result['num_images']:,} pictures; loss {result['loss']:.4f}, calibration error {result['ece']:.2%}",
+        *unreadable(result),
+    ]
+    if per_class:
+        lines += ["", class_table(result["per_class"]), "", confusions(result)]
+    return "\n".join(lines)
+
+
+def class_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One row per class; one without images has no scores."""
+    cells = [
+        [
+            visible(row["label"]),
+            *(f"{row[name]:.4f}" if row["support"] else "-" for name in ("precision", "recall", "f1")),
+            str(row["support"]),
+        ]
+        for row in rows
+    ]
+    return columns([["class", "precision", "recall", "F1", "pictures"], *cells], "lrrrr")
+
+
+def confusions(result: Mapping[str, Any]) -> str:
+    """The most frequent confusions of two classes, as one line."""
+    labels, matrix = result["labels"], result["confusion"]
+    pairs = [
+        (matrix[i][j], labels[i], labels[j]) for i in range(len(labels)) for j in range(len(labels)) if i != j and matrix[i][j]
+    ]
+    pairs.sort(key=lambda pair: -pair[0])
+    words = [visible(f"{num} x {truth} taken for {predicted}") for num, truth, predicted in pairs[:MISTAKES]]
+    return "commonest mistakes: " + ("; ".join(words) or "none")

@@ -1,0 +1,126 @@
+"""The settings of classification, and its recipes by name: each a function from what is known of the data and the network to
+settings. No torch.
+
+A published recipe states where its settings were published, and what differs here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from resnets.engine.recipe import LOSS, Facts, setting
+from resnets.tasks.image_settings import ImageLevelSettings, fast, finetune
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifySettings(ImageLevelSettings):
+    """The settings of classification."""
+
+    loss: str = setting(LOSS, "ce", "cross-entropy, or a yes or no for every class (bce)", choices=("ce", "bce"))
+    balance: str = setting(
+        LOSS,
+        "none",
+        "give rare classes more weight: draw every class equally often (sampler), or weigh the loss",
+        choices=("none", "sampler", "loss"),
+    )
+
+
+def he2015(facts: Facts) -> dict[str, Any]:
+    """He et al. 2015 (arXiv 1512.03385): section 4.2 for the CIFAR family, section 3.4 for ImageNet.
+
+    CIFAR: 64k steps on a 45k/5k split, the last step counts; from 110 layers on, 0.01 for 400 steps first. The paper spreads a
+    batch of 128 over two GPUs, so its batch norm saw 64 pictures; here it sees 128. ImageNet: the paper divides the rate "when
+    the error plateaus"; here after a quarter, a half and three quarters of its 600k steps. Its colour augmentation
+    (Krizhevsky's) and its resize to a random short side in [256, 480] are replaced by the resized crop.
+    """
+    common = {"opt": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 1e-4, "sched": "step"}
+    common |= {"hflip": 0.5 if facts.hflip else 0.0, "select": "last"}
+    if not facts.small:
+        return common | {
+            "batch_size": 256,
+            "steps": 600_000,
+            "milestones": (0.25, 0.5, 0.75),
+            "crop": "resized",
+            "normalise": "data",
+        }
+    warmup = {"warmup_steps": 400, "warmup_lr": 0.01, "warmup": "constant"} if facts.spec.num_layers >= 110 else {}
+    cifar = {"batch_size": 128, "steps": 64_000, "milestones": (0.5, 0.75), "normalise": "pixel"}
+    cifar |= {"crop": "pad", "crop_pad": 1 / 8, "crop_pct": 1.0}
+    return common | cifar | warmup
+
+
+def rsb_a3(facts: Facts) -> dict[str, Any]:
+    """ResNet strikes back, procedure A3 (arXiv 2110.00476, table 2): 100 epochs at 160 pixels, tested at 224.
+
+    Published for a total batch of 2048; the learning rate belongs to it. RandAugment here draws 2 operations of magnitude 6
+    without the authors' noise of 0.5 on the magnitude.
+    """
+    return {
+        "epochs": 100,
+        "batch_size": 2048,
+        "opt": "lamb",
+        "lr": 8e-3,
+        "weight_decay": 0.02,
+        "norm_bias_decay": False,
+        "sched": "cosine",
+        "warmup_epochs": 5,
+        "warmup_lr": 1e-4,
+        "min_lr": 1e-6,
+        "loss": "bce",
+        "img_size": 224,
+        "train_size": 160,
+        "crop_pct": 0.95,
+        "interpolation": "bicubic",
+        "crop": "resized",
+        "hflip": 0.5 if facts.hflip else 0.0,
+        "auto_augment": "randaugment-m6",
+        "mixup": 0.1,
+        "cutmix": 1.0,
+        "normalise": "imagenet",
+        "select": "last",
+    }
+
+
+def torchvision_v2(facts: Facts) -> dict[str, Any]:
+    """torchvision's second recipe (IMAGENET1K_V2): 600 epochs at 176 pixels, tested at 224 of 232.
+
+    Published for a total batch of 1024 (8 x 128); the learning rate belongs to it. Its average of weights moves every 32 steps
+    by (1 - 0.99998) * 1024 * 32 / 600; here every step by a 32nd of that.
+    """
+    return {
+        "epochs": 600,
+        "batch_size": 1024,
+        "opt": "sgd",
+        "lr": 0.5,
+        "momentum": 0.9,
+        "nesterov": False,
+        "weight_decay": 2e-5,
+        "norm_bias_decay": False,
+        "sched": "cosine",
+        "warmup_epochs": 5,
+        "warmup_lr": 0.005,
+        "smoothing": 0.1,
+        "img_size": 224,
+        "train_size": 176,
+        "crop_pct": 224 / 232,
+        "crop": "resized",
+        "hflip": 0.5 if facts.hflip else 0.0,
+        "auto_augment": "trivialaugment",
+        "random_erase": 0.1,
+        "mixup": 0.2,
+        "cutmix": 1.0,
+        "repeats": 4,
+        "ema": 1 - (1 - 0.99998) * 1024 / 600,
+        "normalise": "imagenet",
+        "select": "last",
+    }
+
+
+RECIPES = {
+    "fast": fast,
+    "finetune": finetune,
+    "he2015": he2015,
+    "rsb-a3": rsb_a3,
+    "torchvision-v2": torchvision_v2,
+}

@@ -1,0 +1,100 @@
+"""Answers and evaluations of object detection as JSON, CSV and text. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from resnets.draw.text import csv_line, share, visible
+from resnets.models.answering import Wanted
+from resnets.tasks.lines import class_table, failed, unreadable
+
+if TYPE_CHECKING:
+    from resnets.data.targets import Detections
+
+KEYS = frozenset({"objects"})
+COLUMNS = ("path", "label", "score", "x0", "y0", "x1", "y1", "error")  # of CSV
+HEADINGS = {"ap": "AP", "ap50": "AP .5", "ap75": "AP .75", "voc07": "VOC 07", "voc12": "VOC 12", "mask_ap": "mask AP"}
+
+# Columns of the table of classes in the report, sorted by the first; and further figures there.
+REPORT_COLUMNS = {
+    "ap": "AP",
+    "ap50": "AP .5",
+    "ap75": "AP .75",
+    "voc12": "VOC 12",
+    "recall": "recall at best F1",
+    "objects": "objects",
+}
+FACTS = {
+    "map50": "mAP at IoU .5",
+    "map_small": "mAP of small objects",
+    "map_medium": "of medium ones",
+    "map_large": "of large ones",
+    "voc12": "VOC 2012",
+}
+
+
+def row(answer: Detections, labels: Sequence[str], wanted: Wanted) -> dict[str, Any]:
+    """The objects of one image, as JSON can hold them.
+
+    Args:
+        answer: all objects, sorted by score, the highest first.
+        labels: names of the classes.
+        wanted: the least score of an object (`threshold`).
+
+    Returns:
+        {"objects": [{"label", "index", "score", "box"}]} in the order of `answer`; boxes are [x0, y0, x1, y1] in pixels of the
+        image, half-open, rounded to 2 decimals, scores to 6.
+    """
+    kept = answer.scores >= wanted.threshold
+    columns = (answer.labels[kept].tolist(), answer.scores[kept].tolist(), answer.xyxy[kept].tolist())
+    objects = [
+        {"label": labels[index], "index": index, "score": round(score, 6), "box": [round(side, 2) for side in box]}
+        for index, score, box in zip(*columns, strict=True)
+    ]
+    return {"objects": objects}
+
+
+def at_least(found: Detections, threshold: float) -> Detections:
+    """The objects with a score of `threshold` or more, their masks included."""
+    kept = found.scores >= threshold
+    fields = {name: value for name, value in vars(found).items() if value is not None}
+    return dataclasses.replace(found, **{name: value[kept] for name, value in fields.items()})
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """The row as one line for people: the path, then classes with their numbers of objects."""
+    if "error" in row:
+        return failed(row)
+    counts = Counter(entry["label"] for entry in row["objects"])
+    return visible(f"{row['path']}  " + ("  ".join(f"{label} {num}" for label, num in counts.items()) or "nothing"))
+
+
+def csv_head(topk: int) -> str:
+    """path,label,score,x0,y0,x1,y1,error."""
+    return csv_line(COLUMNS)
+
+
+def csv_lines(row: Mapping[str, Any], topk: int) -> str:
+    """One line of CSV per object; one without an object where there is none, or an error."""
+    cells = [[o["label"], f"{o['score']:.6f}", *(f"{side:g}" for side in o["box"]), ""] for o in row.get("objects", [])]
+    return "\n".join(csv_line([row["path"], *rest]) for rest in cells or [[""] * (len(COLUMNS) - 2) + [row.get("error", "")]])
+
+
+# Not resumable: an image has several lines, and an interrupted call may have written only the first.
+csv_path: Callable[[str, int], str] | None = None
+
+
+def told(result: Mapping[str, Any], per_class: bool) -> str:
+    """An evaluation as text; with `per_class` also the table of classes."""
+    masks = f"; of masks {share(result['masks']['map'])}, {share(result['masks']['map50'])} at .5" if "masks" in result else ""
+    lines = [
+        f"{result['split']} mAP {share(result['map'])}, {share(result['map50'])} at IoU .5 (VOC 2012 {share(result['voc12'])})"
+        f"{masks} on {result['num_objects']:,} objects in {result['num_images']:,} pictures",
+        *unreadable(result),
+    ]
+    if per_class:
+        lines += ["", class_table(result["per_class"], HEADINGS, "objects")]
+    return "\n".join(lines)

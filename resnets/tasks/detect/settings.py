@@ -1,0 +1,28 @@
+"""The settings of detection, and its recipe. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from resnets.engine.recipe import COMMON, Facts, setting
+from resnets.tasks.dense_settings import RECIPE, DenseSettings, head_setting
+
+HEADS = ("pyramid", "c4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectSettings(DenseSettings):
+    """The settings of detection."""
+
+    head: str | None = head_setting(HEADS)
+    masks: bool = setting(COMMON, False, "find the masks of objects, too (Mask R-CNN)")
+
+
+def detect(facts: Facts) -> dict[str, Any]:
+    """The default: AdamW, one cycle, about 12,000 pictures, each at another scale and mirrored."""
+    epochs = min(200, max(10, round(12_000 / facts.num_train)))
+    return RECIPE | {"epochs": epochs, "hflip": 0.5 if facts.hflip else 0.0}
+
+
+RECIPES = {"detect": detect}

@@ -1,0 +1,153 @@
+"""The settings that tasks with one answer per picture share, and the recipes that are their defaults. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from resnets.engine.recipe import AUGMENTATION, DATA, FINETUNING, IMAGES, LOSS, Facts, Recipe, setting
+from resnets.errors import InputError
+
+RESIZE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the settings have too
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageLevelSettings(Recipe):
+    """The settings that tasks with one answer per picture share."""
+
+    # Loss
+    smoothing: float = setting(LOSS, 0.0, "label smoothing", least=0, most=1)
+
+    # Images
+    resize: str = setting(IMAGES, "crop", "how a picture of another shape becomes the input", choices=("crop", "pad", "squash"))
+    crop_pct: float = setting(IMAGES, 0.875, "for crop: fraction of the resized picture that is kept", least=0.01, most=1)
+    normalise: str = setting(
+        IMAGES,
+        "data",
+        "subtract a mean for each channel, or each pixel, of the data; or ImageNet's",
+        choices=("data", "pixel", "imagenet"),
+    )
+    grow_from: float = setting(
+        IMAGES,
+        1.0,
+        "early epochs at reduced resolution: fraction of its side that an input has at first, growing to 1 over 65 % of it",
+        least=0.1,
+        most=1,
+    )
+
+    # Augmentation
+    crop: str = setting(AUGMENTATION, "pad", "random crop in training", choices=("pad", "resized", "none"))
+    crop_pad: float = setting(
+        AUGMENTATION, 0.125, "for pad: width of each side as a fraction of the picture's", least=0, most=1
+    )
+    crop_scale: tuple[float, ...] = setting(AUGMENTATION, (0.08, 1.0), "for resized: smallest and largest fraction of the area")
+    auto_augment: str = setting(
+        AUGMENTATION,
+        "none",
+        "policy of colours and shapes",
+        choices=("none", "randaugment", "randaugment-m6", "trivialaugment"),
+    )
+    random_erase: float = setting(AUGMENTATION, 0.0, "probability of blanking a rectangle", least=0, most=1)
+    mixup: float = setting(AUGMENTATION, 0.0, "alpha of mixing pictures; 0: off", least=0)
+    cutmix: float = setting(AUGMENTATION, 0.0, "alpha of pasting parts; 0: off", least=0)
+    repeats: int = setting(
+        AUGMENTATION, 1, "times a picture is shown in a row, differently augmented; as many fewer per epoch", least=1
+    )
+
+    # Data
+    folds: int | None = setting(
+        DATA,
+        None,
+        "cross-validation: so many runs, each validated on another part of the training and validation splits",
+        least=2,
+    )
+    fold: int | None = setting(DATA, None, "with folds, the only one of them to run, from 1", least=1)
+    cache: str = setting(
+        DATA,
+        "auto",
+        "keep decoded pictures in memory or on disk; auto: in memory, if they fit in a quarter of what is free",
+        choices=("auto", "none", "memory", "disk"),
+    )
+
+    # Fine-tuning
+    probe: bool = setting(
+        FINETUNING, False, "linear probe: fit the head alone, by logistic regression on features computed once"
+    )
+    probe_c: float | None = setting(
+        FINETUNING, None, "for probe: C of the penalty; default: what is best on validation, of 0.001 to 10", least=1e-9
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (len(self.crop_scale) == 2 and 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1):
+            raise InputError(
+                f"crop_scale={list(self.crop_scale)}: give smallest and largest fraction of the area, such as 0.08,1"
+            )
+        if self.keep_at and self.probe:
+            raise InputError("keep_at and probe exclude each other: a probe takes no steps; give one of them")
+
+    @property
+    def is_probe(self) -> bool:
+        return self.probe
+
+    def num_images(self, num_train: int) -> float:
+        return super().num_images(num_train) if self.seconds is not None or not self.probe else float(num_train)
+
+
+def fast(facts: Facts) -> dict[str, Any]:
+    """The default: one cycle, short, for whatever data; steps enough for small sets, passes enough for large ones.
+
+    Many small pictures (CIFAR's) are seen at half their size at first, and learnt by Muon where the network is small (its
+    orthogonalisation costs a step of ResNet-20 a twentieth, of ResNet-18 several times as much again) and nobody asks for
+    settings of SGD.
+    """
+    batch_size = 128
+    while batch_size > 16 and facts.num_train < 20 * batch_size:
+        batch_size //= 2
+    many = facts.small and facts.num_train >= 10_000
+    muon = {"opt": "muon", "lr": 0.02, "momentum": 0.95, "weight_decay": 0.01}
+    quick = many and facts.spec.num_params < 2e6 and not {"opt", *muon} & set(facts.asked)
+    return {
+        "epochs": min(60, max(18, round(1_350_000 / facts.num_train))),
+        "batch_size": batch_size,
+        "lr": 0.2 * batch_size / 128,
+        "weight_decay": 5e-4,
+        "norm_bias_decay": False,
+        "sched": "onecycle",
+        "smoothing": 0.1 if facts.num_train < 10_000 else 0.0,  # small sets are soon known by heart
+        "crop": "pad" if facts.small else "resized",
+        "crop_pad": 3 / 32 if quick else 1 / 16,  # the paper has 1 / 8: for runs ten times as long
+        "crop_scale": (0.25, 1.0),
+        "crop_pct": 1.0 if facts.small else 0.875,
+        "hflip": 0.5 if facts.hflip else 0.0,
+        "grow_from": 0.5 if many else 1.0,
+    } | (muon if quick else {})
+
+
+def finetune(facts: Facts) -> dict[str, Any]:
+    """The default with `weights`: a short cycle over a small set of one's own, all of the network learning, the front more
+    slowly than the head.
+
+    At least 600 steps, for a new head must be learnt whatever the number of pictures; at most 5,000, and twelve passes in
+    between: what the weights know is mostly there. Validated for 5 to 100 pictures a class (docs/transfer.md).
+    """
+    batch_size = 64
+    while batch_size > 16 and facts.num_train < 20 * batch_size:
+        batch_size //= 2
+    steps_per_epoch = max(1, facts.num_train // batch_size)
+    num_steps = min(5000, max(600, 12 * steps_per_epoch))
+    return {
+        "epochs": max(1, round(num_steps / steps_per_epoch)),
+        "batch_size": batch_size,
+        "opt": "sgd",
+        "lr": 0.06 * (batch_size / 16) ** 0.5,
+        "layer_decay": 0.8,
+        "weight_decay": 5e-4,
+        "norm_bias_decay": False,
+        "sched": "onecycle",
+        "smoothing": 0.1,
+        "crop": "pad" if facts.small else "resized",
+        "crop_pad": 1 / 16,
+        "crop_scale": (0.35, 1.0),
+        "hflip": 0.5 if facts.hflip else 0.0,
+    }

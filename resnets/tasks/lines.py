@@ -1,0 +1,36 @@
+"""What the rows of several tasks share: a line of CSV, errors, the table of classes. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from resnets.draw.text import columns, visible
+
+
+def failed(row: Mapping[str, Any]) -> str:
+    """The row of an image that could not be read, as one line for people."""
+    return visible(f"{row['path']}  error: {row['error']}")
+
+
+def unreadable(result: Mapping[str, Any]) -> list[str]:
+    """How many images of an evaluation could not be read, with the first names, as one line; no line where there are none."""
+    if not result["bad_images"]:
+        return []
+    few = visible(", ".join(list(result["bad_images"])[:5]))
+    return [f"{len(result['bad_images'])} pictures could not be read: {few}"]
+
+
+def class_table(rows: Sequence[Mapping[str, Any]], headings: Mapping[str, str], counted: str) -> str:
+    """One row per class: its scores, those of `headings` ({key: heading}) that were measured, and how much of it was there.
+
+    Args:
+        rows: one per class, with "label", scores (None: undefined), and the key `counted`.
+        counted: what was counted; a key, and the heading of the last column.
+    """
+    shown = {key: heading for key, heading in headings.items() if key in rows[0]}
+    cells = [
+        [visible(row["label"]), *("-" if row[key] is None else f"{row[key]:.4f}" for key in shown), f"{row[counted]:,}"]
+        for row in rows
+    ]
+    return columns([["class", *shown.values(), counted], *cells], "l" + "r" * (len(shown) + 1))

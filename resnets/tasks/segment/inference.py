@@ -1,0 +1,74 @@
+"""From pixels to class indices: large images through a sliding window, in memory for a few rows at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resnets.data.geometry import nearest
+from resnets.engine.contract import Run
+from resnets.models.header import Header
+from resnets.tasks.dense import as_array
+from resnets.tasks.segment.head import resized
+from resnets.tasks.segment.windows import blend
+
+WHOLE = 2**21  # pixels (voxels) up to which an input goes through the network at once; above, a window slides over it
+WINDOW = {1: 2**16, 2: 1024, 3: 96}  # its side, by the number of axes; of volumes at least that of the patches of training
+
+
+def classes_of(run: Run, x: Any, whole: tuple[int, ...], header: Header) -> np.ndarray:
+    """The class indices (*whole), uint8, of the image with pixels x (1, C, *size)."""
+    slabs = [scores.argmax(0).astype(np.uint8) for _, scores in logits_of(run, x, whole, window_side(header))]
+    return np.concatenate(slabs)
+
+
+def logits_of(run: Run, x: Any, whole: tuple[int, ...], window: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Scores (C, rows, *rest of `whole`) slab by slab along the first axis, for pixels x (1, in_chans, *size).
+
+    What is larger than `WHOLE` is seen through a sliding window; only as many rows as that has are in memory then.
+    """
+    size = tuple(x.shape[2:])
+    if math.prod(size) <= WHOLE:
+        yield from enlarged(torch.as_tensor(run(x)).float(), whole)
+        return
+    windows = (window,) * len(size)
+
+    def look(part: tuple[slice, ...]) -> np.ndarray:
+        return as_array(run(x[:, :, *part]))[0]
+
+    if size == tuple(whole):
+        yield from blend(look, size, windows)
+        return
+    # Brought to its own size a slab at a time, as nearest pixels: at such sizes a linear border would not be seen.
+    rows, *rest = (nearest(before, after) for before, after in zip(size, whole, strict=True))
+    for part, scores in blend(look, size, windows):
+        own = np.flatnonzero((rows >= part.start) & (rows < part.stop))
+        if len(own):
+            yield slice(int(own[0]), int(own[-1]) + 1), scores[np.ix_(np.arange(len(scores)), rows[own] - part.start, *rest)]
+
+
+def window_side(header: Header) -> int:
+    """The side of the window through which the model sees what is larger than `WHOLE`."""
+    side, patch = WINDOW[header.spec.dims], header.preprocess.size
+    return max(side, *patch) if len(patch) == 3 else side
+
+
+def enlarged(logits: Tensor, whole: tuple[int, ...]) -> Iterator[tuple[slice, np.ndarray]]:
+    """The logits (1, C, *size) as `resized` brings them to `whole`, so many rows at a time as `WHOLE` allows."""
+    before, after = logits.shape[2], whole[0]
+    high = max(1, WHOLE // math.prod(whole[1:]))
+    if tuple(logits.shape[2:]) == tuple(whole) or high >= after:
+        yield slice(0, after), resized(logits, whole)[0].cpu().numpy()
+        return
+    middles = ((torch.arange(after, device=logits.device) + 0.5) * (before / after) - 0.5).clamp(0, before - 1)
+    above = middles.long()
+    below, share = (above + 1).clamp(max=before - 1), (middles - above).view(-1, *[1] * (logits.ndim - 3))
+    for start in range(0, after, high):
+        rows = slice(start, min(start + high, after))
+        between = logits[:, :, above[rows]] * (1 - share[rows]) + logits[:, :, below[rows]] * share[rows]
+        yield rows, resized(between, (rows.stop - start, *whole[1:]))[0].cpu().numpy()

@@ -1,0 +1,85 @@
+"""Answers and evaluations of semantic segmentation as JSON, CSV and text. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from resnets.draw.text import csv_line, share, visible
+from resnets.models.answering import Wanted
+from resnets.tasks.lines import class_table, failed, unreadable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+KEYS = frozenset({"classes"})
+COLUMNS = ("path", "label", "share", "error")  # of CSV
+HEADINGS = {"iou": "IoU", "dice": "Dice", "precision": "precision", "recall": "recall", "boundary_f": "boundary F"}
+
+# Columns of the table of classes in the report, sorted by the first; and further figures there.
+REPORT_COLUMNS = HEADINGS | {"pixels": "pixels"}
+FACTS = {
+    "dice": "Dice",
+    "pixel_accuracy": "pixel accuracy",
+    "boundary_f": "boundary F",
+    "baseline_miou": "mIoU by class frequency",
+    "baseline_dice": "Dice by class frequency",
+}
+
+
+def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> dict[str, Any]:
+    """The classes that one image or volume shows, as JSON can hold them.
+
+    Args:
+        answer: class indices (H, W) or (D, H, W), integers.
+        labels: names of the classes.
+        wanted: not used; every class that is there is named.
+
+    Returns:
+        {"classes": [{"label", "index", "share"}]}, the largest first, of equally large ones that with the lower index; shares
+        are fractions of the image's pixels, rounded to 6 decimals.
+    """
+    import numpy as np
+
+    each = (np.bincount(part.reshape(-1), minlength=len(labels)) for part in answer)  # part by part: it takes 8 bytes a pixel
+    counts = sum(each, np.zeros(len(labels), np.int64))
+    order = [index for index in np.argsort(-counts, kind="stable").tolist() if counts[index]]
+    shares = [
+        {"label": labels[index], "index": index, "share": round(float(counts[index]) / answer.size, 6)} for index in order
+    ]
+    return {"classes": shares}
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """The row as one line for people: the path, then classes with their shares of the image."""
+    if "error" in row:
+        return failed(row)
+    return visible(f"{row['path']}  " + "  ".join(f"{entry['label']} {entry['share']:.1%}" for entry in row["classes"]))
+
+
+def csv_head(topk: int) -> str:
+    """path,label,share,error."""
+    return csv_line(COLUMNS)
+
+
+def csv_lines(row: Mapping[str, Any], topk: int) -> str:
+    """One line of CSV per class; one without a class where there is an error."""
+    cells = [[entry["label"], f"{entry['share']:.6f}", ""] for entry in row.get("classes", [])]
+    return "\n".join(csv_line([row["path"], *rest]) for rest in cells or [[""] * (len(COLUMNS) - 2) + [row.get("error", "")]])
+
+
+# Not resumable: an image has several lines, and an interrupted call may have written only the first.
+csv_path: Callable[[str, int], str] | None = None
+
+
+def told(result: Mapping[str, Any], per_class: bool) -> str:
+    """An evaluation as text; with `per_class` also the table of classes."""
+    lines = [
+        f"{result['split']} mIoU {share(result['miou'])}, Dice {share(result['dice'])}, pixel accuracy "
+        f"{share(result['pixel_accuracy'])}, boundary F {share(result.get('boundary_f'))} on {result['num_images']:,} pictures"
+        f"; by class frequency alone mIoU {share(result.get('baseline_miou'))}, Dice {share(result.get('baseline_dice'))}",
+        *unreadable(result),
+    ]
+    if per_class:
+        lines += ["", class_table(result["per_class"], HEADINGS, "pixels")]
+    return "\n".join(lines)

@@ -1,0 +1,50 @@
+"""The settings of segmentation, and its recipe. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from resnets.engine.recipe import DATA, LOSS, Facts, setting
+from resnets.tasks.dense_settings import RECIPE, DenseSettings, head_setting
+
+HEADS = ("unet", "fcn", "deeplabv3")
+PATCH = 64  # side of the parts of volumes that training sees
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentSettings(DenseSettings):
+    """The settings of segmentation."""
+
+    head: str | None = head_setting(HEADS)
+    ignore_index: int | None = setting(DATA, None, "index in masks that is ignored, beside 255", least=0, most=255)
+    loss: str = setting(LOSS, "ce", "cross-entropy, Dice, both, or focal loss", choices=("ce", "dice", "ce+dice", "focal"))
+    smoothing: float = setting(LOSS, 0.0, "label smoothing", least=0, most=1)
+    balance: str = setting(LOSS, "none", "give rare classes more weight in the loss", choices=("none", "loss"))
+
+
+def segment(facts: Facts) -> dict[str, Any]:
+    """The default: AdamW, one cycle, about 12,000 pictures at several scales and mirrored; of more than two classes the rare
+    ones weigh more; of pictures of many sizes, windows of one. Of volumes, about 8,000 patches, at least 200 per epoch."""
+    if facts.spec.dims == 3:
+        repeats = max(1, round(200 / facts.num_train))
+        return RECIPE | {
+            "epochs": min(40, max(10, round(8_000 / (repeats * facts.num_train)))),
+            "repeats": repeats,
+            "batch_size": 4,
+            "train_size": PATCH,
+            "loss": "ce+dice",
+            "hflip": 0.5,
+            "scales": (1.0,),
+        }
+    return RECIPE | {
+        "epochs": min(200, max(10, round(12_000 / facts.num_train))),
+        "batch_size": 4 if facts.num_train < 1000 else 8,
+        "balance": "loss" if facts.num_classes > 2 else "none",
+        "train_size": None if facts.one_size else max(32, min(256, min(facts.size) // 32 * 32)),
+        "loss": "ce+dice",
+        "hflip": 0.5 if facts.hflip else 0.0,
+    }
+
+
+RECIPES = {"segment": segment}

@@ -1,0 +1,61 @@
+"""What is other of volumes: patches in training, whole volumes in evaluation, each normalised by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from resnets.data.preprocess import Preprocess
+from resnets.data.types import Samples, Source, Split
+from resnets.engine.recipe import show
+from resnets.errors import InputError
+from resnets.models.spec import ResNetSpec
+from resnets.tasks.dense import sizes
+from resnets.tasks.segment.settings import PATCH, SegmentSettings
+
+# Settings of pictures, as they are where they do nothing.
+OF_PICTURES: dict[str, Any] = {"img_size": None, "resize": "keep", "vflip": 0.0, "scales": (1.0,), "normalise": "data"}
+
+
+def check(recipe: SegmentSettings) -> None:
+    """Raise `InputError` where a setting is given that only changes pictures."""
+    for name, off in OF_PICTURES.items():
+        if (value := getattr(recipe, name)) != off:
+            raise InputError(f"{name}={show(value)}: volumes cannot use it; leave it out")
+
+
+def preprocess(source: Source, spec: ResNetSpec, side: int | None) -> Preprocess:
+    """Inputs of any size, of which training sees patches."""
+    mean, std = (0.0,) * source.in_chans, (1.0,) * source.in_chans
+    return Preprocess(size=patch_size(source, spec, side), resize="keep", crop_pct=1.0, mean=mean, std=std)
+
+
+def patch_size(source: Source, spec: ResNetSpec, side: int | None) -> tuple[int, ...]:
+    """(D, H, W) of training's patches: `side` along each axis or, where volumes are mostly shorter, the largest multiple of the
+    trunk's stride that they have; where they are shorter than that too, all of them."""
+    side, stride = side or PATCH, spec.levels[-1].stride
+    lengths = [int(np.median(lengths)) for lengths in zip(*sizes(source) or [(side,) * 3], strict=True)]
+    return tuple(side if length >= side else length // stride * stride or length for length in lengths)
+
+
+def words(preprocess: Preprocess) -> str:
+    """How volumes become inputs, for people."""
+    patch = " x ".join(map(str, preprocess.size))
+    return f"patches of {patch} in training; each volume by its own mean and standard deviation"
+
+
+def samples(split: Split, preprocess: Preprocess, recipe: SegmentSettings | None, device: Any) -> Samples:
+    from resnets.data.patches import CPU, Patches, VolumeSamples
+
+    if recipe is None:
+        return VolumeSamples(split=split, preprocess=preprocess, device=device or CPU)
+    patches = Patches(size=preprocess.size, hflip=recipe.hflip, jitter=recipe.jitter)
+    return VolumeSamples(
+        split=split,
+        preprocess=preprocess,
+        augment=patches,
+        seed=recipe.seed,
+        repeats=recipe.repeats,
+        device=device or CPU,
+    )

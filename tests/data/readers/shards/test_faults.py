@@ -1,0 +1,75 @@
+"""No tar does harm: faults are named, and names in a tar are no paths."""
+
+import io
+import tarfile
+
+import pytest
+
+from resnets.data.readers import shards
+from resnets.data.readers.shards import read_index
+from resnets.data.sources import open_source
+from resnets.errors import InputError
+from tests.data.readers.shards.made import encoded, expected, info, pixels, samples, tar
+
+GOOD = samples(0, 3)
+FAULTS = {
+    "empty": (b"", "cannot be read as a tar"),
+    "no tar": (b"x" * 3000, "cannot be read as a tar"),
+    "gzip": (b"\x1f\x8b" + bytes(2000), "cannot be read as a tar"),
+    "link": (tar([*GOOD, (info("x.png", tarfile.SYMTYPE, linkname="/etc/passwd"), b"")]), r"x\.png is no plain file"),
+    "hard link": (tar([*GOOD, (info("x.png", tarfile.LNKTYPE, linkname="00000.png"), b"")]), r"x\.png is no plain file"),
+    "device": (tar([*GOOD, (info("x.png", tarfile.CHRTYPE, devmajor=1, devminor=5), b"")]), r"x\.png is no plain file"),
+    "pipe": (tar([*GOOD, (info("x.png", tarfile.FIFOTYPE), b"")]), r"x\.png is no plain file"),
+    "no label": (tar([*GOOD, ("lost.png", encoded(1))]), "no label for 'lost'"),
+    "json without label": (tar([("a.png", encoded(1)), ("a.json", b"{}")]), "no label for 'a'"),
+    "label of words": (tar([("a.png", encoded(1)), ("a.cls", b"cat")]), r"a\.cls: not a whole number"),
+    "label of bytes": (tar([("a.png", encoded(1)), ("a.cls", b"\xff\xfe")]), r"a\.cls: not a whole number"),
+    "no json": (tar([("a.png", encoded(1)), ("a.json", b"{")]), r"a\.json: not JSON"),
+    "deep json": (tar([("a.png", encoded(1)), ("a.json", b"[" * 100_000)]), r"a\.json: not JSON"),
+    "true": (tar([("a.png", encoded(1)), ("a.json", b'{"label": true}')]), "\"label\" is 'True'"),
+    "long label": (tar([("a.cls", bytes(shards.MAX_LABEL_BYTES + 1))]), r"a\.cls has 1,048,577 bytes, more than"),
+    "two pictures": (tar([*GOOD, ("00001.jpg", b"")]), r"00001\.jpg is the second picture with this key"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_of_tars(tmp_path, fault):
+    data, message = FAULTS[fault]
+    (tmp_path / "train.tar").write_bytes(data)
+    with pytest.raises(InputError, match=message) as found:
+        open_source(tmp_path / "train.tar")
+    assert "train.tar" in str(found.value) and "\n" not in str(found.value)
+
+
+def test_a_tar_that_is_cut_off_anywhere_is_named():
+    data = tar(samples(0, 4))
+    end = data.rstrip(b"\0")
+    for length in [*range(1, len(end), 700), *range(512, len(end), 512)]:
+        with pytest.raises(InputError, match="t: "):
+            read_index(io.BytesIO(data[:length]), "t")
+
+
+def test_no_byte_of_a_tar_makes_another_error():
+    data = tar(samples(0, 2))
+    for place in range(0, 512 * 3, 7):
+        spoilt = data[:place] + bytes([data[place] ^ 0x85]) + data[place + 1 :]
+        try:
+            read_index(io.BytesIO(spoilt), "t")
+        except InputError as error:
+            assert str(error).startswith("t: ")
+
+
+def test_names_in_a_tar_are_no_paths(tmp_path):
+    (tmp_path / "train.tar").write_bytes(
+        tar([("../../x.png", encoded(0)), ("../../x.cls", b"0"), ("/y.png", encoded(1)), ("/y.cls", b"1")])
+    )
+    before = sorted(tmp_path.parent.iterdir())
+    source = open_source(tmp_path / "train.tar")
+    assert pixels(source) == expected(0, 2) and source.splits["train"].images.name(0).endswith("train.tar: ../../x.png")
+    assert sorted(tmp_path.parent.iterdir()) == before
+
+
+def test_what_is_no_sample_is_passed_over(tmp_path):
+    members = [*GOOD, ("readme.txt", b"x"), ("._00001.png", b"x"), ("00001.seg.png", b"x"), ("9.cls", b"1")]
+    (tmp_path / "train.tar").write_bytes(tar(members))
+    assert pixels(open_source(tmp_path / "train.tar")) == expected(0, 3)

@@ -1,0 +1,25 @@
+"""Values in memory are the targets of a split, and an array stands for them."""
+
+import numpy as np
+
+from resnets.data.types import Split, Values
+
+
+def test_an_array_stands_for_values():
+    split = Split(["p", "q", "r"], np.array([2, 0, 2]))
+    assert isinstance(split.targets, Values) and len(split) == 3 and list(split) == [("p", 2), ("q", 0), ("r", 2)]
+    assert split.targets.codes().tolist() == [2, 0, 2] and np.asarray(split.targets).tolist() == [2, 0, 2]
+    assert split.targets.joined(Values(np.array([1]))).values.tolist() == [2, 0, 2, 1]
+    assert split.targets.subset(np.array([1, 0])).values.tolist() == [0, 2]
+
+
+def test_several_values_of_an_image_are_stratified_by_their_rows():
+    values = Values(np.array([[0, 1], [1, 1], [0, 1], [1, 0]]))
+    codes = values.codes()
+    assert codes.shape == (4,) and codes.dtype == np.int64 and len(set(codes.tolist())) == 3 and codes[0] == codes[2]
+
+
+def test_the_digest_is_of_the_values_whatever_their_width():
+    narrow, wide = (Values(np.array([3, 1], dtype)) for dtype in (np.uint8, np.int64))
+    assert narrow.digest() == wide.digest() != Values(np.array([1, 3])).digest()
+    assert Values(np.array([0.5], np.float32)).digest() == Values(np.array([0.5])).digest()

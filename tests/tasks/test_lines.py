@@ -1,0 +1,32 @@
+"""What the rows of several tasks share."""
+
+import csv
+import io
+
+import pytest
+
+from resnets.tasks.lines import class_table, csv_line, failed, unreadable
+
+CELLS = ["plain", 'a, "b"', "two\nlines", "\r", "", "caf\udce9"]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_line_of_csv_is_read_back(cell):
+    assert next(csv.reader(io.StringIO(csv_line([cell, "b"]), newline=""))) == [cell, "b"]
+
+
+def test_names_of_files_that_could_not_be_read():
+    assert unreadable({"bad_images": {}}) == []
+    assert unreadable({"bad_images": dict.fromkeys(["a\n.png", *"bcdef"], "gone")}) == [
+        r"6 pictures could not be read: a\n.png, b, c, d, e"
+    ]
+    assert failed({"path": "a\n.png", "error": "cut\noff"}) == r"a\n.png  error: cut\noff"
+
+
+def test_the_table_of_classes_has_the_scores_that_were_measured():
+    rows = [{"label": "cat", "iou": 0.5, "pixels": 1234}, {"label": "do\ng", "iou": None, "pixels": 0}]
+    assert [line.split() for line in class_table(rows, {"iou": "IoU", "dice": "Dice"}, "pixels").splitlines()] == [
+        ["class", "IoU", "pixels"],
+        ["cat", "0.5000", "1,234"],
+        [r"do\ng", "-", "0"],
+    ]
