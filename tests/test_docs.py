@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 import pytest
+from resnets.tasks.classify.recipes import RECIPES
 
 from resnets.cli.main import cli
 from resnets.models import zoo
-from resnets.tasks.classify.recipes import RECIPES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -33,13 +33,13 @@ CIFAR_EXACT = {
     "resnet110_cifar": 1_727_962,
     "resnet1202_cifar": 19_421_274,
 }
-FLOPS_SAYS = {
+FLOPS_NOTES = {
     "resnet18": "With option B's projections it would be 1.814, which rounds to the same.",
     "resnet34": "With option B's projections it is 3.664, which rounds to 3.7; option A, which the paper uses here, adds none.",
     "resnet50": "That rounds to 3.9. Truncated it is 3.8, but the figures of 101 and 152 layers are rounded; without "
     "projections it is 3.498. Leaving out 8 to 20 million of each network would give all three figures; we know no reason to.",
 }
-PARAMS_SAYS = {
+PARAMS_NOTES = {
     "resnet1202_cifar": "Only with the norms' parameters: without them it would round to 19.3.",
     "preresnet1001_cifar": "With the norms' parameters it rounds to 10.3: this paper seems not to count them; the first does.",
 }
@@ -181,7 +181,7 @@ def flops_verdicts() -> Iterator[Verdict]:
         yield Verdict(
             claim=f"{short(name)} takes {paper} x 10^9 multiply-adds (Table 1).",
             holds="holds" if round(macs / 1e9, 1) == paper else "fails",
-            because=f"{counted} {FLOPS_SAYS.get(name, '')}".strip(),
+            because=f"{counted} {FLOPS_NOTES.get(name, '')}".strip(),
         )
 
 
@@ -203,7 +203,7 @@ def params_verdict(name: str, paper: float, table: Published) -> Verdict:
     return Verdict(
         claim=f"{short(name)} has {paper} x 10^6 parameters ({table.where}).",
         holds="holds" if holds else "fails",
-        because=f"{words} {PARAMS_SAYS.get(name, '')}".strip(),
+        because=f"{words} {PARAMS_NOTES.get(name, '')}".strip(),
     )
 
 

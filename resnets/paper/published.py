@@ -13,19 +13,19 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class Published:
     """`values` of networks, in `unit`, from the table or figure `where`; `stds`: standard deviations over runs, where they are
-    printed; `says`: how the values were measured."""
+    printed; `note`: how the values were measured."""
 
     where: str
     unit: str
     values: Mapping[str, float]
     stds: Mapping[str, float] = field(default_factory=dict)
-    says: str = ""
+    note: str = ""
 
 
 FLOPS = Published(
     "Table 1", "10^9 multiply-adds",
     {"resnet18": 1.8, "resnet34": 3.6, "resnet50": 3.8, "resnet101": 7.6, "resnet152": 11.3, "vgg16": 15.3, "vgg19": 19.6},
-    says="one image of 224 x 224; VGG's from sections 3.3 and 4.1",
+    note="one image of 224 x 224; VGG's from sections 3.3 and 4.1",
 )  # fmt: skip
 # Table 1: side of the output in pixels by stage, and blocks per stage.
 SIZES = {"conv1": 112, "conv2_x": 56, "conv3_x": 28, "conv4_x": 14, "conv5_x": 7, "head": 1}
@@ -38,7 +38,7 @@ BLOCKS = {
 }
 TABLE2 = Published(
     "Table 2", "% top-1 error", {"plain18": 27.94, "resnet18": 27.88, "plain34": 28.54, "resnet34": 25.03},
-    says="ImageNet validation, 10 crops, option A",
+    note="ImageNet validation, 10 crops, option A",
 )  # fmt: skip
 TABLE3_NETWORKS = {
     "vgg16": (28.07, 9.33), "googlenet": (None, 9.15), "prelu_net": (24.27, 7.38), "plain34": (28.54, 10.02),
@@ -47,11 +47,11 @@ TABLE3_NETWORKS = {
 }  # fmt: skip
 TABLE3 = Published(
     "Table 3", "% top-1 error", {name: top1 for name, (top1, _) in TABLE3_NETWORKS.items() if top1 is not None},
-    says="ImageNet validation, 10 crops",
+    note="ImageNet validation, 10 crops",
 )  # fmt: skip
 TABLE3_TOP5 = Published(
     "Table 3", "% top-5 error", {name: top5 for name, (_, top5) in TABLE3_NETWORKS.items()},
-    says="ImageNet validation, 10 crops",
+    note="ImageNet validation, 10 crops",
 )  # fmt: skip
 TABLE4_NETWORKS = {
     "vgg_v5": (24.4, 7.1), "prelu_net": (21.59, 5.71), "bn_inception": (21.99, 5.81), "resnet34,B": (21.84, 5.71),
@@ -59,15 +59,15 @@ TABLE4_NETWORKS = {
 }  # fmt: skip
 TABLE4 = Published(
     "Table 4", "% top-1 error", {name: top1 for name, (top1, _) in TABLE4_NETWORKS.items()},
-    says="ImageNet validation, one model, fully convolutional at {224, 256, 384, 480, 640}",
+    note="ImageNet validation, one model, fully convolutional at {224, 256, 384, 480, 640}",
 )  # fmt: skip
 TABLE4_TOP5 = Published(
-    "Table 4", "% top-5 error", {name: top5 for name, (_, top5) in TABLE4_NETWORKS.items()}, says=TABLE4.says
+    "Table 4", "% top-5 error", {name: top5 for name, (_, top5) in TABLE4_NETWORKS.items()}, note=TABLE4.note
 )  # fmt: skip
 TABLE5 = Published(
     "Table 5", "% top-5 error",
     {"resnet": 3.57, "bn_inception": 4.82, "prelu_net": 4.94, "googlenet": 6.66, "vgg": 7.32, "vgg_v5": 6.8},
-    says="ImageNet test, ensembles",
+    note="ImageNet test, ensembles",
 )  # fmt: skip
 TABLE6 = Published(
     "Table 6", "% test error",
@@ -91,7 +91,7 @@ IDENTITY_PARAMS = Published(
     {"preresnet110_cifar": 1.7, "preresnet164_cifar": 1.7, "preresnet1001_cifar": 10.2},
 )  # fmt: skip
 PLAIN_110 = Published(
-    "Figure 6, left", "% test error", {"plain110_cifar": 60.0}, says='CIFAR-10; "higher than 60 %", therefore not drawn'
+    "Figure 6, left", "% test error", {"plain110_cifar": 60.0}, note='CIFAR-10; "higher than 60 %", therefore not drawn'
 )
 # Errors of the original unit and of full pre-activation at the same depths.
 IDENTITY = {
@@ -101,7 +101,7 @@ IDENTITY = {
             "resnet110_cifar": 6.61, "preresnet110_cifar": 6.37, "preresnet164_cifar,order=post": 5.93,
             "preresnet164_cifar": 5.46, "preresnet1001_cifar,order=post": 7.61, "preresnet1001_cifar": 4.92,
         },
-        says="CIFAR-10, median of 5 runs, all with a warm-up",
+        note="CIFAR-10, median of 5 runs, all with a warm-up",
     ),
     "cifar100": Published(
         "identity, Table 4", "% test error",
@@ -109,6 +109,6 @@ IDENTITY = {
             "preresnet164_cifar,order=post": 25.16, "preresnet164_cifar": 24.33,
             "preresnet1001_cifar,order=post": 27.82, "preresnet1001_cifar": 22.71,
         },
-        says="CIFAR-100, median of 5 runs, all with a warm-up",
+        note="CIFAR-100, median of 5 runs, all with a warm-up",
     ),
 }  # fmt: skip

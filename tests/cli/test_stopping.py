@@ -67,8 +67,8 @@ def test_ctrl_c_elsewhere_is_130_without_a_traceback(place):
     """Before anything has begun there is nothing to save."""
     code = """
 import os, signal
-from resnets.cli import main, tables
-tables.model_rows = lambda pattern: os.kill(os.getpid(), signal.SIGINT)
+from resnets.cli import main
+main.tables.model_rows = lambda pattern: os.kill(os.getpid(), signal.SIGINT)
 main.main(["models"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -1,11 +1,8 @@
-"""Text for terminals and files: any name stays on one line, and columns line up."""
-
-import csv
-import io
+"""Text for terminals: any name stays on one line, and columns line up."""
 
 import pytest
 
-from resnets.draw.text import columns, csv_line, share, visible
+from resnets.draw.text import columns, share, visible
 
 ODD = (
     "plain",
@@ -26,13 +23,6 @@ def test_visible_text_is_one_line_that_any_terminal_takes(name):
     text = visible(name)
     assert text.isprintable() and text.encode()
     assert name not in ODD[:2] or text == name
-
-
-@pytest.mark.parametrize("name", ODD)
-def test_a_line_of_csv_comes_back(name):
-    line = csv_line([name, "", "x"])
-    assert next(csv.reader(io.StringIO(line + "\n", newline=""), strict=True)) == [name, "", "x"]
-    assert not line.endswith(("\r", "\n"))
 
 
 def test_columns_line_up():

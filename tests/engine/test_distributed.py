@@ -15,8 +15,8 @@ import pytest
 import torch
 import torch.distributed as dist
 from PIL import Image
-
 from resnets.data.loaders import BadImages, Loader
+
 from resnets.data.pictures import images
 from resnets.data.preprocess import Preprocess
 from resnets.data.sources import open_source

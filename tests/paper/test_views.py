@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-
 from resnets.data.loaders import BadImages
+
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
 from resnets.paper import views
