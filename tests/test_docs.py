@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
-from resnets.tasks.classify.recipes import RECIPES
+from resnets.tasks.classify.settings import RECIPES
 
 from resnets.cli.main import cli
 from resnets.models import zoo
@@ -24,7 +24,7 @@ def test_every_command_parses(line):
     command = cli
     while isinstance(command, click.Group):
         name, *words = words
-        command = command.commands[name]
+        command = command.get_command(click.Context(command), name)
     command.make_context(name, words)
 
 
@@ -39,9 +39,12 @@ def test_every_link_leads_somewhere(page):
 
 
 def flags(command):
-    """The flags of a command and of those below it."""
+    """The flags of a command and of its subcommands."""
     own = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
-    return own.union(*map(flags, getattr(command, "commands", {}).values()))
+    if not isinstance(command, click.Group):
+        return own
+    context = click.Context(command)
+    return own.union(*(flags(command.get_command(context, name)) for name in command.list_commands(context)))
 
 
 # Of other programs, in docs/distributed.md.
