@@ -321,7 +321,8 @@ def faults(result: Comparison) -> list[str]:
             found.append(f"{result['score']} falls by {100 * lost:.2f} percentage points, more than {100 * MOST_LOST:.1f}")
     elif result["equal"] < 1 - MOST_LOST:
         found.append(
-            f"there are no labels to measure {result['score']} with, and only {result['equal']:.2%} of the predictions are equal"
+            f"there are no labels to measure {result['score']} with, and only {result['equal']:.2%} of the predictions "
+            "are equal"
         )
     least = min(after["seconds"][size] / before["seconds"][size] for size in BATCHES)
     if least > SLOWER:
