@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from resnets.tasks.results import at_least
 
 import resnets
 from resnets import tasks
@@ -17,7 +18,6 @@ from resnets.data.transforms import normalise
 from resnets.draw.paint import paint
 from resnets.draw.panels import Panel, worst
 from resnets.tasks.detect.draw import framed
-from resnets.tasks.results import at_least
 from resnets.verbs import evaluate_dense as evaluation_dense
 
 

@@ -26,13 +26,13 @@ import numpy as np
 import torch
 import torchvision
 from PIL import Image
+from resnets.data.loaders import BadImages, Loader
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as v1
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms import v2
 
 from resnets.data.cache import Kept, decoded_bytes
-from resnets.data.loaders import BadImages, Loader
 from resnets.data.pictures import jpeg
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages
 from resnets.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess

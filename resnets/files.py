@@ -18,7 +18,7 @@ REMEDIES = {
 }
 UMASK = os.umask(0o022)  # it can only be read by setting it
 os.umask(UMASK)
-ELSEWHERE = "choose another folder with --out"
+ELSEWHERE = "choose another place with --out"
 
 
 @contextmanager

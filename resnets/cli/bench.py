@@ -10,27 +10,27 @@ import click
 from resnets.cli.options import CONTEXT, EPILOG, data_dir_flag, device_flag, json_flag
 from resnets.draw.text import columns, visible
 
-rounds_flag = click.option("--rounds", type=click.IntRange(1), default=3, help="how often each row is measured  [3]")
+rounds_flag = click.option("--rounds", type=click.IntRange(1), default=3, help="how many times each row is measured  [3]")
 rows_flag = click.option("--rows", metavar="NAME,...", help="what to measure, separated by commas  [most]")
 bench_out_flag = click.option("--out", metavar="FILE", help="write FILE.json, and the table as FILE.md")
 
 
 @click.group(context_settings=CONTEXT, epilog=EPILOG)
 def bench() -> None:
-    """Speed on this machine, beside what people use today."""
+    """Measure speed on this machine, next to the usual alternatives."""
 
 
 @bench.command("predict", context_settings=CONTEXT, epilog=EPILOG)
 @click.option("--model", default="resnet50", metavar="NAME|FILE|RUN", help="a network, or your own model  [resnet50]")
-@click.option("--pictures", metavar="FOLDER", help="jpg and png files  [parts of scikit-learn's sample photographs]")
-@click.option("--num", type=click.IntRange(2), default=300, help="pictures, at most  [300]")
+@click.option("--pictures", metavar="FOLDER", help="folder of jpg and png files  [parts of scikit-learn's sample photographs]")
+@click.option("--num", type=click.IntRange(2), default=300, help="images, at most  [300]")
 @rounds_flag
 @rows_flag
 @bench_out_flag
 @json_flag
 def bench_predict(**options: Any) -> None:
-    """Measure from picture file to label: pictures a second, time for a single picture, time to the first label. Nothing else
-    should run meanwhile."""
+    """Measure prediction from image file to label: images per second, latency of a single image, time to the first label.
+    Nothing else should run meanwhile."""
     from resnets.verbs.bench import predict
 
     run_bench(predict, **options)
@@ -38,8 +38,8 @@ def bench_predict(**options: Any) -> None:
 
 @bench.command("train", context_settings=CONTEXT, epilog=EPILOG)
 @click.option("--data", default="cifar10", metavar="DATA", help="as `resnets train` takes it, or synthetic  [cifar10]")
-@click.option("--model", metavar="NAME", help="a network  [resnet20_cifar for pictures in memory, else resnet18]")
-@click.option("--steps", type=click.IntRange(1), help="steps that are timed, for each row and round  [60 in memory, else 8]")
+@click.option("--model", metavar="NAME", help="a network  [resnet20_cifar for images in memory, else resnet18]")
+@click.option("--steps", type=click.IntRange(1), help="steps that are timed, per row and round  [60 in memory, else 8]")
 @rounds_flag
 @rows_flag
 @bench_out_flag
@@ -47,7 +47,7 @@ def bench_predict(**options: Any) -> None:
 @data_dir_flag
 @json_flag
 def bench_train(**options: Any) -> None:
-    """Measure training, the loading of data included: pictures a second, the wait for data, memory. Nothing else should run
+    """Measure training with data loading: images per second, time spent waiting for data, memory. Nothing else should run
     meanwhile."""
     from resnets.verbs.bench import train
 

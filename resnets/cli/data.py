@@ -13,17 +13,19 @@ from resnets.draw.text import visible
 
 @click.group(context_settings=CONTEXT, epilog=EPILOG)
 def data() -> None:
-    """Look at data before training on it; fetch known sets."""
+    """Check and preview data; download built-in datasets."""
 
 
 @data.command(context_settings=CONTEXT, epilog=EPILOG)
 @click.argument("data")
-@click.option("--in-chans", type=click.IntRange(1), help="read pictures as 1, 3 or 4 channels")
-@click.option("--ignore-index", type=click.IntRange(0, 255), help="a number in masks that says nothing, beside 255")
+@click.option("--in-chans", type=click.IntRange(1), help="read images as 1, 3 or 4 channels")
+@click.option("--ignore-index", type=click.IntRange(0, 255), help="an index in masks that means no label, besides 255")
 @click.option(
-    "--task", type=click.Choice(["classify", "detect", "segment"]), help="where DATA has labels for several: for which"
+    "--task",
+    type=click.Choice(["classify", "detect", "segment"]),
+    help="the task to check, where DATA has labels for several",
 )
-@click.option("--masks", is_flag=True, help="of detection: look at the objects' masks, too")
+@click.option("--masks", is_flag=True, help="detection: check the instance masks too")
 @data_dir_flag
 @json_flag
 def check(
@@ -35,8 +37,9 @@ def check(
     data_dir: str | None,
     as_json: bool,
 ) -> None:
-    """Look for what spoils training in DATA: unreadable files, duplicates within and across splits, missing, tiny and one-sided
-    classes, odd sizes and modes; of boxes, masks and volumes their labels. Ends with 2 where there are errors."""
+    """Check DATA for what harms training: unreadable files, duplicates within and across splits, missing and tiny classes,
+    classes that differ in format or size, unusual sizes and modes; for detection and segmentation also boxes and masks. Exit
+    code 2 where there are errors."""
     from resnets import tasks
     from resnets.cli.progress import counting
     from resnets.data.check import check
@@ -58,11 +61,11 @@ def check(
 
 @data.command(cls=SettingsCommand, context_settings=CONTEXT, epilog=EPILOG)
 @click.argument("data")
-@click.option("--out", default="preview.png", metavar="FILE", help="the picture to write  [preview.png]")
+@click.option("--out", default="preview.png", metavar="FILE", help="the image file to write  [preview.png]")
 @settings_flags
 @data_dir_flag
 def preview(data: str, out: str, data_dir: str | None, **settings: Any) -> None:
-    """Draw what the network will see of DATA under the settings of `train`, which are the same here."""
+    """Draw images of DATA as the network will see them in training. The settings are those of `train`."""
     from resnets.verbs.preview import preview
 
     click.echo(preview(data, out=out, data_dir=data_dir, **settings))
@@ -72,7 +75,8 @@ def preview(data: str, out: str, data_dir: str | None, **settings: Any) -> None:
 @click.argument("data")
 @data_dir_flag
 def get(data: str, data_dir: str | None) -> None:
-    """Fetch a known set (cifar10, cifar100) from its authors' site, checked; an interrupted fetch goes on."""
+    """Download a built-in dataset (cifar10, cifar100) from its authors' site, and verify it. An interrupted download continues
+    where it stopped."""
     from resnets.cli.progress import counting
     from resnets.data.readers import known
 

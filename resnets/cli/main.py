@@ -55,7 +55,7 @@ class Commands(click.Group):
 def cli() -> None:
     """Residual networks: define, train, evaluate and use them.
 
-    `resnets train` alone trains a ResNet-20 to read handwritten digits; `resnets train FOLDER` learns from yours.
+    `resnets train` alone trains a ResNet-20 on handwritten digits; `resnets train FOLDER` trains on your images.
     """
 
 

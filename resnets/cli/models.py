@@ -19,8 +19,8 @@ from resnets.errors import InputError
 @click.argument("pattern", default="*")
 @json_flag
 def models(pattern: str, as_json: bool) -> None:
-    """List the named networks that match PATTERN: layers, parameters, multiply-adds; and trained models that come with the
-    package."""
+    """List the named networks that match PATTERN with their layers, parameters and multiply-adds, and the trained models in
+    this package."""
     rows, bundled = tables.model_rows(pattern), tables.bundled_rows(pattern)
     if not rows + bundled:
         raise InputError(f"no network matches {pattern!r}; `resnets models` lists them all")
@@ -34,8 +34,8 @@ def models(pattern: str, as_json: bool) -> None:
 @click.option("--img-size", metavar="N", help="input in pixels")
 @json_flag
 def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> None:
-    """Show MODEL stage by stage, as in the paper's Table 1: a named network, or a saved file with what it says of itself, also
-    another library's."""
+    """Show MODEL stage by stage, as in the paper's Table 1: a named network, or a saved file with its metadata, also another
+    library's."""
     from resnets.models import header as saved
     from resnets.models import zoo
     from resnets.models.pretrained import names
@@ -55,20 +55,21 @@ def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> Non
     )
 
 
-@click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Other libraries' weights in and out.")
+@click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Convert weights from and to other libraries.")
 @click.argument("checkpoint")
 @click.option("--out", "-o", metavar="FILE", required=True, help="the file to write; its suffix says how")
-@click.option("--to", type=click.Choice(["torchvision", "timm"]), help="write it for another library  [ours]")
-@click.option("--model", metavar="NAME", help="the network that it is, where its tensors leave that open")
-@click.option("--mean", metavar="R,G,B", help="of the pictures in [0, 1] that it takes, one value a channel")
-@click.option("--std", metavar="R,G,B", help="the standard deviation, likewise")
-@click.option("--labels", metavar="FILE", help="names of the classes: one a line, or JSON")
-@click.option("--stem-stride", type=click.IntRange(1, 2), help="of the first convolution, where the family's custom is another")
+@click.option("--to", type=click.Choice(["torchvision", "timm"]), help="the library to write for  [this package]")
+@click.option("--model", metavar="NAME", help="the network, where the tensors do not determine it")
+@click.option("--mean", metavar="R,G,B", help="mean of the images in [0, 1], one value per channel")
+@click.option("--std", metavar="R,G,B", help="standard deviation of the same")
+@click.option("--labels", metavar="FILE", help="names of the classes: one per line, or JSON")
+@click.option("--stem-stride", type=click.IntRange(1, 2), help="stride of the first convolution  [the family's usual one]")
 @json_flag
 def convert(checkpoint: str, out: str, as_json: bool, stem_stride: int | None, **given: Any) -> None:
-    """Write CHECKPOINT, another library's file or name, as a file of ours; or with --to, any MODEL as another library's.
+    """Convert CHECKPOINT, a file or a name of another library, to a file of this package; with --to, a model to one of
+    another library.
 
-    Read are torchvision's and timm's checkpoints, Hugging Face transformers' ResNet, Keras Applications' ResNet, MONAI's and
+    It reads torchvision's and timm's checkpoints, Hugging Face transformers' ResNet, Keras Applications' ResNet, MONAI's and
     MedicalNet's, and the CIFAR networks of akamaster, chenyaofo and kuangliu; .safetensors, torch.save, .h5 and .keras."""
     from resnets.ship.hub import convert
 
@@ -83,19 +84,19 @@ def convert(checkpoint: str, out: str, as_json: bool, stem_stride: int | None, *
         click.echo(visible(line))
 
 
-@click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Write a model for other programs, and check it.")
+@click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Export a model for other programs, and check the file.")
 @click.argument("model")
 @click.option("--format", "form", type=click.Choice(["onnx", "openvino", "torch"]), required=True, help="what to write")
 @click.option("--int8", metavar="DATA", help="quantise to 8 bits, calibrated and checked on DATA")
 @click.option("--out", "-o", metavar="FILE", help="the file  [beside the model]")
-@click.option("--data", metavar="DATA", help="pictures to check on  [those of --int8, or of the training, or samples]")
-@click.option("--num-check", type=click.IntRange(1), default=1000, help="pictures to check on, at most  [1000]")
-@click.option("--force", is_flag=True, help="keep the file although the check refuses it")
+@click.option("--data", metavar="DATA", help="images to check on  [those of --int8, or of the training, or samples]")
+@click.option("--num-check", type=click.IntRange(1), default=1000, help="images to check on, at most  [1000]")
+@click.option("--force", is_flag=True, help="keep the file even if the check fails")
 @data_dir_flag
 @json_flag
 def export(model: str, form: str, as_json: bool, **options: Any) -> None:
     """Write MODEL (a .safetensors file or a run directory) as ONNX, OpenVINO or torch.export's .pt2, and check that the file
-    answers as the model does. Ends with 2, and writes nothing, where it does not."""
+    predicts as the model does. Where it does not: exit code 2, and no file."""
     from resnets.cli.progress import say
     from resnets.verbs.export import Refused, export
 

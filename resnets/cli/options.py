@@ -24,17 +24,17 @@ BEGAN = time.perf_counter()  # of the command, whose clock `--time` goes by
 TASK = "resnets.task"  # where a command keeps the task that its words name
 SECTION_OF = {"amp": MACHINE}  # of flags that are no settings; others are common
 
-EPILOG = "Bad input ends with 2 and a line that says what to do; --debug, anywhere, shows where it was found."
+EPILOG = "Wrong input: exit code 2 and one line that says what to do; with --debug, anywhere, also the traceback."
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 data_dir_flag = click.option(
-    "--data-dir", metavar="DIR", help="where built-in datasets lie  [$RESNETS_DATA, else ~/.cache/resnets/datasets]"
+    "--data-dir", metavar="DIR", help="folder of the built-in datasets  [$RESNETS_DATA, else ~/.cache/resnets/datasets]"
 )
 device_flag = click.option("--device", default="auto", metavar="TEXT", help="cpu, cuda, mps  [auto]")
 runtime_flag = click.option(
     "--runtime",
     type=click.Choice(["auto", "torch", "onnxruntime", "openvino"]),
     default="auto",
-    help="what computes  [auto: by the suffix]",
+    help="inference runtime  [auto: by the suffix of MODEL]",
 )
 amp_flag = click.option("--amp", is_flag=True, help="compute in bfloat16 (torch, openvino): faster, less exact")
 json_flag = click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout, nothing else there")

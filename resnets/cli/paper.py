@@ -17,30 +17,30 @@ REPORT = "report"
 Told = tuple[dict[str, Any], Sequence[str]]  # for programs, and for people
 
 
-@click.command("paper", context_settings=CONTEXT, epilog=EPILOG, short_help="The paper's figures, ours beside.")
+@click.command("paper", context_settings=CONTEXT, epilog=EPILOG, short_help="Reproduce the paper's results.")
 @click.argument("item", required=False)
 @click.option("--scale", default="small", metavar="full|small|tiny", help="how much of the protocol is run  [small]")
-@click.option("--seeds", type=click.IntRange(1), help="runs of each network  [5, 3 or 1, by the scale]")
-@click.option("--depths", metavar="N,N,...", help="layers of the CIFAR networks, also 1202  [by the scale]")
+@click.option("--seeds", type=click.IntRange(1), help="runs of each network  [5, 3 or 1, depending on --scale]")
+@click.option("--depths", metavar="N,N,...", help="layers of the CIFAR networks, also 1202  [depending on --scale]")
 @click.option(
     "--model",
     "models",
     multiple=True,
     metavar="MODEL",
-    help="for table4, table5: saved models to test; for previous: a network more, such as timm/NAME; may be repeated",
+    help="for table4, table5: saved models to test; for previous: another network, such as timm/NAME; may be repeated",
 )
-@click.option("--jobs", type=click.IntRange(1), default=1, help="trainings at once; more than one: a thread each  [1]")
-@click.option("--out", default="paper", metavar="DIR", help="where runs and results lie  [paper]")
-@click.option("--to", metavar="DIR", help="for report: where the page goes  [OUT/report]")
-@click.option("--data", default="cifar10", metavar="DATA", help="a known set, or a folder such as ImageNet's  [cifar10]")
+@click.option("--jobs", type=click.IntRange(1), default=1, help="trainings at once; if more than one, each has one thread  [1]")
+@click.option("--out", default="paper", metavar="DIR", help="folder of runs and results  [paper]")
+@click.option("--to", metavar="DIR", help="for report: folder of the page  [OUT/report]")
+@click.option("--data", default="cifar10", metavar="DATA", help="a built-in dataset, or a folder such as ImageNet's  [cifar10]")
 @data_dir_flag
 @device_flag
 @json_flag
 def paper(item: str | None, as_json: bool, **options: Any) -> None:
-    """Reproduce ITEM of He et al. 2015: run the trainings that lack, and set what they come to beside the paper's figures.
+    """Reproduce ITEM of He et al. 2015: run the trainings that are missing, and show their results next to the paper's.
 
-    Without ITEM: the items, what each claims, costs here, and what has been reproduced. ITEM report: one page of all
-    results. Finished runs are not run again; interrupted ones go on with the same command."""
+    Without ITEM: list the items, each with its claim, its cost on this machine, and what has been reproduced. `report` as
+    ITEM: write one page of all results. Finished runs are not run again; interrupted ones continue with the same command."""
     verbs: dict[str | None, Callable[..., Told]] = {None: list_items, REPORT: report}
     told, lines = verbs.get(item, reproduce)(item, **options)
     if as_json:
@@ -62,7 +62,8 @@ def list_items(item: None, *, out: str, data: str, jobs: int, **options: Any) ->
     lines += [
         "",
         "A time is what is left to train" + f", of {jobs} runs at once" * (jobs > 1) + f"; at {rate}"
-        + ", or as fast as the finished runs of the scale (*)" * measured + ". +, - and ? count verdicts: holds, fails, open.",
+        + ", or as fast as the finished runs of the scale (*)" * measured
+        + ". +, - and ? count verdicts: holds, fails, inconclusive.",
         *(f"{scale.name}: {scale.shows}" for scale in scales.SCALES.values()),
     ]  # fmt: skip
     return {"out": out, "data": data, "items": found}, lines
@@ -74,7 +75,7 @@ def standing(scale: Mapping[str, Any]) -> str:
 
     lacking = scale["runs"] - scale["finished"]
     found = scale["verdicts"]
-    words = [] if found is None else [f"+{found['holds']} -{found['fails']} ?{found['open']}"]
+    words = [] if found is None else [f"+{found['holds']} -{found['fails']} ?{found['inconclusive']}"]
     if lacking:
         words.append(f"{minutes(scale['seconds'])}{' *' * scale['measured']} ({lacking} of {scale['runs']} runs)")
     return ", ".join(words) or ("at once" if not scale["runs"] else "trained")

@@ -13,27 +13,27 @@ from resnets.cli.options import CONTEXT, EPILOG, amp_flag, data_dir_flag, device
 from resnets.draw.text import visible
 
 
-@click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Say what a model sees in pictures.")
+@click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Predict images with a model.")
 @click.argument("model")
 @click.argument("pictures", nargs=-1, required=True)
-@click.option("--topk", type=click.IntRange(1), default=5, help="classes to name for a picture  [5]")
+@click.option("--topk", type=click.IntRange(1), default=5, help="classes per image, the likeliest first  [5]")
 @click.option(
     "--format",
     "form_name",
     type=click.Choice(["table", "json", "csv"]),
-    help="json: one object a line  [by the suffix of --out, else table]",
+    help="json: one object per line  [by the suffix of --out, else table]",
 )
-@click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="write there, each row when it is ready  [stdout]")
-@click.option("--resume", is_flag=True, help="go on with --out: leave out pictures that it has rows of")
-@click.option("--batch-size", "-b", type=click.IntRange(1), default=16, help="pictures at once  [16]")
-@click.option("--workers", "-j", type=click.IntRange(0), help="threads that decode and predict  [one a processor, up to 8]")
-@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, help="of detectors: the least score of an object  [0.5]")
-@click.option("--draw", metavar="DIR", type=click.Path(path_type=Path), help="draw what is found where, a PNG a picture")
+@click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="write each row there when it is ready  [stdout]")
+@click.option("--resume", is_flag=True, help="continue --out: skip images that have a row there")
+@click.option("--batch-size", "-b", type=click.IntRange(1), default=16, help="images per batch  [16]")
+@click.option("--workers", "-j", type=click.IntRange(0), help="threads that decode and predict  [one per CPU, up to 8]")
+@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, help="detection: the lowest score of an object  [0.5]")
+@click.option("--draw", metavar="DIR", type=click.Path(path_type=Path), help="draw boxes or masks over each image, as PNG")
 @click.option(
     "--masks",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="write class indices, or numbers of objects, as PNG or NIfTI",
+    help="write masks (class indices, or object numbers) as PNG or NIfTI files",
 )
 @runtime_flag
 @amp_flag
@@ -54,7 +54,8 @@ def predict(
     masks: Path | None,
     **options: Any,
 ) -> None:
-    """Say what MODEL sees in PICTURES: files, and folders with all that is below them. Of a detector or a segmenter, where."""
+    """Predict PICTURES (files, and folders with all images below them) with MODEL: classes with their probabilities; for
+    detection, objects with their bounding boxes; for segmentation, classes with their share of the image."""
     from resnets.cli.progress import counting
     from resnets.data.pictures.inputs import INPUTS
     from resnets.models.answering import Wanted
@@ -86,24 +87,27 @@ def predict(
     rows.check_some(bad, len(todo), held)
 
 
-@click.command(
-    "eval", context_settings=CONTEXT, epilog=EPILOG, short_help="Accuracy of a model on data, and how each class does."
-)
+@click.command("eval", context_settings=CONTEXT, epilog=EPILOG, short_help="Evaluate a model on labelled data.")
 @click.argument("model")
 @click.argument("data")
 @click.option("--split", type=click.Choice(["val", "test", "train"]), help="[test, else val, else train]")
-@click.option("--out", metavar="DIR", help="write evaluation.json and drawings there")
-@click.option("--batch-size", "-b", type=click.IntRange(1), default=256, help="pictures at once  [256]")
-@click.option("--workers", "-j", type=click.IntRange(0), help="processes that decode  [one a processor]")
-@click.option("--max-bad", type=click.IntRange(0), help="unreadable pictures to skip  [1 %, at least 10]")
-@click.option("--ignore-index", type=click.IntRange(0, 255), help="of masks: an index that says nothing  [as trained]")
+@click.option("--out", metavar="DIR", help="folder for evaluation.json and figures")
+@click.option("--batch-size", "-b", type=click.IntRange(1), default=256, help="images per batch  [256]")
+@click.option("--workers", "-j", type=click.IntRange(0), help="processes that decode images  [one per CPU]")
+@click.option("--max-bad", type=click.IntRange(0), help="unreadable images to skip, at most  [1 %, at least 10]")
+@click.option(
+    "--ignore-index",
+    type=click.IntRange(0, 255),
+    help="in masks: an index that is left out of all scores  [as trained]",
+)
 @runtime_flag
 @amp_flag
 @device_flag
 @data_dir_flag
 @json_flag
 def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
-    """Evaluate MODEL (a .safetensors file, a run directory or an exported file) on DATA: accuracy, and how each class does."""
+    """Evaluate MODEL (a .safetensors file, a run directory or an exported file) on DATA: scores
+    overall and per class."""
     from resnets.verbs.evaluate import evaluate
 
     result = evaluate(model, data, **options)

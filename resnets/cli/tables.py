@@ -156,8 +156,8 @@ def export(result: Mapping[str, Any]) -> str:
         f"outputs differ by at most {result['largest_difference']:.2g}"
     ]
     before, after = result["before"], result["after"]
-    if before["top1"] is not None:
-        lines.append(f"accuracy {before['top1']:.2%} before, {after['top1']:.2%} after")
+    if before["score"] is not None:
+        lines.append(f"{result['score']} {before['score']:.2%} before, {after['score']:.2%} after")
     for size, seconds in after["seconds"].items():
         was, now = 1000 * before["seconds"][size], 1000 * seconds
         lines.append(f"{size:>2} at once: {was:.2f} ms in 32 bits, {now:.2f} ms in 8 ({was / now:.2f} times as fast)")

@@ -74,10 +74,13 @@ class Values:
         return self.values[index], []
 
     def codes(self) -> np.ndarray:
-        """The class indices; of several values per image, the number of each distinct row."""
-        if self.values.ndim == 1 and self.values.dtype.kind in "iu":
-            return self.values
-        return np.unique(self.values, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+        """The class indices; of several labels per image (N, C), the rarest label of each image, or C where it has none."""
+        if self.values.ndim == 1:
+            return self.values if self.values.dtype.kind in "iu" else np.zeros(len(self), np.int64)
+        there, counts = self.values > 0, (self.values > 0).sum(0)
+        rarest = np.where(there, counts, len(self) + 1).argmin(1)
+        codes = np.where(there.any(1), rarest, self.values.shape[1])
+        return codes if len(np.unique(codes)) < len(codes) else np.zeros_like(codes)
 
     def subset(self, indices: np.ndarray) -> Values:
         return Values(self.values[indices])

@@ -1,4 +1,4 @@
-"""Colours of classes and objects, and pictures painted with them. Arrays in, arrays out; pictures are uint8."""
+"""Colours of classes and objects, and images painted with them, as arrays. Images are uint8."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from resnets.data.targets import IGNORE
 
-# Twelve colours as far apart as a search found them, for full colour vision and for each kind of colour blindness (simulated
-# after Machado et al. 2009): no two are nearer than 25 in CIELAB. The first few are the furthest apart.
+# Found by a search for twelve colours that are as different as possible, for full colour vision and for each kind of colour
+# blindness (simulated after Machado et al. 2009): any two are at least 25 apart in CIELAB. The first few differ most.
 COLOURS = (
     "#4646B9", "#B90000", "#46FFFF", "#E8E874", "#8B4646", "#8B00FF",
     "#5DA2A2", "#A28BE8", "#D1A274", "#E87400", "#A2FF00", "#5D4674",
@@ -17,7 +17,7 @@ COLOURS = (
 
 
 def colours(num: int) -> np.ndarray:
-    """(num, 3) uint8: the twelve first; beyond them hues in turn, of which nobody can tell all apart."""
+    """(num, 3) uint8, RGB: `COLOURS`, and beyond those twelve generated hues, which are distinct but not easy to tell apart."""
     more = [
         colorsys.hsv_to_rgb(0.61803 * i % 1, (0.9, 0.55)[i % 2], (0.95, 0.65)[i // 2 % 2]) for i in range(num - len(COLOURS))
     ]
@@ -26,28 +26,34 @@ def colours(num: int) -> np.ndarray:
 
 
 def hex_colours(num: int) -> list[str]:
-    """`colours` as "#RRGGBB"."""
+    """The same colours as "#RRGGBB"."""
     return ["#" + "".join(f"{value:02X}" for value in colour) for colour in colours(num).tolist()]
 
 
 def on(colour: str) -> str:
-    """White or black, whichever can be read on the colour (by the luminance of sRGB)."""
+    """Either "white" or "black", whichever is readable on the colour "#RRGGBB", by its luminance."""
     red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
     return "black" if 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.18 else "white"
 
 
 def three(picture: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8; of other channels than colours, the first."""
+    """The image as uint8 (H, W, 3): of three or more channels the first three, otherwise the first one repeated."""
     if picture.ndim == 3 and picture.shape[2] >= 3:
         return picture[:, :, :3]
     return np.repeat(picture.reshape(*picture.shape[:2], -1)[:, :, :1], 3, axis=2)
 
 
 def paint(picture: np.ndarray, classes: np.ndarray, *, background: int | None = None, opacity: float = 0.7) -> np.ndarray:
-    """The picture (H, W, 3) with the colour of the class of each pixel over it in grey; the border between classes is dark.
+    """The image with the colour of its class over each pixel, uint8 (H, W, 3); borders between classes are dark.
 
-    The `background` keeps its picture, and what is ignored is darkened and striped. Under colours the picture is grey, so that
-    colours look as in the legend wherever they lie.
+    Pixels of the class `background` are left as they are; pixels with `IGNORE` are darkened and striped. Below the colours the
+    image is grey, so that they look as in the legend everywhere.
+
+    Args:
+        picture: uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+        classes: class indices (H, W).
+        background: the class that is not painted, if any.
+        opacity: of the colours, 0 to 1.
     """
     lut = colours(int(max(classes[classes != IGNORE].max(initial=0), 0)) + 1).astype(np.float32)
     base = three(picture).astype(np.float32)
@@ -64,7 +70,7 @@ def paint(picture: np.ndarray, classes: np.ndarray, *, background: int | None = 
 
 
 def _borders(classes: np.ndarray) -> np.ndarray:
-    """Pixels (bool) whose lower or right neighbour is of another class."""
+    """(H, W) bool: whether the lower or the right neighbour of a pixel has another value."""
     border = np.zeros(classes.shape, bool)
     border[:-1] |= classes[:-1] != classes[1:]
     border[:, :-1] |= classes[:, :-1] != classes[:, 1:]
@@ -72,7 +78,7 @@ def _borders(classes: np.ndarray) -> np.ndarray:
 
 
 def numbered(masks: np.ndarray) -> np.ndarray:
-    """(H, W) int64, 0 or the number from 1 of the mask that covers it; the smallest lie on top."""
+    """The masks (K, H, W), bool, as one array (H, W) int64: 0 for background, k for the k-th mask; smaller masks are on top."""
     numbers = np.zeros(masks.shape[1:], np.int64)
     for index in np.argsort(-masks.sum((1, 2)), kind="stable"):
         numbers[masks[index]] = index + 1
@@ -80,7 +86,12 @@ def numbered(masks: np.ndarray) -> np.ndarray:
 
 
 def paint_instances(picture: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """The picture (H, W, 3) with each object, 1, 2, ... in `numbers` (H, W), in one of twelve colours, and outlined."""
+    """The image with each object in one of twelve colours, and outlined; uint8 (H, W, 3).
+
+    Args:
+        picture: uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+        numbers: integers (H, W), 0 for background and k for the k-th object, as from `numbered`.
+    """
     found = np.where(numbers > 0, (numbers - 1) % len(COLOURS) + 1, 0)
     base = three(picture).astype(np.float32)
     lut = np.concatenate([np.zeros((1, 3)), colours(len(COLOURS))]).astype(np.float32)

@@ -1,12 +1,19 @@
-"""Text for a terminal: aligned columns, and names that leave it alone."""
+"""Text for terminals and files: aligned columns, percentages, lines that are safe to print, and lines of CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Iterable, Sequence
 
 
 def columns(rows: Sequence[Sequence[str]], right: str) -> str:
-    """Rows of cells as aligned text; `right` has an r for each column that is aligned to the right."""
+    """A table as text: one line per row, cells padded to the width of their column, two spaces between columns.
+
+    Args:
+        rows: at least one, all of the same length.
+        right: one letter per column, "r" for right-aligned, any other for left-aligned.
+    """
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(cell.rjust(w) if side == "r" else cell.ljust(w) for cell, w, side in zip(row, widths, right, strict=True))
@@ -16,9 +23,20 @@ def columns(rows: Sequence[Sequence[str]], right: str) -> str:
 
 
 def visible(text: str) -> str:
-    """`text` as one line that leaves the terminal alone: names of files and classes may hold line feeds and escape codes."""
+    """The text on one line, with characters that are not printable written as escapes such as "\\n" and "\\x1b".
+
+    Names of files and classes may contain line feeds and control sequences, which must not reach the terminal.
+    """
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def share(value: float | None) -> str:
+    """A fraction as a percentage: 0.1234 as "12.34%", None as "-"."""
     return "-" if value is None else f"{value:.2%}"
+
+
+def csv_line(cells: Iterable[str]) -> str:
+    """One record of CSV (RFC 4180) without its line end. Cells with a comma, a quote, a line feed or a "\\r" are quoted."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)  # the csv module quotes the characters of its line end
+    return text.getvalue().removesuffix("\r\n")

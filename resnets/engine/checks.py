@@ -1,4 +1,4 @@
-"""What ends a run before its last step: a loss that is no number, nothing learnt, nothing learnt any more."""
+"""Checks that end a run before its last step: a non-finite loss, a loss that does not fall, and early stopping."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from resnets.errors import InputError
 
 
 def is_patient(rows: Sequence[Row], metric: str, patience: int | None) -> bool:
-    """Whether the last `patience` epochs have one that is better in `metric` than all before them; None: always."""
+    """Early stopping: whether one of the last `patience` epochs is better in `metric` than all epochs before them.
+
+    Always true if `patience` is None.
+    """
     scores = [row[metric] for row in rows]
     return patience is None or len(scores) - 1 - scores.index(max(scores)) < patience
 
 
 def check_finite(loss: Tensor, at: Position, schedule: Schedule) -> None:
+    """Raise `InputError` if `loss` () is NaN or infinite."""
     if math.isfinite(loss.item()):
         return
     lr = schedule.learning_rate(max(0, at.step - 1), at.total_steps)
@@ -31,7 +35,7 @@ def check_finite(loss: Tensor, at: Position, schedule: Schedule) -> None:
 
 
 def check_learning(rows: list[Row], job: Fit) -> None:
-    """Stop a run whose loss is still what guessing by class frequency gives."""
+    """Raise `InputError` if after `stall_epochs` epochs the training loss is still that of guessing by class frequency."""
     patience, guessing = job.recipe.stall_epochs, job.task.guessing_loss(job.recipe, job.class_counts)
     if not patience or guessing is None or len(rows) != patience or rows[-1]["step"] < 100:
         return

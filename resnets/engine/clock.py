@@ -1,4 +1,4 @@
-"""The time a run takes, and what of it is left."""
+"""Measures the time of a run, and with `--time` the number of steps that fit into it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ DRAWING_SECONDS = 2.5
 
 
 class Clock:
-    """Time over all sessions of a run; and with `--time`, the number of steps that it leaves."""
+    """Times a run over all its sessions (it may be resumed), and with `--time` says how many steps the run has.
+
+    Args:
+        job: the run.
+        at: its position, whose times this class keeps up to date.
+    """
 
     def __init__(self, job: Fit, at: Position) -> None:
         self.job, self.at, self.before = job, at, at.seconds
         self.saved = self.last = time.perf_counter()
         self.epoch_before, self.wait_before = at.epoch_seconds, at.epoch_wait
-        self.num_steps, self.step_seconds, self.work = 0, 0.0, 0.0  # work: in steps with pictures of their whole size
+        self.num_steps, self.step_seconds, self.work = 0, 0.0, 0.0  # work: in units of a step with full-size images
         self.val_seconds: float | None = None
+        self.last_epoch = 0.0  # seconds of training in the last whole epoch
 
     def seconds(self) -> float:
-        """Of the run so far, in all its sessions."""
+        """Duration of the run so far, over all its sessions, in seconds."""
         return self.before + time.perf_counter() - self.job.began
 
     def start_epoch(self) -> None:
@@ -34,31 +40,33 @@ class Clock:
 
     def stop_epoch(self) -> None:
         self.read_epoch()
+        self.last_epoch = self.at.epoch_seconds
         self.epoch_before = self.wait_before = 0.0
 
     def count_step(self) -> None:
         now = time.perf_counter()
         self.num_steps += 1
-        if self.num_steps > 3:  # the first ones warm up caches and allocators
+        if self.num_steps > 3:  # the first steps are slower: caches and allocators are cold
             self.step_seconds += now - self.last
             self.work += self.job.schedule.share(self.at.step - 1, self.at.total_steps) ** 2
         self.last = now
 
     def since_save(self) -> float:
+        """Seconds since the state was last saved."""
         return time.perf_counter() - self.saved
 
     def stamp(self) -> None:
-        """Note in the position how long run and epoch took so far, for its being saved."""
+        """Write the durations of the run and of the epoch so far into the position, before it is saved."""
         self.at.seconds = self.seconds()
         self.read_epoch()
         if not self.at.batch:
             self.at.epoch_seconds = self.at.epoch_wait = 0.0
 
     def fit_steps(self, steps_per_epoch: int) -> int:
-        """The steps of a run that shall end when its time does, at the speed measured so far.
+        """The total number of steps with which the run ends in time, at the speed measured so far.
 
-        What comes after the last step (validation, the test split, drawing) is set aside. Until validation has been timed, a
-        picture of it is taken to cost a third of a training picture.
+        Time for what follows the last step (validation, the test split, drawing) is subtracted. Until validation has been
+        timed, an image in validation is assumed to take a third of the time of an image in training.
         """
         if self.num_steps <= 3:
             return max(self.at.total_steps, self.at.step + steps_per_epoch)

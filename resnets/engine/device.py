@@ -1,4 +1,4 @@
-"""Which machine, and what is fast on it."""
+"""The device that a run uses, and the settings that are fast on it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
@@ -19,13 +19,32 @@ from resnets.errors import InputError
 from resnets.models.nn import fused
 from resnets.models.records import DeviceRecord
 
-WORTH_COMPILING = 2e12  # multiply-adds of a run (forward), about a minute on two cores; below, compiling costs what it gains
-KEPT_BYTES = 2**30
+WORTH_COMPILING = 2e12  # forward multiply-adds of a run, about a minute on two cores; shorter runs do not gain by compiling
+KEPT_BYTES = 2**30  # of freed memory that the process keeps
+
+
+class Settled(TypedDict):
+    """Settings of the recipe that depend on the machine, as `settle` chooses them."""
+
+    precision: str
+    channels_last: bool
+    compile: bool
+    fused: bool
+    allocator: str
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where tensors live, and how the network computes there."""
+    """The device of a run, and how the network computes on it.
+
+    Args:
+        place: the torch device.
+        autocast: dtype of autocast; None: none, float32.
+        channels_last: whether activations are channels last in memory.
+        fused: whether norm, addition and ReLU are one operation (`resnets.models.nn.fused`).
+        compile: whether `torch.compile` is used.
+        allocator: "keep" (freed memory stays with the process) or "system".
+    """
 
     place: torch.device
     autocast: torch.dtype | None
@@ -39,7 +58,7 @@ class Device:
         return name_of(self.place)
 
     def describe(self) -> DeviceRecord:
-        """For the provenance of a run."""
+        """The device and its settings, for provenance.json."""
         return {
             "type": str(self.place),
             "name": self.name,
@@ -52,49 +71,60 @@ class Device:
         }
 
 
-def settle(recipe: Recipe, num_macs: float) -> dict[str, Any]:
-    """What the recipe leaves to the machine, by what is fast on it: {setting: value}.
+def settle(recipe: Recipe, num_macs: float) -> Settled:
+    """The settings that depend on the machine: the recipe's, and where it leaves them open, those that are fast there.
 
     Args:
-        num_macs: multiply-adds of all forward passes of the run; infinite where that is not known.
+        num_macs: multiply-adds of all forward passes of the run; infinite if not known.
+
+    Raises:
+        InputError: if the machine does not have the recipe's device.
     """
-    place = find(recipe.device)
-    on_cpu, is_long = place.type == "cpu", num_macs >= WORTH_COMPILING
+    device = find(recipe.device)
+    on_cpu, is_long = device.type == "cpu", num_macs >= WORTH_COMPILING
     precision = recipe.precision
     if precision == "auto":
-        precision = "bfloat16" if supports_bf16(place) else "float32"
+        precision = "bfloat16" if supports_bf16(device) else "float32"
     channels_last = precision != "float32" if recipe.channels_last is None else recipe.channels_last
-    worth = place.type == "cuda" and is_long and recipe.compiles
+    worth = device.type == "cuda" and is_long and recipe.compiles
     compile = worth if recipe.compile is None else recipe.compile
     can_fuse = on_cpu and is_long and channels_last and not compile and precision != "float16"
-    keeps = place.type == "cpu" and find_mallopt() is not None
+    keeps = device.type == "cpu" and find_mallopt() is not None
     return {
         "precision": precision,
         "channels_last": channels_last,
         "compile": compile,
-        # The loops come last: a run that is too short for them need not wait for Numba's import.
+        # `kernels` is called last, so that short runs do not wait for the import of Numba.
         "fused": (can_fuse and fused.kernels() is not None) if recipe.fused is None else recipe.fused,
         "allocator": ("keep" if keeps else "system") if recipe.allocator == "auto" else recipe.allocator,
     }
 
 
 def choose(recipe: Recipe, processes: Processes = ALONE) -> Device:
-    """The device of the recipe, of several GPUs this process's; what is still left open is chosen as for a long run."""
-    found, place = settle(recipe, math.inf), find(recipe.device)
-    if place.type == "cuda" and not processes.alone:
-        if place.index is not None or processes.local_world > torch.cuda.device_count():
+    """The device of the recipe (in distributed training this process's GPU), open settings chosen as for a long run.
+
+    Raises:
+        InputError: if the machine does not have that device, or a GPU for each process.
+    """
+    found, device = settle(recipe, math.inf), find(recipe.device)
+    if device.type == "cuda" and not processes.alone:
+        if device.index is not None or processes.local_world > torch.cuda.device_count():
             raise InputError(
                 f"device={recipe.device!r}: {processes.local_world} processes take a GPU each, of {torch.cuda.device_count()}; "
                 "give --device cuda, and at most as many processes as GPUs"
             )
-        place = torch.device("cuda", processes.local_rank)
-        torch.cuda.set_device(place)
+        device = torch.device("cuda", processes.local_rank)
+        torch.cuda.set_device(device)
     autocast = None if found["precision"] == "float32" else getattr(torch, found["precision"])
-    return Device(place, autocast, found["channels_last"], found["fused"], found["compile"], found["allocator"])
+    return Device(device, autocast, found["channels_last"], found["fused"], found["compile"], found["allocator"])
 
 
 def peak_flops(device: Device, seconds: float = 0.3) -> float:
-    """Operations a second of the best of some large matrix products in the precision of `device`: what it can reach at all."""
+    """The highest measured rate of large matrix products in the device's precision, in floating-point operations per second.
+
+    Args:
+        seconds: how long to measure.
+    """
     size = 2048 if device.place.type == "cpu" else 8192
     a, b = (torch.ones(size, size, device=device.place, dtype=device.autocast or torch.float32) for _ in range(2))
     best, until = math.inf, time.perf_counter() + seconds
@@ -107,28 +137,28 @@ def peak_flops(device: Device, seconds: float = 0.3) -> float:
     return 2 * size**3 / best
 
 
-def wait_for(place: torch.device) -> None:
-    """Until all that it was given is done."""
-    if place.type != "cpu":
-        torch.accelerator.synchronize(place)
+def wait_for(device: torch.device) -> None:
+    """Wait until the device has finished all work submitted to it."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def keep_memory() -> None:
-    """Let the process keep what it frees, up to `KEPT_BYTES`, and take large blocks from there too.
+    """Let glibc keep freed memory in the process, up to `KEPT_BYTES`, and allocate large blocks from it.
 
-    By itself glibc gives large blocks back to the system, which clears each page anew when it is next touched: a training step
-    allots and frees the same activations every time.
+    By default glibc returns large blocks to the system, which must clear each page when it is used again; and every training
+    step allocates and frees the same activations. Does nothing with another allocator.
     """
     if (mallopt := find_mallopt()) is not None:
         mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
         mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 
 
 def find_mallopt() -> Any:
-    """glibc's function; None where memory comes from another allocator."""
+    """glibc's function `mallopt`; None if the process uses another allocator."""
     preloaded = os.environ.get("LD_PRELOAD", "")
     if platform.libc_ver()[0] != "glibc" or any(name in preloaded for name in ("tcmalloc", "jemalloc", "mimalloc")):
         return None
@@ -136,32 +166,37 @@ def find_mallopt() -> Any:
 
 
 def find(name: str) -> torch.device:
-    """The device called `name`; "auto" is the first of cuda, mps and cpu that is there."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    """The device called `name`; "auto" is the first available of cuda, mps and cpu.
+
+    Raises:
+        InputError: if the machine has no such device.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = next(kind for kind, found in there.items() if found)
+        name = next(kind for kind, found in available.items() if found)
     try:
-        place = torch.device(name)
+        device = torch.device(name)
     except RuntimeError:
-        place = None
-    if place is None or not there.get(place.type) or (place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count()):
+        device = None
+    num = torch.cuda.device_count() if device is not None and device.type == "cuda" else 1
+    if device is None or not available.get(device.type) or (device.type == "cuda" and (device.index or 0) >= num):
         raise InputError(
-            f"device={name!r} is not here; this machine has: {', '.join(kind for kind, found in there.items() if found)}"
+            f"device={name!r} is not here; this machine has: {', '.join(kind for kind, found in available.items() if found)}"
         )
-    return place
+    return device
 
 
-def name_of(place: torch.device) -> str:
-    if place.type == "cuda":
-        return torch.cuda.get_device_name(place)
-    return cpu_name() if place.type == "cpu" else platform.processor() or place.type
+def name_of(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return cpu_name() if device.type == "cpu" else platform.processor() or device.type
 
 
-def supports_bf16(place: torch.device) -> bool:
-    """Whether autocast to bfloat16 pays: on GPUs of compute capability 8 on, on processors with instructions for it."""
-    if place.type == "cuda":
-        return torch.cuda.get_device_capability(place)[0] >= 8
-    return place.type == "cpu" and any(flag in cpu_flags() for flag in ("avx512_bf16", "amx_bf16"))
+def supports_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster: on GPUs from compute capability 8 on, and on CPUs with instructions for it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return device.type == "cpu" and any(flag in cpu_flags() for flag in ("avx512_bf16", "amx_bf16"))
 
 
 def cpu_flags() -> set[str]:
@@ -173,7 +208,7 @@ def cpu_name() -> str:
 
 
 def _cpuinfo(key: str) -> str:
-    """A line of Linux' /proc/cpuinfo; empty elsewhere."""
+    """The value of `key` in /proc/cpuinfo (Linux); "" elsewhere."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")

@@ -1,6 +1,6 @@
-"""Several processes that train one network: who they are, how they talk, and how they end. `torchrun` starts them.
+"""Distributed data-parallel training: the processes that `torchrun` starts, their communication, and how they end.
 
-A run in one process passes through here and nothing happens: `gather` and `first` give back what they were given.
+In a run with one process all of this does nothing: `gather` returns [value], `first` calls its function.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from resnets.models.nn.sync import synchronise
 
 Value = TypeVar("Value")
 
-# A process that dies is noticed at once, by its connections; this is for machines that fall silent.
+# A process that dies is noticed at once because its connections close; this is for machines that stop responding.
 TIMEOUT = timedelta(minutes=10)
-PATIENCE = 3.0  # seconds for the first process to say the same
-LOST = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe")  # in the words of a torn connection
+PATIENCE = 3.0  # seconds to wait for rank 0 to report the same error
+LOST = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe")  # in messages of broken connections
 ERROR_KEY = "resnets/error"
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process (`rank`; `local_rank` on its machine) among all (`world`; `local_world` on its machine)."""
+    """The rank of this process (`local_rank` on its machine) and the number of processes (`local_world` on its machine)."""
 
     rank: int = 0
     world: int = 1
@@ -44,7 +44,11 @@ class Processes:
 
     @classmethod
     def from_environment(cls) -> Processes:
-        """As torchrun says it, in RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE."""
+        """From the variables that torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE.
+
+        Raises:
+            InputError: if WORLD_SIZE is above 1 and others are missing.
+        """
         world = int(os.environ.get("WORLD_SIZE", "1"))
         if world == 1:
             return cls()
@@ -55,14 +59,15 @@ class Processes:
 
     @property
     def alone(self) -> bool:
+        """Whether this is the only process."""
         return self.world == 1
 
     def part(self, num: int) -> slice:
-        """Which of `num` things in a row are this process's: all parts together are all, and differ by one at most."""
+        """This process's contiguous part of `num` items. The parts of all processes are disjoint, and differ in length by 1."""
         return slice(num * self.rank // self.world, num * (self.rank + 1) // self.world)
 
     def gather(self, value: Value) -> list[Value]:
-        """The value of every process, by rank. Of anything that pickles, tensors on the CPU."""
+        """The values of all processes, in order of rank. A value is anything that can be pickled; tensors are on the CPU."""
         if self.alone:
             return [value]
         values: list[Any] = [None] * self.world
@@ -70,7 +75,7 @@ class Processes:
         return values
 
     def gather_numbers(self, numbers: Sequence[int]) -> list[list[int]]:
-        """The same of whole numbers, as many everywhere, in one small message."""
+        """As `gather` for integers, the same number in every process, in one small message."""
         if self.alone:
             return [list(numbers)]
         rows = [torch.empty(len(numbers), dtype=torch.int64) for _ in range(self.world)]
@@ -78,7 +83,7 @@ class Processes:
         return [row.tolist() for row in rows]
 
     def first(self, make: Callable[[], Value]) -> Value:
-        """What `make` gives in the first process, for all of them; its `InputError` too."""
+        """Call `make` in rank 0 and return its result in all processes; an `InputError` is raised in all of them too."""
         if self.alone:
             return make()
         found: list[Any] = [None, None]
@@ -93,7 +98,11 @@ class Processes:
         return found[0]
 
     def ahead(self, make: Callable[[], object]) -> None:
-        """Let one process of each machine make what the others there will find made."""
+        """Call `make` in one process of each machine while the others wait, such as for a download.
+
+        Raises:
+            InputError: in all processes, if one of them raised it.
+        """
         error = None
         if self.local_rank == 0:
             try:
@@ -104,24 +113,26 @@ class Processes:
             raise InputError(text)
 
     def wrap(self, model: nn.Module, nothing: Tensor, *, sync_bn: bool) -> nn.Module:
-        """`model`, its gradients the mean over all processes; with `sync_bn` its batch norms are over all, too.
+        """`model` in `DistributedDataParallel`: gradients are averaged over all processes.
 
-        `nothing` is an input of no picture, where the model is.
+        Args:
+            nothing: an empty batch, on the model's device.
+            sync_bn: whether batch norms take their statistics over all processes (`resnets.models.nn.sync`).
         """
         if self.alone:
             return model
         if sync_bn:
             synchronise(model)
         net = nn.parallel.DistributedDataParallel(model, device_ids=[nothing.device] if nothing.is_cuda else None)
-        net.broadcast_buffers = False  # at every step; running statistics are the same already, or `share_buffers` sees to it
-        # After the first gradient DDP groups them anew, and sums them in another order from then on. That this be before the
-        # first step, also of a run that is taken up again, the first gradient is that of no picture.
+        net.broadcast_buffers = False  # in every step; running statistics are equal already, or `share_buffers` is called
+        # After its first backward pass DDP regroups gradients, and so sums them in another order. An empty batch goes first, so
+        # that the order is the same in all steps, also of a resumed run.
         net.eval()(nothing).sum().backward()
         net.zero_grad()
         return net.train()
 
     def share_buffers(self, model: nn.Module) -> None:
-        """Give every process the first one's running statistics, which are kept; without `sync_bn` each has its own."""
+        """Copy the running statistics of rank 0, which are saved, to all processes; without `sync_bn` they differ."""
         for buffer in model.buffers() if not self.alone else ():
             dist.broadcast(buffer, 0)
 
@@ -131,10 +142,10 @@ ALONE = Processes()
 
 @contextmanager
 def joined() -> Iterator[Processes]:
-    """Inside, the processes that torchrun started can talk; outside of torchrun there is one, which needs not.
+    """Context manager that initialises the process group if torchrun started this process, and reports errors once.
 
     Raises:
-        ProcessEnded: where the reason lies in another process, or the first one has given it already.
+        ProcessEnded: if the cause is in another process, or rank 0 has already reported the same error.
     """
     processes = Processes.from_environment()
     if processes.alone:
@@ -171,7 +182,7 @@ def joined() -> Iterator[Processes]:
 
 
 def share_cores(processes: Processes) -> None:
-    """An even part of the machine's cores, where nobody else said how many: torchrun then says one thread."""
+    """Divide the machine's cores evenly, unless the user set OMP_NUM_THREADS (torchrun itself sets it to 1)."""
     launcher = Path(f"/proc/{os.getppid()}/environ")
     asked = launcher.exists() and b"OMP_NUM_THREADS=" in launcher.read_bytes()
     if os.environ.get("OMP_NUM_THREADS", "1") == "1" and not asked:
@@ -179,19 +190,19 @@ def share_cores(processes: Processes) -> None:
 
 
 def said(processes: Processes, store: dist.Store, text: str) -> bool:
-    """Whether the first process says so for all. What each of them meets, such as a wrong path, is said once."""
+    """Whether rank 0 has reported the error `text`, so that an error in all processes is printed once."""
     try:
         if processes.rank == 0:
             store.set(ERROR_KEY, text)
             return False
         store.wait([ERROR_KEY], timedelta(seconds=PATIENCE))
         return store.get(ERROR_KEY).decode() == text
-    except RuntimeError:  # it has nothing to say, or is gone
+    except RuntimeError:  # rank 0 reported nothing, or has ended
         return False
 
 
 def tell_launcher(text: str) -> None:
-    """Leave the reason where torchrun looks for it."""
+    """Write the cause to the file that torchrun reads for its summary."""
     if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
         origin = {"py_callstack": text, "timestamp": str(int(time.time()))}
         write_json(Path(path), {"message": {"message": text, "extraInfo": origin}})

@@ -1,7 +1,7 @@
-"""Fine-tuning's policy: which parts of a network learn, from when on, how fast each of them, and whose norms count batches.
+"""Fine-tuning: which parts of a network learn, from which epoch, at which learning rate, and which norms are frozen.
 
-A network has the stem, its stages and the head, in the order in which pictures pass them. What is frozen forms one piece from
-the input on, so that no gradient is ever computed for it or through it.
+A network has these parts, in order: the stem, the stages, the head. The frozen parts are always the first ones, so that no
+gradient is computed for them or through them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from resnets.models.nn.layers import NORMS
 from resnets.models.spec import ResNetSpec
 
 STEM = ("conv1", "bn1")
-SMALL_BATCH = 16  # pictures below which a batch's statistics are worse than saved ones (arXiv 1803.08494, figure 1)
-# What makes no sense on random weights, and what it is worth where it is off.
+SMALL_BATCH = 16  # with fewer images, batch statistics are worse than saved ones (arXiv 1803.08494, figure 1)
+# Settings that make no sense with random weights, and their values when off.
 NEED_WEIGHTS: dict[str, tuple[Any, ...]] = {
     "freeze": ("none",),
     "unfreeze_epochs": (0,),
@@ -30,31 +30,33 @@ def num_stages(model: nn.Module) -> int:
 
 
 def part_of(name: str, stages: int) -> int:
-    """The part that a tensor or module called `name` is in: 0 the stem, 1 to `stages` the stages, `stages` + 1 the head."""
+    """The number of the part with the tensor or module `name`: 0 the stem, 1 to `stages` the stages, `stages` + 1 the head."""
     first = name.partition(".")[0]
     if first in STEM:
         return 0
     if first.startswith("layer"):
         return int(first.removeprefix("layer"))
-    return stages if first == "norm" else stages + 1  # "norm": pre-activation's last, which ends its last stage
+    return stages if first == "norm" else stages + 1  # "norm": the last norm in "pre" order, part of the last stage
 
 
 def num_never(recipe: Recipe, stages: int) -> int:
-    """How many parts, from the input on, never learn."""
+    """The number of parts, counted from the input, that never learn."""
     words = {"none": 0, "stem": 1, "trunk": stages + 1}
     return words[recipe.freeze] if recipe.freeze in words else int(recipe.freeze) + 1
 
 
 def num_frozen(recipe: Recipe, stages: int, epoch: int) -> int:
-    """How many parts, from the input on, do not learn in `epoch` (from 0)."""
+    """The number of parts, counted from the input, that do not learn in `epoch` (from 0)."""
     if not recipe.unfreeze_epochs:
         return num_never(recipe, stages)
     return max(num_never(recipe, stages), stages + 1 - epoch // recipe.unfreeze_epochs)
 
 
 def set_training(model: nn.Module, recipe: Recipe, epoch: int) -> None:
-    """Put `model` into training as it is in `epoch`: frozen parts without gradients and as in evaluation, and with
-    `norm_stats` frozen all norms so."""
+    """Set `model` to training mode for `epoch` (from 0).
+
+    Frozen parts are set to evaluation mode without gradients; with `norm_stats` "frozen" all norms are in evaluation mode.
+    """
     stages = num_stages(model)
     frozen = num_frozen(recipe, stages, epoch)
     model.train()
@@ -68,7 +70,7 @@ def set_training(model: nn.Module, recipe: Recipe, epoch: int) -> None:
 
 
 def learning(model: nn.Module, recipe: Recipe) -> list[tuple[nn.Parameter, float]]:
-    """The parameters that learn at some time, each with what its learning rate is multiplied by."""
+    """The parameters that learn in some epoch, each with the factor on its learning rate (`layer_decay`)."""
     stages = num_stages(model)
     never = num_never(recipe, stages)
     parts = [(parameter, part_of(name, stages)) for name, parameter in model.named_parameters()]
@@ -76,7 +78,7 @@ def learning(model: nn.Module, recipe: Recipe) -> list[tuple[nn.Parameter, float
 
 
 def check(recipe: Recipe, spec: ResNetSpec) -> None:
-    """Raise `InputError` for settings of fine-tuning that mean nothing for this run."""
+    """Raise `InputError` for fine-tuning settings that make no sense for this run."""
     if recipe.freeze.isdigit() and int(recipe.freeze) > len(spec.depths):
         raise InputError(f"freeze={recipe.freeze}: {spec.name} has {len(spec.depths)} stages; give fewer, or trunk")
     for name, off in NEED_WEIGHTS.items():

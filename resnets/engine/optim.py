@@ -1,9 +1,9 @@
-"""Optimisers: a table from the recipe's word to torch's class (LAMB is timm's; Muon, for convolutions, is here)."""
+"""Optimisers by the recipe's name. SGD and AdamW are torch's, LAMB is timm's, Muon for convolutions is defined here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +12,20 @@ from resnets.engine import freeze
 from resnets.engine.recipe import Recipe
 from resnets.errors import InputError
 
+Group: TypeAlias = dict[str, Any]  # a parameter group, as torch.optim takes and keeps it
+Groups: TypeAlias = list[Group]
 
-def _sgd(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
-    fused = can_fuse(groups) and not recipe.unfreeze_epochs  # fused, it cannot take up parameters after its first step
+
+def _sgd(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
+    fused = can_fuse(groups) and not recipe.unfreeze_epochs  # fused SGD cannot start with a parameter after its first step
     return torch.optim.SGD(groups, recipe.lr, recipe.momentum, nesterov=recipe.nesterov, fused=fused)
 
 
-def _adamw(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+def _adamw(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, recipe.lr, fused=can_fuse(groups))
 
 
-def _lamb(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+def _lamb(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
     try:
         from timm.optim import Lamb
     except ModuleNotFoundError:
@@ -31,14 +34,14 @@ def _lamb(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose direction is orthogonalised, for convolutions; Nesterov's SGD for all else.
+    """Muon (orthogonalised momentum) for convolutions, SGD with Nesterov momentum for all other parameters.
 
-    A convolution's weights count as a matrix (out_chans, in_chans * kernel). Keller Jordan, "Muon: an optimizer for hidden
-    layers in neural networks" (2024); torch's own takes matrices only. Weight decay is decoupled for convolutions, coupled for
-    the rest.
+    Keller Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024). A convolution's weights are treated as a
+    matrix (out_chans, in_chans * kernel); torch's own Muon takes only matrices. Weight decay is decoupled for convolutions
+    and part of the gradient for the rest.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], lr: float, momentum: float) -> None:
+    def __init__(self, groups: Groups, lr: float, momentum: float) -> None:
         super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": 0.0})
 
     @torch.no_grad()
@@ -59,8 +62,8 @@ class Muon(torch.optim.Optimizer):
                 self.state[p]["momentum_buffer"] = torch.zeros_like(p)
         return [self.state[p]["momentum_buffer"] for p in parameters]
 
-    def _step_convolutions(self, alike: list[Any], group: dict[str, Any]) -> None:
-        """All of one shape (O, I, *kernel) at once."""
+    def _step_convolutions(self, alike: list[Any], group: Group) -> None:
+        """One step for convolutions of the same shape (O, I, *kernel)."""
         rate, momentum, buffers = group["lr"], group["momentum"], self._buffers(alike)
         gradients = [p.grad for p in alike]
         torch._foreach_lerp_(buffers, gradients, 1 - momentum)
@@ -70,7 +73,7 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_mul_(alike, 1 - group["lr"] * group["weight_decay"])
         torch._foreach_add_(alike, list(matrices.view(directions.shape)), alpha=-rate)
 
-    def _step_plainly(self, parameters: list[Any], group: dict[str, Any]) -> None:
+    def _step_plainly(self, parameters: list[Any], group: Group) -> None:
         if not parameters:
             return
         momentum, buffers = group["momentum"], self._buffers(parameters)
@@ -82,14 +85,14 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_add_(parameters, gradients, alpha=-PLAIN_RATE * group["lr"])
 
 
-PLAIN_RATE, PLAIN_DECAY = 5.0, 0.05  # times learning rate and weight decay: for what Muon leaves to SGD
+PLAIN_RATE, PLAIN_DECAY = 5.0, 0.05  # factors on learning rate and weight decay for the parameters that SGD updates
 
 
 def orthogonalised(matrices: Tensor, num_steps: int = 5) -> Tensor:
-    """The nearest matrices (K, M, N) with singular values about 1, by the source's quintic Newton-Schulz iteration.
+    """Orthogonalise matrices (K, M, N): the same singular vectors, singular values near 1. Returns the same shape.
 
-    The iteration multiplies by polynomials of the Gram matrix, which commute: they are gathered first, among small matrices,
-    and the large ones multiplied once.
+    It is the quintic Newton-Schulz iteration of Muon's author. Each iteration multiplies by a polynomial of the Gram matrix;
+    these factors are multiplied with each other first, being smaller, and then once with the matrices.
     """
     wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
     x = wide.float() / (wide.float().norm(dim=(1, 2), keepdim=True) + 1e-7)
@@ -103,11 +106,11 @@ def orthogonalised(matrices: Tensor, num_steps: int = 5) -> Tensor:
     return found if wide is matrices else found.mT
 
 
-def _muon(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+def _muon(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
     return Muon(groups, recipe.lr, recipe.momentum)
 
 
-OPTIMISERS: dict[str, Callable[[list[dict[str, Any]], Recipe], torch.optim.Optimizer]] = {
+OPTIMISERS: dict[str, Callable[[Groups, Recipe], torch.optim.Optimizer]] = {
     "sgd": _sgd,
     "adamw": _adamw,
     "lamb": _lamb,
@@ -115,13 +118,19 @@ OPTIMISERS: dict[str, Callable[[list[dict[str, Any]], Recipe], torch.optim.Optim
 }
 
 
-def can_fuse(groups: list[dict[str, Any]]) -> bool:
+def can_fuse(groups: Groups) -> bool:
     return groups[0]["params"][0].device.type in ("cpu", "cuda")
 
 
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser, in groups: what decays, and (without `norm_bias_decay`) norms and biases, which do not; each
-    once for every `lr_scale`, by which the learning rate of a group is multiplied."""
+    """The recipe's optimiser for the parameters of `model` that learn, in groups.
+
+    Norms and biases are in groups without weight decay, unless `norm_bias_decay` is set. The key `lr_scale` of a group is the
+    factor on its learning rate (`layer_decay`).
+
+    Raises:
+        InputError: if the optimiser's library is not installed.
+    """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter, scale in freeze.learning(model, recipe):
         decay = recipe.weight_decay if recipe.norm_bias_decay or parameter.ndim > 1 else 0.0

@@ -1,4 +1,4 @@
-"""What is to follow a step, and the signals that decide on it."""
+"""Decisions after a training step (save, stop), and the signals that cause them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from types import FrameType
 
 @dataclass
 class Orders:
-    """What is to follow a step. One process decides as it goes; several agree on it, a step later (see `agree`)."""
+    """What to do after a step. In distributed training the processes agree on it, and act one step later (see `agree`)."""
 
-    noted: list[int] = field(default_factory=list)  # signals that reached this process
-    wish: tuple[bool, int] = (False, 0)  # of this process: save now, and the steps of the run
-    stop: int = 0  # the signal that ends the run
+    noted: list[int] = field(default_factory=list)  # signals received by this process
+    wish: tuple[bool, int] = (False, 0)  # of this process: whether to save now, and the total number of steps
+    stop: int = 0  # the signal number that ends the run; 0: none
     save: bool = False
 
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Inside, the first SIGINT or SIGTERM is only noted (in the list), for the loop to stop where its state is whole; the
-    second stops at once."""
+    """Inside, the first SIGINT or SIGTERM is only appended to the list, so that the loop can stop after a complete step.
+
+    The second raises KeyboardInterrupt at once.
+    """
     noted: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -31,7 +33,7 @@ def stop_signals() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         noted.append(number)
 
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be caught
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
         yield noted
         return
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

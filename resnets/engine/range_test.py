@@ -1,7 +1,7 @@
-"""A learning rate from a range test (Smith 2017, arXiv 1506.01186): a short training whose rate rises until the loss does.
+"""Learning rate range test (Smith 2017, arXiv 1506.01186): short training with a rising learning rate until the loss diverges.
 
-The rate that is suggested is a tenth of the one at which the smoothed loss is lowest: there it still falls quickly, and rates
-that the test, short as it is, makes look harmless stay away.
+The suggested rate is a tenth of the rate at which the smoothed loss is lowest. There the loss still falls quickly, and the
+margin allows for rates that look stable in so short a test.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 NUM_STEPS, FEWEST = 100, 20
-SECONDS = 60.0  # into which the steps have to fit, down to the fewest
-NUM_TIMED = 3  # steps at the lowest rate, by the last of which the rest are timed
-LOWEST, HIGHEST = 1e-3, 1e2  # the range, in rates of the recipe
-SMOOTHING = 0.9  # weight of the past in the mean of the losses
-DIVERGED = 3.0  # times the lowest smoothed loss
-BELOW = 10.0  # the suggestion is the rate of the lowest loss divided by this
+SECONDS = 60.0  # limit of the test's duration; slow steps reduce their number to `FEWEST` at least
+NUM_TIMED = 3  # steps at the lowest rate; the last of them is timed, to choose the number of steps
+LOWEST, HIGHEST = 1e-3, 1e2  # the range, as multiples of the recipe's rate
+SMOOTHING = 0.9  # of the exponential moving average of the losses
+DIVERGED = 3.0  # the test ends where the smoothed loss exceeds its minimum by this factor
+BELOW = 10.0  # the rate of the lowest loss is divided by this
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep(Schedule):
-    """A rate that stays at the lowest for `NUM_TIMED` steps, and then rises by the same factor from step to step."""
+    """A learning rate that is the lowest for `NUM_TIMED` steps, and then rises exponentially to the highest."""
 
     length: int = NUM_STEPS
 
@@ -44,12 +44,12 @@ class Sweep(Schedule):
         return self.recipe.lr * LOWEST * (HIGHEST / LOWEST) ** share
 
     def share(self, step: int, total: int) -> float:
-        return 1.0  # pictures have their whole size
+        return 1.0  # images of full size
 
 
 @dataclass(frozen=True)
 class Found:
-    """A range test: rates, smoothed losses, and the rate that they suggest."""
+    """The result of a range test: learning rates, the smoothed loss at each, and the suggested rate."""
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
@@ -57,10 +57,10 @@ class Found:
 
 
 def find(job: Fit) -> Found:
-    """Test the range about the recipe's rate, draw plots/lr.png, and leave network and data as they were.
+    """Run the range test around the recipe's rate and draw plots/lr.png. The network and the data are not changed.
 
     Raises:
-        InputError: where the loss falls nowhere.
+        InputError: if the loss does not fall at any rate.
     """
     before = {name: tensor.detach().clone() for name, tensor in job.model.state_dict().items()}
     try:
@@ -74,8 +74,8 @@ def find(job: Fit) -> Found:
 
 
 def sweep(job: Fit) -> tuple[list[float], list[float]]:
-    """Rates and smoothed losses, up to where the loss diverges."""
-    testing: Any = copy.copy(job)  # the same network, optimised by another schedule
+    """Learning rates and smoothed losses, up to where the loss diverges."""
+    testing: Any = copy.copy(job)  # the same network, with another schedule and optimiser
     testing.recipe, testing.orders = dataclasses.replace(job.recipe, ema=None), Orders()
     testing.schedule = Sweep(recipe=testing.recipe, steps_per_epoch=job.schedule.steps_per_epoch)
     testing.begin(0)
@@ -103,14 +103,14 @@ def sweep(job: Fit) -> tuple[list[float], list[float]]:
 
 
 def batches(job: Fit) -> Iterator[list[Any]]:
-    """What the steps are taken on: epoch after epoch, as often as the data is short."""
+    """The batches of the test, over as many epochs as needed."""
     for batch in chain.from_iterable(job.train.epoch(epoch) for epoch in count()):
         if group := usable(job, [batch]):
             yield group
 
 
 def suggest(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """A `BELOW`th of the rate at which the loss is lowest, two digits."""
+    """The rate at which the loss is lowest, divided by `BELOW`, with two significant digits. Raises as `find`."""
     lowest = min(range(len(losses)), key=losses.__getitem__) if losses else 0
     if lowest == 0:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The paper as commands: what He et al. 2015 (arXiv 1512.03385) claim, measured here, beside their figures.
+"""The paper as commands: each claim of He et al. (2015, arXiv 1512.03385), measured here and compared with their figures.
 
-Depends on the whole package; nothing depends on it.
+Uses the whole package; only the command line uses this.
 """

@@ -1,4 +1,4 @@
-"""What an item is measured from. No torch."""
+"""What an item is computed from. No torch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from resnets.paper.trainings import Training
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """Everything that `Item.measure` may read, and where it may write.
+    """All that `Item.measure` may read, and where it may write.
 
     Args:
         out: the folder of all runs and items.
-        folder: the item's own, for its drawings.
-        runs: the finished run directory of each training that the item named.
-        data, data_dir: as `resnets.train` takes them.
-        say: is told of progress, a line at a time.
-        models: that were asked for by name, in place of or beside the item's own runs.
+        folder: the item's folder, for its drawings.
+        scale: how much of the paper's protocol was run.
+        runs: the finished run directory of each training that the item needs.
+        data, data_dir, device: as `resnets.train` takes them.
+        say: called with a line of progress.
+        models: models that the user named, instead of or beside the item's own runs.
     """
 
     out: Path
@@ -35,5 +36,5 @@ class Context:
 
     @property
     def by_seed(self) -> dict[tuple[str, int], Path]:
-        """Run directories by (label of the network, seed)."""
+        """The run directories by (label of the network, seed)."""
         return {(training.label, training.seed): folder for training, folder in self.runs.items()}

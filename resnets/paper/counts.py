@@ -1,4 +1,4 @@
-"""Table 1: the networks stage by stage, their layers, parameters and multiply-adds. Exact, without training. No torch."""
+"""Item table1: the networks stage by stage, their layers, parameters and multiply-adds. Exact, without training. No torch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from resnets.paper import history, published
 from resnets.paper.comparing import short
 from resnets.paper.context import Context
 from resnets.paper.published import Published
-from resnets.paper.result import Result, Table, Verdict
+from resnets.paper.result import Evidence, Result, Table, Verdict
 
-# The paper's networks: bottlenecks stride in their first 1x1.
+# The paper's networks: in bottlenecks the first 1x1 convolution has the stride.
 IMAGENET = {
     "resnet18": zoo.get("resnet18"),
     "resnet34": zoo.get("resnet34"),
@@ -22,9 +22,9 @@ IMAGENET = {
     "resnet101": zoo.get("resnet101_v1"),
     "resnet152": zoo.get("resnet152_v1"),
 }
-# Layers, as the names have them; Table 6's networks, and those of "Identity Mappings".
+# The networks of Table 6, and those of "Identity Mappings".
 CIFAR = [*published.CIFAR_PARAMS.values, *published.IDENTITY_PARAMS.values]
-# Counted once by hand from section 4.2 (option A, 10 classes): what any other count of ours would contradict.
+# Counted by hand from section 4.2 (option A, 10 classes), as a check of the program's counts.
 CIFAR_EXACT = {
     "resnet20_cifar": 269_722,
     "resnet32_cifar": 464_154,
@@ -33,26 +33,27 @@ CIFAR_EXACT = {
     "resnet110_cifar": 1_727_962,
     "resnet1202_cifar": 19_421_274,
 }
-FLOPS_SAYS = {
+FLOPS_NOTES = {
     "resnet18": "With option B's projections it would be 1.814, which rounds to the same.",
-    "resnet34": "Option B's projections make it 3.664, which rounds to 3.7; option A, the paper's here, multiplies nothing.",
-    "resnet50": "That rounds to 3.9. Cut off it is 3.8, but 101 and 152 layers are rounded; without projections it is 3.498. A "
-    "rule that leaves out 8 to 20 million of each network would give all three printed figures; we know of no natural one.",
+    "resnet34": "With option B's projections it is 3.664, which rounds to 3.7; option A, which the paper uses here, adds none.",
+    "resnet50": "That rounds to 3.9. Truncated it is 3.8, but the figures of 101 and 152 layers are rounded; without "
+    "projections it is 3.498. Leaving out 8 to 20 million of each network would give all three figures; we know no reason to.",
 }
-PARAMS_SAYS = {
-    "resnet1202_cifar": "Only with norms: without their scales and shifts it would round to 19.3.",
-    "preresnet1001_cifar": "With norms that rounds to 10.3: this paper seems to leave them out; the first does not.",
+PARAMS_NOTES = {
+    "resnet1202_cifar": "Only with the norms' parameters: without them it would round to 19.3.",
+    "preresnet1001_cifar": "With the norms' parameters it rounds to 10.3: this paper seems not to count them; the first does.",
 }
 
 
 def measure(context: Context) -> Result:
+    """The item table1."""
     began = time.perf_counter()
     verdicts = [*layer_verdicts(), *size_verdicts(), *flops_verdicts(), *params_verdicts()]
     record = provenance({"type": "none", "name": "no training"})
-    evidence = {
+    evidence: Evidence = {
         "run": "",
         "command": record["command"],
-        "commit": history.commit_of(record),
+        "commit": history.commit_of(record["git"]),
         "device": "no training",
         "versions": record["versions"],
         "seed": None,
@@ -64,8 +65,8 @@ def measure(context: Context) -> Result:
         tables=(stages_table(), flops_table(), cifar_table()),
         verdicts=tuple(verdicts),
         deviations=(
-            "Multiply-adds are those of convolutions and the classifier; norms, additions and pooling are left out. The "
-            "paper does not say what its FLOPs leave out.",
+            "Multiply-adds are those of convolutions and the classifier; norms, additions and pooling are not counted. The "
+            "paper does not say what its FLOPs include.",
         ),
         evidence=(evidence,),
     )
@@ -75,7 +76,7 @@ def measure(context: Context) -> Result:
 
 
 def stages_table() -> Table:
-    """Every stage of every network: its layers, its output, its cost."""
+    """Every stage of every ImageNet network: its layers, output, parameters and multiply-adds."""
     rows = tuple(
         (
             short(name),
@@ -93,11 +94,12 @@ def stages_table() -> Table:
 
 
 def without_projections(spec: ResNetSpec) -> int:
-    """Multiply-adds where shortcuts multiply nothing: of option A."""
+    """Multiply-adds with shortcuts of option A, which have none."""
     return zoo.change(spec, shortcut="A").num_macs()
 
 
 def flops_table() -> Table:
+    """The multiply-adds of the ImageNet networks beside the paper's."""
     rows = tuple(
         (
             short(name),
@@ -110,10 +112,11 @@ def flops_table() -> Table:
         for name, spec in IMAGENET.items()
     )
     head = ("network", "layers", "parameters", "10^9 multiply-adds", "with shortcuts A", "paper, 10^9")
-    return Table(title="Table 1, last row: one picture of 224 x 224", head=head, rows=rows)
+    return Table(title="Table 1, last row: one image of 224 x 224", head=head, rows=rows)
 
 
 def cifar_table() -> Table:
+    """The parameters of the CIFAR networks beside the papers', and their multiply-adds."""
     printed = {**published.CIFAR_PARAMS.values, **published.IDENTITY_PARAMS.values}
     rows = tuple(
         (
@@ -134,7 +137,7 @@ def cifar_table() -> Table:
 
 
 def layer_verdicts() -> Iterator[Verdict]:
-    """Whether each network has as many layers as it is called after, in the blocks of Table 1."""
+    """Whether each network has the number of layers in its name, in the blocks of Table 1."""
     wrong = [
         f"{name} has {spec.num_layers} in {spec.depths}"
         for name, spec in IMAGENET.items()
@@ -150,10 +153,12 @@ def layer_verdicts() -> Iterator[Verdict]:
 
 
 def number(name: str) -> int:
+    """The number in a network's name."""
     return int("".join(sign for sign in name if sign.isdigit()))
 
 
 def size_verdicts() -> Iterator[Verdict]:
+    """Whether the outputs of the stages have the sizes of Table 1."""
     wrong = [
         f"{name}'s {row.stage} is {row.size[0]}"
         for name, spec in IMAGENET.items()
@@ -168,7 +173,7 @@ def size_verdicts() -> Iterator[Verdict]:
 
 
 def flops_verdicts() -> Iterator[Verdict]:
-    """Whether our count rounds to the printed one: with option A for two-layer blocks, with projections for bottlenecks."""
+    """Whether the count rounds to the printed one: with option A for two-layer blocks, with projections for bottlenecks."""
     for name, spec in IMAGENET.items():
         paper = published.FLOPS.values[name]
         macs = without_projections(spec) if spec.block == "basic" else spec.num_macs()
@@ -176,18 +181,19 @@ def flops_verdicts() -> Iterator[Verdict]:
         yield Verdict(
             claim=f"{short(name)} takes {paper} x 10^9 multiply-adds (Table 1).",
             holds="holds" if round(macs / 1e9, 1) == paper else "fails",
-            because=f"{counted} {FLOPS_SAYS.get(name, '')}".strip(),
+            because=f"{counted} {FLOPS_NOTES.get(name, '')}".strip(),
         )
 
 
 def params_verdicts() -> Iterator[Verdict]:
+    """Whether the counts of parameters round to the printed ones."""
     for table in (published.CIFAR_PARAMS, published.IDENTITY_PARAMS):
         for name, paper in table.values.items():
             yield params_verdict(name, paper, table)
 
 
 def params_verdict(name: str, paper: float, table: Published) -> Verdict:
-    """Whether our count rounds to the printed one; of "Identity Mappings", the count without norms, which alone fits."""
+    """Whether the count rounds to the printed one; for "Identity Mappings" the count without norms, which alone agrees."""
     counted = zoo.get(name).num_params
     bare, exact = without_norms(zoo.get(name)), CIFAR_EXACT.get(name, counted)
     digits = len(str(paper).split(".")[1])
@@ -197,12 +203,12 @@ def params_verdict(name: str, paper: float, table: Published) -> Verdict:
     return Verdict(
         claim=f"{short(name)} has {paper} x 10^6 parameters ({table.where}).",
         holds="holds" if holds else "fails",
-        because=f"{words} {PARAMS_SAYS.get(name, '')}".strip(),
+        because=f"{words} {PARAMS_NOTES.get(name, '')}".strip(),
     )
 
 
 def without_norms(spec: ResNetSpec) -> int:
-    """Parameters of convolutions and the classifier alone."""
+    """The parameters of the convolutions and the classifier only."""
     blocks = [block for stage in spec.stages for block in stage]
     convs = [*spec.stem_convs, *(conv for block in blocks for conv in (*block.convs, block.projection) if conv)]
     return sum(conv.num_params(spec.dims) for conv in convs) + (spec.num_features + 1) * spec.num_classes

@@ -1,4 +1,4 @@
-"""Plain networks become worse with depth, residual ones do not: Figures 1 and 6 and Table 6, on the CIFAR family. No torch."""
+"""Items fig1, fig6 and table6: plain networks become worse with depth, residual ones do not (CIFAR networks). No torch."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ from resnets.paper.result import Drawing, Holds, Result, Table, Verdict
 from resnets.paper.scales import Scale
 from resnets.paper.trainings import Training
 
-FAILED = 60.0  # percent of test error, more than which plain-110 has
+FAILED = 60.0  # percent: the test error of plain-110 is higher
 
 
 def trainings(names: Sequence[str], scale: Scale, data: str) -> list[Training]:
-    """Of each network that the zoo has, one for each seed; the cheap ones first, and one seed of all before the next."""
+    """One training for each network that the zoo has and each seed: seed by seed, in each the networks with the fewest
+    multiply-adds first."""
     known = sorted((name for name in names if name in zoo.ROWS), key=lambda name: zoo.get(name).num_macs())
     return [Training(network=name, data=data, scale=scale, seed=seed) for seed in range(scale.seeds) for name in known]
 
 
 def plain(scale: Scale) -> list[str]:
+    """The names of the plain CIFAR networks of a scale."""
     return [f"plain{depth}_cifar" for depth in scale.depths]
 
 
 def residual(scale: Scale) -> list[str]:
+    """The names of the residual CIFAR networks of a scale."""
     return [f"resnet{depth}_cifar" for depth in scale.depths]
 
 
 def fig1_trainings(scale: Scale, data: str) -> list[Training]:
-    """The shallowest plain network, and that of 56 layers or the deepest."""
+    """The shallowest plain network, and the one of 56 layers or, where a scale lacks it, the deepest."""
     deep = 56 if 56 in scale.depths else max(scale.depths)
     return trainings([f"plain{depth}_cifar" for depth in dict.fromkeys((min(scale.depths), deep))], scale, data)
 
@@ -45,10 +48,11 @@ def table6_trainings(scale: Scale, data: str) -> list[Training]:
     return trainings(residual(scale), scale, data)
 
 
-# --- measuring -------------------------------------------------------------------------------------------------------
+# --- the items -------------------------------------------------------------------------------------------------------
 
 
 def fig1(context: Context) -> Result:
+    """Errors of two plain networks over the training."""
     curves = curves_of(context)
     names = by_depth(curves)
     path = figures.two_errors(curves, context.folder / "fig1.png")
@@ -63,6 +67,7 @@ def fig1(context: Context) -> Result:
 
 
 def fig6(context: Context) -> Result:
+    """Errors of plain and residual networks of several depths over the training."""
     curves = curves_of(context)
     plains = [name for name in by_depth(curves) if name.startswith("plain")]
     residuals = [name for name in by_depth(curves) if name.startswith("resnet")]
@@ -73,8 +78,8 @@ def fig6(context: Context) -> Result:
     ]
     path = figures.degradation(panels, context.folder / "fig6.png")
     says = (
-        "Plain networks (left) and residual ones (right): dashed the training error, bold the validation error, dots the test "
-        "error after the last step; means over seeds, with the range as a band."
+        "Plain networks (left) and residual networks (right). Dashed: training error; bold: validation error; dots: test error "
+        "after the last step. Means over seeds, with the range as a band."
     )
     verdicts = fig6_verdicts(plains, residuals, last_train(curves), last_test(curves))
     return assembled(context, "fig6", [errors_table(curves)], verdicts, [Drawing(file=path.name, says=says)])
@@ -83,9 +88,14 @@ def fig6(context: Context) -> Result:
 def fig6_verdicts(
     plains: Sequence[str], residuals: Sequence[str], train: Mapping[str, list[float]], test: Mapping[str, list[float]]
 ) -> list[Verdict]:
-    """The orderings that Figure 6 and section 4.2 claim; networks go from shallow to deep."""
-    drawn = [name for name in plains if "110" not in name]  # which fails for good in the paper, and is judged by itself
-    limited = [name for name in residuals if "1202" not in name]  # which the paper finds worse than 110
+    """The verdicts on the orderings of Figure 6 and section 4.2.
+
+    Args:
+        plains, residuals: networks from shallow to deep.
+        train, test: errors in percent by network, one per seed.
+    """
+    drawn = [name for name in plains if "110" not in name]  # does not learn in the paper, and has a verdict of its own
+    limited = [name for name in residuals if "1202" not in name]  # worse than the one of 110 layers in the paper
     twins = [(f"resnet{name.removeprefix('plain')}", name) for name in plains]
     twins = [(other, name) for other, name in twins if other in residuals]
     verdicts = [
@@ -111,6 +121,7 @@ def fig6_verdicts(
 
 
 def table6(context: Context) -> Result:
+    """Test errors of residual networks beside the paper's."""
     errors = history.test_errors(context.runs)
     names = by_depth(errors)
     whole = context.scale.name == "full" and context.data == "cifar10"
@@ -123,44 +134,46 @@ def table6(context: Context) -> Result:
             mean_of(errors[name]),
             len(errors[name]),
             paper.values.get(name),
-            paper.deviations.get(name),
+            paper.stds.get(name),
         )
         for name in names
     )
     head = ("network", "layers", "10^6 parameters", "test error, %", "runs", "paper, %", "± in the paper")
     verdicts = [comparing.beside_paper(name, errors[name], paper, context.scale, whole=whole) for name in names]
     shown = {name: errors[name] for name in names}
-    title = f"test error at scale {context.scale.name}, a dot a run"
+    title = f"test error at scale {context.scale.name}, one dot per run"
     path = figures.errors(shown, context.folder / "table6.png", published=paper.values if whole else None, title=title)
-    drawing = Drawing(file=path.name, says=f"Table 6: {len(names)} residual networks, the stroke at the mean over seeds.")
+    drawing = Drawing(file=path.name, says=f"Table 6: {len(names)} residual networks; the bar is the mean over seeds.")
     return assembled(context, "table6", [Table(title="Table 6", head=head, rows=rows)], verdicts, [drawing], curves=False)
 
 
-# --- what they share -------------------------------------------------------------------------------------------------
+# --- shared by items -------------------------------------------------------------------------------------------------
 
 
 def curves_of(context: Context) -> dict[str, Curves]:
-    """By network, from shallow to deep, plain ones first."""
+    """The curves by network: plain networks first, each family from shallow to deep."""
     found = history.by_network(context.runs)
     names = sorted(by_depth(found), key=lambda name: not name.startswith("plain"))
     return {name: history.curves(found[name]) for name in names}
 
 
 def by_depth(networks: Mapping[str, object]) -> list[str]:
-    """Names without changes, from shallow to deep."""
+    """The labels, from shallow to deep."""
     return sorted(networks, key=lambda name: zoo.get(name.split(",")[0]).num_layers)
 
 
 def last_train(curves: Mapping[str, Curves]) -> dict[str, list[float]]:
-    """The training error of the last epoch, a value a seed."""
+    """The training errors of the last epoch in percent, one per seed."""
     return {name: one.train[:, -1].tolist() for name, one in curves.items()}
 
 
 def last_test(curves: Mapping[str, Curves]) -> dict[str, list[float]]:
+    """The test errors after the last step in percent, one per seed."""
     return {name: one.test.tolist() for name, one in curves.items()}
 
 
 def errors_table(curves: Mapping[str, Curves]) -> Table:
+    """The errors of each network at the end of training."""
     head = ("network", "training error, %", "validation error, %", "test error, %", "runs")
     rows = tuple(
         (
@@ -172,7 +185,7 @@ def errors_table(curves: Mapping[str, Curves]) -> Table:
         )
         for name, one in curves.items()
     )
-    return Table(title="After the last step: mean ± deviation over runs", head=head, rows=rows)
+    return Table(title="After the last step: mean ± standard deviation over runs", head=head, rows=rows)
 
 
 def assembled(
@@ -185,7 +198,7 @@ def assembled(
     curves: bool = True,
     more: Sequence[str] = (),
 ) -> Result:
-    """The result, with the deviations and the evidence of the runs that were used; `more`: deviations of the item's own."""
+    """The result, with the deviations from the protocol and the evidence of all runs; `more`: deviations of this item only."""
     result = Result(
         item=item,
         scale=context.scale.name,
@@ -198,7 +211,7 @@ def assembled(
 
 
 def completed(result: Result, context: Context, *, curves: bool = False) -> Result:
-    """The result with the protocol's deviations after its own, and the evidence of the runs, where it has none yet."""
+    """The result with the evidence of the runs, and their deviations from the protocol after its own, where it lacks them."""
     if result.evidence or not context.runs:
         return result
     large = any(training.large for training in context.runs)

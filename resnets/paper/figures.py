@@ -1,4 +1,4 @@
-"""The paper's drawings, in the style of `resnets.draw`: curves of networks side by side, errors beside the paper's."""
+"""Drawings of the items: curves of networks side by side, and errors beside the paper's."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's, dark enough for a line; shallow networks first.
+# The colours of Okabe and Ito that are dark enough for lines; the shallowest network has the first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 
 
 class Panel(NamedTuple):
-    """One of the drawings side by side: networks by name, in the order of the colours."""
+    """One panel of a figure: the curves of networks, in the order of the colours."""
 
     title: str
     networks: Mapping[str, Curves]
 
 
 def degradation(panels: Sequence[Panel], path: Path, *, title: str = "") -> Path:
-    """Training and test errors over steps, a panel a family. See `draw_degradation`."""
+    """Draw training and validation errors over steps, one panel per family; returns `path`. See `draw_degradation`."""
     return write(draw_degradation(panels, title=title), path)
 
 
 def two_errors(networks: Mapping[str, Curves], path: Path, *, title: str = "") -> Path:
-    """Training error on the left, test error on the right, as in Figure 1. See `draw_two_errors`."""
+    """Draw training errors (left) and validation errors (right), as in Figure 1; returns `path`."""
     return write(draw_two_errors(networks, title=title), path)
 
 
 def errors(
     rows: Mapping[str, Sequence[float]], path: Path, *, published: Mapping[str, float] | None = None, title: str
 ) -> Path:
-    """Test errors of networks, one below the other. See `draw_errors`."""
+    """Draw test errors in percent of networks, one below the other; returns `path`. See `draw_errors`."""
     return write(draw_errors(rows, published=published or {}, title=title), path)
 
 
 @styled
 def draw_degradation(panels: Sequence[Panel], *, title: str = "") -> Figure:
-    """As Figure 6 and 4: thin dashed lines for training errors, bold ones for validation errors, a dot for the test error after
-    the last step. Means over seeds, with the range from the least to the most as a band."""
+    """As Figures 4 and 6: thin dashed lines for training errors, bold lines for validation errors, a dot for the test error
+    after the last step. Means over seeds, with the range (minimum to maximum) as a band."""
     figure = blank(5.1 * len(panels), 3.7, title)
     for axes, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
         for colour, (name, curves) in zip(COLOURS, panel.networks.items(), strict=False):
@@ -62,6 +62,7 @@ def draw_degradation(panels: Sequence[Panel], *, title: str = "") -> Figure:
 
 @styled
 def draw_two_errors(networks: Mapping[str, Curves], *, title: str = "") -> Figure:
+    """As Figure 1: training errors (left), validation errors and a dot for the test error after the last step (right)."""
     figure = blank(9.4, 3.5, title)
     left, right = figure.subplots(1, 2, sharey=True)
     for colour, (name, curves) in zip(COLOURS, networks.items(), strict=False):
@@ -76,14 +77,14 @@ def draw_two_errors(networks: Mapping[str, Curves], *, title: str = "") -> Figur
 
 @styled
 def draw_errors(rows: Mapping[str, Sequence[float]], *, published: Mapping[str, float], title: str) -> Figure:
-    """A line a network: a dot a seed, a stroke at the mean, and an open diamond where the paper has it."""
+    """One line per network: a dot for each seed, a bar at the mean, and a diamond for the paper's error."""
     figure = blank(7.2, 0.9 + 0.42 * max(2, len(rows)))
     axes = figure.subplots()
-    for place, (name, values) in enumerate(rows.items()):
-        axes.plot(values, [place] * len(values), "o", color=COLOURS[0], markersize=6, alpha=0.55)
-        axes.plot([float(np.mean(values))] * 2, [place - 0.28, place + 0.28], color=COLOURS[0], linewidth=2.2)
+    for y, (name, values) in enumerate(rows.items()):
+        axes.plot(values, [y] * len(values), "o", color=COLOURS[0], markersize=6, alpha=0.55)
+        axes.plot([float(np.mean(values))] * 2, [y - 0.28, y + 0.28], color=COLOURS[0], linewidth=2.2)
         if name in published:
-            axes.plot(published[name], place, "D", color=COLOURS[1], markerfacecolor="none", markersize=7)
+            axes.plot(published[name], y, "D", color=COLOURS[1], markerfacecolor="none", markersize=7)
     axes.set_yticks(range(len(rows)), [short(name) for name in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_title(title)
@@ -94,7 +95,7 @@ def draw_errors(rows: Mapping[str, Sequence[float]], *, published: Mapping[str, 
 
 
 def _line(axes: Axes, curves: Curves, values: np.ndarray, colour: str, **style: Any) -> None:
-    """Mean over seeds (S, K), and the range as a band where there are several."""
+    """Plot the mean over seeds of `values` (S, K) and, with several seeds, the range as a band."""
     few = len(curves.steps) <= 12 and style.get("linestyle") != "--"
     axes.plot(curves.steps, values.mean(axis=0), color=colour, marker="o" if few else "", **style)
     if len(values) > 1:
@@ -102,6 +103,7 @@ def _line(axes: Axes, curves: Curves, values: np.ndarray, colour: str, **style: 
 
 
 def _finish(axes: Axes, title: str) -> None:
+    """Set title, labels and grid."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.set_title(title)
@@ -113,6 +115,6 @@ def _finish(axes: Axes, title: str) -> None:
 
 
 def name_lines(figure: Figure) -> None:
-    """Names beside the ends of all lines; last of all, for panels that share an axis move each other's."""
+    """Write the names beside the ends of the lines. To be called last, because panels with a shared axis change its limits."""
     for axes in figure.axes:
         label_ends(axes)

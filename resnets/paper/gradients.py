@@ -1,7 +1,8 @@
-"""Item gradients: how large the gradient is in each layer, at the start and during training.
+"""Item gradients: the norm of the gradient in each layer, before and during training.
 
-Section 4.1 of He et al. 2015: that deep plain networks learn badly is "unlikely to be caused by vanishing gradients", for they
-have batch norm, and "the backward propagated gradients exhibit healthy norms". Here are the norms, with batch norm and without.
+He et al. 2015, section 4.1: the difficulty of training deep plain networks is "unlikely to be caused by vanishing gradients",
+because they have batch norm, and "the backward propagated gradients exhibit healthy norms". This item measures the norms, with
+batch norm and without.
 """
 
 from __future__ import annotations
@@ -41,43 +42,54 @@ if TYPE_CHECKING:
 ITEM, TABLE = "gradients", "gradients.csv"
 NUM_IMAGES, NUM_SEEDS = 128, 3
 NETWORKS = ("plain20_cifar", "plain56_cifar", "resnet20_cifar", "resnet56_cifar")
-VANISHED = 0.01  # of the norm in the last layer: what the first layer has when we say that a gradient has vanished
-HEALTHY = (0.1, 10.0)  # the same share, where we say that the norms are healthy: within a power of ten
+VANISHED = 0.01  # a gradient counts as vanished if the first layer's norm is less than this fraction of the last layer's
+HEALTHY = (0.1, 10.0)  # norms count as healthy if this ratio is in this range
 KINDS = {"weights": "gradient by the weights", "signal": "gradient by the response"}
 NORM_WORDS = {"batch": "with batch norm", "none": "without norms"}
 
 
 class Norms(NamedTuple):
-    """Of one layer, the L2 norm of the gradient of the loss: by the convolution's weights, and by the layer's response."""
+    """The L2 norms of the gradient of the loss in one layer: by the convolution's weights, and by the layer's response."""
 
     layer: str
     weights: float
     signal: float
 
 
-class Course(NamedTuple):
-    """How the norm changes from the last layer back to the first: `ratio` is first / last, and `factor` what a layer multiplies
-    it by on the way back, from the slope of the log norm (least squares): below 1 it vanishes, above 1 it explodes."""
+class Trend(NamedTuple):
+    """How the norm changes from the last layer to the first.
+
+    Args:
+        ratio: norm in the first layer / norm in the last layer.
+        factor: by which one layer multiplies the norm on the way back, from the slope of the log norm (least squares): below 1
+            the gradient vanishes, above 1 it explodes.
+    """
 
     ratio: float
     factor: float
 
 
 class Seen(NamedTuple):
-    """A network after `step` steps: its norms, seed by seed."""
+    """The norms in a network after `step` steps: `seeds` has those of each layer, seed by seed."""
 
     spec: ResNetSpec
     step: int
     seeds: tuple[tuple[Norms, ...], ...]
 
-    def courses(self, kind: str) -> list[Course]:
-        return [course([getattr(norms, kind) for norms in seed]) for seed in self.seeds]
+    def trends(self, kind: str) -> list[Trend]:
+        """The trend of each seed. `kind`: "weights" or "signal"."""
+        return [trend([getattr(norms, kind) for norms in seed]) for seed in self.seeds]
 
 
 def gradients(model: Model, images: Tensor, targets: Tensor) -> tuple[Norms, ...]:
-    """The norms in the order of the layers, for the mean cross-entropy of one batch: images (N, C, H, W), targets (N,).
+    """The norms in the order of the layers, for the mean cross-entropy of one batch.
 
-    In training mode, so with the batch's statistics, on a copy: neither gradients nor statistics of the model change.
+    They are computed in training mode, so with the batch's own statistics, on a copy: the model does not change.
+
+    Args:
+        model: the network.
+        images: (N, C, H, W), normalised.
+        targets: (N,) class indices.
     """
     model = copy.deepcopy(model).train()
     layers = inside.layers(model)
@@ -94,7 +106,8 @@ def gradients(model: Model, images: Tensor, targets: Tensor) -> tuple[Norms, ...
 
 @contextmanager
 def _noting(layers: Sequence[Layer]) -> Iterator[list[Tensor]]:
-    """Inside, the responses that a forward pass makes, in order. What follows gets a copy, for a ReLU may write over it."""
+    """Context manager: yields a list to which a forward pass appends the responses, in order. The operations after a layer get
+    a copy of its response, because a ReLU may overwrite it."""
     responses: list[Tensor] = []
 
     def note(module: Any, inputs: Any, output: Tensor) -> Tensor:
@@ -109,21 +122,21 @@ def _noting(layers: Sequence[Layer]) -> Iterator[list[Tensor]]:
             handle.remove()
 
 
-def course(norms: Sequence[float]) -> Course:
-    """See `Course`; layers without any gradient do not count. NaN where fewer than two layers have one."""
+def trend(norms: Sequence[float]) -> Trend:
+    """The trend of norms in the order of the layers, without layers whose gradient is zero; NaN if fewer than two are left."""
     values = np.array(norms)
-    places = np.flatnonzero(values > 0)
-    if len(places) < 2:
-        return Course(float("nan"), float("nan"))
-    slope = float(np.polyfit(places, np.log(values[places]), 1)[0])
-    return Course(float(values[places[0]] / values[places[-1]]), float(np.exp(-slope)))
+    layers = np.flatnonzero(values > 0)
+    if len(layers) < 2:
+        return Trend(float("nan"), float("nan"))
+    slope = float(np.polyfit(layers, np.log(values[layers]), 1)[0])
+    return Trend(float(values[layers[0]] / values[layers[-1]]), float(np.exp(-slope)))
 
 
 def at_start(
     data: str, data_dir: str | Path | None, *, img_size: int | None, num_seeds: int, networks: Iterable[str] = NETWORKS
 ) -> list[Seen]:
-    """Freshly initialised networks, with norms and without, each from several seeds, on one batch of training pictures."""
-    asked: dict[str, Any] = {"data": data, "recipe": "he2015", "model": "resnet20_cifar"}
+    """The norms in networks before training, with batch norm and without, for several seeds, on a batch of training images."""
+    asked: dict[str, object] = {"data": data, "recipe": "he2015", "model": "resnet20_cifar"}
     layers = plan.requested(asked | ({} if img_size is None else {"img_size": img_size}))
     planned = plan.settle(tasks.get(tasks.DEFAULT), layers, data_dir)
     batch = inside.pictures(planned.source.splits["train"], planned.preprocess, NUM_IMAGES)
@@ -141,7 +154,8 @@ def _fresh(spec: ResNetSpec, seed: int, batch: Batch) -> tuple[Norms, ...]:
 
 
 def in_training(runs: Runs, data: str, data_dir: str | Path | None) -> list[Seen]:
-    """Networks at each step that all of their runs have kept (`keep_at`). Writes gradients.csv into each run directory."""
+    """The norms in networks at each step whose weights all of their runs have kept (`keep_at`). Writes gradients.csv to each
+    run directory."""
     seen: dict[tuple[str, int], list[tuple[Norms, ...]]] = {}
     specs: dict[str, ResNetSpec] = {}
     for (name, _), path in runs.items():
@@ -160,7 +174,8 @@ def in_training(runs: Runs, data: str, data_dir: str | Path | None) -> list[Seen
     ]
 
 
-def _write(run: RunDir, rows: Sequence[Mapping[str, Any]]) -> None:
+def _write(run: RunDir, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write gradients.csv."""
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=["step", *Norms._fields], lineterminator="\n")
     writer.writeheader()
@@ -178,33 +193,33 @@ def measure(
     img_size: int | None = None,
     num_seeds: int = NUM_SEEDS,
 ) -> Result:
-    """The item: at the start, for which nothing is trained, and along the runs that kept weights (`keep_at`), if any.
+    """The item: the norms before training, and at the steps whose weights the runs kept (`keep_at`), if any.
 
     Args:
         runs: run directories with steps/, by name and seed.
-        out: the folder to draw into.
-        data: what they were trained on.
+        out: the folder for the drawings.
+        data, data_dir: what they were trained on.
         scale: the name of the scale.
-        img_size: of the pictures at the start; None: their own.
-        num_seeds: initialisations of each network at the start.
+        img_size: side of the images before training, in pixels; default (None): their own.
+        num_seeds: number of initialisations of each network before training.
     """
     start, training = at_start(data, data_dir, img_size=img_size, num_seeds=num_seeds), in_training(runs, data, data_dir)
     out.mkdir(parents=True, exist_ok=True)
     drawings = [Drawing(file=write(draw_start(start), out / "gradients_start.png").name, says=_says_start(num_seeds))]
     if training:
         path = write(draw_training(training), out / "gradients_training.png")
-        drawings.append(Drawing(file=path.name, says="The same norms of the weights' gradients after so many steps."))
+        drawings.append(Drawing(file=path.name, says="Norms of the gradient by the weights after several numbers of steps."))
     kept = sorted({seen.step for seen in training})
     return Result(
         item=ITEM,
         scale=scale,
-        tables=(_table("At the start", start), *([_table("During training", training)] if training else [])),
+        tables=(_table("Before training", start), *([_table("During training", training)] if training else [])),
         verdicts=tuple(_verdicts(start, training)),
         drawings=tuple(drawings),
         deviations=(
-            f"Norms are L2 norms of the gradient of the mean loss over one batch of {NUM_IMAGES} training pictures, not "
+            f"Norms are L2 norms of the gradient of the mean loss over one batch of {NUM_IMAGES} training images, not "
             "augmented, with the batch's own statistics; the paper does not say what it measured, when, or where.",
-            "Networks without norms have biases in their place and the same initialisation; they were measured at the start "
+            "Networks without norms have biases in their place and the same initialisation; they were measured before training "
             "only." if not any(seen.spec.norm == "none" for seen in training) else "Networks without norms have biases in "
             "their place and the same initialisation.",
             *([f"Trained for {kept[-1]:,} steps, the first of the paper's schedule."] if kept else ["Nothing was trained."]),
@@ -214,9 +229,9 @@ def measure(
 
 def _says_start(num_seeds: int) -> str:
     return (
-        "Norms of the gradient before any step, in every layer of plain and residual networks; geometric means of "
-        f"{num_seeds} initialisations with their range. Above the gradient by the weights, below by the response of the layer; "
-        "left with batch norm, right without. From the last layer back to the first, what falls vanishes, what rises explodes."
+        "Norms of the gradient before training, in every layer of plain and residual networks; geometric means of "
+        f"{num_seeds} initialisations with their range. Above: by the weights; below: by the response of the layer; left: with "
+        "batch norm; right: without. From the last layer to the first, a falling line shows vanishing, a rising one exploding."
     )
 
 
@@ -225,29 +240,27 @@ def _table(name: str, found: Sequence[Seen]) -> Table:
     for seen in found:
         words: list[str] = []
         for kind in KINDS:
-            ratios, factors = zip(*seen.courses(kind), strict=True)
-            words += [inside.spread(ratios), inside.spread(factors)]
+            ratios, factors = zip(*seen.trends(kind), strict=True)
+            words += [inside.mean_and_range(ratios), inside.mean_and_range(factors)]
         rows.append((inside.title(seen.spec), seen.step, len(seen.seeds), *words))
     head = (
-        "network", "step", "seeds", "weights: first / last layer", "a layer back", "signal: first / last layer", "a layer back"
+        "network", "step", "seeds", "weights: first / last layer", "per layer", "signal: first / last layer", "per layer"
     )  # fmt: skip
-    return Table(
-        title=f"{name}: what becomes of the gradient's norm on the way back to the first layer", head=head, rows=tuple(rows)
-    )
+    return Table(title=f"{name}: how the gradient's norm changes from the last layer to the first", head=head, rows=tuple(rows))
 
 
 def _verdicts(start: Sequence[Seen], training: Sequence[Seen]) -> Iterator[Verdict]:
-    """Of plain networks with batch norm, at the start and at every step that was kept."""
+    """The verdicts on plain networks with batch norm, before training and at every step that was kept."""
     plain = [seen for seen in (*start, *training) if inside.is_plain(seen.spec) and seen.spec.norm == "batch"]
     ratios = {
         f"{inside.title(seen.spec)} {'before training' if seen in start else f'after {seen.step} steps'}": [
-            course.ratio for course in seen.courses("weights")
+            trend.ratio for trend in seen.trends("weights")
         ]
         for seen in plain
     }
-    words = "; ".join(f"{name} {inside.spread(values)}" for name, values in ratios.items())
+    words = "; ".join(f"{name} {inside.mean_and_range(values)}" for name, values in ratios.items())
     beside = "; ".join(
-        f"{inside.title(seen.spec)} {inside.spread([course.ratio for course in seen.courses('weights')])}"
+        f"{inside.title(seen.spec)} {inside.mean_and_range([trend.ratio for trend in seen.trends('weights')])}"
         for seen in start
         if not inside.is_plain(seen.spec) and seen.spec.norm == "batch"
     )

@@ -1,4 +1,4 @@
-"""What finished runs say of themselves: errors, curves, and the evidence that belongs beside a figure. No torch."""
+"""What finished runs recorded: errors, curves, and the evidence for a figure. No torch."""
 
 from __future__ import annotations
 
@@ -6,20 +6,27 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from resnets.engine.recipe import read_file
 from resnets.engine.run import RunDir
 from resnets.errors import InputError
+from resnets.models.records import DeviceRecord, Evaluation, GitRecord, Provenance
+from resnets.paper.result import Evidence
 from resnets.paper.trainings import Training
+
+
+class Score(Evaluation, total=False):
+    """evaluation.json of a classifier, as far as it is used here."""
+
+    top1: float  # accuracy, a fraction
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Of one network over its seeds S and epochs K: `steps` (K,), `train` and `val` errors (S, K) in percent, `test` (S,) after
-    the last step."""
+    """Errors of a network in percent, for S seeds and K epochs: `steps` (K,) at the ends of epochs, `train` and `val` (S, K),
+    `test` (S,) after the last step."""
 
     steps: np.ndarray
     train: np.ndarray
@@ -27,22 +34,26 @@ class Curves:
     test: np.ndarray
 
 
-def evaluation(folder: Path) -> dict[str, Any]:
-    """What the run's scoring found: {"split", "top1", ...}."""
+def evaluation(folder: Path) -> Score:
+    """The evaluation of a finished run.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
     path = RunDir(folder).evaluation
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); delete the run's folder, and it is run again") from None
+        raise InputError(f"{path}: cannot be read ({error}); delete the run's folder, then it is run again") from None
 
 
 def test_error(folder: Path) -> float:
-    """In percent, of the weights after the last step, on the split that was scored."""
+    """The error in percent of the weights after the last step, on the split that was evaluated."""
     return 100 * (1 - evaluation(folder)["top1"])
 
 
 def by_network(runs: Mapping[Training, Path]) -> dict[str, list[Path]]:
-    """The folders of each network, by its label, in the order of seeds."""
+    """The folders of each network's runs, by its label, in the order of seeds."""
     found: dict[str, list[Path]] = {}
     for training in sorted(runs, key=lambda training: training.seed):
         found.setdefault(training.label, []).append(runs[training])
@@ -50,17 +61,21 @@ def by_network(runs: Mapping[Training, Path]) -> dict[str, list[Path]]:
 
 
 def test_errors(runs: Mapping[Training, Path]) -> dict[str, list[float]]:
-    """By network, one value a seed."""
+    """The test errors in percent by network, one per seed."""
     return {name: [test_error(folder) for folder in folders] for name, folders in by_network(runs).items()}
 
 
 def curves(folders: Iterable[Path]) -> Curves:
-    """Of one network's runs. Runs of one scale have the same epochs; were one longer, its rest would be left out."""
+    """The curves of one network's runs. Runs of a scale have the same number of epochs; of a longer one the rest is ignored.
+
+    Raises:
+        InputError: if a run has no metrics.
+    """
     folders = list(folders)
     rows = [RunDir(folder).read_metrics() for folder in folders]
     length = min(map(len, rows))
     if length == 0:
-        raise InputError(f"{folders[0]}: metrics.csv is missing or empty; delete the run's folder, and it is run again")
+        raise InputError(f"{folders[0]}: metrics.csv is missing or empty; delete the run's folder, then it is run again")
     errors = {
         split: np.array([[100 * (1 - row[f"{split}_top1"]) for row in run[:length]] for run in rows])
         for split in ("train", "val")
@@ -69,35 +84,45 @@ def curves(folders: Iterable[Path]) -> Curves:
     return Curves(steps, errors["train"], errors["val"], np.array([test_error(folder) for folder in folders]))
 
 
-def recipes(runs: Mapping[Training, Path]) -> list[dict[str, Any]]:
+def recipes(runs: Mapping[Training, Path]) -> list[Mapping[str, object]]:
+    """The settings of each run, as its recipe.yaml has them."""
     return [read_file(RunDir(folder).recipe) for folder in runs.values()]
 
 
-def evidence(runs: Mapping[Training, Path], out: Path) -> tuple[dict[str, Any], ...]:
-    """Where each figure comes from: a record of each run, its folder as seen from `out`."""
+def evidence(runs: Mapping[Training, Path], out: Path) -> tuple[Evidence, ...]:
+    """The evidence of each run; folders are relative to `out`."""
     return tuple(record(folder.relative_to(out).as_posix(), origin_of(RunDir(folder))) for folder in runs.values())
 
 
-def origin_of(run: RunDir) -> dict[str, Any]:
-    """What the run wrote of itself; its seconds are those of all sessions, which its metrics add up, not of the last alone."""
+def origin_of(run: RunDir) -> Provenance:
+    """The run's provenance, with the seconds of all its sessions (which metrics.csv adds up) instead of the last one's."""
     origin, rows = run.read_provenance(), run.read_metrics()
     sessions = [origin.get("seconds"), rows[-1].get("seconds") if rows else None]
-    return origin | {"seconds": max((seconds for seconds in sessions if seconds is not None), default=None)}
+    if known := [seconds for seconds in sessions if seconds is not None]:
+        origin["seconds"] = max(known)
+    return origin
 
 
-def record(run: str, origin: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of `Result.evidence` from what a run wrote of itself, or a saved model's header; None where it does not say."""
-    told = {name: origin.get(name) for name in ("command", "versions", "seed", "seconds")}
-    return {"run": run, "commit": commit_of(origin), "device": device_of(origin), **told}
+def record(run: str, origin: Provenance) -> Evidence:
+    """The evidence from the provenance of a run or of a saved model, which is called `run`."""
+    return {
+        "run": run,
+        "commit": commit_of(origin.get("git")),
+        "device": device_of(origin.get("device")),
+        "command": origin.get("command"),
+        "versions": origin.get("versions"),
+        "seed": origin.get("seed"),
+        "seconds": origin.get("seconds"),
+    }
 
 
-def commit_of(origin: Mapping[str, Any]) -> str | None:
-    git = origin.get("git")
+def commit_of(git: GitRecord | None) -> str | None:
+    """The first 12 digits of a commit, and whether there were changes."""
     return f"{git['commit'][:12]}{' with changes' if git['dirty'] else ''}" if git else None
 
 
-def device_of(origin: Mapping[str, Any]) -> str | None:
-    device = origin.get("device")
+def device_of(device: DeviceRecord | None) -> str | None:
+    """The name of a device, and of a CPU the number of threads."""
     if not device:
         return None
     threads = f", {device['threads']} thread{'s' * (device['threads'] != 1)}" if device.get("type") == "cpu" else ""

@@ -1,4 +1,6 @@
-"""Identity Mappings in Deep Residual Networks (arXiv 1603.05027): the original block against full pre-activation. No torch."""
+"""Item identity: "Identity Mappings in Deep Residual Networks" (He et al. 2016, arXiv 1603.05027), the original block against
+full pre-activation. No torch.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from resnets.paper.scales import Scale
 from resnets.paper.trainings import Training, label
 
 POST, PRE = (("order", "post"),), (("order", "pre"),)
-# By depth, the same network twice: (original, pre-activation). Bottlenecks from 164 layers on, as in the paper.
+# By depth: the network with the original block, and with pre-activation. Bottlenecks from 164 layers on, as in the paper.
 PAIRS = {
     20: (("resnet20_cifar", ()), ("resnet20_cifar", PRE)),
     56: (("resnet56_cifar", ()), ("resnet56_cifar", PRE)),
@@ -19,11 +21,14 @@ PAIRS = {
     164: (("preresnet164_cifar", POST), ("preresnet164_cifar", ())),
     1001: (("preresnet1001_cifar", POST), ("preresnet1001_cifar", ())),
 }
-WARMED = "The networks below 110 layers start at a rate of 0.1; the paper warms up all of them at 0.01 for 400 steps."
+NO_WARM_UP = (
+    "Networks of less than 110 layers start with a learning rate of 0.1; the paper warms up all with 0.01 for 400 steps."
+)
 MEAN = "Means over runs; the paper prints the median of 5."
 
 
 def trainings(scale: Scale, data: str) -> list[Training]:
+    """Both networks of each depth, for each seed."""
     return [
         Training(network=name, changes=changes, data=data, scale=scale, seed=seed)
         for seed in range(scale.seeds)
@@ -33,6 +38,7 @@ def trainings(scale: Scale, data: str) -> list[Training]:
 
 
 def measure(context: Context) -> Result:
+    """Test errors of both networks at each depth, beside the paper's."""
     errors = history.test_errors(context.runs)
     depths = context.scale.identity_depths
     pairs = {depth: tuple(label(*network) for network in PAIRS[depth]) for depth in depths}
@@ -65,9 +71,9 @@ def measure(context: Context) -> Result:
     )
     head = ("layers", "original, % test error", "paper, %", "pre-activation, % test error", "paper, %", "runs")
     shown = {name: errors[name] for pair in pairs.values() for name in pair}
-    title = f"test error at scale {context.scale.name}, a dot a run"
+    title = f"test error at scale {context.scale.name}, one dot per run"
     path = figures.errors(shown, context.folder / "identity.png", published=printed if whole else None, title=title)
     says = f"{' and '.join(short(name) for name in next(iter(pairs.values())))}, ...: the original block, then pre-activation."
     table = Table(title="Original block and full pre-activation", head=head, rows=rows)
-    more = [MEAN, *([WARMED] if min(depths) < 110 else [])]
+    more = [MEAN, *([NO_WARM_UP] if min(depths) < 110 else [])]
     return assembled(context, "identity", [table], verdicts, [Drawing(file=path.name, says=says)], curves=False, more=more)

@@ -1,4 +1,4 @@
-"""What items that look inside networks share: the layers, the pictures that they are shown, and the record of runs."""
+"""Shared by the items that measure inside networks (fig7, gradients): the layers, the input images, and verdicts over seeds."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from resnets.paper.result import Holds
 from resnets.verbs import evaluate
 
 Runs = Mapping[tuple[str, int], Path]  # run directories by the network's name and the seed
-MIN_SEEDS = 2  # with one, a claim stays open: it may be chance
+MIN_SEEDS = 2  # with fewer a verdict is inconclusive: it may be chance
 
 
 class Layer(NamedTuple):
-    """A convolution, and the module whose output is the layer's response (He et al. 2015, section 4.2): its batch norm."""
+    """A convolution, and the module, mostly its norm, whose output is the layer's response (He et al. 2015, section 4.2)."""
 
     name: str
     conv: nn.Module
@@ -36,10 +36,10 @@ class Layer(NamedTuple):
 
 
 def layers(model: Trunk) -> tuple[Layer, ...]:
-    """The convolutions of the stem (of several the last) and of the branches, in order; not those of projections.
+    """The convolutions of the stem (of several the last) and of the residual branches, in order, without projections.
 
-    Where no norm follows a convolution (in "pre" order, and without norms), its own output is the response: what the next
-    nonlinearity or the addition reads.
+    Where no norm follows a convolution (with order "pre", and without norms), the response is its own output: the input of the
+    next nonlinearity or addition.
     """
     return tuple(
         Layer(name, conv, norm if model.spec.order == "post" and model.spec.norm == "batch" else conv)
@@ -53,17 +53,18 @@ def _pairs(model: Trunk) -> Iterator[tuple[str, nn.Module, nn.Module]]:
     for number, stage in enumerate(model.stages, start=1):
         blocks: Any = stage
         for position, block in enumerate(blocks):
-            for place, (conv, norm) in enumerate(block.layers(), start=1):
-                yield f"layer{number}.{position}.conv{place}", conv, norm
+            for index, (conv, norm) in enumerate(block.layers(), start=1):
+                yield f"layer{number}.{position}.conv{index}", conv, norm
 
 
 def title(spec: ResNetSpec) -> str:
-    """ "plain-20", "ResNet-56", "ResNet-56 without norms"."""
+    """The network's name as the papers write it: "plain-20", "ResNet-56", "ResNet-56 without norms"."""
     family = "plain" if spec.shortcut == "none" else "ResNet" if spec.order == "post" else "pre-ResNet"
     return f"{family}-{spec.num_layers}" + " without norms" * (spec.norm == "none")
 
 
 def is_plain(spec: ResNetSpec) -> bool:
+    """Whether the network has no shortcuts."""
     return spec.shortcut == "none"
 
 
@@ -86,18 +87,19 @@ def as_trained(model: Model, data: str, data_dir: str | Path | None, split: str,
 
 
 def agreed(cases: Mapping[str, Sequence[bool]]) -> Holds:
-    """Whether a claim holds, from whether it does in each seed of each case: in all of them; or in no seed of some case.
+    """A verdict from whether the claim is true in each case (such as a network), seed by seed.
 
-    Anything between is open, and so is a claim of which a case was seen in one seed alone.
+    It holds if it is true for all seeds of all cases, and fails if in some case it is true for no seed. Otherwise, and if a
+    case has a single seed, it is inconclusive.
     """
     if not cases or min(map(len, cases.values())) < MIN_SEEDS:
-        return "open"
+        return "inconclusive"
     if all(map(all, cases.values())):
         return "holds"
-    return "open" if all(map(any, cases.values())) else "fails"
+    return "inconclusive" if all(map(any, cases.values())) else "fails"
 
 
-def spread(values: Sequence[float], digits: int = 3) -> str:
-    """The mean over seeds and, of several, the least and the most: "0.51 (0.48 to 0.55)"."""
+def mean_and_range(values: Sequence[float], digits: int = 3) -> str:
+    """The mean over seeds and, of several, minimum and maximum: "0.51 (0.48 to 0.55)"."""
     mean = f"{float(np.mean(values)):.{digits}g}"
     return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}g} to {max(values):.{digits}g})"

@@ -1,6 +1,6 @@
-"""The table of items, and how one is reproduced: its trainings, then what they come to. No torch.
+"""The table of items, and how one is reproduced: run its trainings, then compute its result. No torch.
 
-A result lies in OUT/items/<scale>/<item>/result.json, its drawings beside it; OUT/runs has the run directories.
+Results are stored in OUT/items/<scale>/<item>/result.json, with their drawings; OUT/runs has the run directories.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from resnets.engine.run import RunDir
 from resnets.errors import InputError
@@ -18,12 +18,39 @@ from resnets.paper import counts, degradation, identity, opening, shortcuts
 from resnets.paper.context import Context
 from resnets.paper.result import Result
 from resnets.paper.scales import SCALES, Scale
-from resnets.paper.trainings import Say, Training, carry_out, is_finished, place
+from resnets.paper.trainings import Say, Training, carry_out, is_finished, scale_folder
 
 RESULT = "result.json"
-# Multiply-adds a second of one process with one thread, where no run here says better: what ResNet-56 at 16 pixels takes of a
-# server's core (AMX, bfloat16), validation and scoring included; the core was shared, so it is rather too low.
+# Multiply-adds per second of one process with one thread, for estimates before any run is finished: measured with ResNet-56 at
+# 16 pixels on a server's core (AMX, bfloat16), validation and evaluation included. The core was shared, so it is rather low.
 STATED_RATE = 4e10
+
+
+class Counts(TypedDict):
+    """Numbers of verdicts."""
+
+    holds: int
+    fails: int
+    inconclusive: int
+
+
+class Standing(TypedDict):
+    """The state of an item at a scale."""
+
+    runs: int
+    finished: int
+    seconds: float  # estimated, for the runs that are not finished
+    measured: bool  # whether the estimate is from finished runs of the scale, else from `STATED_RATE`
+    verdicts: Counts | None  # None: there is no result
+
+
+class Listed(TypedDict):
+    """An item in the list of items; `scales`: its state at each."""
+
+    name: str
+    title: str
+    claims: str
+    scales: dict[str, Standing]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +58,12 @@ class Item:
     """A table or figure of the paper.
 
     Args:
-        claims: what the paper says by it, short.
-        trainings: the runs that it needs, of a scale and the name or path of the data.
-        measure: from the finished runs to the result; drawings go into the context's folder.
-        with_models: the runs that it needs where models are named; None: it takes none.
+        name: as the command line takes it.
+        title: what it shows.
+        claims: what the paper claims by it, in brief.
+        trainings: (scale, name or path of the data) -> the runs that it needs.
+        measure: computes the result from the finished runs, and draws into the context's folder.
+        with_models: the runs that it needs if the user names models; None: it takes no models.
     """
 
     name: str
@@ -45,12 +74,12 @@ class Item:
     with_models: Callable[[Scale, str, Sequence[str]], list[Training]] | None = None
 
     def needed(self, scale: Scale, data: str, models: Sequence[str] = ()) -> list[Training]:
-        """The runs of the item, or of the item with models that were named."""
+        """The runs that the item needs. Raises `InputError` where models are named and the item takes none."""
         if not models:
             return self.trainings(scale, data)
         if self.with_models is None:
             takers = ", ".join(item.name for item in ITEMS.values() if item.with_models)
-            raise InputError(f"{self.name} names its own networks; --model is for {takers}")
+            raise InputError(f"{self.name} has fixed networks; --model is for {takers}")
         return self.with_models(scale, data, models)
 
 
@@ -73,32 +102,32 @@ ITEMS = {
         ),
         Item(
             name="fig4", title="Training of plain and residual networks of 18 and 34 layers",
-            claims="plain-34 has the higher training error throughout",
+            claims="plain-34 has the higher training error throughout the training",
             trainings=shortcuts.table2_trainings, measure=shortcuts.fig4,
         ),
         Item(
             name="table3", title="Shortcuts A, B and C, and bottlenecks",
-            claims="any shortcut beats none by far; C beats B beats A by little; bottlenecks are better still",
+            claims="any shortcut is much better than none; C is slightly better than B, B than A; bottlenecks are best",
             trainings=shortcuts.table3_trainings, measure=shortcuts.table3,
         ),
         Item(
             name="table4", title="Testing: one crop, ten crops, several scales",
-            claims="more views of a picture, fewer errors",
+            claims="more views of an image, fewer errors",
             trainings=opening.first_trainings, measure=opening.table4, with_models=lambda scale, data, models: [],
         ),
         Item(
-            name="table5", title="An ensemble beside its members",
-            claims="an ensemble errs less than its best member",
+            name="table5", title="An ensemble and its members",
+            claims="an ensemble has a lower error than its best member",
             trainings=opening.first_trainings, measure=opening.table5, with_models=lambda scale, data, models: [],
         ),
         Item(
             name="fig6", title="Training on CIFAR-10: plain and residual networks of several depths",
-            claims="plain networks become worse with depth, residual ones better",
+            claims="plain networks become worse with depth, residual networks better",
             trainings=degradation.fig6_trainings, measure=degradation.fig6,
         ),
         Item(
             name="table6", title="Test errors on CIFAR-10",
-            claims="8.75 % of 20 layers down to 6.61 % of 110",
+            claims="from 8.75 % with 20 layers to 6.61 % with 110",
             trainings=degradation.table6_trainings, measure=degradation.table6,
         ),
         Item(
@@ -113,12 +142,12 @@ ITEMS = {
         ),
         Item(
             name="previous", title="AlexNet and VGG, through the same engine",
-            claims="residual networks err less, with fewer multiply-adds",
+            claims="residual networks have lower errors with fewer multiply-adds",
             trainings=opening.previous_trainings, measure=opening.previous, with_models=opening.previous_trainings,
         ),
         Item(
-            name="identity", title="Identity Mappings (arXiv 1603.05027): original against pre-activation",
-            claims="pre-activation has the lower error, the more so the deeper",
+            name="identity", title="Identity Mappings (arXiv 1603.05027): original block and pre-activation",
+            claims="pre-activation has the lower error, above all in deep networks",
             trainings=identity.trainings, measure=identity.measure,
         ),
     )
@@ -126,13 +155,15 @@ ITEMS = {
 
 
 def get(name: str) -> Item:
+    """The item called `name`; `InputError` if there is none."""
     if name not in ITEMS:
         raise InputError(f"the paper has no item {name!r} here; use one of {', '.join(ITEMS)}, or report")
     return ITEMS[name]
 
 
 def item_folder(out: Path, scale: str, data: str, name: str) -> Path:
-    return out / "items" / place(scale, data) / name
+    """The folder of an item's result."""
+    return out / "items" / scale_folder(scale, data) / name
 
 
 def reproduce(
@@ -147,10 +178,19 @@ def reproduce(
     models: Sequence[str] = (),
     say: Say,
 ) -> Result:
-    """Run what an item lacks, measure it, and keep the result. `models`: saved ones to test, or networks to compare with.
+    """Run the trainings of an item that are not finished, compute its result, and store it.
+
+    Args:
+        name: of the item.
+        scale: how much of the paper's protocol to run.
+        out: the folder of all runs and items.
+        data, data_dir, device: as `resnets.train` takes them.
+        jobs: number of trainings at the same time.
+        models: saved models to test, or further networks to compare, for items that take models.
+        say: called with a line of progress.
 
     Raises:
-        InputError: for an item that does not exist, and where a training fails for a reason the user can mend.
+        InputError: if there is no such item, or a training fails for a reason that the user can correct.
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state of all trainings is saved.
     """
     item, out = get(name), Path(out)
@@ -174,11 +214,11 @@ def reproduce(
     return result
 
 
-# --- what there is ---------------------------------------------------------------------------------------------------
+# --- stored results and the list of items ----------------------------------------------------------------------------
 
 
 def stored(out: Path) -> Iterator[tuple[Path, Result]]:
-    """Every result below `out` with its folder, in the order of scales and items."""
+    """All results below `out`, each with its folder, in the order of items."""
     order = {name: number for number, name in enumerate(ITEMS)}
     found = sorted(out.glob(f"items/*/*/{RESULT}"), key=lambda path: (order.get(path.parent.name, len(order)), path))
     for path in found:
@@ -186,36 +226,35 @@ def stored(out: Path) -> Iterator[tuple[Path, Result]]:
 
 
 def read(path: Path) -> Result:
-    """The result that `reproduce` wrote."""
+    """The result that `reproduce` stored, in this or an earlier version; `InputError` if the file is none."""
     try:
         return Result.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: is no result ({type(error).__name__}: {error}); run the item again") from None
+        raise InputError(f"{path}: is not a result ({type(error).__name__}: {error}); run the item again") from None
 
 
-def listing(out: str | Path, data: str = "cifar10", jobs: int = 1) -> list[dict[str, Any]]:
-    """For each item: what it claims; at each scale its runs, how many are finished, the seconds that the others will take (by
-    the speed of the scale's finished runs, else by `STATED_RATE`), and its verdicts, counted."""
+def listing(out: str | Path, data: str = "cifar10", jobs: int = 1) -> list[Listed]:
+    """All items, and their state at each scale. `jobs`: number of trainings at the same time, for the estimates of time."""
     out = Path(out)
     needed = {(item, scale): ITEMS[item].trainings(SCALES[scale], data) for item in ITEMS for scale in SCALES}
-    # Items share runs, so every finished one of a scale counts once.
+    # Items share runs, so each run of a scale is counted once.
     shared = {scale: dict.fromkeys(run for item in ITEMS for run in needed[item, scale]) for scale in SCALES}
     speeds = {scale: speed(out, runs) for scale, runs in shared.items()}
     return [
-        {"name": item.name, "title": item.title, "claims": item.claims}
-        | {
+        {
+            "name": item.name,
+            "title": item.title,
+            "claims": item.claims,
             "scales": {
                 scale: standing(out, item.name, scale, data, needed[item.name, scale], speeds[scale], jobs) for scale in SCALES
-            }
+            },
         }
         for item in ITEMS.values()
     ]
 
 
-def standing(
-    out: Path, item: str, scale: str, data: str, needed: list[Training], speed: float | None, jobs: int
-) -> dict[str, Any]:
-    """What an item has at a scale, and what it would still cost."""
+def standing(out: Path, item: str, scale: str, data: str, needed: list[Training], speed: float | None, jobs: int) -> Standing:
+    """The state of an item at a scale. `speed`: as the function of that name returns it."""
     lacking = [training for training in needed if not is_finished(training.folder(out))]
     path = item_folder(out, scale, data, item) / RESULT
     return {
@@ -227,13 +266,14 @@ def standing(
     }
 
 
-def counted(result: Result) -> dict[str, int]:
+def counted(result: Result) -> Counts:
+    """The numbers of verdicts."""
     found = [verdict.holds for verdict in result.verdicts]
-    return {holds: found.count(holds) for holds in ("holds", "fails", "open")}
+    return {"holds": found.count("holds"), "fails": found.count("fails"), "inconclusive": found.count("inconclusive")}
 
 
 def speed(out: Path, trainings: Iterable[Training]) -> float | None:
-    """Multiply-adds a second of a process, of those of `trainings` that are finished; None where none is."""
+    """Multiply-adds per second and process of the finished `trainings`; None if none is finished."""
     done = [(training, training.folder(out)) for training in trainings]
     done = [(training, folder) for training, folder in done if is_finished(folder)]
     seconds = sum(RunDir(folder).read_provenance()["seconds"] for _, folder in done)

@@ -1,13 +1,11 @@
-"""`previous`: networks before residual ones, AlexNet and VGG as torchvision builds them, through the same engine."""
+"""Item previous: networks before residual ones, AlexNet and VGG from torchvision, trained by the same engine."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,10 +13,11 @@ from resnets.draw.curves import points
 from resnets.engine.recipe import read_file
 from resnets.engine.run import RunDir
 from resnets.errors import InputError
+from resnets.paper import history
 from resnets.paper.published import FLOPS, TABLE3_NETWORKS
 from resnets.paper.result import Drawing, Holds, Result, Table, Verdict
 
-# He et al. 2015, tables 1 and 3: ImageNet, 10-crop; errors in %, multiply-adds in units of 10^9.
+# He et al. 2015, tables 1 and 3: ImageNet, 10-crop; errors in percent, multiply-adds in units of 10^9.
 IMAGENET = tuple(
     (title, FLOPS.values[name.partition(",")[0].replace("plain", "resnet")], *TABLE3_NETWORKS[name])
     for title, name in (
@@ -33,7 +32,8 @@ IMAGENET = tuple(
 
 @dataclass(frozen=True)
 class Entry:
-    """A network over its seeds: top-1 errors (fractions) on `num_images` pictures, and what it costs."""
+    """A network: top-1 errors (fractions) on `num_images` test images, one per seed; parameters, multiply-adds per image, and
+    seconds of training, one per seed."""
 
     name: str
     errors: tuple[float, ...]
@@ -44,11 +44,12 @@ class Entry:
 
     @property
     def error(self) -> float:
+        """The mean error."""
         return float(np.mean(self.errors))
 
     @property
     def variance(self) -> float:
-        """Of the mean error: of the pictures that are drawn, and of the seeds."""
+        """The variance of the mean error: from sampling the test images, and from the seeds."""
         drawn = self.error * (1 - self.error) / self.num_images
         return drawn + (float(np.var(self.errors, ddof=1)) / len(self.errors) if len(self.errors) > 1 else 0.0)
 
@@ -64,19 +65,20 @@ class Entry:
 def measure(
     runs: Mapping[tuple[str, int], str | Path], out: str | Path, *, data: str = "cifar10", scale: str = "full"
 ) -> Result:
-    """Parameters, multiply-adds, test error and time of finished runs, the paper's own comparison beside them.
+    """Parameters, multiply-adds, test error and time of finished runs, and the paper's own comparison.
 
     Args:
         runs: run directories by (network, seed).
         out: the item's folder, for its drawing.
+        data, scale: what the networks were trained on, and the name of the scale.
 
     Raises:
-        InputError: for a run that is not finished.
+        InputError: if a run is not finished.
     """
     entries = gather({key: read_run(path) for key, path in runs.items()})
     drawing = Drawing(
         file="previous.png",
-        says=f"Test error on {data} over multiply-adds of one picture; filled: residual. Bars: two standard errors.",
+        says=f"Test error on {data} over multiply-adds per image; filled: residual. Bars: two standard errors.",
     )
     draw(entries, Path(out) / drawing.file)
     rows = tuple(
@@ -87,7 +89,7 @@ def measure(
         )
         for one in entries
     )  # fmt: skip
-    head = ("network", "parameters, M", "multiply-adds, M", "error, %", "deviation over seeds", "seeds", "seconds")
+    head = ("network", "parameters, M", "multiply-adds, M", "error, %", "standard deviation, %", "seeds", "seconds")
     theirs = Table(
         title="The paper's comparison: ImageNet, 10-crop",
         head=("network", "multiply-adds, G", "top-1 error, %", "top-5 error, %"),
@@ -104,19 +106,19 @@ def measure(
 
 
 def read_run(path: str | Path) -> Entry:
-    """What a finished run came to."""
+    """The entry of one finished run; `InputError` if it is not finished."""
     run = RunDir(path)
     origin = run.read_provenance()
     if "finished" not in origin or not run.evaluation.is_file():
         raise InputError(f"{path}: the run is not finished; go on with it first")
-    result, model = json.loads(run.evaluation.read_text(encoding="utf-8")), origin["model"]
+    result, model = history.evaluation(run.path), origin["model"]
     return Entry(
         model["name"], (1 - result["top1"],), result["num_images"], model["num_params"], model["num_macs"], (origin["seconds"],)
     )
 
 
 def gather(rows: Mapping[tuple[str, int], Entry]) -> list[Entry]:
-    """One entry a network, over its seeds."""
+    """One entry per network, from the entries of its runs."""
     by_name: dict[str, list[Entry]] = {}
     for (name, _), row in rows.items():
         by_name.setdefault(name, []).append(row)
@@ -134,7 +136,7 @@ def gather(rows: Mapping[tuple[str, int], Entry]) -> list[Entry]:
 
 
 def verdicts(entries: Sequence[Entry]) -> list[Verdict]:
-    """The dearest residual network of ours against every one of another kind: cost and error."""
+    """The most expensive residual network of this package against every network that is not residual: cost and error."""
     residual = max((one for one in entries if one.is_residual and one.is_ours), key=lambda one: one.num_macs, default=None)
     if residual is None:
         return []
@@ -151,28 +153,31 @@ def verdicts(entries: Sequence[Entry]) -> list[Verdict]:
                     f"{other.num_macs / 1e6:,.0f} M and {other.num_params / 1e6:,.2f} M",
                 )
             )
-        found.append(errs_less(residual, other, f"{residual.name} errs less than {name} (table 3)"))
+        found.append(lower_error(residual, other, f"{residual.name} has a lower error than {name} (table 3)"))
     return found
 
 
-def errs_less(one: Entry, other: Entry, claim: str) -> Verdict:
-    """Open within two standard errors of the difference, both taken for independent though their test pictures are the same."""
+def lower_error(one: Entry, other: Entry, claim: str) -> Verdict:
+    """The verdict on the claim that `one` has the lower error; inconclusive within two standard errors of the difference.
+
+    The two errors are treated as independent, although the test images are the same.
+    """
     gap, noise = other.error - one.error, 2 * math.sqrt(one.variance + other.variance)
-    holds: Holds = "open" if abs(gap) <= noise else "holds" if gap > 0 else "fails"
+    holds: Holds = "inconclusive" if abs(gap) <= noise else "holds" if gap > 0 else "fails"
     seeds = min(len(one.errors), len(other.errors))
     because = (
         f"{100 * one.error:.2f} % against {100 * other.error:.2f} %; two standard errors of the difference: {100 * noise:.2f}"
     )
-    return Verdict(claim=claim, holds=holds, because=because + "; one seed, whose own noise is not in that" * (seeds == 1))
+    return Verdict(claim=claim, holds=holds, because=because + "; one seed: without the variance between seeds" * (seeds == 1))
 
 
 def deviations(runs: Mapping[tuple[str, int], str | Path]) -> list[str]:
-    """How the runs differ from the paper and from each other, by their own settings; see `protocol` for what all have."""
-    found = ["The paper compares on ImageNet; AlexNet is cited there and not in its tables."]
-    found += ["Networks of other libraries start from their libraries' initialisation."]
+    """How the runs differ from the paper and from each other in this item; see `protocol` for what all items have in common."""
+    found = ["The paper compares on ImageNet; it cites AlexNet, which is not in its tables."]
+    found += ["Networks of other libraries have the initialisation of their libraries."]
     settings = {key: read_file(RunDir(path).recipe) for key, path in runs.items()}
-    for name, words in (("lr", "Learning rates"), ("img_size", "Inputs in pixels, to which pictures are enlarged")):
-        values: dict[Any, dict[str, None]] = {}
+    for name, words in (("lr", "Learning rates"), ("img_size", "Input sizes in pixels, to which images are enlarged")):
+        values: dict[object, dict[str, None]] = {}
         for (network, _), recipe in settings.items():
             values.setdefault(recipe[name], {})[network] = None
         if len(values) > 1:
@@ -181,7 +186,7 @@ def deviations(runs: Mapping[tuple[str, int], str | Path]) -> list[str]:
 
 
 def draw(entries: Sequence[Entry], path: Path) -> Path:
-    """Error in % over multiply-adds, each network a point with its name."""
+    """Draw the error in percent over multiply-adds, one point with its name per network; returns `path`."""
     return points(
         [one.num_macs / 1e6 for one in entries],
         [100 * one.error for one in entries],
@@ -189,6 +194,6 @@ def draw(entries: Sequence[Entry], path: Path) -> Path:
         path,
         spreads=[200 * math.sqrt(one.variance) for one in entries],
         filled=[one.is_residual for one in entries],
-        x_name="multiply-adds of one picture, M",
+        x_name="multiply-adds per image, M",
         y_name="test error, %",
     )

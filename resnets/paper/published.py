@@ -1,7 +1,7 @@
-"""What the papers print, as data: each figure with the table or figure where it stands. No torch.
+"""The published figures, as data, each with its table or figure. No torch.
 
-He et al. 2015 is arXiv 1512.03385, "identity" is He et al. 2016, arXiv 1603.05027. Errors are in percent; the networks go by
-the names of the zoo, or as `resnets.paper.trainings.Training.label` writes a changed one.
+The papers are He et al. 2015 (arXiv 1512.03385) and "identity", He et al. 2016 (arXiv 1603.05027). Errors are in percent.
+Networks have their names in the zoo, or the labels of `resnets.paper.trainings.Training`.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Published:
-    """`values` of networks, in `unit`, from `where`; `deviations` over runs, where they are printed; `says`: how they came
-    about."""
+    """`values` of networks, in `unit`, from the table or figure `where`; `stds`: standard deviations over runs, where they are
+    printed; `note`: how the values were measured."""
 
     where: str
     unit: str
     values: Mapping[str, float]
-    deviations: Mapping[str, float] = field(default_factory=dict)
-    says: str = ""
+    stds: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
 
 
 FLOPS = Published(
     "Table 1", "10^9 multiply-adds",
     {"resnet18": 1.8, "resnet34": 3.6, "resnet50": 3.8, "resnet101": 7.6, "resnet152": 11.3, "vgg16": 15.3, "vgg19": 19.6},
-    says="one picture of 224 x 224; VGG's from section 3.3 and 4.1",
+    note="one image of 224 x 224; VGG's from sections 3.3 and 4.1",
 )  # fmt: skip
-# Table 1's rows: the output's side in pixels, and the blocks a stage.
+# Table 1: side of the output in pixels by stage, and blocks per stage.
 SIZES = {"conv1": 112, "conv2_x": 56, "conv3_x": 28, "conv4_x": 14, "conv5_x": 7, "head": 1}
 BLOCKS = {
     "resnet18": (2, 2, 2, 2),
@@ -38,8 +38,9 @@ BLOCKS = {
 }
 TABLE2 = Published(
     "Table 2", "% top-1 error", {"plain18": 27.94, "resnet18": 27.88, "plain34": 28.54, "resnet34": 25.03},
-    says="ImageNet validation, 10 crops, option A",
+    note="ImageNet validation, 10 crops, option A",
 )  # fmt: skip
+# % top-1 and top-5 error: ImageNet validation, 10 crops.
 TABLE3_NETWORKS = {
     "vgg16": (28.07, 9.33), "googlenet": (None, 9.15), "prelu_net": (24.27, 7.38), "plain34": (28.54, 10.02),
     "resnet34,A": (25.03, 7.76), "resnet34,B": (24.52, 7.46), "resnet34,C": (24.19, 7.40),
@@ -47,27 +48,17 @@ TABLE3_NETWORKS = {
 }  # fmt: skip
 TABLE3 = Published(
     "Table 3", "% top-1 error", {name: top1 for name, (top1, _) in TABLE3_NETWORKS.items() if top1 is not None},
-    says="ImageNet validation, 10 crops",
+    note="ImageNet validation, 10 crops",
 )  # fmt: skip
-TABLE3_TOP5 = Published(
-    "Table 3", "% top-5 error", {name: top5 for name, (_, top5) in TABLE3_NETWORKS.items()},
-    says="ImageNet validation, 10 crops",
-)  # fmt: skip
+# % top-1 and top-5 error: ImageNet validation, one model, fully convolutional at {224, 256, 384, 480, 640}.
 TABLE4_NETWORKS = {
     "vgg_v5": (24.4, 7.1), "prelu_net": (21.59, 5.71), "bn_inception": (21.99, 5.81), "resnet34,B": (21.84, 5.71),
     "resnet34,C": (21.53, 5.60), "resnet50": (20.74, 5.25), "resnet101": (19.87, 4.60), "resnet152": (19.38, 4.49),
 }  # fmt: skip
-TABLE4 = Published(
-    "Table 4", "% top-1 error", {name: top1 for name, (top1, _) in TABLE4_NETWORKS.items()},
-    says="ImageNet validation, one model, fully convolutional at {224, 256, 384, 480, 640}",
-)  # fmt: skip
-TABLE4_TOP5 = Published(
-    "Table 4", "% top-5 error", {name: top5 for name, (_, top5) in TABLE4_NETWORKS.items()}, says=TABLE4.says
-)  # fmt: skip
 TABLE5 = Published(
     "Table 5", "% top-5 error",
     {"resnet": 3.57, "bn_inception": 4.82, "prelu_net": 4.94, "googlenet": 6.66, "vgg": 7.32, "vgg_v5": 6.8},
-    says="ImageNet test, ensembles",
+    note="ImageNet test, ensembles",
 )  # fmt: skip
 TABLE6 = Published(
     "Table 6", "% test error",
@@ -78,7 +69,7 @@ TABLE6 = Published(
     {"resnet110_cifar": 0.16},
     "CIFAR-10, one run; of 110 layers the mean of 5 (best 6.43)",
 )  # fmt: skip
-# Table 6 prints these in millions, rounded; the exact ones follow from the paper's text, with option A.
+# Rounded, in millions; the exact numbers follow from the text of the paper, with option A.
 CIFAR_PARAMS = Published(
     "Table 6", "10^6 parameters",
     {
@@ -91,9 +82,9 @@ IDENTITY_PARAMS = Published(
     {"preresnet110_cifar": 1.7, "preresnet164_cifar": 1.7, "preresnet1001_cifar": 10.2},
 )  # fmt: skip
 PLAIN_110 = Published(
-    "Figure 6, left", "% test error", {"plain110_cifar": 60.0}, says='CIFAR-10; "higher than 60 %", so it is not drawn'
+    "Figure 6, left", "% test error", {"plain110_cifar": 60.0}, note='CIFAR-10; "higher than 60 %", therefore not drawn'
 )
-# Error of the original unit and of full pre-activation, of the same depth.
+# Errors of the original unit and of full pre-activation at the same depths.
 IDENTITY = {
     "cifar10": Published(
         "identity, Table 2 and 4", "% test error",
@@ -101,7 +92,7 @@ IDENTITY = {
             "resnet110_cifar": 6.61, "preresnet110_cifar": 6.37, "preresnet164_cifar,order=post": 5.93,
             "preresnet164_cifar": 5.46, "preresnet1001_cifar,order=post": 7.61, "preresnet1001_cifar": 4.92,
         },
-        says="CIFAR-10, median of 5 runs, all with a warm-up",
+        note="CIFAR-10, median of 5 runs, all with a warm-up",
     ),
     "cifar100": Published(
         "identity, Table 4", "% test error",
@@ -109,6 +100,6 @@ IDENTITY = {
             "preresnet164_cifar,order=post": 25.16, "preresnet164_cifar": 24.33,
             "preresnet1001_cifar,order=post": 27.82, "preresnet1001_cifar": 22.71,
         },
-        says="CIFAR-100, median of 5 runs, all with a warm-up",
+        note="CIFAR-100, median of 5 runs, all with a warm-up",
     ),
 }  # fmt: skip

@@ -1,7 +1,7 @@
-"""Item fig7: how far each layer's response spreads in trained networks (He et al. 2015, section 4.2, Figure 7).
+"""Item fig7: standard deviations of layer responses in trained networks (He et al. 2015, section 4.2, Figure 7).
 
-The response of a 3x3 layer is its output after batch norm and before the nonlinearity or the addition. Its spread is the
-standard deviation over pictures, positions and channels together.
+The response of a 3x3 layer is its output after batch norm and before the nonlinearity or the addition. The standard deviation
+is over images, positions and channels together.
 """
 
 from __future__ import annotations
@@ -30,14 +30,12 @@ if TYPE_CHECKING:
 
 ITEM, FILE = "fig7", "fig7.png"
 NUM_IMAGES, BATCH_SIZE = 500, 100
-# What Figure 7 shows; as they are trained for Figure 6 and Table 6, whose runs serve here. A scale may have fewer.
-NETWORKS = ("plain20_cifar", "plain56_cifar", "resnet20_cifar", "resnet56_cifar", "resnet110_cifar")
-# Shallow networks first; Okabe and Ito's colours, warm for plain networks, cold for residual ones.
+# Colours of Okabe and Ito, warm for plain networks and cold for residual ones; the shallowest network has the first.
 PLAIN, RESIDUAL = ("#E69F00", "#D55E00", "#8B2E00"), ("#56B4E9", "#0072B2", "#222222")
 
 
-class Spread(NamedTuple):
-    """A network's layers and their standard deviations (seeds, layers)."""
+class LayerStds(NamedTuple):
+    """A network, its 3x3 layers, and the standard deviations of their responses (seeds, layers)."""
 
     spec: ResNetSpec
     layers: tuple[str, ...]
@@ -45,13 +43,20 @@ class Spread(NamedTuple):
 
     @property
     def medians(self) -> np.ndarray:
-        """Over the layers, for each seed."""
+        """(seeds,) the medians over the layers."""
         return np.median(self.stds, axis=1)
 
 
 def responses(model: Model, images: Tensor) -> tuple[tuple[str, float], ...]:
-    """The standard deviation of each 3x3 layer's response over `images` (N, C, H, W), normalised: (layer, deviation) in the
-    order of the layers. In evaluation mode; the model is left as it was."""
+    """The standard deviations of the responses of all 3x3 layers, in evaluation mode; the model does not change.
+
+    Args:
+        model: the network.
+        images: (N, C, H, W), normalised.
+
+    Returns:
+        (name of the layer, standard deviation over images, positions and channels), in the order of the layers.
+    """
     chosen = [layer for layer in inside.layers(model) if set(layer.conv.kernel_size) == {3}]  # type: ignore[arg-type]
     sums = torch.zeros(len(chosen), 3, dtype=torch.float64)  # values, their sum, the sum of their squares
     training = model.training
@@ -63,23 +68,23 @@ def responses(model: Model, images: Tensor) -> tuple[tuple[str, float], ...]:
     finally:
         model.train(training)
     means = sums[:, 1:] / sums[:, :1]
-    deviations = (means[:, 1] - means[:, 0] ** 2).clamp(min=0).sqrt()
-    return tuple((layer.name, float(value)) for layer, value in zip(chosen, deviations, strict=True))
+    stds = (means[:, 1] - means[:, 0] ** 2).clamp(min=0).sqrt()
+    return tuple((layer.name, float(value)) for layer, value in zip(chosen, stds, strict=True))
 
 
 @contextmanager
 def _summing(chosen: list[Layer], sums: Tensor) -> Iterator[None]:
-    """Inside, what goes through the network adds up in `sums`. A norm that is hooked computes alone, never fused with what
-    follows; its output is read at once, for the ReLU behind it may write over it."""
+    """Inside, forward passes add each layer's response to `sums` (layers, 3). A norm with a hook is never fused with the
+    operations after it; its output is read in the hook, because a ReLU may overwrite it."""
 
-    def adding(place: int) -> Any:
+    def adding(index: int) -> Any:
         def add(module: Any, inputs: Any, output: Tensor) -> None:
             values = output.double()
-            sums[place] += torch.tensor([values.numel(), float(values.sum()), float(values.square().sum())])
+            sums[index] += torch.tensor([values.numel(), float(values.sum()), float(values.square().sum())])
 
         return add
 
-    handles = [layer.response.register_forward_hook(adding(place)) for place, layer in enumerate(chosen)]
+    handles = [layer.response.register_forward_hook(adding(index)) for index, layer in enumerate(chosen)]
     try:
         yield
     finally:
@@ -96,15 +101,17 @@ def measure(
     scale: str = "full",
     num_images: int = NUM_IMAGES,
 ) -> Result:
-    """The item, from finished runs.
+    """The item fig7, from finished runs.
 
     Args:
-        runs: of plain and residual networks (`NETWORKS`, or other depths), by name and seed.
-        out: the folder to draw into.
-        data: what they were trained on; pictures of their validation split are shown to them.
-        scale: the name of the scale they were trained at.
+        runs: run directories of plain and residual networks (Figure 7: depths 20 and 56, and residual 110; or others), by name
+            and seed.
+        out: the folder for the drawing.
+        data, data_dir: what they were trained on.
+        scale: the name of their scale.
+        num_images: images of the validation split over which standard deviations are taken.
     """
-    found = _spreads(runs, data, data_dir, num_images)
+    found = _measured(runs, data, data_dir, num_images)
     drawing = write(draw(found), out / FILE)
     return Result(
         item=ITEM,
@@ -113,15 +120,15 @@ def measure(
         verdicts=(_beside_plain(found), _by_depth(found)),
         drawings=(Drawing(file=drawing.name, says=_sentence(found)),),
         deviations=(
-            f"Deviations are over the values of {num_images} validation pictures, all positions and all channels together; the "
-            "paper does not say over which pictures, nor whether channels are taken together.",
+            f"Standard deviations are over the values of {num_images} validation images, all positions and all channels "
+            "together; the paper does not say over which images, nor whether channels are taken together.",
             "Batch norm uses its running statistics, as in evaluation.",
         ),
     )
 
 
-def _spreads(runs: Runs, data: str, data_dir: str | Path | None, num_images: int) -> list[Spread]:
-    """Plain networks first, then by depth."""
+def _measured(runs: Runs, data: str, data_dir: str | Path | None, num_images: int) -> list[LayerStds]:
+    """The standard deviations of each network: plain networks first, each family from shallow to deep."""
     stds: dict[str, list[tuple[float, ...]]] = {}
     about: dict[str, tuple[ResNetSpec, tuple[str, ...]]] = {}
     for (name, _), path in runs.items():
@@ -130,32 +137,32 @@ def _spreads(runs: Runs, data: str, data_dir: str | Path | None, num_images: int
         layers, values = zip(*responses(model, batch.images), strict=True)
         about[name] = model.spec, layers
         stds.setdefault(name, []).append(values)
-    found = [Spread(*about[name], np.array(values)) for name, values in stds.items()]
-    return sorted(found, key=lambda spread: (not inside.is_plain(spread.spec), spread.spec.num_layers))
+    found = [LayerStds(*about[name], np.array(values)) for name, values in stds.items()]
+    return sorted(found, key=lambda one: (not inside.is_plain(one.spec), one.spec.num_layers))
 
 
-def _table(found: list[Spread]) -> Table:
+def _table(found: list[LayerStds]) -> Table:
     rows = tuple(
         (
-            inside.title(spread.spec), len(spread.stds), len(spread.layers), inside.spread(spread.medians.tolist()),
-            inside.spread(spread.stds.mean(axis=1).tolist()), inside.spread(spread.stds.max(axis=1).tolist()),
+            inside.title(one.spec), len(one.stds), len(one.layers), inside.mean_and_range(one.medians.tolist()),
+            inside.mean_and_range(one.stds.mean(axis=1).tolist()), inside.mean_and_range(one.stds.max(axis=1).tolist()),
         )
-        for spread in found
+        for one in found
     )  # fmt: skip
     head = ("network", "seeds", "3x3 layers", "median", "mean", "largest")
     return Table(title="Standard deviations of layer responses; over seeds the mean and the range", head=head, rows=rows)
 
 
-def _beside_plain(found: list[Spread]) -> Verdict:
-    """Residual beside plain networks of the same depth, seed by seed in their order."""
-    plain = {spread.spec.num_layers: spread for spread in found if inside.is_plain(spread.spec)}
+def _beside_plain(found: list[LayerStds]) -> Verdict:
+    """The verdict on residual against plain networks of the same depth, seed by seed."""
+    plain = {one.spec.num_layers: one for one in found if inside.is_plain(one.spec)}
     pairs = [(plain[s.spec.num_layers], s) for s in found if not inside.is_plain(s.spec) and s.spec.num_layers in plain]
     cases = {
         inside.title(ours.spec): [b < a for a, b in zip(theirs.medians, ours.medians, strict=False)] for theirs, ours in pairs
     }
     words = [
-        f"{inside.title(ours.spec)} {inside.spread(ours.medians.tolist())}, {inside.title(theirs.spec)} "
-        f"{inside.spread(theirs.medians.tolist())}; smaller in {_share_smaller(theirs, ours):.0%} of the layers"
+        f"{inside.title(ours.spec)} {inside.mean_and_range(ours.medians.tolist())}, {inside.title(theirs.spec)} "
+        f"{inside.mean_and_range(theirs.medians.tolist())}; smaller in {_share_smaller(theirs, ours):.0%} of the layers"
         for theirs, ours in pairs
     ]
     return Verdict(
@@ -165,18 +172,19 @@ def _beside_plain(found: list[Spread]) -> Verdict:
     )
 
 
-def _share_smaller(plain: Spread, residual: Spread) -> float:
-    """Of the layers, which both have alike, the share in which the residual network's mean over seeds is the smaller one."""
+def _share_smaller(plain: LayerStds, residual: LayerStds) -> float:
+    """The fraction of the layers in which the residual network has the smaller mean over seeds."""
     return float((residual.stds.mean(axis=0) < plain.stds.mean(axis=0)).mean())
 
 
-def _by_depth(found: list[Spread]) -> Verdict:
-    residual = [spread for spread in found if not inside.is_plain(spread.spec)]
+def _by_depth(found: list[LayerStds]) -> Verdict:
+    """The verdict on residual networks of different depths, seed by seed."""
+    residual = [one for one in found if not inside.is_plain(one.spec)]
     cases = {
         inside.title(deep.spec): [b < a for a, b in zip(shallow.medians, deep.medians, strict=False)]
         for shallow, deep in pairwise(residual)
     }
-    words = ", ".join(f"{inside.title(spread.spec)} {inside.spread(spread.medians.tolist())}" for spread in residual)
+    words = ", ".join(f"{inside.title(one.spec)} {inside.mean_and_range(one.medians.tolist())}" for one in residual)
     return Verdict(
         claim="The deeper a residual network, the smaller its responses (section 4.2).",
         holds=inside.agreed(cases),
@@ -184,8 +192,8 @@ def _by_depth(found: list[Spread]) -> Verdict:
     )
 
 
-def _sentence(found: list[Spread]) -> str:
-    largest = max(len(spread.stds) for spread in found)
+def _sentence(found: list[LayerStds]) -> str:
+    largest = max(len(one.stds) for one in found)
     seeds = f"means of up to {largest} seeds, with their range" if largest > 1 else "one seed"
     return (
         "Standard deviations of the responses of 3x3 layers, after batch norm and before the nonlinearity or the addition, in "
@@ -194,38 +202,37 @@ def _sentence(found: list[Spread]) -> str:
 
 
 @styled
-def draw(found: list[Spread]) -> Figure:
-    """Figure 7's two panels: in the order of the layers, and from the largest to the smallest."""
+def draw(found: list[LayerStds]) -> Figure:
+    """As Figure 7: standard deviations in the order of the layers (above), and from the largest to the smallest (below)."""
     from matplotlib.ticker import MaxNLocator
 
     figure = blank(8.6, 6.4)
     ordered, sorted_ = figure.subplots(2, 1)
     colours = _colours(found)
-    for spread in found:
-        name, style = inside.title(spread.spec), {"color": colours[inside.title(spread.spec)]}
-        style["linestyle"] = "--" if inside.is_plain(spread.spec) else "-"
-        _line(ordered, spread.stds, name, style)
-        _line(sorted_, -np.sort(-spread.stds, axis=1), name, style)
+    for one in found:
+        name, linestyle = inside.title(one.spec), "--" if inside.is_plain(one.spec) else "-"
+        _line(ordered, one.stds, name, colours[name], linestyle)
+        _line(sorted_, -np.sort(-one.stds, axis=1), name, colours[name], linestyle)
     for axes, words in ((ordered, "in their order"), (sorted_, "from the largest to the smallest")):
         axes.set_title(f"standard deviations of layer responses, {words}")
         axes.set_xlabel("layer")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         axes.set_ylim(bottom=0)
-        axes.set_xlim(0, 1.02 * max(len(spread.layers) for spread in found))
+        axes.set_xlim(0, 1.02 * max(len(one.layers) for one in found))
         axes.grid(axis="y")
-    ordered.legend(loc="upper right", frameon=False, ncols=2)  # names at the ends of lines would cover each other
+    ordered.legend(loc="upper right", frameon=False, ncols=2)  # names at the ends of the lines would overlap
     return figure
 
 
-def _colours(found: list[Spread]) -> Mapping[str, str]:
+def _colours(found: list[LayerStds]) -> Mapping[str, str]:
     names = {plain: [inside.title(s.spec) for s in found if inside.is_plain(s.spec) == plain] for plain in (True, False)}
     families = ((names[True], PLAIN), (names[False], RESIDUAL))
-    return {name: colours[min(place, len(colours) - 1)] for names, colours in families for place, name in enumerate(names)}
+    return {name: colours[min(index, len(colours) - 1)] for names, colours in families for index, name in enumerate(names)}
 
 
-def _line(axes: Axes, stds: np.ndarray, name: str, style: Mapping[str, Any]) -> None:
-    """The mean over seeds (seeds, layers), and their range as a band."""
-    place, mean = np.arange(1, stds.shape[1] + 1), stds.mean(axis=0)
-    axes.plot(place, mean, label=name, **style)
+def _line(axes: Axes, stds: np.ndarray, name: str, colour: str, linestyle: str) -> None:
+    """Plot the mean over seeds of `stds` (seeds, layers), and the range as a band."""
+    layer, mean = np.arange(1, stds.shape[1] + 1), stds.mean(axis=0)
+    axes.plot(layer, mean, label=name, color=colour, linestyle=linestyle)
     if len(stds) > 1:
-        axes.fill_between(place, stds.min(axis=0), stds.max(axis=0), color=style["color"], alpha=0.15, linewidth=0)
+        axes.fill_between(layer, stds.min(axis=0), stds.max(axis=0), color=colour, alpha=0.15, linewidth=0)

@@ -1,27 +1,42 @@
-"""What an item of the paper comes to: tables, verdicts and drawings, as plain data that JSON can hold. No torch."""
+"""The result of an item of the paper: tables, verdicts and drawings, as plain data that JSON can hold. No torch."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
-# Of a claim: it shows here too; it does not; or what was run cannot tell (too small, too few seeds, not run).
-Holds = Literal["holds", "fails", "open"]
+# Whether a claim of the paper is true here: it is, it is not, or the runs cannot tell (too short, or too few seeds).
+Holds = Literal["holds", "fails", "inconclusive"]
+FORMER = {"open": "inconclusive"}  # a word in results that earlier versions stored, and what it is called now
+Cell = str | float | int | None
+
+
+class Evidence(TypedDict):
+    """Where the figures of a run come from; None where its record does not say."""
+
+    run: str  # its folder, or the saved model; "" where nothing was trained
+    commit: str | None  # the first 12 digits, and whether there were changes
+    device: str | None
+    command: str | None
+    versions: dict[str, str] | None
+    seed: int | None
+    seconds: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of text and numbers under `head`; numbers are written as they are, so round before."""
+    """Rows of text and numbers under `head`. Numbers are written as they are, so they must be rounded; None: an empty cell."""
 
     title: str
     head: tuple[str, ...]
-    rows: tuple[tuple[str | float | int | None, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the paper claims, in our words, with where it does; whether it shows here; and the figures that say so."""
+    """A claim of the paper, with its section, table or figure; whether it is true here; and the figures that decide it."""
 
     claim: str
     holds: Holds
@@ -30,7 +45,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """A picture `file` (a name in the item's folder, .png) and the sentence that belongs under it."""
+    """A drawing: the name of a .png file in the item's folder, and its caption."""
 
     file: str
     says: str
@@ -38,8 +53,7 @@ class Drawing:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """An item, measured. `deviations`: every difference from the paper's protocol; `evidence`: of each run that was used
-    {"run", "command", "commit", "device", "versions", "seed", "seconds"}."""
+    """The result of an item at a scale. `deviations`: every difference from the paper's protocol; `evidence`: one per run."""
 
     item: str
     scale: str
@@ -47,14 +61,19 @@ class Result:
     verdicts: tuple[Verdict, ...] = ()
     drawings: tuple[Drawing, ...] = ()
     deviations: tuple[str, ...] = ()
-    evidence: tuple[dict[str, Any], ...] = field(default=())
+    evidence: tuple[Evidence, ...] = field(default=())
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
+        """The fields, as JSON can hold them."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Result:
-        """The result that `to_json` wrote."""
+    def from_json(cls, found: Mapping[str, Any]) -> Result:
+        """The result from what `to_json` returned, of this or an earlier version.
+
+        Raises:
+            KeyError, TypeError, AttributeError: for any other JSON.
+        """
         return cls(
             item=found["item"],
             scale=found["scale"],
@@ -62,7 +81,9 @@ class Result:
                 Table(title=table["title"], head=tuple(table["head"]), rows=tuple(map(tuple, table["rows"])))
                 for table in found["tables"]
             ),
-            verdicts=tuple(Verdict(**verdict) for verdict in found["verdicts"]),
+            verdicts=tuple(
+                Verdict(**{**verdict, "holds": FORMER.get(verdict["holds"], verdict["holds"])}) for verdict in found["verdicts"]
+            ),
             drawings=tuple(Drawing(**drawing) for drawing in found["drawings"]),
             deviations=tuple(found["deviations"]),
             evidence=tuple(found["evidence"]),

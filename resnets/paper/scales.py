@@ -1,4 +1,4 @@
-"""How much of the paper's protocol is run: one row a scale. No torch."""
+"""How much of the paper's protocol is run: one row per scale. No torch."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ PAPER_STEPS, PAPER_SIZE, PAPER_SEEDS = 64_000, 32, 5
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How long, how large and how often.
+    """Length, input size and number of runs.
 
     Args:
-        img_size: side in pixels of the CIFAR family's input; the paper has 32.
-        steps: of the CIFAR family; the paper has 64,000.
-        seeds: runs of each network.
+        img_size: side of the CIFAR networks' input in pixels; 32 in the paper.
+        steps: training steps of the CIFAR networks; 64,000 in the paper.
+        seeds: number of runs of each network.
         depths: layers of the plain and residual CIFAR networks.
         identity_depths: layers of the networks of "Identity Mappings".
-        large_size, large_steps: the same of the ImageNet networks, where a folder of pictures is given.
-        shows: what it can show, and what not.
+        large_size, large_steps: input size and steps of the ImageNet networks, which are trained on a folder of images.
+        shows: what runs of this scale can show, and what not.
     """
 
     name: str
@@ -42,29 +42,29 @@ SCALES = {
         Scale(
             name="full", img_size=32, steps=PAPER_STEPS, seeds=PAPER_SEEDS, depths=(20, 32, 44, 56, 110),
             identity_depths=(110, 164, 1001), large_size=224, large_steps=600_000,
-            shows="the paper's own protocol: its error rates can be compared, and every ordering.",
+            shows="the paper's own protocol: error rates can be compared with the paper's, and every ordering.",
         ),
         Scale(
             name="small", img_size=16, steps=1_500, seeds=3, depths=(20, 32, 44, 56),
             identity_depths=(56, 110), large_size=96, large_steps=20_000,
-            shows="1,500 of 64,000 steps on pictures of half the side: it can show which network learns more easily, so the "
-            "degradation of plain networks; not the paper's error rates, and not what only a long training brings out, such as "
-            "how much better the deeper of two residual networks becomes in the end.",
+            shows="1,500 of 64,000 steps on images of half the side: it can show which network learns more easily, and so the "
+            "degradation of plain networks; not the paper's error rates, nor effects that need a long training, such as the "
+            "advantage of the deeper of two residual networks.",
         ),
         Scale(
             name="tiny", img_size=8, steps=120, seeds=1, depths=(20, 32),
             identity_depths=(20, 56), large_size=72, large_steps=100,
-            shows="that everything runs; one run of a few steps decides no ordering, and no error rate means anything.",
+            shows="that everything runs; one run of a few steps decides no ordering, and error rates mean nothing.",
         ),
     )
 }  # fmt: skip
 
 
 def get(name: str, *, seeds: int | None = None, depths: tuple[int, ...] | None = None) -> Scale:
-    """The scale called `name`, with another number of seeds, or other depths of the CIFAR networks.
+    """The scale called `name`; `seeds` and `depths` (of the CIFAR networks) replace its own.
 
     Raises:
-        InputError: for a scale that does not exist, or a depth that no residual CIFAR network of the zoo has.
+        InputError: if there is no such scale, or the zoo has no residual CIFAR network of one of the depths.
     """
     if name not in SCALES:
         raise InputError(f"there is no scale {name!r}; use one of {', '.join(SCALES)}")

@@ -1,4 +1,4 @@
-"""Tables 4 and 5: saved models under the paper's testing protocols, and ensembles of them."""
+"""Items table4 and table5: saved models under the paper's testing protocols, and ensembles of them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from resnets.data.workers import BadImages
 from resnets.paper import history
 from resnets.paper.published import TABLE2, TABLE3_NETWORKS, TABLE4_NETWORKS, TABLE5
-from resnets.paper.result import Holds, Result, Table, Verdict
+from resnets.paper.result import Cell, Holds, Result, Table, Verdict
 from resnets.paper.views import PROTOCOLS, Hits, Opened, judge, open_all, remarks
 
-# Top-1 and top-5 error on ImageNet's validation split in %: He et al. 2015, tables 2, 3 and 4.
+# Top-1 and top-5 errors on ImageNet's validation split in percent: He et al. 2015, tables 2, 3 and 4.
 PUBLISHED: dict[str, Mapping[str, tuple[float | None, float | None]]] = {
     "10-crop": {**{name: (top1, None) for name, top1 in TABLE2.values.items()}, **TABLE3_NETWORKS},
     "multi-scale": TABLE4_NETWORKS,
 }
-SHORTCUTS = {18: "A", 34: ""}  # of the residual networks there, by layers; B of others, and 34 say which
-NUM_CLASSES = 1000  # of the data that these figures are for
-LEVEL = 0.05  # of significance
+SHORTCUTS = {18: "A", 34: ""}  # options of the residual networks there, by layers: B for others; those of 34 are in the name
+NUM_CLASSES = 1000  # of ImageNet, for which these errors are
+LEVEL = 0.05  # level of significance
 Models = Sequence[str | Path] | Mapping[tuple[str, int], str | Path]
 Say = Callable[[str], None]
 
@@ -41,15 +41,17 @@ def measure_table4(
     device: str = "auto",
     say: Say = lambda _: None,
 ) -> Result:
-    """Each model under each protocol, beside the paper's figures where there are any, and whether more views help.
+    """The item table4: each model under each protocol, beside the paper's errors for it, and whether more views help.
 
     Args:
-        models: MODELs, whose own records are the evidence; or run directories by (network, seed), which speak for themselves.
+        models: saved models, whose headers are the evidence; or run directories by (network, seed), without evidence here.
+        data: images to test on.
         out: the item's folder; nothing is drawn.
-        views: keys of `PROTOCOLS`; the first is what the others are compared to.
-        The others are those of `resnets.paper.views.evaluate_views`.
+        scale: the name of the scale.
+        views: keys of `PROTOCOLS`; the others are compared with the first.
+        split, limit, batch_size, workers, device, say: as `resnets.paper.views.evaluate_views` takes them.
     """
-    rows: list[tuple[Any, ...]] = []
+    rows: list[tuple[Cell, ...]] = []
     said: dict[str, None] = {}
     hits: dict[str, list[Hits]] = {view: [] for view in views}
     evidence = []
@@ -68,14 +70,14 @@ def measure_table4(
     first = views[0]
     verdicts = [
         better(
-            f"{view} testing errs less than {first} (He et al. 2015, section 3.4)",
+            f"{view} testing has a lower error than {first} (He et al. 2015, section 3.4)",
             list(_named(models)),
             hits[view],
             hits[first],
         )
         for view in views[1:]
     ]
-    title = f"Testing protocols on {opened.data}, {opened.split_name} split, {len(hits[first][0].top1):,} pictures"
+    title = f"Testing protocols on {opened.data}, {opened.split_name} split, {len(hits[first][0].top1):,} images"
     return Result(
         item="table4",
         scale=scale,
@@ -101,26 +103,29 @@ def measure_table5(
     device: str = "auto",
     say: Say = lambda _: None,
 ) -> Result:
-    """An ensemble, whose probabilities are averaged, beside its members, all under one protocol. See `measure_table4`."""
+    """The item table5: an ensemble (mean of probabilities) and its members, all under the protocol `views`.
+
+    The other arguments are those of `measure_table4`.
+    """
     named = _named(models)
     opened = open_all(list(named.values()), data, split=split, data_dir=data_dir, device=device)
     bad = BadImages.allowing(None, opened.split)
     judged = judge(opened, views, bad=bad, limit=limit, batch_size=batch_size, workers=workers, say=say)
-    rows: list[tuple[Any, ...]] = [
+    rows: list[tuple[Cell, ...]] = [
         (name, *_percent(member), *published(model, views))
         for name, member, model in zip(named, judged.members, opened.models, strict=True)
     ]
     large = len(opened.models[0].labels) == NUM_CLASSES
     rows.append((f"ensemble of {len(named)}", *_percent(judged.together), None, TABLE5.values["resnet"] if large else None))
     best = max(judged.members, key=lambda member: int(member.top1.sum()))
-    claim = "An ensemble errs less than its best member (He et al. 2015, table 5)"
+    claim = "An ensemble has a lower error than its best member (He et al. 2015, table 5)"
     verdict = better(claim, ["the ensemble"], [judged.together], [best])
     if len(named) < 2:
-        verdict = Verdict(claim=claim, holds="open", because="one model is no ensemble")
+        verdict = Verdict(claim=claim, holds="inconclusive", because="one model is not an ensemble")
     head = ("model", "top-1 error, %", "top-5 error, %", "paper's top-1, %", "paper's top-5, %")
-    title = f"Ensemble on {opened.data}, {opened.split_name} split, {views}, {len(judged.together.top1):,} pictures"
+    title = f"Ensemble on {opened.data}, {opened.split_name} split, {views}, {len(judged.together.top1):,} images"
     said = [line for model in opened.models for line in remarks(model.preprocess, views)]
-    said += [*_deviations(opened, bad, limit, views), "the best member is chosen by the pictures that it is then compared on"]
+    said += [*_deviations(opened, bad, limit, views), "the best member is chosen on the images on which it is compared"]
     said += ["the paper's ensemble is six models on ImageNet's test split, two of them of 152 layers"] * large
     return Result(
         item="table5",
@@ -135,8 +140,14 @@ def measure_table5(
 
 
 def mcnemar(one: np.ndarray, other: np.ndarray) -> tuple[int, int, float]:
-    """Pictures that only `one` has right, that only the other has, and the probability of a split at least as uneven if both
-    were equally good (exact and two-sided: McNemar 1947). one, other: (N,) bool, of the same pictures."""
+    """McNemar's exact two-sided test (1947) of two classifiers on the same images.
+
+    Args:
+        one, other: (N,) bool, whether each classifier is right.
+
+    Returns:
+        The number of images on which only `one` is right, that on which only `other` is, and the p-value.
+    """
     from scipy.stats import binomtest
 
     only_one, only_other = int((one & ~other).sum()), int((other & ~one).sum())
@@ -145,9 +156,10 @@ def mcnemar(one: np.ndarray, other: np.ndarray) -> tuple[int, int, float]:
 
 
 def better(claim: str, names: Sequence[str], ours: Sequence[Hits], theirs: Sequence[Hits]) -> Verdict:
-    """Whether the first of each pair errs less than the second, by `mcnemar` with the level divided by the number of pairs.
+    """The verdict on the claim that `ours` has a lower top-1 error than `theirs`, pair by pair.
 
-    "holds" where some pairs say so and none the opposite; "open" where none says anything, or they contradict each other.
+    A pair is significant by `mcnemar` at the level divided by the number of pairs (Bonferroni). The claim holds if some pairs
+    are significant and all of these agree with it, fails if all of these contradict it, and is inconclusive otherwise.
     """
     votes, words = set(), []
     for name, one, other in zip(names, ours, theirs, strict=True):
@@ -156,14 +168,14 @@ def better(claim: str, names: Sequence[str], ours: Sequence[Hits], theirs: Seque
             votes.add("holds" if more > fewer else "fails")
         change = 100 * (fewer - more) / len(one.top1)
         words.append(
-            f"{name} {change:+.2f} points (right instead of wrong {more}, wrong instead of right {fewer}, p = {chance:.2g})"
+            f"{name} {change:+.2f} points (only the first is right: {more}, only the second: {fewer}, p = {chance:.2g})"
         )
-    holds: Holds = "open" if len(votes) != 1 else "holds" if "holds" in votes else "fails"
+    holds: Holds = "inconclusive" if len(votes) != 1 else "holds" if "holds" in votes else "fails"
     return Verdict(claim=claim, holds=holds, because="top-1 error: " + "; ".join(words))
 
 
 def published(model: Any, views: str) -> tuple[float | None, float | None]:
-    """The paper's top-1 and top-5 error in % of such a network under such testing; None where it says nothing."""
+    """The paper's top-1 and top-5 errors in percent of this network under this protocol; None where it gives none."""
     spec, none = model.spec, (None, None)
     ours = getattr(spec, "stem", None) == "imagenet" and (spec.order, spec.groups, spec.group_width, spec.attention)
     if ours != ("post", 1, 64, "none") or spec.width != 64 or len(model.labels) != NUM_CLASSES:
@@ -184,17 +196,17 @@ def _named(models: Models) -> dict[str, str | Path]:
 
 
 def _percent(hits: Hits) -> tuple[float, float]:
-    one, five = hits.errors().values()
-    return round(100 * one, 2), round(100 * five, 2)
+    errors = hits.errors()
+    return round(100 * errors["top1_error"], 2), round(100 * errors["top5_error"], 2)
 
 
 def _deviations(opened: Opened, bad: BadImages, limit: int | None, views: str) -> list[str]:
     found = []
     if any(published(model, views)[0] is not None and model.spec.block == "bottleneck" and model.spec.stride_in != "1x1"
            for model in opened.models):  # fmt: skip
-        found.append("these bottlenecks stride in their 3x3 convolution, the paper's in the first 1x1")
+        found.append("bottlenecks have the stride in their 3x3 convolution, the paper's in the first 1x1")
     if limit is not None and limit < len(opened.split.targets):
-        found.append(f"{limit:,} pictures, evenly spread over the {len(opened.split.targets):,} of the split")
+        found.append(f"{limit:,} images, evenly spaced over the {len(opened.split.targets):,} of the split")
     if bad.reasons:
-        found.append(f"{len(bad.reasons)} pictures could not be read and were left out")
+        found.append(f"{len(bad.reasons)} images could not be read and were left out")
     return found

@@ -1,7 +1,7 @@
-"""The trainings that items need: each has a folder that follows from what it is, so that items share them. No torch.
+"""The trainings that items need. The folder of a training follows from its settings, so items share trainings. No torch.
 
-`carry_out` runs those that lack, each as a process of `resnets train`, so that the command in its record is what a person can
-type. Finished ones are not run again, interrupted ones go on.
+`carry_out` runs what is not finished, each training as a process of `resnets train`, so that its record has a command that a
+user can repeat. Finished trainings are not run again, interrupted ones are resumed.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ class Training:
     """One run: a network with `changes` to its spec, trained on `data` at a scale from a seed.
 
     Args:
-        network: of the zoo, or another library's ("torchvision/NAME", "timm/NAME").
-        large: an ImageNet network on a folder of pictures.
-        own: settings that an item has otherwise than the protocol; its runs then have folders of their own, by `purpose`.
-        num_macs: multiply-adds of one picture, where another library builds the network and none are counted here; 0: unknown.
+        network: a name in the zoo, or another library's network ("torchvision/NAME", "timm/NAME").
+        large: whether it is an ImageNet network on a folder of images.
+        own: settings in which an item deviates from the protocol.
+        purpose: part of the folder's name, for runs with such settings.
+        num_macs: multiply-adds per image of another library's network; 0: unknown.
     """
 
     network: str
@@ -61,24 +62,24 @@ class Training:
 
     @property
     def label(self) -> str:
-        """What tells the network from others: "resnet32_cifar,shortcut=B"."""
+        """The network's name with its changes: "resnet32_cifar,shortcut=B"."""
         return label(self.network, self.changes)
 
     @cached_property
     def spec(self) -> ResNetSpec | None:
-        """None of another library's network."""
+        """The network's spec; None for another library's network."""
         return None if "/" in self.network else zoo.get(self.network, **dict(self.changes))
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that `resnets.train` is told."""
+        """All settings of the run, by name: the arguments of `resnets.train`."""
         num_layers = 0 if self.spec is None else self.spec.num_layers
         chosen = protocol.settings(self.scale, num_layers, data=self.data, seed=self.seed, large=self.large)
-        return chosen | {"model": self.network} | dict(self.changes) | dict(self.own)
+        return {**chosen, "model": self.network, **dict(self.changes), **dict(self.own)}
 
     @property
     def cost(self) -> float:
-        """Multiply-adds of the whole training; a picture costs three forward passes."""
+        """Multiply-adds of the whole training; a step costs three forward passes."""
         settings = self.settings
         macs = self.num_macs if self.spec is None else self.spec.num_macs(settings["img_size"])
         return 3.0 * settings["steps"] * (LARGE_BATCH_SIZE if self.large else BATCH_SIZE) * macs
@@ -86,16 +87,17 @@ class Training:
     def folder(self, out: Path) -> Path:
         """The run directory: out/runs/small/resnet20_cifar/seed0."""
         name = ",".join([self.label.replace("=", "_").replace("/", "_"), *filter(None, [self.purpose])])
-        return out / "runs" / place(self.scale.name, self.data) / name / f"seed{self.seed}"
+        return out / "runs" / scale_folder(self.scale.name, self.data) / name / f"seed{self.seed}"
 
 
 def label(network: str, changes: Sequence[tuple[str, Any]]) -> str:
+    """A network's name with changes to its spec: "resnet32_cifar,shortcut=B"."""
     words = (f"{name}={'.'.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in changes)
     return ",".join((network, *words))
 
 
-def place(scale: str, data: str) -> str:
-    """The folder of a scale: "small" on CIFAR-10, which the paper has, "small-digits"; a path has a part of its hash."""
+def scale_folder(scale: str, data: str) -> str:
+    """The name of the folder for a scale and data: "small" on CIFAR-10, "small-digits"; for a path with part of its hash."""
     if data == "cifar10":
         return scale
     if not protocol.is_large(data):
@@ -105,7 +107,7 @@ def place(scale: str, data: str) -> str:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run has its score, of its last step."""
+    """Whether the run is trained and evaluated."""
     run = RunDir(folder)
     return run.evaluation.is_file() and "result" in run.read_provenance()
 
@@ -127,7 +129,7 @@ def check_same(training: Training, folder: Path) -> None:
 
 
 def command(training: Training, folder: Path, *, data_dir: str | None, device: str) -> list[str]:
-    """The words after `resnets`: that begin the run, or go on with it."""
+    """The arguments of `resnets` that start the run, or resume it."""
     where = ["--out", str(folder)] + (["--data-dir", data_dir] if data_dir else [])
     if RunDir(folder).recipe.is_file():
         return ["train", "--resume", *where]
@@ -140,7 +142,7 @@ def command(training: Training, folder: Path, *, data_dir: str | None, device: s
 
 @dataclass
 class Worker:
-    """A training under way in a process of its own."""
+    """A training that runs in a process of its own."""
 
     training: Training
     folder: Path
@@ -167,11 +169,23 @@ def carry_out(
     program: Sequence[str] = PROGRAM,
     pause: float = 0.2,
 ) -> dict[Training, Path]:
-    """Run what is not finished, `jobs` at once (with one thread each where it is more than one); the folder of each training.
+    """Run the trainings that are not finished.
+
+    Args:
+        trainings: in this order.
+        out: the folder of all runs.
+        jobs: number of trainings at the same time; with more than one, each has one thread.
+        data_dir, device: as `resnets.train` takes them.
+        say: called with a line of progress.
+        program: the command before the arguments of `resnets`.
+        pause: seconds between looks at the processes.
+
+    Returns:
+        The run directory of each training.
 
     Raises:
-        InputError: where a run fails for a reason the user can mend, or another process is at it.
-        RuntimeError: where a run fails otherwise; its log says how.
+        InputError: if a run fails for a reason that the user can correct, or another process trains in its folder.
+        RuntimeError: if a run fails for another reason; its log says which.
         Interrupted: after Ctrl-C or SIGTERM, when all runs have saved their state.
     """
     folders = {training: training.folder(out) for training in trainings}
@@ -180,7 +194,7 @@ def carry_out(
     todo = [training for training, folder in folders.items() if not is_finished(folder)]
     if len(folders) > len(todo):
         say(f"{len(folders) - len(todo)} of {len(folders)} runs are finished already")
-    left = Left(sum(training.cost for training in todo), jobs)
+    remaining = Remaining(sum(training.cost for training in todo), jobs)
     workers: list[Worker] = []
     with stop_signals() as noted, stopping(workers):
         while todo or workers:
@@ -195,14 +209,14 @@ def carry_out(
             for worker in [worker for worker in workers if worker.process.poll() is not None]:
                 workers.remove(worker)
                 check_ended(worker)
-                left.note(worker)
+                remaining.note(worker)
                 number = len(folders) - len(todo) - len(workers)
-                say(f"[{number}/{len(folders)}] {told(worker)}; {left.words() if todo or workers else 'all done'}")
+                say(f"[{number}/{len(folders)}] {told(worker)}; {remaining.words() if todo or workers else 'all done'}")
     return folders
 
 
-class Left:
-    """How long it will take, by the runs that are done."""
+class Remaining:
+    """The remaining time, estimated from the speed of the runs that are done."""
 
     def __init__(self, cost: float, jobs: int) -> None:
         self.cost, self.jobs, self.done, self.seconds = cost, jobs, 0.0, 0.0
@@ -217,28 +231,29 @@ class Left:
 
 
 def minutes(seconds: float) -> str:
-    """A duration, roughly: "40 s", "12 min", "3.5 h"."""
+    """A duration, rounded: "40 s", "12 min", "3.5 h"."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def told(worker: Worker) -> str:
+    """The network, the seed, the error and the duration of a finished run, in words."""
     result = RunDir(worker.folder).read_provenance()["result"]
     error = f"{result['split']} error {100 * (1 - result['top1']):.2f} %"
     return f"{worker.training.label} seed {worker.training.seed}: {error}, {minutes(time.perf_counter() - worker.began)}"
 
 
 def begin(training: Training, folder: Path, words: Sequence[str], *, alone: bool) -> Worker:
-    """Start a run, what it says going into a log beside its folder."""
+    """Start a run; its output goes to a log beside its folder. `alone`: whether it may use more than one thread."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.is_dir() and not RunDir(folder).recipe.is_file():
-        RunDir(folder).remove_halves()  # of a run that was killed before it had begun
+        RunDir(folder).remove_halves()  # of a run that was killed at its start
     environment = dict(os.environ) | ({} if alone else {"OMP_NUM_THREADS": "1"})
     with locked(log_of(folder)) as log:
         log.write(f"$ {shlex.join(['resnets', *words[len(words) - words[::-1].index('train') - 1 :]])}\n".encode())
         log.flush()
-        # In a session of its own: Ctrl-C reaches this process alone, which passes it on once.
+        # In a new session, so that Ctrl-C reaches this process only, which passes it on once.
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
@@ -247,8 +262,12 @@ def begin(training: Training, folder: Path, words: Sequence[str], *, alone: bool
 
 @contextmanager
 def locked(path: Path) -> Iterator[IO[bytes]]:
-    """The log, open for more. The process that gets it keeps it locked for as long as it runs, whoever started it: two that
-    train in one folder would spoil it."""
+    """The log, open for appending and locked. The lock stays with the process that inherits the file until that ends, whoever
+    started it: two processes must not train in one folder.
+
+    Raises:
+        InputError: if another process has the lock.
+    """
     import fcntl
 
     with path.open("ab") as file:
@@ -262,24 +281,25 @@ def locked(path: Path) -> Iterator[IO[bytes]]:
 
 
 def check_ended(worker: Worker) -> None:
-    """Raise where a run did not end well."""
+    """Raise `InputError` or `RuntimeError` if a run failed; see `carry_out`."""
     code = worker.process.returncode
     if code == 0 and is_finished(worker.folder):
         return
     said = [line.strip() for line in worker.log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    last = said[-1].removeprefix("error: ") if said else "it said nothing"
+    last = said[-1].removeprefix("error: ") if said else "without a message"
     if code < 0:
+        name = signal.Signals(-code).name
         raise InputError(
-            f"{worker.folder}: was killed by {signal.Signals(-code).name} (memory?); the same command goes on; {worker.log}"
+            f"{worker.folder}: was killed by {name} (out of memory?); the same command resumes it; log: {worker.log}"
         )
     if code in (2, 130, 143):
         raise InputError(f"{worker.folder}: {last}")
-    raise RuntimeError(f"{worker.folder}: ended with {code}: {last}; all of it in {worker.log}")
+    raise RuntimeError(f"{worker.folder}: ended with {code}: {last}; log: {worker.log}")
 
 
 @contextmanager
 def stopping(workers: list[Worker]) -> Iterator[None]:
-    """Whatever happens inside, no run goes on after it; each has saved its state."""
+    """Context manager: at its end, all runs are stopped, and each has saved its state."""
     try:
         yield
     finally:
@@ -287,7 +307,7 @@ def stopping(workers: list[Worker]) -> Iterator[None]:
 
 
 def stop(workers: list[Worker], number: int) -> None:
-    """Ask all to save and end, and wait until they have."""
+    """Send the signal `number` to all runs, on which they save their state and end, and wait for that."""
     for worker in workers:
         if worker.process.poll() is None:
             with suppress(ProcessLookupError):

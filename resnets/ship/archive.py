@@ -1,8 +1,8 @@
-"""torch.export's archives (.pt2), read so that a hostile one cannot do harm.
+"""Reading torch.export archives (.pt2) safely.
 
-`torch.export.load` unpickles what an archive tells it to, looks up any function below `torch` by its name, and evaluates
-expressions as Python. So an archive is looked through before: it may hold nothing but raw tensors, the operations that our
-networks are made of, and arithmetic on the lengths of axes.
+`torch.export.load` unpickles objects, looks up functions of `torch` by name, and evaluates expressions as Python, all as the
+archive says. An archive is therefore checked before it is loaded: it may hold only raw tensors, the operations that our
+networks consist of, and arithmetic on axis lengths.
 """
 
 from __future__ import annotations
@@ -39,30 +39,33 @@ MEMBERS = re.compile(
     r"|\.data/(version|serialization_id)|\.format_version|\.storage_alignment"
 )
 CONFIGS = ("data/weights/model_weights_config.json", "data/constants/model_constants_config.json")
-# The words of lengths ("Mul(Integer(2), Symbol('s0', positive=True, integer=True))") and of guards on them.
+# The words in expressions for axis lengths ("Mul(Integer(2), Symbol('s0', positive=True, integer=True))") and in their guards.
 WORDS = frozenset({
     "Integer", "Symbol", "Add", "Mul", "Mod", "Max", "Min", "FloorDiv", "CeilDiv", "PythonMod", "Pow", "Rational", "Eq", "Ne",
     "Lt", "Le", "Gt", "Ge", "And", "Or", "Not", "positive", "integer", "nonnegative", "True", "False", "L", "pixels", "size",
     "torch", "sym_max", "sym_min", "and", "or", "not",
 })  # fmt: skip
-MAX_TEXT = 100_000_000  # bytes of JSON: larger than that of any of our networks
+MAX_TEXT = 100_000_000  # bytes of JSON; the JSON of our networks is smaller
 
 
 def load(path: Path, *, amp: bool = False) -> tuple[Header, Callable[[np.ndarray], np.ndarray]]:
-    """The header of an archive that `resnets export` wrote, and what runs it: uint8 (N, H, W, C) -> float32 outputs.
+    """The header of an archive of `resnets export`, and a function that runs it: uint8 (N, H, W, C) -> float32 outputs.
 
-    A graph quantised to 8 bits is compiled, without which it would be slower than the float one; that takes a C++ compiler.
-    Where there is none it runs uncompiled.
+    A graph quantised to 8 bits is compiled, because otherwise it is slower than the float graph. That needs a C++ compiler;
+    without one the graph runs uncompiled.
+
+    Args:
+        amp: whether to run under bfloat16 autocast.
 
     Raises:
-        InputError: for anything but such an archive.
+        InputError: if the file is not such an archive.
     """
     import torch
 
     header = check(path)
     quantised = bool(header.provenance.get("export", {}).get("int8"))
     if quantised:
-        need("torchao.quantization.pt2e.quantizer.x86_inductor_quantizer", "torchao")  # registers operations and their fusion
+        need("torchao.quantization.pt2e.quantizer.x86_inductor_quantizer", "torchao")  # importing it registers the operations
     try:
         module: Any = torch.export.load(path).module()
     except Exception as error:
@@ -89,7 +92,7 @@ def load(path: Path, *, amp: bool = False) -> tuple[Header, Callable[[np.ndarray
 
 
 def check(path: Path) -> Header:
-    """The header of the archive, after looking through all that torch would act upon."""
+    """The header of the archive. Raises `InputError` if the archive holds anything unsafe that torch would act on."""
     try:
         with zipfile.ZipFile(path) as archive:
             texts = {name: json.loads(text) for name, text in _texts(archive, path)}
@@ -107,11 +110,11 @@ def check(path: Path) -> Header:
 
 
 def _texts(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of the JSON members; the others are checked by name and size alone."""
+    """Name and content of the JSON members. Names and compression of all members are checked; raises `InputError`."""
     for member in archive.infolist():
         name = member.filename.partition("/")[2]
         stored = member.compress_type == zipfile.ZIP_STORED
-        sample = name == "data/sample_inputs/model.pt" and member.file_size  # would be unpickled
+        sample = name == "data/sample_inputs/model.pt" and member.file_size  # torch would unpickle it
         if not MEMBERS.fullmatch(name) or not stored or sample:
             raise InputError(f"{path}: holds {member.filename!r}, which `resnets export` does not write; it is not opened")
         if name.endswith(".json"):
@@ -121,7 +124,7 @@ def _texts(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _faults(value: Any, key: str = "") -> Iterator[str]:
-    """What torch must not be given, in words."""
+    """Descriptions of everything unsafe in a JSON value: unknown operations, pickles, file names, expressions."""
     if isinstance(value, dict):
         for name, part in value.items():
             yield from _faults(part, name)
@@ -139,7 +142,7 @@ def _faults(value: Any, key: str = "") -> Iterator[str]:
 
 
 def _harmless(expression: str) -> bool:
-    """Whether it is arithmetic on lengths: no other words than those, and no characters that other Python needs."""
+    """Whether the expression is only arithmetic on lengths: only the words in `WORDS`, and no other special characters."""
     words = re.findall(r"[^\W\d]\w*", expression)
     known = all(word in WORDS or re.fullmatch(r"[su]\d+", word) for word in words)
     return known and re.fullmatch(r"[\w\s()\[\]'.,+\-*/%=<>!]*", expression) is not None

@@ -1,7 +1,7 @@
-"""The formats that a model can be exported to: a table, a row each. What a row writes is one graph with its header inside.
+"""The table of export formats, one row per format. Each writes one graph with the model's header inside.
 
-Every writer takes the graph of `resnets.ship.graph.program`, a path, the header (JSON in strings, as in our safetensors files)
-and, to quantise it to 8 bits, pictures to calibrate on.
+Every writer takes the graph from `resnets.ship.graph.program`, the path to write, the header (stored as JSON, as in saved
+models), and calibration images to quantise to 8 bits, or None for float32.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from resnets.models.header import Header
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-HEADER = "resnets"  # where the header is kept in files of other formats
+HEADER = "resnets"  # the key of the header in files of other formats
 Calibration = Sequence[np.ndarray]  # uint8 (1, H, W, C) each
 
 
 def write_torch(program: ExportedProgram, path: Path, header: Header, calibration: Calibration | None) -> None:
-    """torch.export's archive; 8 bits by torchao (PT2E), which are fast only where the reader compiles the graph."""
+    """Write a torch.export archive. The 8-bit form (torchao, PT2E) is fast only if the reader compiles the graph."""
     import torch
 
     from resnets.ship.graph import private
@@ -41,13 +41,13 @@ def write_torch(program: ExportedProgram, path: Path, header: Header, calibratio
 
 
 def quantised(program: ExportedProgram, calibration: Calibration) -> ExportedProgram:
-    """The graph with quantisation to 8 bits and back around its convolutions (torchao's recipe for x86)."""
+    """The graph with 8-bit quantisation and dequantisation around its convolutions (torchao's configuration for x86)."""
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
     graph = program.module()
-    # The quantiser knows layers by where they come from, and takes one ReLU module that serves twice for one layer.
+    # The quantiser identifies layers by the module they come from, so a ReLU module called twice would count as one layer.
     aten = torch.ops.aten
     layers = {
         aten.conv2d.default: torch.nn.Conv2d,
@@ -69,7 +69,7 @@ def quantised(program: ExportedProgram, calibration: Calibration) -> ExportedPro
 
 
 def free_axes(program: ExportedProgram) -> dict[int, Any]:
-    """The axes of the input that may have any length, as `torch.export` wants to be told."""
+    """The input axes with variable length, as `torch.export` takes them: {axis: Dim.DYNAMIC}."""
     from torch.export import Dim
 
     pixels = next(node for node in program.graph.nodes if node.op == "placeholder" and node.name == "pixels")
@@ -77,7 +77,7 @@ def free_axes(program: ExportedProgram) -> dict[int, Any]:
 
 
 def write_onnx(program: ExportedProgram, path: Path, header: Header, calibration: Calibration | None) -> None:
-    """ONNX; 8 bits by ONNX Runtime's QDQ, activations unsigned and weights a scale a channel, as its x86 kernels want them."""
+    """Write ONNX. 8 bits by ONNX Runtime (QDQ), with unsigned activations and one weight scale per channel, fast on x86."""
     need("onnx", "onnxruntime")
     need("onnxscript", "onnxruntime")
     import onnx
@@ -92,28 +92,29 @@ def write_onnx(program: ExportedProgram, path: Path, header: Header, calibration
     if calibration is not None:
         proto = quantised_onnx(proto, path, calibration)
     for node in proto.graph.node:
-        del node.metadata_props[:]  # stack traces, which name files of this machine
+        del node.metadata_props[:]  # stack traces, with paths of this machine
         node.doc_string = ""
     onnx.helper.set_model_props(proto, {key: json.dumps(value) for key, value in header.to_json().items()})
     onnx.save(proto, path)
 
 
 def name_axes(proto: Any, axes: dict[int, Any]) -> None:
-    """Say N, H and W for what is free, rather than the exporter's running numbers."""
+    """Name the variable axes N, H and W, instead of the exporter's generated names, in place."""
     names = {0: "N", 1: "H", 2: "W"}
     for value in (*proto.graph.input, *proto.graph.output):
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             if dim.dim_param and axis in axes:
                 dim.dim_param = names[axis]
-    del proto.graph.value_info[:]  # they have the old names, and follow from the rest
+    del proto.graph.value_info[:]  # uses the old names, and can be derived from the rest
 
 
 def quantised_onnx(proto: Any, path: Path, calibration: Calibration) -> Any:
+    """The ONNX model quantised to 8 bits by ONNX Runtime; a temporary file is written beside `path`."""
     need("onnxruntime", "onnxruntime")
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Pictures(CalibrationDataReader):
+    class Images(CalibrationDataReader):
         def __init__(self) -> None:
             self.left = iter(calibration)
 
@@ -127,7 +128,7 @@ def quantised_onnx(proto: Any, path: Path, calibration: Calibration) -> Any:
             quantize_static(
                 proto,
                 str(written),
-                Pictures(),
+                Images(),
                 quant_format=QuantFormat.QDQ,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -139,10 +140,10 @@ def quantised_onnx(proto: Any, path: Path, calibration: Calibration) -> Any:
 
 
 def write_openvino(program: ExportedProgram, path: Path, header: Header, calibration: Calibration | None) -> None:
-    """OpenVINO's pair, PATH.xml and PATH.bin; 8 bits by NNCF.
+    """Write OpenVINO's pair of files, PATH.xml and PATH.bin. 8 bits by NNCF.
 
-    NNCF's defaults cut off the highest activations and then correct biases for it, which answers further from the float network
-    than the plain range does, without correction (docs/lab.md): 97.9 against 99.4 % equal answers of a ResNet-20 on CIFAR-10.
+    NNCF by default clips the largest activations and corrects biases for that. The full range without correction gives
+    answers closer to the float network: 99.4 instead of 97.9 % equal answers of a ResNet-20 on CIFAR-10 (docs/lab.md).
     """
     need("openvino", "openvino")
     import openvino
@@ -173,37 +174,35 @@ def write_openvino(program: ExportedProgram, path: Path, header: Header, calibra
 
 @dataclass(frozen=True)
 class Format:
-    """One row.
+    """One export format.
 
     Args:
-        suffix: of the file.
-        runtime: what opens it, unless another is named.
-        write: writes it.
-        beside: suffixes of the files that belong to it.
+        suffix: suffix of the file.
+        write: function that writes it: (graph, path, header, calibration images or None).
+        beside: suffixes of further files that it consists of.
     """
 
     suffix: str
-    runtime: str
     write: Callable[[ExportedProgram, Path, Header, Calibration | None], None]
     beside: tuple[str, ...] = ()
 
 
 FORMATS: dict[str, Format] = {
-    "torch": Format(".pt2", "torch", write_torch),
-    "onnx": Format(".onnx", "onnxruntime", write_onnx),
-    "openvino": Format(".xml", "openvino", write_openvino, beside=(".bin",)),
+    "torch": Format(".pt2", write_torch),
+    "onnx": Format(".onnx", write_onnx),
+    "openvino": Format(".xml", write_openvino, beside=(".bin",)),
 }
 
 
 def get(name: str) -> Format:
-    """The format called `name`; `InputError` names those that exist."""
+    """The format called `name`. Raises `InputError` with the names that exist."""
     if name not in FORMATS:
         raise InputError(f"there is no format {name!r}; use one of: {', '.join(FORMATS)}")
     return FORMATS[name]
 
 
 def need(module: str, extra: str) -> None:
-    """Import `module`, which the extra called `extra` installs; `InputError` says so where it is missing."""
+    """Import `module`. Raises `InputError` with the extra that installs it if it is missing."""
     try:
         with quiet():
             importlib.import_module(module)
@@ -213,7 +212,7 @@ def need(module: str, extra: str) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without what exporters tell about themselves: their progress goes to stdout, where only results belong."""
+    """Suppress the exporters' warnings, log messages and progress, which they print to stdout."""
     import logging
     import warnings
 

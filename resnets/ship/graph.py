@@ -1,4 +1,4 @@
-"""A model as the one graph that every format is written from: uint8 pixels in, the task's outputs out, batch norm folded."""
+"""The graph of a model from which every export format is written: uint8 pixels -> outputs of the task, batch norm folded."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ BATCH_NORM = torch.ops.aten.batch_norm.default
 
 
 class Deployed(nn.Module):
-    """uint8 (N, H, W, C) -> outputs. Normalising is part of the graph, so that nobody can forget it, or do it twice.
+    """A model with normalisation included: uint8 (N, H, W, C) in [0, 255] -> the model's outputs.
 
-    Channels come last, as pictures are read. To put them first is left to the runtimes, whose convolutions want them last.
+    Users of the file then cannot forget to normalise, or do it twice. Channels are last, as decoders return images, and as
+    most runtimes compute convolutions.
     """
 
     mean: Tensor
@@ -38,15 +39,15 @@ class Deployed(nn.Module):
 
 
 def program(model: Model) -> ExportedProgram:
-    """The graph of `model` in evaluation mode, on the CPU in float32. The model stays as it is.
+    """The graph of `model` in evaluation mode, on the CPU in float32. The model itself is not changed.
 
-    The input is `pixels`, uint8 (N, H, W, in_chans), fitted to the network's size but not normalised. N is free; so are H and
-    W, unless the mean is one a pixel.
+    Its input is `pixels`, uint8 (N, H, W, in_chans), resized to the network's input size but not normalised. N is variable;
+    so are H and W, unless the mean is per pixel.
     """
     deployed = Deployed(copy.deepcopy(model).cpu().float()).eval().requires_grad_(False)
     for module in deployed.modules():
         if isinstance(module, nn.ReLU):
-            module.inplace = False  # quantisers look for the function, not for the one that writes into its input
+            module.inplace = False  # quantisers do not recognise the in-place operation
     preprocess = model.preprocess
     pixels = torch.zeros(2, *preprocess.size, preprocess.in_chans, dtype=torch.uint8)
     axes = (0, 1, 2) if len(preprocess.mean) == preprocess.in_chans else (0,)
@@ -58,9 +59,9 @@ def program(model: Model) -> ExportedProgram:
 
 
 def fold(graph: GraphModule) -> GraphModule:
-    """Make each batch norm that follows a convolution part of its weights, in place.
+    """Fold each batch norm that follows a convolution into the convolution's weights, in place; returns the graph.
 
-    Pre-activation networks keep the norms whose input others read too.
+    A norm remains if the convolution's output has other users too, as in pre-activation networks.
     """
     for norm in graph.graph.find_nodes(op="call_function", target=BATCH_NORM):
         conv = norm.args[0]
@@ -85,7 +86,7 @@ def fold(graph: GraphModule) -> GraphModule:
 
 
 def constant(graph: GraphModule, node: Any) -> Any:
-    """The tensor that a get_attr node stands for; None for None."""
+    """The tensor that a get_attr node refers to; None for None."""
     value: Any = graph if node is not None else None
     for part in node.target.split(".") if node is not None else ():
         value = getattr(value, part)
@@ -93,7 +94,7 @@ def constant(graph: GraphModule, node: Any) -> Any:
 
 
 def private(exported: ExportedProgram) -> ExportedProgram:
-    """Without what tells of the machine it was made on (stack traces name its files), and without sample inputs."""
+    """Remove stack traces, which contain paths of this machine, and sample inputs, in place; returns the program."""
     for module in exported.graph_module.modules():
         if isinstance(module, GraphModule):
             for node in module.graph.nodes:

@@ -1,4 +1,4 @@
-"""Names and files to models."""
+"""Functions that create, load, save and convert models, by name or file."""
 
 from __future__ import annotations
 
@@ -31,20 +31,21 @@ def create_model(
     form: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Model:
-    """A freshly initialised network.
+    """A network with random weights.
 
     Args:
-        name: a name of `list_models`, or a spec.
-        task: what it is for.
-        preprocess: how pictures become inputs; None: ImageNet's statistics at the network's size.
-        labels: names of the classes; their number is then `num_classes`.
-        head_config: settings of the task's head: for "segment" {"head": "fcn"}, for "detect" fields of
-            `tasks.detect.head.Detecting`.
+        name: one of `list_models()`, or a spec.
+        task: a key of `resnets.tasks.TASKS`: "classify", "detect", "segment", ...
+        preprocess: how images become inputs; default (None): ImageNet's mean and standard deviation (0.5 for other channels
+            than three) at the network's input size.
+        labels: class names; `num_classes` is then their number. Default (None): "0", "1", ...
+        head_config: settings of the task's head: for "segment" {"head": "fcn"}, for "detect" fields of `Detecting` in
+            `resnets.tasks.detect.head`.
         form: the former name of `head_config`.
-        changes: fields of the spec to change: `num_classes=10, in_chans=1, stem="small", dims=3, ...`
+        changes: fields of the spec to change, such as `num_classes=10, in_chans=1, stem="small", dims=3`.
 
     Raises:
-        InputError: for a name or a setting that does not exist.
+        InputError: for an unknown name or setting.
     """
     if form is not None:
         warnings.warn("create_model(form=...) is called head_config now", DeprecationWarning, stacklevel=2)
@@ -55,20 +56,20 @@ def create_model(
 
 
 def load(model: str | Path) -> Model:
-    """A saved model, in evaluation mode, on the CPU. Nothing in the file is run.
+    """A saved model, in evaluation mode, on the CPU. No code in the file is executed.
 
     Args:
-        model: a `.safetensors` file, a run directory (the weights that it scored), or what else `open_weights` reads: another
-            library's file, a name.
+        model: a `.safetensors` file, a run directory (the weights that it scored), the name of a bundled model, or another
+            library's weights (see `open_weights`).
 
     Raises:
-        InputError: where it is missing, damaged, of another format version, or no residual network that is known here.
+        InputError: if it is missing, damaged, of another format version, or not a network that can be built here.
     """
     return built(open_weights(model))
 
 
 def built(opened: Opened) -> Model:
-    """The model of weights that were read, in evaluation mode. Raises `InputError` where they do not fit their header."""
+    """The model of opened weights, in evaluation mode. Raises `InputError` if the tensors do not agree with the header."""
     header, tensors, path = opened.header, opened.tensors, opened.path
     metadata = {"metrics": header.metrics, "provenance": header.provenance}
     task = tasks.get(header.task)
@@ -80,27 +81,32 @@ def built(opened: Opened) -> Model:
 
 
 def save(model: Model, path: str | Path) -> Path:
-    """Write a model with all that belongs to it as one `.safetensors` file; `load` reads it."""
+    """Write a model with preprocessing, labels and provenance to a `.safetensors` file, atomically; returns the path.
+
+    Raises:
+        InputError: if `path` cannot be written, or `model.fc` was replaced by a layer of another size.
+    """
     return weights.save(model, path)
 
 
 def transfer(model: Model, source: str | Path | Opened) -> dict[str, list[str]]:
-    """Put into `model` what fits of saved weights, whoever wrote them.
+    """Load into `model` all tensors of saved weights whose names and shapes agree.
 
-    The stem is brought to the channels of `model`, and two-dimensional kernels to its number of axes, where these differ.
+    If the numbers of input channels or spatial axes differ, the stem and the 2-D kernels are adapted first. Tensors that
+    depend on the classes are skipped if the class names differ, and the head if the task differs.
 
     Returns:
-        Names of tensors: "loaded", "adapted" (with what was done), "re-initialised" (not in the file, or of another shape),
-        "ignored" (only in the file).
+        Names of tensors: "loaded"; "adapted", each with a description; "re-initialised": kept random in `model`;
+        "ignored": of the file, not used.
 
     Raises:
-        InputError: where nothing fits.
+        InputError: if no tensor of the trunk agrees.
     """
     opened = source if isinstance(source, Opened) else open_weights(source)
     header, own = opened.header, model.state_dict()
     tensors, said = adapted(opened.tensors, header.spec, model.spec)
     heads = tuple(f"{name}." for name in model.head_names)
-    # What tells other classes apart is another thing, even where their number is the same.
+    # Tensors that distinguish the classes are not transferred to other classes, even if their number is the same.
     other = () if header.labels == model.labels else model.task.of_classes
     if header.task != model.task.name:
         other = heads
@@ -133,18 +139,18 @@ def convert(
     labels: str | Path | Sequence[str] | None = None,
     hidden: Mapping[str, Any] | None = None,
 ) -> Opened:
-    """Write weights that `open_weights` reads as a file of ours, or of another library.
+    """Read weights and write them as a saved model of this package, or as another library's state dict.
 
     Args:
-        checkpoint: a file or a name; the other arguments are those of `open_weights`.
-        out: a .safetensors file; for another library also .pth, .pt or .bin, as torch.save writes it.
-        to: "torchvision" or "timm"; None: ours.
+        checkpoint: a file or a name; this and the remaining arguments are those of `open_weights`.
+        out: the file to write: .safetensors; for another library also .pth, .pt or .bin, written by torch.save.
+        to: "torchvision" or "timm"; default (None): this package.
 
     Returns:
-        What was read.
+        The weights that were read.
 
     Raises:
-        InputError: where it cannot be read, the library has no such network, or `out` cannot be written.
+        InputError: if the weights cannot be read, the library has no such network, or `out` cannot be written.
     """
     out = Path(out)
     allowed = (".safetensors",) if to is None else (".safetensors", ".pth", ".pt", ".bin")

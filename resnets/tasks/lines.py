@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from resnets.draw.text import columns, visible
-
-
-def csv_line(cells: Sequence[str]) -> str:
-    """The cells as one line of CSV, without its end. A cell with a line end in it is quoted, and goes on in the next line."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(cells)  # with the \r in it, so that paths with one are quoted too
-    return text.getvalue().removesuffix("\r\n")
 
 
 def failed(row: Mapping[str, Any]) -> str:

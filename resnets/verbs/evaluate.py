@@ -112,4 +112,4 @@ def score(
 
 def summary(result: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of an evaluation, without tables."""
-    return {key: value for key, value in result.items() if isinstance(value, int | float | str) or key == "top1_interval"}
+    return {key: value for key, value in result.items() if isinstance(value, int | float | str) or key.endswith("_interval")}

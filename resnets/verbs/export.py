@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
+import torch
 from PIL import Image
 
-from resnets.data import sources, splits
+from resnets.data import splits
 from resnets.data.pictures.images import FileImages, open_picture
 from resnets.data.pictures.resize import fit_picture
 from resnets.data.pictures.samples import SAMPLES, write_samples
 from resnets.data.readers import known
-from resnets.data.types import Source, Split
+from resnets.data.types import Batch, Source, Split, Values
 from resnets.errors import InputError
 from resnets.files import replacing
 from resnets.models.header import Header
@@ -32,9 +33,9 @@ from resnets.models.model import Model
 from resnets.models.pretrained.names import locate
 from resnets.models.records import ExportRecord, Provenance
 from resnets.ship import formats, hub
-from resnets.ship.sessions import Session, exportable, open_session
+from resnets.ship.sessions import Session, answering, exportable, open_session
 from resnets.verbs import evaluate
-from resnets.verbs.predict import find_pictures, predict
+from resnets.verbs.predict import find_files, find_pictures, stream
 
 LEAST_EQUAL = 0.999  # least fraction of equal predictions of a float export
 MOST_LOST = 0.005  # most accuracy that 8 bits may cost; without labels, the largest fraction of predictions that may change
@@ -45,11 +46,12 @@ VERSIONS = ("torch", "onnx", "onnxruntime", "openvino", "nncf", "torchao")
 Say = Callable[[str], None]
 
 
-class Measured(TypedDict):
-    """Of the model before export or of the file after it: accuracy (a fraction; None without labels), and the median seconds of
-    a call by batch size (8 bits only)."""
+class Measured(TypedDict, total=False):
+    """Of the model before export or of the file after it: the task's first score (a fraction; None without labels), and the
+    median seconds of a call by batch size (8 bits only)."""
 
-    top1: float | None
+    score: float | None
+    top1: float | None  # the same, where that is what the score is called
     seconds: dict[int, float]
 
 
@@ -59,7 +61,8 @@ class Comparison(TypedDict):
     int8: bool
     pictures: str  # the images, in words
     num_images: int
-    equal: float  # fraction of the images for which model and file predict the same class
+    score: str  # what the score is called: "accuracy"
+    equal: float  # how far the predictions agree (`Task.same`), the mean over the images
     largest_difference: float  # between outputs, in absolute value
     before: Measured
     after: Measured
@@ -93,13 +96,13 @@ class CheckData:
     Args:
         name: what they are, in words.
         files: the N images.
-        targets: (N,) the indices of their classes, or None.
+        targets: their N targets, or None.
         calibration: other images of the same kind, from which the value ranges of 8 bits are taken.
     """
 
     name: str
     files: list[Path]
-    targets: np.ndarray | None
+    targets: Values | None
     calibration: list[Path]
 
 
@@ -131,7 +134,7 @@ def export(
         say: called with a line of progress.
 
     Returns:
-        See `Exported`. "before" and "after" hold "top1" (None without labels) and "seconds" of a call with 1 and 32 images.
+        See `Exported`. "before" and "after" hold "score" (None without labels) and "seconds" of a call with 1 and 32 images.
 
     Raises:
         Refused: if less than 99.9 % of the predictions are equal (float32), or the accuracy falls by more than 0.5 percentage
@@ -226,15 +229,14 @@ def find_check_data(data: str | None, model: Model, folder: Path, most: int, dat
         files = list(find_pictures([data]))
         shown, others = evenly_spaced(len(files), most), evenly_spaced(len(files), NUM_CALIBRATION)
         return CheckData(f"{Path(data).name} (no labels)", [files[i] for i in shown], None, [files[i] for i in others])
-    source = sources.open_source(data, data_dir=data_dir, in_chans=model.spec.in_chans, labels=model.labels)
-    name, source = held_out(source, model)
+    name, source = held_out(model.task.open_for(model.header, data, {}, data_dir=data_dir))
     split = source.splits[name]
     positions = evenly_spaced(len(split), most)
     training = source.splits.get("train", split)
     return CheckData(
         f"{source.name}, {name} split",
         as_files(split, positions, folder / name),
-        split.targets.values[positions],
+        split.targets.subset(positions),
         as_files(training, evenly_spaced(len(training.targets), NUM_CALIBRATION), folder / "calibration"),
     )
 
@@ -246,9 +248,8 @@ def is_image(entry: Path) -> bool:
     return entry.is_file() and entry.suffix.lower() in IMAGE_SUFFIXES
 
 
-def held_out(source: Source, model: Model) -> tuple[str, Source]:
+def held_out(source: Source) -> tuple[str, Source]:
     """The name of a split that the model was not trained on, and the source with it: validation, cut as in its training."""
-    source = splits.cut_as_trained(source, model.header.provenance.get("data", {}))
     if "val" not in source.splits and "train" in source.splits:
         source = splits.cut_val(source)
     return evaluate.pick(source, "val" if "val" in source.splits else None), source
@@ -281,21 +282,24 @@ def check(model: Path, exact: Path, file: Path, images: CheckData, *, int8: bool
         InputError: if no image can be read.
     """
     reference, opened = open_session(model, device="cpu"), open_session(file)
-    before, after = predicted(reference, images.files), predicted(opened, images.files)
-    read = (before >= 0) & (after >= 0)
-    if not read.any():
+    before, after = answers(reference, images.files), answers(opened, images.files)
+    task = answering(reference.header)
+    read = np.array([number for number in before if number in after])
+    if not len(read):
         raise InputError("no image to check on can be read; `resnets data check` says why")
-    seconds = speeds(exact, file, [path for path, good in zip(images.files, read, strict=True) if good]) if int8 else ({}, {})
+    seconds = speeds(exact, file, [images.files[number] for number in read]) if int8 else ({}, {})
 
-    def measured(classes: np.ndarray, seconds: dict[int, float]) -> Measured:
-        top1 = None if images.targets is None else float((classes == images.targets)[read].mean())
-        return {"top1": top1, "seconds": seconds}
+    def measured(found: dict[int, np.ndarray], seconds: dict[int, float]) -> Measured:
+        value = score(reference.header, found, images.targets, read)
+        result: Measured = {"score": value, "seconds": seconds}
+        return result | {"top1": value} if task.scores[0].key == "top1" else result
 
     result: Comparison = {
         "int8": int8,
         "pictures": images.name,
-        "num_images": int(read.sum()),
-        "equal": float((before == after)[read].mean()),
+        "num_images": len(read),
+        "score": task.scores[0].words,
+        "equal": float(np.mean([task.same(before[number], after[number]) for number in read])),
         "largest_difference": largest_difference(reference, opened, images.files),
         "before": measured(before, seconds[0]),
         "after": measured(after, seconds[1]),
@@ -311,13 +315,14 @@ def faults(result: Comparison) -> list[str]:
         if result["equal"] < LEAST_EQUAL:
             found.append(f"{result['equal']:.2%} of the predictions are equal, and at least {LEAST_EQUAL:.1%} should be")
         return found
-    if before["top1"] is not None and after["top1"] is not None:
-        lost = before["top1"] - after["top1"]
+    if before["score"] is not None and after["score"] is not None:
+        lost = before["score"] - after["score"]
         if lost > MOST_LOST:
-            found.append(f"accuracy falls by {100 * lost:.2f} percentage points, more than {100 * MOST_LOST:.1f}")
+            found.append(f"{result['score']} falls by {100 * lost:.2f} percentage points, more than {100 * MOST_LOST:.1f}")
     elif result["equal"] < 1 - MOST_LOST:
         found.append(
-            f"there are no labels to measure accuracy with, and only {result['equal']:.2%} of the predictions are equal"
+            f"there are no labels to measure {result['score']} with, and only {result['equal']:.2%} of the predictions "
+            "are equal"
         )
     least = min(after["seconds"][size] / before["seconds"][size] for size in BATCHES)
     if least > SLOWER:
@@ -325,9 +330,21 @@ def faults(result: Comparison) -> list[str]:
     return found
 
 
-def predicted(session: Session, files: Sequence[Path]) -> np.ndarray:
-    """(N,) the predicted class index of each file; -1: it cannot be read."""
-    return np.array([row.get("index", -1) for row in predict(session, files, topk=1)])
+def answers(session: Session, files: Sequence[Path]) -> dict[int, np.ndarray]:
+    """The answer of the task for each file that can be read, by its number."""
+    found = stream(session, find_files(session.header, files))
+    return {number: each.answer for number, each in enumerate(found) if each.answer is not None}
+
+
+def score(header: Header, found: dict[int, np.ndarray], targets: Values | None, read: np.ndarray) -> float | None:
+    """The task's first score of the answers to the images `read`, by their numbers; None without targets."""
+    if targets is None:
+        return None
+    task, chosen = answering(header), torch.from_numpy(targets.values[read])
+    meter = task.meter(header.labels, header.head)
+    batch = Batch(torch.empty(len(read), 0), chosen, torch.from_numpy(read))
+    meter.add(np.stack([found[number] for number in read]), batch)
+    return float(meter.result(len(read))[task.scores[0].key])
 
 
 def pixels(session: Session, files: Sequence[Path]) -> np.ndarray:

@@ -25,7 +25,6 @@ from resnets.files import write_json, write_text
 from resnets.verbs import train as training
 
 SUMMARY = "folds.json"
-SCORES = ("val_top1", "val_loss", "last_val_top1", "test_top1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +84,8 @@ def cross_validate(
             )
         began = time.perf_counter()
         rows.append({"fold": fold, "run": run.path.name} | scores_of(run))
-    result = Folds(whole.path, rows, {name: spread([row[name] for row in rows]) for name in SCORES if name in rows[0]})
+    scores = [name for name in rows[0] if name not in ("fold", "run")]
+    result = Folds(whole.path, rows, {name: spread([row[name] for row in rows]) for name in scores})
     write_json(whole.path / SUMMARY, result.to_json())
     return result
 
@@ -121,12 +121,14 @@ def is_finished(run: RunDir, settings: Mapping[str, Any]) -> bool:
 
 
 def scores_of(run: RunDir) -> dict[str, float]:
-    """What a finished run gives: on its part of the data with the weights that were selected, and the last; on a test split."""
+    """What a finished run gives: the task's first score on its part of the data, with the weights that were selected and with
+    the last; and on a test split, if there is one."""
     metrics, result = run.read_metrics(), run.read_provenance()
-    best = max(metrics, key=lambda row: (row["val_top1"], row["epoch"]))
+    key = tasks.of(read_file(run.recipe)).scores[0].key
+    best = max(metrics, key=lambda row: (row[f"val_{key}"], row["epoch"]))
     row = best if result["selected"] == "best" else metrics[-1]
-    found = {"val_top1": row["val_top1"], "val_loss": row["val_loss"], "last_val_top1": metrics[-1]["val_top1"]}
-    return found | ({"test_top1": result["result"]["top1"]} if result["result"]["split"] == "test" else {})
+    found = {f"val_{key}": row[f"val_{key}"], "val_loss": row["val_loss"], f"last_val_{key}": metrics[-1][f"val_{key}"]}
+    return found | ({f"test_{key}": result["result"][key]} if result["result"]["split"] == "test" else {})
 
 
 def spread(values: list[float]) -> dict[str, float]:

@@ -63,7 +63,11 @@ def contents(run: RunDir) -> dict[str, Any]:
         "provenance": provenance,
         "origin": list(flat(provenance)),
         "evaluation": evaluation,
-        "score": {"key": score.key, "words": score.words, "value": evaluation.get(score.key)},
+        "score": {
+            "words": score.words,
+            "value": evaluation.get(score.key),
+            "interval": evaluation.get(f"{score.key}_interval"),
+        },
         "columns": table.columns,
         "facts": {words: evaluation[key] for key, words in table.facts.items() if isinstance(evaluation.get(key), float)},
         "validated": _best_row(metrics, f"val_{score.key}"),

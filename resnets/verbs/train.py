@@ -244,13 +244,14 @@ def memory_errors(job: Fit) -> Iterator[None]:
 
 
 def utilisation(job: Fit) -> str:
-    """How fast it was, as a share of what the device reaches (MFU); a training picture costs three forward passes."""
+    """The speed of training and the model FLOPs utilisation (MFU): the part of the device's speed in large matrix products,
+    measured now, that training used. The backward pass counts as two forward passes."""
     rate = float(np.median([row["images_per_second"] for row in job.run.read_metrics()]))
     size = job.train.samples.size
     flops, peak = 3 * 2 * job.model.spec.num_macs(size) * rate, devices.peak_flops(job.device) * job.processes.world
     job.run.update_provenance(speed={"images_per_second": rate, "flops": flops, "peak_flops": peak, "mfu": flops / peak})
-    share = f"{flops / 1e12:.2f} TFLOP/s, {flops / peak:.0%} of the {peak / 1e12:.2f} that matrix products reach here"
-    return f"speed    {rate:,.0f} pictures a second: {share}"
+    used = f"{flops / 1e12:.2f} of {peak / 1e12:.2f} TFLOP/s"
+    return f"speed    {rate:,.0f} pictures per second; hardware utilisation (MFU) {flops / peak:.0%}: {used}"
 
 
 def record(

@@ -24,8 +24,9 @@ def commands(command, words):
     if not isinstance(command, click.Group):
         yield words, command
         return
-    for name in sorted(command.commands):
-        yield from commands(command.commands[name], [*words, name])
+    context = click.Context(command)
+    for name in sorted(command.list_commands(context)):
+        yield from commands(command.get_command(context, name), [*words, name])
 
 
 def shown(parameter):
@@ -77,7 +78,7 @@ def names():
         value = getattr(resnets, name)
         promised = callable(value) and not (isinstance(value, type) and issubclass(value, Exception))
         lines.append(f"resnets.{name}{signature(value) if promised else ''}")
-    return [*lines, f"Model{signature(Model)}", *(f"Model.{method}" for method in methods(Model))]
+    return [*lines, *(f"Model.{method}" for method in methods(Model))]
 
 
 UPDATE = """

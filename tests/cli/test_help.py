@@ -1,14 +1,16 @@
 """Help and version: every verb has its text, choices are those of the tables, and nothing slow is imported."""
 
+import re
 import shlex
 import subprocess
 import sys
 
+import click
 import pytest
 
-from resnets import __version__
-from resnets.cli.main import cli
-from resnets.engine.recipe import FIELDS
+from resnets import __version__, tasks
+from resnets.cli.main import COMMANDS, cli
+from resnets.engine.recipe import fields_of
 from resnets.ship.formats import FORMATS
 from resnets.ship.sessions import RUNTIMES
 from tests.cli.made import said
@@ -24,20 +26,28 @@ def test_help_of_every_verb(words, flag, capsys):
     assert "--debug" in out and max(map(len, out.splitlines())) <= 120
 
 
-def test_help_of_train_has_every_setting(capsys):
-    out, _ = said(capsys, "train --help")
-    for name in FIELDS.keys() - {"data"}:
-        assert f"--{name.replace('_', '-')}" in out, name
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_help_of_train_has_every_setting_of_the_task_and_none_of_others(task, capsys):
+    out, _ = said(capsys, f"train --task {task} --help")
+    for other in tasks.TASKS:
+        for name in fields_of(tasks.settings(other)).keys() - {"data"}:
+            shown = re.search(rf"--{name.replace('_', '-')}[ ,/]", out)
+            assert bool(shown) == (name in fields_of(tasks.settings(task))), name
     for short in ("-b,", "-j,", "--wd", "--imgsz"):
         assert short in out, short
+    assert re.findall(r"^(\w[^\n]*):$", out, re.MULTILINE)[0] == "Common"
 
 
 def test_version(capsys):
     assert said(capsys, "-V") == said(capsys, "--version") == (f"resnets {__version__}\n", "")
 
 
+def command(name):
+    return cli.get_command(click.Context(cli), name)
+
+
 def choices(verb, name):
-    return next(list(p.type.choices) for p in cli.commands[verb].params if p.name == name)
+    return next(list(p.type.choices) for p in command(verb).params if p.name == name)
 
 
 def test_choices_are_those_of_the_tables():
@@ -47,7 +57,7 @@ def test_choices_are_those_of_the_tables():
 
 
 def test_verbs_are_those_of_the_contract():
-    assert set(cli.commands) == set(VERBS) and set(cli.commands["data"].commands) == {"check", "preview", "get"}
+    assert set(COMMANDS) == set(VERBS) and set(command("data").commands) == {"check", "preview", "get"}
 
 
 @pytest.mark.parametrize(

@@ -116,29 +116,3 @@ def test_many_labels_are_cut_short():
         "labels": model.labels, "task": "classify", "preprocess": model.preprocess, "metrics": {}, "provenance": {}, "head": {},
     }))[1]  # fmt: skip
     assert line.endswith("n8, n9, ... (30)")
-
-
-# --- lines -----------------------------------------------------------------------------------------------------------
-
-ODD = (
-    "plain",
-    "naïve 日本語 🦤",
-    "two\nlines",
-    "\x1b]0;title\x07",
-    "tab\there",
-    "\u202egnp.exe",
-    'comma, "quote"',
-    "caf\udce9",
-    "=1+1",
-)
-
-
-@pytest.mark.parametrize("name", ODD)
-def test_visible_text_is_one_line_that_any_terminal_takes(name):
-    text = tables.visible(name)
-    assert text.isprintable() and text.encode()
-    assert name not in ODD[:2] or text == name
-
-
-def test_columns_line_up():
-    assert tables.columns([["a", "1"], ["bcd", "22"]], "lr") == "a     1\nbcd  22"

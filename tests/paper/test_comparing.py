@@ -15,10 +15,10 @@ VALUES = {"a": [9.0, 10.0, 11.0], "b": [11.0, 12.0, 13.0], "c": [11.5, 12.5, 13.
     [
         ("a", "b", "holds"),
         ("b", "a", "fails"),
-        ("b", "c", "open"),
-        ("c", "b", "open"),
-        ("one", "b", "open"),
-        ("a", "one", "open"),
+        ("b", "c", "inconclusive"),
+        ("c", "b", "inconclusive"),
+        ("one", "b", "inconclusive"),
+        ("a", "one", "inconclusive"),
     ],
 )
 def test_two_standard_errors_decide(low, high, expected):
@@ -27,7 +27,7 @@ def test_two_standard_errors_decide(low, high, expected):
 
 
 @pytest.mark.parametrize(
-    ("names", "expected"), [("ab", "holds"), ("abc", "open"), ("bac", "fails"), ("a", "open"), ("cba", "fails")]
+    ("names", "expected"), [("ab", "holds"), ("abc", "inconclusive"), ("bac", "fails"), ("a", "inconclusive"), ("cba", "fails")]
 )
 def test_an_ordering_is_that_of_its_neighbours(names, expected):
     verdict = comparing.ordering("a claim", list(names), VALUES)
@@ -36,11 +36,13 @@ def test_an_ordering_is_that_of_its_neighbours(names, expected):
 
 
 def test_equal_values_decide_nothing():
-    assert comparing.is_below([1.0, 1.0], [1.0, 1.0]) == "open"
+    assert comparing.is_below([1.0, 1.0], [1.0, 1.0]) == "inconclusive"
     assert comparing.is_below([1.0, 1.0], [1.1, 1.1]) == "holds"
 
 
-@pytest.mark.parametrize(("error", "whole", "expected"), [(8.3, True, "holds"), (9.3, True, "fails"), (8.75, False, "open")])
+@pytest.mark.parametrize(
+    ("error", "whole", "expected"), [(8.3, True, "holds"), (9.3, True, "fails"), (8.75, False, "inconclusive")]
+)
 def test_beside_the_paper(error, whole, expected):
     verdict = comparing.beside_paper("resnet20_cifar", [error], TABLE6, SCALES["full"], whole=whole)
     assert verdict.holds == expected and "8.75" in verdict.claim and f"{error:.2f}" in verdict.because

@@ -38,7 +38,9 @@ def test_orderings_of_fig6(tmp_path):
     assert result == items.read(tmp_path / "items/small/fig6/result.json")
     # Of the same runs: nothing lacks.
     assert reproduced(tmp_path, "fig1").verdicts[0].holds == "holds"
-    assert {verdict.holds for verdict in reproduced(tmp_path, "table6").verdicts} == {"open"}  # small is not the paper's
+    assert {verdict.holds for verdict in reproduced(tmp_path, "table6").verdicts} == {
+        "inconclusive"
+    }  # small is not the paper's
 
 
 def test_what_does_not_hold_is_said(tmp_path):
@@ -48,7 +50,7 @@ def test_what_does_not_hold_is_said(tmp_path):
         errors=lambda training: {"train": 20.0, "test": 30 + training.spec.num_layers / 8 + NOISE[training.seed]},
     )
     found = [verdict.holds for verdict in reproduced(tmp_path, "fig6").verdicts]
-    assert found == ["open", "holds", "fails", "open", "open", "open"]
+    assert found == ["inconclusive", "holds", "fails", "inconclusive", "inconclusive", "inconclusive"]
 
 
 def test_table6_at_full_scale(tmp_path):
@@ -112,7 +114,7 @@ def test_listing(tmp_path, capsys):
         row["name"]: row["scales"]["small"] for row in json.loads(said(capsys, f"paper --out {tmp_path} --json")[0])["items"]
     }
     assert found["table6"] == {
-        "runs": 12, "finished": 12, "seconds": 0, "measured": True, "verdicts": {"holds": 0, "fails": 0, "open": 4},
+        "runs": 12, "finished": 12, "seconds": 0, "measured": True, "verdicts": {"holds": 0, "fails": 0, "inconclusive": 4},
     }  # fmt: skip
     assert (found["fig6"]["finished"], found["fig6"]["runs"], found["fig6"]["verdicts"]) == (12, 24, None)
     # The plain networks cost what the residual ones do, and those took 60 s each.
@@ -146,6 +148,21 @@ def test_bad_input(words, remedy, tmp_path, capsys, monkeypatch):
     assert out == "" and remedy in err and "Traceback" not in err
 
 
+def test_a_result_that_an_earlier_version_stored_is_read(tmp_path):
+    """Which called a verdict "open" that is inconclusive."""
+    path = tmp_path / "items/small/fig6/result.json"
+    path.parent.mkdir(parents=True)
+    verdicts = [{"claim": "a", "holds": "open", "because": "b"}, {"claim": "c", "holds": "fails", "because": "d"}]
+    stored = {"item": "fig6", "scale": "small", "tables": [], "verdicts": verdicts, "drawings": [], "deviations": []}
+    path.write_text(json.dumps(stored | {"evidence": []}))
+    result = items.read(path)
+    assert [verdict.holds for verdict in result.verdicts] == ["inconclusive", "fails"]
+    assert items.counted(result) == {"holds": 0, "fails": 1, "inconclusive": 1}
+    assert list(report.lines(result)) == ["inconclusive  a b", "fails         c d"]
+    text, page = (written.read_text() for written in report.write(tmp_path))
+    assert "| **inconclusive** |" in text and 'class="inconclusive"' in page and "open" not in text
+
+
 def test_a_broken_result_is_named(tmp_path):
     folder = tmp_path / "items/small/fig6"
     folder.mkdir(parents=True)
@@ -161,7 +178,7 @@ def test_fig6_from_the_beginning(tmp_path, capsys, monkeypatch):
     words = f"paper fig6 --scale tiny --depths 20 --jobs 2 --data digits --device cpu --out {tmp_path} --json"
     out, err = said(capsys, words)
     result = Result.from_json({key: value for key, value in json.loads(out).items() if key != "folder"})
-    assert {verdict.holds for verdict in result.verdicts} == {"open"}  # one seed decides nothing
+    assert {verdict.holds for verdict in result.verdicts} == {"inconclusive"}  # one seed decides nothing
     for record in result.evidence:
         assert record["command"].startswith("resnets train digits --recipe he2015 --seed 0 --steps 4 --img-size 8")
     assert sorted(row[0] for row in result.tables[0].rows) == ["ResNet-20", "plain-20"] and "[2/2]" in err

@@ -9,7 +9,7 @@ import pytest
 from resnets.engine.recipe import Recipe
 from resnets.errors import InputError
 from resnets.paper import previous
-from resnets.paper.previous import Entry, errs_less, measure
+from resnets.paper.previous import Entry, lower_error, measure
 from resnets.paper.result import Result
 
 
@@ -37,9 +37,9 @@ def test_noise_by_hand():
     assert three.error == pytest.approx(0.1) and three.variance == pytest.approx(0.003**2 + 0.02**2 / 3)
 
 
-@pytest.mark.parametrize("one, other, holds", [(0.10, 0.12, "holds"), (0.12, 0.10, "fails"), (0.10, 0.105, "open")])
-def test_verdict_within_two_standard_errors_is_open(one, other, holds):
-    verdict = errs_less(entry([one]), entry([other]), "claim")
+@pytest.mark.parametrize("one, other, holds", [(0.10, 0.12, "holds"), (0.12, 0.10, "fails"), (0.10, 0.105, "inconclusive")])
+def test_verdict_within_two_standard_errors_is_inconclusive(one, other, holds):
+    verdict = lower_error(entry([one]), entry([other]), "claim")
     assert verdict.holds == holds and "one seed" in verdict.because
 
 
@@ -57,8 +57,8 @@ def test_measure(tmp_path):
     claims = {verdict.claim: verdict.holds for verdict in found.verdicts}
     assert claims == {
         "resnet56_cifar needs fewer multiply-adds and parameters than vgg16_bn (section 3.3, of VGG)": "holds",
-        "resnet56_cifar errs less than vgg16_bn (table 3)": "holds",
-        "resnet56_cifar errs less than plain20_cifar (table 3)": "open",
+        "resnet56_cifar has a lower error than vgg16_bn (table 3)": "holds",
+        "resnet56_cifar has a lower error than plain20_cifar (table 3)": "inconclusive",
     }
     assert (tmp_path / "out/previous.png").read_bytes().startswith(b"\x89PNG")
     assert "Learning rates: 0.1 for resnet56_cifar, plain20_cifar; 0.01 for torchvision/vgg16_bn." in found.deviations

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-
 from resnets.data.loaders import CPU
+
 from resnets.data.pictures.images import ArrayImages
 from resnets.data.sources import Source, cut_val
 from resnets.data.types import Split

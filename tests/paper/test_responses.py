@@ -8,7 +8,7 @@ from torch import nn
 from resnets.models.nn import fused
 from resnets.models.spec import ResNetSpec
 from resnets.paper import inside, responses
-from resnets.paper.responses import Spread
+from resnets.paper.responses import LayerStds
 from resnets.paper.result import Result
 from resnets.ship.hub import create_model
 from tests.paper.known_networks import doubling
@@ -61,29 +61,29 @@ def test_only_3x3_layers_count():
     assert [name for name, _ in found] == ["layer1.0.conv2", "layer2.0.conv2"]
 
 
-def spread(depth, shortcut, *seeds):
+def stds_of(depth, shortcut, *seeds):
     spec = ResNetSpec(depths=((depth - 2) // 6,) * 3, shortcut=shortcut, stem="small")
-    return Spread(spec, tuple("abc"), np.array(seeds, float))
+    return LayerStds(spec, tuple("abc"), np.array(seeds, float))
 
 
 def test_verdicts_by_seeds():
-    plain = spread(20, "none", [4, 1, 3], [3, 1, 4])
-    small, large = spread(20, "A", [2, 1, 1], [2, 1, 2.5]), spread(20, "A", [9, 5, 9], [9, 5, 9])
-    deep = spread(56, "A", [1, 0.5, 9], [1, 0.1, 9])
+    plain = stds_of(20, "none", [4, 1, 3], [3, 1, 4])
+    small, large = stds_of(20, "A", [2, 1, 1], [2, 1, 2.5]), stds_of(20, "A", [9, 5, 9], [9, 5, 9])
+    deep = stds_of(56, "A", [1, 0.5, 9], [1, 0.1, 9])
     assert responses._beside_plain([plain, small]).holds == "holds"
     assert "smaller in 67% of the layers" in responses._beside_plain([plain, small]).because
     assert responses._beside_plain([plain, large]).holds == "fails"
-    assert responses._beside_plain([plain, spread(20, "A", [2, 1, 2], [5, 5, 5])]).holds == "open"
-    assert responses._beside_plain([plain, spread(20, "A", [2, 1, 2])]).holds == "open"  # one seed
-    assert responses._beside_plain([plain, deep]).holds == "open"  # not of one depth
-    assert responses._by_depth([plain, small, spread(56, "A", [0.5] * 3, [0.5] * 3)]).holds == "holds"
-    assert responses._by_depth([large, deep, spread(110, "A", [0.1] * 3, [0.1] * 3)]).holds == "holds"
+    assert responses._beside_plain([plain, stds_of(20, "A", [2, 1, 2], [5, 5, 5])]).holds == "inconclusive"
+    assert responses._beside_plain([plain, stds_of(20, "A", [2, 1, 2])]).holds == "inconclusive"  # one seed
+    assert responses._beside_plain([plain, deep]).holds == "inconclusive"  # not of one depth
+    assert responses._by_depth([plain, small, stds_of(56, "A", [0.5] * 3, [0.5] * 3)]).holds == "holds"
+    assert responses._by_depth([large, deep, stds_of(110, "A", [0.1] * 3, [0.1] * 3)]).holds == "holds"
     assert responses._by_depth([small, large]).holds == "fails"
 
 
 def test_agreed():
-    assert inside.agreed({}) == "open"
-    assert inside.agreed({"a": [True, True], "b": [True, False]}) == "open"
+    assert inside.agreed({}) == "inconclusive"
+    assert inside.agreed({"a": [True, True], "b": [True, False]}) == "inconclusive"
     assert inside.agreed({"a": [True, False], "b": [False, False]}) == "fails"
 
 
@@ -92,5 +92,5 @@ def test_the_item(runs, tmp_path):
     result = responses.measure(found, tmp_path, data=data, scale="tiny", num_images=10)
     assert (tmp_path / result.drawings[0].file).stat().st_size > 10_000
     assert [row[:3] for row in result.tables[0].rows] == [("plain-8", 2, 7), ("ResNet-8", 2, 7)]
-    assert len(result.verdicts) == 2 and result.verdicts[1].holds == "open"
+    assert len(result.verdicts) == 2 and result.verdicts[1].holds == "inconclusive"
     assert Result.from_json(result.to_json()) == result

@@ -1,4 +1,4 @@
-"""Tables 4 and 5: McNemar's test by hand, verdicts that stay open within noise, rows beside the paper's figures."""
+"""Tables 4 and 5: McNemar's test by hand, verdicts that are inconclusive within noise, rows beside the paper's figures."""
 
 import json
 from types import SimpleNamespace
@@ -38,13 +38,13 @@ def test_verdicts():
     much, little, same = hits("+++++ ++++-"), hits("----- ----+"), hits("+++++ -----")
     assert better("c", ["a"], [much], [little]).holds == "holds"
     assert better("c", ["a"], [little], [much]).holds == "fails"
-    assert better("c", ["a"], [same], [same]).holds == "open"
-    assert better("c", ["a", "b", "c"], [much, same, same], [little, same, same]).holds == "open"
+    assert better("c", ["a"], [same], [same]).holds == "inconclusive"
+    assert better("c", ["a", "b", "c"], [much, same, same], [little, same, same]).holds == "inconclusive"
     all_right, all_wrong = hits("+" * 12), hits("-" * 12)
-    assert better("c", ["a", "b"], [all_right, all_wrong], [all_wrong, all_right]).holds == "open"
+    assert better("c", ["a", "b"], [all_right, all_wrong], [all_wrong, all_right]).holds == "inconclusive"
     assert better("c", ["a", "b"], [all_right, same], [all_wrong, same]).holds == "holds"
     assert (
-        "a -80.00 points (right instead of wrong 9, wrong instead of right 1, p = 0.021)"
+        "a -80.00 points (only the first is right: 9, only the second: 1, p = 0.021)"
         in better("c", ["a"], [much], [little]).because
     )
 
@@ -81,7 +81,7 @@ def test_table4(tmp_path):
         (f"small, seed {seed}", views) for seed in (0, 1) for views in ("1-crop", "10-crop", "multi-scale")
     ]
     assert all(0 <= row[2] <= 100 and row[3] == 0 and row[5:] == (None, None) for row in rows)  # three classes: top-5 is all
-    assert "12 pictures" in found.tables[0].title and (found.item, found.scale) == ("table4", "tiny")
+    assert "12 images" in found.tables[0].title and (found.item, found.scale) == ("table4", "tiny")
     assert ["10-crop" in one.claim for one in found.verdicts] == [True, False]
     assert found.evidence == ()  # of runs of the item, whoever keeps the result adds it
     assert any("border" in line for line in found.deviations) and "small, seed 0: 10-crop" in said
@@ -93,11 +93,11 @@ def test_table5(tmp_path):
     paths = [save(model(seed), tmp_path / f"{seed}.safetensors") for seed in (0, 1)]
     found = measure_table5(paths, data, tmp_path / "out", device="cpu", workers=0, views="10-crop", limit=6)
     assert [row[0] for row in found.tables[0].rows] == [*map(str, paths), "ensemble of 2"]
-    assert found.tables[0].rows[-1][-1] is None and "6 pictures, evenly spread over the 12" in " ".join(found.deviations)
-    assert found.verdicts[0].holds == "open"  # six pictures can say nothing
+    assert found.tables[0].rows[-1][-1] is None and "6 images, evenly spaced over the 12" in " ".join(found.deviations)
+    assert found.verdicts[0].holds == "inconclusive"  # six pictures can say nothing
     assert [row["run"] for row in found.evidence] == [str(path) for path in paths]
     alone = measure_table5(paths[:1], data, tmp_path / "out", device="cpu", workers=0, views="1-crop")
-    assert (alone.verdicts[0].holds, alone.verdicts[0].because) == ("open", "one model is no ensemble")
+    assert (alone.verdicts[0].holds, alone.verdicts[0].because) == ("inconclusive", "one model is not an ensemble")
 
 
 def test_evidence_of_a_saved_model():

@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import click
 import pytest
 
 from resnets.errors import InputError, Interrupted
@@ -77,7 +78,7 @@ def test_the_folder_follows_from_the_training():
     assert one.folder(out) == Path("paper/runs/small/resnet20_cifar/seed0")
     assert other.folder(out) == Path("paper/runs/small-digits/resnet32_cifar,shortcut_B/seed2")
     assert deep.folder(out) == Path("paper/runs/small/resnet50,depths_4.4.4/seed0")
-    here, there = (trainings.place("full", f"{folder}/imagenet") for folder in ("/a", "/b"))
+    here, there = (trainings.scale_folder("full", f"{folder}/imagenet") for folder in ("/a", "/b"))
     assert here.startswith("full-imagenet-") and here != there and "/" not in here
 
 
@@ -94,7 +95,7 @@ def test_the_command_is_one_that_people_can_type(tmp_path):
 
     training = some(1, changes=(("shortcut", "B"), ("depths", (1, 1, 1))))[0]
     verb, *words = trainings.command(training, tmp_path / "run", data_dir="sets", device="cpu")
-    given = cli.commands[verb].make_context(verb, words).params
+    given = cli.get_command(click.Context(cli), verb).make_context(verb, words).params
     assert given["data"] == "digits" and given["shortcut"] == "B" and given["depths"] == "1,1,1"
     assert (given["recipe"], given["steps"], given["seed"], given["img_size"]) == ("he2015", "120", "0", "8")
     assert (given["data_dir"], given["device"], given["out"]) == ("sets", "cpu", str(tmp_path / "run"))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from resnets.data.loaders import BadImages
 from resnets.data.preprocess import Preprocess
+from resnets.data.workers import BadImages
 from resnets.errors import InputError
 from resnets.paper import views
 from resnets.paper.views import PROTOCOLS, evaluate_views, judge, open_all, scored
@@ -198,7 +198,7 @@ def test_progress_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(views, "SAY_SECONDS", -1.0)
     said = []
     evaluate_views(model(), folder(tmp_path), say=said.append)
-    assert said == ["1-crop: 12 of 12 pictures"]
+    assert said == ["1-crop: 12 of 12 images"]
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ def test_loading_and_running_needs_neither_torchvision_nor_the_engine(tmp_path):
     path = save(create_model(SMALL), tmp_path / "model.safetensors")
     code = f"""
 import sys, torch
-from resnets.hub import load
+from resnets.ship.hub import load
 assert load({str(path)!r})(torch.zeros(2, 3, 9, 9)).shape == (2, 3)
 unneeded = ("torchvision", "timm", "sklearn", "resnets.engine", "resnets.train")
 print([module for module in sys.modules if any(f"{{module}}.".startswith(f"{{name}}.") for name in unneeded)])

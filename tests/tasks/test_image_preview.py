@@ -1,3 +1,5 @@
+"""What a classifier will see, drawn before training: the evaluation's view, and two of training beneath it."""
+
 from pathlib import Path
 
 import numpy as np
@@ -5,19 +7,37 @@ import pytest
 import torch
 from PIL import Image
 
+from resnets.data.picture_samples import PictureSamples
 from resnets.data.pictures.images import ArrayImages
 from resnets.data.pictures.resize import fit_picture
 from resnets.data.preprocess import Preprocess
-from resnets.data.sources import Source, open_source
+from resnets.data.sources import open_source
 from resnets.data.transforms import Augment, normalise
-from resnets.data.types import Split
+from resnets.data.types import Source, Split
 from resnets.draw.gallery import CELL
 from resnets.draw.style import DPI
 from resnets.errors import InputError
-from resnets.verbs import preview as room
-from resnets.verbs.preview import preview, stratified, to_pixels
+from resnets.tasks import image_preview as room
+from resnets.tasks.image_preview import stratified, to_pixels
 
 LABELS = ("cat", "dog", "owl")
+
+
+def preview(
+    source: Source,
+    preprocess: Preprocess,
+    augment: Augment | None,
+    path: Path | str,
+    *,
+    train_size: tuple[int, int] | None = None,
+    **settings: int,
+) -> Path:
+    train = source.splits["train"]
+    samples = PictureSamples(
+        split=train, preprocess=preprocess, num_classes=len(source.labels), augment=augment, train_size=train_size
+    )
+    captions = [source.labels[index] for index in train.targets.values]
+    return room.preview(source, samples, captions, path, **settings)
 
 
 @pytest.fixture
@@ -39,7 +59,7 @@ def plain(channels: int) -> Preprocess:
 
 def arrays(channels: int = 3, num: int = 30) -> Source:
     pixels = np.random.default_rng(0).integers(0, 256, (num, 16, 16, channels), dtype=np.uint8)
-    return Source("set", LABELS, {"train": Split(ArrayImages(pixels, "train"), np.arange(num) % 3)}, (16, 16), channels)
+    return Source("set", LABELS, {"train": Split(ArrayImages(pixels, "train"), np.arange(num) % 3)}, channels, size=(16, 16))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -122,9 +142,6 @@ def test_unreadable_pictures_are_left_out(drawn: dict, folder: Path) -> None:
 def test_faults_are_the_users(folder: Path) -> None:
     with pytest.raises(InputError, match="count=0"):
         preview(arrays(), plain(3), None, "x.png", count=0)
-    only_test = Source("set", LABELS, {"test": arrays().splits["train"]}, (16, 16), 3)
-    with pytest.raises(InputError, match="no training split"):
-        preview(only_test, plain(3), None, "x.png")
 
 
 def test_a_sample_takes_turns_among_the_classes() -> None:

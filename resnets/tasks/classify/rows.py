@@ -6,9 +6,9 @@ import csv
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from resnets.draw.text import columns, visible
+from resnets.draw.text import columns, csv_line, visible
 from resnets.models.answering import Wanted
-from resnets.tasks.lines import csv_line, failed, unreadable
+from resnets.tasks.lines import failed, unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 KEYS = frozenset({"top"})
 # Columns of the table of classes in the report, sorted by the first.
 REPORT_COLUMNS = {"f1": "F1", "precision": "precision", "recall": "recall", "support": "pictures"}
+FACTS = {"top5": "top-5 accuracy", "macro_f1": "macro F1", "ece": "calibration error"}  # further figures there
 MISTAKES = 5  # pairs of classes that `told` names
 
 

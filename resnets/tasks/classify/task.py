@@ -28,7 +28,7 @@ class Classify(ImageLevel):
     recipes = RECIPES
     rows = rows
     scores = (Score("top1", "accuracy", percent=True),)
-    report_table = ReportTable(rows.REPORT_COLUMNS)
+    report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
 
     def balances(self, recipe: ClassifySettings) -> bool:
         return recipe.balance == "sampler"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from resnets.draw.text import share, visible
+from resnets.draw.text import csv_line, share, visible
 from resnets.models.answering import Wanted
-from resnets.tasks.lines import class_table, csv_line, failed, unreadable
+from resnets.tasks.lines import class_table, failed, unreadable
 
 if TYPE_CHECKING:
     import numpy as np

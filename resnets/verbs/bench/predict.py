@@ -242,7 +242,7 @@ def heading(result: PredictResult) -> list[str]:
     pictures, device = result["pictures"], result["device"]
     where = pictures["folder"] or "made of scikit-learn's two sample photographs"
     lines = [
-        f"{pictures['num']} pictures, {pictures['width']} x {pictures['height']}, {pictures['bytes'] / 1000:.0f} kB "
+        f"{pictures['num']} images, {pictures['width']} x {pictures['height']}, {pictures['bytes'] / 1000:.0f} kB "
         f"(medians): {where}"
     ]
     if result["random_weights"]:

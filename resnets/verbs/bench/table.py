@@ -29,7 +29,7 @@ class Report(NamedTuple):
     Args:
         heading: the conditions of the measurement, in lines.
         cells: the table, one list per row; the first is the head.
-        right: how each column is aligned ("l" or "r"), as `resnets.cli.tables.columns` takes it.
+        right: how each column is aligned ("l" or "r"), as `draw.text.columns` takes it.
         remarks: lines below the table.
     """
 

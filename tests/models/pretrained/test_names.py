@@ -144,8 +144,8 @@ def test_torchvisions_file_is_fetched_once_into_torch_hubs_cache(site, tmp_path,
 
 FETCH = """
 import sys
-from resnets.pretrained.opening import open_weights
-from resnets.spec import InputError
+from resnets.models.pretrained.opening import open_weights
+from resnets.errors import InputError
 try:
     header = open_weights(sys.argv[1]).header
     print(header.provenance["licence"], header.preprocess.crop_pct, header.spec.num_classes)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from resnets.models.answering import Wanted
 from resnets.tasks.classify import rows
-from resnets.tasks.lines import Wanted
 
 # --- rows ------------------------------------------------------------------------------------------------------------
 

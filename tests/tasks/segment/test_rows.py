@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from resnets.tasks.lines import Wanted
+from resnets.models.answering import Wanted
 from resnets.tasks.segment import rows
 
 LABELS = ("background", "do\ng", "cat")

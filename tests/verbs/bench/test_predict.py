@@ -16,8 +16,8 @@ import torchvision
 from PIL import Image
 
 from resnets.cli.main import main
-from resnets.cli.tables import columns
 from resnets.data.preprocess import Preprocess
+from resnets.draw.text import columns
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.ship import hub

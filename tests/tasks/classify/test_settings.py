@@ -4,12 +4,13 @@ import dataclasses
 
 import pytest
 
-from resnets.engine.recipe import Facts, Recipe, resolve
+from resnets.engine.plan import named_recipe
+from resnets.engine.recipe import Facts, resolve
 from resnets.engine.schedule import Schedule
 from resnets.errors import InputError
 from resnets.models import zoo
-from resnets.tasks.classify import recipes
-from resnets.tasks.classify.recipes import RECIPES
+from resnets.tasks.classify.settings import RECIPES, ClassifySettings
+from resnets.tasks.classify.task import Classify
 
 CIFAR = Facts(num_train=50_000, hflip=True, size=(32, 32), spec=zoo.get("resnet20_cifar"))
 CIFAR_110 = Facts(num_train=50_000, hflip=True, size=(32, 32), spec=zoo.get("resnet110_cifar"))
@@ -19,7 +20,7 @@ FACTS = {"cifar": CIFAR, "cifar, 110 layers": CIFAR_110, "imagenet": IMAGENET, "
 
 
 def recipe_of(name, facts, **flags):
-    return resolve({f"recipe {name}": recipes.get(name)(facts), "flag": flags})[0]
+    return resolve(ClassifySettings, {f"recipe {name}": RECIPES[name](facts), "flag": flags})[0]
 
 
 @pytest.mark.parametrize("facts", FACTS)
@@ -38,7 +39,7 @@ FLAGS = {
     "warmup_epochs": 2.0, "warmup_lr": 0.3, "momentum": 0.8, "nesterov": True, "milestones": (0.1,), "ema": 0.5, "mixup": 0.0,
     "cutmix": 0.0, "auto_augment": "none", "img_size": 8, "train_size": 8, "loss": "ce", "smoothing": 0.0, "repeats": 1,
     "random_erase": 0.0, "interpolation": "bilinear", "min_lr": 0.01, "warmup": "linear", "normalise": "data",
-    "grow_from": 1.0, "layer_decay": 0.9, "norm_stats": "frozen", "clip_grad": 0.5, "jitter": 0.1, "scales": (0.5, 1.0),
+    "grow_from": 1.0, "layer_decay": 0.9, "norm_stats": "frozen", "clip_grad": 0.5,
     "balance": "none",
 }  # fmt: skip
 
@@ -49,13 +50,13 @@ def test_flags_are_never_overridden(name, facts):
     recipe = recipe_of(name, FACTS[facts], **FLAGS)
     assert {flag: getattr(recipe, flag) for flag in FLAGS} == FLAGS
     assert (recipe.epochs, recipe.warmup_steps) == (None, None)
-    assert set(recipes.get(name)(FACTS[facts])) <= {*FLAGS, "epochs", "warmup_steps"}, "a setting of a recipe is not tried here"
+    assert set(RECIPES[name](FACTS[facts])) <= {*FLAGS, "epochs", "warmup_steps"}, "a setting of a recipe is not tried here"
 
 
 @pytest.mark.parametrize("name", ["fasst", "", "he2016"])
 def test_unknown_recipe_is_refused_with_those_that_exist(name):
     with pytest.raises(InputError, match=r"no recipe.*fast, finetune, he2015, rsb-a3, torchvision-v2"):
-        recipes.get(name)
+        named_recipe(Classify(), name)
 
 
 @pytest.mark.parametrize(
@@ -173,4 +174,4 @@ def test_torchvision_v2_tests_at_224_of_232_and_averages_as_slowly_as_published(
 
 
 def test_defaults_are_a_recipe():
-    assert Recipe() == resolve({})[0]
+    assert ClassifySettings() == resolve(ClassifySettings, {})[0]
