@@ -23,7 +23,6 @@ from resnets.data.pictures.images import BadPicture, StoredImages
 from resnets.data.types import Images, Split
 from resnets.errors import InputError
 
-CHOICES = ("auto", "none", "memory", "disk")
 SHARE = 4  # "auto" uses at most 1 / SHARE of the free memory
 MARGIN = 1.1  # factor on the size, which is estimated from a sample
 CHUNK = 256  # images that are decoded at a time when a file is written

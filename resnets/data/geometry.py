@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from resnets.data.pictures.resize import fitted_size
 from resnets.data.preprocess import Preprocess
@@ -126,11 +125,6 @@ def resize_indices(values: np.ndarray, size: Size) -> np.ndarray:
 def nearest(before: int, after: int) -> np.ndarray:
     """(after,) for each new position the old one with the nearest centre, in integer arithmetic, without rounding errors."""
     return (2 * np.arange(after) + 1) * before // (2 * after)
-
-
-def resize_scores(scores: Tensor, size: Size) -> Tensor:
-    """Class scores (N, K, H, W) -> (N, K, *size), bilinear. Done before taking the best class, it gives smooth borders."""
-    return interpolate(scores, size, mode="bilinear", align_corners=False)
 
 
 # --- flips and crops -----------------------------------------------------------------------------------------------------

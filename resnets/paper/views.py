@@ -303,7 +303,7 @@ def judge(
     for model in opened.models:
         if protocol.dense and not isinstance(model, Model):
             raise InputError(f"{model.spec.name} takes inputs of one size only, and {views} has several; use 10-crop")
-    began, (images, targets) = time.perf_counter(), opened.split
+    began, images, targets = time.perf_counter(), opened.split.images, opened.split.targets
     positions = np.arange(len(targets)) if limit is None else evenly_spaced(np.arange(len(targets)), max(1, limit))
     rules = list(dict.fromkeys(model.preprocess for model in opened.models))
     which = [rules.index(model.preprocess) for model in opened.models]

@@ -91,7 +91,8 @@ def open_session(
         raise InputError(f"{name} does not compute in bfloat16; leave out --amp, or use another --runtime")
     if suffix in row.open and path is not None:
         header, run, count = row.open[suffix](path, options)
-        return Session(header=header, runtime=name, run=_checked(run, header, path), streams=count)
+        checked = run if suffix == ".safetensors" else _checked(run, header, path)  # there the network is made from the header
+        return Session(header=header, runtime=name, run=checked, streams=count)
     from resnets.ship import hub
 
     loaded = hub.load(path) if path is not None else model

@@ -1,6 +1,7 @@
 """Objects as rows, rows as lines, an evaluation as text."""
 
 import csv
+import dataclasses
 import io
 import json
 
@@ -73,3 +74,11 @@ def test_an_evaluation_as_text():
         ["cat", "0.2500", "0.5000", "-", "0.5000", "0.5000", "1,200"],
         [r"do\ng", "-", "-", "-", "-", "-", "0"],
     ]
+
+
+def test_at_least_keeps_what_belongs_together():
+    masks = np.arange(3)[:, None, None] * np.ones((3, 2, 2), int) > 0
+    seen = dataclasses.replace(answer(scores=(0.9, 0.5, 0.4)), masks=masks)
+    kept = rows.at_least(seen, 0.5)
+    assert kept.labels.tolist() == [0, 1] and np.array_equal(kept.xyxy, seen.xyxy[:2]) and np.array_equal(kept.masks, masks[:2])
+    assert rows.at_least(dataclasses.replace(seen, masks=None), 0.95).masks is None

@@ -1,60 +1,18 @@
-"""Detection: what the network is trained on and what is counted, pictures with no object and with a hundred, and its file."""
-
-import dataclasses
+"""Detection: what the network is trained on, pictures with no object and with a hundred, what is found, and its file."""
 
 import numpy as np
 import pytest
 import torch
-from resnets.data.dense_loader import as_tensors
 
-from resnets.data.preprocess import Preprocess
-from resnets.data.targets import Boxes, Detections, Truth
-from resnets.engine.contract import Task
-from resnets.engine.recipe import Recipe
+from resnets.data.dense_samples import as_tensors
 from resnets.errors import InputError
-from resnets.models import zoo
 from resnets.ship import hub
-from resnets.tasks import get, results
-from resnets.tasks.detect.average_precision import Collected
 from resnets.tasks.detect.head import FORMS, Detecting
-from resnets.tasks.detect.task import MOST, Detect, f1
+from resnets.tasks.detect.settings import HEADS, DetectSettings
+from resnets.tasks.detect.task import MOST, Detect
+from tests.tasks.detect.made import KINDS, LABELS, SPEC, boxes, grid, model
 
 TASK = Detect()
-LABELS = ("cat", "dog")
-SPEC = zoo.get("resnet20_cifar", depths=(1, 1, 1), width=8, num_classes=2)
-CHEAP = {"width": 16, "region_width": 32, "proposals": [60, 30], "samples": 16, "least_score": 0.0}
-KINDS = [("pyramid", False), ("pyramid", True), ("c4", False), ("c4", True)]
-
-
-def model(form="pyramid", masks=False, **more):
-    torch.manual_seed(0)
-    preprocess = Preprocess(size=(32, 48), resize="keep", mean=(0.5,) * 3, std=(0.25,) * 3)
-    settings = {"form": form, "masks": masks} | CHEAP | more
-    return hub.create_model(SPEC, task="detect", labels=LABELS, form=settings, preprocess=preprocess)
-
-
-def boxes(*xyxy, labels=None, ignore=None, size=None):
-    corners = np.array(xyxy, np.float32).reshape(-1, 4)
-    num = len(corners)
-    masks = None
-    if size:
-        masks = np.zeros((num, *size), bool)
-        for mask, (x0, y0, x1, y1) in zip(masks, corners.astype(int), strict=True):
-            mask[y0:y1, x0:x1] = True
-    classes = np.zeros(num, np.int64) if labels is None else np.array(labels, np.int64)
-    return Boxes(corners, classes, np.zeros(num, bool) if ignore is None else np.array(ignore, bool), masks)
-
-
-def found(*xyxy, labels, scores):
-    return Detections(np.array(xyxy, np.float32).reshape(-1, 4), np.array(labels, np.int64), np.array(scores, np.float32))
-
-
-def grid(num, within, **more):
-    """`num` boxes of 4 x 4 pixels, side by side."""
-    across = within[1] // 5
-    corners = [(5 * (n % across), 5 * (n // across), 5 * (n % across) + 4, 5 * (n // across) + 4) for n in range(num)]
-    assert corners[-1][3] <= within[0]
-    return boxes(*corners, labels=np.arange(num) % 2, **more)
 
 
 def step(net, x, targets):
@@ -62,13 +20,13 @@ def step(net, x, targets):
     net.train()
     sizes = torch.tensor([x.shape[2:]] * len(x))
     outputs = net(x, [as_tensors(target, size) for target, size in zip(targets, sizes, strict=True)])
-    losses = TASK.criterion(Recipe(task="detect"), np.ones(2))(outputs, targets)
+    losses = TASK.criterion(DetectSettings(), np.ones(2))(outputs, targets)
     losses["loss"].backward()
     return {name: float(value.detach()) for name, value in losses.items()}
 
 
-def test_it_is_a_task_of_the_table():
-    assert isinstance(get("detect"), Task) and TASK.heads == FORMS and TASK.sees_targets
+def test_every_head_that_may_be_asked_for_is_there():
+    assert tuple(FORMS) == HEADS
 
 
 # --- training ------------------------------------------------------------------------------------------------------------
@@ -136,7 +94,7 @@ def test_training_without_targets_says_what_to_do():
 @pytest.mark.parametrize("masks", [False, True])
 def test_infer_speaks_of_the_picture_itself(masks):
     net, x = model(masks=masks).eval(), torch.randn(1, 3, 32, 48)
-    here, twice = TASK.infer(net, x, (32, 48)), TASK.infer(net, x, (64, 144))
+    here, twice = (TASK.infer(net, x, [size], net.header)[0] for size in ((32, 48), (64, 144)))
     assert len(here.labels) > 3 and here.labels.dtype == np.int64 and here.scores.dtype == here.xyxy.dtype == np.float32
     assert np.array_equal(here.scores, twice.scores) and (np.diff(here.scores) <= 0).all()
     assert np.abs(here.xyxy * [3, 2, 3, 2] - twice.xyxy).max() < 1e-3
@@ -148,73 +106,11 @@ def test_infer_speaks_of_the_picture_itself(masks):
 
 
 @torch.inference_mode()
-def test_no_more_are_told_than_the_form_says():
-    assert TASK.form(SPEC, Recipe(task="detect"), {})["most_objects"] == MOST == 300
-    few = TASK.infer(model(most_objects=3).eval(), torch.randn(1, 3, 32, 48), (32, 48))
+def test_no_more_are_told_than_the_settings_of_the_head_say():
+    assert TASK.head_config(SPEC, DetectSettings(), {})["most_objects"] == MOST == 300
+    net = model(most_objects=3).eval()
+    (few,) = TASK.infer(net, torch.randn(1, 3, 32, 48), [(32, 48)], net.header)
     assert len(few.labels) == 3
-
-
-@torch.inference_mode()
-def test_validation_is_the_measure_of_what_is_inferred():
-    net = model(masks=True).eval()
-    net.form["most_objects"] = 100
-    x = torch.randn(2, 3, 32, 48, generator=torch.Generator().manual_seed(0))
-    truths = [Truth(n, (32, 48), boxes((2, 3, 20, 25), (25, 5, 44, 28), labels=[0, 1], size=(32, 48))) for n in range(2)]
-    criterion = TASK.criterion(Recipe(task="detect"), np.ones(2))
-    drawn = []
-    hook = net.head.roi_heads.mask_predictor.register_forward_hook(lambda *given: drawn.append(1))
-    sums = TASK.measure(net, x[:1], truths[:1], criterion)["found"] + TASK.measure(net, x[1:], truths[1:], criterion)["found"]
-    hook.remove()
-    assert not drawn, "masks, which are not measured here, are not made"
-    meter = Collected(LABELS)
-    for picture, truth in zip(x, truths, strict=True):
-        seen = TASK.infer(net, picture[None], truth.whole)
-        meter.add(truth.index, dataclasses.replace(seen, masks=None), dataclasses.replace(truth.target, masks=None))
-    expected = meter.result()
-    assert TASK.summarise({"found": sums}, 2, LABELS) == {name: expected[name] for name in ("map", "map50")}
-    assert TASK.summarise({}, 2, LABELS) == {}, "in training nothing is looked for"
-
-
-def test_pictures_without_objects_have_a_score_of_zero_and_no_error():
-    meter = TASK.meter(LABELS, {})
-    TASK.judge(meter, Truth(0, (9, 9), boxes()), found(labels=[], scores=[]))
-    assert TASK.summarise({"found": meter}, 1, LABELS) == {"map": 0.0, "map50": 0.0}
-
-
-TRUTH = boxes((0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), labels=[0, 1, 0], ignore=[False, False, True])
-PICTURES = {
-    "all of it": (found((0, 0, 10, 10), (20, 0, 30, 10), labels=[0, 1], scores=[0.9, 0.8]), 1.0),
-    "one of two": (found((0, 0, 10, 10), labels=[0], scores=[0.9]), 2 / 3),
-    "twice the same": (found((0, 0, 10, 10), (0, 0, 10, 9), labels=[0, 0], scores=[0.9, 0.8]), 2 / (2 + 1 + 1)),
-    "of another class": (found((0, 0, 10, 10), (20, 0, 30, 10), labels=[1, 1], scores=[0.9, 0.8]), 2 / (2 + 1 + 1)),
-    "too far off": (found((0, 0, 10, 4), labels=[0], scores=[0.9]), 0.0),
-    "the ignored too": (found((0, 0, 10, 10), (40, 0, 50, 10), labels=[0, 0], scores=[0.9, 0.8]), 2 / 3),
-    "nothing": (found(labels=[], scores=[]), 0.0),
-}
-
-
-@pytest.mark.parametrize("case", PICTURES)
-def test_f1_of_a_picture_by_hand(case):
-    seen, expected = PICTURES[case]
-    assert f1(seen, TRUTH) == pytest.approx(expected)
-
-
-def test_what_is_not_sure_does_not_count_for_the_picture():
-    meter = TASK.meter(LABELS, {"most_objects": 100})
-    unsure = found((0, 0, 10, 10), (20, 0, 30, 10), labels=[0, 1], scores=[0.9, 0.4])
-    assert TASK.judge(meter, Truth(0, (60, 60), TRUTH), unsure) == pytest.approx(2 / 3)
-    assert f1(found(labels=[], scores=[]), boxes()) == 1.0
-    assert meter.result()["per_class"][1]["ap50"] == pytest.approx(1), "the measure takes all"
-
-
-def test_at_least_keeps_what_belongs_together():
-    masks = np.arange(3)[:, None, None] * np.ones((3, 2, 2), int) > 0
-    seen = dataclasses.replace(
-        found((0, 0, 1, 1), (0, 0, 2, 2), (0, 0, 3, 3), labels=[0, 1, 0], scores=[0.9, 0.5, 0.4]), masks=masks
-    )
-    kept = results.at_least(seen, 0.5)
-    assert kept.labels.tolist() == [0, 1] and kept.xyxy[:, 2].tolist() == [1, 2] and np.array_equal(kept.masks, masks[:2])
-    assert results.at_least(dataclasses.replace(seen, masks=None), 0.95).masks is None
 
 
 # --- heads and files -----------------------------------------------------------------------------------------------------
@@ -222,10 +118,10 @@ def test_at_least_keeps_what_belongs_together():
 
 @torch.inference_mode()
 @pytest.mark.parametrize(("form", "masks"), KINDS, ids=str)
-def test_the_form_of_the_head_comes_back_from_the_file(form, masks, tmp_path):
+def test_the_settings_of_the_head_come_back_from_the_file(form, masks, tmp_path):
     net = model(form, masks).eval()
     again = hub.load(hub.save(net, tmp_path / "m.safetensors"))
-    assert again.form == net.form and (again.task.name, again.labels) == ("detect", LABELS)
+    assert again.head_config == net.head_config and (again.task.name, again.labels) == ("detect", LABELS)
     x = torch.randn(2, 3, 30, 41)
     for one, two in zip(net(x), again(x), strict=True):
         assert one.keys() == two.keys() and ("masks" in one) == masks
@@ -243,12 +139,12 @@ def test_the_form_of_the_head_comes_back_from_the_file(form, masks, tmp_path):
     ids=str,
 )
 def test_the_head_of_weights_goes_on_unless_another_is_asked_for(before, asked, kept):
-    form = TASK.form(SPEC, Recipe(task="detect", **asked), before)
-    assert {name: form.get(name) for name in kept} == kept
+    config = TASK.head_config(SPEC, DetectSettings(**asked), before)
+    assert {name: config.get(name) for name in kept} == kept
 
 
 @pytest.mark.parametrize(
-    ("form", "said"),
+    ("config", "said"),
     [
         ({"form": "yolo"}, "form='yolo': use one of: pyramid, c4"),
         ({"forms": "c4"}, "a detector has no setting forms; it has "),
@@ -262,10 +158,10 @@ def test_the_head_of_weights_goes_on_unless_another_is_asked_for(before, asked, 
     ],
     ids=str,
 )
-def test_what_no_head_has_is_refused(form, said):
+def test_what_no_head_has_is_refused(config, said):
     """Files of others say these things."""
     with pytest.raises(InputError, match=said):
-        hub.create_model(SPEC, task="detect", labels=LABELS, form=form)
+        hub.create_model(SPEC, task="detect", labels=LABELS, head_config=config)
 
 
 def test_the_defaults_are_torchvisions():

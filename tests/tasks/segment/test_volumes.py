@@ -1,7 +1,6 @@
 """Volumes from training to a NIfTI of what was found, on phantoms with a known answer."""
 
 import json
-import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,11 +11,8 @@ from click.testing import CliRunner
 import resnets
 from resnets.cli.main import cli
 from resnets.data.pictures.volumes import Volume
-from resnets.data.preprocess import Preprocess
-from resnets.data.targets import Truth
 from resnets.errors import InputError
-from resnets.tasks import dense as plan_dense
-from resnets.tasks.segment import task as segment
+from resnets.tasks.segment import volumes
 from resnets.verbs import evaluate as evaluation
 from resnets.verbs import train as training
 from resnets.verbs.train import train
@@ -96,7 +92,7 @@ WRONG = {
     "vflip": ({"vflip": 0.5}, "vflip=0.5: volumes cannot use it"),
     "scales": ({"scales": "0.5,1"}, "volumes cannot use it"),
     "normalise": ({"normalise": "imagenet"}, "normalise=imagenet: volumes cannot use it"),
-    "mixup": ({"mixup": 0.2}, "mixup=0.2: the task segment cannot use it"),
+    "mixup": ({"mixup": 0.2}, "mixup=0.2: the task segment has no such setting, only classify; leave it out"),
 }
 
 
@@ -113,10 +109,11 @@ def test_settings_that_volumes_cannot_use(first, tmp_path, case):
     [(None, (100, 90, 80), (64, 64, 64)), (None, (20, 70, 50), (20, 64, 32)), (48, (100, 40, 33), (48, 32, 32)),
      (None, (64, 63, 31), (64, 32, 31)), (100, (100, 128, 99), (100, 100, 96))],
 )  # fmt: skip
-def test_size_of_patches(side, lengths, size):
-    spec, source = resnets.models.zoo.get("resnet18", dims=3), SimpleNamespace(sizes=lambda: [lengths] * 3)
-    assert plan_dense.patch_size(source, spec, side) == size
-    assert plan_dense.patch_size(source, spec, side or 64) == size  # as the recipe that is kept says it
+def test_size_of_patches(side, lengths, size, monkeypatch):
+    monkeypatch.setattr(volumes, "sizes", lambda source: [lengths] * 3)
+    spec = resnets.models.zoo.get("resnet18", dims=3)
+    assert volumes.patch_size(None, spec, side) == size
+    assert volumes.patch_size(None, spec, side or 64) == size  # as the recipe that is kept says it
 
 
 # --- evaluation ---------------------------------------------------------------------------------------------------------
@@ -145,18 +142,6 @@ def test_dice_by_organ_is_that_by_hand(first):
     assert [row["dice"] for row in result["per_class"]] == pytest.approx(list(expected), abs=2e-3)
     assert result["dice"] == pytest.approx(np.mean([row["dice"] for row in result["per_class"][1:]]))
     assert (first.root / "scored/plots/worst.png").is_file()
-
-
-def test_boundaries_are_measured_in_millimetres():
-    truth = np.zeros((20, 20, 20), np.uint8)
-    truth[8:12, 8:12, 8:12] = 1
-    moved = np.roll(truth, 1, axis=0)
-    scores = {}
-    for spacing in ((0.1, 1.0, 1.0), (5.0, 1.0, 1.0)):
-        meter = segment.Segment().meter(["background", "organ"], {})
-        segment.Segment().judge(meter, Truth(0, truth.shape, truth, spacing), moved)
-        scores[spacing[0]] = meter.result()["boundary_f"]
-    assert scores[0.1] == 1 and scores[5.0] < 0.9  # a tolerance of 0.21 mm and of 0.78; the shift is one of 0.1 and of 5
 
 
 def test_other_data_than_the_models(first, tmp_path):
@@ -230,60 +215,6 @@ def test_files_that_the_model_does_not_take(first, tmp_path):
     (tmp_path / "cut.nii.gz").write_bytes(scan.read_bytes()[:-900])
     rows = invoke("predict", first.path, scan, tmp_path / "cut.nii.gz", "--format", "json").output.splitlines()
     assert "classes" in json.loads(rows[0]) and "truncated" in json.loads(rows[1])["error"]
-
-
-# --- the sliding window -------------------------------------------------------------------------------------------------
-
-
-def small_net():
-    torch.manual_seed(0)
-    return resnets.create_model(
-        "resnet20_cifar", task="segment", depths=(1,), width=4, dims=3, in_chans=1, labels=["a", "b", "c"],
-        preprocess=Preprocess(size=(8, 8, 8), resize="keep", crop_pct=1.0, mean=(0.0,), std=(1.0,)),
-    ).eval()  # fmt: skip
-
-
-@torch.inference_mode()
-def test_the_sliding_window_is_the_whole_pass_where_it_sees_as_much(monkeypatch):
-    model, x = small_net(), torch.randn(1, 1, 48, 20, 22)
-    whole = model(x)[0].numpy()
-    monkeypatch.setattr(segment, "WHOLE", 1000)
-    monkeypatch.setitem(segment.WINDOW, 3, 24)
-    slabs = list(segment.logits_of(model, x, (48, 20, 22)))
-    assert [(part.start, part.stop) for part, _ in slabs] == [(0, 12), (12, 24), (24, 48)]
-    slid = np.concatenate([scores for _, scores in slabs], axis=1)
-    assert slid.shape == whole.shape
-    for rows in (slice(0, 12), slice(36, 48)):  # that one window sees, far from its edge within the volume
-        assert np.allclose(slid[:, rows], whole[:, rows], atol=1e-5)
-    assert np.abs(slid - whole).max() < 1 < np.abs(whole).max()
-    found = model.task.infer(model, x, (48, 20, 22))
-    assert found.dtype == np.uint8 and (found == slid.argmax(0)).all()
-
-
-def test_a_window_is_at_least_a_patch(monkeypatch):
-    model = small_net()
-    monkeypatch.setitem(segment.WINDOW, 3, 6)
-    assert segment.window_side(model) == 8
-    model.preprocess = Preprocess(size=(4, 20, 5), resize="keep", crop_pct=1.0, mean=(0.0,), std=(1.0,))
-    assert segment.window_side(model) == 20
-
-
-def test_scores_of_a_longer_volume_take_no_more_memory(monkeypatch):
-    model = small_net()
-    monkeypatch.setattr(segment, "WHOLE", 100)
-    monkeypatch.setitem(segment.WINDOW, 3, 24)
-    peaks = []
-    for length in (48, 240):
-        rows = []
-        tracemalloc.start()
-        with torch.inference_mode():
-            for part, scores in segment.logits_of(model, torch.zeros(1, 1, length, 24, 24), (length, 24, 24)):
-                rows.append(part.stop - part.start)
-                assert scores.shape == (3, rows[-1], 24, 24)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-        assert sum(rows) == length and max(rows) <= 24
-    assert peaks[1] < 1.3 * peaks[0]
 
 
 def test_saved_like_a_file_of_the_second_version(tmp_path):
