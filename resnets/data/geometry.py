@@ -105,7 +105,7 @@ def resize_target(target: Target, size: Size, before: Size) -> Target:
 
 
 def resize_boxes(xyxy: np.ndarray, size: Size, before: Size) -> np.ndarray:
-    """Boxes (K, 4) of a picture of `before` (H, W) for it at `size`; of detections with both exchanged, the way back."""
+    """Boxes (K, 4) of an image that is resized from `before` to `size`, both (H, W). Exchange the two for the inverse."""
     scale = np.array([size[1] / before[1], size[0] / before[0]] * 2)
     return (xyxy.astype(np.float64) * scale).astype(np.float32)
 

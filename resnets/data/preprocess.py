@@ -12,7 +12,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "resize": ("crop", "pad", "squash", "shorter", "keep"),
     "interpolation": ("bilinear", "bicubic"),
 }
-FREE = ("shorter", "keep")  # rules of resizing that leave a picture its shape
+FREE = ("shorter", "keep")  # resize rules for inputs of any size, which keep the aspect ratio
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

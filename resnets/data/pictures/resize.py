@@ -126,7 +126,7 @@ def to_array(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
 
 
 def planes(image: Image.Image) -> np.ndarray:
-    """A Pillow image as uint8 (C, H, W), channels last in memory."""
+    """A Pillow image -> uint8 (C, H, W), channels last in memory."""
     return np.array(image).reshape(image.height, image.width, -1).transpose(2, 0, 1)
 
 

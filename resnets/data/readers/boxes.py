@@ -80,7 +80,7 @@ class BoxTargets:
         for index, raw in enumerate(self.raw):
             if isinstance(raw, RawBoxes) and len(raw.labels):
                 codes[index] = np.bincount(raw.labels).argmax()
-        # Where no class comes twice, any picture may go to validation.
+        # If no class occurs twice, the split cannot be stratified: any image may go to validation.
         return codes if len(np.unique(codes)) < len(codes) else np.zeros_like(codes)
 
     def subset(self, indices: np.ndarray) -> BoxTargets:

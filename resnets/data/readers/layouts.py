@@ -116,7 +116,7 @@ def read_class_folder(root: Path, in_chans: int) -> Found:
 
 
 def _class_folders(root: Path, folder: Path, split: str, in_chans: int) -> Part:
-    """The classes of one split; paths are kept relative to `root`."""
+    """The split in `folder`, with one folder per class; paths are relative to `root`. Raises `InputError` without images."""
     paths: list[str] = []
     counts: dict[str, int] = {}
     empty: list[str] = []
