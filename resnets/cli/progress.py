@@ -47,8 +47,8 @@ class Lines:
         if self.began_step < 0:
             self.began, self.began_step = time.perf_counter(), at.step
 
-    def epoch(self, row: dict[str, float], at: Any) -> None:
-        self.say(epoch_line(row, at))
+    def epoch(self, row: dict[str, float], at: Any, seconds: float) -> None:
+        self.say(epoch_line(row, at, seconds))
 
 
 class Bar(Lines):
@@ -102,10 +102,10 @@ def watch() -> Lines:
     return Bar() if sys.stderr.isatty() else Lines()
 
 
-def epoch_line(row: dict[str, float], at: Any) -> str:
+def epoch_line(row: dict[str, float], at: Any, seconds: float) -> str:
     """One line per epoch; its last number is the time of the epoch's training, without validation."""
     scores = "  ".join(f"{name} {row[name]:.4f}" for name in row if name.startswith(("train_", "val_")))
     best = "  best" if at.best_epoch == row["epoch"] else ""
     speed = f"{row['images_per_second']:.0f} img/s, {row['data_wait']:.0%} waiting for data"
     place = f"epoch {row['epoch']}  step {row['step']}/{at.total_steps}  lr {row['lr']:.4g}"
-    return f"{place}{best}  {scores}  {speed}  {at.epoch_seconds:.1f} s"
+    return f"{place}{best}  {scores}  {speed}  {seconds:.1f} s"

@@ -1,6 +1,6 @@
-"""Decoded pictures, kept from one epoch to the next: in memory that workers share, or in a file that later runs find again.
+"""A cache of decoded images over epochs: in memory shared with workers, or in a file that later runs use too.
 
-Keeping changes nothing of what is computed. What cannot be kept, or cannot be read, is read anew each time.
+The cache does not change any result. Images that do not fit into it, or that cannot be read, are read anew each time.
 """
 
 from __future__ import annotations
@@ -23,28 +23,32 @@ from resnets.data.pictures.images import BadPicture, StoredImages
 from resnets.data.types import Images, Split
 from resnets.errors import InputError
 
-CHOICES = ("auto", "none", "memory", "disk")
-SHARE = 4  # "auto" takes at most one part in so many of the memory that is free
-MARGIN = 1.1  # of the estimated size, which comes from a sample
-CHUNK = 256  # pictures that are decoded ahead when a file is written
-SAY_SECONDS = 20.0  # between words on how far that is
+SHARE = 4  # "auto" uses at most 1 / SHARE of the free memory
+MARGIN = 1.1  # factor on the size, which is estimated from a sample
+CHUNK = 256  # images that are decoded at a time when a file is written
+SAY_SECONDS = 20.0  # between progress messages
 Say = Callable[[str], None]
 
 
 def keep(
     kind: str, splits: Mapping[str, Split], *, again: bool, workers: int, folder: Path, say: Say
 ) -> tuple[dict[str, Split], str | None]:
-    """The splits with their pictures kept as `kind` says, and a line that tells how; None where all lies in memory anyway.
+    """The splits with their images in a cache.
 
     Args:
-        splits: what the epochs go through; pictures of "train" are read quickly.
-        again: whether they are seen more than once.
-        workers: processes that will decode.
-        folder: where `disk` puts its files.
-        say: told of progress while a file is written.
+        kind: one of `CHOICES`: "memory", "disk", "none", or "auto" ("memory" if the images are seen more than once and fit
+            into a quarter of the free memory, else "none").
+        splits: splits by name; the images of "train" are read by the faster reader (`StoredImages.quickly`).
+        again: whether images are seen more than once.
+        workers: number of loader processes.
+        folder: folder for the files of "disk".
+        say: called with progress messages while a file is written.
+
+    Returns:
+        The splits, and a line of text that describes the cache; None if all images are arrays in memory already.
 
     Raises:
-        InputError: where the disk has no room.
+        InputError: if the disk has not enough space.
     """
     stored = {name: split for name, split in splits.items() if isinstance(split.images, StoredImages)}
     if not stored:
@@ -74,42 +78,42 @@ def _quick(name: str, images: Any) -> StoredImages:
 
 
 def decoded_bytes(images: StoredImages) -> int:
-    """What the pixels of all pictures take, from the headers of some, with a margin."""
+    """Size of the pixels of all images in bytes, estimated from the headers of 200, with a margin."""
     sizes = images.sizes(200)
     each = float(np.mean([width * height for width, height in sizes])) if sizes else 0.0
     return int(len(images) * each * images.in_chans * MARGIN)
 
 
 def gigabytes(num_bytes: int) -> str:
-    """A size for people."""
+    """A number of bytes as text: "1.5 GB", "20 MB"."""
     return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.0f} MB"
 
 
 def free_memory() -> int:
-    """Bytes that this process may yet take: of the machine, and of its container. 0 where that is not known."""
+    """Free memory in bytes, considering the limit of the container (cgroup); 0 if it is not known."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return 0
     free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), 0)
-    with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
+    with suppress(OSError, ValueError):  # no cgroup, or no limit ("max")
         group = Path("/sys/fs/cgroup")
         free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
     return max(0, free)
 
 
 class Kept:
-    """Pictures whose pixels stay in memory once they are read. Workers share it if they are forked.
+    """Images whose pixels stay in memory once they are read. Forked workers share it.
 
     Args:
-        num_bytes: what may be kept; pictures for which no room is left are read each time.
+        num_bytes: capacity; images that no longer fit are read each time.
     """
 
     def __init__(self, images: StoredImages, num_bytes: int) -> None:
         self.images, self.groups = images, images.groups
-        # Anonymous and shared: /dev/shm may be as small as 64 MB, and pages that are never written cost nothing.
+        # Anonymous shared memory, because /dev/shm may be as small as 64 MB. Pages that are never written take no memory.
         self._pixels = np.frombuffer(mmap.mmap(-1, max(1, num_bytes)), np.uint8)
-        self._places = np.frombuffer(mmap.mmap(-1, 24 * (len(images) + 1)), np.int64).reshape(-1, 3)  # (end, height, width)
+        self._extents = np.frombuffer(mmap.mmap(-1, 24 * (len(images) + 1)), np.int64).reshape(-1, 3)  # (end, height, width)
         self._lock = multiprocessing.Lock()
 
     def __len__(self) -> int:
@@ -120,38 +124,39 @@ class Kept:
 
     def __getitem__(self, index: int, /) -> np.ndarray:
         with self._lock:
-            place = self._places[index].copy()
-        if place[0]:
-            return _view(self._pixels, place, self.images.in_chans)
+            extent = self._extents[index].copy()
+        if extent[0]:
+            return _view(self._pixels, extent, self.images.in_chans)
         pixels = self.images[index]
         with self._lock:
-            end = int(self._places[-1, 0]) + pixels.size  # the last row holds how much is taken
+            end = int(self._extents[-1, 0]) + pixels.size  # the last row holds the number of bytes in use
             if end > len(self._pixels):
                 return pixels
-            self._places[-1, 0] = end
+            self._extents[-1, 0] = end
         self._pixels[end - pixels.size : end] = pixels.ravel()
         with self._lock:
-            self._places[index] = end, *pixels.shape[:2]
+            self._extents[index] = end, *pixels.shape[:2]
         return pixels
 
 
-def _view(pixels: np.ndarray, place: np.ndarray, in_chans: int) -> np.ndarray:
-    end, height, width = place.tolist()
+def _view(pixels: np.ndarray, extent: np.ndarray, in_chans: int) -> np.ndarray:
+    """The image (H, W, in_chans) with the extent (end, height, width) in the flat array `pixels`."""
+    end, height, width = extent.tolist()
     return pixels[end - height * width * in_chans : end].reshape(height, width, in_chans)
 
 
 class Packed:
-    """Pictures in one file: their pixels end to end, then (end, height, width) of each, as `packed` writes it.
+    """Images in one file, as `packed` writes it: the pixels of all, then (end, height, width) of each as int64.
 
-    Those that could not be read when it was written have an end of 0.
+    Images that could not be read when it was written have the end 0.
     """
 
     def __init__(self, images: StoredImages, path: Path) -> None:
         self.images, self.groups, self.path = images, images.groups, path
-        self._file = np.memmap(path, np.uint8, mode="c")  # copy on write: never written
-        self._places = self._file[-24 * len(images) :].view("<i8").reshape(-1, 3)
+        self._file = np.memmap(path, np.uint8, mode="c")  # copy on write: the file itself is never changed
+        self._extents = self._file[-24 * len(images) :].view("<i8").reshape(-1, 3)
 
-    def __reduce__(self) -> tuple[Any, ...]:  # a process that is not forked opens the file, rather than being sent it
+    def __reduce__(self) -> tuple[Any, ...]:  # a spawned worker opens the file instead of receiving its content
         return Packed, (self.images, self.path)
 
     def __len__(self) -> int:
@@ -161,12 +166,16 @@ class Packed:
         return self.images.name(index)
 
     def __getitem__(self, index: int, /) -> np.ndarray:
-        place = self._places[index]
-        return _view(self._file, place, self.images.in_chans) if place[0] else self.images[index]
+        extent = self._extents[index]
+        return _view(self._file, extent, self.images.in_chans) if extent[0] else self.images[index]
 
 
 def packed(images: StoredImages, num_bytes: int, folder: Path, workers: int, say: Say) -> Packed:
-    """The file of these very pictures, in `folder`; written first where it is not there, in one pass."""
+    """The images in their cache file in `folder`, which is written first if it does not exist.
+
+    Raises:
+        InputError: if the folder cannot be written to or the disk has not enough space.
+    """
     path = folder / f"{_fingerprint(images)}.pixels"
     if not path.exists():
         try:
@@ -187,7 +196,7 @@ def _fingerprint(images: StoredImages) -> str:
 
 
 def _remove_halves(path: Path) -> None:
-    """What was left by processes that were killed while they wrote this file."""
+    """Remove partial files left by processes that were killed while writing this file."""
     for half in path.parent.glob(f"{path.name}.*.part"):
         try:
             os.kill(int(half.suffixes[-2][1:]), 0)
@@ -197,7 +206,7 @@ def _remove_halves(path: Path) -> None:
 
 def _write(images: StoredImages, path: Path, workers: int, say: Say) -> None:
     half = path.with_name(f"{path.name}.{os.getpid()}.part")
-    places, end, said = np.zeros((len(images), 3), "<i8"), 0, time.monotonic()
+    extents, end, said = np.zeros((len(images), 3), "<i8"), 0, time.monotonic()
     say(f"cache    writing {len(images):,} decoded pictures to {path}")
     try:
         with half.open("wb") as file, ThreadPoolExecutor(max(1, workers)) as threads:
@@ -207,14 +216,14 @@ def _write(images: StoredImages, path: Path, workers: int, say: Say) -> None:
                     if pixels is not None:
                         file.write(np.ascontiguousarray(pixels).data)
                         end += pixels.size
-                        places[index] = end, *pixels.shape[:2]
+                        extents[index] = end, *pixels.shape[:2]
                 if time.monotonic() - said > SAY_SECONDS:
                     said = time.monotonic()
                     say(f"cache    {indices.stop / len(images):.0%} written, {gigabytes(end)}")
-            file.write(bytes(-end % 8))  # so that the numbers begin at a multiple of 8
-            file.write(places.tobytes())
+            file.write(bytes(-end % 8))  # aligns the extents to 8 bytes
+            file.write(extents.tobytes())
             file.flush()
-            os.fsync(file.fileno())  # the name must not outlive its content when the machine loses power
+            os.fsync(file.fileno())  # otherwise a power failure could leave the new name with no content
         half.replace(path)
     finally:
         half.unlink(missing_ok=True)

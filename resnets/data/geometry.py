@@ -1,6 +1,6 @@
-"""Training's changes to a picture and its boxes or mask, evaluation's resize and its undoing, and batches of many sizes.
+"""Dense prediction: augmentation of an image with its boxes or mask, resizing to the input and back, batches by padding.
 
-Pictures come as uint8 (H, W, C) and leave as uint8 (C, H, W); targets are `dense.Boxes` or class indices (H, W).
+Images are uint8 (H, W, C) before and uint8 (C, H, W) after; targets are `resnets.data.targets.Boxes` or class indices (H, W).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from resnets.data.pictures.resize import fitted_size
 from resnets.data.preprocess import Preprocess
@@ -29,17 +28,17 @@ Target = Boxes | np.ndarray
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DenseAugment:
-    """What training does to a picture and its target, a pure function of (seed, epoch, index).
+    """Augmentation of an image and its target in training, a pure function of (seed, epoch, index).
 
     Args:
-        preprocess: whose rule says the size of a picture's input.
-        scales: shares of that size, of which one is drawn (multi-scale training, as in Detectron).
-        hflip: probability of exchanging left and right.
-        vflip: of exchanging top and bottom, for what is seen from above or through a microscope.
-        crop: (H, W) of a random window, which shows `fill` beyond the picture, to be ignored; None: all of the picture.
-        least: share of a box's area that a crop must leave to keep it.
-        jitter: most by which brightness, contrast and saturation change, as a share; 0: never.
-        fill: the colour around a picture that is smaller than the crop, one value a channel.
+        preprocess: its `resize` rule gives the input size of an image.
+        scales: factors on that size, one of which is drawn (multi-scale training).
+        hflip: probability of a horizontal flip (left and right exchanged), in [0, 1].
+        vflip: probability of a vertical flip (top and bottom exchanged), for aerial or microscope images.
+        crop: (H, W) of a random crop in pixels; beyond the image it shows `fill`, which is ignored. Default (None): no crop.
+        least: fraction of a box's area that must be inside the crop for the box to be kept.
+        jitter: largest relative change of brightness, contrast and saturation; 0: none.
+        fill: colour of the padding around images smaller than the crop, in [0, 255], one value per channel.
     """
 
     preprocess: Preprocess
@@ -54,10 +53,15 @@ class DenseAugment:
     def __call__(
         self, pixels: np.ndarray, target: Target, *, seed: int, epoch: int, index: int, batch: int | None = None
     ) -> tuple[Tensor, Target]:
-        """`index` is the picture's place in its split, or in the epoch's order, so that workers do not count. Whole pictures of
-        one `batch` (its number) have one scale: most of a batch of several would be what is around the smaller ones."""
+        """An image, uint8 (H, W, C), and its target -> the augmented image, uint8 (C, H, W), and target.
+
+        Args:
+            index: position of the image in its split or in the epoch, so that the result does not depend on workers.
+            batch: number of the batch. Without `crop`, all images of a batch get the same scale, because images of several
+                scales would need much padding.
+        """
         random = Random(mix_seed(seed, epoch, index, "geometry"))
-        scale, mirrored, place = random.choice(self.scales), random.random() < self.hflip, (random.random(), random.random())
+        scale, mirrored, position = random.choice(self.scales), random.random() < self.hflip, (random.random(), random.random())
         if batch is not None and self.crop is None:
             scale = Random(mix_seed(seed, epoch, batch, "scale")).choice(self.scales)
         height, width = pixels.shape[:2]
@@ -72,8 +76,8 @@ class DenseAugment:
         if self.jitter and picture.shape[0] == 3:
             picture = self._colours(picture, mix_seed(seed, epoch, index, "colours"))
         if self.crop is not None:
-            # Anywhere between both edges; where the picture is the smaller one, it lies anywhere within the window.
-            top, left = (round(share * (whole - part)) for share, whole, part in zip(place, size, self.crop, strict=True))
+            # The crop lies anywhere inside the image; along an axis where the image is smaller, the image inside the crop.
+            top, left = (round(share * (whole - part)) for share, whole, part in zip(position, size, self.crop, strict=True))
             picture, target = crop_both(picture, target, (top, left), self.crop, self.fill, self.least)
         return picture.contiguous(), target
 
@@ -81,19 +85,19 @@ class DenseAugment:
         from torchvision.transforms import v2  # takes a second to import, which most runs save
 
         with seeded(seed):
-            return v2.ColorJitter(self.jitter, self.jitter, self.jitter)(picture)  # hue would take six times as long
+            return v2.ColorJitter(self.jitter, self.jitter, self.jitter)(picture)  # with hue it would take six times as long
 
 
-# --- one size to another, and back -------------------------------------------------------------------------------------
+# --- resizing --------------------------------------------------------------------------------------------------------------
 
 
 def resize_picture(pixels: np.ndarray, size: Size, interpolation: str = "bilinear") -> Tensor:
-    """uint8 (H, W, C) -> (C, *size), with antialiasing."""
+    """uint8 (H, W, C) -> uint8 (C, *size), with antialiasing."""
     return resize(torch.from_numpy(pixels), size, interpolation)[0]
 
 
 def resize_target(target: Target, size: Size, before: Size) -> Target:
-    """The target of a picture of `before` (H, W) for that picture at `size`. With both exchanged it is the way back."""
+    """The target of an image that is resized from `before` to `size`, both (H, W). Exchange the two for the inverse."""
     if isinstance(target, Boxes):
         masks = None if target.masks is None else resize_indices(target.masks, size)
         return dataclasses.replace(target, xyxy=resize_boxes(target.xyxy, size, before), masks=masks)
@@ -101,16 +105,16 @@ def resize_target(target: Target, size: Size, before: Size) -> Target:
 
 
 def resize_boxes(xyxy: np.ndarray, size: Size, before: Size) -> np.ndarray:
-    """Boxes (K, 4) of a picture of `before` (H, W) for it at `size`; of detections with both exchanged, the way back."""
+    """Boxes (K, 4) of an image that is resized from `before` to `size`, both (H, W). Exchange the two for the inverse."""
     scale = np.array([size[1] / before[1], size[0] / before[0]] * 2)
     return (xyxy.astype(np.float64) * scale).astype(np.float32)
 
 
 def resize_indices(values: np.ndarray, size: Size) -> np.ndarray:
-    """Class indices or masks (..., H, W) at another size: the nearest pixel's.
+    """Class indices or masks (..., H, W) -> (..., *size), by nearest neighbour.
 
-    The nearest by the pixels' middles ("nearest-exact"): torchvision's masks take the nearest by their corners, which lie up to
-    half a pixel beside the picture. To a larger size and back gives what was there.
+    Nearest by pixel centres ("nearest-exact"); torchvision's resizing of masks goes by corners, which shifts them by up to half
+    a pixel. Enlarging and resizing back gives the original values.
     """
     if values.shape[-2:] == size or not values.size:
         return values if values.shape[-2:] == size else np.zeros((*values.shape[:-2], *size), values.dtype)
@@ -119,20 +123,15 @@ def resize_indices(values: np.ndarray, size: Size) -> np.ndarray:
 
 
 def nearest(before: int, after: int) -> np.ndarray:
-    """(after,) the places whose middles are the nearest, in whole numbers, so that no rounding shifts them."""
+    """(after,) for each new position the old one with the nearest centre, in integer arithmetic, without rounding errors."""
     return (2 * np.arange(after) + 1) * before // (2 * after)
 
 
-def resize_scores(scores: Tensor, size: Size) -> Tensor:
-    """Scores of classes (N, K, H, W) at the size of the original: before the best class is taken, for smooth borders."""
-    return interpolate(scores, size, mode="bilinear", align_corners=False)
-
-
-# --- mirrors and crops ---------------------------------------------------------------------------------------------------
+# --- flips and crops -----------------------------------------------------------------------------------------------------
 
 
 def mirror(picture: Tensor, target: Target, *, vertical: bool = False) -> tuple[Tensor, Target]:
-    """A picture (C, H, W) and its target with left and right exchanged, or `vertical`, top and bottom."""
+    """An image (C, H, W) and its target, flipped horizontally, or vertically if `vertical`."""
     from torchvision.transforms.v2 import functional
 
     flip = functional.vertical_flip if vertical else functional.horizontal_flip
@@ -142,10 +141,10 @@ def mirror(picture: Tensor, target: Target, *, vertical: bool = False) -> tuple[
 def crop_both(
     picture: Tensor, target: Target, corner: tuple[int, int], crop: Size, fill: Sequence[int] = (0,), least: float = LEAST_LEFT
 ) -> tuple[Tensor, Target]:
-    """The window of `crop` (H, W) at `corner` (top, left), which may lie past the picture's edges on any side.
+    """Crop an image (C, H, W) and its target to `crop` (H, W) at `corner` (top, left), which may be outside the image.
 
-    Beyond the picture it shows `fill`, to be ignored. Boxes are cut at its edges, and dropped if less than `least` is left. A
-    box with a mask becomes the box of what is left of the mask, and is dropped where that is nothing.
+    Outside the image it shows `fill`, and a mask `IGNORE`. Boxes are clipped, and dropped if less than the fraction `least` of
+    their area is left. A clipped box with a mask becomes the bounding box of the rest of its mask, if there is any.
     """
     from torchvision.transforms.v2 import functional
 
@@ -172,9 +171,9 @@ def crop_both(
 def _changed(
     picture: Tensor, target: Target, change: Callable[[Tensor, Any], Tensor], fill: Sequence[int]
 ) -> tuple[Tensor, Target]:
-    """Both, changed by functions of torchvision.transforms.v2, which know boxes and masks by their types.
+    """Image and target, changed by functions of torchvision.transforms.v2, which distinguish boxes and masks by type.
 
-    `change` is called with each and what to show where there was no picture.
+    `change` is called with the image, the boxes or the masks, and the fill value for positions outside the image.
     """
     from torchvision import tv_tensors  # takes a second to import, which most runs save
 
@@ -183,7 +182,7 @@ def _changed(
     picture = change(tv_tensors.Image(picture), colour).as_subclass(Tensor)
     if not isinstance(target, Boxes):
         return picture, change(tv_tensors.Mask(torch.from_numpy(target)), IGNORE).as_subclass(Tensor).numpy()
-    # Not clamped: how much of a box is left is another's to judge.
+    # Not clamped: `clip_boxes` needs the whole boxes.
     boxes = tv_tensors.BoundingBoxes(torch.from_numpy(target.xyxy), format="XYXY", canvas_size=canvas, clamping_mode=None)
     xyxy = change(boxes, 0).as_subclass(Tensor).numpy()
     masks = target.masks
@@ -193,7 +192,7 @@ def _changed(
 
 
 def _around(mask: np.ndarray) -> list[int]:
-    """x0, y0, x1, y1 of the pixels of a mask (H, W) that has some."""
+    """The bounding box [x0, y0, x1, y1] of a mask (H, W) with at least one pixel."""
     y, x = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return [int(x[0]), int(y[0]), int(x[-1]) + 1, int(y[-1]) + 1]
 
@@ -202,23 +201,27 @@ def _around(mask: np.ndarray) -> list[int]:
 
 
 def pad_batch(pictures: Sequence[Tensor], *, multiple: int = 32, fill: Sequence[Any] = (0,)) -> tuple[Tensor, Tensor]:
-    """Pictures (C, h, w) of many sizes in one batch (N, C, H, W), each at the top left, and their sizes (N, 2) int64 (h, w).
+    """Images (C, h, w) of different sizes as one batch (N, C, H, W), each at the top left, padded with `fill`.
 
-    H and W are the least multiples of `multiple` that hold all: of the deepest features' stride, so that levels fit together.
+    H and W are the smallest multiples of `multiple` that hold all images. With the stride of the last level as `multiple`,
+    the sizes of all levels are exact fractions of H and W.
+
+    Returns:
+        The batch, and the sizes (N, 2) int64, each (h, w).
     """
     sizes = torch.tensor([list(picture.shape[-2:]) for picture in pictures])
     height, width = (math.ceil(side / multiple) * multiple for side in sizes.amax(0).tolist())
     channels = pictures[0].shape[0]
     colour = torch.tensor((list(fill) * channels)[:channels], dtype=pictures[0].dtype)[None, :, None, None]
     batch = colour.expand(len(pictures), channels, height, width).contiguous()
-    for place, picture in zip(batch, pictures, strict=True):
-        place[:, : picture.shape[1], : picture.shape[2]] = picture
+    for row, picture in zip(batch, pictures, strict=True):
+        row[:, : picture.shape[1], : picture.shape[2]] = picture
     return batch, sizes
 
 
 def pad_indices(masks: Sequence[np.ndarray], size: Size) -> Tensor:
-    """Class indices (h, w) of many sizes as one (N, *size) int64, with `IGNORE` where a picture was padded."""
+    """Class indices (h, w) of different sizes as one batch (N, *size) int64, padded with `IGNORE`."""
     batch = torch.full((len(masks), *size), IGNORE)
-    for place, mask in zip(batch, masks, strict=True):
-        place[: mask.shape[0], : mask.shape[1]] = torch.from_numpy(mask.astype(np.int64))
+    for row, mask in zip(batch, masks, strict=True):
+        row[: mask.shape[0], : mask.shape[1]] = torch.from_numpy(mask.astype(np.int64))
     return batch

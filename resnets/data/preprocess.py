@@ -1,4 +1,4 @@
-"""How one picture becomes one input. No torch."""
+"""`Preprocess`: how an image becomes the input of a network, as plain data. No torch."""
 
 from __future__ import annotations
 
@@ -7,34 +7,37 @@ from dataclasses import dataclass
 
 from resnets.errors import InputError, check_choices
 
-# What may stand in a field that is a choice.
+# The allowed values of each field that is a choice.
 CHOICES: dict[str, tuple[str, ...]] = {
     "resize": ("crop", "pad", "squash", "shorter", "keep"),
     "interpolation": ("bilinear", "bicubic"),
 }
-FREE = ("shorter", "keep")  # rules of resizing that leave a picture its shape
+FREE = ("shorter", "keep")  # resize rules for inputs of any size, which keep the aspect ratio
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocess:
-    """How one picture becomes one input: the same in training's evaluation, prediction, serving and export.
+    """How an image becomes the input of a network, in evaluation, prediction and export alike.
 
-    The picture is turned upright, brought to `in_chans` channels of 8 bits, resized to `size` by way of `resize`, scaled to
-    [0, 1], and normalised as (x - mean) / std.
+    The image is turned upright (EXIF), converted to `in_chans` channels of 8 bits, resized to `size` by the rule `resize`,
+    scaled to [0, 1], and normalised as (x - mean) / std.
 
     Args:
-        size: height and width of the input, in pixels; of volumes, which come at any size, depth, height and width of the
-            patches that training sees, in voxels.
-        resize: "crop" (the short side to size / crop_pct, then the middle), "pad" (the long side to size, then zeros
-            after normalising, that is the mean, around it), "squash" (both sides to size; the shape is not kept). For tasks
-            that say where things are, inputs of any size: "shorter" (the shorter side to size[0], unless the longer would be
-            over size[1]), "keep" (as it is).
-        crop_pct: for "crop": the share of the resized picture that the crop keeps, in (0, 1].
-        interpolation: Pillow's "bilinear" or "bicubic", antialiased.
-        mean: one value a channel, or one for every value of the input in (channel, row, column) order: the per-pixel
-            mean of He et al. (2015, section 4.2).
-        std: one value a channel.
+        size: (height, width) of the input in pixels. For volumes, whose inputs may have any size, (depth, height, width) of
+            the training patches in voxels.
+        resize: "crop" (the shorter side to size / crop_pct, then a centre crop), "pad" (the longer side to size, then padding
+            with the mean colour, which is 0 after normalisation), "squash" (both sides to size; the aspect ratio changes).
+            For dense prediction (boxes or masks) inputs of any size: "shorter" (the shorter side to size[0], or less if the
+            longer side would exceed size[1]), "keep" (the image's own size).
+        crop_pct: for "crop": side of the crop as a fraction of the resized image, in (0, 1].
+        interpolation: "bilinear" or "bicubic", with antialiasing, as in Pillow.
+        mean: one value per channel, in [0, 1]; or one per value of the input, in the order (channel, row, column), for the
+            per-pixel mean of He et al. (2015, section 4.2).
+        std: standard deviation, one value per channel, above 0.
+
+    Raises:
+        InputError: for a value out of range.
     """
 
     size: tuple[int, ...] = (224, 224)

@@ -1,4 +1,4 @@
-"""Draws as pure functions of whole numbers and words, such as (seed, epoch, position)."""
+"""Random numbers that are pure functions of integers and strings, such as (seed, epoch, position)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import torch
 
 
 def mix_seed(*parts: int | str) -> int:
-    """A seed for torch from whole numbers and words; any other list gives an unrelated one."""
+    """A seed in [0, 2**63) from integers and strings. Different arguments give unrelated seeds."""
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "little") >> 1
 
 
 @contextmanager
 def seeded(*parts: int | str) -> Iterator[None]:
-    """Inside, torch's CPU generator starts from `mix_seed(parts)`; outside it is as it was.
+    """Inside, torch's default CPU generator is seeded with `mix_seed(*parts)`; afterwards its state is restored.
 
-    The generator is asked itself: `torch.manual_seed` also tells devices, and notes the stack where these have not begun.
+    `torch.manual_seed` is not used, because it also seeds all devices, and records a stack trace if they are not initialised.
     """
     before = torch.default_generator.get_state()
     torch.default_generator.manual_seed(mix_seed(*parts))

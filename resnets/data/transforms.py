@@ -1,7 +1,7 @@
-"""From pixels to inputs. `fit.fit_picture`, which needs no torch, and `normalise` are the only way in, for training's
-evaluation, prediction and the rest; `Augment` is what training does besides.
+"""From pixels to the network's input: normalisation, and `Augment` for training.
 
-Pictures are uint8 (C, H, W) until `normalise`; batches are (N, C, H, W).
+In evaluation and prediction every input is made by `fit_picture` (in `resnets.data.pictures.resize`, without torch) and
+`normalise`. Images are uint8 (C, H, W) until `normalise`; batches are (N, C, H, W).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from resnets.data.preprocess import Preprocess
 
 @cache
 def mean_tensor(preprocess: Preprocess) -> Tensor:
-    """`mean_array` as a tensor."""
+    """The mean in [0, 1] as a float32 tensor: (C, 1, 1), or (C, H, W) if it is per pixel."""
     return torch.tensor(mean_array(preprocess))
 
 
 def normalise(pixels: Tensor, preprocess: Preprocess) -> Tensor:
-    """uint8 (N, C, H, W) -> float32 (x / 255 - mean) / std, on the device that the pixels are on."""
+    """uint8 (N, C, H, W) -> float32 (x / 255 - mean) / std of the same shape, on the same device."""
     if pixels.shape[-2:] != preprocess.size:
         preprocess = replace_size(preprocess, (pixels.shape[-2], pixels.shape[-1]))
     mean = mean_tensor(preprocess).to(pixels.device) * 255
@@ -47,10 +47,10 @@ IN_CACHE = 2**20  # bytes of floats
 
 
 def _normalise_rows(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """The same for channels last, a third of the time: whole rows at once instead of C values, few pictures while in cache."""
+    """`normalise` for channels last in memory, three times as fast: whole rows at once, a few images that fit in cache."""
     num, chans, height, width = pixels.shape
     mean, std = (values.expand(-1, -1, width).permute(1, 2, 0).flatten(1) for values in (mean, std))  # (1 or H, W * C)
-    x = torch.from_numpy(np.empty((num, height, width * chans), np.float32))  # NumPy asks for large pages, torch does not
+    x = torch.from_numpy(np.empty((num, height, width * chans), np.float32))  # NumPy requests huge pages, torch does not
     together = max(1, IN_CACHE // (x[0].nbytes if num else 1))
     for few, out in zip(pixels.permute(0, 2, 3, 1).flatten(2).split(together), x.split(together), strict=True):
         out.copy_(few).sub_(mean).div_(std)
@@ -59,20 +59,21 @@ def _normalise_rows(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Augment:
-    """What training does to pictures.
+    """Augmentation of images in training, for classification.
 
     Args:
-        crop: "pad" (the mean colour on every side, then a random window of the old size), "resized" (a random part of the
-            area `scale` and of shape `ratio`, resized: arXiv 1409.4842), "none".
-        pad: for "pad": the width of each side as a share of the picture's; an eighth is 4 pixels at 32, as in He et al. 2015,
-            section 4.2.
-        scale: least and most share of the area, for "resized".
-        ratio: least and most width to height, for "resized".
-        hflip: probability of mirroring.
+        crop: "pad" (padding with the mean colour on every side, then a random crop of the original size), "resized" (a random
+            crop of area `scale` and aspect ratio `ratio`, resized: arXiv 1409.4842), "none".
+        pad: for "pad": padding on each side as a fraction of the image's side. 1/8 is 4 pixels of 32, as in He et al. (2015,
+            section 4.2).
+        scale: for "resized": range of the crop's area, as fractions of the image's.
+        ratio: for "resized": range of width / height.
+        hflip: probability of a horizontal flip, in [0, 1].
         auto_augment: "none", "randaugment" (arXiv 1909.13719; 2 operations of magnitude 9), "randaugment-m6" (magnitude 6),
             "trivialaugment" (arXiv 2103.10158).
-        random_erase: probability of blanking a rectangle (arXiv 1708.04896).
-        mixup, cutmix: alpha of the mixing weight (arXiv 1710.09412, 1905.04899), 0: never; with both, each batch draws one.
+        random_erase: probability of erasing a random rectangle (arXiv 1708.04896), in [0, 1].
+        mixup, cutmix: alpha of the Beta distribution of the mixing weight (arXiv 1710.09412, 1905.04899); 0: off. If both are
+            on, one of them is drawn for each batch.
     """
 
     crop: str = "none"
@@ -86,9 +87,9 @@ class Augment:
     cutmix: float = 0.0
 
     def picture(self, pixels: np.ndarray, preprocess: Preprocess, train_size: tuple[int, ...], random: Random) -> Tensor:
-        """One decoded picture, uint8 (H, W, C) -> uint8 (C, *train_size), channels last in memory.
+        """One decoded image, uint8 (H, W, C) -> uint8 (C, *train_size), channels last in memory.
 
-        `random` draws the part of a resized crop, and whether it is mirrored.
+        `random` draws the crop for "resized", and whether it is flipped.
         """
         height, width = train_size
         if self.crop == "resized":
@@ -101,15 +102,21 @@ class Augment:
         return torch.from_numpy(to_array(fit_image(as_image(pixels, preprocess.in_chans), fitted), fitted))
 
     def colours(self, pixels: Tensor) -> Tensor:
-        """The policy of `auto_augment` on one picture, uint8 (C, H, W)."""
+        """Apply the policy of `auto_augment` to one image, uint8 (C, H, W); returns the same shape."""
         return pixels if self.auto_augment == "none" else AUTO_AUGMENT[self.auto_augment]()(pixels)
 
     def batch(self, x: Tensor, targets: Tensor, num_classes: int, *, before: int = 0, after: int = 0) -> tuple[Tensor, Tensor]:
-        """Normalised (N, C, H, W) and targets (N,) -> the same, moved, mirrored, erased and mixed, each picture for itself.
+        """Augment a batch: shift, flip, erase and mix. Each image has its own random numbers, from torch's generator.
 
-        Resized crops are mirrored already. Targets become (N, num_classes) where pictures are mixed. Draws from torch's
-        generator; where x is a part of a batch, for the pictures `before` and `after` it too, so that x becomes what it does in
-        the whole. Pictures are mixed with others of the part.
+        Args:
+            x: normalised images (N, C, H, W).
+            targets: class indices (N,) int64.
+            before, after: if x is a part of a batch (in distributed training), the number of images before and after it.
+                Random numbers are drawn for them too, so that x is augmented as in the whole batch. Mixing is within x.
+
+        Returns:
+            The images (N, C, H, W), and the targets: (N,), or (N, num_classes) if images were mixed. Crops of "resized" are
+            not flipped here, because `picture` has done so.
         """
         total, own = before + len(x) + after, slice(before, before + len(x))
         padding = math.ceil(x.shape[-1] * self.pad) if self.crop == "pad" else 0
@@ -164,22 +171,24 @@ AUTO_AUGMENT: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
 
 
 def replace_size(preprocess: Preprocess, size: tuple[int, ...]) -> Preprocess:
-    """The same rule at another size; a per-pixel mean is averaged to one a channel, for it holds at its own size only."""
+    """`preprocess` with another size. A per-pixel mean is averaged to one value per channel: it is valid only at its size."""
     mean = tuple(mean_tensor(preprocess).mean((1, 2)).tolist())
     return dataclasses.replace(preprocess, size=size, mean=mean)
 
 
 def windows(x: Tensor, top: Tensor, left: Tensor, mirrored: Tensor | None = None) -> Tensor:
-    """From each picture of x (N, C, H, W) the window of its size whose corner is (top, left): 0 outside of the picture.
+    """From each image of x (N, C, H, W) a window of the same size at the corner (top, left), with 0 outside the image.
 
-    top, left: (N,) int64, on the CPU, as is `mirrored` (N,) bool, where the window is to be reversed from left to right.
+    Args:
+        top, left: (N,) int64, on the CPU; they may be negative.
+        mirrored: (N,) bool, on the CPU: which windows to flip horizontally; default (None): none.
     """
     mirrored = torch.zeros(len(x), dtype=torch.bool) if mirrored is None else mirrored
     return (_cut if x.device.type == "cpu" else _gathered)(x, top, left, mirrored)
 
 
 def _cut(x: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor:
-    """One after the other: on a processor half of the time, for what is copied lies together."""
+    """`windows` on a CPU, image by image: half the time of `_gathered`, because it copies contiguous memory."""
     pictures = x.permute(0, 2, 3, 1).numpy()
     found = np.zeros_like(pictures)
     height, width = pictures.shape[1:3]
@@ -192,22 +201,23 @@ def _cut(x: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor:
 
 
 def _gathered(x: Tensor, top: Tensor, left: Tensor, mirrored: Tensor) -> Tensor:
-    """All at once, for a device that is told each step."""
+    """`windows` in a few operations on the whole batch, for GPUs, where each operation has a cost."""
     height, width = x.shape[-2:]
     rows, columns = top[:, None] + torch.arange(height), left[:, None] + torch.arange(width)  # (N, H), (N, W)
     columns = torch.where(mirrored[:, None], columns.flip(1), columns)
     inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
     picture = torch.arange(len(x))[:, None, None]
-    places = (picture, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :])
-    # Indexing (N, H, W) triples puts the channels last: (N, H, W, C).
-    found = x.permute(0, 2, 3, 1)[tuple(place.to(x.device) for place in places)]
+    indices = (picture, rows.clamp(0, height - 1)[:, :, None], columns.clamp(0, width - 1)[:, None, :])
+    # Indexing by (N, H, W) indices gives channels last: (N, H, W, C).
+    found = x.permute(0, 2, 3, 1)[tuple(index.to(x.device) for index in indices)]
     return found.mul_(inside.to(x.device)[..., None]).permute(0, 3, 1, 2)
 
 
 def resize(pixels: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:
-    """uint8 (H, W, C) -> (1, C, *size), channels last in memory, with antialiasing; of Pillow's values few differ, by 1.
+    """uint8 (H, W, C) -> uint8 (1, C, *size), channels last in memory, with antialiasing.
 
-    A third of Pillow's time. With transparency it is Pillow's, which lets colours count as much as they are seen.
+    It takes a third of Pillow's time; under 1 % of the values differ from Pillow's, by 1. RGBA images are resized by Pillow,
+    which weights colours by opacity.
     """
     if pixels.shape[2] == 4:
         image = as_image(pixels.numpy(), 4).resize(size[::-1], RESAMPLE[interpolation])
@@ -219,7 +229,7 @@ def resize(pixels: Tensor, size: tuple[int, int], interpolation: str) -> Tensor:
 def random_part(
     random: Random, size: tuple[int, int], scale: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[int, int, int, int]:
-    """A part (left, top, right, bottom) of a picture of `size` (width, height), drawn as by torchvision's RandomResizedCrop."""
+    """A random box (left, top, right, bottom) in an image of `size` (width, height), as in torchvision's RandomResizedCrop."""
     width, height = size
     for _ in range(10):
         area = width * height * random.uniform(*scale)
@@ -229,5 +239,5 @@ def random_part(
             left, top = int(random.random() * (width - wide + 1)), int(random.random() * (height - high + 1))
             return left, top, left + wide, top + high
     wide, high = min(width, max(1, round(height * ratio[1]))), min(height, max(1, round(width / ratio[0])))
-    left, top = (width - wide) // 2, (height - high) // 2  # the middle, of a shape as near as can be
+    left, top = (width - wide) // 2, (height - high) // 2  # the centre, with the nearest possible aspect ratio
     return left, top, left + wide, top + high

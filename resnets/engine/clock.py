@@ -24,6 +24,7 @@ class Clock:
         self.epoch_before, self.wait_before = at.epoch_seconds, at.epoch_wait
         self.num_steps, self.step_seconds, self.work = 0, 0.0, 0.0  # work: in units of a step with full-size images
         self.val_seconds: float | None = None
+        self.last_epoch = 0.0  # seconds of training in the last whole epoch
 
     def seconds(self) -> float:
         """Duration of the run so far, over all its sessions, in seconds."""
@@ -39,6 +40,7 @@ class Clock:
 
     def stop_epoch(self) -> None:
         self.read_epoch()
+        self.last_epoch = self.at.epoch_seconds
         self.epoch_before = self.wait_before = 0.0
 
     def count_step(self) -> None:

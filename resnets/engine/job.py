@@ -34,7 +34,9 @@ class Reporter(Protocol):
 
     def step(self, at: Position, steps_per_epoch: int, loss: float) -> None: ...
 
-    def epoch(self, row: Row, at: Position) -> None: ...
+    def epoch(self, row: Row, at: Position, seconds: float) -> None:
+        """An epoch has ended, whose training took so many seconds."""
+        ...
 
 
 @dataclass(kw_only=True)

@@ -70,7 +70,7 @@ def fit(job: Fit, *, resume: bool) -> Position:
                 keep(job, state, rows)
                 if at.finished or clock.since_save() > min(5.0, job.recipe.save_every):
                     save(job, state, clock)
-                job.report.epoch(rows[-1], at)
+                job.report.epoch(rows[-1], at, clock.last_epoch)
                 if not at.finished:
                     check_learning(rows, job)
             if at.step < at.total_steps:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypedDict
 
 from resnets.errors import InputError, check_choices, is_whole
 
@@ -52,7 +53,7 @@ class Conv:
         return tuple(shrink(n, self.kernel, self.stride) for n in size)
 
     def num_macs(self, size: tuple[int, ...]) -> int:
-        """Multiply-adds for an input of `size`."""
+        """Number of multiply-adds for an input of spatial size `size`."""
         return self.num_weights(len(size)) * math.prod(self.out_size(size))
 
 
@@ -351,11 +352,11 @@ class ResNetSpec:
         return sum(row.num_params for row in self.table())
 
     def num_macs(self, size: int | tuple[int, ...] | None = None) -> int:
-        """Multiply-adds of convolutions and the classifier, for one input of `size` (default `img_size`)."""
+        """Number of multiply-adds of convolutions and classifier for one input of spatial size `size` (default `img_size`)."""
         return sum(row.num_macs for row in self.table(size))
 
     def table(self, size: int | tuple[int, ...] | None = None) -> tuple[Row, ...]:
-        """The network stage by stage, as in the paper's Table 1, for one input of `size` (default `img_size`)."""
+        """The network stage by stage, as in the paper's Table 1, for one input of spatial size `size` (default `img_size`)."""
         size = self.img_size if size is None else size
         size = (size,) * self.dims if isinstance(size, int) else tuple(size)
         return tuple(self._rows(size))
@@ -392,6 +393,32 @@ class ResNetSpec:
         if self.num_classes:
             params, words = params + (self.num_features + 1) * self.num_classes, f"{words}, {self.num_classes}-d fc"
         yield Row("head", words, self.num_classes or self.num_features, (1,) * self.dims, params, macs)
+
+
+class SpecFields(TypedDict, total=False):
+    """Some of the fields of a `ResNetSpec`, without `name`: a row of the zoo, or what is known of a network."""
+
+    block: str
+    depths: tuple[int, ...]
+    width: int
+    stem: str
+    stem_width: int | None
+    stem_stride: int | None
+    shortcut: str
+    stride_in: str
+    stage_stride: str
+    order: str
+    norm: str
+    groups: int
+    group_width: int
+    attention: str
+    drop_path: float
+    dims: int
+    in_chans: int
+    num_classes: int
+    output_stride: int
+    zero_init_last: bool
+    depth_counts: str
 
 
 def dilated(convs: tuple[Conv, ...], dilation: int, *, keep_stride: bool) -> tuple[Conv, ...]:

@@ -14,32 +14,32 @@ from collections.abc import Callable
 from typing import Any
 
 from resnets.errors import InputError
-from resnets.models.spec import ResNetSpec
+from resnets.models.spec import ResNetSpec, SpecFields
 
 # Number of blocks in each stage, by depth (Table 1 of 1512.03385; 200 from 1603.05027).
 BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
 # A row is a depth (kind and number of blocks) combined with what distinguishes the family.
-DEPTHS = {d: {"block": "basic", "depths": n} for d, n in BASIC.items()}
+DEPTHS: dict[int, SpecFields] = {d: {"block": "basic", "depths": n} for d, n in BASIC.items()}
 DEPTHS |= {d: {"block": "bottleneck", "depths": n} for d, n in BOTTLENECK.items()}
-PRE: dict[str, Any] = {"order": "pre"}
-DEEP: dict[str, Any] = {"stem": "deep", "shortcut": "D"}
+PRE: SpecFields = {"order": "pre"}
+DEEP: SpecFields = {"stem": "deep", "shortcut": "D"}
 # Section 4.2 of 1512.03385: a 3x3 stem and three stages of 16, 32 and 64 channels, for 32 x 32 images; shortcut A.
-CIFAR: dict[str, Any] = {"stem": "small", "width": 16, "shortcut": "A", "num_classes": 10}
-WIDE: dict[str, Any] = CIFAR | PRE | {"shortcut": "B", "stem_width": 16, "depth_counts": "convs"}
+CIFAR: SpecFields = {"stem": "small", "width": 16, "shortcut": "A", "num_classes": 10}
+WIDE: SpecFields = CIFAR | PRE | {"shortcut": "B", "stem_width": 16, "depth_counts": "convs"}
 
 
-def _cifar(depth: int) -> dict[str, Any]:
+def _cifar(depth: int) -> SpecFields:
     """The blocks of a network of 6n + 2 layers: n basic blocks in each of three stages."""
     return {"block": "basic", "depths": ((depth - 2) // 6,) * 3}
 
 
-def _cifar_bottleneck(depth: int) -> dict[str, Any]:
+def _cifar_bottleneck(depth: int) -> SpecFields:
     """The blocks of a network of 9n + 2 layers: n bottlenecks in each of three stages."""
     return {"block": "bottleneck", "depths": ((depth - 2) // 9,) * 3}
 
 
-ROWS: dict[str, dict[str, Any]] = {
+ROWS: dict[str, SpecFields] = {
     **{f"resnet{d}": DEPTHS[d] for d in (18, 34, 50, 101, 152, 200)},
     **{f"resnet{d}_v1": DEPTHS[d] | {"stride_in": "1x1"} for d in (50, 101, 152)},
     **{f"plain{d}": DEPTHS[d] | {"shortcut": "none"} for d in (18, 34)},

@@ -40,6 +40,7 @@ TABLE2 = Published(
     "Table 2", "% top-1 error", {"plain18": 27.94, "resnet18": 27.88, "plain34": 28.54, "resnet34": 25.03},
     note="ImageNet validation, 10 crops, option A",
 )  # fmt: skip
+# % top-1 and top-5 error: ImageNet validation, 10 crops.
 TABLE3_NETWORKS = {
     "vgg16": (28.07, 9.33), "googlenet": (None, 9.15), "prelu_net": (24.27, 7.38), "plain34": (28.54, 10.02),
     "resnet34,A": (25.03, 7.76), "resnet34,B": (24.52, 7.46), "resnet34,C": (24.19, 7.40),
@@ -49,21 +50,11 @@ TABLE3 = Published(
     "Table 3", "% top-1 error", {name: top1 for name, (top1, _) in TABLE3_NETWORKS.items() if top1 is not None},
     note="ImageNet validation, 10 crops",
 )  # fmt: skip
-TABLE3_TOP5 = Published(
-    "Table 3", "% top-5 error", {name: top5 for name, (_, top5) in TABLE3_NETWORKS.items()},
-    note="ImageNet validation, 10 crops",
-)  # fmt: skip
+# % top-1 and top-5 error: ImageNet validation, one model, fully convolutional at {224, 256, 384, 480, 640}.
 TABLE4_NETWORKS = {
     "vgg_v5": (24.4, 7.1), "prelu_net": (21.59, 5.71), "bn_inception": (21.99, 5.81), "resnet34,B": (21.84, 5.71),
     "resnet34,C": (21.53, 5.60), "resnet50": (20.74, 5.25), "resnet101": (19.87, 4.60), "resnet152": (19.38, 4.49),
 }  # fmt: skip
-TABLE4 = Published(
-    "Table 4", "% top-1 error", {name: top1 for name, (top1, _) in TABLE4_NETWORKS.items()},
-    note="ImageNet validation, one model, fully convolutional at {224, 256, 384, 480, 640}",
-)  # fmt: skip
-TABLE4_TOP5 = Published(
-    "Table 4", "% top-5 error", {name: top5 for name, (_, top5) in TABLE4_NETWORKS.items()}, note=TABLE4.note
-)  # fmt: skip
 TABLE5 = Published(
     "Table 5", "% top-5 error",
     {"resnet": 3.57, "bn_inception": 4.82, "prelu_net": 4.94, "googlenet": 6.66, "vgg": 7.32, "vgg_v5": 6.8},

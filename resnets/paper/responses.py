@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 ITEM, FILE = "fig7", "fig7.png"
 NUM_IMAGES, BATCH_SIZE = 500, 100
-# The networks of Figure 7, whose runs are those of fig6 and table6. A scale may have fewer.
-NETWORKS = ("plain20_cifar", "plain56_cifar", "resnet20_cifar", "resnet56_cifar", "resnet110_cifar")
 # Colours of Okabe and Ito, warm for plain networks and cold for residual ones; the shallowest network has the first.
 PLAIN, RESIDUAL = ("#E69F00", "#D55E00", "#8B2E00"), ("#56B4E9", "#0072B2", "#222222")
 
@@ -106,7 +104,8 @@ def measure(
     """The item fig7, from finished runs.
 
     Args:
-        runs: run directories of plain and residual networks (`NETWORKS`, or other depths), by name and seed.
+        runs: run directories of plain and residual networks (Figure 7: depths 20 and 56, and residual 110; or others), by name
+            and seed.
         out: the folder for the drawing.
         data, data_dir: what they were trained on.
         scale: the name of their scale.

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data import sources, splits
-from resnets.data.pictures.images import BadPicture, default_workers, spread
+from resnets.data.pictures.images import BadPicture, default_workers, evenly_spaced
 from resnets.data.pictures.resize import RESAMPLE, as_image, before_crop, covering, fit_picture, planes
 from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import normalise
@@ -303,8 +303,8 @@ def judge(
     for model in opened.models:
         if protocol.dense and not isinstance(model, Model):
             raise InputError(f"{model.spec.name} takes inputs of one size only, and {views} has several; use 10-crop")
-    began, (images, targets) = time.perf_counter(), opened.split
-    positions = np.arange(len(targets)) if limit is None else spread(np.arange(len(targets)), max(1, limit))
+    began, images, targets = time.perf_counter(), opened.split.images, opened.split.targets
+    positions = np.arange(len(targets)) if limit is None else evenly_spaced(np.arange(len(targets)), max(1, limit))
     rules = list(dict.fromkeys(model.preprocess for model in opened.models))
     which = [rules.index(model.preprocess) for model in opened.models]
     first = opened.models[0].labels

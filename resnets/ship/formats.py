@@ -178,21 +178,19 @@ class Format:
 
     Args:
         suffix: suffix of the file.
-        runtime: name of the runtime that opens it by default.
         write: function that writes it: (graph, path, header, calibration images or None).
         beside: suffixes of further files that it consists of.
     """
 
     suffix: str
-    runtime: str
     write: Callable[[ExportedProgram, Path, Header, Calibration | None], None]
     beside: tuple[str, ...] = ()
 
 
 FORMATS: dict[str, Format] = {
-    "torch": Format(".pt2", "torch", write_torch),
-    "onnx": Format(".onnx", "onnxruntime", write_onnx),
-    "openvino": Format(".xml", "openvino", write_openvino, beside=(".bin",)),
+    "torch": Format(".pt2", write_torch),
+    "onnx": Format(".onnx", write_onnx),
+    "openvino": Format(".xml", write_openvino, beside=(".bin",)),
 }
 
 

@@ -62,7 +62,9 @@ def test_predict_into_a_file_and_on_from_where_it_was_cut(form, place, capsys):
     whole = said(capsys, f"{words} --format {form}")[0].encode()
     out, err = said(capsys, f"{words} --out answers/all.{form}")
     file = Path(f"answers/all.{form}")
-    assert file.read_bytes() == whole and out == f"10 rows written to {file}\n" and err.startswith("1 of 10 pictures")
+    assert (
+        file.read_bytes() == whole and out == f"rows of 10 pictures written to {file}\n" and err.startswith("1 of 10 pictures")
+    )
 
     for left in (7, 0):
         file.write_bytes(whole[: whole.index(b"colours/green/0.png") + 3])
@@ -70,14 +72,14 @@ def test_predict_into_a_file_and_on_from_where_it_was_cut(form, place, capsys):
         for name in ("a.jpg", "blue/0.png"):  # a row they have, so that nobody looks at them
             Path("colours", name).write_text("no picture any more")
         out, err = said(capsys, f"{words} --out {file} --resume")
-        assert file.read_bytes() == whole and out == f"6 rows written to {file}\n" and err == "", had
+        assert file.read_bytes() == whole and out == f"rows of 6 pictures written to {file}\n" and err == "", had
     assert said(capsys, f"{words} --out {file} --resume")[0] == (
         f"nothing left to do: {file} has a row of each of the 10 pictures\n"
     )
     assert file.read_bytes() == whole
 
     Image.new("RGB", (8, 8)).save("colours/zz.png")
-    assert said(capsys, f"{words} --out {file} --resume")[0] == f"1 rows written to {file}\n"
+    assert said(capsys, f"{words} --out {file} --resume")[0] == f"rows of 1 pictures written to {file}\n"
     Path("colours/zzz.png").write_text("no picture")
     out, err = said(capsys, f"{words} --out {file} --resume")  # not the end of the world, for others could be read before
     assert err == "1 of 1 pictures could not be read; their rows say why\n"
@@ -86,7 +88,7 @@ def test_predict_into_a_file_and_on_from_where_it_was_cut(form, place, capsys):
 
 def test_predict_with_resume_begins_where_there_is_nothing_yet(place, capsys):
     out, _ = said(capsys, "predict model.safetensors colours -j 0 --out new.csv --resume")
-    assert out == "9 rows written to new.csv\n" and len(Path("new.csv").read_text().splitlines()) == 10
+    assert out == "rows of 9 pictures written to new.csv\n" and len(Path("new.csv").read_text().splitlines()) == 10
 
 
 def test_predict_of_a_table_into_a_file(place, capsys):
@@ -128,4 +130,4 @@ finally:
 """
     Path("model.onnx").touch()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "9 rows written to out.csv\n[]\n", done.stderr
+    assert done.stdout == "rows of 9 pictures written to out.csv\n[]\n", done.stderr

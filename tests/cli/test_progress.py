@@ -113,7 +113,7 @@ def test_on_a_terminal_a_long_prediction_into_a_file_is_counted(tmp_path):
         Image.new("RGB", (8, 8), (n, n, n)).save(tmp_path / f"{n}.png")
     hub.save(hub.create_model("resnet20_cifar", depths=(1, 1, 1), width=4), tmp_path / "model.safetensors")
     code, out, err = on_a_terminal("predict model.safetensors . --out all.csv", tmp_path)
-    assert (code, out) == (0, "40 rows written to all.csv\n"), err
+    assert (code, out) == (0, "rows of 40 pictures written to all.csv\n"), err
     assert "predicting" in err and "40/40" in err and "pictures" in err
     code, out, err = on_a_terminal("predict model.safetensors . --format csv", tmp_path)
     assert (code, err) == (0, "") and out.encode() == (tmp_path / "all.csv").read_bytes()

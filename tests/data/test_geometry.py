@@ -13,7 +13,6 @@ from resnets.data.geometry import (
     resize_boxes,
     resize_indices,
     resize_picture,
-    resize_scores,
     resize_target,
 )
 from resnets.data.pictures.resize import fit_picture
@@ -225,13 +224,6 @@ def test_nearest_is_torchs_exact_one():
     for size in ((37, 53), (74, 106), (20, 60), (111, 17)):
         expected = torch.nn.functional.interpolate(torch.from_numpy(values), size, mode="nearest-exact").numpy()
         assert (resize_indices(values, size) == expected).all()
-
-
-def test_scores_are_smooth_and_keep_their_classes():
-    scores = torch.zeros(1, 2, 4, 4)
-    scores[0, 1, :, 2:] = 1
-    found = resize_scores(scores, (8, 12))
-    assert found.shape == (1, 2, 8, 12) and found[0, 1, 0].tolist() == sorted(found[0, 1, 0].tolist())
 
 
 # --- batches ---------------------------------------------------------------------------------------------------------

@@ -1,10 +1,13 @@
-"""A validation split is stratified, seeded and complete; one of each class stays in training."""
+"""Validation splits and folds are stratified, seeded and complete; one of each class stays in training."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from resnets.data.sources import open_source
-from resnets.data.splits import cut_val
+from resnets.data.splits import cut_fold, cut_val
 from resnets.errors import InputError
 from tests.data.made_folders import folder
 
@@ -53,3 +56,63 @@ def test_cut_val_faults(tmp_path):
         cut_val(source, 1.0)
     with pytest.raises(InputError, match="no training split"):
         cut_val(open_source(folder(tmp_path / "t", test__a=1), labels=["a", "b"]))
+
+
+# --- folds -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """31 training and 8 validation pictures of three classes, and a test split."""
+    random, found = np.random.default_rng(0), {}
+    for split, num in (("train", 31), ("val", 8), ("test", 6)):
+        found |= {f"{split}_images": random.integers(0, 256, (num, 8, 8), np.uint8), f"{split}_labels": np.arange(num) % 3}
+    path = tmp_path_factory.mktemp("data") / "d.npz"
+    np.savez(path, **found)
+    return str(path)
+
+
+def pictures(root):
+    for split, num in (("train", 14), ("val", 5)):
+        for index in range(num):
+            path = root / split / "ab"[index % 2] / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((6, 6), 10 * index + (split == "val"), np.uint8)).save(path)
+    return str(root)
+
+
+@pytest.mark.parametrize("num_folds", [2, 5, 39])
+def test_every_picture_is_validated_once_and_trains_otherwise(num_folds, data):
+    source = open_source(data)
+    whole = np.concatenate([source.splits[name].images.array for name in ("train", "val")])
+    seen, counts = [], []
+    for fold in range(1, num_folds + 1):
+        cut = cut_fold(source, num_folds, fold, seed=4)
+        train, val = cut.splits["train"], cut.splits["val"]
+        assert len(train.targets) + len(val.targets) == 39
+        assert not {p.tobytes() for p in train.images.array} & {p.tobytes() for p in val.images.array}
+        seen += [pixels.tobytes() for pixels in val.images.array]
+        counts.append(np.bincount(val.targets, minlength=3))
+        assert len(cut.splits["test"].targets) == 6
+    assert sorted(seen) == sorted(pixels.tobytes() for pixels in whole)
+    assert np.ptp(np.array(counts), axis=0).max() <= 1 and np.ptp(np.sum(counts, axis=1)) <= 1
+    again, other = (cut_fold(source, num_folds, 1, seed=seed).splits["val"].images.array for seed in (4, 5))
+    assert np.array_equal(again, cut_fold(source, num_folds, 1, seed=4).splits["val"].images.array)
+    assert not np.array_equal(again, other)
+
+
+def test_files_keep_their_names_targets_and_pixels(tmp_path):
+    source = open_source(pictures(tmp_path / "f"))
+    seen = []
+    for fold in (1, 2, 3):
+        for name, split in cut_fold(source, 3, fold).splits.items():
+            for index, target in enumerate(split.targets):
+                path = split.images.name(index)
+                assert Path(path).parent.name == "ab"[target]
+                assert split.images[index][0, 0, 0] == np.array(Image.open(path))[0, 0]
+                seen += [path] * (name == "val")
+    assert len(seen) == len(set(seen)) == 19
+    parts = [cut_fold(source, 3, fold).splits["val"].images for fold in (1, 1, 2)]
+    assert parts[0].digest() == parts[1].digest() != parts[2].digest()
+    assert parts[0].state() == parts[1].state() != parts[2].state()
+    assert parts[0].quickly()[0].shape == (6, 6, 3)

@@ -10,7 +10,7 @@ import torchvision
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
 from resnets.models import zoo
-from resnets.models.spec import CHOICES, ResNetSpec, round_to_8
+from resnets.models.spec import CHOICES, ResNetSpec, SpecFields, round_to_8
 
 # Layers: parameters with shortcut A, with B, multiply-adds as printed.
 CIFAR = {
@@ -205,3 +205,8 @@ def test_json_keeps_a_preprocess():
 def test_choices_name_fields_that_exist():
     fields = {field.name for row in (ResNetSpec, Preprocess) for field in dataclasses.fields(row)}
     assert set(CHOICES) <= fields
+
+
+def test_typed_fields_are_those_of_the_spec():
+    fields = [field.name for field in dataclasses.fields(ResNetSpec)]
+    assert ["name", *SpecFields.__annotations__] == fields

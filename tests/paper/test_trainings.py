@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import click
 import pytest
 
 from resnets.errors import InputError, Interrupted
@@ -94,7 +95,7 @@ def test_the_command_is_one_that_people_can_type(tmp_path):
 
     training = some(1, changes=(("shortcut", "B"), ("depths", (1, 1, 1))))[0]
     verb, *words = trainings.command(training, tmp_path / "run", data_dir="sets", device="cpu")
-    given = cli.commands[verb].make_context(verb, words).params
+    given = cli.get_command(click.Context(cli), verb).make_context(verb, words).params
     assert given["data"] == "digits" and given["shortcut"] == "B" and given["depths"] == "1,1,1"
     assert (given["recipe"], given["steps"], given["seed"], given["img_size"]) == ("he2015", "120", "0", "8")
     assert (given["data_dir"], given["device"], given["out"]) == ("sets", "cpu", str(tmp_path / "run"))

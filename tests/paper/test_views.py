@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from resnets.data.loaders import BadImages
 
 from resnets.data.preprocess import Preprocess
+from resnets.data.workers import BadImages
 from resnets.errors import InputError
 from resnets.paper import views
 from resnets.paper.views import PROTOCOLS, evaluate_views, judge, open_all, scored

@@ -101,7 +101,7 @@ def test_a_file_that_answers_otherwise_is_refused_and_not_written(trained, tmp_p
             program.state_dict[name].copy_(good.flip(0))
         row.write(program, path, header, calibration)
 
-    monkeypatch.setitem(FORMATS, "onnx", type(row)(row.suffix, row.runtime, spoilt))
+    monkeypatch.setitem(FORMATS, "onnx", type(row)(row.suffix, spoilt))
     out = tmp_path / "model.onnx"
     with pytest.raises(SystemExit) as ended:
         main(["export", str(trained), "--format", "onnx", "-o", str(out), "--num-check", "50"])

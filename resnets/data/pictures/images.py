@@ -1,7 +1,7 @@
-"""One picture, read rightly: any usual format in, upright 8-bit pixels with the channels asked for out.
+"""Reading images of any common format as upright 8-bit pixels with a given number of channels.
 
-A picture that cannot be read whole and true is a `BadPicture`, never a guess. `ArrayImages` and `StoredImages` are many.
-Arrays of pictures are uint8, (H, W, C) for one and (N, H, W, C) for many; C is 1 (grey), 3 (RGB) or 4 (RGBA).
+An image that cannot be read completely raises `BadPicture`. `ArrayImages` and `StoredImages` are sequences of images. An image
+is a uint8 array (H, W, C), several of one size (N, H, W, C); C is 1 (grey), 3 (RGB) or 4 (RGBA).
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from PIL import Image, UnidentifiedImageError
 from resnets.data.pictures.jpeg import before_scan, read_jpeg
 from resnets.errors import InputError
 
-# Only these decoders are ever tried, whatever a file is called: the others are rare, and some start other programs (EPS).
+# Only these decoders are used, whatever the suffix: the others are rare, and some start other programs (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 IMAGE_SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff",
     ".ppm", ".pgm", ".pbm", ".pnm", ".pfm",
 })  # fmt: skip
-MAX_PIXELS = 100_000_000  # a header that promises more is refused before a pixel is decoded
-WINDOW = 8  # files among which an epoch shuffles, where they must be fetched first
+MAX_PIXELS = 100_000_000  # larger images are refused by their header, before decoding
+WINDOW = 8  # if files must be downloaded first: number of files within which an epoch shuffles
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-# What turns a picture upright, by the value of its EXIF orientation; 1 and anything unknown: it is upright already.
+# What turns an image upright, by its EXIF orientation; with 1 or an unknown value it is upright.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -47,40 +47,40 @@ ORIENTATION_TAG = 0x0112
 
 
 class BadPicture(InputError):
-    """A picture that cannot be read: `path` names it (fit to print), `reason` says in a few words what is wrong."""
+    """An image that cannot be read. `path` is its printable name, `reason` a few words on what is wrong."""
 
     def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
         self.path, self.reason = printable(path), reason
-        super().__init__(self.path, reason)  # both as arguments, so that it can be pickled by a loader's worker
+        super().__init__(self.path, reason)  # both as arguments, so that it can be pickled in a loader's worker
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """`path` as text that any file or terminal takes: bytes of a file name that are no UTF-8 become backslash escapes."""
+    """`path` as valid Unicode text: bytes of a file name that are not UTF-8 become backslash escapes."""
     return os.fspath(path).encode(errors="backslashreplace").decode()
 
 
 def mode_of(in_chans: int) -> str:
-    """Pillow's name for pictures of `in_chans` channels; `InputError` for a number that pictures do not give."""
+    """Pillow's mode for images of `in_chans` channels. Raises `InputError` unless that is 1, 3 or 4."""
     if in_chans not in MODES:
         raise InputError(f"in_chans={in_chans}: pictures give 1 (grey), 3 (RGB) or 4 (RGBA) channels; use one of these")
     return MODES[in_chans]
 
 
 def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "picture") -> Image.Image:
-    """The picture at a path or in an open binary file, upright, decoded, with 8 bits and `in_chans` channels.
+    """Read an image from a path or an open binary file: decoded, upright, 8 bits, `in_chans` channels.
 
-    Of an animation the first frame counts. Transparent pictures are laid over white, unless `in_chans` is 4. 16-bit values
-    are divided by 257; floats are taken as [0, 1] or, where one is above 1, as [0, 255].
+    Of an animation the first frame is read. Transparency is composited over white, unless `in_chans` is 4. 16-bit values are
+    divided by 257; floats are taken as [0, 1], or, if one is above 1, as [0, 255].
 
     Args:
-        name: what to call a file without a path in errors.
+        name: name of an open file in error messages.
 
     Raises:
-        BadPicture: if it cannot be read whole: missing, truncated, of no known format, too large, or values out of range.
-        InputError: if pictures have no `in_chans` channels.
+        BadPicture: if the file is missing, truncated, of an unknown format or too large, or has values out of range.
+        InputError: if `in_chans` is not 1, 3 or 4.
     """
     if isinstance(picture, str | os.PathLike):
         name = os.fspath(picture)
@@ -93,12 +93,12 @@ def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, 
 
 
 def read_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "picture") -> np.ndarray:
-    """As `open_picture`, but uint8 (H, W, in_chans)."""
+    """As `open_picture`, as a uint8 array (H, W, in_chans)."""
     return _pixels(open_picture(picture, in_chans, name))
 
 
 def read_quickly(file: BinaryIO, in_chans: int, name: str) -> np.ndarray:
-    """As `read_picture`, for training: most JPEGs in less time, with the same pixels where the versions of libjpeg agree."""
+    """As `read_picture`, but faster for most JPEGs, with the same pixels if simplejpeg and Pillow use the same libjpeg."""
     with _blame(name):
         data = file.read()
         pixels = read_jpeg(data, in_chans, MAX_PIXELS) if _is_upright_jpeg(data) else None
@@ -109,10 +109,10 @@ def _is_upright_jpeg(data: bytes) -> bool:
     if not data.startswith(b"\xff\xd8"):
         return False
     header = before_scan(data)
-    if b"Exif" not in header and b"tiff:Orientation" not in header:  # the two ways of saying that a picture lies on its side
+    if b"Exif" not in header and b"tiff:Orientation" not in header:  # the two ways to store an orientation
         return True
     with _quiet(), Image.open(BytesIO(data), formats=("JPEG",)) as picture:
-        pass  # the header alone
+        pass  # only the header is needed
     return _orientation(picture) not in UPRIGHT
 
 
@@ -122,16 +122,16 @@ def _pixels(picture: Image.Image) -> np.ndarray:
 
 
 def convert(picture: Image.Image, in_chans: int, name: str = "picture") -> Image.Image:
-    """Any Pillow picture as `open_picture` gives it: upright, 8 bits, `in_chans` channels. Raises as that does."""
+    """Convert a Pillow image as `open_picture` does: upright, 8 bits, `in_chans` channels. Raises the same errors."""
     mode = mode_of(in_chans)
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise BadPicture(name, f"{width} x {height} pixels are more than the {MAX_PIXELS:,} that are read; make it smaller")
     with _blame(name):
-        # TIFF alone goes on reading headers, and warning, while it loads; the others decode in many threads at once.
+        # Only TIFF still reads headers, and warns, while loading. The others are decoded without the lock, in several threads.
         with _quiet() if picture.format == "TIFF" else nullcontext():
             picture.load()
-        upright = UPRIGHT.get(_orientation(picture))  # after loading: TIFF pictures then turn themselves, and lose their tag
+        upright = UPRIGHT.get(_orientation(picture))  # after loading: Pillow turns TIFF images then, and removes the tag
         if picture.mode[0] in "IF":
             picture = Image.fromarray(_eight_bits(np.asarray(picture), name))
         if picture.has_transparency_data:
@@ -139,18 +139,18 @@ def convert(picture: Image.Image, in_chans: int, name: str = "picture") -> Image
             if mode != "RGBA":
                 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
         elif picture.mode not in ("1", "L"):
-            picture = _in_mode(picture, "RGB")  # one way for CMYK, YCbCr and the rest, also where grey or RGBA is wanted
+            picture = _in_mode(picture, "RGB")  # CMYK, YCbCr and others go through RGB, also to grey or RGBA
         picture = _in_mode(picture, mode)
         return picture if upright is None else picture.transpose(upright)
 
 
 def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
-    """`picture.convert(mode)`, which would copy what is in the mode already: a seventh of the time to read a photograph."""
+    """`picture.convert(mode)`, without the copy that Pillow makes if the image already has the mode."""
     return picture if picture.mode == mode else picture.convert(mode)
 
 
 def _eight_bits(values: np.ndarray, name: str) -> np.ndarray:
-    """16-bit integers or floats (H, W), as uint8. Pillow's own conversion clips them, which makes most pictures white."""
+    """16-bit integers or floats (H, W), rescaled to uint8. Pillow's own conversion clips them: most images become white."""
     if not np.isfinite(values).all():
         raise BadPicture(name, "holds NaN or infinite values")
     low, high = values.min(), values.max()
@@ -163,7 +163,7 @@ def _eight_bits(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _orientation(picture: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8. A broken EXIF block is no reason to lose a picture: it then counts as upright."""
+    """The EXIF orientation, 1 to 8; 1 if there is none or the EXIF block is broken."""
     try:
         with _quiet():
             return picture.getexif().get(ORIENTATION_TAG, 1)
@@ -173,12 +173,12 @@ def _orientation(picture: Image.Image) -> int:
 
 @contextmanager
 def _blame(name: str) -> Iterator[None]:
-    """What goes wrong inside is the fault of the picture called `name`."""
+    """Inside, any exception of a decoder becomes a `BadPicture` with the name `name`."""
     try:
         yield
     except (InputError, MemoryError):
         raise
-    except Exception as error:  # decoders meet hostile bytes with nearly every kind of exception
+    except Exception as error:  # decoders raise nearly every kind of exception for malformed data
         raise BadPicture(name, _reason(error)) from error
 
 
@@ -187,13 +187,14 @@ _quiet_lock = threading.Lock()
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Pillow's warnings about headers. Filters belong to the whole process: one thread at a time may change them."""
+    """Suppress Pillow's warnings about headers. Warning filters are global, so only one thread at a time may change them."""
     with _quiet_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _reason(error: Exception) -> str:
+    """What a decoder's exception means, in a few words."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
         return f"not a picture of a known format ({', '.join(FORMATS)}), or cut off in its header"
@@ -206,18 +207,24 @@ def _reason(error: Exception) -> str:
 
 
 def with_channels(images: np.ndarray, in_chans: int) -> np.ndarray:
-    """Grey or RGB pictures, uint8 (N, H, W) or (N, H, W, 1 or 3), as (N, H, W, in_chans), by Pillow's own conversion."""
+    """Grey or RGB images, uint8 (N, H, W) or (N, H, W, 1 or 3) -> uint8 (N, H, W, in_chans), converted as by Pillow."""
     mode = mode_of(in_chans)
     num, height, width = images.shape[:3]
     if images.size == num * height * width * in_chans:
         return np.ascontiguousarray(images.reshape(num, height, width, in_chans))
-    tall = images.reshape(num * height, width, -1)  # all of them as one picture, below each other
+    tall = images.reshape(num * height, width, -1)  # all of them as one tall image
     picture = Image.fromarray(tall[:, :, 0] if tall.shape[2] == 1 else tall).convert(mode)
     return _pixels(picture).reshape(num, height, width, in_chans)
 
 
 class ArrayImages:
-    """Pictures that lie in memory. `positions` are their places in the split they come from, which names tell."""
+    """Images of one size in memory.
+
+    Args:
+        array: uint8 (N, H, W, C).
+        split: name of the split that they come from; it is part of their names.
+        positions: (N,) their positions in that split, for their names; default (None): 0 to N - 1.
+    """
 
     def __init__(self, array: np.ndarray, split: str, positions: np.ndarray | None = None) -> None:
         assert array.dtype == np.uint8 and array.ndim == 4, (array.dtype, array.shape)
@@ -238,21 +245,21 @@ class ArrayImages:
         return ArrayImages(self.array[indices], self.split, self.positions[indices])
 
     def joined(self, other: ArrayImages) -> ArrayImages:
-        """These and, after them, those of `other`; they are of one size."""
+        """These images followed by those of `other`, which have the same size."""
         return ArrayImages(np.concatenate([self.array, other.array]), f"{self.split}+{other.split}")
 
     def digest(self) -> bytes:
-        """A hash of shape and pixels."""
+        """A SHA-256 of the shape and the pixels."""
         digest = hashlib.sha256(repr(self.array.shape).encode())
         digest.update(np.ascontiguousarray(self.array).data)
         return digest.digest()
 
 
 class StoredImages(ABC):
-    """Encoded pictures, which are read when asked for; one that cannot be raises `BadPicture`."""
+    """Encoded images, decoded on access: `images[i]` is uint8 (H, W, in_chans), or raises `BadPicture`."""
 
     in_chans: int
-    groups: np.ndarray | None = None  # (N,) which of several files, each of which must be fetched first, a picture is in
+    groups: np.ndarray | None = None  # (N,) if images are in larger files that must be downloaded: the file of each image
     _quick = False
 
     @abstractmethod
@@ -260,25 +267,25 @@ class StoredImages(ABC):
 
     @abstractmethod
     def name(self, index: int, /) -> str:
-        """The picture's path, or another name for it, fit to print."""
+        """A printable name of the image, such as its path."""
 
     @abstractmethod
     def open(self, index: int, /) -> BinaryIO:
-        """The encoded picture. Raises `OSError` where it cannot be had."""
+        """The encoded image as a binary file. Raises `OSError` if it cannot be read."""
 
     @abstractmethod
     def subset(self, indices: Sequence[int] | np.ndarray) -> Self: ...
 
     @abstractmethod
     def digest(self) -> bytes:
-        """A hash of names and sizes in bytes: quick, for no picture is read."""
+        """A SHA-256 of names and sizes in bytes; no image is read."""
 
     @abstractmethod
     def state(self) -> bytes:
-        """A hash that differs once a file is written again, were it with a picture of the same size in bytes."""
+        """A SHA-256 that changes whenever a file is written, even with the same size."""
 
     def quickly(self) -> Self:
-        """The same pictures, read by `read_quickly`."""
+        """The same images, read by `read_quickly`."""
         images = copy.copy(self)
         images._quick = True
         return images
@@ -289,14 +296,14 @@ class StoredImages(ABC):
             return (read_quickly if self._quick else read_picture)(file, self.in_chans, name)
 
     def sample(self, most: int) -> np.ndarray:
-        """Positions of at most `most` pictures, evenly spread; of files that must be fetched, a window's worth is enough."""
+        """Indices of at most `most` evenly spaced images; of files that must be downloaded, at most `WINDOW` are used."""
         near = np.arange(len(self))
         if self.groups is not None:
-            near = np.flatnonzero(np.isin(self.groups, spread(np.unique(self.groups), WINDOW)))
-        return spread(near, most)
+            near = np.flatnonzero(np.isin(self.groups, evenly_spaced(np.unique(self.groups), WINDOW)))
+        return evenly_spaced(near, most)
 
     def sizes(self, most: int = 100) -> list[tuple[int, int]]:
-        """(width, height) of those of `most` pictures, evenly spread, whose headers can be read."""
+        """(width, height) in pixels, from the headers of at most `most` evenly spaced images, without unreadable ones."""
         sizes = []
         for index in self.sample(most).tolist():
             with suppress(Exception), _quiet(), self.open(index) as file, Image.open(file, formats=FORMATS) as picture:
@@ -304,19 +311,19 @@ class StoredImages(ABC):
         return sizes
 
     def short_side(self) -> int | None:
-        """The median of the pictures' shorter sides, from a sample; None if none can be read."""
+        """The median of the images' shorter sides in pixels, from a sample; None if none can be read."""
         sizes = self.sizes()
         return int(np.median([min(size) for size in sizes])) if sizes else None
 
 
 class FileImages(StoredImages):
-    """Pictures in files of their own.
+    """Images in individual files.
 
-    The paths lie end to end in one bytes object. In a list, merely counting references to a million strings would make
-    every worker process copy, page by page, what it shares with its parent.
+    The paths are stored in one bytes object. With a list of a million strings, reference counting alone would make every
+    worker process copy the memory pages that it shares with its parent.
 
     Args:
-        paths: relative to `root`, or absolute.
+        paths: paths relative to `root`, or absolute.
     """
 
     def __init__(
@@ -333,7 +340,7 @@ class FileImages(StoredImages):
         return len(self._ends) - 1
 
     def _relative(self, index: int) -> bytes:
-        index = range(len(self))[index]  # counts from the end where negative, and raises IndexError
+        index = range(len(self))[index]  # supports negative indices, and raises IndexError
         return self._paths[self._ends[index] : self._ends[index + 1]]
 
     def path(self, index: int, /) -> Path:
@@ -349,7 +356,7 @@ class FileImages(StoredImages):
         return FileImages((self._relative(index) for index in indices), self.in_chans, self.root)
 
     def digest(self) -> bytes:
-        """A hash of relative paths and file sizes: the same wherever the folder lies."""
+        """A SHA-256 of relative paths and file sizes, which does not depend on where the folder is."""
         sizes = [_num_bytes(self.path(index)) for index in range(len(self))]
         numbers = np.array([self._ends[1:], sizes], dtype="<i8")
         return hashlib.sha256(self._paths + numbers.tobytes()).digest()
@@ -366,8 +373,8 @@ def _written(path: Path) -> int:
         return -1
 
 
-def spread(values: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` of the values, evenly spread."""
+def evenly_spaced(values: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` of the values (N,), at evenly spaced positions."""
     return values[np.unique(np.linspace(0, len(values) - 1, most).astype(int))]
 
 
@@ -379,10 +386,10 @@ def _num_bytes(path: Path) -> int:
 
 
 def num_processors() -> int:
-    """How many this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_workers() -> int:
-    """As many as this process may use processors, up to 8; where torchrun started several, they share them."""
+    """Default number of loader processes: the number of usable processors, divided among torchrun's processes, 1 to 8."""
     return max(1, min(8, num_processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))

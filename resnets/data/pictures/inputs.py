@@ -1,4 +1,4 @@
-"""From files to what a network takes: one table by the number of spatial axes. No torch."""
+"""Reading files as inputs of a network, by the number of spatial axes: images or volumes. No torch."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from resnets.data.preprocess import FREE, Preprocess
 
 
 class Fitted(NamedTuple):
-    """An image as a network takes it: uint8 (C, H, W), or of a volume float32 (C, D, H, W), normalised.
+    """An input of a network before batching.
 
-    `size` is its own before it was fitted, and `image` itself, opened; both are left out where all inputs have one size.
+    Args:
+        pixels: uint8 (C, H, W), not normalised; of a volume float32 (C, D, H, W), normalised.
+        size: the image's own spatial size before resizing; () if all inputs have the same size.
+        image: the opened image or volume; None if all inputs have the same size.
     """
 
     pixels: np.ndarray
@@ -26,7 +29,7 @@ class Fitted(NamedTuple):
 
 
 def fitted_picture(images: FileImages, index: int, preprocess: Preprocess) -> Fitted:
-    """The picture at `index`. Raises `BadPicture` where it cannot be read."""
+    """The image at `index`, resized. Raises `BadPicture` if it cannot be read."""
     if one_size(preprocess):
         return Fitted(fit_picture(images.path(index), preprocess))
     picture = images[index]
@@ -34,7 +37,7 @@ def fitted_picture(images: FileImages, index: int, preprocess: Preprocess) -> Fi
 
 
 def fitted_volume(images: Volumes, index: int, preprocess: Preprocess) -> Fitted:
-    """The volume at `index`. Raises `BadPicture` where it cannot be read."""
+    """The volume at `index`, normalised. Raises `BadPicture` if it cannot be read."""
     volume = images[index]
     pixels = volume.normalised()
     volume.forget()
@@ -42,7 +45,7 @@ def fitted_volume(images: Volumes, index: int, preprocess: Preprocess) -> Fitted
 
 
 def one_size(preprocess: Preprocess) -> bool:
-    """Whether all inputs have one size, so that they go through the network several at once."""
+    """Whether all inputs have the same size, so that they can be batched."""
     return preprocess.resize not in FREE
 
 
@@ -50,12 +53,12 @@ class Inputs(NamedTuple):
     """How files become inputs.
 
     Args:
-        images: what one file holds.
-        suffixes: of the files, in lower case.
-        files: (paths, channels) -> the files by name.
-        opened: (files, channels) -> the images, opened one by one.
+        images: the plural noun for messages.
+        suffixes: suffixes of the files, in lower case.
+        files: (paths, channels) -> `FileImages` with the paths.
+        opened: (files, channels) -> a sequence of images or volumes, opened on access.
         fitted: (images, index, preprocess) -> `Fitted`.
-        mask_suffix: of a file of class indices.
+        mask_suffix: suffix of files with class indices.
     """
 
     images: str

@@ -1,4 +1,4 @@
-"""Pictures of two splits in one row, for cross-validation."""
+"""Images of several splits as one sequence, for cross-validation."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from resnets.data.pictures.images import StoredImages
 
 
 class JoinedImages(StoredImages):
-    """Encoded pictures of several kinds or places, in one row.
+    """Encoded images of several sources as one sequence.
 
     Args:
-        parts: where they lie.
-        places: (N, 2) for each picture the number of its part, and its position there.
+        parts: the sources.
+        positions: (N, 2) int64, for each image the index of its part and its index there; default (None): all, in order.
     """
 
-    def __init__(self, parts: Sequence[StoredImages], places: np.ndarray | None = None) -> None:
+    def __init__(self, parts: Sequence[StoredImages], positions: np.ndarray | None = None) -> None:
         rows = [np.stack([np.full(len(part), number), np.arange(len(part))], 1) for number, part in enumerate(parts)]
         self.parts, self.in_chans = tuple(parts), parts[0].in_chans
-        self.places = np.concatenate(rows) if places is None else places
+        self.positions = np.concatenate(rows) if positions is None else positions
         if all(part.groups is not None for part in parts):
             ends = np.cumsum([0] + [int(part.groups.max()) + 1 for part in parts if part.groups is not None])
             groups = [ends[number] + part.groups for number, part in enumerate(parts)]
-            self.groups = np.array([groups[number][index] for number, index in self.places.tolist()])
+            self.groups = np.array([groups[number][index] for number, index in self.positions.tolist()])
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.positions)
 
     def _find(self, index: int) -> tuple[StoredImages, int]:
-        number, place = self.places[index].tolist()
-        return self.parts[number], place
+        number, position = self.positions[index].tolist()
+        return self.parts[number], position
 
     def name(self, index: int, /) -> str:
-        part, place = self._find(index)
-        return part.name(place)
+        part, position = self._find(index)
+        return part.name(position)
 
     def open(self, index: int, /) -> BinaryIO:
-        part, place = self._find(index)
-        return part.open(place)
+        part, position = self._find(index)
+        return part.open(position)
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> JoinedImages:
-        return JoinedImages(self.parts, self.places[np.asarray(indices, dtype=np.int64)])
+        return JoinedImages(self.parts, self.positions[np.asarray(indices, dtype=np.int64)])
 
     def digest(self) -> bytes:
         return self._hash([part.digest() for part in self.parts])
@@ -53,4 +53,4 @@ class JoinedImages(StoredImages):
         return self._hash([part.state() for part in self.parts])
 
     def _hash(self, parts: Sequence[bytes]) -> bytes:
-        return hashlib.sha256(b"".join(parts) + self.places.astype("<i8").tobytes()).digest()
+        return hashlib.sha256(b"".join(parts) + self.positions.astype("<i8").tobytes()).digest()

@@ -1,7 +1,7 @@
-"""Plain JPEGs for training, in less time than Pillow takes and with the same pixels. No torch.
+"""Fast decoding of common JPEGs for training, with the same pixels as Pillow's. No torch.
 
-simplejpeg's libjpeg-turbo writes rows of RGB at once, without Pillow's four bytes a pixel and without a copy. Whatever is not
-as plain as most photographs are goes to Pillow, which then reads it or says why it cannot.
+simplejpeg (libjpeg-turbo) decodes directly to RGB, without Pillow's intermediate four bytes per pixel and its copy. Unusual
+JPEGs are left to Pillow, which reads them or says why it cannot.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from types import ModuleType
 
 import numpy as np
 
-PLAIN = {("YCbCr", 3): "RGB", ("RGB", 3): "RGB", ("Gray", 3): "RGB", ("Gray", 1): "GRAY"}  # (as stored, in_chans) -> as read
+PLAIN = {("YCbCr", 3): "RGB", ("RGB", 3): "RGB", ("Gray", 3): "RGB", ("Gray", 1): "GRAY"}  # (stored, in_chans) -> decoded as
 
 
 def read_jpeg(data: bytes, in_chans: int, max_pixels: int) -> np.ndarray | None:
-    """The pixels of a JPEG file, uint8 (H, W, in_chans); None where Pillow is needed, whatever the reason."""
+    """Decode a JPEG file to uint8 (H, W, in_chans); None if Pillow must read it, for any reason."""
     codec = simplejpeg()
     if codec is None:
         return None
@@ -30,16 +30,16 @@ def read_jpeg(data: bytes, in_chans: int, max_pixels: int) -> np.ndarray | None:
 
 
 def before_scan(data: bytes) -> bytes:
-    """What stands in a JPEG before its compressed pixels; all of it where that does not follow the rules."""
+    """The bytes of a JPEG before its compressed pixels; all bytes if the file is malformed."""
     at = 2
     while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])  # a marker of two bytes, then a segment that begins with its length
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])  # a marker of two bytes, and a segment that begins with its length
     return data[:at] if data[at : at + 1] == b"\xff" else data
 
 
 @cache
 def simplejpeg() -> ModuleType | None:
-    """The library, where it is installed."""
+    """The library simplejpeg, or None if it is not installed."""
     try:
         import simplejpeg
     except ImportError:

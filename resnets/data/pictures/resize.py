@@ -1,4 +1,4 @@
-"""A picture as the network will see it, before normalising: read, resized by its rule, uint8 (C, H, W). No torch."""
+"""Reading and resizing an image for the network, up to but without normalisation: uint8 (C, H, W). No torch."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.B
 
 
 def fit_picture(picture: Picture, preprocess: Preprocess) -> np.ndarray:
-    """One picture as the network will see it, before normalising: uint8 (C, H, W), channels last in memory, as it was read.
+    """Read and resize one image for the network: uint8 (C, H, W), channels last in memory.
 
     Args:
         picture: a path, a `PIL.Image`, or a uint8 array (H, W) or (H, W, C).
+        preprocess: the input's size and channels, and how to resize.
 
     Raises:
-        InputError: where it cannot be read, or is neither of these.
+        InputError: if it cannot be read, or is none of these.
     """
     return to_array(fit_image(as_image(picture, preprocess.in_chans), preprocess), preprocess)
 
 
 def as_image(picture: Picture, in_chans: int) -> Image.Image:
-    """Anything that is a picture as an upright Pillow image of `in_chans` channels."""
+    """A path, `PIL.Image` or uint8 array as an upright Pillow image of `in_chans` channels. Raises as `fit_picture`."""
     if isinstance(picture, str | Path):
         return open_picture(picture, in_chans)
     if isinstance(picture, np.ndarray):
@@ -46,7 +47,7 @@ def as_image(picture: Picture, in_chans: int) -> Image.Image:
 
 
 def fit_image(image: Image.Image, preprocess: Preprocess) -> Image.Image:
-    """Resize to `preprocess.size` by its rule. "pad" leaves the picture smaller along one axis: `to_array` centres it."""
+    """Resize by the rule `preprocess.resize`. With "pad" the result may be smaller along one axis; `to_array` pads it."""
     height, width = preprocess.size
     resample = RESAMPLE[preprocess.interpolation]
     if preprocess.resize in FREE:
@@ -62,7 +63,7 @@ def fit_image(image: Image.Image, preprocess: Preprocess) -> Image.Image:
 
 
 def fitted_size(size: tuple[int, int], preprocess: Preprocess) -> tuple[int, int]:
-    """(H, W) of the input that a picture of `size` becomes by one of the rules `FREE`."""
+    """The input size (H, W) for an image of `size` (H, W), by the rule "shorter" or "keep"."""
     if preprocess.resize == "keep":
         return size
     shorter, longest = preprocess.size
@@ -72,33 +73,37 @@ def fitted_size(size: tuple[int, int], preprocess: Preprocess) -> tuple[int, int
 
 
 def before_crop(image: Image.Image, preprocess: Preprocess) -> Image.Image:
-    """The resized picture whose middle the rule "crop" takes."""
+    """The resized image from which the rule "crop" takes the centre."""
     height, width = (whole(side / preprocess.crop_pct) for side in preprocess.size)
     return covering(image, (height, width), RESAMPLE[preprocess.interpolation])
 
 
 def covering(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
-    """The picture in its shape, as small as covers `size` (height, width); of a very long one, its middle."""
+    """Resize to the smallest size that covers `size` (height, width), keeping the aspect ratio.
+
+    Of an image more than four times as long as wide, only the middle is kept.
+    """
     height, width = size
     image = middle(image, longest=4 * min(image.size))
     scale = max(width / image.width, height / image.height)
-    # Rounded down, as torchvision does.
+    # Rounded down, as in torchvision.
     return resized(image, (max(width, whole(image.width * scale)), max(height, whole(image.height * scale))), resample)
 
 
 def whole(length: float) -> int:
-    """Rounded down, but for the errors of floating point."""
+    """Round down, with a tolerance for floating-point errors."""
     return int(length + 1e-6)
 
 
 def middle(image: Image.Image, longest: int) -> Image.Image:
-    """The middle of a very long picture; resized as a whole it could fill any memory, for a crop of its middle."""
+    """Crop the middle so that no side exceeds `longest`. Otherwise resizing a very long image could take all memory."""
     wide, high = min(image.width, longest), min(image.height, longest)
     left, top = (image.width - wide) // 2, (image.height - high) // 2
     return image if image.size == (wide, high) else image.crop((left, top, left + wide, top + high))
 
 
 def clamp(length: float, most: int) -> int:
+    """`length` rounded, at least 1 and at most `most`."""
     return max(1, min(most, round(length)))
 
 
@@ -107,7 +112,7 @@ def resized(image: Image.Image, size: tuple[int, int], resample: Image.Resamplin
 
 
 def to_array(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
-    """A Pillow image of at most the input's size as uint8 (C, H, W), centred on the mean colour."""
+    """A Pillow image as uint8 (C, H, W); if it is smaller than the input, it is centred and padded with the mean colour."""
     pixels = planes(image)
     height, width = preprocess.size
     if pixels.shape[1:] == (height, width) or preprocess.resize in FREE:
@@ -121,15 +126,15 @@ def to_array(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
 
 
 def planes(image: Image.Image) -> np.ndarray:
-    """A Pillow image as uint8 (C, H, W), channels last in memory."""
+    """A Pillow image -> uint8 (C, H, W), channels last in memory."""
     return np.array(image).reshape(image.height, image.width, -1).transpose(2, 0, 1)
 
 
 @cache
 def mean_array(preprocess: Preprocess) -> np.ndarray:
-    """The mean in [0, 1] as float32 (C, 1, 1), or (C, H, W) where it is one a pixel. Read-only, for it is shared."""
-    one_a_channel = len(preprocess.mean) == preprocess.in_chans
-    shape = (preprocess.in_chans, 1, 1) if one_a_channel else (preprocess.in_chans, *preprocess.size)
+    """The mean in [0, 1] as float32 (C, 1, 1), or (C, H, W) if it is per pixel. Read-only, because it is cached."""
+    per_channel = len(preprocess.mean) == preprocess.in_chans
+    shape = (preprocess.in_chans, 1, 1) if per_channel else (preprocess.in_chans, *preprocess.size)
     mean = np.array(preprocess.mean, dtype=np.float32).reshape(shape)
     mean.flags.writeable = False
     return mean

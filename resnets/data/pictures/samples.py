@@ -1,4 +1,4 @@
-"""Pictures for whoever has none: parts of the two photographs that come with scikit-learn."""
+"""Sample images for tests and benchmarks without data: crops of the two photographs that come with scikit-learn."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from PIL import Image, ImageOps
 
 from resnets.data.pictures.images import MODES
 
-SAMPLES = "parts of scikit-learn's two sample photographs"
+SAMPLES = "parts of scikit-learn's two sample photographs"  # their description in reports
 
 
 def write_samples(
     folder: Path, num: int, *, size: tuple[int, int] | None = None, in_chans: int = 3, suffix: str = ".jpg"
 ) -> list[Path]:
-    """Parts of random places and sizes, half of them mirrored, as files in `folder`, which is made; the same ones each time.
+    """Write `num` random crops, half of them flipped, as files to the new folder `folder`. They are the same in every call.
 
     Args:
-        size: (width, height) in pixels, which every part is resized to; None: squares, as large as they were cut.
-        suffix: the format of the files.
+        size: (width, height) in pixels of all images; default (None): square crops at their original size.
+        in_chans: 1, 3 or 4 channels.
+        suffix: suffix of the files, which determines their format.
+
+    Returns:
+        The paths.
     """
     from sklearn.datasets import load_sample_images
 

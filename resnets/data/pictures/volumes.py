@@ -1,8 +1,7 @@
-"""Volumes from NIfTI (.nii, .nii.gz) with their spacing, in one orientation, read patch by patch. No torch.
+"""Reading NIfTI volumes (.nii, .nii.gz), whole or in parts, in one orientation and with their spacing. No torch.
 
-Arrays are (D, H, W), or (D, H, W, C): from the feet to the head, from the back to the front, from the left to the right, which
-are NIfTI's canonical axes (RAS+), the last first. Uncompressed files are mapped into memory, of which a patch
-touches its part only.
+Arrays are (D, H, W) or (D, H, W, C). D runs from feet to head, H from back to front, W from left to right: NIfTI's canonical
+axes (RAS+) in reverse order. Uncompressed files are memory-mapped, so that reading a patch reads only its part of the file.
 """
 
 from __future__ import annotations
@@ -24,11 +23,12 @@ from resnets.files import replacing
 
 SUFFIXES = (".nii.gz", ".nii")
 MAX_VOXELS = 2**31
-SLAB = 2**22  # voxels that are summed up at a time
-FLAT = 1e-6  # least deviation of a channel with contrast, as a share of its mean
+SLAB = 2**22  # voxels that are summed at a time
+FLAT = 1e-6  # a channel whose standard deviation is at most this fraction of its mean has no contrast
 
 
 def library() -> ModuleType:
+    """nibabel. Raises `InputError` if it is not installed."""
     try:
         import nibabel
     except ImportError as error:
@@ -37,10 +37,10 @@ def library() -> ModuleType:
 
 
 class Volume:
-    """One volume: `volume[2:6, :, 8:40]` reads that part, float32 for a picture.
+    """One volume in a file. `volume[2:6, :, 8:40]` reads that part as float32, with the file's scale applied.
 
     Raises:
-        BadPicture: if the file is no NIfTI, is cut off, too large, or has not 3 axes, or 4 with channels last.
+        BadPicture: if the file is not NIfTI, is truncated or too large, or has neither 3 axes nor 4 with channels last.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,10 +48,10 @@ class Volume:
         self.path = path
         try:
             image = nibabel.load(path)
-            if not isinstance(image, nibabel.Nifti1Image):  # of which NIfTI-2 is a kind, and CIFTI and others are none
+            if not isinstance(image, nibabel.Nifti1Image):  # includes NIfTI-2, excludes CIFTI and others
                 raise ValueError(f"it is {type(image).__name__}")
             shape, affine = image.shape, np.array(image.affine, dtype=np.float64)
-            if len(shape) == 5 and shape[3] == 1:  # a vector a voxel
+            if len(shape) == 5 and shape[3] == 1:  # one vector per voxel
                 raise ValueError("it has 5 axes")
             if len(shape) not in (3, 4) or not all(shape) or math.prod(shape) > MAX_VOXELS:
                 raise ValueError(
@@ -61,18 +61,18 @@ class Volume:
                 raise ValueError("its affine matrix is no place in space")
         except (BadPicture, MemoryError, KeyboardInterrupt):
             raise
-        except Exception as error:  # a hostile header can raise nearly anything
+        except Exception as error:  # a malformed header can raise nearly any exception
             raise BadPicture(path, f"cannot be read as NIfTI ({' '.join(str(error).split())})") from error
         self._image = image
         self._turn = nibabel.orientations.io_orientation(
             affine
-        )  # (3, 2): for each axis of the file, which one it is, and its sign
+        )  # (3, 2): for each axis of the file, its canonical axis and its direction (1 or -1)
         self._affine = affine
         upright = tuple(shape[int(axis)] for axis in np.argsort(self._turn[:, 0]))
         self.shape: tuple[int, ...] = (*upright[::-1], *shape[3:])
-        #: of the array's axes x, y, z in mm, whatever the file's order is
+        #: (4, 4), from array indices (x, y, z), that is (W, H, D), to mm, whatever the file's order of axes
         self.affine = affine @ nibabel.orientations.inv_ornt_aff(self._turn, shape[:3])
-        #: mm between neighbours along D, H and W
+        #: distance between neighbouring voxels along D, H and W in mm
         self.spacing = tuple(float(length) for length in np.linalg.norm(self.affine[:3, :3], axis=0)[::-1])
 
     @property
@@ -81,7 +81,7 @@ class Volume:
 
     @cached_property
     def _stored(self) -> np.ndarray:
-        """(D, H, W[, C]) as the file has it, before its scale: a view of a map, where the file is not compressed."""
+        """The stored values (D, H, W[, C]) without the file's scale; a view of the memory map if it is not compressed."""
         try:
             values = self._image.dataobj.get_unscaled()
         except (MemoryError, KeyboardInterrupt):
@@ -100,17 +100,17 @@ class Volume:
 
     @property
     def num_bytes(self) -> int:
-        """That its values take once they are decoded; 0 for a file that is mapped."""
+        """Memory for the decoded values in bytes; 0 if the file is memory-mapped."""
         packed = self.path.suffix.lower() == ".gz"
         return math.prod(self.shape) * self._image.get_data_dtype().itemsize if packed else 0
 
     def forget(self) -> None:
-        """Let go of decoded values, or of the map; they are read anew when they are asked for."""
+        """Free the decoded values or the memory map; they are read again on the next access."""
         self.__dict__.pop("_stored", None)
 
     @cached_property
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and deviation (C,) float32 of its finite values. A channel without contrast has the deviation 1."""
+        """Mean and standard deviation (C,) float32 over all finite values; 1 as standard deviation without contrast."""
         count, total, squares = np.zeros((3, self.channels))
         rows = max(1, SLAB // math.prod(self.shape[1:]))
         for start in range(0, self.shape[0], rows):
@@ -124,7 +124,7 @@ class Volume:
         return mean.astype(np.float32), deviation.astype(np.float32)
 
     def normalised(self, part: Any = ...) -> np.ndarray:
-        """The part as networks see it, float32 (C, D, H, W), by the `statistics` of the whole; 0 where it is not finite."""
+        """A part as the network's input, float32 (C, D, H, W): (x - mean) / std by `statistics`, 0 for non-finite values."""
         mean, deviation = self.statistics
         values = self[part]
         with np.errstate(invalid="ignore", over="ignore"):
@@ -134,10 +134,10 @@ class Volume:
         return np.ascontiguousarray(np.moveaxis(values, -1, 0))
 
     def indices(self, part: Any = ...) -> np.ndarray:
-        """The part as whole numbers, int32, exactly.
+        """A part as integers, int32, for label volumes.
 
         Raises:
-            ValueError: if one of them is not whole.
+            ValueError: if a value is not an integer, or not in [0, NUMBERS).
         """
         slope, offset = float(self._image.dataobj.slope), float(self._image.dataobj.inter)
         values = self._stored[part]
@@ -150,7 +150,7 @@ class Volume:
         return np.asarray(values, dtype=np.int32)
 
     def save_like(self, values: np.ndarray, path: Path) -> None:
-        """Write (D, H, W), in this volume's place, orientation and axes, as a NIfTI file: what was found in it, for viewers."""
+        """Write `values` (D, H, W), such as a prediction, as NIfTI with this volume's affine matrix and order of axes."""
         nibabel = library()
         assert values.shape == self.shape[:3], (values.shape, self.shape)
         turn_back = nibabel.orientations.ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), self._turn)
@@ -160,7 +160,7 @@ class Volume:
             temporary.write_bytes(gzip.compress(content, mtime=0) if path.suffix.lower() == ".gz" else content)
 
     def drawn(self, row: int) -> np.ndarray:
-        """The slice at `row` along D, to be drawn: uint8 (H, W, 1), the front up, 99 % of its values told apart."""
+        """The slice `row` along D as an image: uint8 (H, W, 1), front at the top, the middle 99 % of the values scaled."""
         values = self[row : row + 1].reshape(*self.shape[1:3], -1)[::-1, :, :1]
         known = values[np.isfinite(values)]
         low, high = np.percentile(known, (0.5, 99.5)) if known.size else (0, 1)
@@ -170,7 +170,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Volumes:
-    """Volumes of so many channels, each opened when asked for: header first, values by `Volume.__getitem__`."""
+    """Volumes with `in_chans` channels. `volumes[i]` opens one, reading its header only; it raises `BadPicture`."""
 
     files: FileImages
     in_chans: int

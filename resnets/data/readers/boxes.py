@@ -1,4 +1,4 @@
-"""Boxes as `Targets`, and Pascal VOC's way to write them: a picture's objects in an XML file of the same name. No torch."""
+"""Bounding boxes as targets, and the Pascal VOC format: one XML file per image, of the same name. No torch."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ VOC_IMAGES, VOC_XML, VOC_LISTS = "JPEGImages", "Annotations", "ImageSets/Main"
 
 
 class Broken(NamedTuple):
-    """Instead of a picture's boxes: why it has none."""
+    """Takes the place of the boxes of an image that cannot be used: the rule (of `label_rules.RULES`) and the reason."""
 
-    rule: str  # of label_rules.RULES
+    rule: str
     reason: str
 
 
 class BoxTargets:
-    """The boxes of a split's pictures. Reading one gives `Boxes` in the pixels of the picture.
+    """The boxes of the images of a split, as `Targets`. `read` returns `Boxes` in pixels of the image.
 
     Args:
-        images: the pictures, to name them.
-        raw: for each picture its objects as the file has them, or what is wrong with it.
-        names: the classes.
-        masks: whether to make the objects' masks too.
+        images: the images, for their names.
+        raw: for each image its objects as in the file, or why it cannot be used.
+        names: the class names.
+        masks: whether to decode the objects' masks too.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class BoxTargets:
         except ValueError as error:
             raise BadLabel(self.images.name(index), f"its annotation is wrong: {error}", "wrong_size") from error
         if self.masks:
-            segments = [raw.segments[place] for place in kept] if raw.segments else [None] * len(kept)
+            segments = [raw.segments[number] for number in kept] if raw.segments else [None] * len(kept)
             masks = object_masks(segments, (height, width), self.images.name(index))
             missing = ~masks.any((1, 2))
-            for place in kept[missing & ~boxes.ignore].tolist():
-                faults.append(Fault("no_mask", f"object {place + 1} ({self.names[raw.labels[place]]})", "it has no pixel"))
+            for number in kept[missing & ~boxes.ignore].tolist():
+                faults.append(Fault("no_mask", f"object {number + 1} ({self.names[raw.labels[number]]})", "it has no pixel"))
             boxes = Boxes(boxes.xyxy, boxes.labels, boxes.ignore | missing, masks)
         return boxes, faults
 
@@ -80,7 +80,7 @@ class BoxTargets:
         for index, raw in enumerate(self.raw):
             if isinstance(raw, RawBoxes) and len(raw.labels):
                 codes[index] = np.bincount(raw.labels).argmax()
-        # Where no class comes twice, any picture may go to validation.
+        # If no class occurs twice, the split cannot be stratified: any image may go to validation.
         return codes if len(np.unique(codes)) < len(codes) else np.zeros_like(codes)
 
     def subset(self, indices: np.ndarray) -> BoxTargets:
@@ -106,9 +106,13 @@ def is_voc(root: Path) -> bool:
 
 
 def read_voc(root: Path, in_chans: int, labels: Sequence[str] | None = None, masks: bool = False) -> Source:
-    """`JPEGImages/*`, `Annotations/*.xml` and `ImageSets/Main/{train,val,test}.txt`; without lists all of it is for training.
+    """Read a Pascal VOC folder: `JPEGImages/*`, `Annotations/*.xml`, `ImageSets/Main/{train,val,test}.txt`.
 
-    `difficult` objects are to be ignored. Classes are those of `labels`, else of `classes.txt`, else all that occur, sorted.
+    Without lists all images are for training. Objects marked `difficult` are ignored. The classes are `labels`, or the lines
+    of `classes.txt`, or all names that occur, sorted.
+
+    Raises:
+        InputError: if masks are asked for, an object's name is not among given classes, or an image is in two lists.
     """
     if masks:
         raise InputError(
@@ -123,18 +127,18 @@ def read_voc(root: Path, in_chans: int, labels: Sequence[str] | None = None, mas
     seen = Counter(name for split in files.values() for file in split if isinstance(file, Xml) for name in file.names)
     if names is None:
         names = tuple(sorted(seen))
-    places = places_of(names, seen, printable(root), given)
+    class_index = places_of(names, seen, printable(root), given)
     splits = {}
     for split, read in files.items():
         paths = [pictures.get(file.stem, root / VOC_IMAGES / f"{file.stem}.jpg").relative_to(root) for file in read]
         images = FileImages(paths, in_chans, root)
-        raw = [file.raw(places) if isinstance(file, Xml) else file.broken for file in read]
+        raw = [file.raw(class_index) if isinstance(file, Xml) else file.broken for file in read]
         splits[split] = Split(images, BoxTargets(images, raw, names))
     return Source(printable(root.resolve().name), names, splits, in_chans, kind="boxes")
 
 
 class Xml(NamedTuple):
-    """What a VOC annotation says."""
+    """The content of a VOC annotation."""
 
     stem: str
     names: tuple[str, ...]
@@ -142,9 +146,10 @@ class Xml(NamedTuple):
     difficult: list[bool]
     size: tuple[int, int] | None
 
-    def raw(self, places: dict[str, int]) -> RawBoxes:
+    def raw(self, class_index: dict[str, int]) -> RawBoxes:
+        """The objects as `RawBoxes`; `class_index` maps names to class indices."""
         corners = np.array(self.corners, dtype=np.float64).reshape(-1, 4)
-        labels = np.array([places[name] for name in self.names], dtype=np.int64)
+        labels = np.array([class_index[name] for name in self.names], dtype=np.int64)
         return RawBoxes(corners, labels, np.array(self.difficult, dtype=bool), self.size, inclusive=True)
 
 
@@ -154,7 +159,7 @@ class BrokenXml(NamedTuple):
 
 
 class _NoDoctype(ElementTree.TreeBuilder):
-    """Entities, which can make much of little or read other files, need a document type: an annotation has none."""
+    """Refuses document types. Entities, which can expand without limit or read other files, need one; annotations do not."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         raise ValueError("a document type, which annotations do not have")
@@ -189,7 +194,11 @@ def _number(entry: ElementTree.Element, key: str) -> float:
 
 
 def split_lists(root: Path, folder: Path) -> dict[str, list[str]]:
-    """The stems of each split, from `folder`/{train,val,test}.txt; of trainval.txt where there is no train.txt."""
+    """The file stems of each split, from {train,val,test}.txt in `folder`, or trainval.txt if there is no train.txt.
+
+    Raises:
+        InputError: if a list cannot be read, or an image is in two of them.
+    """
     lists = {split: folder / f"{split}.txt" for split in SPLITS}
     if not lists["train"].is_file():
         lists["train"] = folder / "trainval.txt"
@@ -203,7 +212,7 @@ def split_lists(root: Path, folder: Path) -> dict[str, list[str]]:
 def _stems(path: Path) -> Iterator[str]:
     try:
         for line in path.read_text(encoding="utf-8-sig").splitlines():
-            stem = re.sub(r"\s+-?[01]$", "", line.strip())  # VOC's lists of one class end in whether it is there
+            stem = re.sub(r"\s+-?[01]$", "", line.strip())  # in VOC's lists for one class, a number says if it is present
             if stem:
                 yield in_folder(stem, printable(path))
     except (OSError, UnicodeDecodeError) as error:

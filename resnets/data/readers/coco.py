@@ -1,4 +1,4 @@
-"""COCO's way to write boxes: one JSON file a split, with outlines or run lengths of the objects' masks. No torch."""
+"""The COCO format: one JSON file per split, with boxes and instance masks as polygons or run lengths. No torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from resnets.data.readers.names import in_folder, names_file, places_of
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
 
-MAX_JSON_BYTES = 2**30  # COCO's own largest has half of that
+MAX_JSON_BYTES = 2**30  # COCO's largest file has half of that
 
 
 def is_coco(root: Path) -> bool:
@@ -26,10 +26,16 @@ def is_coco(root: Path) -> bool:
 
 
 def read_coco(root: Path, in_chans: int, labels: Sequence[str] | None = None, masks: bool = False) -> Source:
-    """`annotations/instances_{train,val,test}*.json`, or `{train,val,test}/_annotations.coco.json` beside the pictures.
+    """Read `annotations/instances_{train,val,test}*.json`, or `{train,val,test}/_annotations.coco.json` beside the images.
 
-    Pictures are looked for beside the file, in `<name of the split>/` (as train2017), `images/<that>/`, `images/` and `root`.
-    Crowds are to be ignored. Classes are those of `labels` or `classes.txt`, else the first split's categories by their id.
+    Images are searched beside the file, in `<split>/` (such as train2017), `images/<split>/`, `images/` and `root`. Crowds are
+    ignored. The classes are `labels`, or the lines of `classes.txt`, or the first split's categories, ordered by id.
+
+    Args:
+        masks: whether to read instance masks.
+
+    Raises:
+        InputError: if a file is not valid, no image is found, or a category is not among given classes.
     """
     names, given = names_file(root, labels)
     splits = {}
@@ -37,17 +43,18 @@ def read_coco(root: Path, in_chans: int, labels: Sequence[str] | None = None, ma
         file = CocoFile(path)
         if names is None:
             names, given = tuple(file.categories.values()), printable(path)
-        places = places_of(names, file.used(), printable(path), given)
+        class_index = places_of(names, file.used(), printable(path), given)
         found = list(file.pictures())
         images = FileImages(_find(root, path, [name for name, _ in found]), in_chans, root)
-        splits[split] = Split(images, BoxTargets(images, [file.raw(id, places, masks) for _, id in found], names, masks))
+        raw = [file.raw(id, class_index, masks) for _, id in found]
+        splits[split] = Split(images, BoxTargets(images, raw, names, masks))
     if names is None or not splits:
         raise InputError(f"{printable(root)}: no annotations/instances_train*.json")
     return Source(printable(root.resolve().name), names, splits, in_chans, kind="boxes")
 
 
 def _files(root: Path) -> dict[str, Path]:
-    """The annotations of each split, train first."""
+    """The annotation file of each split, train first. Raises `InputError` if a split has two."""
     found: dict[str, Path] = {}
     paths = [*root.glob("annotations/instances_*.json"), *root.glob("*/_annotations.coco.json")]
     for path in sorted(paths):
@@ -65,21 +72,56 @@ def _stem(path: Path) -> str:
 
 
 def _find(root: Path, path: Path, names: list[str]) -> list[Path]:
-    """The pictures' paths from `root`: all in the first folder that has the first of them that is in any."""
+    """The images' paths relative to `root`. All are taken to be in the folder in which the first image is found."""
     stem = _stem(path)
     folders = [path.parent, root / stem, root / "images" / stem, root / "images", root]
     folders[1:1] = [folder / stem.rstrip("0123456789") for folder in (root, root / "images")]
     folder = next((folder for name in names[:100] for folder in folders if (folder / name).is_file()), None)
     if folder is None:
-        places = ", ".join(printable(folder.relative_to(root)) + "/" for folder in folders[1:-1])
+        where = ", ".join(printable(folder.relative_to(root)) + "/" for folder in folders[1:-1])
         raise InputError(
-            f"{printable(path)}: none of its pictures lies in {places} or beside it; put {names[0] if names else 'them'} there"
+            f"{printable(path)}: none of its pictures lies in {where} or beside it; put {names[0] if names else 'them'} there"
         )
     return [folder.relative_to(root) / name for name in names]
 
 
+class ImageEntry(TypedDict):
+    """An entry of "images"; only `id` and `file_name` are validated."""
+
+    id: int
+    file_name: str
+    height: NotRequired[object]
+    width: NotRequired[object]
+
+
+class Annotation(TypedDict):
+    """An entry of "annotations"; only `image_id` and `category_id` are validated."""
+
+    image_id: int
+    category_id: int
+    id: NotRequired[object]
+    bbox: NotRequired[Any]
+    segmentation: NotRequired[Any]
+    iscrowd: NotRequired[object]
+
+
+class Category(TypedDict):
+    """An entry of "categories"."""
+
+    id: int
+    name: str
+
+
+class Instances(TypedDict):
+    """The content of an annotation file."""
+
+    images: list[ImageEntry]
+    annotations: list[Annotation]
+    categories: list[Category]
+
+
 class CocoFile:
-    """One annotation file, checked: `categories` are names by their ids, in the order of these."""
+    """One annotation file, validated. `categories` maps ids to names, ordered by id. Raises `InputError`."""
 
     def __init__(self, path: Path) -> None:
         self.where = printable(path)
@@ -91,7 +133,7 @@ class CocoFile:
         self.categories = dict(sorted(categories.items()))
         if len(set(categories.values())) < len(content["categories"]) or not categories:
             raise InputError(f"{self.where}: categories are missing, or have a name or an id twice; give each its own")
-        self.objects: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+        self.objects: defaultdict[int, list[Annotation]] = defaultdict(list)
         for entry in content["annotations"]:
             if entry["category_id"] not in self.categories:
                 known = quoted(map(str, self.categories), 20)
@@ -100,7 +142,7 @@ class CocoFile:
                 )
             self.objects[entry["image_id"]].append(entry)
 
-    def _load(self, path: Path) -> dict[str, list[dict[str, Any]]]:
+    def _load(self, path: Path) -> Instances:
         keys: dict[str, dict[str, type]] = {
             "images": {"id": int, "file_name": str},
             "annotations": {"image_id": int, "category_id": int},
@@ -109,12 +151,13 @@ class CocoFile:
         try:
             if path.stat().st_size > MAX_JSON_BYTES:
                 raise ValueError(f"more than {MAX_JSON_BYTES:,} bytes")
-            content = json.loads(path.read_bytes())
+            loaded = json.loads(path.read_bytes())
             for part, kinds in keys.items():
-                for number, entry in enumerate(content[part], 1):
+                for number, entry in enumerate(loaded[part], 1):
                     wrong = [key for key, kind in kinds.items() if type(entry[key]) is not kind]
                     if wrong:
                         raise ValueError(f"{part} {number}: {wrong[0]} is {entry[wrong[0]]!r:.40}")
+            content: Instances = loaded
             return content
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{self.where}: cannot be read as COCO's JSON ({error})") from error
@@ -124,29 +167,30 @@ class CocoFile:
             ) from error
 
     def used(self) -> set[str]:
+        """The names of the categories that occur."""
         return {self.categories[entry["category_id"]] for entries in self.objects.values() for entry in entries}
 
     def pictures(self) -> Iterator[tuple[str, int]]:
-        """File names and ids; those that only annotations speak of come last, under a name that no file has."""
+        """File name and id of each image; ids that only annotations have come last, with a name that no file has."""
         for id, entry in self.images.items():
             yield in_folder(entry["file_name"], self.where), id
         for id in self.objects.keys() - self.images.keys():
             yield f"picture of id {id}, which is not among the images", id
 
-    def raw(self, id: int, places: dict[str, int], masks: bool) -> RawBoxes:
-        """The boxes of a picture; without outlines, which are most of the memory, unless masks are wanted."""
-        entries, picture = self.objects.get(id, []), self.images.get(id, {})
+    def raw(self, id: int, class_index: dict[str, int], masks: bool) -> RawBoxes:
+        """The objects of the image `id`; without their masks, which take most of the memory, unless `masks`."""
+        entries, picture = self.objects.get(id, []), self.images.get(id)
         corners = np.array([_corners(entry.get("bbox")) for entry in entries], dtype=np.float64).reshape(-1, 4)
-        labels = np.array([places[self.categories[entry["category_id"]]] for entry in entries], dtype=np.int64)
+        labels = np.array([class_index[self.categories[entry["category_id"]]] for entry in entries], dtype=np.int64)
         ignore = np.array([entry.get("iscrowd") == 1 for entry in entries], dtype=bool)
-        height, width = picture.get("height"), picture.get("width")
+        height, width = (picture.get("height"), picture.get("width")) if picture else (None, None)
         size = (height, width) if isinstance(height, int) and isinstance(width, int) and height > 0 < width else None
         segments = tuple(entry.get("segmentation") for entry in entries) if masks else None
         return RawBoxes(corners, labels, ignore, size, segments=segments)
 
 
 def _corners(bbox: Any) -> list[float]:
-    """x, y, width, height -> x0, y0, x1, y1; NaN for what is no box."""
+    """[x, y, width, height] -> [x0, y0, x1, y1]; NaN if it is not a box."""
     try:
         x, y, width, height = map(float, bbox)
     except (TypeError, ValueError, OverflowError):

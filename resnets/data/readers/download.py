@@ -1,4 +1,4 @@
-"""One file from the web: resumed where it broke off, checked before it is used, moved into place only when whole."""
+"""Downloading a file: an interrupted download is resumed, the checksum is verified, and the file is then renamed."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from urllib.parse import urlsplit
 
 from resnets.errors import InputError
 
-Progress: TypeAlias = Callable[[int, "int | None"], None]  # bytes on disk, bytes in all where the server tells
+Progress: TypeAlias = Callable[[int, "int | None"], None]  # (bytes so far, total bytes, or None if the server does not say)
 
 TIMEOUT_SECONDS = 30
 NUM_ATTEMPTS = 4
 BACKOFF_SECONDS = 1.0  # before the second attempt; it doubles with each
 CHUNK_BYTES = 1 << 18
-# The line's fault, not the answer's: worth another attempt. What a broken line has brought so far stays in the .part file.
+# Errors of the connection, after which it is tried again. What was received so far stays in the .part file.
 BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
 BUSY = {408, 429, 500, 502, 503, 504}
 
 
 def fetch(url: str, path: Path, *, checksum: str, progress: Progress | None = None) -> Path:
-    """Bring `url` to `path`, by way of `path.part`; a file that is there already and passes the checksum is kept.
+    """Download `url` to `path`, via `path.part`; returns `path`. An existing file with the right checksum is kept.
 
     Args:
+        url: an http or https address.
         checksum: "md5:..." or "sha256:...", in hexadecimal.
-        progress: called after each chunk.
+        progress: called after each chunk with the bytes so far and the total.
 
     Raises:
-        InputError: if the file cannot be had, or what came is not the file that the checksum describes.
+        InputError: if the download fails, the checksum differs, or the file cannot be written.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise InputError(f"{url}: only http and https addresses are fetched")
@@ -56,7 +57,7 @@ def fetch(url: str, path: Path, *, checksum: str, progress: Progress | None = No
 
 
 def matches(path: Path, checksum: str) -> bool:
-    """Whether there is a file at `path` whose hash is `checksum` ("md5:..." or "sha256:...")."""
+    """Whether `path` is a file with the checksum `checksum` ("md5:..." or "sha256:...")."""
     algorithm, _, expected = checksum.partition(":")
     if not path.is_file():
         return False
@@ -74,7 +75,7 @@ def _download(url: str, part: Path, checksum: str, progress: Progress | None, *,
         except urllib.error.HTTPError as error:
             error.close()
             fault = error
-            if error.code == 416:  # nothing after the end of the part: it is whole, or not a part of this file
+            if error.code == 416:  # no bytes after those received: the part is complete, or not of this file
                 if matches(part, checksum):
                     return None
                 part.unlink(missing_ok=True)
@@ -88,7 +89,7 @@ def _download(url: str, part: Path, checksum: str, progress: Progress | None, *,
 
 
 def _receive(url: str, part: Path, progress: Progress | None) -> None:
-    """One request: append to `part` if the server goes on where it ends, else write it anew."""
+    """One request: append to `part` if the server resumes at its end, else write it anew."""
     done = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "resnets"})
     if done:
@@ -110,7 +111,7 @@ def _receive(url: str, part: Path, progress: Progress | None) -> None:
 
 
 def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """The body, piece by piece. What goes wrong here is the line's fault; an OSError elsewhere is the disk's."""
+    """The body in chunks. An OSError here is an error of the connection; elsewhere it is one of the disk."""
     try:
         while chunk := response.read(CHUNK_BYTES):
             yield chunk

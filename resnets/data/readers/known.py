@@ -1,7 +1,7 @@
-"""The sets that are known by name: `digits` comes with scikit-learn, `cifar10` and `cifar100` are looked for, else fetched.
+"""Built-in datasets: `digits` comes with scikit-learn; `cifar10` and `cifar100` are found in the data folder or downloaded.
 
-CIFAR is published in two forms, binary records and Python pickles; either is read, from its folder or its archive. The
-pickles are read without ever running what they say (`_Plain`).
+CIFAR is published in two file formats, binary records and Python pickles. Both are read, from a folder or an archive. The
+pickles are read without executing code in them (`_Plain`).
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ PIXEL_BYTES = 3 * 32 * 32
 
 
 class Cifar(NamedTuple):
-    """One published form of a CIFAR set. `files` are those of each split, in their official order."""
+    """A published version of a CIFAR dataset: binary or pickled. `files` are those of each split, in the official order."""
 
     name: str
     folder: str
     archive: str
     md5: str
     files: dict[str, tuple[str, ...]]
-    names: str  # the file with the names of the classes
-    labels: str = ""  # of pickles: the key of the labels
-    label_names: str = ""  # of pickles: the key of the names
-    label_bytes: int = 1  # of binary records: before the pixels; the last of them is the class
+    names: str  # the file with the class names
+    labels: str = ""  # in pickles: the key of the labels
+    label_names: str = ""  # in pickles: the key of the class names
+    label_bytes: int = 1  # in binary records: label bytes before the pixels; the last one is the class
 
 
 _BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
-# The first form of a name is the one that is fetched.
+# The first version of a name is the one that is downloaded.
 CIFARS = (
     Cifar(
         "cifar10", "cifar-10-batches-bin", "cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530",
@@ -61,57 +61,57 @@ CIFARS = (
         {"train": ("train",), "test": ("test",)}, "meta", "fine_labels", "fine_label_names",
     ),
 )  # fmt: skip
-FETCHED = {form.name for form in CIFARS}
+FETCHED = {version.name for version in CIFARS}
 
 
 def datasets_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Where known sets lie: `data_dir`, else $RESNETS_DATA, else ~/.cache/resnets/datasets."""
+    """The folder of built-in datasets: `data_dir`, or $RESNETS_DATA, or ~/.cache/resnets/datasets."""
     return Path(data_dir or os.environ.get("RESNETS_DATA") or "~/.cache/resnets/datasets").expanduser()
 
 
 def get(name: str, data_dir: str | os.PathLike[str] | None = None, progress: Progress | None = None) -> Path:
-    """The folder of a known set, unpacked or fetched if need be.
+    """The folder of a built-in dataset, unpacked or downloaded if necessary.
 
     Raises:
-        InputError: for a name without files to fetch, an archive that is not the official one, or a failed download.
+        InputError: for a name without download, an archive that is not the official one, or a failed download.
     """
-    forms = [form for form in CIFARS if form.name == name]
-    if not forms:
-        names = ", ".join(dict.fromkeys(form.name for form in CIFARS))
+    versions = [version for version in CIFARS if version.name == name]
+    if not versions:
+        names = ", ".join(dict.fromkeys(version.name for version in CIFARS))
         raise InputError(f"'{name}' is no set that is fetched; these are: {names} (digits comes with scikit-learn)")
     root = datasets_dir(data_dir)
-    for form in forms:
-        if (root / form.folder).is_dir():
-            return root / form.folder
-    form = next((form for form in forms if (root / form.archive).is_file()), forms[0])
-    archive, checksum = root / form.archive, f"md5:{form.md5}"
+    for version in versions:
+        if (root / version.folder).is_dir():
+            return root / version.folder
+    version = next((version for version in versions if (root / version.archive).is_file()), versions[0])
+    archive, checksum = root / version.archive, f"md5:{version.md5}"
     if not archive.is_file():
-        fetch(CIFAR_URL + form.archive, archive, checksum=checksum, progress=progress)
+        fetch(CIFAR_URL + version.archive, archive, checksum=checksum, progress=progress)
     elif not matches(archive, checksum):
         raise InputError(
             f"{archive}: not the official file, or cut short (its MD5 differs); delete it, run `resnets data get {name}`"
         )
-    return _unpack(archive, root / form.folder)
+    return _unpack(archive, root / version.folder)
 
 
 def _unpack(archive: Path, folder: Path) -> Path:
-    """`folder` out of `archive`, whole or not at all."""
+    """Unpack `folder` from `archive` atomically; returns `folder`. Raises `InputError` if the archive is damaged."""
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as scratch:
             with tarfile.open(archive) as tar:
                 tar.extractall(scratch, filter="data")
-            if not folder.is_dir():  # another process may have been quicker
+            if not folder.is_dir():  # another process may have been faster
                 Path(scratch, folder.name).rename(folder)
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise InputError(f"{archive}: cannot be unpacked ({error})") from error
     return folder
 
 
-# --- the sets --------------------------------------------------------------------------------------------------------
+# --- the datasets ----------------------------------------------------------------------------------------------------
 
 
 def read_digits(data_dir: str | os.PathLike[str] | None, in_chans: int) -> Found:
-    """1,797 grey 8 x 8 digits. A fifth is the test split, the same whatever the run's seed; anyone can cut it likewise."""
+    """scikit-learn's 1,797 grey digits of 8 x 8 pixels. A fifth is the test split, the same for every seed (stratified, 0)."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -128,7 +128,9 @@ def read_digits(data_dir: str | os.PathLike[str] | None, in_chans: int) -> Found
 
 
 class Known(NamedTuple):
-    read: Callable[[str | os.PathLike[str] | None, int], Found]  # (data_dir, in_chans)
+    """A built-in dataset: its reader, called with (data_dir, in_chans), and its own number of channels."""
+
+    read: Callable[[str | os.PathLike[str] | None, int], Found]
     in_chans: int
 
 
@@ -142,67 +144,67 @@ KNOWN = {
 # --- CIFAR -----------------------------------------------------------------------------------------------------------
 
 
-def _form(folder: Path) -> Cifar | None:
-    """Which form lies in `folder`: the one whose names are there and whose files are not all missing."""
-    for form in CIFARS:
-        files = [file for files in form.files.values() for file in files]
-        if (folder / form.names).is_file() and any((folder / file).is_file() for file in files):
-            return form
+def _version_in(folder: Path) -> Cifar | None:
+    """The version of CIFAR in `folder`: the file of class names exists, and at least one other file; None if there is none."""
+    for version in CIFARS:
+        files = [file for files in version.files.values() for file in files]
+        if (folder / version.names).is_file() and any((folder / file).is_file() for file in files):
+            return version
     return None
 
 
 def is_cifar(folder: Path) -> bool:
-    return any(form.folder == folder.name for form in CIFARS) or _form(folder) is not None
+    return any(version.folder == folder.name for version in CIFARS) or _version_in(folder) is not None
 
 
 def read_cifar(folder: Path, in_chans: int) -> Found:
-    """The set that lies in `folder`, in any of its forms; of CIFAR-100 the fine classes."""
-    form = _form(folder)
-    name = form.name if form else next(form.name for form in CIFARS if form.folder == folder.name)
+    """The CIFAR dataset in `folder`, in either version; of CIFAR-100 the 100 fine classes. Raises `InputError`."""
+    version = _version_in(folder)
+    name = version.name if version else next(version.name for version in CIFARS if version.folder == folder.name)
     remedy = f"delete {printable(folder)}, then run `resnets data get {name}`"
-    if form is None:
+    if version is None:
         raise InputError(f"{printable(folder)}: its files are missing; {remedy}")
-    read = _read_batch if form.labels else _read_records
+    read = _read_batch if version.labels else _read_records
     try:
-        classes = _class_names(folder, form)
+        classes = _class_names(folder, version)
         parts = {}
-        for split, files in form.files.items():
-            pairs = [read(folder / file, form) for file in files]
+        for split, files in version.files.items():
+            pairs = [read(folder / file, version) for file in files]
             images, codes = np.concatenate([pair[0] for pair in pairs]), np.concatenate([pair[1] for pair in pairs])
             if len(images) != NUM_IMAGES[split]:
                 raise InputError(f"{len(images):,} pictures in {split} instead of {NUM_IMAGES[split]:,}")
             if codes.min() < 0 or codes.max() >= len(classes):
                 raise InputError(f"labels {codes.min()} to {codes.max()} in {split}, but {len(classes)} class names")
-            images = images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # the files hold one channel after the other
+            images = images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # the files store channel after channel
             parts[split] = array_part(split, images, codes, classes, in_chans)
     except (OSError, InputError) as error:
         raise InputError(f"{printable(folder)}: {error}; {remedy}") from error
-    return Found(form.name, parts, size=(32, 32))
+    return Found(version.name, parts, size=(32, 32))
 
 
-def _class_names(folder: Path, form: Cifar) -> tuple[str, ...]:
-    path = folder / form.names
-    if form.labels:
-        names = [str(name, "utf-8") for name in _entry(_unpickle(path), form.label_names, list, path)]
+def _class_names(folder: Path, version: Cifar) -> tuple[str, ...]:
+    path = folder / version.names
+    if version.labels:
+        names = [str(name, "utf-8") for name in _entry(_unpickle(path), version.label_names, list, path)]
     else:
         names = path.read_text(encoding="utf-8").split("\n")
     return tuple(name.strip() for name in names if name.strip())
 
 
-def _read_records(path: Path, form: Cifar) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels uint8 (N, 3072) and classes (N,) of a file of records: label bytes, then pixels."""
+def _read_records(path: Path, version: Cifar) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels uint8 (N, 3072) and classes (N,) int64 of a binary file, whose records are label bytes and then pixels."""
     content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-    width = form.label_bytes + PIXEL_BYTES
+    width = version.label_bytes + PIXEL_BYTES
     if not len(content) or len(content) % width:
         raise InputError(f"{path.name} is cut short: {len(content):,} bytes are no multiple of {width:,}")
     records = content.reshape(-1, width)
-    return records[:, form.label_bytes :], records[:, form.label_bytes - 1].astype(np.int64)
+    return records[:, version.label_bytes :], records[:, version.label_bytes - 1].astype(np.int64)
 
 
-def _read_batch(path: Path, form: Cifar) -> tuple[np.ndarray, np.ndarray]:
-    """As `_read_records`, of a pickled batch."""
+def _read_batch(path: Path, version: Cifar) -> tuple[np.ndarray, np.ndarray]:
+    """As `_read_records`, for a pickled batch."""
     batch = _unpickle(path)
-    pixels, labels = _entry(batch, "data", np.ndarray, path), _entry(batch, form.labels, list, path)
+    pixels, labels = _entry(batch, "data", np.ndarray, path), _entry(batch, version.labels, list, path)
     if pixels.dtype != np.uint8 or pixels.shape != (len(labels), PIXEL_BYTES) or not all(type(n) is int for n in labels):
         raise InputError(f"{path.name} holds {pixels.dtype} {pixels.shape} and {len(labels)} labels: not a batch")
     return pixels, np.array(labels, dtype=np.int64)
@@ -219,7 +221,7 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-# All that a pickled array and bytes need, under the names of old and new NumPy.
+# The functions that pickled arrays and bytes need, by their names in old and new NumPy.
 _reconstruct = np.empty(0).__reduce__()[0]
 HARMLESS: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
@@ -231,7 +233,7 @@ HARMLESS: dict[tuple[str, str], Any] = {
 
 
 class _Plain(pickle.Unpickler):
-    """Reads arrays, text, numbers and containers; any other name in a pickle, so any other code, is refused."""
+    """An unpickler for arrays, text, numbers and containers. Any other name in a pickle, and so any code, is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in HARMLESS:
@@ -247,5 +249,5 @@ def _unpickle(path: Path) -> Any:
         raise InputError(f"{path.name} was not opened: {error}") from error
     except OSError:
         raise
-    except Exception as error:  # a broken pickle may raise nearly anything
+    except Exception as error:  # a malformed pickle may raise nearly any exception
         raise InputError(f"{path.name} is broken ({type(error).__name__}: {error})") from error

@@ -1,6 +1,6 @@
-"""What becomes of labels that cannot be right: each rule mends, drops or refuses, and is counted and named. No torch.
+"""Rules for labels that cannot be right: each corrects or drops an object, or excludes the image, and is counted. No torch.
 
-`RULES` is the table of all of them; docs/dense_data.md says the same in words.
+`RULES` is the table of all rules; docs/dense_data.md describes them.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import numpy as np
 from resnets.data.pictures.images import BadPicture
 from resnets.data.targets import Boxes, Fault
 
-LEAST_LEFT = 0.25  # share of a box that must lie within the picture, or within a crop of it
-LEAST_SIDE = 1.0  # pixels
-SAME = 2  # decimals of a pixel to which boxes are compared
+LEAST_LEFT = 0.25  # fraction of a box's area that must be inside the image, or inside a crop
+LEAST_SIDE = 1.0  # smallest side of a box in pixels
+SAME = 2  # boxes that are equal when rounded to this many decimals are the same
 
 
 class Rule(NamedTuple):
     level: str  # of check.LEVELS
-    words: str  # what is wrong, and what becomes of it
+    words: str  # what is wrong, and the consequence
 
 
 RULES = {
-    # The picture is left out of training and evaluation.
+    # The image is excluded from training and evaluation.
     "unreadable": Rule("error", "picture that cannot be read; left out"),
     "missing_picture": Rule("error", "annotation without a picture; left out"),
     "missing_annotation": Rule("error", "picture without an annotation, which may hold anything; left out"),
@@ -33,7 +33,7 @@ RULES = {
     "wrong_size": Rule("error", "annotation of a picture of another size; left out"),
     "unknown_index": Rule("error", "mask with indices beyond the classes; left out"),
     "other_grid": Rule("error", "volume whose labels lie elsewhere in space (affine); left out"),
-    # The object is dropped or mended; the picture stays.
+    # The object is dropped or corrected; the image stays.
     "not_finite": Rule("warning", "box with missing, infinite or NaN coordinates; dropped"),
     "inverted": Rule("warning", "box with its corners exchanged; put right"),
     "empty": Rule("warning", "box without width or height; dropped"),
@@ -43,7 +43,7 @@ RULES = {
     "duplicate": Rule("warning", "box that is there already, with the same name; dropped"),
     "disputed": Rule("warning", "box that is there already, under another name; both kept"),
     "no_mask": Rule("warning", "object whose mask is missing, broken or empty; kept, and neither hit nor miss"),
-    # As it should be, and good to know.
+    # Not an error.
     "negative": Rule("note", "picture without objects; kept, to learn what is none"),
     "ignored": Rule("note", "crowd or difficult object; neither hit nor miss"),
     "no_size": Rule("note", "annotation that does not say the picture's size; taken from the picture"),
@@ -51,7 +51,7 @@ RULES = {
 
 
 class BadLabel(BadPicture):
-    """A picture that cannot be used for its annotation's sake; skipped, counted and named as a `BadPicture` is."""
+    """An image that cannot be used because of its annotation; it is skipped, counted and reported as a `BadPicture`."""
 
     def __init__(self, path: str | os.PathLike[str], reason: str, rule: str) -> None:
         super().__init__(path, reason)
@@ -60,15 +60,15 @@ class BadLabel(BadPicture):
 
 @dataclass(frozen=True)
 class RawBoxes:
-    """The K objects of a picture as the file has them, in its order.
+    """The K objects of an image as in the file, in its order.
 
     Args:
-        corners: (K, 4) float64, x0 y0 x1 y1; NaN where one is missing.
-        labels: (K,) int64.
-        ignore: (K,) bool.
-        size: (H, W) as the file has it, None where it does not say.
-        inclusive: whether corners are Pascal VOC's: the first pixel is 1, and the last one belongs to the box.
-        segments: K outlines or run lengths, as COCO writes them.
+        corners: (K, 4) float64, x0 y0 x1 y1 in pixels; NaN where one is missing.
+        labels: (K,) int64 class indices.
+        ignore: (K,) bool, objects that count neither as hit nor as miss.
+        size: (H, W) of the image as stated in the file; None if it does not say.
+        inclusive: whether corners are as in Pascal VOC: counted from 1, the last pixel included.
+        segments: K masks as COCO's polygons or run lengths, not decoded.
     """
 
     corners: np.ndarray
@@ -80,10 +80,16 @@ class RawBoxes:
 
 
 def clean_boxes(raw: RawBoxes, size: tuple[int, int], names: tuple[str, ...]) -> tuple[Boxes, np.ndarray, list[Fault]]:
-    """The boxes that can be learned of a picture of `size` (H, W), their positions (K,) in `raw`, and what was wrong.
+    """Apply the rules for boxes to the objects of an image of `size` (H, W).
+
+    Args:
+        names: the class names, for descriptions.
+
+    Returns:
+        The valid boxes, half-open, in pixels; their positions (K,) in `raw`; and the faults that were found.
 
     Raises:
-        ValueError: if the file speaks of a picture of another size, which makes every box doubtful.
+        ValueError: if the file states another size of the image, so that no box can be trusted.
     """
     if raw.size not in (None, size):
         raise ValueError(f"it is for {raw.size[1]} x {raw.size[0]} pixels, the picture has {size[1]} x {size[0]}")
@@ -93,18 +99,18 @@ def clean_boxes(raw: RawBoxes, size: tuple[int, int], names: tuple[str, ...]) ->
 
     def note(rule: str, mask: Any, drops: bool = False) -> None:
         nonlocal kept, boxes
-        for place in np.flatnonzero(mask).tolist():
-            number = int(kept[place])
+        for position in np.flatnonzero(mask).tolist():
+            number = int(kept[position])
             faults.append(Fault(rule, f"object {number + 1} ({names[raw.labels[number]]})", _words(raw.corners[number])))
         if drops:
             kept, boxes = kept[~mask], boxes[~mask]
 
     note("not_finite", ~np.isfinite(boxes).all(1), drops=True)
-    # With one side at zero the box is empty, whichever way the other runs.
+    # A box with one side of length 0 is empty, even if the other side is inverted.
     note("empty", (boxes[:, 2:] == boxes[:, :2]).any(1), drops=True)
     note("inverted", (boxes[:, 2:] < boxes[:, :2]).any(1))
     boxes = np.concatenate([np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], 1)
-    if raw.inclusive:  # pixels a to b, counted from 1, are [a - 1, b); 0, which other tools write there, is no pixel
+    if raw.inclusive:  # pixels a to b, counted from 1, are [a - 1, b); a 0, which some tools write, stays 0
         boxes[:, :2] = np.maximum(boxes[:, :2] - 1, np.where(boxes[:, :2] == 0, 0, -np.inf))
     note("tiny", (boxes[:, 2:] - boxes[:, :2] < LEAST_SIDE).any(1), drops=True)
     clipped, left = clip_boxes(boxes, size)
@@ -123,24 +129,28 @@ def clean_boxes(raw: RawBoxes, size: tuple[int, int], names: tuple[str, ...]) ->
 
 
 def clip_boxes(boxes: np.ndarray, size: tuple[int, int], least: float = LEAST_LEFT) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes (K, 4) cut at the edges of a picture of `size` (H, W), and (K,) whether enough is left of each to keep it."""
+    """Boxes (K, 4) clipped to an image of `size` (H, W), and (K,) bool, whether enough of each is left to keep it.
+
+    Args:
+        least: fraction of a box's area that must be left; a clipped box must also have sides of at least `LEAST_SIDE`.
+    """
     clipped = np.clip(boxes, 0, [size[1], size[0], size[1], size[0]]).astype(boxes.dtype)
     sides, before = clipped[:, 2:] - clipped[:, :2], boxes[:, 2:] - boxes[:, :2]
     enough = sides.prod(1) >= least * before.prod(1)
-    whole = (clipped == boxes).all(1)  # what was not cut is none of this rule's
+    whole = (clipped == boxes).all(1)  # boxes that were not clipped are kept in any case
     return clipped, whole | (enough & (sides >= LEAST_SIDE).all(1))
 
 
 def _repeated(boxes: np.ndarray, labels: np.ndarray, ignore: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(K,) whether the same box came before with the same label, and with any."""
+    """(K,) bool each: whether the same box came before with the same label, and with any label."""
     same, anywhere = np.zeros(len(boxes), bool), np.zeros(len(boxes), bool)
     seen: set[tuple[Any, ...]] = set()
-    places: set[tuple[float, ...]] = set()
+    seen_boxes: set[tuple[float, ...]] = set()
     for index, box in enumerate(boxes.round(SAME).tolist()):
         key = (*box, labels[index], ignore[index])
-        same[index], anywhere[index] = key in seen, tuple(box) in places
+        same[index], anywhere[index] = key in seen, tuple(box) in seen_boxes
         seen.add(key)
-        places.add(tuple(box))
+        seen_boxes.add(tuple(box))
     return same, anywhere
 
 

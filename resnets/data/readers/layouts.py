@@ -1,6 +1,6 @@
-"""How people keep their pictures: folders of classes, CSV lists, NumPy archives. Each reader turns a path into a `Found`.
+"""Layouts of classification data: class folders, CSV lists, NumPy archives. Each reader turns a path into a `Found`.
 
-A reader only finds pictures and the names of their classes, split by split; `resnets.data.sources` decides on class indices.
+A reader finds the images and the names of their classes in each split; `resnets.data.sources` assigns class indices.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from resnets.data.types import Images
 from resnets.errors import InputError
 
 SPLITS = ("train", "val", "test")
-# What folders, and the third column of a CSV, may call a split.
+# Names of splits, as folders and in the third column of a CSV.
 SPLIT_WORDS = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val",
@@ -29,7 +29,7 @@ SPLIT_WORDS = {
 
 
 class Part(NamedTuple):
-    """One split as found: its pictures, the names of its classes, and for each picture the position of its class there."""
+    """A split as a reader finds it: its images, the names of its classes, and for each image the index of its class there."""
 
     images: Images
     classes: tuple[str, ...]
@@ -37,14 +37,23 @@ class Part(NamedTuple):
 
 
 class Found(NamedTuple):
+    """A dataset as a reader finds it.
+
+    Args:
+        name: its name.
+        parts: its splits by name, in the order of `SPLITS`.
+        size: (height, width) in pixels, if all images are of one size.
+        hflip: whether flipped images are of the same class.
+    """
+
     name: str
-    parts: dict[str, Part]  # in the order of SPLITS
+    parts: dict[str, Part]
     size: tuple[int, int] | None = None
     hflip: bool = True
 
 
 def quoted(names: Iterable[str], limit: int = 5) -> str:
-    """'a', 'b' and 7 more: names for a message."""
+    """Names for a message: "'a', 'b' and 7 more", of at most `limit` names."""
     names = list(names)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(f"'{name}'" for name in names[:limit]) + more
@@ -54,7 +63,7 @@ def quoted(names: Iterable[str], limit: int = 5) -> str:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in `folder`, hidden names apart, sorted."""
+    """The entries of `folder`, sorted by name, without hidden ones. Raises `InputError` if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return sorted((e for e in entries if not e.name.startswith((".", "__MACOSX"))), key=lambda entry: entry.name)
@@ -67,7 +76,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-    """What a path leads to: "folder", "file", "dead link" (to nothing, or to itself), or "other" (a pipe, a device)."""
+    """The kind of an entry: "folder", "file", "dead link" (a link to nothing or to itself), or "other" (a pipe, a device)."""
     if not os.path.exists(entry):  # noqa: PTH110 (a million files)
         return "dead link"
     return "folder" if entry.is_dir() else "file" if entry.is_file() else "other"
@@ -78,11 +87,12 @@ def _split_folders(root: Path) -> list[Path]:
 
 
 def is_split_folder(root: Path) -> bool:
-    """`root/{train,val,test}/<class>/**/picture`. A class that happens to be called "train" holds pictures, not folders."""
+    """Whether it is `root/{train,val,test}/<class>/**/image`. A class called "train" would hold images, not folders."""
     return any(_folders(folder) for folder in _split_folders(root))
 
 
 def read_split_folder(root: Path, in_chans: int) -> Found:
+    """Read `root/{train,val,test}/<class>/**/image`. Raises `InputError` for a split with two folders or without images."""
     parts: dict[str, Part] = {}
     for folder in _split_folders(root):
         split = SPLIT_WORDS[folder.name.lower()]
@@ -97,7 +107,7 @@ def is_class_folder(root: Path) -> bool:
 
 
 def read_class_folder(root: Path, in_chans: int) -> Found:
-    """`root/<class>/**/picture`: all of it is the training split."""
+    """Read `root/<class>/**/image`, all as the training split. Raises `InputError` if a class has no images."""
     folders = _folders(root)
     if folders and folders == _split_folders(root):
         names = quoted(folder.name for folder in folders)
@@ -106,7 +116,7 @@ def read_class_folder(root: Path, in_chans: int) -> Found:
 
 
 def _class_folders(root: Path, folder: Path, split: str, in_chans: int) -> Part:
-    """The classes of one split; paths are kept relative to `root`."""
+    """The split in `folder`, with one folder per class; paths are relative to `root`. Raises `InputError` without images."""
     paths: list[str] = []
     counts: dict[str, int] = {}
     empty: list[str] = []
@@ -136,9 +146,9 @@ def _identity(folder: str | Path) -> tuple[int, int]:
 
 
 def _pictures(folder: Path, prefix: str, visited: set[tuple[int, int]]) -> tuple[list[str], Counter[str]]:
-    """All pictures below `folder`, sorted, as `prefix`/..., and the suffixes of the files that are none.
+    """The paths of all images below `folder`, sorted, as `prefix`/..., and the suffixes of other files with their counts.
 
-    Links are followed, but no folder is entered twice, so that a link to a folder above ends.
+    Links are followed, but no folder is entered twice, so that links to a parent folder do not loop.
     """
     pictures, others, waiting = [], Counter[str](), [(folder, prefix)]
     while waiting:
@@ -152,7 +162,7 @@ def _pictures(folder: Path, prefix: str, visited: set[tuple[int, int]]) -> tuple
             kind = _kind(entry)
             if kind == "folder":
                 waiting.append((Path(entry), path))
-            elif suffix in IMAGE_SUFFIXES and kind in ("file", "dead link"):  # the latter to be named among the unreadable
+            elif suffix in IMAGE_SUFFIXES and kind in ("file", "dead link"):  # dead links are reported as unreadable later
                 pictures.append(path)
             else:
                 others[suffix] += 1
@@ -167,10 +177,12 @@ def _found(name: str, parts: dict[str, Part]) -> Found:
 
 
 class Line(NamedTuple):
+    """A line of a CSV list."""
+
     path: str
     label: str
-    split: str  # "" where the file has no such column
-    where: str  # "list.csv line 7"
+    split: str  # "" if the file has no such column
+    where: str  # for messages: "list.csv line 7"
 
 
 def is_csv(path: Path) -> bool:
@@ -178,7 +190,11 @@ def is_csv(path: Path) -> bool:
 
 
 def read_csv(path: Path, in_chans: int) -> Found:
-    """One file with the header `path,label` or `path,label,split`; without the third column all of it is for training."""
+    """Read a file with the header `path,label` or `path,label,split`; without the third column all images are for training.
+
+    Raises:
+        InputError: if it is not such a file, an image is missing, or an image has two labels or splits.
+    """
     splits: dict[str, list[Line]] = {}
     for line in _lines(path):
         word = line.split.lower() or "train"
@@ -193,7 +209,7 @@ def is_csv_folder(root: Path) -> bool:
 
 
 def read_csv_folder(root: Path, in_chans: int) -> Found:
-    """A folder that holds train.csv and, if there are any, val.csv and test.csv."""
+    """Read a folder with train.csv and optionally val.csv and test.csv. Raises as `read_csv`."""
     splits = {split: list(_lines(root / f"{split}.csv")) for split in SPLITS if is_csv(root / f"{split}.csv")}
     return _listed(printable(root.resolve().name), root, splits, in_chans)
 
@@ -258,7 +274,12 @@ def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int)
 
 
 def array_part(split: str, images: np.ndarray, codes: np.ndarray, classes: tuple[str, ...], in_chans: int) -> Part:
-    """A split from uint8 pictures (N, H, W) or (N, H, W, 1 or 3)."""
+    """A split of images in memory.
+
+    Args:
+        images: uint8 (N, H, W) or (N, H, W, 1 or 3).
+        codes: (N,) integers, the position of each image's class in `classes`.
+    """
     return Part(ArrayImages(with_channels(images, in_chans), split), classes, codes.astype(np.int64))
 
 
@@ -267,7 +288,11 @@ def is_npz(path: Path) -> bool:
 
 
 def read_npz(path: Path, in_chans: int) -> Found:
-    """train_images, train_labels, val_images, ...: uint8 (N, H, W) or (N, H, W, 3), and whole numbers (N,) or (N, 1)."""
+    """Read train_images, train_labels, val_images, ...: uint8 (N, H, W) or (N, H, W, 3), and integers (N,) or (N, 1).
+
+    Raises:
+        InputError: if the arrays are missing or of other types or shapes, or cannot be read.
+    """
     name = printable(path)
     parts: dict[str, Part] = {}
     try:
@@ -294,11 +319,11 @@ def read_npz(path: Path, in_chans: int) -> Found:
     return Found(printable(path.stem), parts, size=sizes.pop())
 
 
-# --- not yet ---------------------------------------------------------------------------------------------------------
+# --- layouts of other tasks --------------------------------------------------------------------------------------------
 
 
 def is_detection(path: Path) -> bool:
-    """Pascal VOC, COCO, YOLO, pictures beside masks, or volumes beside labels."""
+    """Whether it is a layout with boxes or masks: Pascal VOC, COCO, YOLO, images with masks, or volumes with labels."""
     folders = {folder.name.lower() for folder in _folders(path)}
     beside = [{folder.name.lower() for folder in _folders(parent)} for parent in (path, *_split_folders(path))]
     return (
@@ -312,6 +337,7 @@ def is_detection(path: Path) -> bool:
 
 
 def refuse_detection(path: Path, in_chans: int) -> Found:
+    """Raises `InputError` with the tasks that read such a folder."""
     raise InputError(
         f"{printable(path)}: boxes or masks; add --task detect or --task segment, or for classification sort the pictures into "
         "one folder a class"

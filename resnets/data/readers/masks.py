@@ -1,4 +1,4 @@
-"""Pictures beside masks of the same name: a class for each pixel, or the number of an object. No torch."""
+"""Images with masks of the same name, whose pixels are class indices or object numbers. No torch."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from resnets.data.targets import IGNORE, NUMBERS, Boxes, Fault
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
 
-MASK_FORMATS = ("PNG", "TIFF", "BMP")  # without loss
+MASK_FORMATS = ("PNG", "TIFF", "BMP")  # lossless
 MASK_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp"})
 INDEX_MODES = {"1": np.uint8, "L": np.uint8, "P": np.uint8, "I": np.int32, "I;16": np.uint16, "I;16B": np.uint16}
-# What classes.txt may call an index that says nothing.
+# Names in classes.txt for an index that is to be ignored.
 IGNORE_NAMES = ("ignore", "void", "unlabelled", "unlabeled")
-FOREGROUND = ("background", "object")  # of instance masks taken as classes
+FOREGROUND = ("background", "object")  # the class names of instance masks used for segmentation
 VOC_MASKS, VOC_LISTS = "SegmentationClass", "ImageSets/Segmentation"
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """The numbers (H, W) of a mask: grey values, or the palette's indices.
+    """The values (H, W) of a mask file: grey values, or indices into the palette.
 
     Raises:
-        BadLabel: if it cannot be read, or holds colours.
+        BadLabel: if it cannot be read, or is a colour image.
     """
     try:
         with Image.open(path, formats=MASK_FORMATS) as image:
@@ -48,18 +48,18 @@ def read_mask(path: Path) -> np.ndarray:
         raise BadLabel(path, "there is no such mask, and its picture is there", "missing_annotation") from error
     except (MemoryError, KeyboardInterrupt):
         raise
-    except Exception as error:  # decoders meet hostile bytes with nearly every kind of exception
+    except Exception as error:  # decoders raise nearly every kind of exception for malformed data
         raise BadLabel(path, f"the mask cannot be read: {error}", "bad_annotation") from error
 
 
 @dataclass(frozen=True)
 class ClassMasks:
-    """Masks of class indices as targets: uint8 (H, W), `IGNORE` where nothing is known.
+    """Masks of class indices, as `Targets`. `read` returns uint8 (H, W), with `IGNORE` where the class is unknown.
 
     Args:
-        images: the pictures.
-        masks: their masks, in the same order.
-        table: (NUMBERS,) int16: the class of each number in a mask, `IGNORE`, or -1 where there is none.
+        images: the images.
+        masks: their mask files, in the same order.
+        table: (NUMBERS,) int16: the class index of each value in a mask file, `IGNORE`, or -1 for a value that is no class.
     """
 
     images: FileImages
@@ -73,7 +73,7 @@ class ClassMasks:
         _find(self.images, index)
 
     def read(self, index: int, picture: np.ndarray) -> tuple[np.ndarray, list[Fault]]:
-        values = _fitting(self.masks.path(index), picture)
+        values = _read_same_size(self.masks.path(index), picture)
         known = (values >= 0) & (values < len(self.table))
         classes = np.where(known, self.table[np.where(known, values, 0)], -1)
         if (classes < 0).any():
@@ -97,10 +97,10 @@ class ClassMasks:
 
 @dataclass(frozen=True)
 class InstanceMasks:
-    """Masks of objects, 0 for none of them and k for the k-th, as targets: `Boxes`, all of class 0.
+    """Instance masks (0 is no object, k the k-th object), as `Targets`. `read` returns `Boxes`, all of class 0.
 
     Args:
-        with_masks: whether to make the objects' masks too.
+        with_masks: whether `Boxes` have masks too.
     """
 
     images: FileImages
@@ -114,7 +114,7 @@ class InstanceMasks:
         _find(self.images, index)
 
     def read(self, index: int, picture: np.ndarray) -> tuple[Boxes, list[Fault]]:
-        values = _fitting(self.masks.path(index), picture)
+        values = _read_same_size(self.masks.path(index), picture)
         numbers, xyxy = instance_boxes(values)
         if self.with_masks and len(numbers) * values.size > MAX_MASK_BYTES:
             raise BadLabel(
@@ -137,15 +137,15 @@ class InstanceMasks:
 
 
 def instance_boxes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """From (H, W), 0 for no object: the numbers (K,) that occur, and the boxes (K, 4) float32 of their pixels."""
+    """From an instance mask (H, W), 0 for no object: the object numbers (K,), and their bounding boxes (K, 4) float32."""
     numbers, codes = np.unique(values, return_inverse=True)
     codes = codes.reshape(values.shape)
     y, x = np.nonzero(values)
-    places = codes[y, x]
+    of_pixel = codes[y, x]
     low, high = np.full((len(numbers), 2), np.iinfo(np.int64).max), np.full((len(numbers), 2), -1)
     corners = np.stack([x, y], 1)
-    np.minimum.at(low, places, corners)
-    np.maximum.at(high, places, corners)
+    np.minimum.at(low, of_pixel, corners)
+    np.maximum.at(high, of_pixel, corners)
     real = numbers != 0
     return numbers[real], np.concatenate([low, high + 1], 1)[real].astype(np.float32)
 
@@ -155,7 +155,8 @@ def _find(images: FileImages, index: int) -> None:
         raise BadLabel(images.name(index), "there is no such picture, and its mask is there", "missing_picture")
 
 
-def _fitting(path: Path, picture: np.ndarray) -> np.ndarray:
+def _read_same_size(path: Path, picture: np.ndarray) -> np.ndarray:
+    """`read_mask`, which also raises `BadLabel` if the mask has another size than the image."""
     values = read_mask(path)
     if values.shape != picture.shape[:2]:
         (height, width), (tall, wide) = values.shape, picture.shape[:2]
@@ -179,18 +180,23 @@ def is_voc_masks(root: Path) -> bool:
 
 
 def read_masks(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> Source:
-    """`{train,val,test}/{images,masks}`, `{images,masks}/{train,val,test}`, or `images` and `masks`, where all is for training.
+    """Read `{train,val,test}/{images,masks}`, `{images,masks}/{train,val,test}`, or `images` and `masks`, all for training.
 
     Args:
-        labels: the classes; None: the lines of `classes.txt`, else numbers up to the largest in any mask. They are matched to
-            `classes.txt` by name; where there is none, they are what the indices from 0 on, without `ignore`, are called.
-        ignore: an index that says nothing, beside 255. So does one that is called `ignore`, `void` or `unlabelled`.
+        labels: the class names, in the order of class indices. They are matched to `classes.txt` by name; without that file
+            they name the values 0, 1, ... in masks, `ignore` left out. Default (None): the lines of `classes.txt`, or
+            numbers up to the largest value in any mask.
+        ignore: a value in masks that is ignored, as 255 is, and as those that `classes.txt` calls `ignore`, `void` or
+            `unlabelled` are.
+
+    Raises:
+        InputError: if classes and masks do not agree, or no mask can be read.
     """
     return _read_classes(root, _splits(root, "masks"), in_chans, labels, ignore)
 
 
 def read_voc_masks(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> Source:
-    """Pascal VOC's `SegmentationClass/*.png` and `ImageSets/Segmentation/{train,val,test}.txt`."""
+    """Read Pascal VOC's `SegmentationClass/*.png`, `ImageSets/Segmentation/{train,val,test}.txt`. As `read_masks`."""
     folders = root / "JPEGImages", root / VOC_MASKS
     pictures, masks = by_stem(folders[0], IMAGE_SUFFIXES), by_stem(folders[1], MASK_SUFFIXES)
     lists = split_lists(root, root / VOC_LISTS) or {"train": sorted(masks)}
@@ -202,7 +208,7 @@ def read_voc_masks(root: Path, in_chans: int, labels: Sequence[str] | None = Non
 
 
 def read_foreground(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> Source:
-    """As `read_masks` for `instances` in place of `masks`: class 0 where no object is, else 1."""
+    """Read `images` and `instances`, laid out as in `read_masks`, for segmentation: class 0 for background, 1 for objects."""
     names, given = names_file(root, labels)
     if names and len(names) != 2:
         raise InputError(f"{printable(root)}: objects or not is two classes, and {given} has {len(names)}; give two names")
@@ -214,7 +220,11 @@ def read_foreground(root: Path, in_chans: int, labels: Sequence[str] | None = No
 
 
 def read_instances(root: Path, in_chans: int, labels: Sequence[str] | None = None, masks: bool = False) -> Source:
-    """As `read_masks` for `instances` in place of `masks`: each number but 0 is an object, all of one class."""
+    """Read `images` and `instances`, laid out as in `read_masks`, for detection: objects of a single class.
+
+    Args:
+        masks: whether targets have instance masks too.
+    """
     names, given = names_file(root, labels)
     names = names or FOREGROUND[1:]
     if len(names) != 1:
@@ -242,7 +252,7 @@ def _read_classes(
 
 
 def names_by_index(root: Path, labels: Sequence[str] | None, ignore: int | None) -> tuple[str, ...] | None:
-    """What each index in a mask is called: the lines of `classes.txt`, else `labels` in order, beside `ignore`; or None."""
+    """The name of each value in masks: the lines of `classes.txt`, else `labels` in order, skipping `ignore`; else None."""
     listed, _ = names_file(root, None)
     if listed is not None or labels is None:
         return listed
@@ -255,11 +265,16 @@ def names_by_index(root: Path, labels: Sequence[str] | None, ignore: int | None)
 def class_table(
     where: str, listed: Sequence[str], labels: Sequence[str] | None, ignore: int | None
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """The classes, and `ClassMasks.table`.
+    """The class names, and the `table` of `ClassMasks`.
 
     Args:
-        listed: what each index is called.
-        labels: the classes in the order that is wanted, matched by name; None: those listed that are not to be ignored.
+        where: the dataset, for messages.
+        listed: the name of each value in masks.
+        labels: the class names in the order of class indices, matched by name; default (None): `listed` without ignored ones.
+        ignore: a further value that is ignored.
+
+    Raises:
+        InputError: if the names do not agree, or there are not 2 to 255 classes.
     """
     if ignore is not None and not 0 <= ignore <= IGNORE:
         raise InputError(f"index {ignore} is to be ignored; give one from 0 to {IGNORE}")
@@ -281,7 +296,7 @@ def class_table(
 
 
 def _numbers(root: Path, masks: list[Path]) -> tuple[int, bool]:
-    """The largest number but 255 in any mask that can be read; whether all are black (0) and white (255)."""
+    """The largest value except 255 in any readable mask, and whether all values are 0 (black) or 255 (white)."""
 
     def largest(path: Path) -> tuple[int, bool] | BadLabel:
         try:
@@ -291,10 +306,10 @@ def _numbers(root: Path, masks: list[Path]) -> tuple[int, bool]:
         return int(values[values != IGNORE].max(initial=0)), bool((values == IGNORE).any())
 
     with ThreadPoolExecutor() as pool:
-        looked = list(pool.map(largest, masks))
-    found = [seen for seen in looked if not isinstance(seen, BadLabel)]
+        results = list(pool.map(largest, masks))
+    found = [result for result in results if not isinstance(result, BadLabel)]
     if not found:
-        first = next(seen for seen in looked if isinstance(seen, BadLabel))
+        first = next(result for result in results if isinstance(result, BadLabel))
         raise InputError(f"{printable(root)}: none of {len(masks)} masks can be read; the first: {first}")
     most, white = max(number for number, _ in found), any(ignored for _, ignored in found)
     if most > IGNORE:

@@ -1,9 +1,9 @@
-"""Masks of objects from COCO's outlines and run lengths. No torch."""
+"""Decoding of COCO's instance masks, given as polygons or run lengths. No torch."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,16 @@ import numpy as np
 from resnets.data.readers.label_rules import BadLabel
 from resnets.errors import InputError
 
-MAX_MASK_BYTES = 2**30  # of one picture
-LIBRARIES = ("faster_coco_eval.core.mask", "pycocotools.mask")  # either; they answer alike
+MAX_MASK_BYTES = 2**30  # for all masks of one image
+LIBRARIES = ("faster_coco_eval.core.mask", "pycocotools.mask")  # alternatives with the same results
 
 
 def object_masks(segments: Sequence[Any], size: tuple[int, int], name: str) -> np.ndarray:
-    """Masks (K, H, W) bool of a picture of `size` (H, W) from outlines or run lengths; empty where it is missing or wrong.
+    """Decode K instance masks of an image of `size` (H, W): bool (K, H, W). A missing or invalid mask is all False.
 
     Raises:
-        BadLabel: if they need more than `MAX_MASK_BYTES`.
-        InputError: if there are outlines and no library that fills them.
+        BadLabel: if the masks need more than `MAX_MASK_BYTES`; `name` is the image's.
+        InputError: if there are polygons and none of `LIBRARIES` is installed.
     """
     height, width = size
     if len(segments) * height * width > MAX_MASK_BYTES:
@@ -29,19 +29,19 @@ def object_masks(segments: Sequence[Any], size: tuple[int, int], name: str) -> n
         )
     masks = np.zeros((len(segments), height, width), dtype=bool)
     for mask, segment in zip(masks, segments, strict=True):
-        filled = _runs(segment, size) if isinstance(segment, dict) else _outlines(segment, size)
+        filled = _run_lengths(segment, size) if isinstance(segment, dict) else _polygons(segment, size)
         if filled is not None:
             mask[:] = filled
     return masks
 
 
-def _outlines(polygons: Any, size: tuple[int, int]) -> np.ndarray | None:
-    """[[x0, y0, x1, y1, ...], ...] filled as COCO fills them."""
+def _polygons(polygons: Any, size: tuple[int, int]) -> np.ndarray | None:
+    """Polygons [[x0, y0, x1, y1, ...], ...] -> bool (H, W), filled as COCO does; None if they are invalid."""
     try:
         rings = [np.array(ring, dtype=np.float64).ravel() for ring in polygons or ()]
     except (TypeError, ValueError):
         return None
-    # What the library takes for granted; and far corners would cost it memory for every pixel on the way.
+    # The library assumes this. For distant corners it would allocate memory for every pixel on the way.
     far = 2 * max(size)
     rings = [ring for ring in rings if len(ring) >= 6 and len(ring) % 2 == 0]
     if not rings or not all((abs(ring) <= far).all() for ring in rings):
@@ -51,14 +51,16 @@ def _outlines(polygons: Any, size: tuple[int, int]) -> np.ndarray | None:
     return np.asarray(library.decode(found), dtype=bool)
 
 
-def _runs(segment: dict[str, Any], size: tuple[int, int]) -> np.ndarray | None:
-    """{"size": [H, W], "counts": lengths of runs of 0, 1, 0, ... down the columns, as numbers or as COCO's text}.
+def _run_lengths(segment: Mapping[str, object], size: tuple[int, int]) -> np.ndarray | None:
+    """Run lengths {"size": [H, W], "counts": ...} -> bool (H, W); None if they are invalid.
 
-    Read here: libraries write past the end of the mask where the lengths of a hostile file add up to more.
+    "counts" are the lengths of runs of 0, 1, 0, ... in column-major order, as integers or as COCO's compressed text.
+
+    They are decoded here, because the libraries write past the end of the mask if the lengths in a file add up to more.
     """
     counts = segment.get("counts")
     if isinstance(counts, str):
-        counts = _lengths(counts)
+        counts = _decompressed(counts)
     if segment.get("size") != list(size) or not isinstance(counts, list):
         return None
     if not all(type(count) is int and count >= 0 for count in counts) or sum(counts) != size[0] * size[1]:
@@ -66,8 +68,12 @@ def _runs(segment: dict[str, Any], size: tuple[int, int]) -> np.ndarray | None:
     return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(size[::-1]).T
 
 
-def _lengths(text: str) -> list[int] | None:
-    """COCO's text for run lengths: 5 bits a character, lowest first, each from the third on less the last but one."""
+def _decompressed(text: str) -> list[int] | None:
+    """COCO's compressed text -> run lengths; None if it is invalid.
+
+    A number is written in groups of 5 bits, lowest first, one per character; from the fourth number on it is the difference
+    from the number two before.
+    """
     lengths: list[int] = []
     value = shift = 0
     for char in text:
@@ -84,6 +90,7 @@ def _lengths(text: str) -> list[int] | None:
 
 
 def _library() -> Any:
+    """The first installed module of `LIBRARIES`. Raises `InputError` if there is none."""
     for name in LIBRARIES:
         try:
             return importlib.import_module(name)

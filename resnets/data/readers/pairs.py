@@ -1,4 +1,4 @@
-"""Pictures in one folder and their labels, of the same names, in another. No torch."""
+"""Layouts with images in one folder and label files of the same names in another. No torch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from resnets.data.pictures.images import printable
 from resnets.data.readers.layouts import SPLIT_WORDS, SPLITS
 from resnets.errors import InputError
 
-Pairs = list[tuple[Path, Path]]  # pictures and their labels; of each, one may not be there
+Pairs = list[tuple[Path, Path]]  # (image, label file); one of the two may not exist
 
 
 def pairs_of_folders(root: Path, pictures: str, labels: str) -> dict[str, tuple[Path, Path]]:
-    """The two folders of each split; those of `root` itself are for training."""
+    """The (image folder, label folder) of each split: `root/<split>/{pictures,labels}`, `root/{pictures,labels}/<split>`.
+
+    Without splits, `root/{pictures,labels}` are for training. Raises `InputError` if a split has two folders.
+
+    Args:
+        pictures, labels: names of the two folders.
+    """
     if not root.is_dir():
         return {}
     pairs = [(folder.name, folder / pictures, folder / labels) for folder in root.iterdir()]
@@ -32,7 +38,16 @@ def pairs_of_folders(root: Path, pictures: str, labels: str) -> dict[str, tuple[
 
 
 def matched(pictures: Mapping[str, Path], labels: Mapping[str, Path], folders: tuple[Path, Path], suffix: str) -> Pairs:
-    """Pictures and labels of the same stem, sorted. What lacks its other half gets the path where that should be."""
+    """Pairs of image and label file with the same stem, sorted. A missing file gets the path where it is expected.
+
+    Args:
+        pictures, labels: paths by stem.
+        folders: the folders of the two.
+        suffix: suffix of label files, for messages and expected paths.
+
+    Raises:
+        InputError: if no stem is in both.
+    """
     if not pictures.keys() & labels.keys():
         others = sorted(path.name for path in folders[1].iterdir() if path.stem in pictures and path not in labels.values())
         if others:
@@ -47,7 +62,7 @@ def matched(pictures: Mapping[str, Path], labels: Mapping[str, Path], folders: t
 
 
 def by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, Path]:
-    """The files of `folder` that end so, by their names without that."""
+    """The files of `folder` with one of `suffixes`, by name without suffix. Raises `InputError` for a repeated name."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         suffix = next((suffix for suffix in suffixes if path.name.lower().endswith(suffix)), None)

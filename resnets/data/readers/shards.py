@@ -1,9 +1,9 @@
-"""Pictures in WebDataset shards: tar files, near or far, read through an index as if each picture were a file.
+"""WebDataset shards: images in tar files, local or remote, accessed through an index as if each image were a file.
 
-An index (which member lies where) is what makes a picture of a tar as good as any other: it can be had by its number, so
-epochs are shuffled wholly, resumed exactly and evaluated once each. Far shards are fetched whole, into a bounded folder.
+The index (offset and size of every member) gives random access. So epochs are shuffled completely and resumed exactly, and
+evaluation sees each image once. Remote shards are downloaded whole into a cache folder of limited size.
 
-A sample is KEY.jpg (or another picture) with KEY.cls, a whole number as text, or KEY.json with "label", a number or a name.
+A sample is KEY.jpg (or another image) with KEY.cls, an integer as text, or KEY.json with "label", an integer or a name.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import re
 import shutil
 import tarfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -33,27 +35,32 @@ from resnets.files import write_text
 MAX_SHARDS = 100_000
 MAX_LABEL_BYTES = 1 << 20
 MAX_PICTURE_BYTES = 1 << 30
-FETCHED_BYTES = 50 * 10**9  # of far shards that are kept, unless $RESNETS_SHARD_BYTES says otherwise
+FETCHED_BYTES = 50 * 10**9  # limit of the cache of remote shards, unless $RESNETS_SHARD_BYTES is set
 ATTEMPTS, BACKOFF_SECONDS = 3, 1.0
-BLOCK = 512  # of a tar
+BLOCK = 512  # block size of a tar, in bytes
 
 
 class Shard(NamedTuple):
+    """A tar file."""
+
     url: str  # or a path
-    size: int
-    stamp: str  # differs when the shard does: its time, or what its server calls its version
+    size: int  # in bytes
+    stamp: str  # changes with the content: modification time, or the server's version (ETag)
 
     @property
-    def is_far(self) -> bool:
+    def is_remote(self) -> bool:
         return "://" in self.url
 
     @property
     def key(self) -> str:
+        """A hash that identifies the shard, for names in the cache."""
         return hashlib.sha256(json.dumps(self).encode()).hexdigest()[:32]
 
 
 class Sample(NamedTuple):
-    key: str  # with the picture's suffix
+    """An image in a tar, with its label."""
+
+    key: str  # with the image's suffix
     offset: int
     size: int
     label: int | str
@@ -63,35 +70,42 @@ class Sample(NamedTuple):
 
 
 def is_pattern(data: str | os.PathLike[str]) -> bool:
-    """Whether `data` names shards without being a path: an address, or a pattern with braces or stars."""
+    """Whether `data` is an address, or a pattern of shards with braces or stars, rather than a path."""
     text = os.fspath(data)
     return "://" in text or (text.endswith(".tar") and any(sign in text for sign in "{*") and not Path(text).exists())
 
 
-def is_shards(place: str | Path) -> bool:
-    if isinstance(place, str):
+def is_shards(source: str | Path) -> bool:
+    """Whether `source` holds shards: a tar, or a folder with train-*.tar or the like; patterns and addresses always do."""
+    if isinstance(source, str):
         return True
-    return (place.suffix == ".tar" and place.is_file()) or (place.is_dir() and any(map(_split_of, place.glob("*.tar"))))
+    return (source.suffix == ".tar" and source.is_file()) or (source.is_dir() and any(map(_split_of, source.glob("*.tar"))))
 
 
 def _split_of(path: str | Path) -> str | None:
-    """The split that a shard's name begins with: train-000.tar."""
+    """The split with which a shard's name begins ("train-000.tar"); None if there is none."""
     found = re.match(r"[a-z]+", Path(path).name.lower())
     return SPLIT_WORDS.get(found[0]) if found else None
 
 
-def read_shards(place: str | Path, in_chans: int) -> Found:
-    """A tar, a folder with train-*.tar [val-*.tar test-*.tar], or a pattern or address; a split by its name, or train."""
+def read_shards(source: str | Path, in_chans: int) -> Found:
+    """Read a tar, a folder with train-*.tar [val-*.tar test-*.tar], or a pattern or address of tars.
+
+    The split is the beginning of a tar's name, or train. Every tar that is not in the index yet is read (and downloaded) once.
+
+    Raises:
+        InputError: if there is no shard, one cannot be read, or an image has no label.
+    """
     mode_of(in_chans)
-    if isinstance(place, Path) and place.is_dir():
-        urls = sorted(str(path) for path in place.glob("*.tar") if _split_of(path))
+    if isinstance(source, Path) and source.is_dir():
+        urls = sorted(str(path) for path in source.glob("*.tar") if _split_of(path))
     else:
-        urls = [url for pattern in expand(os.fspath(place)) for url in _matching(pattern)]
+        urls = [url for pattern in expand(os.fspath(source)) for url in _matching(pattern)]
     if not urls:
-        raise InputError(f"{printable(place)}: no shard has such a name")
+        raise InputError(f"{printable(source)}: no shard has such a name")
     groups: dict[str, list[Shard]] = {}
     for url in dict.fromkeys(urls):
-        groups.setdefault(_split_of(url) or "train", []).append(_facts(url))
+        groups.setdefault(_split_of(url) or "train", []).append(_shard(url))
     names = _class_names(urls[0])
     parts = {split: _part(groups[split], in_chans, names) for split in SPLITS if split in groups}
     first = next(iter(groups.values()))[0]
@@ -99,7 +113,7 @@ def read_shards(place: str | Path, in_chans: int) -> Found:
 
 
 def expand(pattern: str) -> list[str]:
-    """The names that a pattern with {000..012} or {a,b} stands for."""
+    """Expand {000..012} and {a,b} in a pattern. Raises `InputError` for more than `MAX_SHARDS` names."""
     found = re.search(r"\{([^{}]*)\}", pattern)
     if not found:
         return [pattern]
@@ -125,32 +139,32 @@ def _matching(pattern: str) -> list[str]:
         return [system.unstrip_protocol(name) if "://" in pattern else name for name in sorted(system.glob(path))]
 
 
-def _facts(url: str) -> Shard:
+def _shard(url: str) -> Shard:
     with _blame(url):
         if "://" not in url:
             stat = Path(url).stat()
             return Shard(str(Path(url).resolve()), stat.st_size, str(stat.st_mtime_ns))
         system, path = _system(url)
-        facts = system.info(path)
-        stamp = next((str(facts[name]) for name in ("ETag", "etag", "mtime", "LastModified", "created") if facts.get(name)), "")
-        return Shard(url, int(facts.get("size") or 0), stamp)
+        info = system.info(path)
+        stamp = next((str(info[name]) for name in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(name)), "")
+        return Shard(url, int(info.get("size") or 0), stamp)
 
 
 def _class_names(url: str) -> list[str]:
-    """The lines of classes.txt beside the shards; none where there is no such file."""
-    place = url.rpartition("/")[0] + "/classes.txt" if "/" in url else "classes.txt"
-    with _blame(place):
-        system, path = _system(place)
+    """The lines of classes.txt beside the shards; empty without that file."""
+    beside = url.rpartition("/")[0] + "/classes.txt" if "/" in url else "classes.txt"
+    with _blame(beside):
+        system, path = _system(beside)
         if not system.exists(path):
             return []
         try:
             return [line.strip() for line in system.cat_file(path).decode("utf-8-sig").splitlines() if line.strip()]
         except UnicodeDecodeError:
-            raise InputError(f"{printable(place)}: not UTF-8 text; save it as UTF-8") from None
+            raise InputError(f"{printable(beside)}: not UTF-8 text; save it as UTF-8") from None
 
 
 def _system(url: str) -> tuple[Any, str]:
-    """The file system of an address or path, and the path there. Made anew in every process: they do not survive a fork."""
+    """The fsspec file system of an address or path, and the path in it. Not cached here: they do not survive a fork."""
     import fsspec
 
     return fsspec.core.url_to_fs(url)
@@ -158,7 +172,7 @@ def _system(url: str) -> tuple[Any, str]:
 
 @contextmanager
 def _blame(url: str) -> Iterator[None]:
-    """What goes wrong inside is said of `url`."""
+    """Inside, any exception becomes an `InputError` about `url`."""
     name = printable(url)
     try:
         yield
@@ -168,7 +182,7 @@ def _blame(url: str) -> Iterator[None]:
         raise InputError(f"{name}: there is no such file, or its place cannot be reached; check the name") from error
     except ImportError as error:  # the protocol's library
         raise InputError(f"{name}: {error}; pip install 'resnets[remote]' for http and https, or the library named") from error
-    except Exception as error:  # each protocol has errors of its own
+    except Exception as error:  # each protocol has its own exceptions
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name}: cannot be had ({reason}); check the address, and that it may be read") from error
 
@@ -181,8 +195,8 @@ def _part(shards: list[Shard], in_chans: int, names: Sequence[str]) -> Part:
     labels = [_label(sample.label, names, shard) for shard, each in zip(shards, samples, strict=True) for sample in each]
     if not labels:
         raise InputError(f"{printable(shards[0].url)}: no pictures found; a shard holds KEY.jpg beside KEY.cls or KEY.json")
-    places = {name: number for number, name in reversed(list(enumerate(names)))}
-    classes = sorted(set(labels), key=lambda label: (places.get(label, len(places)), *_by_number(label)))
+    ranks = {name: number for number, name in reversed(list(enumerate(names)))}
+    classes = sorted(set(labels), key=lambda label: (ranks.get(label, len(ranks)), *_by_number(label)))
     codes = {label: code for code, label in enumerate(classes)}
     images = ShardImages(
         shards,
@@ -195,10 +209,12 @@ def _part(shards: list[Shard], in_chans: int, names: Sequence[str]) -> Part:
 
 
 def _by_number(label: str) -> tuple[int, str]:
+    """A sort key: numbers by value, before names."""
     return (int(label), "") if label.isdecimal() and len(label) < 10 else (1 << 40, label)
 
 
 def _label(label: int | str, names: Sequence[str], shard: Shard) -> str:
+    """The class name of a label. Raises `InputError` for a number beyond `names`."""
     if isinstance(label, str) or not names:
         return printable(str(label))
     if not 0 <= label < len(names):
@@ -207,7 +223,7 @@ def _label(label: int | str, names: Sequence[str], shard: Shard) -> str:
 
 
 def _index(shard: Shard) -> list[Sample]:
-    """The samples of a shard, from the file that was written when it was first seen, where there is one."""
+    """The samples of a shard, from the cached index; if there is none, the shard is read and its index is written."""
     path = _folder() / "index" / f"{shard.key}.json"
     try:
         return [Sample(str(key), int(at), int(size), label) for key, at, size, label in json.loads(path.read_text("utf-8"))]
@@ -220,39 +236,53 @@ def _index(shard: Shard) -> list[Sample]:
 
 
 def read_index(file: BinaryIO, name: str) -> list[Sample]:
-    """What a tar holds: its samples, in order. Nothing is unpacked, and no name in it is ever used as a path.
+    """The samples in a tar, in order. Nothing is unpacked, and no name in it is used as a path.
 
     Raises:
-        InputError: where it is no plain tar, cut off, or holds links, devices, or pictures without a label.
+        InputError: if it is not an uncompressed tar, is truncated, or holds links, devices, or images without a label.
     """
-    found: dict[str, dict[str, Any]] = {}  # by key: "picture" (suffix, offset, size), and the labels "cls" and "json"
+    found: defaultdict[str, _Members] = defaultdict(_Members)
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             while (member := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # which it would all keep
+                tar.members.clear()  # type: ignore[attr-defined]  # otherwise it would keep all of them in memory
                 _add(member, file, end, name, found)
             file.seek(tar.offset)
-            if file.read(BLOCK) != bytes(BLOCK):  # tarfile takes a cut for an end
+            if file.read(BLOCK) != bytes(BLOCK):  # tarfile itself takes a truncated file as complete
                 raise InputError(f"{name}: the tar is cut off, or broken, at byte {tar.offset:,}; write or fetch it again")
     except (tarfile.TarError, EOFError, ValueError, OverflowError, OSError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{name}: cannot be read as a tar ({error}); write or fetch it again, uncompressed") from error
-    pictures = {key: parts for key, parts in found.items() if "picture" in parts}
-    if missing := [key for key, parts in pictures.items() if len(parts) == 1]:
+    if missing := [key for key, members in found.items() if members.picture and members.label is None]:
         raise InputError(f'{name}: no label for {quoted(map(printable, missing))}; add KEY.cls, or KEY.json with "label"')
     return [
-        Sample(key + suffix, offset, size, parts["cls"] if "cls" in parts else parts["json"])
-        for key, parts in pictures.items()
-        for suffix, offset, size in [parts["picture"]]
+        Sample(key + suffix, offset, size, members.label)
+        for key, members in found.items()
+        if members.picture and members.label is not None
+        for suffix, offset, size in [members.picture]
     ]
 
 
-def _add(member: tarfile.TarInfo, file: BinaryIO, end: int, name: str, found: dict[str, dict[str, Any]]) -> None:
+@dataclass
+class _Members:
+    """The members of a tar with the same key: the image's (suffix, offset, size), and the labels in KEY.cls and KEY.json."""
+
+    picture: tuple[str, int, int] | None = None
+    cls: int | str | None = None
+    json: int | str | None = None
+
+    @property
+    def label(self) -> int | str | None:
+        return self.json if self.cls is None else self.cls
+
+
+def _add(member: tarfile.TarInfo, file: BinaryIO, end: int, name: str, found: defaultdict[str, _Members]) -> None:
+    """Add a member of the tar `name`, which is `end` bytes long, to `found`. Raises `InputError` if it is not allowed."""
     folder, slash, base = member.name.rpartition("/")
-    if member.isdir() or base.startswith("."):  # the latter: what macOS adds
+    if member.isdir() or base.startswith("."):  # macOS adds files that begin with a dot
         return
     where = f"{name}: {printable(member.name)}"
     if not member.isreg() or member.issparse():
@@ -262,21 +292,22 @@ def _add(member: tarfile.TarInfo, file: BinaryIO, end: int, name: str, found: di
     stem, dot, suffix = base.partition(".")
     key, suffix = folder + slash + stem, dot + suffix
     if suffix.lower() in IMAGE_SUFFIXES:
-        if "picture" in found.get(key, {}):
+        if found[key].picture:
             raise InputError(f"{where} is the second picture with this key; give each a key of its own")
         if member.size > MAX_PICTURE_BYTES:
             raise InputError(f"{where} has {member.size:,} bytes, more than the {MAX_PICTURE_BYTES:,} that are read")
-        found.setdefault(key, {})["picture"] = suffix, member.offset_data, member.size
+        found[key].picture = suffix, member.offset_data, member.size
     elif suffix in (".cls", ".json"):
         if member.size > MAX_LABEL_BYTES:
             raise InputError(f"{where} has {member.size:,} bytes, more than the {MAX_LABEL_BYTES:,} of a label that are read")
         file.seek(member.offset_data)
         label = _read_label(file.read(member.size), suffix, where)
         if label is not None:
-            found.setdefault(key, {})[suffix[1:]] = label
+            setattr(found[key], suffix[1:], label)
 
 
 def _read_label(data: bytes, suffix: str, where: str) -> int | str | None:
+    """The label in the content of KEY.cls or KEY.json; None if the JSON has none. Raises `InputError`."""
     try:
         if suffix == ".cls":
             return int(data.decode())
@@ -291,27 +322,27 @@ def _read_label(data: bytes, suffix: str, where: str) -> int | str | None:
     return label
 
 
-# --- pictures --------------------------------------------------------------------------------------------------------
+# --- images ----------------------------------------------------------------------------------------------------------
 
 
 class ShardImages(StoredImages):
-    """Pictures in tars, each by (shard, offset, size).
+    """Images in tar files.
 
     Args:
-        shards: where they lie.
-        numbers: (N,) the shard of each picture.
-        places: (N, 2) offset and size in bytes.
-        keys: what they are called there.
+        shards: the tar files.
+        numbers: (N,) int64, for each image the index of its shard.
+        extents: (N, 2) int64, offset and size in the shard, in bytes.
+        keys: names in the shard, with suffix.
     """
 
     def __init__(
-        self, shards: Sequence[Shard], numbers: np.ndarray, places: np.ndarray, keys: Sequence[str], in_chans: int
+        self, shards: Sequence[Shard], numbers: np.ndarray, extents: np.ndarray, keys: Sequence[str], in_chans: int
     ) -> None:
-        self.shards, self.numbers, self.places, self.in_chans = tuple(shards), numbers, places, in_chans
-        encoded = [key.encode(errors="surrogateescape") for key in keys]  # end to end, as in `FileImages`
+        self.shards, self.numbers, self.extents, self.in_chans = tuple(shards), numbers, extents, in_chans
+        encoded = [key.encode(errors="surrogateescape") for key in keys]  # in one bytes object, as in `FileImages`
         self._keys = b"".join(encoded)
         self._ends = np.cumsum([0] + [len(key) for key in encoded])
-        self.groups = numbers if any(shard.is_far for shard in shards) else None
+        self.groups = numbers if any(shard.is_remote for shard in shards) else None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -324,7 +355,7 @@ class ShardImages(StoredImages):
         return printable(f"{self.shards[self.numbers[index]].url}: {self._key(index)}")
 
     def open(self, index: int, /) -> BinaryIO:
-        offset, size = self.places[index].tolist()
+        offset, size = self.extents[index].tolist()
         with _open(self.shards[self.numbers[index]]) as file:
             file.seek(offset)
             return BytesIO(file.read(size))
@@ -332,22 +363,22 @@ class ShardImages(StoredImages):
     def subset(self, indices: Sequence[int] | np.ndarray) -> ShardImages:
         indices = np.asarray(indices, dtype=np.int64)
         keys = [self._key(index) for index in indices.tolist()]
-        return ShardImages(self.shards, self.numbers[indices], self.places[indices], keys, self.in_chans)
+        return ShardImages(self.shards, self.numbers[indices], self.extents[indices], keys, self.in_chans)
 
     def digest(self) -> bytes:
         names = json.dumps([(Path(shard.url).name, shard.size) for shard in self.shards]).encode()
-        numbers = np.concatenate([self._ends, self.numbers, self.places.ravel()]).astype("<i8")
+        numbers = np.concatenate([self._ends, self.numbers, self.extents.ravel()]).astype("<i8")
         return hashlib.sha256(names + self._keys + numbers.tobytes()).digest()
 
     def state(self) -> bytes:
         return hashlib.sha256(json.dumps(self.shards).encode()).digest()
 
 
-# --- far shards ------------------------------------------------------------------------------------------------------
+# --- remote shards ---------------------------------------------------------------------------------------------------
 
 
 def _folder() -> Path:
-    """Where indices and fetched shards lie: `shards` beside the folder of known sets."""
+    """The cache folder of indices and downloaded shards: `shards` beside the folder of built-in datasets."""
     return datasets_dir().parent / "shards"
 
 
@@ -355,15 +386,15 @@ def _open(shard: Shard) -> BinaryIO:
     for _ in range(ATTEMPTS - 1):
         try:
             return _local(shard).open("rb")
-        except FileNotFoundError:  # another process has just made room
-            if not shard.is_far:
+        except FileNotFoundError:  # another process has just removed it from the cache
+            if not shard.is_remote:
                 raise
     return _local(shard).open("rb")
 
 
 def _local(shard: Shard) -> Path:
-    """The shard as a file of this machine, fetched where it is not one: whole, under its name only when it is whole."""
-    if not shard.is_far:
+    """The path of the shard as a local file; a remote one is downloaded to the cache if it is not there."""
+    if not shard.is_remote:
         return Path(shard.url)
     path = _folder() / "fetched" / f"{shard.key}.tar"
     if not path.exists():
@@ -375,7 +406,7 @@ def _local(shard: Shard) -> Path:
             if not path.exists():
                 _make_room(path.parent, shard.size)
                 _fetch(shard, path)
-    os.utime(path)  # what was used last goes last
+    os.utime(path)  # for `_make_room`, which removes the least recently used first
     return path
 
 
@@ -384,8 +415,8 @@ def _fetch(shard: Shard, path: Path) -> None:
     for attempt in range(ATTEMPTS):
         try:
             system, source = _system(shard.url)
-            with system.open(source, "rb", block_size=1 << 22) as far, half.open("wb") as near:
-                shutil.copyfileobj(far, near, 1 << 22)
+            with system.open(source, "rb", block_size=1 << 22) as remote, half.open("wb") as local:
+                shutil.copyfileobj(remote, local, 1 << 22)
             if shard.size and half.stat().st_size != shard.size:
                 raise OSError(f"it broke off after {half.stat().st_size:,} of {shard.size:,} bytes, or has changed")
             half.replace(path)
@@ -401,7 +432,7 @@ def _fetch(shard: Shard, path: Path) -> None:
 
 
 def _make_room(folder: Path, num_bytes: int) -> None:
-    """Remove what was not used for longest, until `num_bytes` more are within the bound."""
+    """Remove the least recently used shards until `num_bytes` more are within the limit."""
     most = int(os.environ.get("RESNETS_SHARD_BYTES") or FETCHED_BYTES)
     files = sorted(
         ((stat.st_mtime, stat.st_size, path) for path in folder.glob("*.tar") if (stat := path.stat())), reverse=True
@@ -414,7 +445,7 @@ def _make_room(folder: Path, num_bytes: int) -> None:
 
 @contextmanager
 def _one_at_a_time(path: Path) -> Iterator[None]:
-    """Of all processes that want one shard the first fetches it; where files cannot be locked, each does."""
+    """A lock for downloading to `path`, so that of several processes only one does; no lock where there is no fcntl."""
     try:
         import fcntl
     except ImportError:

@@ -1,4 +1,4 @@
-"""The classes of a volume's voxels, from label volumes beside it, and the folders that hold such pairs. No torch."""
+"""Label volumes, whose voxels are class indices, and the layouts of folders with volumes and labels. No torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from resnets.data.pictures.images import BadPicture, FileImages, printable, spread
+from resnets.data.pictures.images import BadPicture, FileImages, evenly_spaced, printable
 from resnets.data.pictures.volumes import SUFFIXES, Volume, Volumes
 from resnets.data.readers.label_rules import BadLabel
 from resnets.data.readers.masks import class_table, names_by_index
@@ -20,21 +20,21 @@ from resnets.data.targets import BACKGROUND, IGNORE, Fault, background_of
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
 
-SAME_PLACE = 1e-2  # mm that a corner of the labels may lie from the picture's
-MOST_PLACES = 1000  # of a class, that are kept of a volume
+TOLERANCE = 1e-2  # largest distance in mm between corresponding corners of a volume and its labels
+MAX_POSITIONS = 1000  # kept for each class of a volume
 FOLDERS = (("images", "masks"), ("images", "labels"))
 DECATHLON = ("imagesTr", "labelsTr")  # of the Medical Segmentation Decathlon and nnU-Net
 
 
 class Labels:
-    """The classes of the voxels of `volume`: `labels[2:6, :, 8:40]` reads that part, uint8.
+    """The class indices of the voxels of `volume`. `labels[2:6, :, 8:40]` reads that part as uint8.
 
     Args:
-        table: `masks.ClassMasks.table`.
+        table: as of `masks.ClassMasks`.
         background: the class that `places` leaves out.
 
     Raises:
-        BadLabel: if the file cannot be read or lies elsewhere; of a part, if it holds what is no class.
+        BadLabel: if the file cannot be read or does not match the volume; on reading a part, if it has unknown values.
     """
 
     def __init__(self, path: Path, volume: Volume, table: np.ndarray, background: int) -> None:
@@ -42,7 +42,7 @@ class Labels:
             self.volume = Volume(path)
         except BadPicture as error:
             raise BadLabel(path, error.reason, "bad_annotation") from error
-        fit_together(volume, self.volume)
+        check_alignment(volume, self.volume)
         self.table, self.background = table, background
 
     def __getitem__(self, part: Any) -> np.ndarray:
@@ -61,15 +61,15 @@ class Labels:
 
     @cached_property
     def places(self) -> tuple[np.ndarray, ...]:
-        """Of each class that is there, but the background, up to `MOST_PLACES` voxels (K, 3), evenly spread."""
+        """For each class that occurs, except the background, positions (K, 3) of up to `MAX_POSITIONS` evenly spaced voxels."""
         classes = self[...]
         found = (np.flatnonzero(classes == index) for index in np.unique(classes) if index not in (self.background, IGNORE))
-        return tuple(np.stack(np.unravel_index(spread(every, MOST_PLACES), classes.shape), 1) for every in found)
+        return tuple(np.stack(np.unravel_index(evenly_spaced(every, MAX_POSITIONS), classes.shape), 1) for every in found)
 
 
 @dataclass(frozen=True)
 class LabelVolumes:
-    """Volumes of class indices as targets: uint8 (D, H, W), as `masks.ClassMasks`."""
+    """Label volumes, as `Targets`. `read` returns class indices uint8 (D, H, W); `table` is as of `masks.ClassMasks`."""
 
     volumes: Volumes
     masks: FileImages
@@ -89,7 +89,7 @@ class LabelVolumes:
         return self.open(index, picture)[...], []
 
     def open(self, index: int, volume: Volume) -> Labels:
-        """The labels of `volume`, to be read in parts."""
+        """The labels of `volume`, to be read in parts. Raises `BadLabel`."""
         return Labels(self.masks.path(index), volume, self.table, self.background)
 
     def codes(self) -> np.ndarray:
@@ -102,19 +102,19 @@ class LabelVolumes:
         return self.masks.digest() + hashlib.sha256(self.table.astype("<i2").tobytes()).digest()
 
 
-def fit_together(volume: Volume, labels: Volume) -> None:
-    """Raises `BadLabel` unless the labels have the volume's shape, and its place in space."""
+def check_alignment(volume: Volume, labels: Volume) -> None:
+    """Raise `BadLabel` unless the labels have the volume's shape and the same position in space."""
     if labels.shape[:3] != volume.shape[:3] or labels.channels != 1:
         raise BadLabel(labels.path, f"the labels have the shape {labels.shape}, the volume {volume.shape}", "wrong_size")
     last = np.array([length - 1 for length in volume.shape[2::-1]])
     corners = np.array(np.meshgrid(*[(0, length) for length in last], [1])).reshape(4, -1)
     apart = np.linalg.norm(((volume.affine - labels.affine) @ corners)[:3], axis=0).max()
-    if apart > SAME_PLACE:
+    if apart > TOLERANCE:
         raise BadLabel(labels.path, f"the labels lie up to {apart:.3g} mm from the volume; resample them to it", "other_grid")
 
 
 def worst_slice(truth: np.ndarray, found: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-    """Where along D most voxels differ, and both there, turned as `Volume.drawn` turns the slice."""
+    """The index along D of the slice in which most voxels differ, and that slice of both, flipped as by `Volume.drawn`."""
     row = int(np.argmax([((there != here) & (there != IGNORE)).sum() for there, here in zip(truth, found, strict=True)]))
     return row, truth[row, ::-1].copy(), found[row, ::-1].copy()
 
@@ -135,10 +135,13 @@ def is_volumes(root: Path) -> bool:
 
 
 def read_volumes(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> Source:
-    """`[{train,val,test}/]images + labels` (or `masks`), or the Decathlon's `imagesTr` and `labelsTr`: .nii and .nii.gz.
+    """Read `[{train,val,test}/]images + labels` (or `masks`), or `imagesTr + labelsTr`, with .nii or .nii.gz files.
 
-    Classes are `labels`, else the lines of `classes.txt`, else `BACKGROUND` for 0 and numbers up to the largest in any label
-    file. `in_chans` is not asked for: volumes have the channels that they have, those of the first that can be read.
+    The classes are `labels`, or the lines of `classes.txt`, or `BACKGROUND` for 0 and numbers up to the largest value in any
+    label file. `in_chans` is not used: the number of channels is that of the first readable volume.
+
+    Raises:
+        InputError: if classes and labels do not agree, or no volume can be read.
     """
     pairs: dict[str, Pairs] = {
         split: matched(by_stem(first, SUFFIXES), by_stem(second, SUFFIXES), (first, second), ".nii.gz")
@@ -161,7 +164,7 @@ def _largest(pairs: dict[str, Pairs]) -> int:
     for _, path in (pair for found in pairs.values() for pair in found):
         try:
             values = Volume(path).indices()
-        except (BadPicture, ValueError):  # named when it is its turn
+        except (BadPicture, ValueError):  # reported when the volume is used
             continue
         largest = max(largest, int(values[values != IGNORE].max(initial=0)))
     return largest

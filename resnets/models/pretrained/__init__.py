@@ -1,1 +1,1 @@
-"""Other libraries' weights: a file or a name in, our names and a header out; and back."""
+"""Other libraries' weights: conversion of files and names to our tensor names with a header, and back."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from resnets.errors import InputError
 from resnets.models.pretrained.folding import EPSILON
 from resnets.models.pretrained.infer import infer
 from resnets.models.pretrained.keymaps import BESIDE, TORCHVISION, Rule, check_held, renamed
-from resnets.models.spec import ResNetSpec
+from resnets.models.spec import ResNetSpec, SpecFields
 
 Prefixes = tuple[tuple[str, str], ...]  # (torchvision's, ours)
 
@@ -54,7 +53,7 @@ class Kind:
     prefixes: Prefixes
     logits: str
     background: bool = False
-    spec: dict[str, Any] = field(default_factory=dict)
+    spec: SpecFields = field(default_factory=SpecFields)
 
 
 CLASSES, REGIONS, MASKS = (

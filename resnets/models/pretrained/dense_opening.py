@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -16,6 +16,9 @@ from resnets.models.pretrained import facts
 from resnets.models.pretrained.dense import KINDS, Dense, from_torchvision
 from resnets.models.pretrained.files import Foreign
 from resnets.models.pretrained.folding import EPSILON
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
 from resnets.models.records import Json, Provenance
 
 # By kind: the task, and torchvision's input size in pixels: (shorter side, limit of the longer side).
@@ -36,7 +39,7 @@ def is_dense(tensors: Mapping[str, Tensor]) -> bool:
 
 
 @cache
-def published() -> dict[str, Any]:
+def published() -> dict[str, WeightsEnum]:
     """torchvision's published weights: the first characters of the file's SHA-256 -> the entry of its weights table."""
     from torchvision import models
 

@@ -13,13 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
 from resnets.models.pretrained.families import Family
 from resnets.models.pretrained.files import Foreign, read_json
 from resnets.models.spec import ResNetSpec
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
 
 UNKNOWN = "not stated"
 USER = "you"  # the `source` of metadata given by the user
@@ -54,7 +57,7 @@ def sha256(path: Path) -> str:
 
 
 @cache
-def published() -> dict[str, tuple[str, Any]]:
+def published() -> dict[str, tuple[str, WeightsEnum]]:
     """torchvision's weights of residual networks: first characters of the file's SHA-256 -> (network, entry of its table)."""
     from torchvision import models
 

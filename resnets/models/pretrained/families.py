@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
 from resnets.models.pretrained import folding, keras, keymaps
 from resnets.models.pretrained.files import Foreign
-from resnets.models.spec import ResNetSpec
+from resnets.models.spec import ResNetSpec, SpecFields
 
 Tensors = dict[str, Tensor]
 
@@ -30,7 +29,7 @@ KERAS_V1 = Preprocess(mean=(123.68 / 255, 116.779 / 255, 103.939 / 255), std=(1 
 KERAS_V2 = Preprocess(mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
-def no_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
+def no_hidden(file: Foreign, tensors: Tensors) -> SpecFields:
     return {}
 
 
@@ -60,7 +59,7 @@ class Family:
     preprocess: Callable[[ResNetSpec], Preprocess | None]
     licence: str
     source: str
-    hidden: Callable[[Foreign, Tensors], dict[str, Any]] = no_hidden
+    hidden: Callable[[Foreign, Tensors], SpecFields] = no_hidden
     finish: Callable[[Tensors], Tensors] = unchanged
     takes_bgr: bool = False
 
@@ -74,7 +73,7 @@ def chenyaofo(spec: ResNetSpec) -> Preprocess | None:
     return {10: CIFAR_10, 100: CIFAR_100}.get(spec.num_classes)
 
 
-def transformers_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
+def transformers_hidden(file: Foreign, tensors: Tensors) -> SpecFields:
     """Where strides are, from config.json beside the file; without it, the library's defaults."""
     config = file.configs.get("config", {})
     if config.get("downsample_in_first_stage"):
@@ -92,7 +91,7 @@ def is_small(tensors: Tensors, num_stages: int) -> bool:
     return own and f"layer{num_stages}.0.conv1.weight" in tensors and f"layer{num_stages + 1}.0.conv1.weight" not in tensors
 
 
-def keras_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
+def keras_hidden(file: Foreign, tensors: Tensors) -> SpecFields:
     return {"stem": "keras", "stage_stride": "last"} if "norm.weight" in tensors else {"stride_in": "1x1"}
 
 
@@ -103,7 +102,7 @@ def is_monai(file: Foreign, tensors: Tensors) -> bool:
     return stem is not None and "layer1.0.conv1.weight" in tensors and (stem.ndim == 5 or biased)
 
 
-def monai_hidden(file: Foreign, tensors: Tensors) -> dict[str, Any]:
+def monai_hidden(file: Foreign, tensors: Tensors) -> SpecFields:
     """The default stride of the stem: 1 for networks with a classifier, 2 for encoders of MedicalNet and MONAI."""
     if tensors["conv1.weight"].shape[-1] != 7:
         raise InputError(f"{file.path}: a stem of MONAI's that is not 7 wide; no tensor shows whether a max-pool follows")

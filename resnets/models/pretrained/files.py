@@ -7,7 +7,7 @@ to be larger than the file is refused, so that memory use is at most a few times
 from __future__ import annotations
 
 import json
-import pickle  # for the name of torch's error alone
+import pickle  # only for torch's exception class
 import re
 import warnings
 import zipfile
@@ -101,7 +101,7 @@ def _torch(path: Path) -> tuple[dict[str, Tensor], str]:
         with torch.serialization.safe_globals([Namespace]), path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about old protocols
             whole = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a hostile file can make the reader fail anywhere
+    except Exception as error:  # a malformed file can raise any exception
         if found := re.search(r"GLOBAL ([\w.]+)|[Cc]lass ([\w.]+)|function ([\w.]+)", str(error)):
             named = next(filter(None, found.groups())).rstrip(".")
             raise InputError(
@@ -133,7 +133,7 @@ def _nested(whole: Any, depth: int = 3) -> tuple[dict[str, Tensor], str]:
 
 
 def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
-    """The directory of a zip archive, none for other files. `InputError` where it would unpack to more than it is long."""
+    """The members of a zip archive by name; empty for other files. Raises `InputError` if it is damaged or compressed."""
     if not zipfile.is_zipfile(path):
         return {}
     try:
@@ -177,7 +177,7 @@ def _hdf5(source: Any, path: Path) -> dict[str, Tensor]:
                 tensors[f"{layer}/{variable}"] = torch.from_numpy(np.asarray(dataset[()], np.float32))
     except InputError:
         raise
-    except Exception as error:  # as above
+    except Exception as error:  # a malformed file can raise any exception
         raise InputError(f"{path}: cut short or damaged ({error}); copy it again") from None
     return tensors
 

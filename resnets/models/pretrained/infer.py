@@ -16,7 +16,7 @@ from resnets.errors import InputError
 from resnets.models import weights, zoo
 from resnets.models.nn.heads import classifier
 from resnets.models.nn.trunk import Trunk
-from resnets.models.spec import ResNetSpec
+from resnets.models.spec import ResNetSpec, SpecFields
 
 Tensors = Mapping[str, Tensor]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -40,7 +40,8 @@ def infer(tensors: Tensors, hidden: Mapping[str, Any], path: Path) -> ResNetSpec
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     try:
-        spec = ResNetSpec(**(_stem(shapes) | _blocks(shapes) | _head(shapes) | dict(hidden)))
+        fields: dict[str, Any] = {**_stem(shapes), **_blocks(shapes), **_head(shapes), **hidden}
+        spec = ResNetSpec(**fields)
     except (KeyError, IndexError, ZeroDivisionError, StopIteration) as error:
         few = ", ".join(sorted(tensors)[:4])
         raise InputError(
@@ -112,7 +113,7 @@ def skeleton(spec: ResNetSpec) -> dict[str, Tensor]:
 # --- from names and shapes --------------------------------------------------------------------------------------------------
 
 
-def _stem(shapes: Shapes) -> dict[str, Any]:
+def _stem(shapes: Shapes) -> SpecFields:
     deep = "conv1.weight" not in shapes
     first = shapes["conv1.0.weight" if deep else "conv1.weight"]
     stem = "deep" if deep else {7: "imagenet", 3: "small"}.get(first[-1])
@@ -122,13 +123,13 @@ def _stem(shapes: Shapes) -> dict[str, Any]:
     return {"stem": stem, "stem_width": width, "in_chans": first[1], "dims": len(first) - 2}
 
 
-def _blocks(shapes: Shapes) -> dict[str, Any]:
+def _blocks(shapes: Shapes) -> SpecFields:
     found = {(int(m[1]), int(m[2])) for name in shapes if (m := re.match(r"layer([1-4])\.(\d{1,4})\.", name))}
     depths = tuple(sum(stage == number for stage, _ in found) for number in range(1, 1 + max((s for s, _ in found), default=0)))
     first = "layer1.0."
     bottleneck = f"{first}conv3.weight" in shapes
     width = shapes[f"{first}conv3.weight"][0] // 4 if bottleneck else shapes[f"{first}conv1.weight"][0]
-    blocks: dict[str, Any] = {
+    blocks: SpecFields = {
         "block": "bottleneck" if bottleneck else "basic",
         "depths": depths,
         "width": width,
@@ -160,5 +161,5 @@ def _shortcut(shapes: Shapes, depths: tuple[int, ...]) -> str:
     return "C" if needless or any(".0.downsample" not in name for name in projections) else "B"
 
 
-def _head(shapes: Shapes) -> dict[str, Any]:
+def _head(shapes: Shapes) -> SpecFields:
     return {"num_classes": shapes["fc.weight"][0] if "fc.weight" in shapes else 0}

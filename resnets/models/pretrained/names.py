@@ -25,7 +25,6 @@ from resnets.models import header as saved
 IN_FOLDER = ("model.safetensors", "pytorch_model.bin", "tf_model.h5")  # the first that exists is used
 BESIDE = ("config.json", "preprocessor_config.json", "README.md")
 OWNERS = ("timm", "microsoft")  # owners on the Hub that need no "hf/" before them
-NAME_FORMATS = "torchvision/resnet50[.IMAGENET1K_V2], timm/NAME, or hf/OWNER/NAME"
 
 
 @dataclass(frozen=True)
