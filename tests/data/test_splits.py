@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from resnets.data.sources import open_source
-from resnets.data.splits import cut_fold, cut_val
+from resnets.data.splits import cut_as_trained, cut_fold, cut_val
 from resnets.errors import InputError
-from tests.data.made_folders import folder
+from tests.data.made_dense import save
+from tests.data.made_folders import folder, names
 
 
 def test_cut_val_is_stratified_seeded_and_complete():
@@ -116,3 +117,33 @@ def test_files_keep_their_names_targets_and_pixels(tmp_path):
     assert parts[0].digest() == parts[1].digest() != parts[2].digest()
     assert parts[0].state() == parts[1].state() != parts[2].state()
     assert parts[0].quickly()[0].shape == (6, 6, 3)
+
+
+# --- as it was trained -----------------------------------------------------------------------------------------------
+
+
+def trained(source):
+    """What a training on `source` records of its data."""
+    return {"labels": list(source.labels), "fingerprint": source.fingerprint()}
+
+
+@pytest.mark.parametrize("cut", [{"fraction": 0.3, "seed": 2}, {"folds": 3, "fold": 2, "seed": 1}], ids=["val", "fold"])
+def test_the_same_data_is_cut_as_it_was_trained(cut, tmp_path):
+    source = open_source(folder(tmp_path, a=8, b=6))
+    expected = (cut_fold if "folds" in cut else cut_val)(source, **cut)
+    found = cut_as_trained(source, trained(source) | {"cut": cut})
+    assert found.cut == cut and found.fingerprint() == expected.fingerprint() != source.fingerprint()
+    assert names(found.splits["val"]) == names(expected.splits["val"])
+    for other in ({"cut": None}, {"cut": cut, "fingerprint": "0" * 64}, {"cut": cut, "labels": ["b", "a"]}):
+        assert cut_as_trained(source, trained(source) | other) is source
+
+
+def test_a_model_may_know_classes_that_no_mask_has(tmp_path):
+    for number in range(6):
+        save(tmp_path / f"images/{number}.png", np.zeros((6, 8, 3), np.uint8))
+        save(tmp_path / f"masks/{number}.png", np.arange(48, dtype=np.uint8).reshape(6, 8) % 2)
+    source = open_source(tmp_path, "masks")
+    more = open_source(tmp_path, "masks", labels=["background", "object", "more"])
+    data = trained(source) | {"cut": {"fraction": 0.3, "seed": 2}}
+    found = cut_as_trained(more, data, lambda labels: open_source(tmp_path, "masks", labels=labels))
+    assert found.labels == more.labels and len(found.splits["val"]) == 2
