@@ -36,7 +36,9 @@ def test_in_a_pipe_one_plain_line_an_epoch(tmp_path, capsys):
             line,
         ), line
     assert err.splitlines()[-4:-1] == epochs, "nothing but epochs once the run has begun"
-    assert re.fullmatch(r"speed    [\d,]+ pictures per second; hardware utilisation \(MFU\) \d+%: \S+ of \S+ TFLOP/s", err.splitlines()[-1])
+    assert re.fullmatch(
+        r"speed    [\d,]+ pictures per second; hardware utilisation \(MFU\) \d+%: \S+ of \S+ TFLOP/s", err.splitlines()[-1]
+    )
     assert len(out.splitlines()) == 3 and "accuracy" in out and "resnets predict" in out
 
 
