@@ -73,7 +73,7 @@ def opened(
     user = facts.of_user(mean, std, labels, habit)
     named = _names(entry, dense) if user.labels is None else user.labels
     if len(named) != dense.spec.num_classes:
-        raise InputError(f"{file.path}: {len(named)} class names for {dense.spec.num_classes} classes; give one a class")
+        raise InputError(f"{file.path}: {len(named)} class names for {dense.spec.num_classes} classes; give one per class")
     head: dict[str, Json] = {"form": "pyramid", "masks": dense.kind == "maskrcnn"}
     if task == "segment":
         head = {"head": dense.kind, "auxiliary": dense.auxiliary}

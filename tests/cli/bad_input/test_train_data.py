@@ -162,7 +162,7 @@ CASES = {
         list_of("path,label", "pets/cat/0.png"), f"train list.csv {FAST}", "list.csv line 2", "the label is missing"
     ),
     "CSV of a header": Case(
-        list_of("path,label"), f"train list.csv {FAST}", "the list holds no pictures", "write one line for each"
+        list_of("path,label"), f"train list.csv {FAST}", "the list holds no images", "write one line for each"
     ),
     "CSV, empty": Case(lambda d: (d / "list.csv").touch(), f"train list.csv {FAST}", "the first line", "path,label"),
     "CSV in Latin-1": Case(
