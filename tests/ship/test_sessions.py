@@ -68,7 +68,7 @@ def range_of_anything(graph):
 @pytest.mark.parametrize("edit", [call_anything, evaluate_anything, range_of_anything])
 def test_hostile_graphs_are_not_opened(edit, exported, tmp_path):
     path = altered(exported["torch"], tmp_path / "bad.pt2", in_graph(edit))
-    with pytest.raises(InputError, match="no network of ours needs"):
+    with pytest.raises(InputError, match="no exported network needs"):
         open_session(path)
 
 

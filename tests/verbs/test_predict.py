@@ -109,7 +109,7 @@ def test_a_bad_picture_is_a_row_with_its_error_in_its_place(tmp_path, model):
     rows = list(predict(model, paths, batch_size=2, workers=0))
     assert [row["path"] for row in rows] == [str(path) for path in paths]
     assert [set(row) for n, row in enumerate(rows) if n in (0, 3, 4)] == [{"path", "error"}] * 3
-    assert all("not a picture" in row["error"] for row in rows if "error" in row)
+    assert all("not an image" in row["error"] for row in rows if "error" in row)
     for n in (1, 2, 5):
         assert rows[n]["label"] == good[n]["label"]
         assert rows[n]["probability"] == pytest.approx(good[n]["probability"], abs=2e-6)
