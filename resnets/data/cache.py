@@ -63,12 +63,12 @@ def keep(
         part = min(1.0, 0.8 * free / max(total, 1))
         kept: dict[str, Images] = {name: Kept(each, int(sizes[name] * part)) for name, each in images.items()}
         all_of_it = "" if part == 1 else f", of which {gigabytes(int(total * part))} are kept"
-        line = f"{gigabytes(total)} of decoded pictures in memory{all_of_it} (of {gigabytes(free)} free)"
+        line = f"{gigabytes(total)} of decoded images in memory{all_of_it} (of {gigabytes(free)} free)"
     elif kind == "disk":
         kept = {name: packed(each, sizes[name], folder, workers, say) for name, each in images.items()}
-        line = f"{gigabytes(total)} of decoded pictures in {folder}"
+        line = f"{gigabytes(total)} of decoded images in {folder}"
     else:
-        why = "" if can_share else "; memory is shared with workers where they are forked; use disk, or --workers 0"
+        why = "" if can_share else "; memory is shared only with forked workers; use --cache disk, or --workers 0"
         return dict(splits), f"none: {gigabytes(total)} decoded, {gigabytes(free)} of memory free{why}"
     return {name: Split(kept[name], split.targets) if name in kept else split for name, split in splits.items()}, line
 
@@ -186,7 +186,7 @@ def packed(images: StoredImages, num_bytes: int, folder: Path, workers: int, say
                 raise InputError(f"{folder}: {gigabytes(num_bytes)} are needed and {gigabytes(room)} free; use --cache none")
             _write(images, path, workers, say)
         except OSError as error:
-            raise InputError(f"{folder}: cannot keep decoded pictures ({error.strerror or error}); use --cache none") from error
+            raise InputError(f"{folder}: cannot keep decoded images ({error.strerror or error}); use --cache none") from error
     return Packed(images, path)
 
 
@@ -207,7 +207,7 @@ def _remove_halves(path: Path) -> None:
 def _write(images: StoredImages, path: Path, workers: int, say: Say) -> None:
     half = path.with_name(f"{path.name}.{os.getpid()}.part")
     extents, end, said = np.zeros((len(images), 3), "<i8"), 0, time.monotonic()
-    say(f"cache    writing {len(images):,} decoded pictures to {path}")
+    say(f"cache    writing {len(images):,} decoded images to {path}")
     try:
         with half.open("wb") as file, ThreadPoolExecutor(max(1, workers)) as threads:
             for start in range(0, len(images), CHUNK):

@@ -52,13 +52,13 @@ class Preprocess:
         for field, kind in (("size", int), ("mean", float), ("std", float)):
             object.__setattr__(self, field, tuple(kind(value) for value in getattr(self, field)))
         if len(self.size) not in (2, 3) or min(self.size) < 1:
-            raise InputError(f"size={self.size}: give height and width in pixels (of volumes depth first), each at least 1")
+            raise InputError(f"size={self.size}: give height and width in pixels (for volumes depth first), each at least 1")
         if not 0 < self.crop_pct <= 1:
-            raise InputError(f"crop_pct={self.crop_pct}: give a share above 0 and at most 1")
+            raise InputError(f"crop_pct={self.crop_pct}: give a fraction above 0 and at most 1")
         if len(self.mean) not in (len(self.std), len(self.std) * math.prod(self.size)):
-            raise InputError(f"mean has {len(self.mean)} values and std {len(self.std)}: give one a channel")
+            raise InputError(f"mean has {len(self.mean)} values and std {len(self.std)}: give one per channel")
         if not all(math.isfinite(value) for value in self.mean) or not all(0 < value < math.inf for value in self.std):
-            raise InputError("mean must be finite, and std finite and above zero; compute them from pictures in [0, 1]")
+            raise InputError("mean must be finite, and std finite and above zero; compute them from images in [0, 1]")
 
     @property
     def in_chans(self) -> int:

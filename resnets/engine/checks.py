@@ -43,6 +43,6 @@ def check_learning(rows: list[Row], job: Fit) -> None:
         raise InputError(
             f"after {patience} epochs the training loss is {rows[-1]['train_loss']:.3f}, and guessing gives {guessing:.3f}: "
             f"the likely cause is the learning rate ({job.recipe.lr:g}; try {job.recipe.lr / 10:g}) or weight decay "
-            f"({job.recipe.weight_decay:g}), then labels that do not fit the pictures (`resnets data preview`); "
+            f"({job.recipe.weight_decay:g}), then labels that do not match the images (`resnets data preview`); "
             "--stall-epochs 0 lets it go on"
         )

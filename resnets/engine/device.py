@@ -110,7 +110,7 @@ def choose(recipe: Recipe, processes: Processes = ALONE) -> Device:
     if device.type == "cuda" and not processes.alone:
         if device.index is not None or processes.local_world > torch.cuda.device_count():
             raise InputError(
-                f"device={recipe.device!r}: {processes.local_world} processes take a GPU each, of {torch.cuda.device_count()}; "
+                f"device={recipe.device!r}: {processes.local_world} processes need a GPU each, of {torch.cuda.device_count()}; "
                 "give --device cuda, and at most as many processes as GPUs"
             )
         device = torch.device("cuda", processes.local_rank)
@@ -181,7 +181,7 @@ def find(name: str) -> torch.device:
     num = torch.cuda.device_count() if device is not None and device.type == "cuda" else 1
     if device is None or not available.get(device.type) or (device.type == "cuda" and (device.index or 0) >= num):
         raise InputError(
-            f"device={name!r} is not here; this machine has: {', '.join(kind for kind, found in available.items() if found)}"
+            f"device={name!r} is not available; this machine has: {', '.join(k for k, found in available.items() if found)}"
         )
     return device
 

@@ -53,7 +53,7 @@ class Processes:
         if world == 1:
             return cls()
         if not {"RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
-            raise InputError(f"WORLD_SIZE={world} without RANK and the rest; start by torchrun, or unset WORLD_SIZE")
+            raise InputError(f"WORLD_SIZE={world} without RANK and the other variables; start by torchrun, or unset WORLD_SIZE")
         local_world = int(os.environ.get("LOCAL_WORLD_SIZE", world))
         return cls(int(os.environ["RANK"]), world, int(os.environ["LOCAL_RANK"]), local_world)
 
@@ -175,7 +175,7 @@ def joined() -> Iterator[Processes]:
             tell_launcher(traceback.format_exc())
             raise
         raise ProcessEnded(
-            f"rank {processes.rank}: another process ended; its own words, or torchrun's summary below, say which and why"
+            f"rank {processes.rank}: another process ended; its message, or torchrun's summary below, says which and why"
         ) from None
     else:
         dist.destroy_process_group()

@@ -29,7 +29,7 @@ def _lamb(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
     try:
         from timm.optim import Lamb
     except ModuleNotFoundError:
-        raise InputError("opt=lamb is timm's; install it by `pip install 'resnets[timm]'`") from None
+        raise InputError("opt=lamb needs timm; install it by `pip install 'resnets[timm]'`") from None
     return Lamb(groups, recipe.lr)
 
 

@@ -114,7 +114,7 @@ def suggest(rates: Sequence[float], losses: Sequence[float]) -> float:
     lowest = min(range(len(losses)), key=losses.__getitem__) if losses else 0
     if lowest == 0:
         raise InputError(
-            "the range test finds no learning rate at which the loss falls; give --lr, or look at the data by "
+            "the range test finds no learning rate at which the loss falls; give --lr, or check the data by "
             "`resnets data preview`"
         )
     return float(f"{rates[lowest] / BELOW:.2g}")

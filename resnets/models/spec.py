@@ -215,7 +215,7 @@ class ResNetSpec:
             if not is_whole(getattr(self, field)) or getattr(self, field) < minimum:
                 raise InputError(f"{field}={getattr(self, field)!r}: give a whole number of at least {minimum}")
         if self.dims not in (1, 2, 3):
-            raise InputError(f"dims={self.dims!r}: give 1 (signals), 2 (pictures) or 3 (volumes)")
+            raise InputError(f"dims={self.dims!r}: give 1 (signals), 2 (images) or 3 (volumes)")
         if self.output_stride not in (32, 16, 8) or not is_whole(self.output_stride):
             raise InputError(f"output_stride={self.output_stride!r}: give 32, 16 or 8")
         depths = self.depths if isinstance(self.depths, tuple) and all(map(is_whole, self.depths)) else ()
@@ -234,9 +234,7 @@ class ResNetSpec:
         if self.stem_stride not in (None, 1, 2) or isinstance(self.stem_stride, bool):
             raise InputError(f"stem_stride={self.stem_stride!r}: give 1 or 2")
         if self.stem == "keras" and (self.order, self.norm) != ("pre", "batch"):
-            raise InputError(
-                "stem='keras' has no norm, so that it belongs to order='pre' and norm='batch'; use stem='imagenet'"
-            )
+            raise InputError("stem='keras' has no norm and needs order='pre' and norm='batch'; use stem='imagenet'")
         if self.stem == "deep" and self.stem_channels % 2:
             raise InputError(f"stem='deep' halves its {self.stem_channels} channels; give an even stem_width")
 

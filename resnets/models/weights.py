@@ -115,9 +115,7 @@ def check_size(spec: ResNetSpec, tensors: dict[str, Tensor], path: str | Path) -
     """Raise `InputError` if `spec` needs more parameters than `tensors` hold, before memory is allocated for the network."""
     held = sum(tensor.numel() for tensor in tensors.values())
     if sum(spec.depths) > len(tensors) or spec.num_params > held:
-        raise InputError(
-            f"{path}: the header describes a larger network than the {len(tensors)} tensors are; the file is damaged"
-        )
+        raise InputError(f"{path}: the header describes a larger network than its {len(tensors)} tensors; the file is damaged")
 
 
 def fill(model: Model, tensors: dict[str, Tensor], path: str | Path) -> None:
@@ -157,7 +155,7 @@ def _opened(path: str | Path) -> Any:
     try:
         return safetensors.safe_open(str(path), "pt")
     except safetensors.SafetensorError as error:
-        raise InputError(f"{path}: cut short or damaged ({error}); copy it again, or use another of the run's files") from None
+        raise InputError(f"{path}: truncated or damaged ({error}); copy it again, or use another of the run's files") from None
 
 
 def _metadata(file: Any, path: str | Path) -> dict[str, Any]:

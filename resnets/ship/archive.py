@@ -99,13 +99,13 @@ def check(path: Path) -> Header:
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: no archive of torch.export, or damaged ({error}); export it again") from None
+        raise InputError(f"{path}: not a torch.export archive, or damaged ({error}); export it again") from None
     missing = {*CONFIGS, "models/model.json", f"extra/{HEADER}.json"} - set(texts)
     if missing:
         raise InputError(f"{path}: lacks {', '.join(sorted(missing))}, so `resnets export` did not write it")
     graph = texts["models/model.json"]
     for fault in (*_faults(graph), *(fault for name in CONFIGS for fault in _faults(texts[name]))):
-        raise InputError(f"{path}: holds {fault}, which no network of ours needs; it is not opened")
+        raise InputError(f"{path}: holds {fault}, which no exported network needs; it is not opened")
     return saved.parse(texts[f"extra/{HEADER}.json"], path)
 
 

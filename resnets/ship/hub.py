@@ -157,10 +157,12 @@ def convert(
     if out.suffix not in allowed:
         raise InputError(f"{out}: name the file to write {' or '.join(f'{out.stem}{suffix}' for suffix in allowed)}")
     if to is not None and to not in keymaps.BACK:
-        raise InputError(f"there is no way to {to!r}; use one of: {', '.join(keymaps.BACK)}")
+        raise InputError(f"cannot convert to {to!r}; use one of: {', '.join(keymaps.BACK)}")
     opened = open_weights(checkpoint, model=model, mean=mean, std=std, labels=labels, hidden=hidden)
     if to is not None and tasks.get(opened.header.task).own_size:
-        raise InputError(f"{checkpoint}: for the task {opened.header.task}; only classifiers go to {to}; leave out --to")
+        raise InputError(
+            f"{checkpoint}: for the task {opened.header.task}; only classifiers can be converted to {to}; leave out --to"
+        )
     if to is None:
         weights.write_tensors(out, built(opened).state_dict(), opened.header.to_json())
         return opened

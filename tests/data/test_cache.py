@@ -90,7 +90,7 @@ def test_what_does_not_fit_is_read_each_time(splits, tmp_path):
 @pytest.mark.parametrize(
     ("free", "again", "line"),
     [
-        (10**9, True, "0 MB of decoded pictures in memory (of 1.0 GB free)"),
+        (10**9, True, "0 MB of decoded images in memory (of 1.0 GB free)"),
         (10**9, False, "none: 0 MB decoded, 1.0 GB of memory free"),
         (60_000, True, "none: 0 MB decoded, 0 MB of memory free"),
     ],
@@ -113,7 +113,7 @@ def test_memory_takes_a_part_where_not_all_fits(splits, tmp_path, monkeypatch):
 def test_where_processes_are_not_forked_memory_is_not_shared(splits, tmp_path, monkeypatch):
     monkeypatch.setattr(cache.multiprocessing, "get_start_method", lambda: "spawn")
     held, line = kept("memory", splits, tmp_path, workers=2)
-    assert held == splits and line.startswith("none") and "use disk, or --workers 0" in line
+    assert held == splits and line.startswith("none") and "use --cache disk, or --workers 0" in line
     assert isinstance(kept("memory", splits, tmp_path, workers=0)[0]["train"].images, Kept)
 
 

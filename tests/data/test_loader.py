@@ -114,7 +114,7 @@ def test_bad_pictures_are_skipped_counted_and_named(files, workers):
     assert [len(batch.images) for batch in batches] == [5, 5, 6, 2]
     assert not {3, 7} & set(torch.cat([batch.indices for batch in batches]).tolist())
     assert {name.rsplit("/", 1)[-1] for name in each.bad.reasons} == {"3.png", "7.png"}
-    assert all("not a picture" in reason for reason in each.bad.reasons.values())
+    assert all("not an image" in reason for reason in each.bad.reasons.values())
     list(each.epoch(0))
     assert len(each.bad.reasons) == 2, "again is not more"
 

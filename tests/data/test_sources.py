@@ -29,7 +29,7 @@ def test_a_file_of_no_known_layout(tmp_path):
 @pytest.mark.parametrize("in_chans", [0, 2])
 def test_channels_that_pictures_do_not_have(tmp_path, in_chans):
     for data in ("digits", folder(tmp_path, a=1, b=1)):
-        with pytest.raises(InputError, match=f"in_chans={in_chans}: pictures give 1"):
+        with pytest.raises(InputError, match=f"in_chans={in_chans}: images have 1"):
             open_source(data, in_chans=in_chans)
 
 

@@ -14,7 +14,7 @@ from resnets.errors import InputError
 
 @pytest.mark.parametrize("name", ["gpu", "", "cuda:x", "meta", "cuda:99", "tpu"])
 def test_a_device_that_is_not_here_is_refused_with_those_that_are(name):
-    with pytest.raises(InputError, match=rf"device='{name}' is not here; this machine has: .*cpu"):
+    with pytest.raises(InputError, match=rf"device='{name}' is not available; this machine has: .*cpu"):
         devices.find(name)
 
 

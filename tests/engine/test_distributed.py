@@ -333,5 +333,5 @@ def test_every_process_takes_its_gpu(monkeypatch):
     found = device.choose(Recipe(device="cuda", precision="float32"), Processes(3, 4, 1, 2))
     assert found.place == torch.device("cuda", 1) and chosen == [found.place]
     for name, processes in (("cuda", Processes(0, 4, 0, 4)), ("cuda:1", Processes(0, 2, 0, 2))):
-        with pytest.raises(InputError, match=r"processes take a GPU each, of 2; give --device cuda"):
+        with pytest.raises(InputError, match=r"processes need a GPU each, of 2; give --device cuda"):
             device.choose(Recipe(device=name, precision="float32"), processes)

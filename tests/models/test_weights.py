@@ -148,7 +148,7 @@ def torch_saved_as_of_old(path, value):
 @pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
 def test_pickles_are_refused_and_not_run(write, name, tmp_path):
     write(tmp_path / name, Payload(tmp_path / "ran"))
-    with pytest.raises(InputError, match=r"model\.\w+: (a pickle that .* was not opened|no weights that can be read)"):
+    with pytest.raises(InputError, match=r"model\.\w+: (a pickle .* was not opened|not a weights file that can be read)"):
         load(tmp_path / name)
     assert not (tmp_path / "ran").exists()
 
@@ -200,7 +200,7 @@ def test_other_files_are_refused_by_name(write, tmp_path):
 def test_truncated_file_is_refused(file, share):
     raw = file.read_bytes()
     file.write_bytes(raw[: int(len(raw) * share)])
-    with pytest.raises(InputError, match="cut short or damaged"):
+    with pytest.raises(InputError, match="truncated or damaged"):
         load(file)
 
 
@@ -219,7 +219,7 @@ def test_another_format_is_refused_by_both_versions(file):
 @pytest.mark.parametrize("metadata", [None, {"pt": '"yes"'}, {"format": "pt"}], ids=str)
 def test_another_programs_file_is_refused(metadata, tmp_path):
     save_file({"conv1.weight": torch.zeros(1)}, tmp_path / "other.safetensors", metadata)
-    with pytest.raises(InputError, match=r"no library that is known here \(conv1\.weight"):
+    with pytest.raises(InputError, match=r"not the tensors of a supported library \(conv1\.weight"):
         load(tmp_path / "other.safetensors")
 
 

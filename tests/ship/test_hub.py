@@ -105,7 +105,7 @@ def test_transfer_inflates_to_other_axes(dims, tmp_path):
 
 def test_transfer_from_volumes_to_pictures_is_an_error(tmp_path):
     path = save(create_model(SMALL, dims=3), tmp_path / "source.safetensors")
-    with pytest.raises(InputError, match="weights of 3 spatial axes"):
+    with pytest.raises(InputError, match="weights with 3 spatial axes"):
         transfer(create_model(SMALL), path)
 
 

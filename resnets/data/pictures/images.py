@@ -65,11 +65,11 @@ def printable(path: str | os.PathLike[str]) -> str:
 def mode_of(in_chans: int) -> str:
     """Pillow's mode for images of `in_chans` channels. Raises `InputError` unless that is 1, 3 or 4."""
     if in_chans not in MODES:
-        raise InputError(f"in_chans={in_chans}: pictures give 1 (grey), 3 (RGB) or 4 (RGBA) channels; use one of these")
+        raise InputError(f"in_chans={in_chans}: images have 1 (grey), 3 (RGB) or 4 (RGBA) channels; use one of these")
     return MODES[in_chans]
 
 
-def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "picture") -> Image.Image:
+def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "image") -> Image.Image:
     """Read an image from a path or an open binary file: decoded, upright, 8 bits, `in_chans` channels.
 
     Of an animation the first frame is read. Transparency is composited over white, unless `in_chans` is 4. 16-bit values are
@@ -92,7 +92,7 @@ def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, 
         return convert(image, in_chans, name)
 
 
-def read_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "picture") -> np.ndarray:
+def read_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "image") -> np.ndarray:
     """As `open_picture`, as a uint8 array (H, W, in_chans)."""
     return _pixels(open_picture(picture, in_chans, name))
 
@@ -121,7 +121,7 @@ def _pixels(picture: Image.Image) -> np.ndarray:
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def convert(picture: Image.Image, in_chans: int, name: str = "picture") -> Image.Image:
+def convert(picture: Image.Image, in_chans: int, name: str = "image") -> Image.Image:
     """Convert a Pillow image as `open_picture` does: upright, 8 bits, `in_chans` channels. Raises the same errors."""
     mode = mode_of(in_chans)
     width, height = picture.size
@@ -197,7 +197,7 @@ def _reason(error: Exception) -> str:
     """What a decoder's exception means, in a few words."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
-        return f"not a picture of a known format ({', '.join(FORMATS)}), or cut off in its header"
+        return f"not an image of a known format ({', '.join(FORMATS)}), or truncated in its header"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than the {MAX_PIXELS:,} pixels that are read; make it smaller"
     if isinstance(error, OSError) and error.strerror:

@@ -65,6 +65,6 @@ class Inputs(NamedTuple):
 
 
 INPUTS: dict[int, Inputs] = {
-    2: Inputs("pictures", tuple(sorted(IMAGE_SUFFIXES)), FileImages, lambda files, in_chans: files, fitted_picture, ".png"),
+    2: Inputs("images", tuple(sorted(IMAGE_SUFFIXES)), FileImages, lambda files, in_chans: files, fitted_picture, ".png"),
     3: Inputs("volumes", SUFFIXES, lambda paths, in_chans: FileImages(paths, 1), Volumes, fitted_volume, ".nii.gz"),
 }

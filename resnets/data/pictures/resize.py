@@ -38,11 +38,11 @@ def as_image(picture: Picture, in_chans: int) -> Image.Image:
         channels = picture.shape[2] if picture.ndim == 3 else 1
         if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or channels not in MODES or not picture.size:
             raise InputError(
-                f"an array of {picture.dtype} and shape {picture.shape} is no picture; give uint8 (H, W) or (H, W, 1, 3 or 4)"
+                f"an array of {picture.dtype} and shape {picture.shape} is not an image; give uint8 (H, W) or (H, W, 1, 3 or 4)"
             )
         picture = Image.fromarray(picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture)
     if not isinstance(picture, Image.Image):
-        raise InputError(f"{type(picture).__name__} is not a picture; give a path, a PIL.Image or a uint8 array (H, W, C)")
+        raise InputError(f"{type(picture).__name__} is not an image; give a path, a PIL.Image or a uint8 array (H, W, C)")
     return convert(picture, in_chans)
 
 

@@ -58,7 +58,7 @@ class Volume:
                     f"its shape is {shape}; it must have 3 axes, or 4 with channels last, and at most {MAX_VOXELS:,} values"
                 )
             if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-                raise ValueError("its affine matrix is no place in space")
+                raise ValueError("its affine matrix is singular or not finite")
         except (BadPicture, MemoryError, KeyboardInterrupt):
             raise
         except Exception as error:  # a malformed header can raise nearly any exception
@@ -89,7 +89,7 @@ class Volume:
         except Exception as error:
             raise BadPicture(self.path, f"truncated, or cannot be decoded ({' '.join(str(error).split())})") from error
         if values.dtype.kind not in "iuf":
-            raise BadPicture(self.path, f"its values are {values.dtype}; numbers are read")
+            raise BadPicture(self.path, f"its values are {values.dtype}; only numbers can be read")
         turned = library().orientations.apply_orientation(values, self._turn)
         return turned.transpose(2, 1, 0, *range(3, turned.ndim))
 
@@ -144,7 +144,7 @@ class Volume:
         if (slope, offset) != (1, 0) or values.dtype.kind == "f":
             values = np.asarray(values, dtype=np.float64) * slope + offset
             if not np.isfinite(values).all() or (values != np.rint(values)).any():
-                raise ValueError("values that are not whole numbers")
+                raise ValueError("values that are not integers")
         if values.size and (values.min() < 0 or values.max() >= NUMBERS):
             raise ValueError(f"values from {values.min():g} to {values.max():g}")
         return np.asarray(values, dtype=np.int32)

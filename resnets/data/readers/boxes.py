@@ -57,7 +57,7 @@ class BoxTargets:
         if isinstance(raw, Broken):
             raise BadLabel(self.images.name(index), raw.reason, raw.rule)
         if not self.images.path(index).is_file():
-            raise BadLabel(self.images.name(index), "there is no such picture, and its boxes are there", "missing_picture")
+            raise BadLabel(self.images.name(index), "the image of these boxes does not exist", "missing_picture")
 
     def read(self, index: int, picture: np.ndarray) -> tuple[Boxes, list[Fault]]:
         raw, (height, width) = self.raw[index], picture.shape[:2]

@@ -80,7 +80,7 @@ def _find(root: Path, path: Path, names: list[str]) -> list[Path]:
     if folder is None:
         where = ", ".join(printable(folder.relative_to(root)) + "/" for folder in folders[1:-1])
         raise InputError(
-            f"{printable(path)}: none of its pictures lies in {where} or beside it; put {names[0] if names else 'them'} there"
+            f"{printable(path)}: none of its images is in {where} or beside it; put {names[0] if names else 'them'} there"
         )
     return [folder.relative_to(root) / name for name in names]
 
@@ -128,7 +128,7 @@ class CocoFile:
         content = self._load(path)
         self.images = {entry["id"]: entry for entry in content["images"]}
         if len(self.images) < len(content["images"]):
-            raise InputError(f"{self.where}: two pictures have one id; give each its own")
+            raise InputError(f"{self.where}: two images have the same id; give each its own")
         categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
         self.categories = dict(sorted(categories.items()))
         if len(set(categories.values())) < len(content["categories"]) or not categories:
@@ -175,7 +175,7 @@ class CocoFile:
         for id, entry in self.images.items():
             yield in_folder(entry["file_name"], self.where), id
         for id in self.objects.keys() - self.images.keys():
-            yield f"picture of id {id}, which is not among the images", id
+            yield f"image with id {id}, which is not among the images", id
 
     def raw(self, id: int, class_index: dict[str, int], masks: bool) -> RawBoxes:
         """The objects of the image `id`; without their masks, which take most of the memory, unless `masks`."""

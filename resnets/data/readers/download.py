@@ -39,16 +39,18 @@ def fetch(url: str, path: Path, *, checksum: str, progress: Progress | None = No
         InputError: if the download fails, the checksum differs, or the file cannot be written.
     """
     if urlsplit(url).scheme not in ("http", "https"):
-        raise InputError(f"{url}: only http and https addresses are fetched")
+        raise InputError(f"{url}: only http and https addresses can be downloaded")
     part = path.with_name(path.name + ".part")
     try:
         if matches(path, checksum):
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
-        _download(url, part, checksum, progress, by_hand=f"fetch it by hand and put it at {path}")
+        _download(url, part, checksum, progress, by_hand=f"download it by hand and put it at {path}")
         if not matches(part, checksum):
             part.unlink()
-            raise InputError(f"{url}: what came is not the expected file ({checksum} does not fit); it was deleted, try again")
+            raise InputError(
+                f"{url}: the downloaded file is not the expected one ({checksum} differs); it was deleted; try again"
+            )
         return part.replace(path)
     except OSError as error:
         raise InputError(
@@ -85,7 +87,7 @@ def _download(url: str, part: Path, checksum: str, progress: Progress | None, *,
             fault = error
     reason = getattr(fault, "reason", None) or fault
     code = f"{fault.code} " if isinstance(fault, urllib.error.HTTPError) else ""
-    raise InputError(f"cannot fetch {url} ({code}{reason}); {by_hand}") from fault
+    raise InputError(f"cannot download {url} ({code}{reason}); {by_hand}") from fault
 
 
 def _receive(url: str, part: Path, progress: Progress | None) -> None:

@@ -78,7 +78,9 @@ def get(name: str, data_dir: str | os.PathLike[str] | None = None, progress: Pro
     versions = [version for version in CIFARS if version.name == name]
     if not versions:
         names = ", ".join(dict.fromkeys(version.name for version in CIFARS))
-        raise InputError(f"'{name}' is no set that is fetched; these are: {names} (digits comes with scikit-learn)")
+        raise InputError(
+            f"'{name}' is not a built-in dataset with a download; these are: {names} (digits comes with scikit-learn)"
+        )
     root = datasets_dir(data_dir)
     for version in versions:
         if (root / version.folder).is_dir():
@@ -89,7 +91,7 @@ def get(name: str, data_dir: str | os.PathLike[str] | None = None, progress: Pro
         fetch(CIFAR_URL + version.archive, archive, checksum=checksum, progress=progress)
     elif not matches(archive, checksum):
         raise InputError(
-            f"{archive}: not the official file, or cut short (its MD5 differs); delete it, run `resnets data get {name}`"
+            f"{archive}: not the official file, or truncated (its MD5 differs); delete it, run `resnets data get {name}`"
         )
     return _unpack(archive, root / version.folder)
 
@@ -172,7 +174,7 @@ def read_cifar(folder: Path, in_chans: int) -> Found:
             pairs = [read(folder / file, version) for file in files]
             images, codes = np.concatenate([pair[0] for pair in pairs]), np.concatenate([pair[1] for pair in pairs])
             if len(images) != NUM_IMAGES[split]:
-                raise InputError(f"{len(images):,} pictures in {split} instead of {NUM_IMAGES[split]:,}")
+                raise InputError(f"{len(images):,} images in {split} instead of {NUM_IMAGES[split]:,}")
             if codes.min() < 0 or codes.max() >= len(classes):
                 raise InputError(f"labels {codes.min()} to {codes.max()} in {split}, but {len(classes)} class names")
             images = images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # the files store channel after channel
@@ -196,7 +198,7 @@ def _read_records(path: Path, version: Cifar) -> tuple[np.ndarray, np.ndarray]:
     content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
     width = version.label_bytes + PIXEL_BYTES
     if not len(content) or len(content) % width:
-        raise InputError(f"{path.name} is cut short: {len(content):,} bytes are no multiple of {width:,}")
+        raise InputError(f"{path.name} is truncated: {len(content):,} bytes are no multiple of {width:,}")
     records = content.reshape(-1, width)
     return records[:, version.label_bytes :], records[:, version.label_bytes - 1].astype(np.int64)
 

@@ -26,27 +26,27 @@ class Rule(NamedTuple):
 
 RULES = {
     # The image is excluded from training and evaluation.
-    "unreadable": Rule("error", "picture that cannot be read; left out"),
-    "missing_picture": Rule("error", "annotation without a picture; left out"),
-    "missing_annotation": Rule("error", "picture without an annotation, which may hold anything; left out"),
+    "unreadable": Rule("error", "image that cannot be read; left out"),
+    "missing_picture": Rule("error", "annotation without an image; left out"),
+    "missing_annotation": Rule("error", "image without an annotation, which may contain anything; left out"),
     "bad_annotation": Rule("error", "annotation that cannot be read; left out"),
-    "wrong_size": Rule("error", "annotation of a picture of another size; left out"),
+    "wrong_size": Rule("error", "annotation for another image size; left out"),
     "unknown_index": Rule("error", "mask with indices beyond the classes; left out"),
-    "other_grid": Rule("error", "volume whose labels lie elsewhere in space (affine); left out"),
+    "other_grid": Rule("error", "volume whose labels are at another position in space (affine); left out"),
     # The object is dropped or corrected; the image stays.
     "not_finite": Rule("warning", "box with missing, infinite or NaN coordinates; dropped"),
-    "inverted": Rule("warning", "box with its corners exchanged; put right"),
+    "inverted": Rule("warning", "box with its corners exchanged; corrected"),
     "empty": Rule("warning", "box without width or height; dropped"),
     "tiny": Rule("warning", f"box narrower or lower than {LEAST_SIDE:g} pixel; dropped"),
-    "past_edge": Rule("warning", "box that reaches past the picture; clipped"),
-    "outside": Rule("warning", f"box with less than {LEAST_LEFT:.0%} of it in the picture, or less than a pixel; dropped"),
-    "duplicate": Rule("warning", "box that is there already, with the same name; dropped"),
-    "disputed": Rule("warning", "box that is there already, under another name; both kept"),
-    "no_mask": Rule("warning", "object whose mask is missing, broken or empty; kept, and neither hit nor miss"),
+    "past_edge": Rule("warning", "box that extends beyond the image; clipped"),
+    "outside": Rule("warning", f"box with less than {LEAST_LEFT:.0%} of it in the image, or less than a pixel; dropped"),
+    "duplicate": Rule("warning", "box that occurs twice, with the same name; dropped"),
+    "disputed": Rule("warning", "box that occurs twice, with different names; both kept"),
+    "no_mask": Rule("warning", "object whose mask is missing, invalid or empty; kept, counts neither as hit nor as miss"),
     # Not an error.
-    "negative": Rule("note", "picture without objects; kept, to learn what is none"),
-    "ignored": Rule("note", "crowd or difficult object; neither hit nor miss"),
-    "no_size": Rule("note", "annotation that does not say the picture's size; taken from the picture"),
+    "negative": Rule("note", "image without objects; kept, as a negative example"),
+    "ignored": Rule("note", "crowd or difficult object; counts neither as hit nor as miss"),
+    "no_size": Rule("note", "annotation that does not state the image's size; taken from the image"),
 }
 
 
@@ -92,7 +92,7 @@ def clean_boxes(raw: RawBoxes, size: tuple[int, int], names: tuple[str, ...]) ->
         ValueError: if the file states another size of the image, so that no box can be trusted.
     """
     if raw.size not in (None, size):
-        raise ValueError(f"it is for {raw.size[1]} x {raw.size[0]} pixels, the picture has {size[1]} x {size[0]}")
+        raise ValueError(f"it is for {raw.size[1]} x {raw.size[0]} pixels, the image has {size[1]} x {size[0]}")
     faults: list[Fault] = [] if raw.size else [Fault("no_size", "", "")]
     kept = np.arange(len(raw.labels))
     boxes = raw.corners.astype(np.float64).reshape(-1, 4)

@@ -111,7 +111,7 @@ def read_class_folder(root: Path, in_chans: int) -> Found:
     folders = _folders(root)
     if folders and folders == _split_folders(root):
         names = quoted(folder.name for folder in folders)
-        raise InputError(f"{printable(root)}: {names} hold no class folders; sort the pictures into one folder a class")
+        raise InputError(f"{printable(root)}: {names} hold no class folders; sort the images into one folder per class")
     return _found(printable(root.resolve().name), {"train": _class_folders(root, root, "train", in_chans)})
 
 
@@ -132,10 +132,10 @@ def _class_folders(root: Path, folder: Path, split: str, in_chans: int) -> Part:
             empty.append(f"'{name}'" + (f" (only {suffixes})" if others else ""))
     where = printable(folder)
     if not paths and not empty:
-        raise InputError(f"{where}: holds no class folders; sort the pictures into one folder a class, as {where}/cat/1.jpg")
+        raise InputError(f"{where}: holds no class folders; sort the images into one folder per class, as {where}/cat/1.jpg")
     if not paths or (empty and split == "train"):  # in val and test a class may well be missing
         few = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
-        raise InputError(f"{where}: no pictures in {few}; add some, or remove the empty class folders")
+        raise InputError(f"{where}: no images in {few}; add some, or remove the empty class folders")
     codes = np.repeat(np.arange(len(counts)), list(counts.values()))
     return Part(FileImages(paths, in_chans, root), tuple(counts), codes)
 
@@ -251,7 +251,7 @@ def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int)
             if before:
                 raise InputError(
                     f"{line.where}: {line.path} is in {split} with label '{line.label}', above it is in {before[0]} with label "
-                    f"'{before[1]}'; give each picture one label and one split"
+                    f"'{before[1]}'; give each image one label and one split"
                 )
             known[key] = here
             if not Path(root, line.path).is_file():
@@ -266,7 +266,7 @@ def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int)
             f"{name}: {len(missing)} files of the list do not exist: {quoted(missing, 3)}; paths count from {printable(root)}"
         )
     if not parts:
-        raise InputError(f"{name}: the list holds no pictures; write one line for each, as cats/1.jpg,cat")
+        raise InputError(f"{name}: the list holds no images; write one line for each, as cats/1.jpg,cat")
     return _found(name, parts)
 
 
@@ -304,7 +304,7 @@ def read_npz(path: Path, in_chans: int) -> Found:
                 where = f"{name}: {split}_images {images.dtype} {images.shape}, {split}_labels {labels.dtype} {labels.shape}"
                 pictures = images.dtype == np.uint8 and (images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3)))
                 if not (pictures and images.size and labels.dtype.kind in "iu" and labels.size == len(images)):
-                    raise InputError(f"{where}; give uint8 (N, H, W) or (N, H, W, 3) and one whole number for each")
+                    raise InputError(f"{where}; give uint8 (N, H, W) or (N, H, W, 3) and one integer for each")
                 classes, codes = np.unique(labels.ravel(), return_inverse=True)
                 parts[split] = array_part(split, images, codes, tuple(map(str, classes)), in_chans)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -339,6 +339,6 @@ def is_detection(path: Path) -> bool:
 def refuse_detection(path: Path, in_chans: int) -> Found:
     """Raises `InputError` with the tasks that read such a folder."""
     raise InputError(
-        f"{printable(path)}: boxes or masks; add --task detect or --task segment, or for classification sort the pictures into "
-        "one folder a class"
+        f"{printable(path)}: boxes or masks; add --task detect or --task segment, or for classification sort the images into "
+        "one folder per class"
     )

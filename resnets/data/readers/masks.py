@@ -45,7 +45,7 @@ def read_mask(path: Path) -> np.ndarray:
                 raise ValueError(f"it holds colours ({image.mode}); save it as grey or palette PNG of class indices")
             return np.array(image, dtype=INDEX_MODES[image.mode])
     except FileNotFoundError as error:
-        raise BadLabel(path, "there is no such mask, and its picture is there", "missing_annotation") from error
+        raise BadLabel(path, "the mask of this image does not exist", "missing_annotation") from error
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:  # decoders raise nearly every kind of exception for malformed data
@@ -80,10 +80,10 @@ class ClassMasks:
             strange = np.unique(values[classes < 0])
             words = ", ".join(map(str, strange[:5])) + (" ..." if len(strange) > 5 else "")
             raise BadLabel(
-                self.masks.path(index), f"{(classes < 0).sum():,} pixels of {words}, which is no class", "unknown_index"
+                self.masks.path(index), f"{(classes < 0).sum():,} pixels of {words}, which are no class", "unknown_index"
             )
         empty = (classes == IGNORE).all()
-        return classes.astype(np.uint8), [Fault("negative", "", "all of it is to be ignored")] if empty else []
+        return classes.astype(np.uint8), [Fault("negative", "", "all of it is ignored")] if empty else []
 
     def codes(self) -> np.ndarray:
         return np.zeros(len(self), dtype=np.int64)
@@ -152,7 +152,7 @@ def instance_boxes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _find(images: FileImages, index: int) -> None:
     if not images.path(index).is_file():
-        raise BadLabel(images.name(index), "there is no such picture, and its mask is there", "missing_picture")
+        raise BadLabel(images.name(index), "the image of this mask does not exist", "missing_picture")
 
 
 def _read_same_size(path: Path, picture: np.ndarray) -> np.ndarray:
@@ -160,7 +160,7 @@ def _read_same_size(path: Path, picture: np.ndarray) -> np.ndarray:
     values = read_mask(path)
     if values.shape != picture.shape[:2]:
         (height, width), (tall, wide) = values.shape, picture.shape[:2]
-        raise BadLabel(path, f"the mask has {width} x {height} pixels, the picture {wide} x {tall}", "wrong_size")
+        raise BadLabel(path, f"the mask has {width} x {height} pixels, the image {wide} x {tall}", "wrong_size")
     return values
 
 
@@ -211,7 +211,9 @@ def read_foreground(root: Path, in_chans: int, labels: Sequence[str] | None = No
     """Read `images` and `instances`, laid out as in `read_masks`, for segmentation: class 0 for background, 1 for objects."""
     names, given = names_file(root, labels)
     if names and len(names) != 2:
-        raise InputError(f"{printable(root)}: objects or not is two classes, and {given} has {len(names)}; give two names")
+        raise InputError(
+            f"{printable(root)}: background and objects are two classes, and {given} has {len(names)}; give two names"
+        )
     table = np.ones(NUMBERS, dtype=np.int16)
     table[0] = 0
     if ignore is not None:

@@ -53,7 +53,7 @@ def matched(pictures: Mapping[str, Path], labels: Mapping[str, Path], folders: t
         if others:
             raise InputError(f"{printable(folders[1])}: {others[0]}, and what is read there ends in {suffix}; save it as that")
         raise InputError(
-            f"{printable(folders[1])}: nothing there has the name of a picture in {printable(folders[0])}; name them alike"
+            f"{printable(folders[1])}: no file there has the name of an image in {printable(folders[0])}; use the same names"
         )
     return [
         (pictures.get(stem, folders[0] / f"{stem}{suffix}"), labels.get(stem, folders[1] / f"{stem}{suffix}"))

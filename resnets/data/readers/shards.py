@@ -102,7 +102,7 @@ def read_shards(source: str | Path, in_chans: int) -> Found:
     else:
         urls = [url for pattern in expand(os.fspath(source)) for url in _matching(pattern)]
     if not urls:
-        raise InputError(f"{printable(source)}: no shard has such a name")
+        raise InputError(f"{printable(source)}: no shard matches")
     groups: dict[str, list[Shard]] = {}
     for url in dict.fromkeys(urls):
         groups.setdefault(_split_of(url) or "train", []).append(_shard(url))
@@ -179,12 +179,12 @@ def _blame(url: str) -> Iterator[None]:
     except InputError:
         raise
     except FileNotFoundError as error:
-        raise InputError(f"{name}: there is no such file, or its place cannot be reached; check the name") from error
+        raise InputError(f"{name}: there is no such file, or it cannot be reached; check the name") from error
     except ImportError as error:  # the protocol's library
         raise InputError(f"{name}: {error}; pip install 'resnets[remote]' for http and https, or the library named") from error
     except Exception as error:  # each protocol has its own exceptions
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{name}: cannot be had ({reason}); check the address, and that it may be read") from error
+        raise InputError(f"{name}: cannot be read ({reason}); check the address and the permissions") from error
 
 
 # --- the index -------------------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def _part(shards: list[Shard], in_chans: int, names: Sequence[str]) -> Part:
     samples = [_index(shard) for shard in shards]
     labels = [_label(sample.label, names, shard) for shard, each in zip(shards, samples, strict=True) for sample in each]
     if not labels:
-        raise InputError(f"{printable(shards[0].url)}: no pictures found; a shard holds KEY.jpg beside KEY.cls or KEY.json")
+        raise InputError(f"{printable(shards[0].url)}: no images found; a shard holds KEY.jpg beside KEY.cls or KEY.json")
     ranks = {name: number for number, name in reversed(list(enumerate(names)))}
     classes = sorted(set(labels), key=lambda label: (ranks.get(label, len(ranks)), *_by_number(label)))
     codes = {label: code for code, label in enumerate(classes)}
@@ -251,11 +251,11 @@ def read_index(file: BinaryIO, name: str) -> list[Sample]:
                 _add(member, file, end, name, found)
             file.seek(tar.offset)
             if file.read(BLOCK) != bytes(BLOCK):  # tarfile itself takes a truncated file as complete
-                raise InputError(f"{name}: the tar is cut off, or broken, at byte {tar.offset:,}; write or fetch it again")
+                raise InputError(f"{name}: the tar is truncated or damaged at byte {tar.offset:,}; write or download it again")
     except (tarfile.TarError, EOFError, ValueError, OverflowError, OSError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{name}: cannot be read as a tar ({error}); write or fetch it again, uncompressed") from error
+        raise InputError(f"{name}: cannot be read as a tar ({error}); write or download it again, uncompressed") from error
     if missing := [key for key, members in found.items() if members.picture and members.label is None]:
         raise InputError(f'{name}: no label for {quoted(map(printable, missing))}; add KEY.cls, or KEY.json with "label"')
     return [
@@ -286,14 +286,14 @@ def _add(member: tarfile.TarInfo, file: BinaryIO, end: int, name: str, found: de
         return
     where = f"{name}: {printable(member.name)}"
     if not member.isreg() or member.issparse():
-        raise InputError(f"{where} is no plain file but a link, a device or sparse; write shards of plain files")
+        raise InputError(f"{where} is a link, a device or a sparse file; write shards of regular files")
     if member.size < 0 or member.offset_data + member.size > end:
-        raise InputError(f"{where} ends after the tar does: it is cut off, or lies; write or fetch it again")
+        raise InputError(f"{where} ends after the end of the tar: it is truncated or malformed; write or download it again")
     stem, dot, suffix = base.partition(".")
     key, suffix = folder + slash + stem, dot + suffix
     if suffix.lower() in IMAGE_SUFFIXES:
         if found[key].picture:
-            raise InputError(f"{where} is the second picture with this key; give each a key of its own")
+            raise InputError(f"{where} is the second image with this key; give each its own key")
         if member.size > MAX_PICTURE_BYTES:
             raise InputError(f"{where} has {member.size:,} bytes, more than the {MAX_PICTURE_BYTES:,} that are read")
         found[key].picture = suffix, member.offset_data, member.size
@@ -314,11 +314,9 @@ def _read_label(data: bytes, suffix: str, where: str) -> int | str | None:
         values = json.loads(data)
         label = values.get("label") if isinstance(values, dict) else None
     except (ValueError, RecursionError):
-        raise InputError(
-            f"{where}: {'not a whole number' if suffix == '.cls' else 'not JSON'}; write the shard again"
-        ) from None
+        raise InputError(f"{where}: {'not an integer' if suffix == '.cls' else 'not JSON'}; write the shard again") from None
     if isinstance(label, bool) or not isinstance(label, int | str | None) or label == "":
-        raise InputError(f'{where}: "label" is {str(label)[:40]!r}; give a name or a whole number')
+        raise InputError(f'{where}: "label" is {str(label)[:40]!r}; give a name or an integer')
     return label
 
 

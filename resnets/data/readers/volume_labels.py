@@ -52,11 +52,11 @@ class Labels:
         except BadPicture as error:
             raise BadLabel(path, error.reason, "bad_annotation") from error
         except ValueError as error:
-            raise BadLabel(path, f"{error}; labels are whole numbers from 0", "bad_annotation") from error
+            raise BadLabel(path, f"{error}; labels are integers from 0", "bad_annotation") from error
         classes = self.table[values].reshape(values.shape[:3])
         if (classes < 0).any():
             strange = ", ".join(map(str, np.unique(values[self.table[values] < 0])[:5]))
-            raise BadLabel(path, f"{(classes < 0).sum():,} voxels of {strange}, which is no class", "unknown_index")
+            raise BadLabel(path, f"{(classes < 0).sum():,} voxels of {strange}, which are no class", "unknown_index")
         return classes.astype(np.uint8)
 
     @cached_property
@@ -81,9 +81,9 @@ class LabelVolumes:
 
     def find(self, index: int, /) -> None:
         if not self.volumes.files.path(index).is_file():
-            raise BadLabel(self.volumes.name(index), "there is no such volume, and its labels are there", "missing_picture")
+            raise BadLabel(self.volumes.name(index), "the volume of these labels does not exist", "missing_picture")
         if not self.masks.path(index).is_file():
-            raise BadLabel(self.masks.name(index), "there are no such labels, and their volume is there", "missing_annotation")
+            raise BadLabel(self.masks.name(index), "the labels of this volume do not exist", "missing_annotation")
 
     def read(self, index: int, picture: Volume) -> tuple[np.ndarray, list[Fault]]:
         return self.open(index, picture)[...], []

@@ -109,7 +109,7 @@ class Trunk(nn.Module):
             smallest = max(1, min(x.shape[2:]) // self.spec.levels[-1].stride)
             warnings.warn(
                 f"{self.spec.name} shrinks {min(x.shape[2:])} pixels to {smallest}: its stem is made for "
-                "224; for small pictures use a *_cifar network, stem='small' (--stem small), or a larger --img-size",
+                "224; for small images use a *_cifar network, stem='small' (--stem small), or a larger --img-size",
                 stacklevel=4,
             )
 

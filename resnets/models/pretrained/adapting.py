@@ -25,7 +25,9 @@ def adapted(tensors: dict[str, Tensor], own: ResNetSpec, wanted: ResNetSpec) -> 
         InputError: if the numbers of axes differ and that of `own` is not 2.
     """
     if own.dims not in (wanted.dims, 2):
-        raise InputError(f"weights of {own.dims} spatial axes do not go into a network of {wanted.dims}; only those of 2 do")
+        raise InputError(
+            f"weights with {own.dims} spatial axes do not fit a network with {wanted.dims}; only those with 2 can be adapted"
+        )
     found, said = dict(tensors), {}
     for name, tensor in tensors.items():
         words = []

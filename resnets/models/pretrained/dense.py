@@ -127,7 +127,9 @@ def from_torchvision(state_dict: Mapping[str, Tensor], path: Path, norm_eps: flo
             spec = infer(trunk, {**row.spec, "num_classes": len(found[row.logits]) - row.background}, path)
             return Dense(kind, spec, _with_counters(with_epsilon(found, norm_eps)))
     few, known = ", ".join(sorted(theirs)[:4]), ", ".join(KINDS)
-    raise InputError(f"{path}: no dense network of torchvision's that is read here ({few}, ...); those are: {known}")
+    raise InputError(
+        f"{path}: not a detection or segmentation network of torchvision that can be read ({few}, ...); these are: {known}"
+    )
 
 
 def to_torchvision(dense: Dense) -> dict[str, Tensor]:
@@ -137,7 +139,7 @@ def to_torchvision(dense: Dense) -> dict[str, Tensor]:
     heads = {name: tensor for name, tensor in dense.tensors.items() if name.startswith(("head.", "aux."))}
     back = tuple((ours, theirs) for theirs, ours in reversed(row.prefixes))  # the trunk's prefix, "", comes last
     if moved(heads, back[:-1]) is None or not heads.keys() >= set(row.known_by):
-        raise InputError(f"these tensors are no {dense.kind}; torchvision has nothing with such a head")
+        raise InputError(f"these tensors are not a {dense.kind}; torchvision has no network with such a head")
     return moved(dense.tensors, back) or {}
 
 

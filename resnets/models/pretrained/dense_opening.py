@@ -91,7 +91,7 @@ def opened(
     user = facts.of_user(mean, std, labels, habit)
     named = _names(entry, dense) if user.labels is None else user.labels
     if len(named) != dense.spec.num_classes:
-        raise InputError(f"{file.path}: {len(named)} class names for {dense.spec.num_classes} classes; give one a class")
+        raise InputError(f"{file.path}: {len(named)} class names for {dense.spec.num_classes} classes; give one per class")
     provenance: Provenance = {"source": source, "family": f"torchvision {dense.kind}", "sha256": digest}
     if entry is not None:
         provenance["weights"] = str(entry)

@@ -107,7 +107,7 @@ def of_configs(file: Foreign) -> Facts | None:
     elif config.get("model_type", "resnet") == "resnet":
         rule = _of_transformers(file.configs.get("preprocessor_config", {}))
     else:
-        raise InputError(f"{file.path}: config.json beside it says model_type {config['model_type']}, which is no ResNet")
+        raise InputError(f"{file.path}: config.json beside it says model_type {config['model_type']}, which is not a ResNet")
     labels = config.get("label_names") or config.get("id2label")
     if isinstance(labels, Mapping):
         labels = [labels[key] for key in sorted(labels, key=lambda key: int(key) if str(key).isdigit() else 0)]
@@ -126,7 +126,7 @@ def of_configs(file: Foreign) -> Facts | None:
 def _of_timm(config: Mapping[str, Any], path: Path) -> Preprocess | None:
     name = str(config["architecture"]).split(".")[0].removeprefix("tv_")
     if not re.fullmatch(ARCHITECTURES, name):
-        raise InputError(f"{path}: config.json beside it says {name}, which is no network here; its outputs would not agree")
+        raise InputError(f"{path}: config.json beside it says {name}, which does not exist here; its outputs would differ")
     own = config.get("pretrained_cfg") or {}
     if "mean" not in own or "std" not in own:
         return None
@@ -181,7 +181,7 @@ def of_family(family: Family, spec: ResNetSpec) -> Facts:
     """The defaults of the family's authors. Whether they made this very file is not known."""
     thousand = spec.num_classes == 1000 and spec.dims == 2
     return Facts(
-        source=f"the custom of {family.name}",
+        source=f"the defaults of {family.name}",
         preprocess=family.preprocess(spec),
         labels=imagenet_labels() if thousand else None,
         licence=f"{UNKNOWN} ({family.name} publishes under {family.licence})",
@@ -207,7 +207,7 @@ def of_user(
         InputError: if only one of mean and std is given, or the file holds no names.
     """
     if (mean is None) != (std is None):
-        raise InputError("--mean and --std belong together; give both, one value a channel, for pictures in [0, 1]")
+        raise InputError("--mean and --std belong together; give both, one value per channel, for images in [0, 1]")
     rule = None if mean is None or std is None else dataclasses.replace(base, mean=tuple(mean), std=tuple(std))
     names = read_labels(labels) if isinstance(labels, str | Path) else labels
     return Facts(source=USER, preprocess=rule, labels=None if names is None else tuple(names))
@@ -217,7 +217,7 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     """Class names from a file: one name per line, or JSON: a list, or {"0": name or [id, name], ...}."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; --labels takes one class name a line, or JSON")
+        raise InputError(f"{path}: no such file; --labels takes one class name per line, or JSON")
     if path.suffix == ".json":
         held = read_json(path)
         try:
@@ -231,5 +231,5 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
         except UnicodeDecodeError:
             names = []
     if not names:
-        raise InputError(f'{path}: no class names in it; give one a line, or JSON: a list, or {{"0": name, ...}}')
+        raise InputError(f'{path}: no class names in it; give one per line, or JSON: a list, or {{"0": name, ...}}')
     return tuple(names)

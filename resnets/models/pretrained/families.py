@@ -77,9 +77,9 @@ def transformers_hidden(file: Foreign, tensors: Tensors) -> SpecFields:
     """Where strides are, from config.json beside the file; without it, the library's defaults."""
     config = file.configs.get("config", {})
     if config.get("downsample_in_first_stage"):
-        raise InputError(f"{file.path}: its config.json has downsample_in_first_stage, which no network here does")
+        raise InputError(f"{file.path}: its config.json has downsample_in_first_stage, which is not supported")
     if (act := config.get("hidden_act", "relu")) != "relu":
-        raise InputError(f"{file.path}: its config.json says hidden_act {act}; the networks here have relu")
+        raise InputError(f"{file.path}: its config.json says hidden_act {act}; only relu is supported")
     bottleneck = any(".conv3." in name for name in tensors)
     return {"stride_in": "1x1"} if bottleneck and config.get("downsample_in_bottleneck") else {}
 
@@ -105,7 +105,7 @@ def is_monai(file: Foreign, tensors: Tensors) -> bool:
 def monai_hidden(file: Foreign, tensors: Tensors) -> SpecFields:
     """The default stride of the stem: 1 for networks with a classifier, 2 for encoders of MedicalNet and MONAI."""
     if tensors["conv1.weight"].shape[-1] != 7:
-        raise InputError(f"{file.path}: a stem of MONAI's that is not 7 wide; no tensor shows whether a max-pool follows")
+        raise InputError(f"{file.path}: a stem of MONAI that is not 7 wide; no tensor shows whether a max-pool follows")
     return {"stem_stride": 1 if "fc.weight" in tensors else None}
 
 
@@ -211,4 +211,4 @@ def recognise(file: Foreign) -> tuple[Family, Tensors]:
             return family, tensors
     few = ", ".join(sorted(tensors)[:4])
     names = ", ".join(dict.fromkeys(family.name for family in FAMILIES))
-    raise InputError(f"{file.path}: tensors of no library that is known here ({few}, ...); known are: {names}")
+    raise InputError(f"{file.path}: not the tensors of a supported library ({few}, ...); supported: {names}")

@@ -33,7 +33,7 @@ KERAS_MEMBER = "model.weights.h5"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 MAX_DEPTH = 24  # limit of nested groups in an HDF5 file
 MAX_JSON_BYTES = 1 << 22
-PLAIN = "save the tensors alone, torch.save(model.state_dict(), FILE) or safetensors, and give that"
+PLAIN = "save only the tensors, by torch.save(model.state_dict(), FILE) or as safetensors, and give that file"
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ def read(path: Path) -> Foreign:
     elif start[:2] == b"PK" or start[:1] == b"\x80":
         (tensors, part), kind = _torch(path), "torch"
     else:
-        raise InputError(f"{path}: no weights that can be read here; give .safetensors, a torch.save file, .h5 or .keras")
+        raise InputError(f"{path}: not a weights file that can be read; give .safetensors, a torch.save file, .h5 or .keras")
     if not tensors:
-        raise InputError(f"{path}: no tensors in it")
+        raise InputError(f"{path}: it contains no tensors")
     return Foreign(path, kind, tensors, part, _configs(path.parent))
 
 
@@ -109,12 +109,12 @@ def _torch(path: Path) -> tuple[dict[str, Tensor], str]:
             ) from None
         if isinstance(error, pickle.UnpicklingError):
             raise InputError(
-                f"{path}: a pickle that is more than tensors, which could run code, so it was not opened; {PLAIN}"
+                f"{path}: a pickle with more than tensors, which could run code, so it was not opened; {PLAIN}"
             ) from None
-        raise InputError(f"{path}: cut short or damaged, or no file of torch.save; copy it again") from error
+        raise InputError(f"{path}: truncated, damaged, or not written by torch.save; copy it again") from error
     tensors, part = _nested(whole)
     if not tensors:
-        raise InputError(f"{path}: holds no dictionary of tensors, also not under {', '.join(NESTED_KEYS)}; {PLAIN}")
+        raise InputError(f"{path}: contains no dictionary of tensors, also not under {', '.join(NESTED_KEYS)}; {PLAIN}")
     plain = all(tensor.layout == torch.strided and not tensor.is_quantized for tensor in tensors.values())
     if not plain or sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > path.stat().st_size:
         raise InputError(f"{path}: its tensors claim to be larger than the file, or are sparse or quantised; {PLAIN}")
@@ -140,7 +140,7 @@ def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename: info for info in archive.infolist()}
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise InputError(f"{path}: cut short or damaged ({error}); copy it again") from None
+        raise InputError(f"{path}: truncated or damaged ({error}); copy it again") from None
     if sum(info.file_size for info in members.values()) > path.stat().st_size:
         raise InputError(f"{path}: a compressed archive, which neither torch nor Keras writes; {PLAIN}")
     return members
@@ -167,7 +167,7 @@ def _hdf5(source: Any, path: Path) -> dict[str, Tensor]:
             for name, dataset in _datasets(file, h5py, set()):
                 left -= dataset.nbytes
                 if left < 0 or dataset.external or dataset.is_virtual:
-                    raise InputError(f"{path}: {name} claims to be larger than the file, or lies in another; save it again")
+                    raise InputError(f"{path}: {name} claims to be larger than the file, or is in another file; save it again")
                 if dataset.dtype.kind != "f":
                     continue
                 *groups, variable = name.removesuffix(":0").split("/")
@@ -178,7 +178,7 @@ def _hdf5(source: Any, path: Path) -> dict[str, Tensor]:
     except InputError:
         raise
     except Exception as error:  # a malformed file can raise any exception
-        raise InputError(f"{path}: cut short or damaged ({error}); copy it again") from None
+        raise InputError(f"{path}: truncated or damaged ({error}); copy it again") from None
     return tensors
 
 

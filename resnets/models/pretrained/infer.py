@@ -45,10 +45,10 @@ def infer(tensors: Tensors, hidden: Mapping[str, Any], path: Path) -> ResNetSpec
     except (KeyError, IndexError, ZeroDivisionError, StopIteration) as error:
         few = ", ".join(sorted(tensors)[:4])
         raise InputError(
-            f"{path}: not a residual network that is known here ({error} is missing); it has {few}, ... ({len(tensors)})"
+            f"{path}: not a residual network that can be built here ({error} is missing); it has {few}, ... ({len(tensors)})"
         ) from None
     except InputError as error:
-        raise InputError(f"{path}: no residual network that is known here: {error}") from None
+        raise InputError(f"{path}: not a residual network that can be built here: {error}") from None
     name = named(spec)
     counts = zoo.get(name).depth_counts if name in zoo.ROWS else spec.depth_counts
     return dataclasses.replace(spec, name=name, depth_counts=counts)
@@ -97,7 +97,7 @@ def completed(tensors: Tensors, spec: ResNetSpec, path: Path) -> dict[str, Tenso
     counters = {name: torch.zeros((), dtype=torch.long) for name in own if name.endswith("num_batches_tracked")}
     held = counters | dict(tensors)
     if found := weights.faults(own, held):
-        raise InputError(f"{path}: looks like a {spec.name}, but is none that is known here ({found})")
+        raise InputError(f"{path}: looks like a {spec.name}, but cannot be built here ({found})")
     return {name: held[name].to(tensor.dtype).contiguous() for name, tensor in own.items()}
 
 

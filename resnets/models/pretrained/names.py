@@ -72,7 +72,7 @@ def locate(what: str | Path, model: str | None = None) -> Path:
     if path.is_dir() and (path / "config.json").is_file():
         found = next((path / name for name in IN_FOLDER if (path / name).is_file()), None)
         if found is None:
-            raise InputError(f"{path}: config.json, but none of {', '.join(IN_FOLDER)}; fetch the weights too")
+            raise InputError(f"{path}: config.json, but none of {', '.join(IN_FOLDER)}; download the weights too")
         return found
     if path.exists() or (named := parse(str(what), model)) is None:
         return saved.find(path)
@@ -94,17 +94,17 @@ def from_torchvision(named: Published) -> Path:
     path = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[1])
     if path.is_file():
         if not sha256(path).startswith(start):
-            raise InputError(f"{path}: not what torchvision published under this name; remove it, and it is fetched again")
+            raise InputError(f"{path}: not what torchvision published under this name; delete it, and it is downloaded again")
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         torch.hub.download_url_to_file(url, str(path), start, progress=sys.stderr.isatty())
     except (urllib.error.URLError, OSError) as error:
         raise InputError(
-            f"{url}: cannot be fetched ({getattr(error, 'reason', error)}); fetch it elsewhere, and put it at {path}"
+            f"{url}: cannot be downloaded ({getattr(error, 'reason', error)}); download it elsewhere, and put it at {path}"
         ) from None
     except RuntimeError as error:
-        raise InputError(f"{url}: {error}; the transfer was disturbed, try again") from None
+        raise InputError(f"{url}: {error}; the download was damaged; try again") from None
     return path
 
 
@@ -129,7 +129,7 @@ def from_hub(named: Repository) -> Path:
     try:
         from huggingface_hub import errors, hf_hub_download
     except ImportError as error:
-        raise InputError(f"{named.name} lies on the Hugging Face hub: pip install 'resnets[hub]' ({error})") from None
+        raise InputError(f"{named.name} is on the Hugging Face Hub: pip install 'resnets[hub]' ({error})") from None
 
     def fetch(name: str) -> Path | None:
         try:
@@ -138,18 +138,18 @@ def from_hub(named: Repository) -> Path:
             if name not in (BESIDE[0], IN_FOLDER[-1]):
                 return None  # offline it is unknown whether the repository has this file
             raise InputError(
-                f"{named.name}: not in the cache, and the hub cannot be reached (or HF_HUB_OFFLINE is set): {_line(error)}"
+                f"{named.name}: not in the cache, and the Hub cannot be reached (or HF_HUB_OFFLINE is set): {_line(error)}"
             ) from None
         except errors.RemoteEntryNotFoundError:
             return None
         except (errors.HfHubHTTPError, ValueError, OSError) as error:
-            raise InputError(f"{named.name}: cannot be fetched from the Hugging Face hub: {_line(error)}") from None
+            raise InputError(f"{named.name}: cannot be downloaded from the Hugging Face Hub: {_line(error)}") from None
 
     for name in BESIDE:
         fetch(name)
     found = next((path for name in IN_FOLDER if (path := fetch(name))), None)
     if found is None:
-        raise InputError(f"{named.name}: none of {', '.join(IN_FOLDER)} there; fetch its file, and give that")
+        raise InputError(f"{named.name}: none of {', '.join(IN_FOLDER)} there; download its file, and give that")
     return found
 
 

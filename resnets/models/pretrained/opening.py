@@ -88,7 +88,7 @@ def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, 
         hidden = family.hidden(file, tensors) | dict(asked)
         tensors = family.finish(tensors)
     except (KeyError, IndexError, RuntimeError) as error:  # the conversion needs tensors that may be missing
-        raise InputError(f"{path}: looks like one of {family.name}, but is not laid out as theirs ({error})") from None
+        raise InputError(f"{path}: looks like a file of {family.name}, but its tensors are different ({error})") from None
     spec = infer.with_model(infer.infer(tensors, hidden, path), model, hidden, path)
     tensors = infer.completed(tensors, spec, path)
     digest = facts.sha256(path)
@@ -136,11 +136,11 @@ def combined(known: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple[Head
     if preprocess is None:
         raise InputError(
             f"{path}: a {spec.name} with {spec.in_chans} input channel{'s' * (spec.in_chans > 1)}, and nothing says how its "
-            "inputs are normalised; give --mean and --std to `resnets convert`, one value a channel, for values in [0, 1]"
+            "inputs are normalised; give --mean and --std to `resnets convert`, one value per channel, for values in [0, 1]"
         )
     labels, labels_by = first("labels", lambda labels: len(labels) == spec.num_classes)
     numbers = tuple(str(n) for n in range(spec.num_classes))
-    origins = {"preprocess": preprocess_by, "labels": labels_by or "numbers; nothing says their names"}
+    origins = {"preprocess": preprocess_by, "labels": labels_by or "numbers; their names are not stated"}
     origins |= {name: first(name)[0] for name in ("licence", "training_data", "weights")}
     header = Header(
         spec=spec,
@@ -155,10 +155,10 @@ def combined(known: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple[Head
 
 def _checked(header: Header, path: Path) -> Header:
     if len(header.labels) != header.spec.num_classes:
-        raise InputError(f"{path}: {len(header.labels)} class names for {header.spec.num_classes} outputs; give one an output")
+        raise InputError(f"{path}: {len(header.labels)} class names for {header.spec.num_classes} outputs; give one per output")
     if header.preprocess.in_chans != header.spec.in_chans:
         raise InputError(
             f"{path}: mean and std for {header.preprocess.in_chans} channels, and the network takes {header.spec.in_chans}; "
-            "give one value a channel"
+            "give one value per channel"
         )
     return header

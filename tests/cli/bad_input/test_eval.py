@@ -11,7 +11,7 @@ CASES = {
     "a name as MODEL": Case(
         both, "eval resnet18 pets", "resnet18 names a network without weights", "`resnets train --model resnet18`"
     ),
-    "MODEL cut short": Case(cut_short, "eval model.safetensors pets", "cut short or damaged", "copy it again"),
+    "MODEL cut short": Case(cut_short, "eval model.safetensors pets", "truncated or damaged", "copy it again"),
     "MODEL for signals": Case(
         lambda d: (pets(d), model(d, dims=1)),
         "eval model.safetensors pets",

@@ -20,10 +20,10 @@ def foreign(here):
 CASES = {
     "nothing in MODEL": Case(with_file("empty", ""), "info empty", "empty: no weights that can be read", "give .safetensors"),
     "a device as MODEL": Case(both, "info /dev/zero", "/dev/zero: no such file", ""),
-    "MODEL cut in its header": Case(cut_in_header, "info model.safetensors", "cut short or damaged", "copy it again"),
+    "MODEL cut in its header": Case(cut_in_header, "info model.safetensors", "truncated or damaged", "copy it again"),
     "MODEL of another format": Case(other_format, "info model.safetensors", "its format is resnets/7", "update resnets"),
     "MODEL of another program": Case(
-        foreign, "info model.safetensors", "tensors of no library that is known here", "known are"
+        foreign, "info model.safetensors", "not the tensors of a supported library", "supported: "
     ),
     "info of nonsense": Case(nothing, "info resnet5O", "no network is called 'resnet5O'", "did you mean resnet50"),
     "info of a changed nonsense": Case(nothing, "info resnet50 --stem huge", "stem='huge'", "use one of imagenet, small, deep"),

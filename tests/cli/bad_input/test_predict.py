@@ -42,10 +42,10 @@ CASES = {
     "a model's name longer than any": Case(pets, f"predict {'x' * 300} pets", "File name too long", "check the path"),
     "no verb takes this": Case(both, "predict model.safetensors pets --epochs 3", "No such option", "--epochs"),
     "a pickle as MODEL": Case(
-        pickled, "predict model.safetensors pets", "a pickle that is more than tensors", "save the tensors alone"
+        pickled, "predict model.safetensors pets", "a pickle with more than tensors", "save only the tensors"
     ),
     "a torch.save as MODEL": Case(
-        torch_saved, "predict model.pth pets", "a pickle that asks for posix.mkdir", "save the tensors alone"
+        torch_saved, "predict model.pth pets", "a pickle that asks for posix.mkdir", "save only the tensors"
     ),
     "an old pickle as MODEL": Case(
         lambda d: (pets(d), (d / "m.pt").write_bytes(pickle.dumps(Evil(), 0))),

@@ -131,7 +131,7 @@ CASES = {
         "its format is resnets/7",
         "this version reads resnets/1; update resnets",
     ),
-    "weights cut short": Case(cut_short, f"{TRAIN} --weights model.safetensors", "cut short or damaged", "copy it again"),
+    "weights cut short": Case(cut_short, f"{TRAIN} --weights model.safetensors", "truncated or damaged", "copy it again"),
     "weights of another network": Case(
         both,
         "train pets --model resnet18 --weights model.safetensors",
@@ -142,10 +142,10 @@ CASES = {
         both, f"{TRAIN} --width 6 --weights model.safetensors", "no tensor of its resnet20_cifar fits", "use --model"
     ),
     "a pickle as weights": Case(
-        pickled, f"{TRAIN} --weights model.safetensors", "a pickle that is more than tensors", "save the tensors alone"
+        pickled, f"{TRAIN} --weights model.safetensors", "a pickle with more than tensors", "save only the tensors"
     ),
     "a torch.save as weights": Case(
-        torch_saved, f"{TRAIN} --weights model.pth", "a pickle that asks for posix.mkdir", "save the tensors alone"
+        torch_saved, f"{TRAIN} --weights model.pth", "a pickle that asks for posix.mkdir", "save only the tensors"
     ),
     "no such weights": Case(pets, f"{TRAIN} --weights model.safetensors", "model.safetensors", "no such file or run directory"),
     "a network's name as weights": Case(

@@ -57,7 +57,7 @@ def evil_cifar(here):
 
 CASES = {
     "empty folder": Case(
-        lambda d: (d / "pets").mkdir(), TRAIN, "pets: holds no class folders", "one folder a class, as pets/cat"
+        lambda d: (d / "pets").mkdir(), TRAIN, "pets: holds no class folders", "one folder per class, as pets/cat"
     ),
     "no such folder": Case(nothing, TRAIN, "no file or folder 'pets'", "the built-in datasets are digits, cifar10"),
     "nearly a built-in dataset": Case(
@@ -83,7 +83,7 @@ CASES = {
     "an empty class": Case(
         lambda d: (pets(d), (d / "pets/emu").mkdir()),
         TRAIN,
-        "no pictures in 'emu'",
+        "no images in 'emu'",
         "add some, or remove the empty class folders",
     ),
     "two validation splits": Case(
@@ -108,19 +108,19 @@ CASES = {
         lambda d: folder(d / "pets", JPEGImages=2, Annotations=1),
         TRAIN,
         "boxes or masks; add --task detect or --task segment",
-        "one folder a class",
+        "one folder per class",
     ),
     "masks": Case(
         lambda d: folder(d / "pets", images=2, masks=2),
         TRAIN,
         "boxes or masks; add --task detect or --task segment",
-        "one folder a class",
+        "one folder per class",
     ),
     "COCO": Case(
         lambda d: (folder(d / "pets", train2017=2), text(d / "pets/annotations/instances.json", "{}")),
         TRAIN,
         "boxes or masks; add --task detect or --task segment",
-        "one folder a class",
+        "one folder per class",
     ),
     "a picture as DATA": Case(
         lambda d: picture(d / "pets" / "x.png"), f"train pets/x.png {FAST}", "not a layout that is known", "give one of"
@@ -164,7 +164,7 @@ CASES = {
         list_of("path,label", "pets/cat/0.png"), f"train list.csv {FAST}", "list.csv line 2", "the label is missing"
     ),
     "CSV of a header": Case(
-        list_of("path,label"), f"train list.csv {FAST}", "the list holds no pictures", "write one line for each"
+        list_of("path,label"), f"train list.csv {FAST}", "the list holds no images", "write one line for each"
     ),
     "CSV, empty": Case(lambda d: (d / "list.csv").touch(), f"train list.csv {FAST}", "the first line", "path,label"),
     "CSV in Latin-1": Case(
@@ -191,14 +191,14 @@ CASES = {
     "CIFAR cut short": Case(
         cifar_cut_short,
         f"train cifar-10-batches-bin {FAST}",
-        "data_batch_1.bin is cut short",
+        "data_batch_1.bin is truncated",
         "then run `resnets data get cifar10`",
     ),
     "CIFAR with code in it": Case(evil_cifar, f"train cifar-10-batches-py {FAST}", "which CIFAR never does", "do not trust it"),
     "CIFAR archive that is none": Case(
         lambda d: text(d / "sets/cifar-10-binary.tar.gz"),
         f"train cifar10 {FAST}",
-        "not the official file, or cut short",
+        "not the official file, or truncated",
         "delete it, run `resnets data get cifar10`",
     ),
 }

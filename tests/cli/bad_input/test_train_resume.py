@@ -81,7 +81,7 @@ DAMAGED = {
     "cut short": Case(
         lambda run: (run / "resume.safetensors").write_bytes((run / "resume.safetensors").read_bytes()[:-50]),
         "",
-        "resume.safetensors: cut short or damaged",
+        "resume.safetensors: truncated or damaged",
         "copy it again",
     ),
     "another file": Case(

@@ -70,7 +70,7 @@ def test_unreadable_files_are_named_with_the_reason(folder: Path) -> None:
     assert kinds(findings) == {"unreadable": "error"}
     cut_off, no_picture = items(findings, "unreadable")
     assert names([cut_off, no_picture], folder) == ["train/cat/0.png", "train/dog/0.png"]
-    assert "truncated" in cut_off["what"] and "not a picture" in no_picture["what"]
+    assert "truncated" in cut_off["what"] and "not an image" in no_picture["what"]
     assert f"    {path}: truncated" in "\n".join(lines(findings))
     assert items(findings, "classes")[0]["train"] == 11
 

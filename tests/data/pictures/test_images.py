@@ -192,7 +192,7 @@ def test_truncated_says_so(tmp_path):
 def test_what_is_no_picture(tmp_path):
     text = tmp_path / "text.jpg"
     text.write_text("no picture")
-    with pytest.raises(BadPicture, match="not a picture of a known format"):
+    with pytest.raises(BadPicture, match="not an image of a known format"):
         read_picture(text)
     with pytest.raises(BadPicture, match="no such file"):
         read_picture(tmp_path / "missing.jpg")
@@ -237,7 +237,7 @@ def test_open_files_and_pillow_pictures():
     Image.fromarray(NOISE).save(buffer, "PNG")
     buffer.seek(0)
     assert (np.asarray(open_picture(buffer, 3)) == NOISE).all()
-    with pytest.raises(BadPicture, match=r"^upload 3: not a picture"):
+    with pytest.raises(BadPicture, match=r"^upload 3: not an image"):
         open_picture(io.BytesIO(b"nothing"), 3, name="upload 3")
     assert convert(Image.fromarray(NOISE), 1).mode == "L"
     assert features.check("webp")

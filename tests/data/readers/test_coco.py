@@ -78,7 +78,7 @@ def image(**changes):
 REFUSED = {
     "unknown category": ({"annotations": [box(category=5)]}, "annotation 1 has category 5; there are '3', '7' only"),
     "leads out": ({"annotations": [box()], "images": image(file_name="../1.jpg")}, "leads out of its folder"),
-    "same id": ({"annotations": [box()], "images": image() + image()}, "two pictures have one id"),
+    "same id": ({"annotations": [box()], "images": image() + image()}, "two images have the same id"),
     "same name": ({"annotations": [box()], "categories": ((1, "a"), (2, "a"))}, "a name or an id twice"),
 }
 
@@ -103,7 +103,7 @@ def test_text_that_is_no_annotation(tmp_path, text):
 def test_a_size_that_the_picture_has_not(tmp_path):
     split = open_source(coco(tmp_path, [box()], images=image(width=41)), None).splits["train"]
     picture(tmp_path / "train2017/1.jpg")
-    with pytest.raises(BadLabel, match="41 x 30 pixels, the picture has 40 x 30"):
+    with pytest.raises(BadLabel, match="41 x 30 pixels, the image has 40 x 30"):
         split[0]
 
 

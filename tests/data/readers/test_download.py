@@ -121,21 +121,23 @@ def test_range_beyond_the_end(server, tmp_path, part, requests):
 
 
 def test_wrong_checksum(server, tmp_path):
-    with pytest.raises(InputError, match="not the expected file"):
+    with pytest.raises(InputError, match="not the expected one"):
         fetch(server.url, tmp_path / "file.bin", checksum="md5:" + "0" * 32)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_part_of_another_file_is_found_out(server, tmp_path):
     (tmp_path / "file.bin.part").write_bytes(b"something else")
-    with pytest.raises(InputError, match="not the expected file"):
+    with pytest.raises(InputError, match="not the expected one"):
         fetch(server.url, tmp_path / "file.bin", checksum=MD5)
     assert only(fetch(server.url, tmp_path / "file.bin", checksum=MD5)) == CONTENT
 
 
 def test_missing_is_not_asked_for_twice(server, tmp_path):
     server.script = [404, 404]
-    with pytest.raises(InputError, match=rf"cannot fetch {server.url} \(404 .*by hand and put it at {tmp_path / 'file.bin'}"):
+    with pytest.raises(
+        InputError, match=rf"cannot download {server.url} \(404 .*by hand and put it at {tmp_path / 'file.bin'}"
+    ):
         fetch(server.url, tmp_path / "file.bin", checksum=MD5)
     assert len(server.ranges) == 1 and list(tmp_path.iterdir()) == []
 
@@ -149,7 +151,7 @@ def test_a_busy_server_is_asked_again(server, tmp_path):
 def test_offline(server, tmp_path):
     server.shutdown()
     server.server_close()
-    with pytest.raises(InputError, match=r"refused.*; fetch it by hand and put it at .*file\.bin"):
+    with pytest.raises(InputError, match=r"refused.*; download it by hand and put it at .*file\.bin"):
         fetch(server.url, tmp_path / "file.bin", checksum=MD5)
 
 

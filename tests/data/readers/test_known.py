@@ -155,7 +155,7 @@ def test_a_missing_file_and_a_missing_record(tmp_path, form):
     missing.write_bytes(content)
     if not form.labels:
         missing.write_bytes(content[: -(form.label_bytes + 3072)])
-        with pytest.raises(InputError, match="19 pictures in train instead of 20"):
+        with pytest.raises(InputError, match="19 images in train instead of 20"):
             open_source(folder)
 
 

@@ -90,7 +90,7 @@ def test_no_objects_is_a_picture_to_learn_from():
 
 
 def test_another_size_makes_all_of_it_doubtful():
-    with pytest.raises(ValueError, match="it is for 30 x 40 pixels, the picture has 40 x 30"):
+    with pytest.raises(ValueError, match="it is for 30 x 40 pixels, the image has 40 x 30"):
         clean((1, 2, 9, 8), size=(40, 30))
     assert rules(clean((1, 2, 9, 8), size=None)[2]) == ["no_size"]
 

@@ -80,7 +80,7 @@ def test_empty_folders(tmp_path):
     csv(tmp_path / "c/one.pdf")
     csv(tmp_path / "c/two.pdf")
     (tmp_path / "d").mkdir()
-    with pytest.raises(InputError, match=r"no pictures in 'c' \(only 2 \.pdf\), 'd'; add some, or remove"):
+    with pytest.raises(InputError, match=r"no images in 'c' \(only 2 \.pdf\), 'd'; add some, or remove"):
         open_source(tmp_path)
 
 
@@ -89,7 +89,7 @@ def test_an_empty_class_is_an_error_in_training_only(tmp_path):
     (root / "val/b").mkdir()
     assert open_source(root).splits["val"].targets.values.tolist() == [0]
     (root / "train/c").mkdir()
-    with pytest.raises(InputError, match="no pictures in 'c'"):
+    with pytest.raises(InputError, match="no images in 'c'"):
         open_source(root)
 
 
@@ -184,7 +184,7 @@ CSV_FAULTS = {
     "two splits": (["path,label,split", "p/0.png,a,train", "p/0.png,a,test"], "is in test .* above it is in train"),
     "split": (["path,label,split", "p/0.png,a,holdout"], "line 2: split 'holdout' is not known; write train, val or test"),
     "no label": (["path,label", "p/0.png,a", "p/1.png,"], "line 3: the path or the label is missing"),
-    "empty": (["path,label"], "the list holds no pictures"),
+    "empty": (["path,label"], "the list holds no images"),
     "nothing": ([], "must name the columns"),
     "one class": (["path,label", "p/0.png,a"], "one class only, 'a'"),
 }

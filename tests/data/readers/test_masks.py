@@ -152,14 +152,14 @@ def test_a_broken_mask_costs_its_picture_alone(tmp_path):
         "orphan": "missing_picture", "size": "wrong_size",
     }  # fmt: skip
     assert "save it as grey or palette PNG of class indices" in found["colour"][1]
-    assert found["beyond"][1] == "600 pixels of 2, which is no class"
-    assert found["size"][1] == "the mask has 30 x 40 pixels, the picture 40 x 30"
+    assert found["beyond"][1] == "600 pixels of 2, which are no class"
+    assert found["size"][1] == "the mask has 30 x 40 pixels, the image 40 x 30"
 
 
 def test_names_that_never_match_and_masks_that_are_objects(tmp_path):
     root = folder(tmp_path / "a", a=None)
     save(root / "masks/b.png", mask(0, 1))
-    with pytest.raises(InputError, match="nothing there has the name of a picture"):
+    with pytest.raises(InputError, match="no file there has the name of an image"):
         open_source(root, None)
     with pytest.raises(InputError, match="up to 300, and classes end at 254; objects go into instances"):
         open_source(folder(tmp_path / "b", a=mask(0, 300, dtype=np.uint16)), None)
@@ -200,7 +200,7 @@ def test_vocs_masks(tmp_path):
     (lists / "val.txt").write_text("b\nc\n")
     source = open_source(tmp_path, "masks")
     assert (source.splits["val"][0][1] == mask(0, 3, 255, 255)).all()
-    with pytest.raises(BadLabel, match="no such mask"):
+    with pytest.raises(BadLabel, match="the mask of this image does not exist"):
         source.splits["val"][1]
 
 
@@ -226,7 +226,7 @@ def test_objects_as_classes(tmp_path):
     source = open_source(folder(tmp_path, "instances", a=OBJECTS), "masks")
     assert (source.kind, source.labels) == ("masks", ("background", "object"))
     assert (source.splits["train"][0][1] == (OBJECTS > 0)).all()
-    with pytest.raises(InputError, match="objects or not is two classes, and the classes given has 1"):
+    with pytest.raises(InputError, match="background and objects are two classes, and the classes given has 1"):
         open_source(tmp_path, "masks", labels=["cell"])
 
 

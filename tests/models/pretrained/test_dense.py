@@ -226,9 +226,9 @@ def test_old_names_and_wrappers():
 @pytest.mark.parametrize(
     "make, said",
     [
-        (torchvision.models.resnet18, "no dense network"),
-        (lambda: segmentation.lraspp_mobilenet_v3_large(**NEW), "no dense network"),
-        (lambda: detection.retinanet_resnet50_fpn(**NEW), "no dense network"),
+        (torchvision.models.resnet18, "not a detection or segmentation network"),
+        (lambda: segmentation.lraspp_mobilenet_v3_large(**NEW), "not a detection or segmentation network"),
+        (lambda: detection.retinanet_resnet50_fpn(**NEW), "not a detection or segmentation network"),
     ],
     ids=["classifier", "mobilenet", "retinanet"],
 )
@@ -246,7 +246,7 @@ def test_what_torchvision_does_not_have_does_not_go_back():
         unet = Segmenter(ResNetSpec(output_stride=8), "unet").state_dict()
         fcn = Segmenter(spec, "fcn").state_dict()
     for kind, own, tensors, said in (
-        ("fasterrcnn", spec, c4, "no fasterrcnn"),
+        ("fasterrcnn", spec, c4, "not a fasterrcnn"),
         ("fcn", ResNetSpec(output_stride=8), unet, "no fcn"),
         ("fcn", spec, fcn, "output_stride is 32"),
     ):

@@ -187,7 +187,7 @@ def test_akamasters_and_chenyaofos_preprocessing_is_their_own(tmp_path):
     for family, mean in (("akamaster/pytorch_resnet_cifar10", 0.485), ("chenyaofo/pytorch-cifar-models", 0.507)):
         torch.save(randomise(CifarNet(1, **REPOSITORIES[family][0])).state_dict(), tmp_path / "theirs.th")
         header = open_weights(tmp_path / "theirs.th").header
-        assert header.preprocess.mean[0] == mean and header.provenance["preprocess"] == f"the custom of {family}"
+        assert header.preprocess.mean[0] == mean and header.provenance["preprocess"] == f"the defaults of {family}"
 
 
 def test_what_no_tensor_shows_is_for_model_to_say(tmp_path):

@@ -138,7 +138,7 @@ def test_torchvisions_file_is_fetched_once_into_torch_hubs_cache(site, tmp_path,
     with pytest.raises(InputError, match="invalid hash value"):
         locate("torchvision/resnet18")
     monkeypatch.setattr(names, "_url", lambda named: "http://127.0.0.1:1/resnet18-00000000.pth")
-    with pytest.raises(InputError, match=r"cannot be fetched .* put it at"):
+    with pytest.raises(InputError, match=r"cannot be downloaded .* put it at"):
         locate("torchvision/resnet18")
 
 

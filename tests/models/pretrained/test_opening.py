@@ -54,7 +54,7 @@ def test_torchvisions_table_has_both_generations():
 def test_a_file_that_nobody_knows_says_so(file):
     told = open_weights(file).header.provenance
     assert told["licence"].startswith("not stated") and told["training_data"] == "not stated"
-    assert told["preprocess"] == "the custom of torchvision" and told["labels"].startswith("numbers")
+    assert told["preprocess"] == "the defaults of torchvision" and told["labels"].startswith("numbers")
     assert told["sha256"] == facts.sha256(file) and told["source"] == str(file)
 
 
@@ -115,7 +115,7 @@ def test_misfits_are_named(given, said, file):
     [
         ("x.pth", {}, r"name the file to write x\.safetensors"),
         ("x.onnx", {"to": "timm"}, r"x\.safetensors or x\.pth"),
-        ("x.safetensors", {"to": "keras"}, "no way to 'keras'"),
+        ("x.safetensors", {"to": "keras"}, "cannot convert to 'keras'"),
     ],
 )
 def test_convert_refuses_what_it_cannot_write(out, given, said, file, tmp_path):
@@ -152,14 +152,17 @@ HOSTILE = {
     "a whole module": (lambda: saved_by_torch(net()), "a pickle that asks for torchvision.models.resnet.ResNet"),
     "a list": (lambda: saved_by_torch([torch.zeros(3)]), "no dictionary of tensors"),
     "numbers": (lambda: saved_by_torch({"epoch": 3}), "no dictionary of tensors"),
-    "a transformer": (lambda: saved_by_torch({"encoder.attn.weight": torch.zeros(3, 3)}), "tensors of no library"),
+    "a transformer": (
+        lambda: saved_by_torch({"encoder.attn.weight": torch.zeros(3, 3)}),
+        "not the tensors of a supported library",
+    ),
     "one tensor spread over much": (
         lambda: saved_by_torch({"conv1.weight": torch.zeros(1).expand(100_000, 100_000)}),
         "claim to be larger than the file",
     ),
     "a compressed archive": (zip_bomb, "a compressed archive"),
     "a sparse tensor": (lambda: saved_by_torch({"conv1.weight": torch.eye(3).to_sparse()}), "sparse or quantised|asks for"),
-    "half a file": (lambda: saved_by_torch(net().state_dict())[:5000], "cut short or damaged"),
+    "half a file": (lambda: saved_by_torch(net().state_dict())[:5000], "truncated, damaged"),
     "names that recurse": (
         lambda: saved_by_torch({"net": {"net": {"net": {"net": {"a": torch.zeros(2)}}}}}),
         "no dictionary",
@@ -174,7 +177,10 @@ HOSTILE = {
     ),
     "a stem of 5": (lambda: saved_by_torch(net().state_dict() | {"conv1.weight": torch.zeros(64, 3, 5, 5)}), "5 wide"),
     "no width": (lambda: saved_by_torch(net().state_dict() | {"layer1.0.conv1.weight": torch.zeros(0, 64, 3, 3)}), "width=0"),
-    "vectors for kernels": (lambda: saved_by_torch(net().state_dict() | {"conv1.weight": torch.zeros(64)}), "known here"),
+    "vectors for kernels": (
+        lambda: saved_by_torch(net().state_dict() | {"conv1.weight": torch.zeros(64)}),
+        "can be built here",
+    ),
 }
 
 

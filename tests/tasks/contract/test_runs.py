@@ -76,8 +76,8 @@ def test_the_saved_model_is_the_runs(done):
 def test_the_report_has_the_first_score(done):
     page, score = (done.path / "report.html").read_text(encoding="utf-8"), done.task.scores[0]
     assert f"<strong>{percent(done.result[score.key])}</strong>validation {score.words}" in page
-    table = done.task.report_table
-    assert all(f">{heading}</th>" in page for key, heading in table.columns.items() if key in done.result["per_class"][0])
+    table, (row, *_) = done.task.report_table, done.result.get("per_class") or [{}]
+    assert all(f">{heading}</th>" in page for key, heading in table.columns.items() if key in row)
     assert all(words in page for key, words in table.facts.items() if isinstance(done.result.get(key), float))
 
 
@@ -184,9 +184,9 @@ def test_a_runtime_gives_the_same_answers_or_is_refused_by_name(done, found, run
 
 
 def test_an_exported_file_is_the_model_or_it_is_refused_by_name(done, tmp_path):
-    form, row = next((form, row) for form, row in FORMATS.items() if row.runtime != "torch")
-    out = tmp_path / f"model{row.suffix}"
-    if row.runtime not in done.task.runtimes:
+    form = "onnx"
+    out = tmp_path / f"model{FORMATS[form].suffix}"
+    if "onnxruntime" not in done.task.runtimes:
         with pytest.raises(InputError, match=f"is for the task {done.task.name}, which runs in torch only"):
             export.export(done.path, format=form, out=out)
         assert not out.exists()

@@ -15,7 +15,7 @@ from tests.verbs.train.made import TINY, arrays
         ({"batch_size": 1}, "batch_size=1: batch norm .*--accumulate"),
         ({"num_classes": 2}, "num_classes=2, and the data has 3 classes; .*at least 3"),
         ({"dims": 3}, "dims=3: pictures have 2 spatial axes"),
-        ({"in_chans": 2}, r"in_chans=2: pictures give 1 \(grey\), 3"),
+        ({"in_chans": 2}, r"in_chans=2: images have 1 \(grey\), 3"),
         ({"in_chans": 4, "auto_augment": "randaugment"}, "use none with 4 channels"),
         ({"epochs": 0}, "epochs=0: give at least 1"),
         ({"steps": 5}, "flag: epochs and steps exclude each other"),

@@ -16,19 +16,28 @@ FAULTS = {
     "empty": (b"", "cannot be read as a tar"),
     "no tar": (b"x" * 3000, "cannot be read as a tar"),
     "gzip": (b"\x1f\x8b" + bytes(2000), "cannot be read as a tar"),
-    "link": (tar([*GOOD, (info("x.png", tarfile.SYMTYPE, linkname="/etc/passwd"), b"")]), r"x\.png is no plain file"),
-    "hard link": (tar([*GOOD, (info("x.png", tarfile.LNKTYPE, linkname="00000.png"), b"")]), r"x\.png is no plain file"),
-    "device": (tar([*GOOD, (info("x.png", tarfile.CHRTYPE, devmajor=1, devminor=5), b"")]), r"x\.png is no plain file"),
-    "pipe": (tar([*GOOD, (info("x.png", tarfile.FIFOTYPE), b"")]), r"x\.png is no plain file"),
+    "link": (
+        tar([*GOOD, (info("x.png", tarfile.SYMTYPE, linkname="/etc/passwd"), b"")]),
+        r"x\.png is a link, a device or a sparse file",
+    ),
+    "hard link": (
+        tar([*GOOD, (info("x.png", tarfile.LNKTYPE, linkname="00000.png"), b"")]),
+        r"x\.png is a link, a device or a sparse file",
+    ),
+    "device": (
+        tar([*GOOD, (info("x.png", tarfile.CHRTYPE, devmajor=1, devminor=5), b"")]),
+        r"x\.png is a link, a device or a sparse file",
+    ),
+    "pipe": (tar([*GOOD, (info("x.png", tarfile.FIFOTYPE), b"")]), r"x\.png is a link, a device or a sparse file"),
     "no label": (tar([*GOOD, ("lost.png", encoded(1))]), "no label for 'lost'"),
     "json without label": (tar([("a.png", encoded(1)), ("a.json", b"{}")]), "no label for 'a'"),
-    "label of words": (tar([("a.png", encoded(1)), ("a.cls", b"cat")]), r"a\.cls: not a whole number"),
-    "label of bytes": (tar([("a.png", encoded(1)), ("a.cls", b"\xff\xfe")]), r"a\.cls: not a whole number"),
+    "label of words": (tar([("a.png", encoded(1)), ("a.cls", b"cat")]), r"a\.cls: not an integer"),
+    "label of bytes": (tar([("a.png", encoded(1)), ("a.cls", b"\xff\xfe")]), r"a\.cls: not an integer"),
     "no json": (tar([("a.png", encoded(1)), ("a.json", b"{")]), r"a\.json: not JSON"),
     "deep json": (tar([("a.png", encoded(1)), ("a.json", b"[" * 100_000)]), r"a\.json: not JSON"),
     "true": (tar([("a.png", encoded(1)), ("a.json", b'{"label": true}')]), "\"label\" is 'True'"),
     "long label": (tar([("a.cls", bytes(shards.MAX_LABEL_BYTES + 1))]), r"a\.cls has 1,048,577 bytes, more than"),
-    "two pictures": (tar([*GOOD, ("00001.jpg", b"")]), r"00001\.jpg is the second picture with this key"),
+    "two pictures": (tar([*GOOD, ("00001.jpg", b"")]), r"00001\.jpg is the second image with this key"),
 }
 
 
