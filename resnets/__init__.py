@@ -6,6 +6,10 @@ resnets.load("runs/classify/train1").predict(["photo.jpg"])
 """
 
 import importlib
+import sys
+import warnings
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from resnets.data.preprocess import Preprocess
@@ -55,8 +59,95 @@ __all__ = [
     "train",
 ]
 
+# Modules of version 0.1.0, and where their names are now, below `resnets`.
+_MOVED = {
+    "bench": "verbs.bench",
+    "contracts": "engine.contract data.types errors",
+    "dense": "data.targets",
+    "evaluation": "verbs.evaluate",
+    "folds": "verbs.folds",
+    "hub": "ship.hub",
+    "metrics": "tasks.detect.average_precision tasks.segment.overlap",
+    "metrics.boundaries": "tasks.segment.boundaries",
+    "metrics.boxes": "tasks.detect.average_precision tasks.detect.objects",
+    "metrics.coco": "tasks.detect.coco",
+    "metrics.segments": "tasks.segment.overlap",
+    "metrics.voc": "tasks.detect.voc",
+    "model": "models.model",
+    "nn": "models.nn",
+    "nn.detection": "tasks.detect.head",
+    "nn.pyramid": "tasks.detect.pyramid",
+    "nn.segmentation": "tasks.segment.head",
+    "paint": "draw.paint",
+    "paper.external": "ship.external",
+    "plan": "engine.plan models.zoo",
+    "plots": "draw.curves draw.confusion draw.gallery draw.reliability draw.style",
+    "plots_dense": "draw.panels tasks.detect.draw tasks.segment.draw",
+    "prediction": "verbs.predict",
+    "pretrained": "models.pretrained",
+    "probe": "verbs.probe",
+    "report": "verbs.report",
+    "run": "engine.run",
+    "saved": "models.header",
+    "shipping": "verbs.export",
+    "spec": "models.spec data.preprocess errors",
+    "training": "verbs.train verbs.preview",
+    "weights": "models.weights",
+    "zoo": "models.zoo",
+    "data.dense": "data.sources data.types",
+    "data.fit": "data.pictures.resize",
+    "data.labelled": "data.types data.splits data.readers.names",
+    "data.loaders": "data.loader data.workers data.statistics",
+    "data.preview": "tasks.image_preview",
+    "data.windows": "tasks.segment.windows",
+}
+for _old, _new, _names in (  # whole folders
+    ("bench", "verbs.bench", "predict process rows stopwatch table train train_usual"),
+    ("data", "data.pictures", "images jpeg samples volumes"),
+    ("data", "data.readers", "boxes coco download known label_rules layouts masks outlines shards volume_labels"),
+    ("nn", "models.nn", "blocks fused heads kernels layers shortcuts sync trunk"),
+    ("pretrained", "models.pretrained", "adapting dense facts families files folding infer keras keymaps names opening"),
+):
+    _MOVED |= {f"{_old}.{name}": f"{_new}.{name}" for name in _names.split()}
+
+
+class _Moved(ModuleType):
+    """A module of version 0.1.0, which looks names up where they are now."""
+
+    def __getattr__(self, name: str) -> Any:
+        for place in [] if name.startswith("__") else _places(self.__name__):
+            if hasattr(module := importlib.import_module(place), name):
+                return getattr(module, name)
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r} any more; CHANGELOG.md says what replaces it")
+
+
+class _Finder:
+    """Finds modules of version 0.1.0, where no other finder has found one of that name, and warns of them."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        is_folder = any(old.startswith(f"{name.removeprefix('resnets.')}.") for old in _MOVED)
+        return ModuleSpec(name, self, is_package=is_folder) if _places(name) else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Moved(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        words = f"{module.__name__} has moved to {', '.join(_places(module.__name__))}; the old name will go"
+        warnings.warn(words, DeprecationWarning, stacklevel=2)
+
+
+def _places(name: str) -> list[str]:
+    """Where the names of module `name` of version 0.1.0 are now; nowhere if there was none, or it has not moved."""
+    root, _, old = name.partition(".")
+    return [f"resnets.{new}" for new in _MOVED.get(old, "").split()] if root == "resnets" else []
+
+
+sys.meta_path.append(_Finder())
+
 
 def __getattr__(name: str) -> Any:
+    if name in _MOVED:
+        return importlib.import_module(f"resnets.{name}")
     if name not in _LATER:
         raise AttributeError(f"module 'resnets' has no attribute {name!r}")
     return getattr(importlib.import_module(_LATER[name]), name)

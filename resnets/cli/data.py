@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from resnets import tasks
 from resnets.cli.options import CONTEXT, EPILOG, SettingsCommand, data_dir_flag, json_flag, settings_flags
 from resnets.draw.text import visible
 
@@ -20,11 +21,7 @@ def data() -> None:
 @click.argument("data")
 @click.option("--in-chans", type=click.IntRange(1), help="read images as 1, 3 or 4 channels")
 @click.option("--ignore-index", type=click.IntRange(0, 255), help="an index in masks that means no label, besides 255")
-@click.option(
-    "--task",
-    type=click.Choice(["classify", "detect", "segment"]),
-    help="the task to check, where DATA has labels for several",
-)
+@click.option("--task", type=click.Choice(list(tasks.TASKS)), help="the task to check, where DATA has labels for several")
 @click.option("--masks", is_flag=True, help="detection: check the instance masks too")
 @data_dir_flag
 @json_flag
@@ -40,7 +37,6 @@ def check(
     """Check DATA for what harms training: unreadable files, duplicates within and across splits, missing and tiny classes,
     classes that differ in format or size, unusual sizes and modes; for detection and segmentation also boxes and masks. Exit
     code 2 where there are errors."""
-    from resnets import tasks
     from resnets.cli.progress import counting
     from resnets.data.check import check
     from resnets.data.check.findings import lines

@@ -141,11 +141,12 @@ class Kind(NamedTuple):
     inputs: str  # what training sees of them
     units: str  # what is counted of a class
     dims: int  # spatial axes of an image
+    objects: bool = False  # whether the units are objects, of which a class may have few
 
 
 KINDS = {
     "classes": Kind("pictures", "pictures", "pictures", 2),
-    "boxes": Kind("pictures", "pictures", "objects", 2),
+    "boxes": Kind("pictures", "pictures", "objects", 2, objects=True),
     "masks": Kind("pictures", "pictures", "pixels", 2),
     "volumes": Kind("volumes", "patches", "voxels", 3),
 }

@@ -131,6 +131,7 @@ class Task(Protocol):
     of_classes: tuple[str, ...]  # how the names of the head's tensors begin that are made anew for other classes
     runtimes: tuple[str, ...]  # which of `ship.sessions.RUNTIMES` compute its answers
     one_process: bool  # whether it trains in one process only
+    own_size: bool  # whether answers have the size of the image, which then goes through the network alone
     dims: tuple[int, ...]  # how many spatial axes its inputs may have
     counts_head: bool  # whether the multiply-adds of the spec are those of the whole network, head included
 
@@ -226,7 +227,8 @@ class Task(Protocol):
     # --- answers ---
 
     def infer(self, run: Run, pixels: Any, sizes: Sequence[tuple[int, ...]], header: Header) -> Sequence[Any]:
-        """One answer per image, in whatever runtime `run` computes; `sizes` are the images' own, before they were fitted."""
+        """One answer per image, in whatever runtime `run` computes; `sizes` are the images' own, before they were fitted,
+        where answers have these."""
         ...
 
     def check_asked(self, header: Header, *, draw: bool, masks: bool) -> None:

@@ -29,7 +29,7 @@ def answered(
         task: an `engine.contract.Task`.
         run: what computes, in whatever runtime; see `engine.contract.Run`.
         pixels: uint8 (N, C, H, W), fitted, or of volumes float32 (N, C, D, H, W), normalised.
-        sizes: the images' own, where inputs differ in size; rows then have "height" and "width", of volumes "depth" too.
+        sizes: the images' own, where answers have these; rows then have "height" and "width", of volumes "depth" too.
     """
     answers = task.infer(run, pixels, sizes, header)
     own = [dict(zip(AXES[-len(size) :], size, strict=True)) for size in sizes] or [{}] * len(answers)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from resnets.data.pictures.inputs import one_size
 from resnets.data.pictures.resize import Picture, as_image, fit_image, to_array
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
@@ -105,7 +104,7 @@ class Model(Trunk):
         Args:
             pictures: one picture or a sequence: paths, `PIL.Image`s or uint8 arrays (H, W) or (H, W, C), C in RGB order.
             topk: classes to name for each picture.
-            batch_size: pictures that go through the network at once; where inputs differ in size always one.
+            batch_size: pictures that go through the network at once; where answers have the size of the image always one.
             threshold: of detectors: the lowest score of an object.
 
         Returns:
@@ -117,11 +116,11 @@ class Model(Trunk):
         """
         todo = [pictures] if isinstance(pictures, Picture) else list(pictures)
         header, wanted, run = self.header, Wanted(topk, threshold), functools.partial(run_model, self)
-        rows, num = [], batch_size if one_size(self.preprocess) else 1
+        rows, num = [], 1 if self.task.own_size else batch_size
         for start in range(0, len(todo), num):
             images = [as_image(picture, self.preprocess.in_chans) for picture in todo[start : start + num]]
             pixels = np.stack([to_array(fit_image(image, self.preprocess), self.preprocess) for image in images])
-            sizes = [] if one_size(self.preprocess) else [(image.height, image.width) for image in images]
+            sizes = [(image.height, image.width) for image in images] if self.task.own_size else []
             rows += [row for row, _ in answered(self.task, run, header, pixels, sizes, wanted)]
         return rows
 

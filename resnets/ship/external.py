@@ -187,7 +187,7 @@ def create(spec: Any, *, task: str, preprocess: Preprocess, labels: Sequence[str
     """A freshly initialised model of a spec from `named`. `head` is `hub.create_model`'s, for networks of this package."""
     if not isinstance(spec, ExternalSpec):
         return hub.create_model(spec, task=task, preprocess=preprocess, labels=labels, **head)
-    if task != "classify":
+    if tasks.get(task).own_size:
         raise InputError(
             f"{spec.name} is another library's and only classifies; the task {task} needs a network of this package"
         )

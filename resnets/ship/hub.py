@@ -24,7 +24,7 @@ from resnets.models.spec import ResNetSpec
 def create_model(
     name: str | ResNetSpec,
     *,
-    task: str = "classify",
+    task: str = tasks.DEFAULT,
     preprocess: Preprocess | None = None,
     labels: Sequence[str] | None = None,
     head_config: Mapping[str, Any] | None = None,
@@ -159,7 +159,7 @@ def convert(
     if to is not None and to not in keymaps.BACK:
         raise InputError(f"cannot convert to {to!r}; use one of: {', '.join(keymaps.BACK)}")
     opened = open_weights(checkpoint, model=model, mean=mean, std=std, labels=labels, hidden=hidden)
-    if to is not None and opened.header.task != "classify":
+    if to is not None and tasks.get(opened.header.task).own_size:
         raise InputError(
             f"{checkpoint}: for the task {opened.header.task}; only classifiers can be converted to {to}; leave out --to"
         )

@@ -47,7 +47,8 @@ def of(asked: Mapping[str, Any]) -> Task:
     Raises:
         InputError: for a setting that other tasks have, which are named.
     """
-    task = get(str(asked.get("task") or DEFAULT))
+    wanted = asked.get("task")
+    task = get(DEFAULT if wanted is None else str(wanted))
     own = fields_of(task.settings)
     if asked.keys() >= ALL_TASKS:
         return task

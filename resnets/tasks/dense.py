@@ -50,6 +50,7 @@ class Dense(ABC):
     kind: str  # of `data.sources.Layout.kind`
     runtimes: tuple[str, ...] = ("torch",)
     one_process = False
+    own_size = True
     dims: tuple[int, ...] = (2,)
     counts_head = False
 

@@ -42,6 +42,7 @@ class ImageLevel(ABC):
     of_classes: tuple[str, ...] = ("fc.",)
     runtimes: tuple[str, ...] = ("torch", "onnxruntime", "openvino")
     one_process = False
+    own_size = False
     dims: tuple[int, ...] = (2,)
     counts_head = True
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from resnets.data.loader import Loader
 from resnets.data.pictures.images import default_workers
-from resnets.data.pictures.inputs import one_size
 from resnets.data.types import Source
 from resnets.data.workers import BadImages
 from resnets.errors import InputError
@@ -92,7 +91,7 @@ def score(
     task, bad = answering(header), BadImages.allowing(max_bad, part)
     loader = Loader(
         samples=task.samples(part, header.preprocess, header.spec.num_classes),
-        batch_size=batch_size if one_size(header.preprocess) else 1,
+        batch_size=1 if task.own_size else batch_size,
         bad=bad,
         workers=default_workers() if workers is None else workers,
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from resnets.data.pictures.images import BadPicture, FileImages, default_workers
-from resnets.data.pictures.inputs import INPUTS, Fitted, one_size
+from resnets.data.pictures.inputs import INPUTS, Fitted
 from resnets.data.pictures.volumes import SUFFIXES
 from resnets.errors import InputError
 from resnets.models.answering import Wanted, answered
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Found(NamedTuple):
-    """What was found in one file: its row and, where it could be read and inputs differ in size, the image and the answer."""
+    """What was found in one file: its row and, where it could be read and the answer has its size, the image and the answer."""
 
     row: dict[str, Any]
     image: Any = None
@@ -118,7 +118,7 @@ def stream(
 ) -> Generator[Found, None, None]:
     """What is found in `files`, in their order. To close the generator stops what is under way."""
     batches = _Batches(session, files, wanted or Wanted())
-    if not one_size(session.header.preprocess):  # one at a time, and one ahead: images, answers and masks may be large
+    if batches.task.own_size:  # one at a time, and one ahead: images, answers and masks may be large
         batch_size, num_threads, ahead_of = 1, 2, 2
     else:
         # A thread decodes its batch, then takes it through the network; so one more than the network takes at once, at least.
@@ -169,7 +169,7 @@ class _Batches:
                 return []
             rows.append({"path": self.images.name(index)})
             try:
-                good.append((number, self.inputs.fitted(self.images, index, header.preprocess)))
+                good.append((number, self.inputs.fitted(self.images, index, header.preprocess, self.task.own_size)))
             except BadPicture as bad:
                 rows[number]["error"] = bad.reason
         found = [Found(row) for row in rows]

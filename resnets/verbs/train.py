@@ -15,7 +15,6 @@ import torch
 
 from resnets import tasks
 from resnets.data.loader import Loader
-from resnets.data.pictures.inputs import one_size
 from resnets.data.readers import known
 from resnets.data.types import Source
 from resnets.draw.curves import curves
@@ -214,7 +213,7 @@ def loaders(plan: Plan, device: torch.device, processes: Processes) -> tuple[Loa
     train = plan.task.samples(splits["train"], plan.preprocess, num_classes, recipe=recipe, **inputs)
     val = plan.task.samples(splits["val"], plan.preprocess, num_classes, **inputs)
     several = max(recipe.batch_size, 250 if max(plan.preprocess.size) <= SMALL else 32)
-    val_size = several if one_size(plan.preprocess) else 1
+    val_size = 1 if plan.task.own_size else several
     return (
         Loader(samples=train, batch_size=recipe.batch_size * world, **common),
         Loader(samples=val, batch_size=val_size * world, **common),

@@ -31,24 +31,24 @@ def test_in_a_pipe_one_plain_line_an_epoch(tmp_path, capsys):
     number = r"\d+\.\d{4}"
     for line in epochs:
         assert re.fullmatch(
-            rf"epoch \d  step \d+/\d+  lr \S+  train_loss {number}  train_top1 {number}  val_loss {number}  val_top1 {number}  "
-            r"\d+ img/s, \d+% waiting for data  \d+ s(  best)?",
+            rf"epoch \d  step \d+/\d+  lr \S+(  best)?  train_loss {number}  train_top1 {number}  "
+            rf"val_loss {number}  val_top1 {number}  \d+ img/s, \d+% waiting for data  \d+\.\d s",
             line,
         ), line
     assert err.splitlines()[-4:-1] == epochs, "nothing but epochs once the run has begun"
-    assert re.fullmatch(r"speed    [\d,]+ pictures a second: .*, \d+% of the .*", err.splitlines()[-1])
+    assert re.fullmatch(
+        r"speed    [\d,]+ pictures per second; hardware utilisation \(MFU\) \d+%: \S+ of \S+ TFLOP/s", err.splitlines()[-1]
+    )
     assert len(out.splitlines()) == 3 and "accuracy" in out and "resnets predict" in out
 
 
 def test_an_epoch_in_words():
     row = {"epoch": 2, "step": 40, "lr": 0.05, "train_loss": 1.5, "train_top1": 0.25, "val_loss": 2.0, "val_top1": 0.5}
     row |= {"images_per_second": 1234.4, "data_wait": 0.031, "seconds": 12.6}
-    words = (
-        "epoch 2  step 40/80  lr 0.05  train_loss 1.5000  train_top1 0.2500  val_loss 2.0000  val_top1 0.5000  "
-        "1234 img/s, 3% waiting for data  13 s"
-    )
-    assert progress.epoch_line(row, Position(total_steps=80, best_epoch=1)) == words
-    assert progress.epoch_line(row, Position(total_steps=80, best_epoch=2)) == words + "  best"
+    scores = "train_loss 1.5000  train_top1 0.2500  val_loss 2.0000  val_top1 0.5000"
+    place, speed = "epoch 2  step 40/80  lr 0.05", "1234 img/s, 3% waiting for data  6.3 s"
+    assert progress.epoch_line(row, Position(total_steps=80, best_epoch=1), 6.32) == f"{place}  {scores}  {speed}"
+    assert progress.epoch_line(row, Position(total_steps=80, best_epoch=2), 6.32) == f"{place}  best  {scores}  {speed}"
 
 
 def test_what_is_said_is_one_line_without_escape_codes(capsys):

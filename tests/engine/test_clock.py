@@ -78,7 +78,7 @@ def test_when_time_is_over_there_are_no_steps_left(clock):
 
 def test_what_early_steps_save_is_not_expected_of_later_ones(clock):
     """Steps that cost as their pictures' area does: the run ends in time all the same, and not long before."""
-    clock.job.schedule = Schedule(recipe=Recipe(grow_from=0.5), steps_per_epoch=50)
+    clock.job.schedule = Schedule(recipe=Recipe(), steps_per_epoch=50, grow_from=0.5)
     at = clock.at
     while at.step < at.total_steps:
         steps(clock, 1, 0.1 * clock.job.schedule.share(at.step, at.total_steps) ** 2)

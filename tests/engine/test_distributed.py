@@ -15,18 +15,20 @@ import pytest
 import torch
 import torch.distributed as dist
 from PIL import Image
-from resnets.data.loaders import BadImages, Loader
 
+from resnets.data.picture_samples import PictureSamples
 from resnets.data.pictures import images
 from resnets.data.preprocess import Preprocess
 from resnets.data.sources import open_source
 from resnets.data.transforms import Augment
+from resnets.data.workers import BadImages
 from resnets.engine import device, distributed, plan
 from resnets.engine.distributed import ALONE, Processes, said, share_cores
 from resnets.engine.recipe import Recipe
 from resnets.engine.run import RunDir
 from resnets.errors import InputError
 from resnets.verbs import train as training
+from tests.data.made import picture_loader
 from tests.engine.running import flags, largest_difference, torchrun
 
 HERE = Path(__file__).parent
@@ -88,7 +90,7 @@ def test_the_run_is_that_of_one_process_with_all_pictures(three, one, folder):
 
 def test_one_process_prints_and_writes(three, folder):
     assert json.loads(three.stdout)["num_images"] == SIZES["test"]
-    assert "batch    4 pictures a process, 12 in all (3 processes)" in three.stderr
+    assert "batch    4 pictures per process, 12 in all (3 processes)" in three.stderr
     assert len(re.findall(r"^epoch 1 ", three.stderr, re.M)) == 1
     assert json.loads((folder / "three/provenance.json").read_text())["device"]["processes"] == 3
 
@@ -179,8 +181,8 @@ def test_what_all_meet_is_said_once(tmp_path):
 def test_unreadable_pictures_of_all_processes_count(folder, tmp_path):
     """Each reads one of the two, which together are too many."""
     pictures = open_source(str(folder / "pictures"))
-    loader = SimpleNamespace(augment=Augment(), num_images=16, seed=0, balance=False, repeats=1, split=pictures.splits["train"])
-    order = Loader.order(loader, 0).tolist()
+    samples = PictureSamples(split=pictures.splits["train"], preprocess=Preprocess(), num_classes=2, augment=Augment())
+    order = samples.order(0).tolist()
     paths = [folder / "pictures" / pictures.splits["train"].images.name(place).split("pictures/")[-1] for place in order]
     whole = {path: path.read_bytes() for path in (paths[0], paths[7])}
     for path in whole:
@@ -227,11 +229,8 @@ def test_the_parts_of_a_batch_are_the_batch(kind, folder):
     preprocess = Preprocess(size=(8, 8), mean=(0.5,) * 3, std=(0.3,) * 3)
 
     def batches(part):
-        bad = BadImages(0)
-        loader = Loader(
-            split=split, preprocess=preprocess, batch_size=6, num_classes=2, bad=bad, augment=augment, seed=4, part=part
-        )
-        return list(loader.epoch(1, start=1))
+        settings = {"preprocess": preprocess, "batch_size": 6, "num_classes": 2, "bad": BadImages(0)}
+        return list(picture_loader(split, augment=augment, seed=4, part=part, **settings).epoch(1, start=1))
 
     parts = [batches(Processes(rank, 4).part) for rank in range(4)]
     for number, whole in enumerate(batches(None)):
@@ -247,8 +246,8 @@ def test_validation_sees_every_picture_once(folder):
     seen = [
         index
         for rank in range(3)
-        for batch in Loader(
-            split=split, preprocess=preprocess, batch_size=750, num_classes=2, bad=BadImages(0), part=Processes(rank, 3).part
+        for batch in picture_loader(
+            split, preprocess=preprocess, batch_size=750, num_classes=2, bad=BadImages(0), part=Processes(rank, 3).part
         ).epoch(0)
         for index in batch.indices.tolist()
     ]

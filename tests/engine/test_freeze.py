@@ -17,6 +17,7 @@ from resnets.errors import InputError, Interrupted
 from resnets.models.nn import fused
 from resnets.models.nn.layers import NORMS
 from resnets.verbs import train as training
+from tests.engine.made import planned
 
 # 36 pictures in batches of 8: 5 steps an epoch.
 TINY = {
@@ -172,8 +173,8 @@ def test_layer_decay_divides_the_first_step(base, data, tmp_path):
 @pytest.mark.parametrize(("batch_size", "expected"), [(15, "frozen"), (16, "batch")])
 def test_saved_statistics_stay_where_batches_are_small(batch_size, expected, base, data):
     given = {"data": data, "batch_size": batch_size, "recipe": "fast"}
-    assert training.settle(training.requested(given | {"weights": base}), None).recipe.norm_stats == expected
-    assert training.settle(training.requested(given), None).recipe.norm_stats == "batch"
+    assert planned(**given, weights=base).recipe.norm_stats == expected
+    assert planned(**given).recipe.norm_stats == "batch"
 
 
 @pytest.mark.skipif(fused.kernels() is None, reason="no Numba with OpenMP here")

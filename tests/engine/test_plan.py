@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnets.engine.plan import requested, settle
+from tests.engine.made import planned
 
 
 def folder(root, height, width):
@@ -28,12 +28,12 @@ def folder(root, height, width):
     ],
 )
 def test_network_and_size_follow_the_pictures(tmp_path, shape, flags, model, size):
-    plan = settle(requested({"data": folder(tmp_path, *shape), **flags}), None)
+    plan = planned(data=folder(tmp_path, *shape), **flags)
     assert (plan.recipe.model, plan.recipe.img_size, plan.preprocess.size) == (model, size, (size, size))
     assert plan.spec.name == model
 
 
 def test_known_sets_keep_their_size():
-    plan = settle(requested({"data": "digits"}), None)
+    plan = planned(data="digits")
     assert (plan.recipe.model, plan.preprocess.size, plan.spec.in_chans) == ("resnet20_cifar", (8, 8), 1)
     assert plan.recipe.hflip == 0, "a mirrored digit is another sign"

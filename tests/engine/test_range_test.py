@@ -13,6 +13,7 @@ from resnets.engine.range_test import HIGHEST, LOWEST, NUM_TIMED, Sweep, suggest
 from resnets.engine.recipe import Recipe
 from resnets.errors import InputError
 from resnets.verbs import train as training
+from tests.engine.made import planned
 
 TINY = {
     "model": "resnet20_cifar", "depths": "1,1", "width": 4, "epochs": 2, "batch_size": 8, "workers": 0, "device": "cpu",
@@ -89,8 +90,7 @@ def test_a_given_rate_is_never_overridden(data, tmp_path):
     with pytest.raises(InputError, match=r"find_lr and lr=0\.1 exclude each other; give one of them"):
         training.train(data, out=tmp_path / "run", find_lr=True, lr=0.1, **TINY)
     (tmp_path / "r.yaml").write_text("lr: 0.1\n")
-    layers = training.requested({"data": data, "recipe": str(tmp_path / "r.yaml"), "find_lr": True})
-    assert training.settle(layers, None).recipe.find_lr
+    assert planned(data=data, recipe=str(tmp_path / "r.yaml"), find_lr=True).recipe.find_lr
     (tmp_path / "r.yaml").write_text("find_lr: true\n")
     with pytest.raises(InputError, match="exclude each other"):
-        training.settle(training.requested({"data": data, "recipe": str(tmp_path / "r.yaml"), "lr": 0.1}), None)
+        planned(data=data, recipe=str(tmp_path / "r.yaml"), lr=0.1)

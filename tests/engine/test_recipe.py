@@ -5,8 +5,25 @@ import dataclasses
 import pytest
 import yaml
 
-from resnets.engine.recipe import EXCLUSIVE, FIELDS, Recipe, describe, kinds, parse, parse_duration, read_file, resolve
+from resnets import tasks
+from resnets.engine.recipe import (
+    EXCLUSIVE,
+    SECTIONS,
+    describe,
+    fields_of,
+    kinds,
+    own_settings,
+    parse,
+    parse_duration,
+    read_file,
+)
+from resnets.engine.recipe import resolve as lay_over
 from resnets.errors import InputError
+from resnets.tasks.classify.settings import ClassifySettings
+
+
+def resolve(layers):
+    return lay_over(ClassifySettings, layers)
 
 
 def test_later_layers_win_and_origins_are_remembered():
@@ -15,7 +32,7 @@ def test_later_layers_win_and_origins_are_remembered():
     )
     assert (recipe.lr, recipe.epochs, recipe.sched, recipe.momentum) == (2.0, 5, "step", 0.9)
     assert [origins[name] for name in ("lr", "epochs", "sched", "momentum")] == ["a.yaml", "flag", "recipe fast", "default"]
-    assert set(origins) == set(FIELDS)
+    assert set(origins) == set(fields_of(ClassifySettings))
 
 
 @pytest.mark.parametrize("group", EXCLUSIVE, ids="/".join)
@@ -79,7 +96,7 @@ FAULTS = {
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in FAULTS.items() for value in values], ids=str)
 def test_a_value_out_of_range_is_refused_by_the_name_of_its_setting(name, value):
     with pytest.raises(InputError, match=rf"^{name}="):
-        Recipe(**{name: value})
+        ClassifySettings(**{name: value})
 
 
 @pytest.mark.parametrize(
@@ -93,7 +110,7 @@ def test_a_value_out_of_range_is_refused_by_the_name_of_its_setting(name, value)
     ids=str,
 )  # fmt: skip
 def test_text_is_read_as_on_the_command_line(name, text, value):
-    found = parse(name, text)
+    found = parse(ClassifySettings, name, text)
     assert found == value and type(found) is type(value)
 
 
@@ -103,26 +120,26 @@ def test_text_is_read_as_on_the_command_line(name, text, value):
 )
 def test_durations(text, seconds):
     assert parse_duration(text) == seconds
-    assert Recipe(time=text).seconds == seconds
+    assert ClassifySettings(time=text).seconds == seconds
 
 
 def test_without_a_duration_there_are_no_seconds():
-    assert Recipe(epochs=3).seconds is None
+    assert ClassifySettings(epochs=3).seconds is None
 
 
 @pytest.mark.parametrize("changes", [{"steps": 5}, {"probe": True}], ids=str)
 def test_weights_are_kept_of_steps_that_there_are(changes):
     with pytest.raises(InputError, match="keep_at"):
-        Recipe(keep_at=(0, 6), **changes)
+        ClassifySettings(keep_at=(0, 6), **changes)
 
 
 def test_nesterov_needs_momentum():
     with pytest.raises(InputError, match="--no-nesterov"):
-        Recipe(momentum=0)
-    assert Recipe(momentum=0, nesterov=False).momentum == Recipe(momentum=0, opt="adamw").momentum == 0
+        ClassifySettings(momentum=0)
+    assert ClassifySettings(momentum=0, nesterov=False).momentum == ClassifySettings(momentum=0, opt="adamw").momentum == 0
 
 
-EVERYTHING = Recipe(
+EVERYTHING = ClassifySettings(
     data="Bilder/größe: 3", model="resnet18", weights="#x.safetensors", depths=(1, 2), drop_path=0.1, zero_init_last=True,
     steps=10, warmup_steps=3, clip_grad=1e-9, milestones=(), ema=0.9999, fused=True, time=None, hflip=1 / 3, max_bad=0,
     stem="deep",
@@ -130,13 +147,15 @@ EVERYTHING = Recipe(
 
 
 @pytest.mark.parametrize(
-    "recipe", [Recipe(), EVERYTHING, Recipe(time="1h30m", data="no", model="1e3")], ids=["default", "all", "odd"]
+    "recipe",
+    [*(tasks.settings(task)() for task in tasks.TASKS), EVERYTHING, ClassifySettings(time="1h30m", data="no", model="1e3")],
+    ids=[*tasks.TASKS, "all", "odd"],
 )
 def test_yaml_round_trip(recipe, tmp_path):
     (tmp_path / "r.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
     values = read_file(tmp_path / "r.yaml")
-    assert list(values) == list(FIELDS)
-    assert Recipe(**values) == recipe == resolve({"r.yaml": values})[0]
+    assert list(values) == list(fields_of(type(recipe)))
+    assert type(recipe)(**values) == recipe == lay_over(type(recipe), {"r.yaml": values})[0]
 
 
 HOSTILE = {
@@ -165,7 +184,7 @@ def test_yaml_that_is_no_recipe_is_refused_and_not_run(kind, tmp_path, monkeypat
     path = tmp_path / "bad.yaml"
     path.write_text(HOSTILE[kind])
     with pytest.raises(InputError, match=r"bad\.yaml: "):
-        read_file(path)
+        own_settings(ClassifySettings, read_file(path), path.name)
     assert [entry.name for entry in tmp_path.iterdir()] == ["bad.yaml"]
 
 
@@ -188,18 +207,59 @@ def test_a_value_of_the_wrong_kind_in_a_file_is_named(tmp_path):
         resolve({"r.yaml": read_file(tmp_path / "r.yaml")})
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_every_setting_has_help_a_type_and_a_valid_default(name):
-    field = FIELDS[name]
-    kind, optional = kinds(name)
-    assert len(field.metadata["help"]) > 5 and describe(kind)
+EACH = [(task, name) for task in tasks.TASKS for name in fields_of(tasks.settings(task))]
+
+
+@pytest.mark.parametrize(("task", "name"), EACH)
+def test_every_setting_has_help_a_section_a_type_and_a_valid_default(task, name):
+    settings = tasks.settings(task)
+    field = fields_of(settings)[name]
+    kind, optional = kinds(settings, name)
+    assert len(field.metadata["help"]) > 5 and field.metadata["section"] in SECTIONS and describe(kind)
     assert field.default is not None or optional
-    assert parse(name, field.default) == field.default
-    assert yaml.safe_load(Recipe().to_yaml())[name] == (
+    assert parse(settings, name, field.default) == field.default
+    assert yaml.safe_load(settings().to_yaml())[name] == (
         list(field.default) if isinstance(field.default, tuple) else field.default
     )
 
 
+# --- settings belong to a task -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "value", "owner"),
+    [
+        ("classify", "masks", True, "detect"),
+        ("classify", "ignore_index", 3, "segment"),
+        ("classify", "scales", "0.5,1", "detect and segment"),
+        ("segment", "masks", False, "detect"),
+        ("segment", "mixup", 0.2, "classify"),
+        ("detect", "loss", "ce", "classify and segment"),
+        ("detect", "folds", 5, "classify"),
+    ],
+    ids=str,
+)
+def test_a_setting_of_another_task_is_refused_and_its_tasks_are_named(task, name, value, owner):
+    with pytest.raises(InputError, match=rf"^{name}=.*: the task {task} has no such setting, only {owner}; leave it out$"):
+        tasks.of({"task": task, name: value})
+    assert tasks.of({"task": task, name: None}).name == task
+
+
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_of_a_recipe_of_version_0_1_0_a_task_takes_its_own_settings(task):
+    """That version wrote those of all tasks into recipe.yaml."""
+    every = {name: field.default for each in tasks.TASKS for name, field in fields_of(tasks.settings(each)).items()}
+    every |= {"task": task, "lr": 0.3}
+    assert tasks.of(every).name == task
+    found = own_settings(tasks.settings(task), every, "recipe.yaml")
+    assert set(found) == set(fields_of(tasks.settings(task))) and found["lr"] == 0.3
+
+
+def test_validation_measures_without_smoothing_and_weights():
+    assert ClassifySettings(smoothing=0.1, balance="loss", lr=2).plain() == ClassifySettings(lr=2)
+    assert tasks.settings("detect")(lr=2).plain() == tasks.settings("detect")(lr=2)
+
+
 def test_a_recipe_cannot_be_changed_afterwards():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Recipe().lr = 1
+        ClassifySettings().lr = 1

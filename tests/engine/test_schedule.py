@@ -92,7 +92,7 @@ def test_short_runs_have_finite_rates(sched, total):
 
 
 def test_pictures_grow_to_their_whole_size():
-    schedule = Schedule(recipe=Recipe(grow_from=0.5), steps_per_epoch=10)
+    schedule = Schedule(recipe=Recipe(), steps_per_epoch=10, grow_from=0.5)
     shares = [schedule.share(step, 100) for step in range(100)]
     assert shares[0] == 0.5 and shares[64] < 1 and shares[65:] == [1.0] * 35
     assert all(before <= after for before, after in pairwise(shares))
@@ -100,7 +100,7 @@ def test_pictures_grow_to_their_whole_size():
 
 
 def test_the_cost_of_what_is_left():
-    schedule = Schedule(recipe=Recipe(grow_from=0.5), steps_per_epoch=10)
+    schedule = Schedule(recipe=Recipe(), steps_per_epoch=10, grow_from=0.5)
     exact = [sum(schedule.share(step, 3200) ** 2 for step in range(first, 3200)) / (3200 - first) for first in (0, 1000, 2500)]
     assert [schedule.cost(first, 3200) for first in (0, 1000, 2500)] == pytest.approx(exact, rel=0.02)
     assert schedule.cost(5, 5) > 0

@@ -37,7 +37,7 @@ def test_it_answers_of_a_picture_of_any_size(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "least"), zip(NAMES, (0.92, 0.93), strict=True))
+@pytest.mark.parametrize(("name", "least"), list(zip(NAMES, (0.92, 0.93), strict=True)))
 def test_its_accuracy_is_that_of_the_card(name, least):
     if not (known.datasets_dir(None) / "cifar-10-batches-bin").is_dir():
         pytest.skip("CIFAR-10 is not there; `resnets data get cifar10` fetches it")

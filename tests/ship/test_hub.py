@@ -109,13 +109,16 @@ def test_transfer_from_volumes_to_pictures_is_an_error(tmp_path):
         transfer(create_model(SMALL), path)
 
 
-def test_loading_and_running_needs_neither_torchvision_nor_the_engine(tmp_path):
+def test_loading_and_running_needs_neither_torchvision_nor_the_loop(tmp_path):
+    """Of the engine the types alone: settings and the contract."""
     path = save(create_model(SMALL), tmp_path / "model.safetensors")
     code = f"""
 import sys, torch
 from resnets.ship.hub import load
 assert load({str(path)!r})(torch.zeros(2, 3, 9, 9)).shape == (2, 3)
-unneeded = ("torchvision", "timm", "sklearn", "resnets.engine", "resnets.train")
-print([module for module in sys.modules if any(f"{{module}}.".startswith(f"{{name}}.") for name in unneeded)])
+unneeded = ("torchvision", "timm", "sklearn", "resnets.engine", "resnets.verbs")
+types = {{"resnets.engine", "resnets.engine.recipe", "resnets.engine.contract"}}
+loaded = [module for module in sys.modules if any(f"{{module}}.".startswith(f"{{name}}.") for name in unneeded)]
+print(sorted({{*loaded}} - types))
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -2,15 +2,12 @@
 
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
 from resnets.cli.main import cli
-from resnets.data.sources import cut_fold, open_source
 from resnets.errors import InputError
 from resnets.verbs import evaluate as evaluation
 from resnets.verbs import folds
@@ -33,56 +30,10 @@ def data(tmp_path_factory):
     return str(path)
 
 
-def pictures(root):
-    for split, num in (("train", 14), ("val", 5)):
-        for index in range(num):
-            path = root / split / "ab"[index % 2] / f"{index}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.full((6, 6), 10 * index + (split == "val"), np.uint8)).save(path)
-    return str(root)
-
-
 @pytest.fixture(scope="module")
 def three(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("folds") / "cv"
     return cross_validate(data, folds=3, out=out, **TINY)
-
-
-@pytest.mark.parametrize("num_folds", [2, 5, 39])
-def test_every_picture_is_validated_once_and_trains_otherwise(num_folds, data):
-    source = open_source(data)
-    whole = np.concatenate([source.splits[name].images.array for name in ("train", "val")])
-    seen, counts = [], []
-    for fold in range(1, num_folds + 1):
-        cut = cut_fold(source, num_folds, fold, seed=4)
-        train, val = cut.splits["train"], cut.splits["val"]
-        assert len(train.targets) + len(val.targets) == 39
-        assert not {p.tobytes() for p in train.images.array} & {p.tobytes() for p in val.images.array}
-        seen += [pixels.tobytes() for pixels in val.images.array]
-        counts.append(np.bincount(val.targets, minlength=3))
-        assert len(cut.splits["test"].targets) == 6
-    assert sorted(seen) == sorted(pixels.tobytes() for pixels in whole)
-    assert np.ptp(np.array(counts), axis=0).max() <= 1 and np.ptp(np.sum(counts, axis=1)) <= 1
-    again, other = (cut_fold(source, num_folds, 1, seed=seed).splits["val"].images.array for seed in (4, 5))
-    assert np.array_equal(again, cut_fold(source, num_folds, 1, seed=4).splits["val"].images.array)
-    assert not np.array_equal(again, other)
-
-
-def test_files_keep_their_names_targets_and_pixels(tmp_path):
-    source = open_source(pictures(tmp_path / "f"))
-    seen = []
-    for fold in (1, 2, 3):
-        for name, split in cut_fold(source, 3, fold).splits.items():
-            for index, target in enumerate(split.targets):
-                path = split.images.name(index)
-                assert Path(path).parent.name == "ab"[target]
-                assert split.images[index][0, 0, 0] == np.array(Image.open(path))[0, 0]
-                seen += [path] * (name == "val")
-    assert len(seen) == len(set(seen)) == 19
-    parts = [cut_fold(source, 3, fold).splits["val"].images for fold in (1, 1, 2)]
-    assert parts[0].digest() == parts[1].digest() != parts[2].digest()
-    assert parts[0].state() == parts[1].state() != parts[2].state()
-    assert parts[0].quickly()[0].shape == (6, 6, 3)
 
 
 def test_the_summary_is_that_of_the_runs(three):
@@ -155,7 +106,7 @@ def test_a_single_fold_is_an_ordinary_run(three, data, tmp_path, monkeypatch):
         ({"folds": 3}, "folds=3, fold=None: a single run is one fold, such as fold=1 of folds=5"),
         ({"fold": 3}, "folds=None, fold=3: a single run is one fold"),
         ({"folds": 3, "fold": 4}, "folds=3, fold=4: a single run is one fold"),
-        ({"folds": 50, "fold": 4}, "folds=50, and there are 39 pictures; give fewer folds"),
+        ({"folds": 50, "fold": 4}, "folds=50, and there are 39 images; give fewer folds"),
         ({"folds": 1}, "folds=1: give at least 2"),
     ],
     ids=str,

@@ -13,14 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
+from resnets.data.pictures import inputs
 from resnets.data.pictures.images import FileImages
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
 from resnets.models import zoo
+from resnets.models.answering import Wanted
 from resnets.ship import hub
 from resnets.ship.sessions import Session, open_session
-from resnets.verbs import predict as prediction
-from resnets.verbs.predict import find_pictures, predict, stream
+from resnets.verbs.predict import _Batches, find_pictures, predict, stream
 
 SPEC = zoo.get("resnet20_cifar", depths=(1, 1, 1), width=4)
 
@@ -168,13 +169,13 @@ def test_a_model_for_other_inputs_is_refused(dims, tmp_path):
 
 def counted(monkeypatch):
     """A list whose length is the number of pictures that were decoded."""
-    read, plain = [], prediction.fit_picture
+    read, plain = [], inputs.fit_picture
 
     def fit(*args):
         read.append(None)  # from any thread
         return plain(*args)
 
-    monkeypatch.setattr(prediction, "fit_picture", fit)
+    monkeypatch.setattr(inputs, "fit_picture", fit)
     return read
 
 
@@ -235,14 +236,14 @@ def test_the_network_runs_in_its_streams_and_no_others(streams, tmp_path, model)
 
 def test_others_decode_while_the_network_runs(tmp_path, model, monkeypatch):
     read, more = counted(monkeypatch), threading.Event()
-    plain = prediction.fit_picture
+    plain = inputs.fit_picture
 
     def fit(*args):
         if len(read) >= 2:
             more.set()
         return plain(*args)
 
-    monkeypatch.setattr(prediction, "fit_picture", fit)
+    monkeypatch.setattr(inputs, "fit_picture", fit)
 
     def run(pixels):
         assert more.wait(timeout=60)
@@ -256,7 +257,7 @@ def test_others_decode_while_the_network_runs(tmp_path, model, monkeypatch):
 @pytest.mark.parametrize("where", ["decoding", "network"])
 def test_what_is_not_the_pictures_fault_is_raised(tmp_path, model, monkeypatch, *, where, fault, workers):
     """After the rows before it, and no thread goes on."""
-    paths, plain = pictures(tmp_path, 40), prediction.fit_picture
+    paths, plain = pictures(tmp_path, 40), inputs.fit_picture
 
     def fit(path, preprocess):
         if where == "decoding" and path == paths[9]:
@@ -268,7 +269,7 @@ def test_what_is_not_the_pictures_fault_is_raised(tmp_path, model, monkeypatch, 
             raise fault
         return bytes_of(pixels)
 
-    monkeypatch.setattr(prediction, "fit_picture", fit)
+    monkeypatch.setattr(inputs, "fit_picture", fit)
     rows = predict(session(model, run), paths, batch_size=2, workers=workers)
     assert [int(Path(next(rows)["path"]).stem) for _ in range(8)] == list(range(8))
     with pytest.raises(type(fault)) as raised:
@@ -292,9 +293,9 @@ def test_a_stream_that_nobody_goes_on_reading_ends(tmp_path, model, monkeypatch)
 
 def test_what_waits_for_the_network_when_the_stream_is_closed_never_enters_it(tmp_path, model, monkeypatch):
     read, runs = counted(monkeypatch), []
-    batches = prediction._Batches(session(model, runs.append), FileImages(pictures(tmp_path, 2), 3), 5)
+    batches = _Batches(session(model, runs.append), FileImages(pictures(tmp_path, 2), 3), Wanted())
     with batches.gate:
-        waiting = threading.Thread(target=batches.rows, args=[range(2)])
+        waiting = threading.Thread(target=batches.found, args=[range(2)])
         waiting.start()
         while len(read) < 2:
             time.sleep(0.001)

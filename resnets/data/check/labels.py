@@ -124,7 +124,7 @@ def _classes(source: Source, seen: list[Seen]) -> Iterator[Finding]:
         words = f"without {unit} in a split, which says nothing of them; move pictures over, or take the name out"
         yield Finding("warning", "missing_classes", f"{len(missing):,} classes {words}", missing)
     train = {label: int(num) for label, num in zip(source.labels, sums.get("train", ()), strict=False) if num}
-    if source.kind == "boxes" and train:
+    if KINDS[source.kind].objects and train:
         few = [{"label": label, "train": num} for label, num in train.items() if num < TINY]
         if few:
             yield Finding(
@@ -138,7 +138,7 @@ def _classes(source: Source, seen: list[Seen]) -> Iterator[Finding]:
 
 
 def _sizes(source: Source, seen: list[Seen]) -> Iterator[Finding]:
-    if source.kind == "boxes":
+    if KINDS[source.kind].objects:
         each = np.array([picture.sizes for picture in seen if picture.sizes]).reshape(-1, len(SIZES))
         words = ", ".join(f"{name} {num:,}" for (name, _, _), num in zip(SIZES, each.sum(0), strict=True))
         most = int(each.sum(1).max(initial=0))

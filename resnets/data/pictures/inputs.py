@@ -11,7 +11,7 @@ import numpy as np
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages
 from resnets.data.pictures.resize import fit_picture
 from resnets.data.pictures.volumes import SUFFIXES, Volumes
-from resnets.data.preprocess import FREE, Preprocess
+from resnets.data.preprocess import Preprocess
 
 
 class Fitted(NamedTuple):
@@ -19,8 +19,8 @@ class Fitted(NamedTuple):
 
     Args:
         pixels: uint8 (C, H, W), not normalised; of a volume float32 (C, D, H, W), normalised.
-        size: the image's own spatial size before resizing; () if all inputs have the same size.
-        image: the opened image or volume; None if all inputs have the same size.
+        size: the image's own spatial size before resizing; () where answers do not have it.
+        image: the opened image or volume; None where answers do not have its size.
     """
 
     pixels: np.ndarray
@@ -28,25 +28,20 @@ class Fitted(NamedTuple):
     image: Any = None
 
 
-def fitted_picture(images: FileImages, index: int, preprocess: Preprocess) -> Fitted:
-    """The image at `index`, resized. Raises `BadPicture` if it cannot be read."""
-    if one_size(preprocess):
+def fitted_picture(images: FileImages, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
+    """The image at `index`, resized; with `own_size` also its size and itself. Raises `BadPicture` if it cannot be read."""
+    if not own_size:
         return Fitted(fit_picture(images.path(index), preprocess))
     picture = images[index]
     return Fitted(fit_picture(picture, preprocess), picture.shape[:2], picture)
 
 
-def fitted_volume(images: Volumes, index: int, preprocess: Preprocess) -> Fitted:
+def fitted_volume(images: Volumes, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
     """The volume at `index`, normalised. Raises `BadPicture` if it cannot be read."""
     volume = images[index]
     pixels = volume.normalised()
     volume.forget()
     return Fitted(pixels, volume.shape[:3], volume)
-
-
-def one_size(preprocess: Preprocess) -> bool:
-    """Whether all inputs have the same size, so that they can be batched."""
-    return preprocess.resize not in FREE
 
 
 class Inputs(NamedTuple):
@@ -57,7 +52,7 @@ class Inputs(NamedTuple):
         suffixes: suffixes of the files, in lower case.
         files: (paths, channels) -> `FileImages` with the paths.
         opened: (files, channels) -> a sequence of images or volumes, opened on access.
-        fitted: (images, index, preprocess) -> `Fitted`.
+        fitted: (images, index, preprocess, own_size) -> `Fitted`.
         mask_suffix: suffix of files with class indices.
     """
 
@@ -65,7 +60,7 @@ class Inputs(NamedTuple):
     suffixes: tuple[str, ...]
     files: Callable[[Iterable[Path], int], FileImages]
     opened: Callable[[FileImages, int], Any]
-    fitted: Callable[[Any, int, Preprocess], Fitted]
+    fitted: Callable[[Any, int, Preprocess, bool], Fitted]
     mask_suffix: str
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
@@ -21,12 +21,30 @@ if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 from resnets.models.records import Json, Provenance
 
-# By kind: the task, and torchvision's input size in pixels: (shorter side, limit of the longer side).
-TASKS = {
-    "fasterrcnn": ("detect", (800, 1333)),
-    "maskrcnn": ("detect", (800, 1333)),
-    "fcn": ("segment", (520, 8192)),
-    "deeplabv3": ("segment", (520, 8192)),
+
+class Use(NamedTuple):
+    """What a kind of network is for.
+
+    Args:
+        task: the name of the task.
+        size: torchvision's input size in pixels: (shorter side, limit of the longer side).
+        head: the settings of the head.
+    """
+
+    task: str
+    size: tuple[int, int]
+    head: Callable[[Dense], dict[str, Json]]
+
+
+def _segmenting(dense: Dense) -> dict[str, Json]:
+    return {"head": dense.kind, "auxiliary": dense.auxiliary}
+
+
+USES = {
+    "fasterrcnn": Use("detect", (800, 1333), lambda dense: {"form": "pyramid", "masks": False}),
+    "maskrcnn": Use("detect", (800, 1333), lambda dense: {"form": "pyramid", "masks": True}),
+    "fcn": Use("segment", (520, 8192), _segmenting),
+    "deeplabv3": Use("segment", (520, 8192), _segmenting),
 }
 EPSILON_0 = ("FasterRCNN_ResNet50_FPN_Weights.COCO_V1", "MaskRCNN_ResNet50_FPN_Weights.COCO_V1")  # batch norm epsilon 0
 
@@ -68,21 +86,17 @@ def opened(
     digest = facts.sha256(file.path)
     entry = next((entry for start, entry in published().items() if digest.startswith(start)), None)
     dense = from_torchvision(file.tensors, file.path, norm_eps=0.0 if str(entry) in EPSILON_0 else EPSILON)
-    task, size = TASKS[dense.kind]
-    habit = Preprocess(size=size, resize="shorter", crop_pct=1.0)
+    use = USES[dense.kind]
+    habit = Preprocess(size=use.size, resize="shorter", crop_pct=1.0)
     user = facts.of_user(mean, std, labels, habit)
     named = _names(entry, dense) if user.labels is None else user.labels
     if len(named) != dense.spec.num_classes:
         raise InputError(f"{file.path}: {len(named)} class names for {dense.spec.num_classes} classes; give one per class")
-    head: dict[str, Json] = {"form": "pyramid", "masks": dense.kind == "maskrcnn"}
-    if task == "segment":
-        head = {"head": dense.kind, "auxiliary": dense.auxiliary}
     provenance: Provenance = {"source": source, "family": f"torchvision {dense.kind}", "sha256": digest}
     if entry is not None:
         provenance["weights"] = str(entry)
-    return Header(
-        dense.spec, task, user.preprocess or habit, named, metrics={}, provenance=provenance, head=head
-    ), dense.tensors
+    preprocess, head = user.preprocess or habit, use.head(dense)
+    return Header(dense.spec, use.task, preprocess, named, metrics={}, provenance=provenance, head=head), dense.tensors
 
 
 def _names(entry: Any, dense: Dense) -> tuple[str, ...]:

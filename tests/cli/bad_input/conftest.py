@@ -9,7 +9,7 @@ from tests.cli.bad_input.made import PATIENCE_SECONDS
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
-    """An empty folder to work in, no way to known sets elsewhere, and an end to waiting."""
+    """An empty folder to work in, no way to datasets elsewhere, and an end to waiting."""
 
     def late(number, frame):
         raise AssertionError(f"the command still waits after {PATIENCE_SECONDS} seconds")

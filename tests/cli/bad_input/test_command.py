@@ -53,7 +53,7 @@ def test_an_output_that_knows_ascii_only(tmp_path):
 
 
 def test_our_own_fault_is_a_traceback_and_1(tmp_path):
-    code = "from resnets.cli import main\nmain.tables.model_rows = lambda pattern: 1 / 0\nmain.main(['models'])"
+    code = "from resnets.cli import main, models\nmodels.tables.model_rows = lambda pattern: 1 / 0\nmain.main(['models'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "ZeroDivisionError" in done.stderr
 

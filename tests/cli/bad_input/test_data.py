@@ -11,7 +11,7 @@ CASES = {
     "data get, place not writable": Case(
         with_file("sets"), "data get cifar10 --data-dir sets/here", "cannot write sets/here", "choose another --data-dir"
     ),
-    "data check of nothing": Case(nothing, "data check pets", "no file or folder 'pets'", "the known sets are"),
+    "data check of nothing": Case(nothing, "data check pets", "no file or folder 'pets'", "the built-in datasets are"),
     "data preview of an empty folder": Case(
         lambda d: (d / "pets").mkdir(), "data preview pets", "holds no class folders", "sort the pictures"
     ),

@@ -116,7 +116,7 @@ CASES = {
     ),
     "mixup negative": Case(pets, f"{TRAIN} --mixup -1", "mixup=-1.0", "give at least 0"),
     "crop scale the wrong way round": Case(pets, f"{TRAIN} --crop-scale 2,1", "crop_scale=[2.0, 1.0]", "such as 0.08,1"),
-    "milestones that fall": Case(pets, f"{TRAIN} --milestones 0.9,0.1", "milestones=[0.9, 0.1]", "give rising shares"),
+    "milestones that fall": Case(pets, f"{TRAIN} --milestones 0.9,0.1", "milestones=[0.9, 0.1]", "give rising fractions"),
     "smoothing above 1": Case(pets, f"{TRAIN} --smoothing 2", "smoothing=2.0", "give at most 1"),
     "val fraction 0": Case(pets, f"{TRAIN} --val-fraction 0", "val_fraction=0.0", "give at least 0.001"),
     "workers negative": Case(pets, f"{TRAIN} -j -1", "workers=-1", "give at least 0"),
@@ -153,16 +153,19 @@ CASES = {
     ),
     # --- where to
     "out below a file": Case(
-        with_file("taken"), f"train pets {FAST} --out taken/run", "taken/run: cannot be made", "choose another place with --out"
+        with_file("taken"),
+        f"train pets {FAST} --out taken/run",
+        "taken/run: cannot be made",
+        "choose another folder with --out",
     ),
     "out is a file": Case(
-        with_file("taken"), f"train pets {FAST} --out taken", "taken: cannot be made", "choose another place with --out"
+        with_file("taken"), f"train pets {FAST} --out taken", "taken: cannot be made", "choose another folder with --out"
     ),
     "out is taken": Case(
         with_file("home/thesis.txt"), f"train pets {FAST} --out home", "home: exists and is not empty", "choose another --out"
     ),
     "out is nowhere": Case(
-        pets, f"train pets {FAST} --out /proc/run", "/proc/run: cannot be made", "choose another place with --out"
+        pets, f"train pets {FAST} --out /proc/run", "/proc/run: cannot be made", "choose another folder with --out"
     ),
     "resume where there is no run": Case(
         pets, f"{TRAIN} --resume", "run: no recipe.yaml here", "leave out --resume to start one"

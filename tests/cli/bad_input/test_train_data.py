@@ -59,8 +59,10 @@ CASES = {
     "empty folder": Case(
         lambda d: (d / "pets").mkdir(), TRAIN, "pets: holds no class folders", "one folder per class, as pets/cat"
     ),
-    "no such folder": Case(nothing, TRAIN, "no file or folder 'pets'", "the known sets are digits, cifar10"),
-    "nearly a known set": Case(nothing, f"train cifar-10 {FAST}", "no file or folder 'cifar-10'", "did you mean cifar10?"),
+    "no such folder": Case(nothing, TRAIN, "no file or folder 'pets'", "the built-in datasets are digits, cifar10"),
+    "nearly a built-in dataset": Case(
+        nothing, f"train cifar-10 {FAST}", "no file or folder 'cifar-10'", "did you mean cifar10?"
+    ),
     "no data but a typo": Case(nothing, f"train digit {FAST}", "'digit'", "did you mean digits?"),
     "one class": Case(lambda d: folder(d / "pets", cat=4), TRAIN, "one class only, 'cat'", "add pictures of another"),
     "class only in val": Case(
@@ -91,7 +93,7 @@ CASES = {
         "keep one",
     ),
     "one picture a class": Case(
-        lambda d: folder(d / "pets", a=1, b=1), TRAIN, "none to spare for validation", "add pictures or a val folder"
+        lambda d: folder(d / "pets", a=1, b=1), TRAIN, "none to spare for validation", "add images or a val split"
     ),
     "text called .jpg, all of it": Case(
         all_text, TRAIN, "no picture of the training split can be read", "`resnets data check` says why"
@@ -126,7 +128,7 @@ CASES = {
     "a model as DATA": Case(model, f"train model.safetensors {FAST}", "not a layout that is known", "folder/<class>/"),
     "a pipe as DATA": Case(pipe("pets.csv"), f"train pets.csv {FAST}", "not a layout that is known", "a list: .csv"),
     "a device as DATA": Case(nothing, f"train /dev/zero {FAST}", "/dev/zero: not a layout that is known", "give one of"),
-    "a link to itself as DATA": Case(looped, f"train loop {FAST}", "no file or folder 'loop'", "the known sets are"),
+    "a link to itself as DATA": Case(looped, f"train loop {FAST}", "no file or folder 'loop'", "the built-in datasets are"),
     "a name longer than any": Case(pets, f"train {'x' * 300} {FAST}", "File name too long", "check the path"),
     "CSV with missing files": Case(
         list_of("path,label", "pets/cat/0.png,cat", "nowhere.png,dog"),

@@ -48,7 +48,7 @@ RESUMED = {
         lambda d: (d / "pets/cat/0.png").unlink(), "--resume", "the data has changed since the run began", "or start a new run"
     ),
     "data that is gone": Case(
-        lambda d: shutil.rmtree(d / "pets"), "--resume", "no file or folder 'pets'", "the known sets are"
+        lambda d: shutil.rmtree(d / "pets"), "--resume", "no file or folder 'pets'", "the built-in datasets are"
     ),
     "a recipe with an unknown key": Case(
         lambda d: append(d / "run/recipe.yaml", "epoch: 3\n"), "--resume", "there is no setting 'epoch'", "did you mean epochs?"

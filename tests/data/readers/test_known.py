@@ -1,4 +1,4 @@
-"""The known sets: digits as scikit-learn has them, CIFAR in each of its forms, and nothing run that a pickle asks for."""
+"""Built-in datasets: digits as scikit-learn has them, CIFAR in each of its forms, and nothing run that a pickle asks for."""
 
 import hashlib
 import io

@@ -172,9 +172,9 @@ def test_frozen_norms(eps):
     assert_same_detections(theirs, detector(dense), (96, 128), (93, 125), num_classes=4)
 
 
-def filled(dense, task, **form):
+def filled(dense, task, **head_config):
     """A model of a task with these weights."""
-    net = hub.create_model(dense.spec, task=task, form=form).eval()
+    net = hub.create_model(dense.spec, task=task, head_config=head_config).eval()
     net.load_state_dict(dense.tensors)
     return net
 
@@ -267,7 +267,7 @@ def test_a_file_of_torchvision_is_a_model(tmp_path, kind):
     x = torch.randn(1, 3, 64, 96)
     with torch.inference_mode():
         if kind == "fcn":
-            assert (model.task.name, model.form) == ("segment", {"head": "fcn", "auxiliary": False})
+            assert (model.task.name, model.head_config) == ("segment", {"head": "fcn", "auxiliary": False})
             torch.testing.assert_close(ours(x), theirs.eval()(x)["out"], rtol=0, atol=1e-3)
         else:
             assert (model.task.name, model.labels) == ("detect", ("0", "1", "2"))

@@ -3,16 +3,13 @@
 import pytest
 
 from resnets.cli.main import main
-from resnets.tasks.detect.task import Detect
 from resnets.verbs import train as training
+from tests.tasks.detect.made import few_regions
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few():
-    """Few regions of a picture: one that knows nothing finds all that it may, everywhere."""
-    form, less = Detect.form, {"samples": 16, "proposals": [60, 30], "most_objects": 8}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Detect, "form", lambda *given: form(*given) | less)
+    with few_regions():
         yield
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from resnets.engine.recipe import Recipe
+from resnets import tasks
+from resnets.engine.recipe import fields_of
 from resnets.models import weights, zoo
 from resnets.models.pretrained.opening import Opened
 from resnets.ship import hub
-from resnets.tasks import TASKS
 from resnets.verbs import train as training
 from tests.tasks.dense.made import KINDS, TINY, train
 
@@ -68,10 +68,10 @@ def test_the_same_task_and_classes_keep_the_head(name, tmp_path, undrawn):
     more = {key: value for key, value in settings.items() if key != "head"}
     job, names = told(data, tmp_path / "again", task, weights=str(tmp_path / "first"), **more | STILL)
     assert not names["re-initialised"] and not names["ignored"]
-    assert job.model.form == weights.read_header(tmp_path / "first/best.safetensors").head
-    other = TASKS[task].heads[0]
+    assert job.model.head_config == weights.read_header(tmp_path / "first/best.safetensors").head
+    other = fields_of(tasks.settings(task))["head"].metadata["choices"][0]
     job, names = told(data, tmp_path / "other", task, weights=str(tmp_path / "first"), **more | STILL | {"head": other})
-    assert other in job.model.form.values() and names["re-initialised"]
+    assert other in job.model.head_config.values() and names["re-initialised"]
 
 
 LAST = {
@@ -86,9 +86,9 @@ LAST = {
 def test_for_other_classes_only_what_tells_them_apart_is_new(name):
     """Even where they are as many."""
     task, _, settings = KINDS[name]
-    form = TASKS[task].form(zoo.get("resnet20_cifar"), Recipe(task=task, **settings), {})
+    config = tasks.get(task).head_config(zoo.get("resnet20_cifar"), tasks.settings(task)(task=task, **settings), {})
     one, two, same = (
-        hub.create_model("resnet20_cifar", depths=(1, 1, 1), width=8, task=task, labels=labels, form=form)
+        hub.create_model("resnet20_cifar", depths=(1, 1, 1), width=8, task=task, labels=labels, head_config=config)
         for labels in ("ab", "cd", "ab")
     )
     opened = Opened(Path("m.safetensors"), one.header, one.state_dict())

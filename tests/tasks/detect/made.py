@@ -1,12 +1,16 @@
 """A small detector with random weights, boxes, and what was found."""
 
+from contextlib import contextmanager
+
 import numpy as np
+import pytest
 import torch
 
 from resnets.data.preprocess import Preprocess
 from resnets.data.targets import Boxes, Detections
 from resnets.models import zoo
 from resnets.ship import hub
+from resnets.tasks.detect.task import Detect
 
 LABELS = ("cat", "dog")
 SPEC = zoo.get("resnet20_cifar", depths=(1, 1, 1), width=8, num_classes=2)
@@ -43,3 +47,12 @@ def grid(num, within, **more):
     corners = [(5 * (n % across), 5 * (n // across), 5 * (n % across) + 4, 5 * (n // across) + 4) for n in range(num)]
     assert corners[-1][3] <= within[0]
     return boxes(*corners, labels=np.arange(num) % 2, **more)
+
+
+@contextmanager
+def few_regions():
+    """Detectors look at few regions of a picture: one that knows nothing finds all that it may, everywhere."""
+    config, less = Detect.head_config, {"samples": 16, "proposals": [60, 30], "most_objects": 8}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Detect, "head_config", lambda *given: config(*given) | less)
+        yield

@@ -7,8 +7,8 @@ from safetensors.torch import load_file
 
 from resnets.data.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from resnets.models import weights
-from resnets.verbs import train as training
 from resnets.verbs.train import train
+from tests.engine.made import planned
 from tests.verbs.train.made import TINY, arrays, pictures
 
 # --- network, size, statistics ---------------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ from tests.verbs.train.made import TINY, arrays, pictures
 def test_network_and_size_follow_the_pictures(given, expected, tmp_path):
     given, (name, size, crop, crop_pct) = dict(given), expected
     data = arrays(tmp_path / "d.npz", size=given.pop("size"), train=6, val=3)
-    plan = training.settle(training.requested({"data": data} | given), None)
+    plan = planned(data=data, **given)
     assert (plan.spec.name, plan.preprocess.size, plan.recipe.model, plan.recipe.img_size) == (name, (size, size), name, size)
     assert (plan.recipe.crop, plan.recipe.crop_pct, plan.preprocess.crop_pct) == (crop, crop_pct, crop_pct)
 
@@ -44,7 +44,7 @@ def test_channels(chans, in_chans, expected, tmp_path, undrawn):
 
 def test_statistics_are_those_of_the_training_split_alone(tmp_path):
     data = arrays(tmp_path / "d.npz", train=40, test=20)
-    plan = training.settle(training.requested({"data": data, "in_chans": 1, "val_fraction": 0.25}), None)
+    plan = planned(data=data, in_chans=1, val_fraction=0.25)
     images = plan.source.splits["train"].images.array / 255
     assert len(images) == 30  # of each class a quarter, rounded
     assert plan.preprocess.mean == pytest.approx((images.mean(),), abs=1e-6)
@@ -61,7 +61,7 @@ def test_statistics_are_those_of_the_training_split_alone(tmp_path):
     ids=str,
 )
 def test_normalising(settings, mean, std, tmp_path):
-    plan = training.settle(training.requested({"data": arrays(tmp_path / "d.npz")} | settings), None)
+    plan = planned(data=arrays(tmp_path / "d.npz"), **settings)
     assert plan.preprocess.std == std
     assert plan.preprocess.mean == mean if isinstance(mean, tuple) else len(plan.preprocess.mean) == mean
 
@@ -75,7 +75,7 @@ def test_training_fixes_the_labels(tmp_path, undrawn):
     for path in (tmp_path / "f/val/cat").iterdir():
         path.unlink()
     job = train(str(tmp_path / "f"), out=tmp_path / "run", img_size=8, **TINY)
-    assert job.model.labels == ("cat", "dog", "emu") and set(job.val.split.targets) == {1, 2}
+    assert job.model.labels == ("cat", "dog", "emu") and set(job.val.samples.split.targets.values) == {1, 2}
     assert weights.read_header(tmp_path / "run/best.safetensors").labels == ("cat", "dog", "emu")
 
 

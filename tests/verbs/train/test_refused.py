@@ -24,12 +24,12 @@ from tests.verbs.train.made import TINY, arrays
         ({"recipe": "gone.yaml"}, "gone.yaml: cannot be read as a recipe"),
         ({"task": "embed"}, "there is no task 'embed'"),
         ({"task": ""}, "there is no task ''; this version has: classify, detect, segment"),
-        ({"head": "unet"}, "head=unet: the task classify cannot use it; leave it out"),
-        ({"masks": True}, "masks=True: the task classify cannot use it"),
-        ({"jitter": 0.2}, "jitter=0.2: the task classify cannot use it"),
-        ({"scales": "0.5,1"}, "scales=0.5,1: the task classify cannot use it"),
-        ({"loss": "dice"}, "loss=dice: the task classify has ce, bce"),
-        ({"resize": "keep"}, "resize=keep: the task classify takes crop, pad, squash"),
+        ({"head": "unet"}, "head=unet: the task classify has no such setting, only detect and segment; leave it out"),
+        ({"masks": True}, "masks=True: the task classify has no such setting, only detect; leave it out"),
+        ({"jitter": 0.2}, "jitter=0.2: the task classify has no such setting, only detect and segment; leave it out"),
+        ({"scales": "0.5,1"}, "scales=0.5,1: the task classify has no such setting, only detect and segment; leave it out"),
+        ({"loss": "dice"}, "loss='dice': use one of ce, bce"),
+        ({"resize": "keep"}, "resize='keep': use one of crop, pad, squash"),
         ({"device": "cuda:99"}, "device='cuda:99' is not here"),
         ({"epoch": 3}, "there is no setting 'epoch'; did you mean epochs"),
         ({"depths": "1,0"}, "depths="),
@@ -55,5 +55,5 @@ def test_memory_that_is_not_enough_has_a_remedy(tmp_path, monkeypatch):
         raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(training, "fit", fit)
-    with pytest.raises(InputError, match="has not memory enough; use a --batch-size below 8, with --accumulate"):
+    with pytest.raises(InputError, match="is out of memory; use a --batch-size below 8, with --accumulate"):
         train(arrays(tmp_path / "d.npz"), out=tmp_path / "run", **TINY)

@@ -12,11 +12,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import resnets
-from resnets.engine.recipe import FIELDS
+from resnets.engine.recipe import fields_of
 from resnets.errors import InputError
 from resnets.models import weights
+from resnets.tasks.classify.settings import ClassifySettings
 from resnets.verbs import evaluate as evaluation
-from resnets.verbs import train as training
+from resnets.verbs.preview import preview
 from resnets.verbs.train import train
 from tests.verbs.train.made import TINY, arrays, pictures
 
@@ -85,7 +86,7 @@ def test_the_saved_model_knows_where_it_comes_from(first):
 
 def test_the_recipe_leaves_nothing_open_that_was_found_out(first):
     found = yaml.safe_load((first.path / "recipe.yaml").read_text())
-    assert list(found) == list(FIELDS)
+    assert list(found) == list(fields_of(ClassifySettings))
     assert (found["model"], found["recipe"], found["img_size"], found["workers"], found["ema"]) == (
         "resnet20_cifar",
         "fast",
@@ -156,10 +157,10 @@ def test_the_same_settings_give_the_same_weights_and_another_seed_others(tmp_pat
 
 
 def test_preview_draws_what_these_settings_show(tmp_path):
-    path = training.preview(arrays(tmp_path / "d.npz"), out=tmp_path / "p.png", mixup=1.0, crop="resized", seed=2)
+    path = preview(arrays(tmp_path / "d.npz"), out=tmp_path / "p.png", mixup=1.0, crop="resized", seed=2)
     assert Image.open(path).size[0] > 100
     with pytest.raises(InputError, match="did you mean hflip"):
-        training.preview(arrays(tmp_path / "d.npz"), out=tmp_path / "p.png", hflipp=1)
+        preview(arrays(tmp_path / "d.npz"), out=tmp_path / "p.png", hflipp=1)
 
 
 def test_train_is_the_packages(first):
@@ -179,7 +180,7 @@ def test_the_whole_of_it_is_said_beforehand(tmp_path, undrawn):
     )
     text = "\n".join(said)
     assert "2 classes; pictures: 36 train, 4 val (val cut from train: 10%, seed 0)" in text
-    assert "8 pictures a process, 16 in all (2 accumulated)" in text
+    assert "8 pictures per process, 16 in all (2 accumulated)" in text
     assert "note     classes have 5 to 31 pictures; --balance sampler or loss evens them out" in text
     told = [word.partition("=")[0] for line in said if line.startswith("settings") for word in line.split() if "=" in word]
     assert len(told) == len(set(told)) and set(told) >= {"lr", "steps", "model", "seed", "weight_decay"}

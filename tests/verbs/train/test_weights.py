@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from resnets.errors import InputError
-from resnets.verbs import train as training
 from resnets.verbs.train import train
+from tests.engine.made import planned
 from tests.verbs.train.made import TINY, arrays
 
 
@@ -50,20 +50,17 @@ def test_fine_tuning_to_other_classes(first, tmp_path, undrawn):
 )
 def test_with_weights_the_recipe_is_finetune_unless_another_is_named(given, name, origin, first):
     given = given | ({"weights": str(first.path)} if "weights" in given else {})
-    plan = training.settle(training.requested({"data": first.data} | given), None)
+    plan = planned(data=first.data, **given)
     assert (plan.recipe.recipe, plan.origins["recipe"]) == (name, origin)
     assert plan.origins["lr"] == f"recipe {name}"
 
 
 def test_whose_preprocessing_it_is_is_said(first):
-    plans = [
-        training.settle(training.requested({"data": first.data} | given), None)
-        for given in ({}, {"normalise": "imagenet"}, {"weights": str(first.path)})
-    ]
+    plans = [planned(data=first.data, **given) for given in ({}, {"normalise": "imagenet"}, {"weights": str(first.path)})]
     ends = [plan.inputs.rpartition(": ")[2] for plan in plans]
     assert ends == ["of the training split", "ImageNet's", f"those of the weights ({first.path}), not of this data"]
     mean = ",".join(f"{value:.3f}" for value in first.run.model.preprocess.mean)
-    assert plans[2].inputs.startswith(f"8 x 8, crop 1, bilinear; mean {mean}, deviation ")
+    assert plans[2].inputs.startswith(f"8 x 8, crop 1, bilinear; mean {mean}, standard deviation ")
 
 
 def test_the_same_classes_keep_the_head(first, tmp_path, undrawn):
@@ -75,9 +72,9 @@ def test_the_same_classes_keep_the_head(first, tmp_path, undrawn):
 
 def test_pictures_are_fitted_as_the_weights_say_unless_something_else_is_asked_for(first, tmp_path):
     layers = {"weights": str(first.path), "data": first.data}
-    plan = training.settle(training.requested(layers), None)
+    plan = planned(**layers)
     assert plan.preprocess == first.run.model.preprocess and plan.recipe.img_size == 8
-    plan = training.settle(training.requested(layers | {"resize": "squash", "img_size": 12}), None)
+    plan = planned(**layers | {"resize": "squash", "img_size": 12})
     assert (plan.preprocess.resize, plan.preprocess.size, plan.recipe.resize) == ("squash", (12, 12), "squash")
     assert plan.preprocess.mean == first.run.model.preprocess.mean
 

@@ -1,5 +1,4 @@
-"""Detection and segmentation from a folder to a run directory and what is made of it, as for classification: the contract that
-each kind of head keeps."""
+"""Each kind of head of detection and segmentation in a saved model, an evaluation, and predictions with drawings and masks."""
 
 import csv
 import json
@@ -12,78 +11,45 @@ from PIL import Image
 
 import resnets
 from resnets.engine.run import RunDir
-from resnets.models import weights
-from resnets.tasks import TASKS
 from resnets.verbs import evaluate as evaluation
-from resnets.verbs import report
 from resnets.verbs import train as training
 from tests.data.made_dense import picture, segments
-from tests.tasks.dense.made import KINDS, rows, train
-
-PLOTS = {"segment": ["confusion", "curves", "worst"], "detect": ["curves", "precision_recall", "worst"]}
+from tests.tasks.dense.made import KINDS, train
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def kind(request, tmp_path_factory):
-    """A finished run of a kind: what it is, its data, and the run."""
+    """A trained model of a kind, without scoring and drawing: its task, its data, and its run."""
     folder = tmp_path_factory.mktemp(request.param)
     task, make, settings = KINDS[request.param]
     data = make(folder / "data", train=6, val=3)
-    run = train(data, folder / "run", task, **settings | {"epochs": None, "steps": 2})
-    return SimpleNamespace(name=request.param, task=TASKS[task], data=data, run=run, path=folder / "run")
-
-
-def test_listing_of_a_run(kind):
-    found = sorted(str(path.relative_to(kind.path)) for path in kind.path.rglob("*") if path.is_file())
-    assert found == [
-        "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv",
-        *(f"plots/{name}.png" for name in PLOTS[kind.task.name]),
-        "provenance.json", "recipe.yaml", "report.html", "resume.json", "resume.safetensors",
-    ]  # fmt: skip
-
-
-def test_metrics_have_the_tasks_columns(kind):
-    (row,) = rows(kind.path)
-    names = [name for name in row if name.startswith("val_")]
-    assert names == [f"val_{name}" for name in kind.task.metrics] and row["step"] == "2"
-    assert float(row["train_loss"]) > 0 and float(row["val_" + kind.task.metrics[0]]) >= 0
-    header = weights.read_header(kind.path / "best.safetensors")
-    assert set(header.metrics) == {"epoch", "step", *names} and header.task == kind.task.name
-    assert header.provenance["recipe"]["task"] == kind.task.name and header.provenance["data"]["num_images"]["train"] == 6
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "finish", lambda job, source, best_epoch: job)
+        job = train(data, folder / "run", task, **settings | {"epochs": None, "steps": 2})
+    model = job.model.eval()
+    val = job.task.open_for(model.header, str(data), {}, data_dir=None).splits["val"]
+    return SimpleNamespace(task=job.task, data=data, model=model, val=val, path=folder / "run")
 
 
 def test_the_saved_file_gives_the_same_outputs(kind):
     again = resnets.load(kind.path)
-    assert again.form == kind.run.model.form and again.labels == kind.run.model.labels
+    assert again.head_config == kind.model.head_config and again.labels == kind.model.labels
     x = torch.randn(1, 3, 33, 41)
     with torch.inference_mode():
-        one, two = kind.run.model.eval()(x), again(x)
+        one, two = kind.model(x), again(x)
     for a, b in zip(one, two, strict=True):
         assert all(torch.equal(a[name], b[name]) for name in a) if isinstance(a, dict) else torch.equal(a, b)
 
 
-def test_evaluation_later_is_the_evaluation_of_the_run(kind, command):
-    first = json.loads((kind.path / "evaluation.json").read_text())
-    code, out, _ = command("eval", kind.path, kind.data, "--json", "-j", 0, "--device", "cpu")
-    again = json.loads(out)
-    assert code == 0 and {name: again[name] for name in first} == first and first["split"] == "val"
-    assert kind.run.result["per_class"] == first["per_class"] and first["num_images"] == 3
-    code, out, _ = command("eval", kind.path, kind.data, "-j", 0, "--device", "cpu")
-    assert code == 0 and out.splitlines()[0].startswith("val m") and out.splitlines()[2].startswith("class ")
-    assert len(out.splitlines()) == 3 + len(again["labels"])
-
-
-def test_the_report_has_the_score(kind):
-    page = (kind.path / "report.html").read_text(encoding="utf-8")
-    score, words, columns = report.SCORES[kind.task.name]
-    assert f"<strong>{report.percent(kind.run.result[score])}</strong>validation {words}" in page
-    assert all(f">{heading}</th>" in page for name, heading in columns.items() if name in kind.run.result["per_class"][0])
-    assert all(f'id="{section}"' in page for section in ("worst", "classes", "settings"))
+def test_an_evaluation_is_the_validation_of_training(kind):
+    (row,), result = RunDir(kind.path).read_metrics(), evaluation.evaluate(kind.path, str(kind.data), device="cpu", workers=0)
+    assert result["num_images"] == 3
+    for score in kind.task.scores:
+        assert (result[score.key] or 0.0) == pytest.approx(row[f"val_{score.key}"], abs=1e-5)
 
 
 def test_predict_writes_rows_drawings_and_masks(kind, command, tmp_path):
-    source = training.settle(training.requested({"data": str(kind.data), "task": kind.task.name}), None).source.splits["val"]
-    paths = [source.images.name(index) for index in range(2)]
+    paths = [kind.val.images.name(index) for index in range(2)]
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     low = ["--device", "cpu", "--threshold", 0.0]
@@ -91,7 +57,7 @@ def test_predict_writes_rows_drawings_and_masks(kind, command, tmp_path):
     found = [json.loads(line) for line in out.splitlines()]
     assert code == 0 and [row["path"] for row in found] == [*paths, str(broken)] and "error" in found[2]
     assert "1 of 3 pictures could not be read" in err
-    answers = kind.run.model.predict(paths, threshold=0.0)
+    answers = kind.model.predict(paths, threshold=0.0)
     assert [{"path": path} | answer for path, answer in zip(paths, answers, strict=True)] == found[:2]
     entries = [entry for row in found[:2] for entry in row["objects" if kind.task.name == "detect" else "classes"]]
     assert entries, "there is something to write"
@@ -105,7 +71,7 @@ def test_predict_writes_rows_drawings_and_masks(kind, command, tmp_path):
     assert code == 0 and [line.split("  ")[0] for line in out.splitlines()] == paths and entries[0]["label"] in out
 
     made = tmp_path / "made"
-    masked = kind.task.name == "segment" or kind.run.model.form["masks"]
+    masked = kind.task.name == "segment" or kind.model.head_config["masks"]
     words = ["--draw", made / "drawn", "--masks", made / "masks"][: 4 if masked else 2]
     code, out, _ = command("predict", kind.path, *paths, "--format", "json", *words, *low)
     for row, path in zip(map(json.loads, out.splitlines()), paths, strict=True):
@@ -116,7 +82,7 @@ def test_predict_writes_rows_drawings_and_masks(kind, command, tmp_path):
                 assert numbers.shape == (given.height, given.width) and numbers.any()
     if not masked:
         code, _, err = command("predict", kind.path, *paths, "--masks", made / "masks")
-        assert code == 2 and "--masks: this detector finds boxes and no outlines; leave it out" in err
+        assert code == 2 and "--masks: this detector finds boxes and no masks; leave it out" in err
 
 
 def test_predict_goes_on_with_rows_and_keeps_each_drawing(command, tmp_path):
@@ -136,7 +102,7 @@ def test_predict_goes_on_with_rows_and_keeps_each_drawing(command, tmp_path):
     assert command("predict", tmp_path / "m.safetensors", *pictures, *words, "--resume")[0] == 0
     assert (tmp_path / "rows.json").read_text() == whole and (tmp_path / "drawn/x.png").stat().st_mtime_ns == before
     code, _, err = command("predict", tmp_path / "m.safetensors", *pictures, "--out", tmp_path / "rows.csv", "--resume")
-    assert code == 2 and "--resume needs --format json" in err
+    assert code == 2 and "--resume cannot read this back; use --format json" in err
     before = [path.read_bytes() for path in pictures]
     for flag in ("--draw", "--masks"):
         code, _, err = command("predict", tmp_path / "m.safetensors", pictures[0], flag, tmp_path / "one")

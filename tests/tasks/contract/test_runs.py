@@ -1,0 +1,198 @@
+"""What every task does with a run: its directory, resuming, evaluation, rows, drawings, the report, other runtimes."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import resnets
+from resnets.engine.run import RunDir
+from resnets.errors import InputError
+from resnets.models import weights
+from resnets.models.answering import Wanted
+from resnets.ship.formats import FORMATS
+from resnets.ship.sessions import RUNTIMES, open_session
+from resnets.verbs import export
+from resnets.verbs.evaluate import evaluate
+from resnets.verbs.predict import find_files, predict, stream
+from resnets.verbs.preview import preview
+from resnets.verbs.report import percent
+from resnets.verbs.train import train
+from tests.engine.running import assert_same, stopping
+
+ALL = Wanted(topk=2, threshold=0.0)
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def found_in(model, paths, **options):
+    session = open_session(model, device="cpu", **options)
+    return list(stream(session, find_files(session.header, paths), wanted=ALL, workers=0))
+
+
+# --- the run ---
+
+
+def test_the_listing_of_its_directory(done):
+    assert files(done.path) == [
+        "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv",
+        *(f"plots/{name}.png" for name in done.row.plots),
+        "provenance.json", "recipe.yaml", "report.html", "resume.json", "resume.safetensors",
+    ]  # fmt: skip
+
+
+def test_four_epochs_are_two_and_resumed_two_more(done, tmp_path):
+    with done.row.within():
+        with stopping(step=6):
+            train(str(done.data), out=tmp_path / "run", **done.settings)
+        assert json.loads((tmp_path / "run/resume.json").read_text())["step"] == 6
+        run = train(out=tmp_path / "run", resume=True)
+    assert_same(done.path, tmp_path / "run")
+    assert run.result == done.result and files(tmp_path / "run") == files(done.path)
+
+
+def test_metrics_have_its_scores(done):
+    rows, keys = RunDir(done.path).read_metrics(), [score.key for score in done.task.scores]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4] and rows[-1]["step"] == 12
+    assert all(0 <= row[f"val_{key}"] <= 1 for row in rows for key in keys)
+    assert all(np.isfinite(row["train_loss"]) and row["train_loss"] > 0 for row in rows)
+    header = weights.read_header(done.path / "best.safetensors")
+    assert header.task == done.task.name == header.provenance["recipe"]["task"]
+    assert header.metrics == {key: rows[int(header.metrics["epoch"]) - 1][key] for key in header.metrics}
+    assert {f"val_{key}" for key in keys} <= header.metrics.keys()
+
+
+def test_the_saved_model_is_the_runs(done):
+    again = resnets.load(done.path)
+    assert again.header == done.model.header and json.loads(json.dumps(again.header.to_json()))
+    assert again.predict(done.pictures, threshold=0.0) == done.model.predict(done.pictures, threshold=0.0)
+
+
+def test_the_report_has_the_first_score(done):
+    page, score = (done.path / "report.html").read_text(encoding="utf-8"), done.task.scores[0]
+    assert f"<strong>{percent(done.result[score.key])}</strong>validation {score.words}" in page
+    table, (row, *_) = done.task.report_table, done.result.get("per_class") or [{}]
+    assert all(f">{heading}</th>" in page for key, heading in table.columns.items() if key in row)
+    assert all(words in page for key, words in table.facts.items() if isinstance(done.result.get(key), float))
+
+
+def test_what_training_will_see_is_drawn(done, tmp_path):
+    path = preview(str(done.data), out=tmp_path / "seen.png", **done.settings)
+    with Image.open(path) as image:
+        assert image.format == "PNG" and image.width > 300
+
+
+# --- evaluation ---
+
+
+def test_an_evaluation_later_is_that_of_the_run(done):
+    kept = json.loads((done.path / "evaluation.json").read_text())
+    assert kept.keys() >= {"task", "split", "num_images", "bad_images", *(score.key for score in done.task.scores)}
+    assert (kept["task"], kept["split"], kept["num_images"]) == (done.task.name, "val", 3)
+    again = evaluate(done.path, str(done.data), workers=0, device="cpu")
+    assert {key: again[key] for key in kept} == kept == {key: done.result[key] for key in kept}
+
+
+def test_an_evaluation_as_text(done):
+    result, score = done.result, done.task.scores[0]
+    (line,), whole = done.task.rows.told(result, False).splitlines(), done.task.rows.told(result, True)
+    assert line.startswith("val ") and score.words in line and f"{result[score.key]:.2%}" in line
+    assert whole.startswith(line) and all(label in whole for label in result["labels"])
+    bad = done.task.rows.told(result | {"bad_images": {"torn.png": "truncated"}}, False)
+    assert bad.splitlines()[1] == "1 pictures could not be read: torn.png"
+
+
+# --- prediction ---
+
+
+@pytest.fixture
+def found(done, tmp_path):
+    """What is found in the pictures of the validation split, and in a file that is no picture."""
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    return found_in(done.path, [*done.pictures, broken])
+
+
+def test_rows_are_json(done, found):
+    rows, own = [each.row for each in found], done.task.rows
+    assert [json.loads(json.dumps(row)) for row in rows] == rows
+    assert [row["path"] for row in rows[:-1]] == list(done.pictures)
+    assert all(own.KEYS & row.keys() and "error" not in row for row in rows[:-1])
+    assert rows[-1].keys() == {"path", "error"}
+    assert rows == list(predict(done.path, [row["path"] for row in rows], topk=2, threshold=0.0, device="cpu"))
+    answers = done.model.predict(done.pictures, topk=2, threshold=0.0)
+    assert [{"path": path} | answer for path, answer in zip(done.pictures, answers, strict=True)] == rows[:-1]
+    lines = [own.line(row) for row in rows]
+    assert all(line.startswith(row["path"]) and line.isprintable() for line, row in zip(lines, rows, strict=True))
+
+
+def test_rows_are_csv(done, found):
+    own = done.task.rows
+    head = own.csv_head(ALL.topk).split(",")
+    assert head[0] == "path" and head[-1] == "error"
+    for row in (each.row for each in found):
+        line = own.csv_lines(row, ALL.topk)
+        cells = list(csv.reader(io.StringIO(line, newline="")))
+        assert cells and all(len(record) == len(head) and record[0] == row["path"] for record in cells)
+        assert cells[0][-1] == row.get("error", "")
+        assert own.csv_path is None or own.csv_path(line, ALL.topk) == row["path"]
+    assert own.csv_path is None or len(cells) == 1
+
+
+@pytest.mark.parametrize("asked", ["draw", "masks"])
+def test_an_answer_is_drawn_or_it_is_refused_beforehand(done, found, asked, tmp_path):
+    header, path = done.model.header, tmp_path / "made" / "picture.png"
+    try:
+        done.task.check_asked(header, **{"draw": False, "masks": False} | {asked: True})
+    except InputError as error:
+        assert f"--{asked}" in str(error)
+        return
+    for _, image, answer in found[:-1]:
+        if asked == "draw":
+            assert done.task.drawn(image, answer, header.labels, ALL, path) == path
+        else:
+            assert done.task.masked(image, answer, ALL, path) == path
+        with Image.open(path) as made:
+            assert made.format == "PNG"
+            assert asked == "draw" or (made.height, made.width) == image.shape[:2]
+
+
+def test_answers_agree_with_themselves_and_not_with_others(done, found):
+    answers = [each.answer for each in found[:-1]]
+    assert [done.task.same(answer, answer) for answer in answers] == [1.0] * len(answers)
+    agreed = [done.task.same(answer, done.row.other(answer)) for answer in answers]
+    assert min(agreed) == 0 and max(agreed) <= 1, "1 where nothing was found in either"
+
+
+# --- other runtimes ---
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_runtime_gives_the_same_answers_or_is_refused_by_name(done, found, runtime):
+    if runtime not in done.task.runtimes:
+        with pytest.raises(InputError, match=f"the task {done.task.name} runs in .* only.*--runtime {runtime}"):
+            open_session(done.path, runtime=runtime)
+        return
+    again = found_in(done.path, done.pictures, runtime=runtime)
+    assert len(again) == len(done.pictures)
+    assert [done.task.same(one.answer, two.answer) for one, two in zip(found, again, strict=False)] == [1.0] * len(again)
+
+
+def test_an_exported_file_is_the_model_or_it_is_refused_by_name(done, tmp_path):
+    form = "onnx"
+    out = tmp_path / f"model{FORMATS[form].suffix}"
+    if "onnxruntime" not in done.task.runtimes:
+        with pytest.raises(InputError, match=f"is for the task {done.task.name}, which runs in torch only"):
+            export.export(done.path, format=form, out=out)
+        assert not out.exists()
+        return
+    result = export.export(done.path, format=form, data=str(done.data), out=out)
+    assert result["equal"] == 1.0 and not result["faults"] and result["num_images"] == len(done.pictures)
+    score = done.task.scores[0]
+    assert result["score"] == score.words
+    assert result["before"]["score"] == pytest.approx(done.result[score.key]) == result["after"]["score"]
