@@ -247,7 +247,7 @@ def test_what_torchvision_does_not_have_does_not_go_back():
         fcn = Segmenter(spec, "fcn").state_dict()
     for kind, own, tensors, said in (
         ("fasterrcnn", spec, c4, "not a fasterrcnn"),
-        ("fcn", ResNetSpec(output_stride=8), unet, "no fcn"),
+        ("fcn", ResNetSpec(output_stride=8), unet, "not a fcn"),
         ("fcn", spec, fcn, "output_stride is 32"),
     ):
         with pytest.raises(InputError, match=said):
