@@ -24,7 +24,7 @@ def test_predict_in_three_forms(place, capsys):
     words = "predict model.safetensors colours -j 0 --topk 2"
     table, err = said(capsys, words)
     assert [line.split("  ")[0] for line in table.splitlines()] == paths
-    assert "error: not a picture" in table.splitlines()[0]
+    assert "error: not an image of a known format" in table.splitlines()[0]
     assert err == "1 of 10 pictures could not be read; their rows say why\n"
 
     rows = [json.loads(line) for line in said(capsys, f"{words} --format json")[0].splitlines()]

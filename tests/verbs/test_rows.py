@@ -11,7 +11,10 @@ import pytest
 
 from resnets.data.pictures.images import FileImages
 from resnets.errors import InputError
-from resnets.verbs.rows import FORMS, check_out, form_of, held, records, writing
+from resnets.tasks.classify import rows as classes
+from resnets.verbs.rows import check_out, form_of, held, records, writing
+
+FORMS = {name: form_of(classes, name, None) for name in ("table", "json", "csv")}
 
 ODD = [
     "plain.png", 'a, "b".png', "two\nlines.png", "\r.png", "\r\n\".png", '"', " \t ", "=1+1", "path", "café\u2028ü\x85.png",
@@ -157,6 +160,11 @@ def test_no_line_is_read_without_end(monkeypatch):
 
 
 def test_the_form_is_the_named_one_or_the_suffixs():
+    def written_as(name, out):
+        return form_of(classes, name, out and Path(out)).line(rows()[0], 2)
+
+    lines = {name: form.line(rows()[0], 2) for name, form in FORMS.items()}
+    assert len(set(lines.values())) == 3
     for out, name in (
         ("a.csv", "csv"),
         ("a.CSV", "csv"),
@@ -165,8 +173,8 @@ def test_the_form_is_the_named_one_or_the_suffixs():
         ("a.txt", "table"),
         ("a", "table"),
     ):
-        assert form_of(None, Path(out)) is FORMS[name]
-    assert form_of(None, None) is FORMS["table"] and form_of("json", Path("a.csv")) is FORMS["json"]
+        assert written_as(None, out) == lines[name], out
+    assert written_as(None, None) == lines["table"] and written_as("json", "a.csv") == lines["json"]
 
 
 def test_what_cannot_be_written_to_is_refused_before_anything_is_read(tmp_path):
