@@ -19,7 +19,6 @@ from resnets.engine.recipe import (
     Facts,
     Recipe,
     changed_spec,
-    need_weights,
     spec_changes,
 )
 from resnets.errors import InputError
@@ -94,7 +93,6 @@ class ImageLevel(ABC):
     def settle(
         self, recipe: ImageLevelSettings, origins: Mapping[str, str], source: Source, design: Design, own: str
     ) -> dict[str, tuple[Any, str]]:
-        need_weights(recipe, "probe", (False,))
         if design.spec.in_chans == 4 and recipe.auto_augment != "none":
             raise InputError(f"auto_augment={recipe.auto_augment} knows grey and colour pictures; use none with 4 channels")
         found: dict[str, tuple[Any, str]] = {}
@@ -168,7 +166,7 @@ class ImageLevel(ABC):
         kept, line = cache.keep(
             recipe.cache,
             {name: source.splits[name] for name in ("train", "val")},
-            again=several and not recipe.probe,
+            again=several and not recipe.is_probe,
             workers=recipe.workers or 0,
             folder=folder,
             say=say,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.engine.recipe import AUGMENTATION, DATA, FINETUNING, IMAGES, LOSS, Facts, Recipe, setting
+from resnets.engine.recipe import AUGMENTATION, DATA, IMAGES, LOSS, Facts, Recipe, setting
 from resnets.errors import InputError
 
 RESIZE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the settings have too
@@ -69,29 +69,12 @@ class ImageLevelSettings(Recipe):
         choices=("auto", "none", "memory", "disk"),
     )
 
-    # Fine-tuning
-    probe: bool = setting(
-        FINETUNING, False, "linear probe: fit the head alone, by logistic regression on features computed once"
-    )
-    probe_c: float | None = setting(
-        FINETUNING, None, "for probe: C of the penalty; default: what is best on validation, of 0.001 to 10", least=1e-9
-    )
-
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (len(self.crop_scale) == 2 and 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1):
             raise InputError(
                 f"crop_scale={list(self.crop_scale)}: give smallest and largest fraction of the area, such as 0.08,1"
             )
-        if self.keep_at and self.probe:
-            raise InputError("keep_at and probe exclude each other: a probe takes no steps; give one of them")
-
-    @property
-    def is_probe(self) -> bool:
-        return self.probe
-
-    def num_images(self, num_train: int) -> float:
-        return super().num_images(num_train) if self.seconds is not None or not self.probe else float(num_train)
 
 
 def fast(facts: Facts) -> dict[str, Any]:

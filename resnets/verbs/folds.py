@@ -105,7 +105,7 @@ def _begun(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[
 
 
 def _taken_up(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
-    whole = RunDir(out) if out is not None else RunDir.latest(asked.get("task") or tasks.DEFAULT, "folds")
+    whole = RunDir(out) if out is not None else RunDir.latest(asked.get("task"), "folds")
     if not whole.recipe.is_file():
         raise InputError(f"{whole.path}: no recipe.yaml here, so there are no folds to go on with; leave out --resume")
     saved = read_file(whole.recipe) | given(requested(asked))

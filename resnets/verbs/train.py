@@ -196,6 +196,7 @@ def layers_of(
     run = RunDir(out) if out is not None else RunDir.latest(asked.get("task"))
     saved = saved_settings(run)
     task = tasks.of(saved)
+    tasks.of(asked | {"task": task.name})  # a setting of another task is refused with the name of that task
     return run, continued(run, task.settings, saved, asked), task
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.engine.recipe import LOSS, Facts, setting
+from resnets.engine.recipe import FINETUNING, LOSS, Facts, setting
+from resnets.errors import InputError
 from resnets.tasks.image_settings import ImageLevelSettings, fast, finetune
 
 
@@ -24,6 +25,26 @@ class ClassifySettings(ImageLevelSettings):
         "give rare classes more weight: draw every class equally often (sampler), or weigh the loss",
         choices=("none", "sampler", "loss"),
     )
+
+    # Fine-tuning
+    probe: bool = setting(
+        FINETUNING, False, "linear probe: fit the head alone, by logistic regression on features computed once"
+    )
+    probe_c: float | None = setting(
+        FINETUNING, None, "for probe: C of the penalty; default: what is best on validation, of 0.001 to 10", least=1e-9
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.keep_at and self.probe:
+            raise InputError("keep_at and probe exclude each other: a probe takes no steps; give one of them")
+
+    @property
+    def is_probe(self) -> bool:
+        return self.probe
+
+    def num_images(self, num_train: int) -> float:
+        return super().num_images(num_train) if self.seconds is not None or not self.probe else float(num_train)
 
 
 def he2015(facts: Facts) -> dict[str, Any]:

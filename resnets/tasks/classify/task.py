@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.types import Source, Split
-from resnets.engine.contract import Criterion, ReportTable, Score
+from resnets.engine.contract import Criterion, Design, ReportTable, Score
+from resnets.engine.recipe import need_weights
 from resnets.tasks.classify import rows
 from resnets.tasks.classify.settings import RECIPES, ClassifySettings
 from resnets.tasks.image_level import ImageLevel
+from resnets.tasks.image_settings import ImageLevelSettings
 
 if TYPE_CHECKING:
     from resnets.tasks.classify.meter import ClassifyMeter
@@ -29,6 +31,12 @@ class Classify(ImageLevel):
     rows = rows
     scores = (Score("top1", "accuracy", percent=True),)
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
+
+    def settle(
+        self, recipe: ImageLevelSettings, origins: Mapping[str, str], source: Source, design: Design, own: str
+    ) -> dict[str, tuple[Any, str]]:
+        need_weights(recipe, "probe", (False,))
+        return super().settle(recipe, origins, source, design, own)
 
     def balances(self, recipe: ClassifySettings) -> bool:
         return recipe.balance == "sampler"
