@@ -30,7 +30,7 @@ from tests.verbs.train.made import TINY, arrays
         ({"scales": "0.5,1"}, "scales=0.5,1: the task classify has no such setting, only detect and segment; leave it out"),
         ({"loss": "dice"}, "loss='dice': use one of ce, bce"),
         ({"resize": "keep"}, "resize='keep': use one of crop, pad, squash"),
-        ({"device": "cuda:99"}, "device='cuda:99' is not here"),
+        ({"device": "cuda:99"}, "device='cuda:99' is not available"),
         ({"epoch": 3}, "there is no setting 'epoch'; did you mean epochs"),
         ({"depths": "1,0"}, "depths="),
         ({"group_width": 4}, "belong to bottleneck blocks"),
