@@ -13,10 +13,11 @@ def test_an_array_stands_for_values():
     assert split.targets.subset(np.array([1, 0])).values.tolist() == [0, 2]
 
 
-def test_several_values_of_an_image_are_stratified_by_their_rows():
-    values = Values(np.array([[0, 1], [1, 1], [0, 1], [1, 0]]))
-    codes = values.codes()
-    assert codes.shape == (4,) and codes.dtype == np.int64 and len(set(codes.tolist())) == 3 and codes[0] == codes[2]
+def test_several_labels_of_an_image_are_stratified_by_the_rarest():
+    codes = Values(np.array([[0, 1], [1, 1], [0, 0], [1, 0], [0, 1]])).codes()
+    assert codes.tolist() == [1, 0, 2, 0, 1] and codes.dtype == np.int64
+    assert Values(np.eye(3)).codes().tolist() == [0, 0, 0], "none could be spared"
+    assert Values(np.array([0.5, 2.0, 3.5])).codes().tolist() == [0, 0, 0], "numbers are no classes"
 
 
 def test_the_digest_is_of_the_values_whatever_their_width():

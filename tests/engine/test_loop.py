@@ -106,11 +106,13 @@ def test_a_split_without_a_readable_picture_ends_the_run(split, tmp_path):
 def test_epochs_and_steps(settings, steps, data, tmp_path):
     told = []
     watcher = SimpleNamespace(
-        say=print, step=lambda *of: None, epoch=lambda row, at: told.append((row["epoch"], at.step, at.finished))
+        say=print,
+        step=lambda *of: None,
+        epoch=lambda row, at, seconds: told.append((row["epoch"], at.step, at.finished, seconds > 0)),
     )
     training.train(data, out=tmp_path / "run", reporter=watcher, **TINY | settings)
     assert [(int(row["epoch"]), int(row["step"])) for row in rows(tmp_path / "run")] == list(enumerate(steps, start=1))
-    assert told == [(epoch, step, step == steps[-1]) for epoch, step in enumerate(steps, start=1)]
+    assert told == [(epoch, step, step == steps[-1], True) for epoch, step in enumerate(steps, start=1)]
 
 
 def test_a_row_an_epoch_with_the_columns_of_the_contract(data, tmp_path):

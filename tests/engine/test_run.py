@@ -81,7 +81,7 @@ def test_a_disk_that_is_full_only_when_it_must_be_true(tmp_path, monkeypatch):
 
 def test_a_place_below_a_file_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"a\.txt: cannot be written .*choose another folder with --out"):
+    with pytest.raises(InputError, match=r"a\.txt: cannot be written .*choose another place with --out"):
         write_text(tmp_path / "file/a.txt", "x")
 
 

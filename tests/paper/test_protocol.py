@@ -5,30 +5,31 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from resnets.data.loaders import CPU
 
+from resnets.data.picture_samples import CPU
 from resnets.data.pictures.images import ArrayImages
-from resnets.data.sources import Source, cut_val
-from resnets.data.types import Split
+from resnets.data.splits import cut_val
+from resnets.data.transforms import to_input
+from resnets.data.types import Source, Split
 from resnets.engine.distributed import ALONE
-from resnets.engine.plan import requested, settle
-from resnets.engine.recipe import FIELDS, resolve
+from resnets.engine.recipe import Facts, fields_of, resolve
 from resnets.engine.schedule import Schedule
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.paper import protocol, scales
-from resnets.tasks.classify import recipes
-from resnets.verbs import loading
+from resnets.tasks.classify.settings import ClassifySettings, he2015
+from resnets.verbs.train import loaders
+from tests.engine.made import planned
 
 FULL, SMALL, TINY = (scales.SCALES[name] for name in ("full", "small", "tiny"))
 
 
 def schedule(name, scale):
     spec = zoo.get(name)
-    facts = recipes.Facts(num_train=50_000, hflip=True, size=(scale.img_size,) * 2, spec=spec)
+    facts = Facts(num_train=50_000, hflip=True, size=(scale.img_size,) * 2, spec=spec)
     chosen = protocol.settings(scale, spec.num_layers, data="cifar10", seed=0)
-    assert chosen.keys() <= FIELDS.keys()
-    recipe, _ = resolve({"recipe": recipes.he2015(facts), "given": chosen})
+    assert chosen.keys() <= fields_of(ClassifySettings).keys()
+    recipe, _ = resolve(ClassifySettings, {"recipe": he2015(facts), "given": chosen})
     return Schedule(recipe=recipe, steps_per_epoch=351)
 
 
@@ -66,7 +67,7 @@ def test_the_rest_of_the_recipe_and_that_the_last_step_counts():
 def test_cifar_is_cut_into_45000_and_5000():
     images = np.zeros((50_000, 1, 1, 1), np.uint8)
     split = Split(ArrayImages(images, "train"), np.repeat(np.arange(10), 5_000))
-    source = Source("made", tuple("0123456789"), {"train": split}, (1, 1), 1)
+    source = Source("made", tuple("0123456789"), {"train": split}, 1, size=(1, 1))
     cut = cut_val(source, protocol.settings(FULL, 20, data="cifar10", seed=0)["val_fraction"])
     assert {name: len(part.targets) for name, part in cut.splits.items()} == {"train": 45_000, "val": 5_000}
     assert np.bincount(cut.splits["val"].targets).tolist() == [500] * 10
@@ -75,19 +76,20 @@ def test_cifar_is_cut_into_45000_and_5000():
 def test_per_pixel_mean_and_nothing_drawn_at_test():
     """The inputs of validation and test are the pictures less the mean training picture, the same each time."""
     chosen = protocol.settings(TINY, 20, data="digits", seed=0) | {"model": "resnet20_cifar"}
-    plan = settle(requested(chosen), None)
+    plan = planned(**chosen)
     train, val = plan.source.splits["train"], plan.source.splits["val"]
     pixels = np.stack([train.images[number] for number in range(len(train.targets))]).astype(np.float64) / 255
     assert np.asarray(plan.preprocess.mean) == pytest.approx(pixels.mean(axis=0).transpose(2, 0, 1).ravel(), abs=1e-6)
 
-    loader = loading.val_loader(plan, CPU, ALONE)
-    once, again = (torch.cat([batch.images for batch in loader.epoch(number)]) for number in (0, 1))
+    learnt, loader = loaders(plan, CPU, ALONE)
+    once, again = (
+        torch.cat([to_input(batch.images, plan.preprocess, CPU) for batch in loader.epoch(number)]) for number in (0, 1)
+    )
     mean = torch.tensor(plan.preprocess.mean).reshape(1, 8, 8)
     whole = np.stack([val.images[number] for number in range(len(val.targets))])
     expected = torch.from_numpy(whole).permute(0, 3, 1, 2) / 255 - mean
     assert torch.equal(once, again)
     torch.testing.assert_close(once, expected, atol=1e-5, rtol=0)
-    learnt = loading.train_loader(plan)
     one, other = (next(iter(learnt.epoch(number))) for number in (0, 1))
     assert not torch.equal(one.images, other.images)
 

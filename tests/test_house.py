@@ -1,0 +1,138 @@
+"""The house keeps its plan: rooms, lines and hops that one reads, and that only the tasks know which task and data it is."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import resnets
+from resnets import tasks
+from resnets.data.types import KINDS
+
+ROOT, TESTS = Path(resnets.__file__).parent, Path(__file__).parent
+FOLDERS = ("cli", "data", "draw", "engine", "models", "paper", "ship", "tasks", "verbs")
+FILES = ("__init__.py", "__main__.py", "errors.py", "files.py")
+
+# --- rooms and sizes ---
+
+
+def test_rooms_at_the_root():
+    here = [path for path in ROOT.iterdir() if path.name != "__pycache__"]
+    assert sorted(path.name for path in here if path.is_dir()) == list(FOLDERS)
+    assert sorted(path.name for path in here if path.is_file()) == list(FILES)
+
+
+def test_no_test_file_is_long():
+    lines = {str(path.relative_to(TESTS)): len(path.read_text(encoding="utf-8").splitlines()) for path in TESTS.rglob("*.py")}
+    assert not {name: num for name, num in lines.items() if num > 420}
+
+
+# --- what one reads; see tests/walked.py for what counts ---
+
+
+@pytest.fixture(scope="module")
+def walks():
+    done = subprocess.run([sys.executable, TESTS / "walked.py", "classify"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["classify"]
+
+
+def test_three_hops_from_the_command_to_backward(walks):
+    """The command's function calls the verb, the verb calls the loop, the loop takes a step."""
+    stack = [name for name in walks["train"]["stack"] if not name.startswith("cli/")]
+    assert stack == ["verbs/train.py:train", "engine/loop.py:fit", "engine/loop.py:take_step"]
+
+
+# As measured, rounded up; version 0.1.0 had 2,059 and 426, 1,196 and 584. A change that makes these longer says why.
+@pytest.mark.parametrize(
+    ("command", "part", "most"),
+    [("train", "all", 2170), ("train", "step", 460), ("predict", "all", 1265), ("predict", "step", 675)],
+)
+def test_lines_that_one_reads(walks, command, part, most):
+    found = walks[command][part]
+    print(command, part, found)
+    assert found["lines"] <= most, found
+
+
+# --- who knows the task and the kind of data ---
+
+TASK_NAMES, KIND_NAMES = {*tasks.TASKS, "tag"}, set(KINDS)
+CLASSES = {*tasks.TASKS.values(), "ImageLevel", "Dense", "PictureSamples", "DenseSamples", "VolumeSamples"}
+CLASSES |= {"Boxes", "Detections", "Truth", "Volume", "Volumes"}
+TABLES = ("data/sources.py", "data/types.py", "data/readers/")  # the tables of layouts and kinds, and what reads each layout
+
+# Tests of the type of a target or image, where its numbers are worked on: {file: {test: how often}}.
+WORKED_ON = {
+    "data/check/labels.py": {"isinstance(picture, Volume)", "isinstance(target, Boxes)"},
+    "data/dense_samples.py": {"isinstance(target, Boxes)", "isinstance(targets[0], Boxes)", "isinstance(targets[0], Truth)"},
+    "data/geometry.py": {"isinstance(target, Boxes)"},
+    "data/patches.py": {"isinstance(targets[0], Truth)"},
+}
+
+# Files that spell a task's name: the default of the setting `task`, and what other libraries' networks are for.
+SPELLED = {"engine/recipe.py", "models/pretrained/dense_opening.py", "models/pretrained/opening.py"}
+
+
+def modules(root):
+    """The modules outside tasks/ by their paths, parsed."""
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root).as_posix()
+        if not name.startswith("tasks/"):
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def strings(node):
+    return {part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+
+
+def names(node):
+    return {part.id if isinstance(part, ast.Name) else part.attr for part in ast.walk(node)
+            if isinstance(part, ast.Name | ast.Attribute)}  # fmt: skip
+
+
+def is_test(node):
+    """Whether it asks which task or kind of data something is: a comparison with a name, a pattern, or `isinstance`."""
+    if isinstance(node, ast.Compare | ast.MatchValue):
+        return bool(strings(node) & (TASK_NAMES | KIND_NAMES))
+    if isinstance(node, ast.MatchClass):
+        return bool(names(node.cls) & CLASSES)
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("isinstance", "issubclass")
+        and bool(names(node.args[1]) & CLASSES)
+    )
+
+
+def test_no_file_outside_tasks_asks_for_the_task_or_the_kind_of_data():
+    found = {}
+    for name, tree in modules(ROOT):
+        asked = {ast.unparse(node) for node in ast.walk(tree) if is_test(node)}
+        if asked and not name.startswith(TABLES):
+            found[name] = asked
+    assert found == WORKED_ON
+
+
+def test_few_files_spell_a_tasks_name():
+    found = {name for name, tree in modules(ROOT) if any(spells(node) for node in ast.walk(tree))}
+    assert found == SPELLED
+
+
+def spells(node):
+    """Whether it is the name of a task, by itself."""
+    return isinstance(node, ast.Constant) and node.value in tasks.TASKS
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("task.name == 'segment'", True), ("kind in ('boxes', 'masks')", True), ("isinstance(task, Detect)", True),
+        ("isinstance(x, types.Boxes)", True), ("match kind:\n case 'masks': pass", True), ("task.own_size", False),
+        ("name == 'train'", False), ("isinstance(x, str)", False), ("CHECKS['boxes']", False),
+    ],
+)  # fmt: skip
+def test_what_counts_as_asking(code, expected):
+    assert any(is_test(node) for node in ast.walk(ast.parse(code))) == expected
