@@ -19,8 +19,8 @@ class Fitted(NamedTuple):
 
     Args:
         pixels: uint8 (C, H, W), not normalised; of a volume float32 (C, D, H, W), normalised.
-        size: the image's own spatial size before resizing; () where answers do not have it.
-        image: the opened image or volume; None where answers do not have its size.
+        size: the image's own spatial size before resizing; () unless `own_size` was given.
+        image: the opened image or volume; None unless `own_size` was given.
     """
 
     pixels: np.ndarray

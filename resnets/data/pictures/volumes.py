@@ -119,17 +119,17 @@ class Volume:
             values[~known] = 0
             count, total, squares = count + known.sum(0), total + values.sum(0), squares + (values**2).sum(0)
         mean = total / np.maximum(count, 1)
-        deviation = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
-        deviation[deviation <= FLAT * np.abs(mean)] = 1
-        return mean.astype(np.float32), deviation.astype(np.float32)
+        std = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
+        std[std <= FLAT * np.abs(mean)] = 1
+        return mean.astype(np.float32), std.astype(np.float32)
 
     def normalised(self, part: Any = ...) -> np.ndarray:
         """A part as the network's input, float32 (C, D, H, W): (x - mean) / std by `statistics`, 0 for non-finite values."""
-        mean, deviation = self.statistics
+        mean, std = self.statistics
         values = self[part]
         with np.errstate(invalid="ignore", over="ignore"):
             values = (values if len(self.shape) == 4 else values[..., None]) - mean
-            values /= deviation
+            values /= std
         values[~np.isfinite(values)] = 0
         return np.ascontiguousarray(np.moveaxis(values, -1, 0))
 

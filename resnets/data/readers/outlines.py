@@ -96,4 +96,4 @@ def _library() -> Any:
             return importlib.import_module(name)
         except ImportError:
             continue
-    raise InputError("masks from COCO's outlines need a library: pip install 'resnets[detect]'")
+    raise InputError("masks from COCO's polygons need a library: pip install 'resnets[detect]'")

@@ -6,14 +6,14 @@ from tests.cli.bad_input.made import NET, Case, nothing, pets, refused, with_fil
 
 CASES = {
     "data get of nonsense": Case(
-        nothing, "data get cifar11", "'cifar11' is no set that is fetched", "these are: cifar10, cifar100"
+        nothing, "data get cifar11", "'cifar11' is not a built-in dataset with a download", "these are: cifar10, cifar100"
     ),
     "data get, place not writable": Case(
         with_file("sets"), "data get cifar10 --data-dir sets/here", "cannot write sets/here", "choose another --data-dir"
     ),
     "data check of nothing": Case(nothing, "data check pets", "no file or folder 'pets'", "the built-in datasets are"),
     "data preview of an empty folder": Case(
-        lambda d: (d / "pets").mkdir(), "data preview pets", "holds no class folders", "sort the pictures"
+        lambda d: (d / "pets").mkdir(), "data preview pets", "holds no class folders", "sort the images"
     ),
     "data preview below a file": Case(
         with_file("taken"),

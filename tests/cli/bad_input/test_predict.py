@@ -50,14 +50,14 @@ CASES = {
     "an old pickle as MODEL": Case(
         lambda d: (pets(d), (d / "m.pt").write_bytes(pickle.dumps(Evil(), 0))),
         "predict m.pt pets",
-        "m.pt: no weights that can be read",
+        "m.pt: not a weights file that can be read",
         "give .safetensors",
     ),
     "text as MODEL": Case(
-        with_file("notes.txt"), "predict notes.txt pets", "notes.txt: no weights that can be read", "give .safetensors"
+        with_file("notes.txt"), "predict notes.txt pets", "notes.txt: not a weights file that can be read", "give .safetensors"
     ),
     "a picture as MODEL": Case(
-        pets, "predict pets/cat/0.png pets", "pets/cat/0.png: no weights that can be read", "give .safetensors"
+        pets, "predict pets/cat/0.png pets", "pets/cat/0.png: not a weights file that can be read", "give .safetensors"
     ),
     "a folder as MODEL": Case(
         both, "predict pets pets", "pets: no best.safetensors here", "give a run directory of `resnets train`"
@@ -88,7 +88,7 @@ CASES = {
     "predict of an empty folder": Case(
         lambda d: (both(d), (d / "photos").mkdir()),
         "predict model.safetensors photos",
-        "photos: no pictures here",
+        "photos: no images here",
         ".jpeg, .jpg",
     ),
     "predict, all broken": Case(
@@ -104,7 +104,7 @@ CASES = {
     ),
     "predict of a device": Case(both, "predict model.safetensors /dev/zero", "/dev/zero: a pipe or a device", "give a file"),
     "predict of a folder of pipes": Case(
-        pipe("photos/pipe.jpg"), "predict model.safetensors photos", "photos: no pictures here", ".jpg"
+        pipe("photos/pipe.jpg"), "predict model.safetensors photos", "photos: no images here", ".jpg"
     ),
     "predict of a link to itself": Case(looped, "predict model.safetensors loop", "loop", "no such file or folder"),
     "predict on a device that is not there": Case(

@@ -43,7 +43,7 @@ CASES = {
     "recipe with an unknown key": Case(
         recipe("weight_decoy: 0.1\n"),
         f"{TRAIN} --recipe mine.yaml",
-        "there is no setting 'weight_decoy'",
+        "there is not a built-in datasetting 'weight_decoy'",
         "did you mean weight_decay?",
     ),
     "recipe that is a list": Case(
@@ -87,8 +87,8 @@ CASES = {
         pets, f"{TRAIN} --batch-size 1", "batch_size=1: batch norm cannot learn", "use at least 2, and --accumulate"
     ),
     "batch size 0": Case(pets, f"{TRAIN} --batch-size 0", "batch_size=0", "give at least 1"),
-    "device that is not there": Case(pets, f"{TRAIN} --device mps:7", "device='mps:7' is not here", "this machine has:"),
-    "device of nonsense": Case(pets, f"{TRAIN} --device toaster", "device='toaster' is not here", "this machine has:"),
+    "device that is not there": Case(pets, f"{TRAIN} --device mps:7", "device='mps:7' is not available", "this machine has:"),
+    "device of nonsense": Case(pets, f"{TRAIN} --device toaster", "device='toaster' is not available", "this machine has:"),
     "two channels": Case(
         pets, f"{TRAIN} --in-chans 2", "in_chans=2", "1 (grey), 3 (RGB) or 4 (RGBA) channels; use one of these"
     ),

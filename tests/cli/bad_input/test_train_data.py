@@ -152,7 +152,7 @@ CASES = {
         list_of("path,label", "pets/cat/0.png,cat", "pets/dog/0.png,dog", "pets/cat/../cat/0.png,dog"),
         f"train list.csv {FAST}",
         "list.csv line 4",
-        "give each picture one label",
+        "give each image one label",
     ),
     "CSV with an unknown split": Case(
         list_of("path,label,split", "pets/cat/0.png,cat,trian"),

@@ -51,7 +51,10 @@ RESUMED = {
         lambda d: shutil.rmtree(d / "pets"), "--resume", "no file or folder 'pets'", "the built-in datasets are"
     ),
     "a recipe with an unknown key": Case(
-        lambda d: append(d / "run/recipe.yaml", "epoch: 3\n"), "--resume", "there is no setting 'epoch'", "did you mean epochs?"
+        lambda d: append(d / "run/recipe.yaml", "epoch: 3\n"),
+        "--resume",
+        "there is not a built-in datasetting 'epoch'",
+        "did you mean epochs?",
     ),
     "a recipe that is damaged": Case(
         lambda d: append(d / "run/recipe.yaml", "]\n"),

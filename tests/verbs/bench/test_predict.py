@@ -188,7 +188,7 @@ def test_a_missing_package_is_named_and_the_rest_goes_on(monkeypatch, model, fol
 def test_what_the_input_is_at_fault_for_comes_back_as_such(tmp_path, folder):
     path = tmp_path / "model.safetensors"
     path.write_text("no model")
-    with pytest.raises(InputError, match="no weights that can be read"):
+    with pytest.raises(InputError, match="not a weights file that can be read"):
         predict.measure(str(path), pictures=folder, rows=["resnets-torch"])
 
 

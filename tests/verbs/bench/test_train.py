@@ -107,7 +107,7 @@ def test_switches_are_settings_of_train():
         ("--model resnet21_cifar", "did you mean resnet32_cifar, resnet20_cifar"),
         ("--data nowhere", "no file or folder 'nowhere'"),
         ("--data photos/train", "photos/train: its 12 images do not fill a batch of 32; give more"),
-        ("--data digits --device gpu", "device='gpu' is not here"),
+        ("--data digits --device gpu", "device='gpu' is not available"),
         ("--rounds 0", "0 is not in the range x>=1"),
         ("--steps 0", "0 is not in the range x>=1"),
         ("--out photos/train/a/0.jpg/speed", "photos/train/a/0.jpg: cannot be written to (File exists); choose another place"),
