@@ -43,7 +43,7 @@ CASES = {
     "recipe with an unknown key": Case(
         recipe("weight_decoy: 0.1\n"),
         f"{TRAIN} --recipe mine.yaml",
-        "there is not a built-in datasetting 'weight_decoy'",
+        "there is no setting 'weight_decoy'",
         "did you mean weight_decay?",
     ),
     "recipe that is a list": Case(

@@ -53,7 +53,7 @@ RESUMED = {
     "a recipe with an unknown key": Case(
         lambda d: append(d / "run/recipe.yaml", "epoch: 3\n"),
         "--resume",
-        "there is not a built-in datasetting 'epoch'",
+        "there is no setting 'epoch'",
         "did you mean epochs?",
     ),
     "a recipe that is damaged": Case(
