@@ -82,7 +82,7 @@ def test_other_commands_say_that_they_are_for_classifiers(folders, command, tmp_
     file = resnets.save(net, tmp_path / "m.safetensors")
     for words, said in (
         (["export", file, "--format", "onnx"], "is for the task segment, which runs in torch only"),
-        (["convert", file, "-o", tmp_path / "t.pth", "--to", "torchvision"], "only classifiers can be converted to torchvision"),
+        (["convert", file, "-o", tmp_path / "t.pth", "--to", "torchvision"], "only classifiers can be converted to torchvis"),
         (["predict", file, tmp_path, "--runtime", "onnxruntime"], "the task segment runs in torch only"),
         (["eval", file, folders[segments], "--runtime", "openvino"], "the task segment runs in torch only"),
         (["eval", file, folders[boxed]], "not a layout that is known"),
