@@ -3,39 +3,32 @@
 python benchmarks/overlays.py runs/segment/train1 camvid docs/dense/camvid.jpg
 """
 
+import functools
 import sys
 from pathlib import Path
 
-import torch
 from PIL import Image
-from resnets.tasks.results import at_least
 
 import resnets
-from resnets import tasks
 from resnets.data.pictures.resize import fit_picture
-from resnets.data.targets import BACKGROUND
-from resnets.data.transforms import normalise
-from resnets.draw.paint import paint
+from resnets.data.targets import Detections
 from resnets.draw.panels import Panel, worst
-from resnets.tasks.detect.draw import framed
-from resnets.verbs import evaluate_dense as evaluation_dense
+from resnets.models.answering import run_model
+from resnets.tasks.detect.rows import at_least
 
 
 def main(run: str, data: str, out: Path) -> None:
     model = resnets.load(run).eval()
-    source = evaluation_dense.open_for(model.header, data)
+    task, header = model.task, model.header
+    source = task.open_for(header, data, {}, data_dir=None)
     split, labels = source.splits["val"], model.labels
-    background = labels.index(BACKGROUND) if BACKGROUND in labels else None
     rows, captions = [], []
     for index in (0, len(split) // 2, len(split) - 1):
         picture, truth = split[index]
-        x = normalise(torch.from_numpy(fit_picture(picture, model.preprocess)[None]), model.preprocess)
-        with torch.inference_mode():
-            found = tasks.get(model.task.name).infer(model, x, picture.shape[:2])
-        if model.task.name == "detect":
-            rows.append([Panel(picture), framed(picture, truth, labels), framed(picture, at_least(found, 0.5), labels)])
-        else:
-            rows.append([Panel(picture), *(Panel(paint(picture, what, background=background)) for what in (truth, found))])
+        pixels = fit_picture(picture, model.preprocess)[None]
+        (found,) = task.infer(functools.partial(run_model, model), pixels, [picture.shape[:2]], header)
+        found = at_least(found, 0.5) if isinstance(found, Detections) else found
+        rows.append([Panel(picture), *(task.panel(source, picture, what) for what in (truth, found))])
         captions.append(Path(split.images.name(index)).name)
     drawing = worst(
         rows,
@@ -44,7 +37,7 @@ def main(run: str, data: str, out: Path) -> None:
         labels,
         out.with_suffix(".png"),
         title=f"{source.name}, validation",
-        background=background,
+        background=source.background,
     )
     with Image.open(drawing) as image:
         image.convert("RGB").save(out, quality=82, optimize=True)

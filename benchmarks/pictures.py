@@ -26,18 +26,20 @@ import numpy as np
 import torch
 import torchvision
 from PIL import Image
-from resnets.data.loaders import BadImages, Loader
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as v1
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms import v2
 
 from resnets.data.cache import Kept, decoded_bytes
+from resnets.data.loader import Loader
+from resnets.data.picture_samples import PictureSamples
 from resnets.data.pictures import jpeg
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages
 from resnets.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from resnets.data.transforms import Augment
 from resnets.data.types import Split
+from resnets.data.workers import BadImages
 from resnets.engine.device import keep_memory
 
 BATCH = 64
@@ -92,15 +94,13 @@ def our_batches(*, simplejpeg: bool = True, kept: bool = False) -> Callable:
         if not simplejpeg:
             jpeg.simplejpeg = lambda: None
         files = FileImages(paths, 3)
-        loader = Loader(
+        samples = PictureSamples(
             split=Split(Kept(files.quickly(), decoded_bytes(files)) if kept else files, np.zeros(len(paths), np.int64)),
             preprocess=Preprocess(size=(size, size), mean=IMAGENET_MEAN, std=IMAGENET_STD),
-            batch_size=BATCH,
             num_classes=1,
-            bad=BadImages(0),
             augment=Augment(crop="resized", hflip=0.5),
         )
-        return loader.epoch
+        return Loader(samples=samples, batch_size=BATCH, bad=BadImages(0)).epoch
 
     return make
 
