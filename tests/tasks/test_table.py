@@ -31,8 +31,8 @@ def test_the_task_that_some_settings_are_for():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"task": "segment", "mixup": 0.2}, "mixup=0.2: the task segment has no such setting, only classify; leave it out"),
-        ({"task": "detect", "balance": "loss"}, "balance=loss: the task detect has no such setting, only classify and segment"),
+        ({"task": "segment", "mixup": 0.2}, "mixup=0.2: the task segment has no such setting, only classify"),
+        ({"task": "detect", "balance": "loss"}, "balance=loss: the task detect has no such setting, only classify"),
         ({"scales": (0.5, 1.0)}, "scales=0.5,1: the task classify has no such setting, only detect and segment"),
         ({"task": "segment", "masks": True}, "masks=True: the task segment has no such setting, only detect; leave it out"),
     ],

@@ -11,7 +11,7 @@ from tests.data.made_dense import boxed, segments
 from tests.tasks.dense.made import KINDS, TINY, train
 
 REFUSED = [
-    ("unet", {"mixup": 0.2}, "mixup=0.2: the task segment has no such setting, only classify; leave it out"),
+    ("unet", {"mixup": 0.2}, "mixup=0.2: the task segment has no such setting, only classify"),
     ("pyramid", {"cutmix": 1.0}, "cutmix=1: the task detect has no such setting, only classify"),
     ("unet", {"random_erase": 0.5}, "random_erase=0.5: the task segment has no such setting"),
     ("pyramid", {"auto_augment": "randaugment"}, "auto_augment=randaugment: the task detect has no such setting"),
@@ -20,13 +20,13 @@ REFUSED = [
     ("unet", {"grow_from": 0.5}, "grow_from=0.5: the task segment has no such setting"),
     ("unet", {"normalise": "pixel"}, "normalise='pixel': use one of data, imagenet"),
     ("unet", {"balance": "sampler"}, "balance='sampler': use one of none, loss"),
-    ("pyramid", {"balance": "loss"}, "balance=loss: the task detect has no such setting, only classify and segment"),
+    ("pyramid", {"balance": "loss"}, "balance=loss: the task detect has no such setting, only classify"),
     ("pyramid", {"smoothing": 0.1}, "smoothing=0.1: the task detect has no such setting"),
     ("pyramid", {"ignore_index": 3}, "ignore_index=3: the task detect has no such setting, only segment"),
     ("unet", {"masks": True}, "masks=True: the task segment has no such setting, only detect"),
     ("unet", {"folds": 3, "fold": 1}, "folds=3: the task segment has no such setting"),
     ("unet", {"loss": "bce"}, r"loss='bce': use one of ce, dice, ce\+dice, focal"),
-    ("pyramid", {"loss": "dice"}, "loss=dice: the task detect has no such setting, only classify and segment"),
+    ("pyramid", {"loss": "dice"}, "loss=dice: the task detect has no such setting, only classify"),
     ("unet", {"resize": "crop"}, "resize='crop': use one of shorter, keep"),
     ("unet", {"resize": "keep", "img_size": 32}, "resize=shorter and img_size go together"),
     ("unet", {"resize": "shorter"}, "resize=shorter and img_size go together"),

@@ -92,7 +92,7 @@ WRONG = {
     "vflip": ({"vflip": 0.5}, "vflip=0.5: volumes cannot use it"),
     "scales": ({"scales": "0.5,1"}, "volumes cannot use it"),
     "normalise": ({"normalise": "imagenet"}, "normalise=imagenet: volumes cannot use it"),
-    "mixup": ({"mixup": 0.2}, "mixup=0.2: the task segment has no such setting, only classify; leave it out"),
+    "mixup": ({"mixup": 0.2}, "mixup=0.2: the task segment has no such setting, only classify"),
 }
 
 
