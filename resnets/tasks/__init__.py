@@ -19,6 +19,7 @@ TASKS = {
     "classify": "Classify",
     "detect": "Detect",
     "segment": "Segment",
+    "tag": "Tag",
 }
 DEFAULT = "classify"
 

@@ -49,6 +49,24 @@ def classes(root, size=(24, 20), **splits):
     return root
 
 
+def tagged(root, size=(24, 20), **splits):
+    """A list of noise in colours: red, green, both or neither."""
+    lines = ["path,labels,split"]
+    for split, num in splits.items():
+        for number in range(num):
+            random = np.random.default_rng([number, len(split)])
+            pixels, labels = (
+                random.integers(0, 160, (*size, 3)),
+                [name for i, name in enumerate(("red", "green")) if number >> i & 1],
+            )
+            for name in labels:
+                pixels[..., ("red", "green").index(name)] += 90
+            save(root / split / f"{number}.png", pixels.astype(np.uint8))
+            lines.append(f"{split}/{number}.png,{'|'.join(labels)},{split}")
+    (root / "list.csv").write_text("\n".join(lines) + "\n")
+    return root / "list.csv"
+
+
 def elsewhere(found):
     """Objects of the same classes where none was."""
     return dataclasses.replace(found, xyxy=found.xyxy + np.float32(1000))
@@ -58,4 +76,5 @@ ROWS = {
     "classify": Row(classes, ("confusion", "curves", "errors", "reliability"), lambda logits: -logits),
     "detect": Row(objects, ("curves", "precision_recall", "worst"), elsewhere, {"masks": True}, few_regions),
     "segment": Row(segments, ("confusion", "curves", "worst"), lambda found: (found + 1) % 3),
+    "tag": Row(tagged, ("cooccurrence", "curves", "errors"), lambda logits: -logits),
 }

@@ -1,0 +1,62 @@
+"""Figures of how a split was tagged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resnets.draw.gallery import gallery
+from resnets.draw.style import EMPTY, INK, TRAIN, blank, elide, styled, write
+from resnets.tasks.tag.meter import Kept
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST = 24  # pictures that are shown
+COUNTED = 20  # up to so many labels, counts are written into the cells
+
+
+def evaluation(kept: Kept, labels: Sequence[str], images: Any, folder: Path) -> list[Path]:
+    """Draw which labels come together, and the pictures with the largest loss; the drawings' paths."""
+    true, said = kept.targets > 0.5, kept.outputs > 0
+    drawings = [write(draw_cooccurrence(true.T.astype(int) @ true.astype(int), labels), folder / "cooccurrence.png")]
+    losses = np.logaddexp(0, np.where(true, -kept.outputs, kept.outputs)).mean(1)
+    wrong = [index for index in np.argsort(-losses, kind="stable")[:MOST].tolist() if (true[index] != said[index]).any()]
+    if wrong:
+        captions = [f"{words(said[index], labels)}\nis {words(true[index], labels)}" for index in wrong]
+        pictures = [images[int(kept.positions[index])] for index in wrong]
+        drawings.append(gallery(pictures, captions, folder / "errors.png", title="Largest loss first"))
+    return drawings
+
+
+def words(there: np.ndarray, labels: Sequence[str]) -> str:
+    """The labels (C,) bool that are there, or "none"."""
+    return ", ".join(labels[index] for index in np.flatnonzero(there).tolist()) or "none"
+
+
+@styled
+def draw_cooccurrence(counts: np.ndarray, labels: Sequence[str]) -> Figure:
+    """Pictures with two labels (C, C), coloured by the fraction of the pictures with the label of the row; in the diagonal the
+    pictures with one label."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    num = len(labels)
+    side = min(9.0, max(3.2, 0.42 * num + 1.6))
+    figure = blank(side, side * 0.92, "Labels that come together")
+    axes = figure.subplots()
+    fractions = counts / np.maximum(np.diag(counts), 1)[:, None]
+    axes.imshow(fractions, cmap=LinearSegmentedColormap.from_list("fractions", ["white", TRAIN]), vmin=0, vmax=1)
+    names = [elide(label, 16) for label in labels]
+    axes.set_xticks(range(num), names, rotation=90)
+    axes.set_yticks(range(num), names)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color(EMPTY)
+    if num <= COUNTED:
+        for (row, column), count in np.ndenumerate(counts):
+            colour = "white" if fractions[row, column] > 0.6 else INK
+            axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=7, color=colour)
+    return figure

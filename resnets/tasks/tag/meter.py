@@ -1,0 +1,107 @@
+"""The metric accumulator of tagging."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from resnets.data.types import Batch
+from resnets.engine.contract import Criterion, accumulate
+from resnets.models.nn.layers import precise
+from resnets.tasks.means import mean, plain, ratio
+
+THRESHOLD = 0.5  # the probability from which a label counts as predicted, for F1
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Logits and targets (N, C) of pictures, and their positions in the split (N,)."""
+
+    outputs: np.ndarray
+    targets: np.ndarray
+    positions: np.ndarray
+
+    def __add__(self, other: Kept) -> Kept:
+        pairs = ((getattr(self, name), getattr(other, name)) for name in ("outputs", "targets", "positions"))
+        return Kept(*(np.concatenate(pair) for pair in pairs))
+
+    def sorted(self) -> Kept:
+        """In the order of the split, each picture once: results do not depend on the order, or on the number of processes."""
+        _, first = np.unique(self.positions, return_index=True)
+        return Kept(self.outputs[first], self.targets[first], self.positions[first])
+
+
+class TagMeter:
+    """See `engine.contract.Meter`. In training a quick one counts hits and errors; in validation outputs are kept."""
+
+    def __init__(self, labels: Sequence[str], *, quick: Criterion | None) -> None:
+        self.labels, self.quick = list(labels), quick
+        self.sums: dict[str, Any] = {}
+
+    def learn(self, outputs: Tensor, targets: Tensor) -> None:
+        said, true = outputs > 0, targets > 0.5  # logits above 0 are probabilities above 0.5
+        counts = torch.stack([(said & true).sum(), (said & ~true).sum(), (~said & true).sum()])
+        accumulate(self.sums, {"hits_extra_missed": counts})
+
+    def add(self, answers: Any, batch: Batch) -> None:
+        """`answers`: logits (N, C)."""
+        outputs = torch.as_tensor(answers)
+        columns = (outputs.float(), batch.targets, batch.indices)
+        accumulate(self.sums, {"kept": Kept(*(column.cpu().numpy() for column in columns))})
+        if self.quick is not None:
+            loss = self.quick(outputs, batch.targets)["loss"]
+            accumulate(self.sums, {"loss": precise(loss) * len(outputs)})
+
+    def result(self, num_images: int) -> dict[str, Any]:
+        if "kept" not in self.sums:  # of training
+            hits, extra, missed = self.sums["hits_extra_missed"].tolist()
+            return {"f1": 2 * hits / max(1, 2 * hits + extra + missed)}
+        kept = self.sums["kept"].sorted()
+        whole = evaluation(kept.outputs, kept.targets, self.labels)
+        return {name: whole[name] or 0.0 for name in ("map", "f1")} if self.quick is not None else whole
+
+
+def evaluation(outputs: np.ndarray, targets: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
+    """What JSON can hold, from logits and targets (N, C); fractions from 0 to 1, None where there is nothing to measure.
+
+    `map`: mean over labels of the average precision; `auc` likewise of the area under the ROC curve; `f1` over all labels of
+    all pictures together, `macro_f1` the mean over labels, both at a probability of 0.5; `exact`: pictures all of whose labels
+    are right. Labels that all or none of the pictures have are left out of means. `cooccurrence` counts pictures with two
+    labels.
+    """
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    said, true = outputs > 0, targets > 0.5
+    hits, extra, missed = (said & true).sum(0), (said & ~true).sum(0), (~said & true).sum(0)
+    known: np.ndarray = np.logical_and(true.any(0), ~true.all(0))
+
+    def by_label(score: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
+        pairs = zip(true.T, outputs.T, known, strict=True)
+        return np.array([score(there, logits) if measurable else np.nan for there, logits, measurable in pairs])
+
+    precisions, areas = by_label(average_precision_score), by_label(roc_auc_score)
+    f1 = ratio(2 * hits, 2 * hits + extra + missed)
+    columns = {"ap": precisions, "auc": areas, "precision": ratio(hits, hits + extra), "recall": ratio(hits, hits + missed)}
+    rows = [
+        {"label": label, **{name: plain(values[i]) for name, values in columns.items()}, "f1": plain(f1[i])}
+        | {"support": int(true[:, i].sum())}
+        for i, label in enumerate(labels)
+    ]
+    return {
+        "num_images": len(outputs),
+        "loss": float(F.binary_cross_entropy_with_logits(torch.from_numpy(outputs), torch.from_numpy(targets))),
+        "map": mean(precisions),
+        "auc": mean(areas),
+        "f1": float(2 * hits.sum() / max(1, 2 * hits.sum() + extra.sum() + missed.sum())),
+        "macro_f1": mean(np.where(known, f1, np.nan)),
+        "exact": float((said == true).all(1).mean()),
+        "per_class": rows,
+        "cooccurrence": (true.T.astype(int) @ true.astype(int)).tolist(),
+        "labels": list(labels),
+    }

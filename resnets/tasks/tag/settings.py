@@ -1,0 +1,20 @@
+"""The settings of tagging. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resnets.engine.recipe import LOSS, setting
+from resnets.tasks.image_settings import ImageLevelSettings, fast, finetune
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagSettings(ImageLevelSettings):
+    """The settings of tagging."""
+
+    balance: str = setting(
+        LOSS, "none", "loss: give a label that few pictures have more weight where it is there", choices=("none", "loss")
+    )
+
+
+RECIPES = {"fast": fast, "finetune": finetune}

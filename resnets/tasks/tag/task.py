@@ -1,0 +1,92 @@
+"""Tagging: any number of labels per picture, each there or not. Outputs are logits (N, num_labels), targets (N, num_labels)
+float32. An answer is a row of logits; a label is predicted from a probability of `threshold` on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resnets.data.splits import cut_as_trained
+from resnets.data.types import Source, Split
+from resnets.engine.contract import Criterion, Design, ReportTable, Score, Settings
+from resnets.errors import InputError
+from resnets.models.header import Header
+from resnets.tasks.image_level import ImageLevel
+from resnets.tasks.image_settings import ImageLevelSettings
+from resnets.tasks.tag import data as lists
+from resnets.tasks.tag import rows
+from resnets.tasks.tag.settings import RECIPES, TagSettings
+
+if TYPE_CHECKING:
+    from resnets.tasks.tag.meter import TagMeter
+
+
+class Tag(ImageLevel):
+    """See `engine.contract.Task`."""
+
+    name = "tag"
+    settings = TagSettings
+    recipes = RECIPES
+    rows = rows
+    scores = (Score("map", "mAP"), Score("f1", "F1"))
+    report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
+
+    def open(self, data: str, asked: Settings, *, in_chans: int | None, data_dir: str | Path | None) -> Source:
+        source = lists.read(data, in_chans, None)
+        if "train" not in source.splits:
+            raise InputError(f"{source.name}: no training split, only {', '.join(source.splits)}; add lines of it")
+        return source
+
+    def open_for(self, header: Header, data: str, asked: Settings, *, data_dir: str | Path | None) -> Source:
+        source = lists.read(data, header.spec.in_chans, header.labels)
+        return cut_as_trained(source, header.provenance.get("data", {}))
+
+    def settle(
+        self, recipe: ImageLevelSettings, origins: Mapping[str, str], source: Source, design: Design, own: str
+    ) -> dict[str, tuple[Any, str]]:
+        if recipe.num_classes not in (None, len(source.labels)):
+            raise InputError(f"num_classes={recipe.num_classes}, and the list has {len(source.labels)} labels; leave it out")
+        return super().settle(recipe, origins, source, design, own)
+
+    def class_counts(self, split: Split, num_classes: int) -> np.ndarray:
+        counts = np.zeros(num_classes, np.int64)
+        counts[: split.targets.values.shape[1]] = (split.targets.values > 0.5).sum(0)
+        return counts
+
+    def notes(self, source: Source, recipe: TagSettings, counts: np.ndarray, say: Callable[[str], None]) -> dict[str, int]:
+        num, labels = len(source.splits["train"]), source.labels
+        if everywhere := [label for label, count in zip(labels, counts, strict=False) if count in (0, num)]:
+            say(f"note     all or none of the training pictures have {', '.join(everywhere)}; nothing is learnt of that")
+        return {}
+
+    def criterion(self, recipe: TagSettings, class_counts: np.ndarray) -> Criterion:
+        from resnets.tasks.tag import losses
+
+        weight = losses.positive_weights(class_counts) if recipe.balance == "loss" else None
+        return losses.criterion(recipe.smoothing, weight)
+
+    def guessing_loss(self, recipe: TagSettings, class_counts: np.ndarray) -> float | None:
+        return None
+
+    # --- answers ---
+
+    def meter(self, labels: Sequence[str], config: Mapping[str, Any], *, quick: Criterion | None = None) -> TagMeter:
+        from resnets.tasks.tag.meter import TagMeter
+
+        return TagMeter(labels, quick=quick)
+
+    def same(self, before: np.ndarray, after: np.ndarray) -> float:
+        """The fraction of labels that both say are there, or both say are not."""
+        return float(((before > 0) == (after > 0)).mean())
+
+    def draw(self, meter: TagMeter, split: Split, folder: Path) -> list[Path]:
+        from resnets.tasks.tag import draw
+
+        return draw.evaluation(meter.sums["kept"].sorted(), meter.labels, split.images, folder)
+
+    def captions(self, source: Source, split: Split) -> list[str]:
+        return [", ".join(np.array(source.labels)[row > 0.5]) or "none" for row in split.targets.values]
