@@ -72,8 +72,13 @@ WORKED_ON = {
     "data/patches.py": {"isinstance(targets[0], Truth)"},
 }
 
-# Files that spell a task's name: the default of the setting `task`, and what other libraries' networks are for.
-SPELLED = {"engine/recipe.py", "models/pretrained/dense_opening.py", "models/pretrained/opening.py"}
+# Files that spell a task's name: the default of the setting `task`, what other libraries' networks are for, a key of timm's.
+SPELLED = {
+    "engine/recipe.py",
+    "models/pretrained/dense_opening.py",
+    "models/pretrained/facts.py",
+    "models/pretrained/opening.py",
+}
 
 
 def modules(root):

@@ -151,7 +151,7 @@ def test_other_data_than_the_models(first, tmp_path):
     with pytest.raises(InputError, match="pictures here, and the model takes volumes"):
         evaluation.evaluate(first.path, str(tmp_path / "pictures"), device="cpu")
     flat = resnets.create_model("resnet20_cifar", task="segment", depths=(1, 1), width=8, labels=["background", "1"])
-    with pytest.raises(InputError, match="volumes here, and the model takes pictures"):
+    with pytest.raises(InputError, match="volumes here, and the model takes images"):
         evaluation.evaluate(flat, str(first.data))
     two = tmp_path / "two"
     save(two / "images/a.nii", np.stack([phantom(0)[0]] * 2, -1))
@@ -210,7 +210,7 @@ def test_files_that_the_model_does_not_take(first, tmp_path):
     resnets.save(flat, tmp_path / "flat.safetensors")
     scan = save(tmp_path / "scan.nii.gz", phantom(0)[0])
     for model in (tmp_path / "flat.safetensors", "resnet20_cifar10"):
-        with pytest.raises(InputError, match=r"scan.nii.gz: a volume .* and the model takes pictures"):
+        with pytest.raises(InputError, match=r"scan.nii.gz: a volume .* and the model takes images"):
             invoke("predict", model, scan)
     (tmp_path / "cut.nii.gz").write_bytes(scan.read_bytes()[:-900])
     rows = invoke("predict", first.path, scan, tmp_path / "cut.nii.gz", "--format", "json").output.splitlines()
