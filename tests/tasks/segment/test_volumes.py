@@ -151,7 +151,7 @@ def test_other_data_than_the_models(first, tmp_path):
     with pytest.raises(InputError, match="pictures here, and the model takes volumes"):
         evaluation.evaluate(first.path, str(tmp_path / "pictures"), device="cpu")
     flat = resnets.create_model("resnet20_cifar", task="segment", depths=(1, 1), width=8, labels=["background", "1"])
-    with pytest.raises(InputError, match="volumes here, and the model takes images"):
+    with pytest.raises(InputError, match="volumes here, and the model takes pictures"):
         evaluation.evaluate(flat, str(first.data))
     two = tmp_path / "two"
     save(two / "images/a.nii", np.stack([phantom(0)[0]] * 2, -1))
