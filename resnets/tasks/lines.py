@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,17 @@ def unreadable(result: Mapping[str, Any]) -> list[str]:
         return []
     few = visible(", ".join(list(result["bad_images"])[:5]))
     return [f"{len(result['bad_images'])} pictures could not be read: {few}"]
+
+
+def first_cell(text: str, num_cells: int) -> str:
+    """The first cell of a row of CSV. Raises `ValueError` where it is no whole row of `num_cells`."""
+    try:
+        cells = next(csv.reader([text], strict=True))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    if len(cells) != num_cells:
+        raise ValueError(f"{len(cells)} cells")
+    return cells[0]
 
 
 def class_table(rows: Sequence[Mapping[str, Any]], headings: Mapping[str, str], counted: str) -> str:

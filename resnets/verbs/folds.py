@@ -41,7 +41,7 @@ class Folds:
 
 def asked(settings: Mapping[str, Any], out: str | Path | None, *, resume: bool) -> bool:
     """Whether these arguments of `train` mean all folds, rather than one run."""
-    layers = requested({name: value for name, value in settings.items() if value is not None})
+    layers = requested(given({"": settings}))
     if resume and out is not None and RunDir(out).recipe.is_file():
         layers = {"": read_file(RunDir(out).recipe)} | layers
     chosen = given(layers)
@@ -68,7 +68,7 @@ def cross_validate(
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
     reporter = reporter or training.Silent()
-    chosen = {name: value for name, value in ({"data": data} | settings).items() if value is not None}
+    chosen = given({"": {"data": data} | settings})
     if not Processes.from_environment().alone:
         raise InputError("folds run one after the other in one process each; start without torchrun, or give --fold")
     whole, chosen = _taken_up(out, chosen) if resume else _begun(out, chosen)

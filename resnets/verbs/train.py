@@ -189,14 +189,14 @@ def layers_of(
     data: str | None, settings: Mapping[str, Any], out: str | Path | None = None, *, resume: bool = False
 ) -> tuple[RunDir | None, dict[str, dict[str, Any]], Task]:
     """The run to go on with, if it is to be resumed; the layers of settings, and the task that they are for."""
-    asked = {name: value for name, value in ({"data": data} | dict(settings)).items() if value is not None}
+    asked = given({"": {"data": data} | dict(settings)})
     if not resume:
         layers = requested(asked)
         return None, layers, tasks.of(given(layers))
     run = RunDir(out) if out is not None else RunDir.latest(asked.get("task"))
     saved = saved_settings(run)
     task = tasks.of(saved)
-    tasks.of(asked | {"task": task.name})  # a setting of another task is refused with the name of that task
+    tasks.check_owned(task, asked)
     return run, continued(run, task.settings, saved, asked), task
 
 
@@ -276,8 +276,8 @@ def record(
         "num_params": num_params(job.model),
         "num_macs": spec.num_macs(job.model.preprocess.size),
     }
-    if resumed and (known := run.read_provenance()):
-        origin = run.update_provenance(resumed=[*known.get("resumed", []), now()])
+    if resumed and (before := run.read_provenance()):
+        origin = run.update_provenance(resumed=[*before.get("resumed", []), now()])
     else:
         device = job.device.describe() | ({} if job.processes.alone else {"processes": job.processes.world})
         begun: Provenance = {**provenance(device), "seed": job.recipe.seed, "data": data, "model": model}

@@ -197,11 +197,15 @@ def read_csv(path: Path, in_chans: int) -> Found:
     """
     splits: dict[str, list[Line]] = {}
     for line in _lines(path):
-        word = line.split.lower() or "train"
-        if word not in SPLIT_WORDS:
-            raise InputError(f"{line.where}: split '{line.split}' is not known; write train, val or test")
-        splits.setdefault(SPLIT_WORDS[word], []).append(line)
+        splits.setdefault(split_of(line.split, line.where), []).append(line)
     return _listed(printable(path.stem), path.parent, splits, in_chans)
+
+
+def split_of(word: str, where: str) -> str:
+    """The split that a cell means; an empty one means train. Raises `InputError`."""
+    if (split := SPLIT_WORDS.get(word.lower() or "train")) is None:
+        raise InputError(f"{where}: split '{word}' is not known; write train, val or test")
+    return split
 
 
 def is_csv_folder(root: Path) -> bool:
@@ -215,22 +219,37 @@ def read_csv_folder(root: Path, in_chans: int) -> Found:
 
 
 def _lines(path: Path) -> Iterator[Line]:
+    rows = csv_rows(path)
+    name, first = next(rows)
+    header = [cell.strip().lower() for cell in first]
+    if not {"path", "label"} <= set(header):
+        raise InputError(f"{name}: the first line must name the columns path,label (it is: {','.join(header)[:80]!r})")
+    columns = [header.index(column) if column in header else None for column in ("path", "label", "split")]
+    for where, row in rows:
+        picture, label, split = ("" if i is None or i >= len(row) else row[i].strip() for i in columns)
+        if not (picture and label):
+            raise InputError(f"{where}: the path or the label is missing")
+        yield Line(picture, label, split, where)
+
+
+def csv_rows(path: Path, *, strict: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """The first row of a CSV file ([] in an empty one), and the others that hold something; each with where it stands, for
+    messages.
+
+    Args:
+        strict: refuse what is badly quoted.
+
+    Raises:
+        InputError: where the file cannot be read, or is not CSV.
+    """
     name = printable(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file)
-            header = [cell.strip().lower() for cell in next(rows, [])]
-            if not {"path", "label"} <= set(header):
-                raise InputError(f"{name}: the first line must name the columns path,label (it is: {','.join(header)[:80]!r})")
-            columns = [header.index(column) if column in header else None for column in ("path", "label", "split")]
+            rows = csv.reader(file, strict=strict)
+            yield name, next(rows, [])
             for row in rows:
-                if not any(cell.strip() for cell in row):
-                    continue
-                where = f"{name} line {rows.line_num}"
-                picture, label, split = ("" if i is None or i >= len(row) else row[i].strip() for i in columns)
-                if not (picture and label):
-                    raise InputError(f"{where}: the path or the label is missing")
-                yield Line(picture, label, split, where)
+                if any(cell.strip() for cell in row):
+                    yield f"{name} line {rows.line_num}", row
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 text; save it as UTF-8") from error
     except (OSError, csv.Error) as error:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from resnets.draw.text import columns, csv_line, visible
 from resnets.models.answering import Wanted
-from resnets.tasks.lines import failed, unreadable
+from resnets.tasks.lines import failed, first_cell, unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,13 +65,7 @@ def csv_lines(row: Mapping[str, Any], topk: int) -> str:
 
 def csv_path(text: str, topk: int) -> str:
     """The path in a row of CSV. Raises `ValueError` where it is no whole row of `topk` classes."""
-    try:
-        cells = next(csv.reader([text], strict=True))
-    except csv.Error as error:
-        raise ValueError(str(error)) from error
-    if len(cells) != 2 * topk + 2:
-        raise ValueError(f"{len(cells)} cells")
-    return cells[0]
+    return first_cell(text, 2 * topk + 2)
 
 
 def told(result: Mapping[str, Any], per_class: bool) -> str:

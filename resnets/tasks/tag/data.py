@@ -6,7 +6,6 @@ path,cat,dog[,split]           a.jpg,1,0           or one column per label, with
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from resnets.data.pictures.images import FileImages, printable
-from resnets.data.readers.layouts import SPLIT_WORDS, SPLITS, quoted
+from resnets.data.readers.layouts import SPLITS, csv_rows, is_csv, quoted, split_of
 from resnets.data.sources import existing
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
@@ -43,7 +42,7 @@ def read(data: str, in_chans: int | None, labels: Sequence[str] | None) -> Sourc
             of `labels`.
     """
     path = existing(data)
-    if path.suffix.lower() != ".csv" or not path.is_file():
+    if not is_csv(path):
         raise InputError(f"{printable(path)}: not a list; give a CSV file with path,labels (a|b), or path and a column a label")
     lines, columns = _lines(path)
     parts: dict[str, list[Line]] = {split: [] for split in SPLITS}
@@ -68,17 +67,12 @@ def _split(root: Path, lines: Sequence[Line], names: Sequence[str], in_chans: in
 
 def _lines(path: Path) -> tuple[list[Line], tuple[str, ...]]:
     """The lines of the list, and the labels that have a column of their own, in order."""
-    where, seen = printable(path), dict[str, str]()
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, strict=True)
-            head = [cell.strip() for cell in next(rows, [])]
-            columns = _columns(head, where)
-            lines = [_line(row, head, columns, f"{where} line {rows.line_num}") for row in rows if any(map(str.strip, row))]
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: not UTF-8 text; save it as UTF-8") from error
-    except (OSError, csv.Error) as error:
-        raise InputError(f"{where}: cannot be read as CSV ({error})") from error
+    rows = csv_rows(path, strict=True)
+    name, first = next(rows)
+    head = [cell.strip() for cell in first]
+    columns = _columns(head, name)
+    lines = [_line(row, head, columns, where) for where, row in rows]
+    seen: dict[str, str] = {}
     for line in lines:
         if (before := seen.setdefault(os.path.normpath(line.path), line.where)) != line.where:
             raise InputError(f"{line.where}: {line.path} is there already ({before}); give each picture one line")
@@ -100,13 +94,11 @@ def _line(row: Sequence[str], head: Sequence[str], columns: Sequence[str], where
         raise InputError(f"{where}: {len(row)} cells under {len(head)} columns; add or remove commas, or quote the cells")
     cells = {name: cell.strip() for name, cell in zip(head, row, strict=True)}
     lower = {name.lower(): cell for name, cell in cells.items()}
-    split = lower.get("split", "").lower() or "train"
-    if split not in SPLIT_WORDS:
-        raise InputError(f"{where}: split {split!r} is not known; write train, val or test")
+    split = split_of(lower.get("split", ""), where)
     if not lower["path"]:
         raise InputError(f"{where}: the path is missing")
     if wrong := [name for name in columns if cells[name].lower() not in YES_NO]:
         raise InputError(f"{where}: {wrong[0]} is {cells[wrong[0]]!r}; write 1 where the picture has the label, else 0")
     named = [label.strip() for label in lower.get("labels", "").split("|")]
     there = [label for label in named if label] + [name for name in columns if YES_NO[cells[name].lower()]]
-    return Line(lower["path"], frozenset(there), SPLIT_WORDS[split], where)
+    return Line(lower["path"], frozenset(there), split, where)

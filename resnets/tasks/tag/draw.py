@@ -11,6 +11,7 @@ import numpy as np
 from resnets.draw.gallery import gallery
 from resnets.draw.style import EMPTY, INK, TRAIN, blank, elide, styled, write
 from resnets.tasks.tag.meter import Kept
+from resnets.tasks.tag.rows import words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,11 +31,6 @@ def evaluation(kept: Kept, labels: Sequence[str], images: Any, folder: Path) -> 
         pictures = [images[int(kept.positions[index])] for index in wrong]
         drawings.append(gallery(pictures, captions, folder / "errors.png", title="Largest loss first"))
     return drawings
-
-
-def words(there: np.ndarray, labels: Sequence[str]) -> str:
-    """The labels (C,) bool that are there, or "none"."""
-    return ", ".join(labels[index] for index in np.flatnonzero(there).tolist()) or "none"
 
 
 @styled

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from resnets.draw.text import csv_line, share, visible
 from resnets.models.answering import Wanted
-from resnets.tasks.lines import class_table, failed, unreadable
+from resnets.tasks.lines import class_table, failed, first_cell, unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +46,11 @@ def line(row: Mapping[str, Any]) -> str:
     return visible(f"{row['path']}  {there or 'none'}")
 
 
+def words(there: Iterable[bool], labels: Sequence[str]) -> str:
+    """The labels that are there, or "none"."""
+    return ", ".join(label for label, yes in zip(labels, there, strict=True) if yes) or "none"
+
+
 def csv_head(topk: int) -> str:
     """path,labels,probabilities,error."""
     return csv_line(COLUMNS)
@@ -61,13 +65,7 @@ def csv_lines(row: Mapping[str, Any], topk: int) -> str:
 
 def csv_path(text: str, topk: int) -> str:
     """The path in a line of CSV. Raises `ValueError` where it is no whole row."""
-    try:
-        cells = next(csv.reader([text], strict=True))
-    except csv.Error as error:
-        raise ValueError(str(error)) from error
-    if len(cells) != len(COLUMNS):
-        raise ValueError(f"{len(cells)} cells")
-    return cells[0]
+    return first_cell(text, len(COLUMNS))
 
 
 def told(result: Mapping[str, Any], per_class: bool) -> str:

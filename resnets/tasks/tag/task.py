@@ -89,4 +89,4 @@ class Tag(ImageLevel):
         return draw.evaluation(meter.sums["kept"].sorted(), meter.labels, split.images, folder)
 
     def captions(self, source: Source, split: Split) -> list[str]:
-        return [", ".join(np.array(source.labels)[row > 0.5]) or "none" for row in split.targets.values]
+        return [rows.words(row > 0.5, source.labels) for row in split.targets.values]
