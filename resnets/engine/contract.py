@@ -156,8 +156,8 @@ class Task(Protocol):
         """The network and its inputs, new or (`header`) of the weights to start from."""
         ...
 
-    def facts(self, source: Source, design: Design, asked: Settings) -> Facts:
-        """What the named recipes depend on."""
+    def one_size(self, source: Source) -> bool:
+        """Whether all inputs are of one size, which the named recipes may depend on."""
         ...
 
     def settle(self, recipe: Recipe, origins: Mapping[str, str], source: Source, design: Design, own: str) -> Settings:

@@ -14,7 +14,7 @@ from resnets.data.workers import BadImages
 from resnets.engine import device as devices
 from resnets.engine import freeze
 from resnets.engine.contract import Design, Named_recipe, Settings, Task
-from resnets.engine.recipe import Recipe, Schema, own_settings, parse, read_file, resolve
+from resnets.engine.recipe import Facts, Recipe, Schema, own_settings, parse, read_file, resolve
 from resnets.engine.run import RunDir
 from resnets.errors import InputError
 from resnets.models import zoo
@@ -68,7 +68,7 @@ def settle(task: Task, layers: Mapping[str, Settings], data_dir: str | Path | No
     fingerprint = source.fingerprint()
     design = task.design(asked, source, header, named)
     check_axes(design.spec, source)
-    layers = {f"recipe {recipe_name}": make(task.facts(source, design, given(own))), **own}
+    layers = {f"recipe {recipe_name}": make(facts(task, source, design, given(own))), **own}
     recipe, origins = settings(task, layers, source, design, (recipe_name, by_whom))
     source = task.cut(source, recipe)
     bad = BadImages.allowing(recipe.max_bad, *source.splits.values())
@@ -81,6 +81,19 @@ def settle(task: Task, layers: Mapping[str, Settings], data_dir: str | Path | No
 def given(layers: Mapping[str, Settings]) -> dict[str, Any]:
     """The settings of all layers that are not None, the last one wins."""
     return {name: value for layer in layers.values() for name, value in layer.items() if value is not None}
+
+
+def facts(task: Task, source: Source, design: Design, asked: Settings) -> Facts:
+    """What the named recipes depend on."""
+    return Facts(
+        num_train=len(source.splits["train"]),
+        hflip=source.hflip,
+        size=design.preprocess.size,
+        spec=design.spec,
+        asked=asked,
+        one_size=task.one_size(source),
+        num_classes=len(source.labels),
+    )
 
 
 def chosen_recipe(task: Task, asked: Settings) -> tuple[str, str]:

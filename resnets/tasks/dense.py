@@ -20,7 +20,7 @@ from resnets.data.sources import open_source, recognised
 from resnets.data.types import Samples, Source, Split
 from resnets.draw.panels import Panel
 from resnets.engine.contract import Design, Settings
-from resnets.engine.recipe import Facts, Recipe, changed_spec, spec_changes
+from resnets.engine.recipe import Recipe, changed_spec, spec_changes
 from resnets.errors import InputError
 from resnets.files import replacing
 from resnets.models import zoo
@@ -118,16 +118,8 @@ class Dense(ABC):
             scale["interpolation"] = asked["interpolation"]
         return spec, scale
 
-    def facts(self, source: Source, design: Design, asked: Settings) -> Facts:
-        return Facts(
-            num_train=len(source.splits["train"]),
-            hflip=source.hflip,
-            size=design.preprocess.size,
-            spec=design.spec,
-            asked=asked,
-            one_size=len(set(sizes(source))) < 2,
-            num_classes=len(source.labels),
-        )
+    def one_size(self, source: Source) -> bool:
+        return len(set(sizes(source))) < 2
 
     def settle(
         self, recipe: DenseSettings, origins: Mapping[str, str], source: Source, design: Design, own: str

@@ -16,7 +16,6 @@ from resnets.data.types import Samples, Source, Split
 from resnets.engine.contract import Design, Run, Settings, Wanted
 from resnets.engine.recipe import (
     SMALL,
-    Facts,
     Recipe,
     changed_spec,
     spec_changes,
@@ -80,15 +79,8 @@ class ImageLevel(ABC):
         neutral = (0.5,) * source.in_chans
         return Design(spec, Preprocess(size=(height, width), mean=neutral, std=neutral))
 
-    def facts(self, source: Source, design: Design, asked: Settings) -> Facts:
-        return Facts(
-            num_train=len(source.splits["train"]),
-            hflip=source.hflip,
-            size=design.preprocess.size,
-            spec=design.spec,
-            asked=asked,
-            num_classes=len(source.labels),
-        )
+    def one_size(self, source: Source) -> bool:
+        return True
 
     def settle(
         self, recipe: ImageLevelSettings, origins: Mapping[str, str], source: Source, design: Design, own: str

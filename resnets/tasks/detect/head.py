@@ -32,9 +32,10 @@ from resnets.models.nn.layers import Features
 from resnets.models.nn.trunk import Trunk
 from resnets.models.spec import Level, ResNetSpec
 from resnets.tasks.detect.pyramid import Pyramid
+from resnets.tasks.detect.settings import HEADS
 
 Found = dict[str, Tensor]  # the fields of `resnets.data.targets.Detections`: xyxy, labels, scores and, with masks, masks
-FORMS = ("pyramid", "c4")
+FORMS = HEADS  # the setting `head` is the form of a head
 REGION = 7  # positions along each side of a region where its class is told
 RATIOS = (0.5, 1.0, 2.0)  # height by width of anchors
 

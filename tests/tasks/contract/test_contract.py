@@ -11,7 +11,7 @@ from resnets import tasks
 from resnets.data.loader import Loader
 from resnets.data.workers import BadImages
 from resnets.engine.contract import Meter, Rows, Task, accumulate
-from resnets.engine.plan import named_recipe, settle
+from resnets.engine.plan import facts, named_recipe, settle
 from resnets.engine.recipe import SECTIONS, Recipe, fields_of, parse
 from resnets.errors import InputError
 from resnets.models.answering import run_model
@@ -70,9 +70,9 @@ def test_its_own_settings_come_after_those_of_every_task(name):
 def test_recipes_are_settings_of_the_task(done):
     plan = settle(done.task, {"flag": {"data": str(done.data), **done.settings}}, None)
     assert plan.origins["recipe"] == done.task.default_recipe({})[1]
-    facts = done.task.facts(plan.source, done.task.design({}, plan.source, None, lambda *_, **__: plan.spec), {})
+    known = facts(done.task, plan.source, done.task.design({}, plan.source, None, lambda *_, **__: plan.spec), {})
     for name in done.task.recipes:
-        assert named_recipe(done.task, name)(facts).keys() <= fields_of(done.task.settings).keys()
+        assert named_recipe(done.task, name)(known).keys() <= fields_of(done.task.settings).keys()
     assert all(done.task.default_recipe(asked)[0] in done.task.recipes for asked in ({}, {"weights": "a.safetensors"}))
     with pytest.raises(InputError, match=f"no recipe 'fasst'; use one of {', '.join(done.task.recipes)}"):
         named_recipe(done.task, "fasst")
