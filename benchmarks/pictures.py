@@ -31,9 +31,9 @@ from torchvision import transforms as v1
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms import v2
 
+from resnets.data.batches.image_level import PictureSamples
 from resnets.data.cache import Kept, decoded_bytes
 from resnets.data.loader import Loader
-from resnets.data.picture_samples import PictureSamples
 from resnets.data.pictures import jpeg
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages
 from resnets.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess

@@ -98,7 +98,7 @@ _MOVED = {
     "data.fit": "data.pictures.resize",
     "data.labelled": "data.types data.splits data.readers.names",
     "data.loaders": "data.loader data.workers data.statistics",
-    "data.preview": "tasks.image_preview",
+    "data.preview": "tasks.image_level.preview",
     "data.windows": "tasks.segment.windows",
 }
 for _old, _new, _names in (  # whole folders

@@ -67,15 +67,15 @@ TABLES = ("data/sources.py", "data/types.py", "data/readers/")  # the tables of 
 # Tests of the type of a target or image, where its numbers are worked on: {file: {test: how often}}.
 WORKED_ON = {
     "data/check/labels.py": {"isinstance(picture, Volume)", "isinstance(target, Boxes)"},
-    "data/dense_samples.py": {"isinstance(target, Boxes)", "isinstance(targets[0], Boxes)", "isinstance(targets[0], Truth)"},
+    "data/batches/dense.py": {"isinstance(target, Boxes)", "isinstance(targets[0], Boxes)", "isinstance(targets[0], Truth)"},
     "data/geometry.py": {"isinstance(target, Boxes)"},
-    "data/patches.py": {"isinstance(targets[0], Truth)"},
+    "data/batches/volumes.py": {"isinstance(targets[0], Truth)"},
 }
 
 # Files that spell a task's name: the default of the setting `task`, what other libraries' networks are for, a key of timm's.
 SPELLED = {
     "engine/recipe.py",
-    "models/pretrained/dense_opening.py",
+    "models/pretrained/dense.py",
     "models/pretrained/facts.py",
     "models/pretrained/opening.py",
 }

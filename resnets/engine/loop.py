@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from resnets.data.picture_samples import CPU
+from resnets.data.batches.image_level import CPU
 from resnets.data.randomness import mix_seed
 from resnets.data.transforms import to_input
 from resnets.data.types import Batch

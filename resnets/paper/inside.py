@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import nn
 
+from resnets.data.batches.image_level import CPU, PictureSamples
 from resnets.data.loader import Loader
-from resnets.data.picture_samples import CPU, PictureSamples
 from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import to_input
 from resnets.data.types import Batch, Split

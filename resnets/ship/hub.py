@@ -35,12 +35,12 @@ def create_model(
 
     Args:
         name: one of `list_models()`, or a spec.
-        task: a key of `resnets.tasks.TASKS`: "classify", "detect", "segment", ...
+        task: a key of `resnets.tasks.TASKS`.
         preprocess: how images become inputs; default (None): ImageNet's mean and standard deviation (0.5 for other channels
             than three) at the network's input size.
         labels: class names; `num_classes` is then their number. Default (None): "0", "1", ...
-        head_config: settings of the task's head: for "segment" {"head": "fcn"}, for "detect" fields of `Detecting` in
-            `resnets.tasks.detect.head`.
+        head_config: settings of the task's head, such as {"head": "fcn"} for segmentation; for detection, fields of `Detecting`
+            in `resnets.tasks.detect.head`.
         form: the former name of `head_config`.
         changes: fields of the spec to change, such as `num_classes=10, in_chans=1, stem="small", dims=3`.
 

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from resnets.data.dense_samples import DenseSamples
+from resnets.data.batches.dense import DenseSamples
+from resnets.data.batches.image_level import PictureSamples
+from resnets.data.batches.volumes import VolumeSamples
 from resnets.data.loader import Loader
-from resnets.data.patches import VolumeSamples
-from resnets.data.picture_samples import PictureSamples
 from resnets.data.preprocess import Preprocess
 from resnets.data.workers import BadImages
 

@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from PIL import Image
 
-from resnets.data.picture_samples import PictureSamples
+from resnets.data.batches.image_level import PictureSamples
 from resnets.data.pictures import images
 from resnets.data.preprocess import Preprocess
 from resnets.data.sources import open_source

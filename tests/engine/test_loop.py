@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from resnets.data.picture_samples import CPU
+from resnets.data.batches.image_level import CPU
 from resnets.data.transforms import to_input
 from resnets.engine import loop
 from resnets.errors import InputError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from resnets.data.picture_samples import CPU
+from resnets.data.batches.image_level import CPU
 from resnets.data.pictures.images import ArrayImages
 from resnets.data.splits import cut_val
 from resnets.data.transforms import to_input

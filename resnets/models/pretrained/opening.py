@@ -15,7 +15,7 @@ from resnets.errors import InputError
 from resnets.models import header as saved
 from resnets.models import weights
 from resnets.models.header import Header
-from resnets.models.pretrained import dense_opening, facts, families, files, folding, infer
+from resnets.models.pretrained import dense, facts, families, files, folding, infer
 from resnets.models.pretrained.facts import USER, Facts
 from resnets.models.pretrained.names import locate
 from resnets.models.records import Origin, Provenance
@@ -80,8 +80,8 @@ def open_weights(
 
 def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, Any], asked: Mapping[str, Any]) -> Opened:
     file = files.read(path)
-    if dense_opening.is_dense(file.tensors):
-        return Opened(path, *dense_opening.opened(file, source, *given))
+    if dense.is_dense(file.tensors):
+        return Opened(path, *dense.opened(file, source, *given))
     family, theirs = families.recognise(file)
     try:
         tensors = family.ours(theirs)

@@ -11,7 +11,7 @@ from typing import Any
 
 from resnets.engine.recipe import FINETUNING, LOSS, Facts, setting
 from resnets.errors import InputError
-from resnets.tasks.image_settings import ImageLevelSettings, fast, finetune
+from resnets.tasks.image_level.settings import ImageLevelSettings, fast, finetune
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from resnets.engine.contract import Criterion, Design, ReportTable, Score
 from resnets.engine.recipe import need_weights
 from resnets.tasks.classify import rows
 from resnets.tasks.classify.settings import RECIPES, ClassifySettings
-from resnets.tasks.image_level import ImageLevel
-from resnets.tasks.image_settings import ImageLevelSettings
+from resnets.tasks.image_level.settings import ImageLevelSettings
+from resnets.tasks.image_level.task import ImageLevel
 
 if TYPE_CHECKING:
     from resnets.tasks.classify.meter import ClassifyMeter

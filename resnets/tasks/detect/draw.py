@@ -18,7 +18,7 @@ from resnets.draw.paint import hex_colours, numbered, on, paint_instances
 from resnets.draw.panels import Panel, cells, legend, show, text_width, width_of
 from resnets.draw.panels import worst as draw_rows
 from resnets.draw.style import EMPTY, INK, blank, elide, styled, write
-from resnets.tasks.dense import Shown
+from resnets.tasks.dense.task import Shown
 from resnets.tasks.detect.voc import Curve
 
 if TYPE_CHECKING:

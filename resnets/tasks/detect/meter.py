@@ -11,7 +11,7 @@ import torch
 
 from resnets.data.targets import Boxes, Detections
 from resnets.data.types import Batch
-from resnets.tasks.dense import Bad, worse
+from resnets.tasks.dense.task import Bad, worse
 from resnets.tasks.detect.average_precision import Collected
 from resnets.tasks.detect.rows import at_least
 

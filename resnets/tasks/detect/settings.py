@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnets.engine.recipe import COMMON, Facts, setting
-from resnets.tasks.dense_settings import RECIPE, DenseSettings, head_setting
+from resnets.tasks.dense.settings import RECIPE, DenseSettings, head_setting
 
 HEADS = ("pyramid", "c4")
 

@@ -21,7 +21,7 @@ from resnets.engine.contract import Criterion, Losses, ReportTable, Run, Score, 
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
-from resnets.tasks.dense import Dense, as_array, save_png, shown
+from resnets.tasks.dense.task import Dense, as_array, save_png, shown
 from resnets.tasks.detect import rows
 from resnets.tasks.detect.rows import at_least
 from resnets.tasks.detect.settings import HEADS, RECIPES, DetectSettings

@@ -17,7 +17,7 @@ from resnets.draw.paint import hex_colours, paint
 from resnets.draw.panels import Panel, cells, legend, show
 from resnets.draw.panels import worst as draw_rows
 from resnets.draw.style import FAINT, styled, write
-from resnets.tasks.dense import Shown
+from resnets.tasks.dense.task import Shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,7 @@ from torch import Tensor
 from resnets.data.geometry import nearest
 from resnets.engine.contract import Run
 from resnets.models.header import Header
-from resnets.tasks.dense import as_array
+from resnets.tasks.dense.task import as_array
 from resnets.tasks.segment.head import resized
 from resnets.tasks.segment.windows import blend
 

@@ -13,7 +13,7 @@ from resnets.data.readers.volume_labels import worst_slice
 from resnets.data.targets import BACKGROUND, IGNORE
 from resnets.data.types import Batch
 from resnets.engine.contract import accumulate
-from resnets.tasks.dense import Bad, worse
+from resnets.tasks.dense.task import Bad, worse
 from resnets.tasks.means import mean
 from resnets.tasks.segment import overlap
 from resnets.tasks.segment.overlap import Counted

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnets.engine.recipe import DATA, LOSS, Facts, setting
-from resnets.tasks.dense_settings import RECIPE, DenseSettings, head_setting
+from resnets.tasks.dense.settings import RECIPE, DenseSettings, head_setting
 
 HEADS = ("unet", "fcn", "deeplabv3")
 PATCH = 64  # side of the parts of volumes that training sees

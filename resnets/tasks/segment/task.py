@@ -20,7 +20,7 @@ from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
-from resnets.tasks.dense import Dense, shown
+from resnets.tasks.dense.task import Dense, shown
 from resnets.tasks.segment import rows, volumes
 from resnets.tasks.segment.settings import HEADS, RECIPES, SegmentSettings
 
@@ -132,7 +132,7 @@ class Segment(Dense):
 
     def masked(self, image: Any, answer: np.ndarray, wanted: Wanted, path: Path) -> Path:
         """Class indices in 8 bits as PNG; of a volume as NIfTI, in its place and orientation."""
-        from resnets.tasks.dense import save_png
+        from resnets.tasks.dense.task import save_png
 
         if answer.ndim == 3:
             image.save_like(answer, path)

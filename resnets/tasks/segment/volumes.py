@@ -11,7 +11,7 @@ from resnets.data.types import Samples, Source, Split
 from resnets.engine.recipe import show
 from resnets.errors import InputError
 from resnets.models.spec import ResNetSpec
-from resnets.tasks.dense import sizes
+from resnets.tasks.dense.task import sizes
 from resnets.tasks.segment.settings import PATCH, SegmentSettings
 
 # Settings of pictures, as they are where they do nothing.
@@ -46,7 +46,7 @@ def words(preprocess: Preprocess) -> str:
 
 
 def samples(split: Split, preprocess: Preprocess, recipe: SegmentSettings | None, device: Any) -> Samples:
-    from resnets.data.patches import CPU, Patches, VolumeSamples
+    from resnets.data.batches.volumes import CPU, Patches, VolumeSamples
 
     if recipe is None:
         return VolumeSamples(split=split, preprocess=preprocess, device=device or CPU)

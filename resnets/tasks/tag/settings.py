@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from resnets.engine.recipe import LOSS, setting
-from resnets.tasks.image_settings import ImageLevelSettings, fast, finetune
+from resnets.tasks.image_level.settings import ImageLevelSettings, fast, finetune
 
 
 @dataclass(frozen=True, kw_only=True)

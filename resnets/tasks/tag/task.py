@@ -15,8 +15,8 @@ from resnets.data.types import Source, Split
 from resnets.engine.contract import Criterion, Design, ReportTable, Score, Settings
 from resnets.errors import InputError
 from resnets.models.header import Header
-from resnets.tasks.image_level import ImageLevel
-from resnets.tasks.image_settings import ImageLevelSettings
+from resnets.tasks.image_level.settings import ImageLevelSettings
+from resnets.tasks.image_level.task import ImageLevel
 from resnets.tasks.tag import data as lists
 from resnets.tasks.tag import rows
 from resnets.tasks.tag.settings import RECIPES, TagSettings

@@ -126,7 +126,7 @@ def test_memory_that_runs_out_is_the_inputs_fault(kind, tmp_path, capsys, monkey
     def exhausted(*args, **kwargs):
         raise kind("Unable to allocate 224. GiB")
 
-    monkeypatch.setattr("resnets.tasks.image_level.open_source", exhausted)
+    monkeypatch.setattr("resnets.tasks.image_level.task.open_source", exhausted)
     code, _, err = command(TRAIN, capsys)
     assert code == 2, err
     message = told(err)

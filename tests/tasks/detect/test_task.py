@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from resnets.data.dense_samples import as_tensors
+from resnets.data.batches.dense import as_tensors
 from resnets.errors import InputError
 from resnets.ship import hub
 from resnets.tasks.detect.head import FORMS, Detecting

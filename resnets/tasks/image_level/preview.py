@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from resnets.data.batches.image_level import PictureSamples
 from resnets.data.loader import Loader
-from resnets.data.picture_samples import PictureSamples
 from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import Augment, mean_tensor, replace_size
 from resnets.data.types import Source

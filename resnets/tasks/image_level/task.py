@@ -24,7 +24,7 @@ from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
-from resnets.tasks.image_settings import RESIZE, ImageLevelSettings
+from resnets.tasks.image_level.settings import RESIZE, ImageLevelSettings
 from resnets.tasks.inputs import scaled, with_statistics
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class ImageLevel(ABC):
         recipe: ImageLevelSettings | None = None,
         device: Any = None,
     ) -> Samples:
-        from resnets.data.picture_samples import CPU, PictureSamples
+        from resnets.data.batches.image_level import CPU, PictureSamples
 
         device = device or CPU
         if recipe is None:
@@ -201,11 +201,11 @@ class ImageLevel(ABC):
         raise AssertionError("refused by check_asked")
 
     def preview(self, source: Source, recipe: ImageLevelSettings, preprocess: Preprocess, out: str | Path) -> Path:
-        from resnets.tasks import image_preview
+        from resnets.tasks.image_level import preview
 
         samples: Any = self.samples(source.splits["train"], preprocess, len(source.labels), recipe=recipe)
         captions = self.captions(source, source.splits["train"])
-        return image_preview.preview(source, samples, captions, out, seed=recipe.seed)
+        return preview.preview(source, samples, captions, out, seed=recipe.seed)
 
     @abstractmethod
     def captions(self, source: Source, split: Split) -> Sequence[str]:

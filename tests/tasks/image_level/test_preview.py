@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from resnets.data.picture_samples import PictureSamples
+from resnets.data.batches.image_level import PictureSamples
 from resnets.data.pictures.images import ArrayImages
 from resnets.data.pictures.resize import fit_picture
 from resnets.data.preprocess import Preprocess
@@ -17,8 +17,8 @@ from resnets.data.types import Source, Split
 from resnets.draw.gallery import CELL
 from resnets.draw.style import DPI
 from resnets.errors import InputError
-from resnets.tasks import image_preview as room
-from resnets.tasks.image_preview import stratified, to_pixels
+from resnets.tasks.image_level import preview as room
+from resnets.tasks.image_level.preview import stratified, to_pixels
 
 LABELS = ("cat", "dog", "owl")
 

@@ -27,7 +27,7 @@ from resnets.data.transforms import normalise
 from resnets.data.types import Batch, Part, Read, Split
 
 CPU = torch.device("cpu")
-# (image, target, seed, epoch, index, batch) -> pixels and the target that fits: `geometry.DenseAugment`, `patches.Patches`.
+# (image, target, seed, epoch, index, batch) -> pixels and the target that fits: `geometry.DenseAugment`, `volumes.Patches`.
 Augmentation = Callable[..., tuple[Tensor, Any]]
 
 

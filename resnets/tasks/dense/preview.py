@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from resnets.data.dense_samples import DenseSamples
+from resnets.data.batches.dense import DenseSamples
 from resnets.data.pictures.images import BadPicture
 from resnets.data.types import Source
 from resnets.draw.panels import Panel, worst

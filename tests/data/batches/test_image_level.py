@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from resnets.data.picture_samples import CPU
+from resnets.data.batches.image_level import CPU
 from resnets.data.pictures.images import ArrayImages, FileImages
 from resnets.data.pictures.resize import fit_picture
 from resnets.data.preprocess import Preprocess

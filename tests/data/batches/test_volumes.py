@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from resnets.data import patches
-from resnets.data.patches import Opened, Patches
+from resnets.data.batches import volumes
+from resnets.data.batches.volumes import Opened, Patches
 from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.volumes import Volume
 from resnets.data.preprocess import Preprocess
@@ -184,7 +184,7 @@ def test_decoded_volumes_are_kept_as_far_as_there_is_room(split, monkeypatch):
     volume, labels = pair(split)
     one = volume.num_bytes + labels.volume.num_bytes
     assert one == np.prod(volume.shape) * 3  # int16 and uint8
-    monkeypatch.setattr(patches, "KEPT_BYTES", int(2.5 * one))
+    monkeypatch.setattr(volumes, "KEPT_BYTES", int(2.5 * one))
     opened = Opened(split)
     for index in (3, 0, 1, 2):
         Patches(size=SIZE)(*opened[index], seed=0, epoch=0, index=0)

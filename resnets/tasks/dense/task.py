@@ -27,7 +27,7 @@ from resnets.models import zoo
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
-from resnets.tasks.dense_settings import RESIZE, DenseSettings
+from resnets.tasks.dense.settings import RESIZE, DenseSettings
 from resnets.tasks.inputs import scaled, with_statistics
 
 # Above this shorter side of the input a stem that keeps every pixel is given a stride: the deepest features of a trunk for
@@ -148,7 +148,7 @@ class Dense(ABC):
     def samples(
         self, split: Split, preprocess: Preprocess, num_classes: int, *, recipe: Any = None, device: Any = None
     ) -> Samples:
-        from resnets.data.dense_samples import CPU, DenseSamples, fill_of
+        from resnets.data.batches.dense import CPU, DenseSamples, fill_of
         from resnets.data.geometry import DenseAugment
 
         device = device or CPU
@@ -178,7 +178,7 @@ class Dense(ABC):
         return source, None
 
     def class_counts(self, split: Split, num_classes: int) -> np.ndarray:
-        from resnets.data.dense_samples import class_counts
+        from resnets.data.batches.dense import class_counts
 
         return class_counts(split, num_classes)
 
@@ -199,10 +199,10 @@ class Dense(ABC):
     # --- answers ---
 
     def preview(self, source: Source, recipe: Any, preprocess: Preprocess, out: str | Path) -> Path:
-        from resnets.tasks import dense_preview
+        from resnets.tasks.dense import preview
 
         samples: Any = self.samples(source.splits["train"], preprocess, len(source.labels), recipe=recipe)
-        return dense_preview.preview(source, samples, partial(self.panel, source), out, seed=recipe.seed)
+        return preview.preview(source, samples, partial(self.panel, source), out, seed=recipe.seed)
 
     @abstractmethod
     def panel(self, source: Source, picture: np.ndarray, target: Any) -> Panel:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from resnets.data.dense_samples import CPU, class_counts, fill_of
+from resnets.data.batches.dense import CPU, class_counts, fill_of
 from resnets.data.geometry import DenseAugment
 from resnets.data.preprocess import Preprocess
 from resnets.data.sources import open_source

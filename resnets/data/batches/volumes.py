@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from resnets.data.dense_samples import CPU, repeated_order
+from resnets.data.batches.dense import CPU, repeated_order
 from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.volumes import Volume
 from resnets.data.preprocess import Preprocess

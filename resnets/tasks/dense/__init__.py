@@ -1,0 +1,1 @@
+"""What tasks with answers for places in a picture share."""

@@ -1,0 +1,1 @@
+"""What tasks with one answer per picture share."""
