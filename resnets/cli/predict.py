@@ -11,6 +11,7 @@ import click
 from resnets import tasks
 from resnets.cli.options import CONTEXT, EPILOG, amp_flag, data_dir_flag, device_flag, json_flag, runtime_flag
 from resnets.draw.text import visible
+from resnets.errors import InputError
 
 
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Predict images with a model.")
@@ -64,26 +65,34 @@ def predict(
     from resnets.verbs import rows
     from resnets.verbs.predict import find_files, stream
 
+    if resume and out is None:
+        raise InputError("--resume needs the file to go on with; name it with --out")
     session = open_session(model, runtime=runtime, device=device, amp=amp)
     header, task = session.header, answering(session.header)
-    form = rows.form_of(task.rows, form_name, out)
-    rows.check_out(out, form, resume)
+    form, wanted = rows.form_of(task.rows, form_name, out), Wanted(min(topk, len(header.labels)), threshold)
+    if out:
+        rows.check_out(out, form, resume)
     task.check_asked(header, draw=draw is not None, masks=masks is not None)
     if told := terms(header):
         click.echo(visible(f"weights  {told}"), err=True)
-    wanted = Wanted(min(topk, len(header.labels)), threshold)
-    files = find_files(header, pictures)
-    held = rows.held(out, form, wanted.topk, resume)
-    todo = held.without(files)
-    if not len(todo):
-        click.echo(visible(f"nothing left to do: {out} has a row of each of the {len(files)} pictures"))
-        return
-    targets = rows.placed_beside(files, draw, masks, INPUTS[header.spec.dims].mask_suffix)
+    todo = files = find_files(header, pictures)
+    held = rows.Held()
+    if out and resume:
+        held = rows.held(out, form, wanted.topk)
+        todo = held.without(files)
+        if not len(todo):
+            click.echo(visible(f"nothing left to do: {out} has a row of each of the {len(files)} pictures"))
+            return
+    targets = rows.Beside()
+    if draw or masks:
+        targets = rows.placed_beside(files, draw, masks, INPUTS[header.spec.dims].mask_suffix)
     found = rows.beside(stream(session, todo, wanted=wanted, **options), task, header.labels, wanted, targets)
-    written: dict[str, Any] = {"out": out, "form": form, "topk": wanted.topk, "held": held, "resume": resume}
-    bad = rows.write_all(found, len(todo), counting=counting, **written)
     if out:
+        more: dict[str, Any] = {"form": form, "topk": wanted.topk, "held": held, "resume": resume}
+        bad = rows.write_to(out, found, len(todo), counting=counting, **more)
         click.echo(visible(f"rows of {len(todo)} pictures written to {out}"))
+    else:
+        bad = rows.write_all(found, form, wanted.topk)
     rows.check_some(bad, len(todo), held)
 
 

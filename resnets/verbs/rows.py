@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import click
@@ -44,19 +45,23 @@ class Form(NamedTuple):
     quoted: bool = False
 
 
+FORMS: dict[str, Callable[[Rows], Form]] = {
+    "table": lambda rows: Form(lambda topk: "", lambda row, topk: rows.line(row)),
+    "json": lambda rows: Form(
+        lambda topk: "",
+        lambda row, topk: json.dumps(row, ensure_ascii=False),
+        lambda text, topk: json_path(text, rows.KEYS),
+        '{"path": "',
+    ),
+    "csv": lambda rows: Form(rows.csv_head, rows.csv_lines, rows.csv_path, CSV_START, quoted=True),
+}
+CSV_START = "path,"  # how the first line of every CSV begins
+BY_SUFFIX = {".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
+
+
 def form_of(rows: Rows, name: str | None, out: Path | None) -> Form:
     """The form called `name`, or else the one that the suffix of `out` means, of a task's `rows`."""
-    forms = {
-        "table": Form(lambda topk: "", lambda row, topk: rows.line(row)),
-        "json": Form(
-            lambda topk: "",
-            lambda row, topk: json.dumps(row, ensure_ascii=False),
-            lambda text, topk: json_path(text, rows.KEYS),
-            '{"path": "',
-        ),
-        "csv": Form(rows.csv_head, rows.csv_lines, rows.csv_path, CSV_START, quoted=True),
-    }
-    return forms[name or BY_SUFFIX.get(out.suffix.lower() if out else "", "table")]
+    return FORMS[name or BY_SUFFIX.get(out.suffix.lower() if out else "", "table")](rows)
 
 
 def json_path(text: str, keys: frozenset[str]) -> str:
@@ -67,34 +72,28 @@ def json_path(text: str, keys: frozenset[str]) -> str:
     return row["path"]
 
 
-CSV_START = "path,"  # how the first line of every CSV begins
-BY_SUFFIX = {".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
-
-
 class Held(NamedTuple):
     """What a file holds: a hash of each path, and the byte at which its last whole row ends."""
 
-    paths: array[int]
-    end: int
+    paths: Sequence[int] = ()
+    end: int = 0
 
     def without(self, images: FileImages) -> FileImages:
         """Those of `images` that it does not hold."""
         import numpy as np
 
-        if not self.paths:
-            return images
         paths = np.fromiter((hash(images.name(index)) for index in range(len(images))), np.int64, len(images))
-        return images.subset(np.flatnonzero(~np.isin(paths, np.frombuffer(self.paths, np.int64))))
+        return images.subset(np.flatnonzero(~np.isin(paths, np.asarray(self.paths, np.int64))))
 
 
-def held(out: Path | None, form: Form, topk: int, resume: bool) -> Held:
-    """What the file to go on with holds; of one to begin with, nothing.
+def held(out: Path, form: Form, topk: int) -> Held:
+    """What the file to go on with holds; nothing where there is none yet.
 
     Raises:
         InputError: where it holds anything else than rows of this form, but for a torn last one.
     """
     paths, end, torn = array("q"), 0, b""
-    if not resume or out is None or form.path is None or not out.exists():
+    if form.path is None or not out.exists():
         return Held(paths, end)
     head = form.head(topk).encode()
     with out.open("rb") as file:
@@ -151,17 +150,15 @@ def foreign(out: Path, byte: int) -> InputError:
     return InputError(f"{out}: from byte {byte} on it holds no rows of `resnets predict` in this --format; {ELSEWHERE}")
 
 
-def check_out(out: Path | None, form: Form, resume: bool) -> None:
+def check_out(out: Path, form: Form, resume: bool) -> None:
     """Refuse what cannot be written to, or gone on with.
 
     Raises:
         InputError: with the remedy.
     """
-    if resume and out is None:
-        raise InputError("--resume needs the file to go on with; name it with --out")
     if resume and form.path is None:
         raise InputError("--resume cannot read this back; use --format json, or for classes csv")
-    if out is None or not (out.exists() or out.is_symlink()):
+    if not (out.exists() or out.is_symlink()):
         return
     if not out.is_file():
         raise InputError(f"{out}: not a file; {ELSEWHERE}")
@@ -177,11 +174,8 @@ def stopped(out: Path, form: Form) -> str:
 
 
 @contextmanager
-def writing(out: Path | None, end: int, resume: bool) -> Iterator[Callable[[str], None]]:
-    """What writes a line: on stdout, or after the first `end` bytes of `out`, where each is complete when the call returns."""
-    if out is None:
-        yield click.echo
-        return
+def writing(out: Path, end: int, resume: bool) -> Iterator[Callable[[str], None]]:
+    """What writes a line after the first `end` bytes of `out`, where each is complete when the call returns."""
     with _blame(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         file = out.open("ab" if resume else "xb")
@@ -210,39 +204,47 @@ def _blame(out: Path) -> Iterator[None]:
 
 def write_all(
     found: Generator[Row, None, None],
+    form: Form,
+    topk: int,
+    write: Callable[[str], None] = click.echo,
+    progress: Callable[[int], Any] = lambda done: None,
+    *,
+    head: bool = True,
+) -> int:
+    """Write the rows as they are found, each as a line, below the head of the form; how many are errors."""
+    bad = 0
+    if head and form.head(topk):
+        write(form.head(topk))
+    with closing(found):
+        for done, row in enumerate(found, start=1):
+            write(form.line(row, topk))
+            bad += "error" in row
+            progress(done)
+    return bad
+
+
+def write_to(
+    out: Path,
+    found: Generator[Row, None, None],
     num: int,
     *,
-    out: Path | None,
     form: Form,
     topk: int,
     held: Held,
     resume: bool,
-    counting: Callable[[str], Any],
+    counting: Callable[[str], AbstractContextManager[Callable[[int, int | None], None] | None]],
 ) -> int:
-    """Write the rows of `num` images as they are found; how many are errors.
+    """`write_all` of `num` rows into the file `out`, after what it holds.
 
     Args:
-        counting: makes a context that shows progress, for rows that go to a file.
+        counting: makes a context that shows progress, on a terminal.
     """
-    bad = 0
     try:
-        with (
-            writing(out, held.end, resume) as write,
-            counting("predicting") if out else nullcontext() as progress,
-            closing(found),
-        ):
-            if form.head(topk) and not held.end:
-                write(form.head(topk))
-            for total, row in enumerate(found, start=1):
-                write(form.line(row, topk))
-                bad += "error" in row
-                if progress:
-                    progress(total, num)
+        with writing(out, held.end, resume) as write, counting("predicting") as progress, closing(found):
+            return write_all(found, form, topk, write, lambda done: progress and progress(done, num), head=not held.end)
     except KeyboardInterrupt:
-        if out:
-            click.echo(stopped(out, form), err=True)
+        click.echo(stopped(out, form), err=True)
         raise
-    return bad
 
 
 def check_some(bad: int, num: int, held: Held) -> None:
@@ -272,8 +274,8 @@ def beside(
 class Beside(NamedTuple):
     """Where the drawing and the mask of each image go, by its name; nothing where none is wanted."""
 
-    drawings: Mapping[str, Path]
-    masks: Mapping[str, Path]
+    drawings: Mapping[str, Path] = MappingProxyType({})
+    masks: Mapping[str, Path] = MappingProxyType({})
 
 
 def placed_beside(files: FileImages, draw: Path | None, masks: Path | None, mask_suffix: str) -> Beside:

@@ -45,7 +45,7 @@ def written(out, name, topk=2, names=ODD):
 def test_every_path_comes_back(name, tmp_path):
     out = tmp_path / "out"
     content = written(out, name)
-    kept = held(out, FORMS[name], 2, resume=True)
+    kept = held(out, FORMS[name], 2)
     assert kept.end == len(content) and len(kept.paths) == len(ODD) and len(kept.without(images())) == 0
     left = kept.without(images([*ODD[::-1], "new\n.png", "a.png"]))
     assert [left.name(n) for n in range(len(left))] == ["new\n.png", "a.png"]
@@ -66,7 +66,7 @@ def test_a_file_cut_anywhere_is_gone_on_with_to_the_same_end(name, tmp_path):
     lines = {row["path"]: form.line(row, 2) for row in rows(names)}
     for cut in range(len(whole) + 1):
         out.write_bytes(whole[:cut])
-        kept = held(out, form, 2, resume=True)
+        kept = held(out, form, 2)
         assert kept.end <= cut
         left = kept.without(images(names))
         with writing(out, kept.end, resume=True) as write:
@@ -83,7 +83,7 @@ def test_a_last_line_that_means_nothing_is_cut_off(tail, name, tmp_path):
     out = tmp_path / "out"
     content = written(out, name)
     out.write_bytes(content + tail)
-    assert held(out, FORMS[name], 2, resume=True).end == len(content)
+    assert held(out, FORMS[name], 2).end == len(content)
 
 
 FOREIGN = {
@@ -110,7 +110,7 @@ def test_a_file_that_is_not_ours_is_refused(content, name, tmp_path):
     out = tmp_path / "out"
     out.write_bytes(content)
     with pytest.raises(InputError, match="holds no rows of `resnets predict` in this --format; choose another"):
-        held(out, FORMS[name], 2, resume=True)
+        held(out, FORMS[name], 2)
     assert out.read_bytes() == content
 
 
@@ -119,7 +119,7 @@ def test_a_file_of_the_other_form_is_refused(name, other, tmp_path):
     out = tmp_path / "out"
     content = written(out, name)
     with pytest.raises(InputError, match="in this --format"):
-        held(out, FORMS[other], 2, resume=True)
+        held(out, FORMS[other], 2)
     assert out.read_bytes() == content
 
 
@@ -129,7 +129,7 @@ def test_a_foreign_line_in_the_middle_is_not_passed_over(name, tmp_path):
     content = written(out, name)
     out.write_bytes(content + b"and then,\n" + content)
     with pytest.raises(InputError, match=f"from byte {len(content)} on"):
-        held(out, FORMS[name], 2, resume=True)
+        held(out, FORMS[name], 2)
 
 
 def test_a_csv_of_another_topk_is_refused(tmp_path):
@@ -137,19 +137,19 @@ def test_a_csv_of_another_topk_is_refused(tmp_path):
     written(out, "csv")
     for topk in (1, 3):
         with pytest.raises(InputError, match=f"name 2 classes each, and now they would name {topk}; use the --topk"):
-            held(out, FORMS["csv"], topk, resume=True)
+            held(out, FORMS["csv"], topk)
 
 
 def test_what_is_not_there_or_empty_holds_nothing(tmp_path):
     out = tmp_path / "out.csv"
     for _ in range(2):
-        kept = held(out, FORMS["csv"], 2, resume=True)
+        kept = held(out, FORMS["csv"], 2)
         assert (len(kept.paths), kept.end) == (0, 0) and len(kept.without(images())) == len(ODD)
         out.touch()
 
 
 def test_memory_for_a_million_paths_is_8_bytes_each(tmp_path):
-    assert held(tmp_path / "none", FORMS["csv"], 2, resume=True).paths.itemsize == 8
+    assert held(tmp_path / "none", FORMS["csv"], 2).paths.itemsize == 8
 
 
 def test_no_line_is_read_without_end(monkeypatch):
@@ -183,7 +183,6 @@ def test_what_cannot_be_written_to_is_refused_before_anything_is_read(tmp_path):
         (taken, csv_form, False, "exists already; add --resume to go on with it, remove it, or choose"),
         (taken, table, False, "exists already; remove it, or choose another place with --out"),
         (taken, table, True, "cannot read this back; use --format json, or for classes csv"),
-        (None, csv_form, True, "--resume needs the file to go on with; name it with --out"),
         (tmp_path, csv_form, False, "not a file; choose another place with --out"),
         (tmp_path, csv_form, True, "not a file"),
         (tmp_path / "pipe.csv", csv_form, True, "not a file"),
@@ -193,7 +192,6 @@ def test_what_cannot_be_written_to_is_refused_before_anything_is_read(tmp_path):
             check_out(out, form, resume)
     check_out(taken, csv_form, resume=True)
     check_out(tmp_path / "new.csv", csv_form, resume=False)
-    check_out(None, table, resume=False)
 
 
 def test_a_file_that_appears_meanwhile_is_not_written_over(tmp_path):

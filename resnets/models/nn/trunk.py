@@ -21,7 +21,7 @@ from resnets.models.spec import ResNetSpec
 
 
 class Trunk(nn.Module):
-    """The stem and the stages of `spec`, named as in torchvision: conv1 bn1 layer1 ... layer4.
+    """The stem and the stages of `spec`, named as in torchvision: conv1 bn1 layer1 ... layer4. `levels` are the spec's.
 
     In "pre" order the stem has no norm, and the last stage is followed by a norm (`norm`) and a ReLU, which are part of the
     last level. Convolutions are initialised from a normal distribution with variance 2 / fan-out (arXiv 1502.01852).
@@ -29,7 +29,7 @@ class Trunk(nn.Module):
 
     def __init__(self, spec: ResNetSpec) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, self.levels = spec, spec.levels
         self.checkpoint_activations = False
         """Activation checkpointing: discard activations inside groups of blocks, and recompute them in the backward pass."""
 
@@ -65,7 +65,7 @@ class Trunk(nn.Module):
         return [getattr(self, f"layer{number}") for number in range(1, len(self.spec.depths) + 1)]
 
     def features(self, x: Tensor, last: str | None = None) -> Features:
-        """The levels of `spec.levels` for x (N, in_chans, *spatial), normalised: {"c1": (N, C, *spatial / stride), ...}.
+        """The levels of x (N, in_chans, *spatial), normalised: {"c1": (N, C, *spatial / stride), ...}.
 
         Args:
             last: name of the last level to compute; default (None): all levels.
@@ -79,7 +79,7 @@ class Trunk(nn.Module):
             x = norm_relu(self.bn1, self.relu, x)
         features = {"c1": x}
         x = self.maxpool(x)
-        for level, stage in zip(self.spec.levels[1:], self.stages, strict=True):
+        for level, stage in zip(self.levels[1:], self.stages, strict=True):
             if last in features:
                 break
             x = features[level.name] = self.last_stage(x) if stage is self.stages[-1] else self._run(stage, x)
@@ -106,7 +106,7 @@ class Trunk(nn.Module):
             axes = ", ".join(["N", str(self.spec.in_chans), *"DHW"[3 - self.spec.dims :]])
             raise InputError(f"{self.spec.name} takes input of shape ({axes}), not {tuple(x.shape)}; change in_chans or dims")
         if self.spec.has_max_pool and min(x.shape[2:]) <= 64:
-            smallest = max(1, min(x.shape[2:]) // self.spec.levels[-1].stride)
+            smallest = max(1, min(x.shape[2:]) // self.levels[-1].stride)
             warnings.warn(
                 f"{self.spec.name} shrinks {min(x.shape[2:])} pixels to {smallest}: its stem is made for "
                 "224; for small images use a *_cifar network, stem='small' (--stem small), or a larger --img-size",
