@@ -142,7 +142,7 @@ def info_json(spec: ResNetSpec, size: Size, header: Header | None) -> dict[str, 
 
 
 def folds(result: Mapping[str, Any]) -> str:
-    """A row a fold, then mean and deviation of each score."""
+    """A row for each fold, then mean and standard deviation of each score."""
     names = list(result["scores"])
     cells = [[str(row["fold"]), *(f"{row[name]:.4f}" for name in names)] for row in result["runs"]]
     cells += [[kind, *(f"{result['scores'][name][kind]:.4f}" for name in names)] for kind in ("mean", "deviation")]

@@ -38,7 +38,7 @@ class Device:
     """The device of a run, and how the network computes on it.
 
     Args:
-        place: the torch device.
+        torch_device: where it computes.
         autocast: dtype of autocast; None: none, float32.
         channels_last: whether activations are channels last in memory.
         fused: whether norm, addition and ReLU are one operation (`resnets.models.nn.fused`).
@@ -46,7 +46,7 @@ class Device:
         allocator: "keep" (freed memory stays with the process) or "system".
     """
 
-    place: torch.device
+    torch_device: torch.device
     autocast: torch.dtype | None
     channels_last: bool
     fused: bool
@@ -55,12 +55,12 @@ class Device:
 
     @property
     def name(self) -> str:
-        return name_of(self.place)
+        return name_of(self.torch_device)
 
     def describe(self) -> DeviceRecord:
         """The device and its settings, for provenance.json."""
         return {
-            "type": str(self.place),
+            "type": str(self.torch_device),
             "name": self.name,
             "threads": torch.get_num_threads(),
             "autocast": str(self.autocast).removeprefix("torch.") if self.autocast else None,
@@ -125,14 +125,14 @@ def peak_flops(device: Device, seconds: float = 0.3) -> float:
     Args:
         seconds: how long to measure.
     """
-    size = 2048 if device.place.type == "cpu" else 8192
-    a, b = (torch.ones(size, size, device=device.place, dtype=device.autocast or torch.float32) for _ in range(2))
+    size = 2048 if device.torch_device.type == "cpu" else 8192
+    a, b = (torch.ones(size, size, device=device.torch_device, dtype=device.autocast or torch.float32) for _ in range(2))
     best, until = math.inf, time.perf_counter() + seconds
     while time.perf_counter() < until or best == math.inf:
-        wait_for(device.place)
+        wait_for(device.torch_device)
         began = time.perf_counter()
         a @ b
-        wait_for(device.place)
+        wait_for(device.torch_device)
         best = min(best, time.perf_counter() - began)
     return 2 * size**3 / best
 

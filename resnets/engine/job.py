@@ -62,7 +62,7 @@ class Fit:
     processes: Processes = ALONE
 
     def __post_init__(self) -> None:
-        self.model.to(self.device.place)
+        self.model.to(self.device.torch_device)
         if self.device.channels_last and self.model.spec.dims == 2:
             self.model.to(memory_format=torch.channels_last)
         self.model.checkpoint_activations = self.recipe.checkpoint_activations
@@ -92,7 +92,7 @@ class Fit:
         before, self.num_frozen = self.num_frozen, freeze.num_frozen(self.recipe, freeze.num_stages(self.model), epoch)
         freeze.set_training(self.model, self.recipe, epoch)
         if self.net is None or (before != self.num_frozen and not self.processes.alone):
-            nothing = torch.empty(0, self.model.spec.in_chans, *self.train.samples.size, device=self.device.place)
+            nothing = torch.empty(0, self.model.spec.in_chans, *self.train.samples.size, device=self.device.torch_device)
             net = self.processes.wrap(self.model, nothing, sync_bn=self.recipe.sync_bn)
             self.net = torch.compile(net) if self.device.compile else net
             freeze.set_training(self.model, self.recipe, epoch)

@@ -85,7 +85,7 @@ def start(job: Fit) -> State:
     """The state before the first step."""
     model, ema, autocast = job.model, job.recipe.ema, job.device.autocast
     average = None if ema is None else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
-    scaler = torch.amp.GradScaler(job.device.place.type, enabled=autocast is torch.float16)
+    scaler = torch.amp.GradScaler(job.device.torch_device.type, enabled=autocast is torch.float16)
     return State(model, build_optimizer(model, job.recipe), average, scaler, job.meter(), Position())
 
 
@@ -127,9 +127,9 @@ def take_step(job: Fit, state: State, group: list[Batch]) -> Tensor:
     for parameters in state.optimizer.param_groups:
         parameters["lr"] = lr * parameters["lr_scale"]
     state.optimizer.zero_grad(set_to_none=True)
-    total = torch.zeros((), device=device.place)
+    total = torch.zeros((), device=device.torch_device)
     for number, batch in enumerate(group, start=1):
-        images, targets = place(shrunk(batch, job, at), device)
+        images, targets = on_device(shrunk(batch, job, at), device)
         with nullcontext() if processes.alone or number == len(group) else job.net.no_sync():
             with autocast(device):
                 outputs = job.net(images, targets)
@@ -185,27 +185,27 @@ def shrunk(batch: Batch, job: Fit, at: Position) -> Batch:
 
 
 def autocast(device: Device) -> torch.autocast:
-    return torch.autocast(device.place.type, device.autocast, enabled=device.autocast is not None)
+    return torch.autocast(device.torch_device.type, device.autocast, enabled=device.autocast is not None)
 
 
-def place(batch: Batch, device: Device) -> tuple[Tensor, Any]:
-    return laid_out(batch.images, device), moved(batch.targets, device.place)
+def on_device(batch: Batch, device: Device) -> tuple[Tensor, Any]:
+    return laid_out(batch.images, device), moved(batch.targets, device.torch_device)
 
 
 def laid_out(images: Tensor, device: Device) -> Tensor:
     """Inputs on the device, in the memory order that it is fast with."""
-    images = images.to(device.place, non_blocking=True)
+    images = images.to(device.torch_device, non_blocking=True)
     order = torch.channels_last if device.channels_last and images.ndim == 4 else torch.contiguous_format
     return images.contiguous(memory_format=order)
 
 
-def moved(value: Any, place: torch.device) -> Any:
-    """Tensors, and those in lists and dicts, on `place`; anything else as it is."""
+def moved(value: Any, device: torch.device) -> Any:
+    """Tensors, and those in lists and dicts, on `device`; anything else as it is."""
     if isinstance(value, Tensor):
-        return value.to(place, non_blocking=True)
+        return value.to(device, non_blocking=True)
     if type(value) is list:
-        return [moved(item, place) for item in value]
-    return {name: moved(item, place) for name, item in value.items()} if type(value) is dict else value
+        return [moved(item, device) for item in value]
+    return {name: moved(item, device) for name, item in value.items()} if type(value) is dict else value
 
 
 def over_processes(job: Fit, sums: dict[str, Any], num_images: int) -> tuple[dict[str, Any], int]:
@@ -258,14 +258,14 @@ def validate(job: Fit, model: Model, stop: list[int]) -> dict[str, float]:
     meter, header, num_images = job.meter(), model.header, 0
 
     def run(pixels: Tensor) -> Any:
-        return model(laid_out(to_input(pixels, header.preprocess, job.device.place), job.device), quick=True)
+        return model(laid_out(to_input(pixels, header.preprocess, job.device.torch_device), job.device), quick=True)
 
     for batch in job.val.epoch(0):
         if stop:
             break
         if len(batch.images) == 0:
             continue
-        batch = batch._replace(targets=moved(batch.targets, job.device.place))
+        batch = batch._replace(targets=moved(batch.targets, job.device.torch_device))
         with autocast(job.device):
             meter.add(job.task.infer(run, batch.images, batch.sizes, header), batch)
         num_images += len(batch.images)

@@ -64,7 +64,7 @@ def cross_validate(
         resume: go on with those in `out`: finished folds are not run again.
 
     Raises:
-        InputError: as `train`; without a number of folds, and in several processes.
+        InputError: as `train`; without a number of folds, and in distributed training.
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
     reporter = reporter or training.Silent()
@@ -132,5 +132,5 @@ def scores_of(run: RunDir) -> dict[str, float]:
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Mean and sample deviation over the folds."""
+    """Mean and sample standard deviation over the folds."""
     return {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}

@@ -53,7 +53,7 @@ def fit_head(job: Fit) -> int:
     pictures, those of the training split count both ways.
 
     Raises:
-        InputError: for several processes, and where fewer than two classes have readable pictures.
+        InputError: in distributed training, and where fewer than two classes have readable pictures.
     """
     if not job.processes.alone:
         raise InputError("probe=True computes in one process; start it without torchrun")

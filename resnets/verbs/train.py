@@ -155,7 +155,7 @@ def prepare(
 
     folder = known.datasets_dir(data_dir).parent / "packed"
     source, cached = task.keep(plan.source, recipe, folder, reporter.say)
-    train, val = loaders(dataclasses.replace(plan, source=source), device.place, processes)
+    train, val = loaders(dataclasses.replace(plan, source=source), device.torch_device, processes)
     counts = task.class_counts(plan.source.splits["train"], len(plan.labels))
     job = Fit(
         task=task,
@@ -297,7 +297,7 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     score = job.task.scores[0]
     curves(run.read_metrics(), run.plots / "curves.png", title=title, metric=score.key, percent=score.percent)
     chosen = {"best": run.best, "last": run.last}[recipe.select]
-    model = job.load(chosen).to(job.device.place)
+    model = job.load(chosen).to(job.device.torch_device)
     split = "test" if "test" in source.splits else "val"
     result = evaluate.score(model, source, split, out=run.path, workers=recipe.workers, max_bad=recipe.max_bad)
     job.bad.reasons.update(result["bad_images"])

@@ -331,7 +331,7 @@ def test_every_process_takes_its_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     found = device.choose(Recipe(device="cuda", precision="float32"), Processes(3, 4, 1, 2))
-    assert found.place == torch.device("cuda", 1) and chosen == [found.place]
+    assert found.torch_device == torch.device("cuda", 1) and chosen == [found.torch_device]
     for name, processes in (("cuda", Processes(0, 4, 0, 4)), ("cuda:1", Processes(0, 2, 0, 2))):
         with pytest.raises(InputError, match=r"processes need a GPU each, of 2; give --device cuda"):
             device.choose(Recipe(device=name, precision="float32"), processes)

@@ -72,14 +72,14 @@ class Patches:
     def _centre(self, labels: Labels, random: Random) -> list[int] | None:
         """A voxel (D, H, W) of the foreground; None: anywhere."""
         wanted, which, where = (random.random() for _ in range(3))
-        if wanted >= self.foreground or not labels.places:
+        if wanted >= self.foreground or not labels.positions:
             return None
-        places = labels.places[int(which * len(labels.places))]
-        return [int(axis) for axis in places[int(where * len(places))]]
+        positions = labels.positions[int(which * len(labels.positions))]
+        return [int(axis) for axis in positions[int(where * len(positions))]]
 
 
 class Opened:
-    """The volumes of a split with their labels, each opened once, and read: its statistics and places stay known, or what is
+    """The volumes of a split with their labels, each opened once, and read: its statistics and positions stay known, or what is
     wrong with it.
 
     So do decoded voxels, up to `KEPT_BYTES`: those of the first that come, for what comes at random is not seen again sooner if
@@ -107,7 +107,7 @@ class Opened:
         self.split.targets.find(index)
         volume = self.split.images[index]
         labels = self.split.targets.open(index, volume)
-        _ = volume.statistics, labels.places  # all is read now, so that what is broken is left out whatever the patch
+        _ = volume.statistics, labels.positions  # all is read now, so that what is broken is left out whatever the patch
         return volume, labels
 
     def leave(self, index: int) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, printable
 from resnets.data.readers.label_rules import BadLabel, RawBoxes, clean_boxes
 from resnets.data.readers.layouts import SPLITS
-from resnets.data.readers.names import in_folder, names_file, places_of
+from resnets.data.readers.names import class_indices, in_folder, names_file
 from resnets.data.readers.outlines import object_masks
 from resnets.data.readers.pairs import by_stem
 from resnets.data.targets import Boxes, Fault
@@ -127,7 +127,7 @@ def read_voc(root: Path, in_chans: int, labels: Sequence[str] | None = None, mas
     seen = Counter(name for split in files.values() for file in split if isinstance(file, Xml) for name in file.names)
     if names is None:
         names = tuple(sorted(seen))
-    class_index = places_of(names, seen, printable(root), given)
+    class_index = class_indices(names, seen, printable(root), given)
     splits = {}
     for split, read in files.items():
         paths = [pictures.get(file.stem, root / VOC_IMAGES / f"{file.stem}.jpg").relative_to(root) for file in read]

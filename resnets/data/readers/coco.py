@@ -14,7 +14,7 @@ from resnets.data.pictures.images import FileImages, printable
 from resnets.data.readers.boxes import BoxTargets
 from resnets.data.readers.label_rules import RawBoxes
 from resnets.data.readers.layouts import SPLIT_WORDS, quoted
-from resnets.data.readers.names import in_folder, names_file, places_of
+from resnets.data.readers.names import class_indices, in_folder, names_file
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
 
@@ -43,7 +43,7 @@ def read_coco(root: Path, in_chans: int, labels: Sequence[str] | None = None, ma
         file = CocoFile(path)
         if names is None:
             names, given = tuple(file.categories.values()), printable(path)
-        class_index = places_of(names, file.used(), printable(path), given)
+        class_index = class_indices(names, file.used(), printable(path), given)
         found = list(file.pictures())
         images = FileImages(_find(root, path, [name for name, _ in found]), in_chans, root)
         raw = [file.raw(id, class_index, masks) for _, id in found]

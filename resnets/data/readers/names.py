@@ -31,18 +31,18 @@ def names_file(root: Path, labels: Sequence[str] | None) -> tuple[tuple[str, ...
     return names, printable(path)
 
 
-def places_of(names: Sequence[str], seen: Iterable[str], where: str, given: str) -> dict[str, int]:
+def class_indices(names: Sequence[str], seen: Iterable[str], where: str, given: str) -> dict[str, int]:
     """The index of each class; an error where what is seen in the annotations of `where` is none of them."""
-    places = {name: index for index, name in enumerate(names)}
-    strange = sorted(set(seen) - places.keys())
+    indices = {name: index for index, name in enumerate(names)}
+    strange = sorted(set(seen) - indices.keys())
     if strange:
         raise InputError(
             f"{where}: objects called {quoted(strange, 10)}, and {given} has only {quoted(names, 20)}; "
             "rename them, or add the names"
         )
-    if not places:
+    if not indices:
         raise InputError(f"{where}: no object is named in any annotation; there is nothing to learn")
-    return places
+    return indices
 
 
 def in_folder(path: str, where: str) -> str:

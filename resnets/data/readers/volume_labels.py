@@ -31,7 +31,7 @@ class Labels:
 
     Args:
         table: as of `masks.ClassMasks`.
-        background: the class that `places` leaves out.
+        background: the class that `positions` leaves out.
 
     Raises:
         BadLabel: if the file cannot be read or does not match the volume; on reading a part, if it has unknown values.
@@ -60,7 +60,7 @@ class Labels:
         return classes.astype(np.uint8)
 
     @cached_property
-    def places(self) -> tuple[np.ndarray, ...]:
+    def positions(self) -> tuple[np.ndarray, ...]:
         """For each class that occurs, except the background, positions (K, 3) of up to `MAX_POSITIONS` evenly spaced voxels."""
         classes = self[...]
         found = (np.flatnonzero(classes == index) for index in np.unique(classes) if index not in (self.background, IGNORE))

@@ -27,11 +27,11 @@ def cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor | None, smooth
 def soft_dice(logits: Tensor, targets: Tensor, weight: Tensor | None, smoothing: float) -> Tensor:
     """1 - Dice of probabilities over the batch, the mean over the classes that are there (V-Net, arXiv 1606.04797)."""
     num_classes, known = logits.shape[1], targets != IGNORE
-    places = targets.where(known, 0)
+    indices = targets.where(known, 0)
     probabilities = logits.softmax(1)
     # Sums by class without the truth one-hot, which would take three times as long.
-    right = probabilities.gather(1, places.unsqueeze(1)).squeeze(1) * known
-    both = right.new_zeros(num_classes).index_add(0, places.reshape(-1), right.reshape(-1))
+    right = probabilities.gather(1, indices.unsqueeze(1)).squeeze(1) * known
+    both = right.new_zeros(num_classes).index_add(0, indices.reshape(-1), right.reshape(-1))
     with torch.autocast(logits.device.type, enabled=False):  # which multiplies in 16 bits, too few to count pixels with
         said = (probabilities.flatten(2) @ known.flatten(1).unsqueeze(2).to(probabilities.dtype)).sum((0, 2))
     true = torch.bincount(targets[known], minlength=num_classes)

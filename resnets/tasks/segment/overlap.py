@@ -78,7 +78,7 @@ class Counted:
         Of the pixels of all pictures together: `miou`, `pixel_accuracy`, `fwiou` (IoU weighted by the frequency of the true
         class), `dice`. Means over pictures, then classes: `dice_per_image`, and with a tolerance `boundary_f` and
         `surface_dice`. A class that is neither in the truth nor predicted is left out of every mean. `baseline_miou` and so on:
-        what is reached without a look at the pictures (`baselines`).
+        what the trivial baselines reach (`baselines`).
         """
         counts, num_images = self.sums["confusion"], int(self.sums["images"][0])
         truth, total = counts.sum(1), max(int(counts.sum()), 1)

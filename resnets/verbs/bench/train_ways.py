@@ -137,7 +137,7 @@ def ours(job: TrainJob, watch: Stopwatch, **settings: Any) -> None:
     read = prepared.train.epoch
     if kind == SYNTHETIC:
         batch = next(read(0))
-        place = prepared.device.place
+        place = prepared.device.torch_device
         batch = batch._replace(images=batch.images.to(place), targets=batch.targets.to(place))
         read = lambda epoch, start=0: itertools.repeat(batch)  # noqa: E731
     prepared.train.epoch = lambda epoch, start=0: watch.epoch(read(epoch, start))  # type: ignore[method-assign]

@@ -82,7 +82,7 @@ def test_a_patch_shows_the_volume_and_its_labels_at_one_place(split):
 
 def test_patches_are_drawn_around_each_class_of_the_foreground(split):
     volume, labels = pair(split)
-    assert [len(places) for places in labels.places] == [(labels[...] == index).sum() for index in (BALL, BOX)]
+    assert [len(positions) for positions in labels.positions] == [(labels[...] == index).sum() for index in (BALL, BOX)]
     small = {"size": (3, 3, 3), "hflip": 0.0}
     middles = [Patches(**small, foreground=1.0)(volume, labels, seed=0, epoch=0, index=n)[1][1, 1, 1] for n in range(80)]
     assert set(middles) == {BALL, BOX} and 20 < middles.count(BALL) < 60  # the box has far more voxels
@@ -191,7 +191,7 @@ def test_decoded_volumes_are_kept_as_far_as_there_is_room(split, monkeypatch):
         opened.leave(index)
     held = ["_stored" in vars(opened[index][0]) for index in range(4)]
     assert held == [True, False, False, True] and opened.kept == {0, 3}
-    assert all("statistics" in vars(opened[index][0]) and "places" in vars(opened[index][1]) for index in range(4))
+    assert all("statistics" in vars(opened[index][0]) and "positions" in vars(opened[index][1]) for index in range(4))
 
 
 def test_what_is_broken_is_read_once(tmp_path, monkeypatch):
