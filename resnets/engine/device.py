@@ -120,21 +120,26 @@ def choose(recipe: Recipe, processes: Processes = ALONE) -> Device:
 
 
 def peak_flops(device: Device, seconds: float = 0.3) -> float:
-    """The highest measured rate of large matrix products in the device's precision, in floating-point operations per second.
+    """The highest measured rate of matrix products in the device's precision, in floating-point operations per second.
+
+    They grow up to the largest size, unless one takes long: a processor may have no instructions for float16.
 
     Args:
-        seconds: how long to measure.
+        seconds: how long to measure, about.
     """
-    size = 2048 if device.torch_device.type == "cpu" else 8192
-    a, b = (torch.ones(size, size, device=device.torch_device, dtype=device.autocast or torch.float32) for _ in range(2))
-    best, until = math.inf, time.perf_counter() + seconds
-    while time.perf_counter() < until or best == math.inf:
+    size, largest = 128, 2048 if device.torch_device.type == "cpu" else 8192
+    best, took, until = 0.0, 0.0, time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        if took < seconds / 10 and size < largest:
+            size *= 2
+            square = torch.ones(size, size, device=device.torch_device, dtype=device.autocast or torch.float32)
         wait_for(device.torch_device)
         began = time.perf_counter()
-        a @ b
+        square @ square
         wait_for(device.torch_device)
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best
+        took = time.perf_counter() - began
+        best = max(best, 2 * size**3 / took)
+    return best
 
 
 def wait_for(device: torch.device) -> None:

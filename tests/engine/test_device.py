@@ -1,5 +1,6 @@
 """Which machine, and what is left to it."""
 
+import itertools
 import json
 from types import SimpleNamespace
 
@@ -105,3 +106,11 @@ def test_the_record_of_a_device_is_json():
 
 def test_number_of_processors():
     assert default_workers() >= 1
+
+
+def test_a_slow_product_is_the_last_and_none_larger_is_tried(monkeypatch):
+    """As float16 is where a processor has no instructions for it: a product of the largest size took a minute."""
+    clock = itertools.count()
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: float(next(clock)))
+    device = devices.Device(torch.device("cpu"), None, channels_last=False, fused=False, compile=False, allocator="keep")
+    assert devices.peak_flops(device, seconds=4) == 2 * 256**3
