@@ -13,48 +13,27 @@ import itertools
 import json
 import os
 import re
-import shutil
 import tarfile
-import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from resnets.data.pictures.images import IMAGE_SUFFIXES, StoredImages, mode_of, printable
-from resnets.data.readers.known import datasets_dir
+from resnets.data.readers import remote
 from resnets.data.readers.layouts import SPLIT_WORDS, SPLITS, Found, Part, quoted
+from resnets.data.readers.remote import Shard
 from resnets.errors import InputError
 from resnets.files import write_text
 
 MAX_SHARDS = 100_000
 MAX_LABEL_BYTES = 1 << 20
 MAX_PICTURE_BYTES = 1 << 30
-FETCHED_BYTES = 50 * 10**9  # limit of the cache of remote shards, unless $RESNETS_SHARD_BYTES is set
-ATTEMPTS, BACKOFF_SECONDS = 3, 1.0
 BLOCK = 512  # block size of a tar, in bytes
-
-
-class Shard(NamedTuple):
-    """A tar file."""
-
-    url: str  # or a path
-    size: int  # in bytes
-    stamp: str  # changes with the content: modification time, or the server's version (ETag)
-
-    @property
-    def is_remote(self) -> bool:
-        return "://" in self.url
-
-    @property
-    def key(self) -> str:
-        """A hash that identifies the shard, for names in the cache."""
-        return hashlib.sha256(json.dumps(self).encode()).hexdigest()[:32]
 
 
 class Sample(NamedTuple):
@@ -134,17 +113,17 @@ def expand(pattern: str) -> list[str]:
 def _matching(pattern: str) -> list[str]:
     if "*" not in pattern:
         return [pattern]
-    with _blame(pattern):
-        system, path = _system(pattern)
+    with remote.blame(pattern):
+        system, path = remote.file_system(pattern)
         return [system.unstrip_protocol(name) if "://" in pattern else name for name in sorted(system.glob(path))]
 
 
 def _shard(url: str) -> Shard:
-    with _blame(url):
+    with remote.blame(url):
         if "://" not in url:
             stat = Path(url).stat()
             return Shard(str(Path(url).resolve()), stat.st_size, str(stat.st_mtime_ns))
-        system, path = _system(url)
+        system, path = remote.file_system(url)
         info = system.info(path)
         stamp = next((str(info[name]) for name in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(name)), "")
         return Shard(url, int(info.get("size") or 0), stamp)
@@ -153,38 +132,14 @@ def _shard(url: str) -> Shard:
 def _class_names(url: str) -> list[str]:
     """The lines of classes.txt beside the shards; empty without that file."""
     beside = url.rpartition("/")[0] + "/classes.txt" if "/" in url else "classes.txt"
-    with _blame(beside):
-        system, path = _system(beside)
+    with remote.blame(beside):
+        system, path = remote.file_system(beside)
         if not system.exists(path):
             return []
         try:
             return [line.strip() for line in system.cat_file(path).decode("utf-8-sig").splitlines() if line.strip()]
         except UnicodeDecodeError:
             raise InputError(f"{printable(beside)}: not UTF-8 text; save it as UTF-8") from None
-
-
-def _system(url: str) -> tuple[Any, str]:
-    """The fsspec file system of an address or path, and the path in it. Not cached here: they do not survive a fork."""
-    import fsspec
-
-    return fsspec.core.url_to_fs(url)
-
-
-@contextmanager
-def _blame(url: str) -> Iterator[None]:
-    """Inside, any exception becomes an `InputError` about `url`."""
-    name = printable(url)
-    try:
-        yield
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(f"{name}: there is no such file, or it cannot be reached; check the name") from error
-    except ImportError as error:  # the protocol's library
-        raise InputError(f"{name}: {error}; pip install 'resnets[remote]' for http and https, or the library named") from error
-    except Exception as error:  # each protocol has its own exceptions
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{name}: cannot be read ({reason}); check the address and the permissions") from error
 
 
 # --- the index -------------------------------------------------------------------------------------------------------
@@ -224,12 +179,12 @@ def _label(label: int | str, names: Sequence[str], shard: Shard) -> str:
 
 def _index(shard: Shard) -> list[Sample]:
     """The samples of a shard, from the cached index; if there is none, the shard is read and its index is written."""
-    path = _folder() / "index" / f"{shard.key}.json"
+    path = remote.cache_folder() / "index" / f"{shard.key}.json"
     try:
         return [Sample(str(key), int(at), int(size), label) for key, at, size, label in json.loads(path.read_text("utf-8"))]
     except (OSError, ValueError, TypeError):
         pass
-    with _local(shard).open("rb") as file:
+    with remote.local(shard).open("rb") as file:
         samples = read_index(file, printable(shard.url))
     write_text(path, json.dumps(samples, separators=(",", ":")))
     return samples
@@ -354,7 +309,7 @@ class ShardImages(StoredImages):
 
     def open(self, index: int, /) -> BinaryIO:
         offset, size = self.extents[index].tolist()
-        with _open(self.shards[self.numbers[index]]) as file:
+        with remote.opened(self.shards[self.numbers[index]]) as file:
             file.seek(offset)
             return BytesIO(file.read(size))
 
@@ -370,85 +325,3 @@ class ShardImages(StoredImages):
 
     def state(self) -> bytes:
         return hashlib.sha256(json.dumps(self.shards).encode()).digest()
-
-
-# --- remote shards ---------------------------------------------------------------------------------------------------
-
-
-def _folder() -> Path:
-    """The cache folder of indices and downloaded shards: `shards` beside the folder of built-in datasets."""
-    return datasets_dir().parent / "shards"
-
-
-def _open(shard: Shard) -> BinaryIO:
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return _local(shard).open("rb")
-        except FileNotFoundError:  # another process has just removed it from the cache
-            if not shard.is_remote:
-                raise
-    return _local(shard).open("rb")
-
-
-def _local(shard: Shard) -> Path:
-    """The path of the shard as a local file; a remote one is downloaded to the cache if it is not there."""
-    if not shard.is_remote:
-        return Path(shard.url)
-    path = _folder() / "fetched" / f"{shard.key}.tar"
-    if not path.exists():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{path.parent}: cannot keep fetched shards ({error.strerror}); set RESNETS_DATA") from error
-        with _one_at_a_time(path), _blame(shard.url):
-            if not path.exists():
-                _make_room(path.parent, shard.size)
-                _fetch(shard, path)
-    os.utime(path)  # for `_make_room`, which removes the least recently used first
-    return path
-
-
-def _fetch(shard: Shard, path: Path) -> None:
-    half = path.with_suffix(f".{os.getpid()}.part")
-    for attempt in range(ATTEMPTS):
-        try:
-            system, source = _system(shard.url)
-            with system.open(source, "rb", block_size=1 << 22) as remote, half.open("wb") as local:
-                shutil.copyfileobj(remote, local, 1 << 22)
-            if shard.size and half.stat().st_size != shard.size:
-                raise OSError(f"it broke off after {half.stat().st_size:,} of {shard.size:,} bytes, or has changed")
-            half.replace(path)
-            return
-        except FileNotFoundError:
-            raise
-        except OSError:
-            if attempt == ATTEMPTS - 1:
-                raise
-            time.sleep(BACKOFF_SECONDS * 2**attempt)
-        finally:
-            half.unlink(missing_ok=True)
-
-
-def _make_room(folder: Path, num_bytes: int) -> None:
-    """Remove the least recently used shards until `num_bytes` more are within the limit."""
-    most = int(os.environ.get("RESNETS_SHARD_BYTES") or FETCHED_BYTES)
-    files = sorted(
-        ((stat.st_mtime, stat.st_size, path) for path in folder.glob("*.tar") if (stat := path.stat())), reverse=True
-    )
-    for _, size, path in files:
-        num_bytes += size
-        if num_bytes > most:
-            path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
-    """A lock for downloading to `path`, so that of several processes only one does; no lock where there is no fcntl."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with path.with_suffix(".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -8,7 +8,7 @@ import fsspec
 import numpy as np
 import pytest
 
-from resnets.data.readers import shards
+from resnets.data.readers import remote
 from resnets.data.sources import open_source
 from resnets.data.transforms import Augment
 from resnets.data.workers import BadImages
@@ -31,13 +31,13 @@ def far_set(system, num=3, per=4):
 
 def fetched(monkeypatch):
     """The shards that are fetched, in order."""
-    found, real = [], shards._fetch
-    monkeypatch.setattr(shards, "_fetch", lambda shard, path: found.append(shard.url) or real(shard, path))
+    found, real = [], remote._fetch
+    monkeypatch.setattr(remote, "_fetch", lambda shard, path: found.append(shard.url) or real(shard, path))
     return found
 
 
 @pytest.mark.parametrize("pattern", ["memory://set/train-{000..002}.tar", "memory://set/train-*.tar"])
-def test_far_shards_are_fetched_once(memory, pattern, monkeypatch):
+def test_remote_shards_are_fetched_once(memory, pattern, monkeypatch):
     far_set(memory)
     memory.pipe("/set/classes.txt", b"a\nb\nc\n")
     got = fetched(monkeypatch)
@@ -65,7 +65,7 @@ def test_room_is_made_by_what_was_used_longest_ago(memory, monkeypatch, tmp_path
     assert images[0].tobytes() == expected(0, 1)[0] and len(got) == 5
 
 
-def test_an_epoch_of_far_shards_goes_through_windows(memory, monkeypatch):
+def test_an_epoch_of_remote_shards_goes_through_windows(memory, monkeypatch):
     far_set(memory, num=20, per=3)
     size = memory.size("/set/train-000.tar")
     split = open_source("memory://set/train-{000..019}.tar").splits["train"]
@@ -78,7 +78,7 @@ def test_an_epoch_of_far_shards_goes_through_windows(memory, monkeypatch):
         assert (np.diff(split.images.groups[order[:24]]) != 0).sum() > 12, "shuffled within a window"
     assert not np.array_equal(orders[0], orders[1]) and np.array_equal(each.samples.order(1), orders[1])
     monkeypatch.setenv("RESNETS_SHARD_BYTES", str(9 * size))
-    for path in (shards._folder() / "fetched").glob("*.tar"):
+    for path in (remote.cache_folder() / "fetched").glob("*.tar"):
         path.unlink()
     got = fetched(monkeypatch)
     assert sum(len(batch.indices) for batch in each.epoch(0)) == 60 and len(got) == len(set(got)) == 20
@@ -109,7 +109,7 @@ def test_shards_by_http(server, workers):
     shard_folder(folder / "set")
     source = open_source(f"{address}/set/{{train,val}}-{{000..000}}.tar")
     assert list(source.splits) == ["train", "val"] and pixels(source) == expected(0, 4)
-    for path in (shards._folder() / "fetched").glob("*.tar"):
+    for path in (remote.cache_folder() / "fetched").glob("*.tar"):
         path.unlink()  # so that the workers fetch them
     loader = picture_loader(source.splits["train"], preprocess=RULE, batch_size=4, bad=BadImages(0), workers=workers)
     assert [batch.indices.tolist() for batch in loader.epoch(0)] == [[0, 1, 2, 3]]
@@ -132,14 +132,14 @@ def test_a_library_that_is_missing_is_named(monkeypatch):
     def without(url):
         raise ImportError('HTTPFileSystem requires "requests" and "aiohttp" to be installed')
 
-    monkeypatch.setattr(shards, "_system", without)
+    monkeypatch.setattr(remote, "file_system", without)
     with pytest.raises(InputError, match=r"pip install 'resnets\[remote\]'"):
         open_source("https://localhost/train-000.tar")
 
 
 def test_a_line_that_breaks_is_tried_again(memory, monkeypatch):
     far_set(memory, num=1)
-    tries, real = [], shards._system
+    tries, real = [], remote.file_system
 
     def breaking(url):
         system, path = real(url)
@@ -149,6 +149,6 @@ def test_a_line_that_breaks_is_tried_again(memory, monkeypatch):
                 raise ConnectionError("broken pipe")
         return system, path
 
-    monkeypatch.setattr(shards, "_system", breaking)
+    monkeypatch.setattr(remote, "file_system", breaking)
     assert pixels(open_source("memory://set/train-000.tar")) == expected(0, 4) and len(tries) == 3
-    assert not list((shards._folder() / "fetched").glob("*.part"))
+    assert not list((remote.cache_folder() / "fetched").glob("*.part"))
