@@ -11,7 +11,8 @@ import click
 from resnets.cli import tables
 from resnets.cli.options import CONTEXT, EPILOG, SPEC_FLAGS, data_dir_flag, json_flag, spec_flags
 from resnets.draw.text import visible
-from resnets.engine.recipe import Recipe, parse
+from resnets.engine.recipe import Recipe
+from resnets.engine.settings import parse
 from resnets.errors import InputError
 
 

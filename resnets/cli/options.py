@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 import click
 
 from resnets import tasks
-from resnets.engine.recipe import COMMON, MACHINE, SECTIONS, Recipe, Schema, fields_of, kinds, show
+from resnets.engine.recipe import Recipe, Schema
+from resnets.engine.settings import COMMON, MACHINE, SECTIONS, fields_of, kinds, show
 from resnets.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -14,8 +14,9 @@ from resnets.data.workers import BadImages
 from resnets.engine import device as devices
 from resnets.engine import freeze
 from resnets.engine.contract import Design, Named_recipe, Settings, Task
-from resnets.engine.recipe import Facts, Recipe, Schema, own_settings, parse, read_file, resolve
+from resnets.engine.recipe import Facts, Recipe, Schema, own_settings, resolve
 from resnets.engine.run import RunDir
+from resnets.engine.settings import parse, read_file
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.models.pretrained.opening import Opened, open_weights

@@ -10,18 +10,29 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-import re
-import types
-import typing
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import yaml
 
 from resnets.data.preprocess import CHOICES as FIT_CHOICES
+from resnets.engine.settings import (
+    AUGMENTATION,
+    COMMON,
+    DATA,
+    FINETUNING,
+    IMAGES,
+    KEEPING,
+    LENGTH,
+    MACHINE,
+    NETWORK,
+    OPTIMISATION,
+    fields_of,
+    parse,
+    parse_duration,
+    setting,
+)
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.models.header import Header
@@ -30,34 +41,6 @@ from resnets.models.spec import ResNetSpec
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 SMALL = 64  # pixels up to which pictures go to the CIFAR family, and stay as they are
-# The sections of the settings, in the order in which help lists them.
-COMMON, LENGTH, OPTIMISATION, LOSS, IMAGES, AUGMENTATION, DATA, FINETUNING, NETWORK, KEEPING, MACHINE = SECTIONS = (
-    "Common",
-    "Length of training: one of the three",
-    "Optimisation",
-    "Loss",
-    "Images",
-    "Augmentation",
-    "Data",
-    "Fine-tuning",
-    "Changes to the network",
-    "What is kept",
-    "Machine",
-)
-
-
-def setting(
-    section: str,
-    default: Any,
-    text: str,
-    *,
-    choices: tuple[str, ...] = (),
-    least: float | None = None,
-    most: float | None = None,
-) -> Any:
-    """A field of a recipe: where help lists it, its default, what it means, and what it may hold."""
-    limits = {"choices": choices, "least": least, "most": most}
-    return field(default=default, metadata={"section": section, "help": text} | limits)
 
 
 def network(name: str, text: str) -> Any:
@@ -265,88 +248,6 @@ EXCLUSIVE = (("epochs", "steps", "time"), ("warmup_epochs", "warmup_steps"))
 ALL_TASKS = {"mixup", "scales"}
 
 
-def fields_of(schema: Schema) -> dict[str, dataclasses.Field[Any]]:
-    """The settings of a task by name, in order."""
-    return _fields(typing.cast(Any, schema))
-
-
-@cache
-def _fields(schema: Any) -> dict[str, dataclasses.Field[Any]]:
-    return {item.name: item for item in dataclasses.fields(schema)}
-
-
-@cache
-def _hints(schema: Any) -> dict[str, Any]:
-    return typing.get_type_hints(schema)
-
-
-def kinds(schema: Schema, name: str) -> tuple[Any, bool]:
-    """The type of a setting (int, float, str, bool, tuple[...]), and whether it may be None."""
-    hint = _hints(typing.cast(Any, schema))[name]
-    if isinstance(hint, types.UnionType):
-        return next(kind for kind in typing.get_args(hint) if kind is not type(None)), True
-    return hint, False
-
-
-def parse(schema: Schema, name: str, value: Any) -> Any:
-    """`value` as the setting `name` holds it; text is read as on the command line. `InputError` says what is allowed there."""
-    kind, optional = kinds(schema, name)
-    if value is None and optional:
-        return None
-    try:
-        value = _converted(kind, value)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name}={value!r}: give {describe(kind)}") from None
-    limits = fields_of(schema)[name].metadata
-    if limits["choices"] and value not in limits["choices"]:
-        raise InputError(f"{name}={value!r}: use one of {', '.join(limits['choices'])}")
-    if limits["least"] is not None and not value >= limits["least"]:
-        raise InputError(f"{name}={value!r}: give at least {limits['least']}")
-    if limits["most"] is not None and not value <= limits["most"]:
-        raise InputError(f"{name}={value!r}: give at most {limits['most']}")
-    if name == "time":
-        parse_duration(value)
-    return value
-
-
-def _converted(kind: Any, value: Any) -> Any:
-    if typing.get_origin(kind) is tuple:
-        parts = value.split(",") if isinstance(value, str) else value
-        return tuple(_converted(typing.get_args(kind)[0], part) for part in parts)
-    if kind is bool:
-        words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-        return value if isinstance(value, bool) else words[str(value).lower()] if str(value).lower() in words else int("no")
-    if kind is str:
-        return str(value)
-    if isinstance(value, bool) or (kind is int and float(value) != int(float(value))):
-        raise ValueError
-    number = kind(float(value)) if kind is int else float(value)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
-
-
-def describe(kind: Any) -> str:
-    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    return words.get(kind) or "a list, such as 1,2,3"
-
-
-def show(value: Any) -> str:
-    """A setting as it is written on the command line."""
-    if isinstance(value, tuple):
-        return ",".join(map(show, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def parse_duration(text: str) -> float:
-    """Seconds in "90s", "10m", "1h30m" or "45" (seconds)."""
-    found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
-    seconds = sum(float(part or 0) * scale for part, scale in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
-    if seconds <= 0:
-        raise InputError(f"time={text!r}: give a duration such as 90s, 10m or 1h30m")
-    return seconds
-
-
 def own_settings(schema: Schema, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
     """`settings` without those of other tasks where version 0.1.0 wrote all of them.
 
@@ -362,25 +263,6 @@ def own_settings(schema: Schema, settings: Mapping[str, Any], where: str) -> dic
             hint = f"; did you mean {near[0]}?" if near else "; `resnets train --help` lists all settings"
             raise InputError(f"{where}: there is no setting {name!r}{hint}")
     return dict(settings)
-
-
-def read_file(path: str | Path) -> dict[str, Any]:
-    """The settings in a YAML file, by name.
-
-    Raises:
-        InputError: where it cannot be read, or is not a mapping.
-    """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: cannot be read as a recipe (no such file); give a YAML file of settings")
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
-        raise InputError(
-            f"{path}: cannot be read as a recipe ({str(error).splitlines()[0]}); give a YAML file of settings"
-        ) from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: is not a recipe; write one setting per line, such as `lr: 0.1`")
-    return values
 
 
 def resolve(schema: Schema, layers: Mapping[str, Mapping[str, Any]]) -> tuple[Any, dict[str, str]]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from resnets.engine.recipe import read_file
 from resnets.engine.run import RunDir
+from resnets.engine.settings import read_file
 from resnets.errors import InputError
 from resnets.models.records import DeviceRecord, Evaluation, GitRecord, Provenance
 from resnets.paper.result import Evidence

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from resnets.draw.curves import points
-from resnets.engine.recipe import read_file
 from resnets.engine.run import RunDir
+from resnets.engine.settings import read_file
 from resnets.errors import InputError
 from resnets.paper import history
 from resnets.paper.published import FLOPS, TABLE3_NETWORKS

@@ -23,8 +23,8 @@ from typing import IO, Any
 
 from resnets import tasks
 from resnets.engine.orders import stop_signals
-from resnets.engine.recipe import parse, read_file, show
 from resnets.engine.run import RunDir
+from resnets.engine.settings import parse, read_file, show
 from resnets.errors import InputError, Interrupted
 from resnets.models import zoo
 from resnets.models.spec import ResNetSpec

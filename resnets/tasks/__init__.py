@@ -8,7 +8,8 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from resnets.engine.recipe import ALL_TASKS, Schema, fields_of, show
+from resnets.engine.recipe import ALL_TASKS, Schema
+from resnets.engine.settings import fields_of, show
 from resnets.errors import InputError
 
 if TYPE_CHECKING:

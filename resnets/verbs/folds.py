@@ -18,8 +18,9 @@ from resnets import tasks
 from resnets.engine.distributed import Processes
 from resnets.engine.job import Reporter
 from resnets.engine.plan import given, requested
-from resnets.engine.recipe import own_settings, parse, read_file
+from resnets.engine.recipe import own_settings
 from resnets.engine.run import RunDir
+from resnets.engine.settings import parse, read_file
 from resnets.errors import InputError
 from resnets.files import write_json, write_text
 from resnets.verbs import train as training

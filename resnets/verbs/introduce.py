@@ -10,7 +10,7 @@ from resnets.data.types import KINDS
 from resnets.engine import freeze
 from resnets.engine.job import Fit
 from resnets.engine.plan import Plan
-from resnets.engine.recipe import fields_of, show
+from resnets.engine.settings import fields_of, show
 from resnets.models.model import Model
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from resnets import __version__, tasks
 from resnets.cli.main import COMMANDS, cli
-from resnets.engine.recipe import fields_of
+from resnets.engine.settings import fields_of
 from resnets.ship.formats import FORMATS
 from resnets.ship.sessions import RUNTIMES
 from tests.cli.made import said

@@ -6,18 +6,9 @@ import pytest
 import yaml
 
 from resnets import tasks
-from resnets.engine.recipe import (
-    EXCLUSIVE,
-    SECTIONS,
-    describe,
-    fields_of,
-    kinds,
-    own_settings,
-    parse,
-    parse_duration,
-    read_file,
-)
+from resnets.engine.recipe import EXCLUSIVE, own_settings
 from resnets.engine.recipe import resolve as lay_over
+from resnets.engine.settings import SECTIONS, describe, fields_of, kinds, parse, parse_duration, read_file
 from resnets.errors import InputError
 from resnets.tasks.classify.settings import ClassifySettings
 

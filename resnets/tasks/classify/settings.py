@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.engine.recipe import FINETUNING, LOSS, Facts, setting
+from resnets.engine.recipe import Facts
+from resnets.engine.settings import FINETUNING, LOSS, setting
 from resnets.errors import InputError
 from resnets.tasks.image_level.settings import ImageLevelSettings, fast, finetune
 

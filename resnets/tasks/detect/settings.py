@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.engine.recipe import COMMON, Facts, setting
+from resnets.engine.recipe import Facts
+from resnets.engine.settings import COMMON, setting
 from resnets.tasks.dense.settings import RECIPE, DenseSettings, head_setting
 
 HEADS = ("pyramid", "c4")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.engine.recipe import AUGMENTATION, DATA, IMAGES, LOSS, Facts, Recipe, setting
+from resnets.engine.recipe import Facts, Recipe
+from resnets.engine.settings import AUGMENTATION, DATA, IMAGES, LOSS, setting
 from resnets.errors import InputError
 
 RESIZE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the settings have too

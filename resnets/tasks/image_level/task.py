@@ -14,12 +14,7 @@ from resnets.data.preprocess import Preprocess
 from resnets.data.sources import open_source
 from resnets.data.types import Samples, Source, Split
 from resnets.engine.contract import Design, Run, Settings, Wanted
-from resnets.engine.recipe import (
-    SMALL,
-    Recipe,
-    changed_spec,
-    spec_changes,
-)
+from resnets.engine.recipe import SMALL, Recipe, changed_spec, spec_changes
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.engine.recipe import DATA, LOSS, Facts, setting
+from resnets.engine.recipe import Facts
+from resnets.engine.settings import DATA, LOSS, setting
 from resnets.tasks.dense.settings import RECIPE, DenseSettings, head_setting
 
 HEADS = ("unet", "fcn", "deeplabv3")

@@ -8,7 +8,7 @@ import numpy as np
 
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import Samples, Source, Split
-from resnets.engine.recipe import show
+from resnets.engine.settings import show
 from resnets.errors import InputError
 from resnets.models.spec import ResNetSpec
 from resnets.tasks.dense.task import sizes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resnets.engine.recipe import LOSS, setting
+from resnets.engine.settings import LOSS, setting
 from resnets.tasks.image_level.settings import ImageLevelSettings, fast, finetune
 
 

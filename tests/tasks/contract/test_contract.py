@@ -12,7 +12,8 @@ from resnets.data.loader import Loader
 from resnets.data.workers import BadImages
 from resnets.engine.contract import Meter, Rows, Task, accumulate
 from resnets.engine.plan import facts, named_recipe, settle
-from resnets.engine.recipe import SECTIONS, Recipe, fields_of, parse
+from resnets.engine.recipe import Recipe
+from resnets.engine.settings import SECTIONS, fields_of, parse
 from resnets.errors import InputError
 from resnets.models.answering import run_model
 

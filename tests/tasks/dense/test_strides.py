@@ -5,7 +5,7 @@ import pytest
 import resnets
 from resnets import tasks
 from resnets.engine.plan import settle
-from resnets.engine.recipe import read_file
+from resnets.engine.settings import read_file
 from resnets.tasks.segment.settings import SegmentSettings
 from tests.data.made_dense import segments
 from tests.tasks.dense.made import TINY, train

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from resnets import tasks
-from resnets.engine.recipe import fields_of
+from resnets.engine.settings import fields_of
 from resnets.models import weights, zoo
 from resnets.models.pretrained.opening import Opened
 from resnets.ship import hub

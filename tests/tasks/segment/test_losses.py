@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from resnets.data.targets import IGNORE
-from resnets.engine.recipe import fields_of
+from resnets.engine.settings import fields_of
 from resnets.tasks.segment import losses
 from resnets.tasks.segment.settings import SegmentSettings
 from resnets.tasks.segment.task import Segment

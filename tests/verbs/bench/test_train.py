@@ -11,7 +11,7 @@ from PIL import Image
 
 from resnets import tasks
 from resnets.cli.main import main
-from resnets.engine.recipe import fields_of
+from resnets.engine.settings import fields_of
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.ship import hub

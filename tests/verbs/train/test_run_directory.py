@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import resnets
-from resnets.engine.recipe import fields_of
+from resnets.engine.settings import fields_of
 from resnets.errors import InputError
 from resnets.models import weights
 from resnets.tasks.classify.settings import ClassifySettings

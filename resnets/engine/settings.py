@@ -1,0 +1,147 @@
+"""A setting is a field of a dataclass with its section, meaning and limits; how its value is read and written. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import types
+import typing
+from dataclasses import field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from resnets.errors import InputError
+
+# The sections of the settings, in the order in which help lists them.
+COMMON, LENGTH, OPTIMISATION, LOSS, IMAGES, AUGMENTATION, DATA, FINETUNING, NETWORK, KEEPING, MACHINE = SECTIONS = (
+    "Common",
+    "Length of training: one of the three",
+    "Optimisation",
+    "Loss",
+    "Images",
+    "Augmentation",
+    "Data",
+    "Fine-tuning",
+    "Changes to the network",
+    "What is kept",
+    "Machine",
+)
+
+
+def setting(
+    section: str,
+    default: Any,
+    text: str,
+    *,
+    choices: tuple[str, ...] = (),
+    least: float | None = None,
+    most: float | None = None,
+) -> Any:
+    """A field of a recipe: where help lists it, its default, what it means, and what it may hold."""
+    limits = {"choices": choices, "least": least, "most": most}
+    return field(default=default, metadata={"section": section, "help": text} | limits)
+
+
+def fields_of(schema: type[Any]) -> dict[str, dataclasses.Field[Any]]:
+    """The settings of a task by name, in order."""
+    return _fields(typing.cast(Any, schema))
+
+
+@cache
+def _fields(schema: Any) -> dict[str, dataclasses.Field[Any]]:
+    return {item.name: item for item in dataclasses.fields(schema)}
+
+
+@cache
+def _hints(schema: Any) -> dict[str, Any]:
+    return typing.get_type_hints(schema)
+
+
+def kinds(schema: type[Any], name: str) -> tuple[Any, bool]:
+    """The type of a setting (int, float, str, bool, tuple[...]), and whether it may be None."""
+    hint = _hints(typing.cast(Any, schema))[name]
+    if isinstance(hint, types.UnionType):
+        return next(kind for kind in typing.get_args(hint) if kind is not type(None)), True
+    return hint, False
+
+
+def parse(schema: type[Any], name: str, value: Any) -> Any:
+    """`value` as the setting `name` holds it; text is read as on the command line. `InputError` says what is allowed there."""
+    kind, optional = kinds(schema, name)
+    if value is None and optional:
+        return None
+    try:
+        value = _converted(kind, value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name}={value!r}: give {describe(kind)}") from None
+    limits = fields_of(schema)[name].metadata
+    if limits["choices"] and value not in limits["choices"]:
+        raise InputError(f"{name}={value!r}: use one of {', '.join(limits['choices'])}")
+    if limits["least"] is not None and not value >= limits["least"]:
+        raise InputError(f"{name}={value!r}: give at least {limits['least']}")
+    if limits["most"] is not None and not value <= limits["most"]:
+        raise InputError(f"{name}={value!r}: give at most {limits['most']}")
+    if name == "time":
+        parse_duration(value)
+    return value
+
+
+def _converted(kind: Any, value: Any) -> Any:
+    if typing.get_origin(kind) is tuple:
+        parts = value.split(",") if isinstance(value, str) else value
+        return tuple(_converted(typing.get_args(kind)[0], part) for part in parts)
+    if kind is bool:
+        words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+        return value if isinstance(value, bool) else words[str(value).lower()] if str(value).lower() in words else int("no")
+    if kind is str:
+        return str(value)
+    if isinstance(value, bool) or (kind is int and float(value) != int(float(value))):
+        raise ValueError
+    number = kind(float(value)) if kind is int else float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def describe(kind: Any) -> str:
+    words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return words.get(kind) or "a list, such as 1,2,3"
+
+
+def show(value: Any) -> str:
+    """A setting as it is written on the command line."""
+    if isinstance(value, tuple):
+        return ",".join(map(show, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in "90s", "10m", "1h30m" or "45" (seconds)."""
+    found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    seconds = sum(float(part or 0) * scale for part, scale in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+    if seconds <= 0:
+        raise InputError(f"time={text!r}: give a duration such as 90s, 10m or 1h30m")
+    return seconds
+
+
+def read_file(path: str | Path) -> dict[str, Any]:
+    """The settings in a YAML file, by name.
+
+    Raises:
+        InputError: where it cannot be read, or is not a mapping.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: cannot be read as a recipe (no such file); give a YAML file of settings")
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
+        raise InputError(
+            f"{path}: cannot be read as a recipe ({str(error).splitlines()[0]}); give a YAML file of settings"
+        ) from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: is not a recipe; write one setting per line, such as `lr: 0.1`")
+    return values
