@@ -89,7 +89,7 @@ class Meter(Protocol):
         """Add a batch of evaluation: the answers of `Task.infer`, and the batch that they are for."""
         ...
 
-    def result(self, num_images: int) -> dict[str, Any]:
+    def result(self, num_images: int) -> Mapping[str, Any]:
         """Of a quick meter the scores that it could measure; else all that `resnets eval` reports. What JSON can hold."""
         ...
 
@@ -99,7 +99,7 @@ class Rows(Protocol):
 
     KEYS: frozenset[str]  # one of these keys is in each row that has no error
 
-    def row(self, answer: Any, labels: Sequence[str], wanted: Wanted) -> dict[str, Any]:
+    def row(self, answer: Any, labels: Sequence[str], wanted: Wanted) -> Mapping[str, Any]:
         """What JSON can hold of an answer."""
         ...
 

@@ -281,7 +281,7 @@ def scores_of(meter: Meter, num_images: int) -> dict[str, float]:
     """Mean losses, and the scores of a quick meter."""
     sums = {name: value for name, value in meter.sums.items() if isinstance(value, Tensor)}
     means = {name: float(part) / num_images for name, part in sums.items() if part.ndim == 0 and part.is_floating_point()}
-    return means | meter.result(num_images)
+    return {**means, **meter.result(num_images)}
 
 
 def kept(state: State) -> Model:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resnets.models.header import Header
+from resnets.models.records import Prediction
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +23,7 @@ class Wanted(NamedTuple):
 
 def answered(
     task: Any, run: Callable[[Any], Any], header: Header, pixels: Any, sizes: Sequence[tuple[int, ...]], wanted: Wanted
-) -> list[tuple[dict[str, Any], Any]]:
+) -> list[tuple[Prediction, Any]]:
     """For each image its row, as `task.rows` makes it, and its answer.
 
     Args:

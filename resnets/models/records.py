@@ -104,8 +104,20 @@ class ProbeRecord(TypedDict):
     scores: dict[str, dict[str, float]]
 
 
+class Prediction(TypedDict, total=False):
+    """A row of `resnets predict`: the keys that all tasks share. Each task adds its answer (`Row` in `tasks/*/rows.py`)."""
+
+    path: str
+    error: str  # why the image could not be read; there is no answer then
+    depth: int  # of a volume; all three where the answer has the image's size
+    height: int
+    width: int
+    drawn: str  # the file with the drawing
+    mask: str  # the file with the mask
+
+
 class Evaluation(TypedDict, total=False):
-    """evaluation.json: the keys that all tasks share. Each task adds its own metrics, which its meter documents."""
+    """evaluation.json: the keys that all tasks share. Each task adds its own metrics (`Result`)."""
 
     model: str
     data: str

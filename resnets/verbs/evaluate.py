@@ -102,7 +102,7 @@ def score(
             num_images += len(batch.images)
     if not num_images:
         raise InputError("no picture of the split can be read; `resnets data check` says why")
-    result = {"task": task.name, "split": split, "bad_images": bad.reasons} | meter.result(num_images)
+    result = {"task": task.name, "split": split, "bad_images": bad.reasons, **meter.result(num_images)}
     if out is not None:
         write_json(Path(out) / "evaluation.json", result)
         task.draw(meter, part, Path(out) / "plots")

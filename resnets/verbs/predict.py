@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from resnets.data.pictures.volumes import SUFFIXES
 from resnets.errors import InputError
 from resnets.models.answering import Wanted, answered
 from resnets.models.header import Header
+from resnets.models.records import Prediction
 from resnets.ship.sessions import Session, answering, open_session
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 class Found(NamedTuple):
     """What was found in one file: its row and, where it could be read and the answer has its size, the image and the answer."""
 
-    row: dict[str, Any]
+    row: Prediction
     image: Any = None
     answer: Any = None
 
@@ -88,7 +89,7 @@ def predict(
     workers: int | None = None,
     device: str = "auto",
     amp: bool = False,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Mapping[str, Any]]:
     """For each file its path and the task's row, or its path and an "error"; in the order of `find_pictures`.
 
     Args:
@@ -162,7 +163,7 @@ class _Batches:
 
     def found(self, batch: range) -> list[Found]:
         header = self.session.header
-        rows: list[dict[str, Any]] = []
+        rows: list[Prediction] = []
         good: list[tuple[int, Fitted]] = []  # the position of the row, and the image
         for number, index in enumerate(batch):
             if self.stopped:

@@ -17,6 +17,7 @@ from resnets.draw.text import visible
 from resnets.engine.contract import Rows, Task, Wanted
 from resnets.errors import InputError
 from resnets.files import ELSEWHERE, REMEDIES
+from resnets.models.records import Prediction
 
 if TYPE_CHECKING:
     from resnets.data.pictures.images import FileImages
@@ -260,7 +261,7 @@ def check_some(bad: int, num: int, held: Held) -> None:
 
 def beside(
     found: Generator[Found, None, None], task: Task, labels: Sequence[str], wanted: Wanted, targets: Beside
-) -> Generator[dict[str, Any], None, None]:
+) -> Generator[Prediction, None, None]:
     """The rows of what is found, each once its drawing and its mask are written, so that to go on leaves none out."""
     with closing(found):
         for row, image, answer in found:

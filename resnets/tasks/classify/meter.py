@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -44,19 +44,40 @@ class ClassifyMeter:
         outputs, targets, positions = (torch.cat(column) for column in zip(*self.kept, strict=True))
         return outputs, targets, positions.numpy()
 
-    def result(self, num_images: int) -> dict[str, Any]:
+    def result(self, num_images: int) -> Mapping[str, Any]:
         if self.quick is not None:
             return {"top1": float(self.sums["top1"]) / num_images}
         outputs, targets, _ = self.outputs
         return evaluation(outputs, targets, self.labels)
 
 
-def evaluation(outputs: Tensor, targets: Tensor, labels: Sequence[str]) -> dict[str, Any]:
-    """Loss, top-1 and top-5 (fractions) with a 95 % interval, calibration, and precision, recall and F1 for each class, from
-    logits (N, num_classes) and class indices (N,).
+class ClassResult(TypedDict):
+    """Of one class; all 0 where it has no picture."""
 
-    `macro_f1` is the mean over the classes that occur in `targets`. `confusion` counts pictures, a row a true class.
-    """
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int  # pictures of the class
+
+
+class Result(TypedDict):
+    """An evaluation, as JSON can hold it; accuracies and so on are fractions."""
+
+    num_images: int
+    loss: float  # cross-entropy
+    top1: float
+    top5: float
+    top1_interval: list[float]  # 95 %
+    ece: float  # expected calibration error
+    macro_f1: float  # mean over the classes that have pictures
+    per_class: list[ClassResult]
+    confusion: list[list[int]]  # pictures, a row for each true class
+    labels: list[str]
+
+
+def evaluation(outputs: Tensor, targets: Tensor, labels: Sequence[str]) -> Result:
+    """From logits (N, num_classes) and class indices (N,)."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     num_images, num_classes = outputs.shape
@@ -64,7 +85,7 @@ def evaluation(outputs: Tensor, targets: Tensor, labels: Sequence[str]) -> dict[
     top = outputs.topk(min(5, num_classes)).indices
     hits = int((predicted == truth).sum())
     columns = precision_recall_fscore_support(truth, predicted, labels=range(num_classes), zero_division=0)
-    per_class = [
+    per_class: list[ClassResult] = [
         {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
         for label, p, r, f, n in zip(labels, *columns, strict=True)
     ]

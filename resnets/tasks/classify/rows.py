@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import columns, csv_line, visible
 from resnets.models.answering import Wanted
@@ -19,17 +19,25 @@ FACTS = {"top5": "top-5 accuracy", "macro_f1": "macro F1", "ece": "calibration e
 MISTAKES = 5  # pairs of classes that `told` names
 
 
-def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> dict[str, Any]:
+class Candidate(TypedDict):
+    label: str
+    index: int
+    probability: float  # of the softmax, rounded to 6 decimals
+
+
+class Row(Candidate):
+    """The likeliest class, and `topk` classes, the likeliest first; of equally likely ones that with the lower index."""
+
+    top: list[Candidate]
+
+
+def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> Row:
     """The likeliest classes of one image, as JSON can hold them.
 
     Args:
         answer: logits (num_classes,).
         labels: names of the classes.
         wanted: how many classes to name (`topk`); all where there are fewer.
-
-    Returns:
-        {"label", "index", "probability", "top": [{"label", "index", "probability"}, ...]}, the likeliest first; of equally
-        likely classes the one with the lower index. Probabilities are those of the softmax, rounded to 6 decimals.
     """
     import numpy as np
 
@@ -37,7 +45,7 @@ def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> dict[str, 
     probabilities = np.exp(logits - logits.max())
     probabilities /= probabilities.sum()
     indices = np.argsort(-probabilities, kind="stable")[: wanted.topk]
-    top = [
+    top: list[Candidate] = [
         {"label": labels[index], "index": index, "probability": round(probability, 6)}
         for index, probability in zip(indices.tolist(), probabilities[indices].tolist(), strict=True)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 
@@ -12,6 +12,54 @@ from resnets.errors import InputError
 from resnets.tasks.detect import coco, voc
 from resnets.tasks.detect.objects import Objects
 from resnets.tasks.means import mean, plain
+
+
+class Average(TypedDict):
+    """COCO's average precisions and recalls over all classes, fractions; None where there is nothing to find. Beside the recall
+    "ar100" there is that after `most_objects`, where that is another number."""
+
+    map: float | None  # mean over IoU .5, .55, ... .95
+    map50: float | None
+    map75: float | None
+    map_small: float | None  # up to 32 pixels squared
+    map_medium: float | None  # up to 96 pixels squared
+    map_large: float | None
+    ar1: float | None
+    ar10: float | None
+    ar100: float | None
+    ar_small: float | None
+    ar_medium: float | None
+    ar_large: float | None
+
+
+class ClassResult(TypedDict, total=False):
+    """A class: its objects, the average precisions of `Average` without the "m" and, where masks are measured, with "mask_"."""
+
+    label: str
+    objects: int
+    ignored: int  # objects that count neither way, as COCO's crowds
+    found: int
+    ap: float | None
+    ap50: float | None
+    ap75: float | None
+    voc07: float | None
+    voc12: float | None
+    f1: float | None  # the best of any threshold of the score
+    threshold: float | None  # at which it is reached
+    precision: float | None  # there
+    recall: float | None  # there
+
+
+class Result(Average, total=False):
+    """An evaluation of boxes, as JSON can hold it. Classes without an object are left out of means."""
+
+    num_images: int
+    num_objects: int
+    voc07: float | None  # Pascal VOC's AP at IoU .5 with 11 points
+    voc12: float | None  # and with all
+    masks: Average  # the same of masks, where they are measured
+    per_class: list[ClassResult]
+    labels: list[str]
 
 
 class Collected:
@@ -55,10 +103,6 @@ class Collected:
     def _encoded(self, objects: Boxes | Detections) -> list[dict[str, Any]] | None:
         return [coco.encode(mask) for mask in objects.masks] if self.masks and objects.masks is not None else None
 
-    def update(self, pictures: dict[int, tuple[Objects, Objects]]) -> None:
-        """Add the `pictures` of another process."""
-        self.pictures |= pictures
-
     def __add__(self, other: Collected) -> Collected:
         """Both together, of one split."""
         whole = Collected(self.labels, masks=self.masks, most=self.most)
@@ -68,13 +112,7 @@ class Collected:
     def _sorted(self) -> list[tuple[Objects, Objects]]:
         return [self.pictures[position] for position in sorted(self.pictures)]
 
-    def result(self) -> dict[str, Any]:
-        """What JSON can hold; shares from 0 to 1, None where there is nothing to find.
-
-        `map` (COCO's AP, the mean over IoU .5, .55, ... .95), `map50`, `map75`, `map_small`, `map_medium`, `map_large` (up to
-        32 and 96 pixels squared), recalls `ar1`, `ar10`, `ar100` (the last after `most`), `ar_small` ..., VOC's `voc07` and
-        `voc12`; the same of masks under `masks`; and a row for each class. Classes without an object are left out of means.
-        """
+    def result(self) -> Result:
         pictures, num = self._sorted(), len(self.labels)
         curves = self.curves()
         columns = coco.by_class(pictures, num, "bbox", self.most)
@@ -86,7 +124,7 @@ class Collected:
             row |= {_of_class(name): plain(values[index]) for name, values in columns.items()} | curve.best()
             row |= {f"mask_{_of_class(name)}": plain(values[index]) for name, values in by_mask.items()}
             rows.append(row)
-        return {
+        result = {
             "num_images": len(pictures),
             "num_objects": sum(curve.num_objects for curve in curves),
             **{name: mean(values) for name, values in columns.items()},
@@ -94,6 +132,7 @@ class Collected:
             "per_class": rows,
             "labels": self.labels,
         }
+        return cast(Result, result)  # whose keys come from COCO's table
 
     def curves(self) -> list[voc.Curve]:
         """Precision over recall of boxes at IoU .5, for each class."""

@@ -16,7 +16,6 @@ from resnets.tasks.detect.average_precision import Collected
 from resnets.tasks.detect.rows import at_least
 
 SURE = 0.5  # the score from which a detection is drawn, and counts for the F1 of a picture
-SCORES = ("map", "map50")
 
 
 class DetectMeter:
@@ -46,11 +45,11 @@ class DetectMeter:
                 own = f1(at_least(found, SURE), target)
                 self.worst = worse(self.worst, Bad(own, truth.index, 0, target, found))
 
-    def result(self, num_images: int) -> dict[str, Any]:
+    def result(self, num_images: int) -> Mapping[str, Any]:
         if "found" not in self.sums:
             return {}
         result = self.collected.result()
-        return {name: result[name] or 0.0 for name in SCORES} if self.quick else result
+        return {"map": result["map"] or 0.0, "map50": result["map50"] or 0.0} if self.quick else result
 
 
 def f1(found: Detections, truth: Boxes) -> float:

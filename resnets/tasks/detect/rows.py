@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
 from resnets.models.answering import Wanted
@@ -36,21 +36,30 @@ FACTS = {
 }
 
 
-def row(answer: Detections, labels: Sequence[str], wanted: Wanted) -> dict[str, Any]:
+class Object(TypedDict):
+    label: str
+    index: int
+    score: float  # rounded to 6 decimals
+    box: list[float]  # x0, y0, x1, y1 in pixels of the image, half-open, rounded to 2 decimals
+
+
+class Row(TypedDict):
+    """The objects of an image, the highest score first; perhaps none."""
+
+    objects: list[Object]
+
+
+def row(answer: Detections, labels: Sequence[str], wanted: Wanted) -> Row:
     """The objects of one image, as JSON can hold them.
 
     Args:
         answer: all objects, sorted by score, the highest first.
         labels: names of the classes.
         wanted: the least score of an object (`threshold`).
-
-    Returns:
-        {"objects": [{"label", "index", "score", "box"}]} in the order of `answer`; boxes are [x0, y0, x1, y1] in pixels of the
-        image, half-open, rounded to 2 decimals, scores to 6.
     """
     kept = answer.scores >= wanted.threshold
     columns = (answer.labels[kept].tolist(), answer.scores[kept].tolist(), answer.xyxy[kept].tolist())
-    objects = [
+    objects: list[Object] = [
         {"label": labels[index], "index": index, "score": round(score, 6), "box": [round(side, 2) for side in box]}
         for index, score, box in zip(*columns, strict=True)
     ]

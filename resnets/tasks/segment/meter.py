@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ class SegmentMeter:
                     row, there, found = worst_slice(there, found)
                 self.worst = worse(self.worst, Bad(own, truth.index, row, there, found))
 
-    def result(self, num_images: int) -> dict[str, Any]:
+    def result(self, num_images: int) -> Mapping[str, Any]:
         if not self.quick:
             return self.counted.result()
         counts = self.sums["confusion"]

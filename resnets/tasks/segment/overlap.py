@@ -5,8 +5,8 @@ Class indices are integer arrays of any shape, (H, W) or (D, H, W) here; `IGNORE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypedDict, cast
 
 import numpy as np
 
@@ -16,6 +16,39 @@ from resnets.tasks.means import mean, plain, ratio
 from resnets.tasks.segment.boundaries import edge_hits, f_measure, surface_dice
 
 CHUNK = 1 << 22  # pixels that are counted at a time, so that a large volume needs little memory beside itself
+
+
+class Overlap(TypedDict, total=False):
+    """Fractions, of a class or as means over classes; None where a class is neither in the truth nor predicted."""
+
+    dice: float | None  # of the pixels of all pictures together
+    dice_per_image: float | None  # means over pictures
+    boundary_f: float | None  # the same, with a tolerance
+    surface_dice: float | None
+
+
+class ClassResult(Overlap, total=False):
+    label: str
+    iou: float | None
+    precision: float | None
+    recall: float | None
+    pixels: int  # of the truth
+
+
+class Result(Overlap, total=False):
+    """An evaluation, as JSON can hold it. Means leave out classes that are neither in the truth nor predicted, and all but
+    `miou` the background."""
+
+    num_images: int
+    miou: float | None  # of the pixels of all pictures together, as `pixel_accuracy`
+    pixel_accuracy: float | None
+    fwiou: float | None  # IoU weighted by the frequency of the true class
+    baseline_miou: float | None  # what the trivial baselines reach, see `baselines`
+    baseline_pixel_accuracy: float | None
+    baseline_dice: float | None
+    per_class: list[ClassResult]
+    confusion: list[list[int]]  # pixels, a row for each true class
+    labels: list[str]
 
 
 class Counted:
@@ -67,19 +100,7 @@ class Counted:
     def _add_scores(self, name: str, scores: np.ndarray) -> None:
         self.sums[name] += np.stack([np.nan_to_num(scores), ~np.isnan(scores)])
 
-    def update(self, sums: Mapping[str, np.ndarray]) -> None:
-        """Add the `sums` of other pictures, as another process counted them."""
-        for name, values in sums.items():
-            self.sums[name] += values
-
-    def result(self) -> dict[str, Any]:
-        """What JSON can hold; shares from 0 to 1, None where there is nothing to measure.
-
-        Of the pixels of all pictures together: `miou`, `pixel_accuracy`, `fwiou` (IoU weighted by the frequency of the true
-        class), `dice`. Means over pictures, then classes: `dice_per_image`, and with a tolerance `boundary_f` and
-        `surface_dice`. A class that is neither in the truth nor predicted is left out of every mean. `baseline_miou` and so on:
-        what the trivial baselines reach (`baselines`).
-        """
+    def result(self) -> Result:
         counts, num_images = self.sums["confusion"], int(self.sums["images"][0])
         truth, total = counts.sum(1), max(int(counts.sum()), 1)
         columns = {
@@ -92,7 +113,7 @@ class Counted:
         if self.share is not None or self.distance is not None:
             columns |= {name: ratio(*self.sums[name]) for name in ("boundary_f", "surface_dice")}
         shown = [i for i in range(len(self.labels)) if i != self.background]
-        return {
+        result = {
             "num_images": num_images,
             "miou": mean(columns["iou"]),
             "pixel_accuracy": plain(ratio(np.trace(counts), counts.sum())),
@@ -106,6 +127,7 @@ class Counted:
             "confusion": counts.tolist(),
             "labels": self.labels,
         }
+        return cast(Result, result)  # whose keys come from a table
 
 
 def baselines(truth: np.ndarray, shown: Sequence[int]) -> dict[str, float | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
 from resnets.models.answering import Wanted
@@ -27,24 +27,32 @@ FACTS = {
 }
 
 
-def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> dict[str, Any]:
+class Share(TypedDict):
+    label: str
+    index: int
+    share: float  # fraction of the image's pixels, rounded to 6 decimals
+
+
+class Row(TypedDict):
+    """The classes that an image or volume shows, the largest first; of equally large ones that with the lower index."""
+
+    classes: list[Share]
+
+
+def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> Row:
     """The classes that one image or volume shows, as JSON can hold them.
 
     Args:
         answer: class indices (H, W) or (D, H, W), integers.
         labels: names of the classes.
         wanted: not used; every class that is there is named.
-
-    Returns:
-        {"classes": [{"label", "index", "share"}]}, the largest first, of equally large ones that with the lower index; shares
-        are fractions of the image's pixels, rounded to 6 decimals.
     """
     import numpy as np
 
     each = (np.bincount(part.reshape(-1), minlength=len(labels)) for part in answer)  # part by part: it takes 8 bytes a pixel
     counts = sum(each, np.zeros(len(labels), np.int64))
     order = [index for index in np.argsort(-counts, kind="stable").tolist() if counts[index]]
-    shares = [
+    shares: list[Share] = [
         {"label": labels[index], "index": index, "share": round(float(counts[index]) / answer.size, 6)} for index in order
     ]
     return {"classes": shares}

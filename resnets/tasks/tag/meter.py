@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -15,8 +15,6 @@ from resnets.data.types import Batch
 from resnets.engine.contract import Criterion, accumulate
 from resnets.models.nn.layers import precise
 from resnets.tasks.means import mean, plain, ratio
-
-THRESHOLD = 0.5  # the probability from which a label counts as predicted, for F1
 
 
 @dataclass(frozen=True)
@@ -58,23 +56,44 @@ class TagMeter:
             loss = self.quick(outputs, batch.targets)["loss"]
             accumulate(self.sums, {"loss": precise(loss) * len(outputs)})
 
-    def result(self, num_images: int) -> dict[str, Any]:
+    def result(self, num_images: int) -> Mapping[str, Any]:
         if "kept" not in self.sums:  # of training
             hits, extra, missed = self.sums["hits_extra_missed"].tolist()
             return {"f1": 2 * hits / max(1, 2 * hits + extra + missed)}
         kept = self.sums["kept"].sorted()
         whole = evaluation(kept.outputs, kept.targets, self.labels)
-        return {name: whole[name] or 0.0 for name in ("map", "f1")} if self.quick is not None else whole
+        return {"map": whole["map"] or 0.0, "f1": whole["f1"]} if self.quick is not None else whole
 
 
-def evaluation(outputs: np.ndarray, targets: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
-    """What JSON can hold, from logits and targets (N, C); fractions from 0 to 1, None where there is nothing to measure.
+class LabelResult(TypedDict):
+    """Of one label; None where all or none of the pictures have it."""
 
-    `map`: mean over labels of the average precision; `auc` likewise of the area under the ROC curve; `f1` over all labels of
-    all pictures together, `macro_f1` the mean over labels, both at a probability of 0.5; `exact`: pictures all of whose labels
-    are right. Labels that all or none of the pictures have are left out of means. `cooccurrence` counts pictures with two
-    labels.
-    """
+    label: str
+    ap: float | None
+    auc: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int  # pictures that have it
+
+
+class Result(TypedDict):
+    """An evaluation, as JSON can hold it: fractions. Labels that all or none of the pictures have are left out of means."""
+
+    num_images: int
+    loss: float
+    map: float | None  # mean over labels of the average precision
+    auc: float | None  # the same of the area under the ROC curve
+    f1: float  # of all labels of all pictures together, at a probability of 0.5
+    macro_f1: float | None  # mean over labels
+    exact: float  # pictures all of whose labels are right
+    per_class: list[LabelResult]
+    cooccurrence: list[list[int]]  # pictures that have both labels
+    labels: list[str]
+
+
+def evaluation(outputs: np.ndarray, targets: np.ndarray, labels: Sequence[str]) -> Result:
+    """From logits and targets (N, C)."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     said, true = outputs > 0, targets > 0.5
@@ -88,7 +107,7 @@ def evaluation(outputs: np.ndarray, targets: np.ndarray, labels: Sequence[str]) 
     precisions, areas = by_label(average_precision_score), by_label(roc_auc_score)
     f1 = ratio(2 * hits, 2 * hits + extra + missed)
     columns = {"ap": precisions, "auc": areas, "precision": ratio(hits, hits + extra), "recall": ratio(hits, hits + missed)}
-    rows = [
+    rows: Any = [
         {"label": label, **{name: plain(values[i]) for name, values in columns.items()}, "f1": plain(f1[i])}
         | {"support": int(true[:, i].sum())}
         for i, label in enumerate(labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
 from resnets.models.answering import Wanted
@@ -20,16 +20,25 @@ REPORT_COLUMNS = HEADINGS | {"support": "pictures"}
 FACTS = {"auc": "AUC", "f1": "F1 of all labels", "macro_f1": "macro F1", "exact": "pictures all right"}
 
 
-def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> dict[str, Any]:
+class Label(TypedDict):
+    label: str
+    index: int
+    probability: float  # rounded to 6 decimals
+
+
+class Row(TypedDict):
+    """The labels of a picture, the likeliest first; perhaps none."""
+
+    labels: list[Label]
+
+
+def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> Row:
     """The labels of one picture, as JSON can hold them.
 
     Args:
         answer: logits (num_labels,).
         labels: their names.
         wanted: the lowest probability of a label (`threshold`).
-
-    Returns:
-        {"labels": [{"label", "index", "probability"}]}, the likeliest first, perhaps none; probabilities rounded to 6 decimals.
     """
     import numpy as np
 

@@ -71,19 +71,6 @@ def test_pixels_are_pooled_and_dice_per_image_is_not():
     assert counted.result()["dice_per_image"] == (1 + 0) / 2
 
 
-def test_processes_add_up():
-    random = np.random.default_rng(0)
-    pictures = [random.integers(0, 3, (2, 12, 10)) for _ in range(5)]
-    alone, first, second = (Counted(LABELS, boundary_share=0.1) for _ in range(3))
-    for place, (found, truth) in enumerate(pictures):
-        alone.add(found, truth)
-        (first if place % 2 else second).add(found, truth)
-    first.update(second.sums)
-    ours, theirs = first.result(), alone.result()
-    assert ours["confusion"] == theirs["confusion"] and ours["num_images"] == 5
-    assert ours["boundary_f"] == pytest.approx(theirs["boundary_f"])
-
-
 def test_nothing_to_measure_is_none():
     empty = Counted(LABELS, boundary_share=0.01)
     assert (empty.result()["miou"], empty.result()["pixel_accuracy"], empty.result()["fwiou"]) == (None, None, None)
