@@ -77,13 +77,19 @@ class SettingsCommand(click.Command):
             )
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own = fields_of(tasks.settings(ctx.meta[TASK]))
+        schema = tasks.settings(ctx.meta[TASK])
+        own = fields_of(schema)
         sections: dict[str, list[tuple[str, str]]] = {section: [] for section in SECTIONS}
         for parameter in self.get_params(ctx):
             name, record = parameter.name or "", parameter.get_help_record(ctx)
             if record is not None and (name in own or name not in all_settings()):
-                section = own[name].metadata["section"] if name in own else SECTION_OF.get(name, COMMON)
-                sections[section].append((record[0], help_of(own[name]) if name in own else record[1]))
+                if name not in own:
+                    sections[SECTION_OF.get(name, COMMON)].append(record)
+                    continue
+                # The flag is that of all tasks which have the setting; its choices, default and meaning are this task's.
+                with_value = isinstance(parameter, click.Option) and not parameter.is_flag
+                words = f"{record[0].rpartition(' ')[0]} {metavar_of(schema, name)}" if with_value else record[0]
+                sections[own[name].metadata["section"]].append((words, help_of(own[name])))
         for title, rows in sections.items():
             if rows:
                 with formatter.section(title):
@@ -133,8 +139,14 @@ def setting_flag(schema: Schema, name: str) -> Callable[[Command], Command]:
     field, flag = fields_of(schema)[name], "--" + name.replace("_", "-")
     if kind is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=help_of(field))
-    metavar = "|".join(field.metadata["choices"]) or METAVARS.get(kind, "N,N,...")
-    return click.option(flag, *SHORT.get(name, []), name, metavar=metavar, help=help_of(field))
+    return click.option(flag, *SHORT.get(name, []), name, metavar=metavar_of(schema, name), help=help_of(field))
+
+
+def metavar_of(schema: Schema, name: str) -> str:
+    """What stands behind the flag of a setting in help: its choices, or its type."""
+    if name == "task":
+        return "|".join(tasks.TASKS)
+    return "|".join(fields_of(schema)[name].metadata["choices"]) or METAVARS.get(kinds(schema, name)[0], "N,N,...")
 
 
 def help_of(field: Field[Any]) -> str:

@@ -33,6 +33,11 @@ def test_help_of_train_has_every_setting_of_the_task_and_none_of_others(task, ca
         for name in fields_of(tasks.settings(other)).keys() - {"data"}:
             shown = re.search(rf"--{name.replace('_', '-')}[ ,/]", out)
             assert bool(shown) == (name in fields_of(tasks.settings(task))), name
+    for name, field in fields_of(tasks.settings(task)).items():
+        if field.metadata["choices"]:
+            assert f"--{name.replace('_', '-')} {'|'.join(field.metadata['choices'])}\n" in re.sub(r"(\S)  .*", r"\1", out), (
+                name
+            )
     for short in ("-b,", "-j,", "--wd", "--imgsz"):
         assert short in out, short
     assert re.findall(r"^(\w[^\n]*):$", out, re.MULTILINE)[0] == "Common"

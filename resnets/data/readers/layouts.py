@@ -223,7 +223,10 @@ def _lines(path: Path) -> Iterator[Line]:
     name, first = next(rows)
     header = [cell.strip().lower() for cell in first]
     if not {"path", "label"} <= set(header):
-        raise InputError(f"{name}: the first line must name the columns path,label (it is: {','.join(header)[:80]!r})")
+        raise InputError(
+            f"{name}: the first line must name the columns path,label (it is: {','.join(header)[:80]!r})"
+            + "; several labels per image are for --task tag" * ("labels" in header)
+        )
     columns = [header.index(column) if column in header else None for column in ("path", "label", "split")]
     for where, row in rows:
         picture, label, split = ("" if i is None or i >= len(row) else row[i].strip() for i in columns)
@@ -358,6 +361,6 @@ def is_detection(path: Path) -> bool:
 def refuse_detection(path: Path, in_chans: int) -> Found:
     """Raises `InputError` with the tasks that read such a folder."""
     raise InputError(
-        f"{printable(path)}: boxes or masks; add --task detect or --task segment, or for classification sort the images into "
-        "one folder per class"
+        f"{printable(path)}: boxes or masks, which are for --task detect or --task segment; for classification sort the images "
+        "into one folder per class"
     )

@@ -241,7 +241,6 @@ def save_png(values: np.ndarray, path: Path) -> Path:
     """Write integers (H, W), of 8 or 16 bits, as PNG."""
     from PIL import Image
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         Image.fromarray(values).save(temporary, format="PNG")
     return path

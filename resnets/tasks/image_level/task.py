@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnets.data import splits
 from resnets.data.pictures.images import StoredImages
-from resnets.data.preprocess import Preprocess
+from resnets.data.preprocess import FREE, Preprocess
 from resnets.data.sources import open_source
 from resnets.data.types import Samples, Source, Split
 from resnets.engine.contract import Design, Run, Settings, Wanted
@@ -60,6 +60,8 @@ class ImageLevel(ABC):
             from resnets.models.pretrained.adapting import rule_for
 
             preprocess = rule_for(header.preprocess, source.in_chans)
+            if preprocess.resize in FREE:  # of a task whose inputs keep their shape; here all have one size
+                preprocess = dataclasses.replace(preprocess, resize="crop", size=(min(preprocess.size),) * 2)
             own = {name: asked[name] for name in RESIZE if asked.get(name) is not None}
             if asked.get("img_size") is not None:
                 own["size"] = (asked["img_size"],) * 2

@@ -55,7 +55,9 @@ def read(data: str, in_chans: int | None, labels: Sequence[str] | None) -> Sourc
         known = "the model does not know" if labels else "the training split does not have"
         raise InputError(f"{printable(path)}: {known} {quoted(strange)}; it has {quoted(names, 20)}")
     if missing := [line.path for line in lines if not Path(path.parent, line.path).is_file()]:
-        raise InputError(f"{printable(path)}: {len(missing)} pictures of the list do not exist: {quoted(missing, 3)}")
+        raise InputError(
+            f"{printable(path)}: {len(missing)} of its pictures not found: {quoted(missing, 3)}; paths are relative to the list"
+        )
     splits = {split: _split(path.parent, part, names, in_chans or 3) for split, part in parts.items() if part}
     return Source(printable(path.stem), names, splits, in_chans or 3)
 

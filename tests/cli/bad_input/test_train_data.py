@@ -107,19 +107,19 @@ CASES = {
     "VOC": Case(
         lambda d: folder(d / "pets", JPEGImages=2, Annotations=1),
         TRAIN,
-        "boxes or masks; add --task detect or --task segment",
+        "boxes or masks, which are for --task detect or --task segment",
         "one folder per class",
     ),
     "masks": Case(
         lambda d: folder(d / "pets", images=2, masks=2),
         TRAIN,
-        "boxes or masks; add --task detect or --task segment",
+        "boxes or masks, which are for --task detect or --task segment",
         "one folder per class",
     ),
     "COCO": Case(
         lambda d: (folder(d / "pets", train2017=2), text(d / "pets/annotations/instances.json", "{}")),
         TRAIN,
-        "boxes or masks; add --task detect or --task segment",
+        "boxes or masks, which are for --task detect or --task segment",
         "one folder per class",
     ),
     "a picture as DATA": Case(

@@ -53,9 +53,9 @@ FAULTS = {
     "no train": ({"test__a": 1, "test__b": 1}, "no training split, only test"),
     "two vals": ({"train__a": 1, "train__b": 1, "val__a": 1, "valid__a": 1}, "more than one folder holds the val split"),
     "no class folders": ({"train": 2, "test": 2}, "'test', 'train' hold no class folders"),
-    "voc": ({"JPEGImages": 1, "Annotations": 1}, "add --task detect or --task segment"),
-    "masks": ({"images": 1, "masks": 1}, "add --task detect or --task segment"),
-    "yolo": ({"images__train": 1, "labels__train": 1}, "add --task detect or --task segment"),
+    "voc": ({"JPEGImages": 1, "Annotations": 1}, "are for --task detect or --task segment"),
+    "masks": ({"images": 1, "masks": 1}, "are for --task detect or --task segment"),
+    "yolo": ({"images__train": 1, "labels__train": 1}, "are for --task detect or --task segment"),
 }
 
 
@@ -69,7 +69,7 @@ def test_faults_of_folders(tmp_path, fault):
 def test_coco_is_refused(tmp_path):
     folder(tmp_path, train2017=1)
     csv(tmp_path / "annotations/instances_train2017.json", "{}")
-    with pytest.raises(InputError, match="add --task detect"):
+    with pytest.raises(InputError, match="are for --task detect"):
         open_source(tmp_path)
 
 

@@ -43,7 +43,7 @@ def test_a_model_matches_labels_by_name(here):
         ("path,labels,cat\na.png,cat,1\n", "must name path,labels"),
         ("path,labels\na.png,cat,dog\n", "line 2: 3 cells under 2 columns"),
         ("path,labels\na.png,cat\n./a.png,dog\n", "line 3: ./a.png is there already"),
-        ("path,labels\nmissing.png,cat\n", "1 pictures of the list do not exist: 'missing.png'"),
+        ("path,labels\nmissing.png,cat\n", "1 of its pictures not found: 'missing.png'; paths are relative to the list"),
         ("path,labels\n,cat\n", "line 2: the path is missing"),
         ("path,labels,split\na.png,cat,later\n", "split 'later' is not known"),
         ("path,labels\na.png,\n", "no label in the training split"),
