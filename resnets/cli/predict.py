@@ -28,7 +28,9 @@ from resnets.errors import InputError
 @click.option("--resume", is_flag=True, help="continue --out: skip images that have a row there")
 @click.option("--batch-size", "-b", type=click.IntRange(1), default=16, help="images per batch  [16]")
 @click.option("--workers", "-j", type=click.IntRange(0), help="threads that decode and predict  [one per CPU, up to 8]")
-@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, help="detection: the lowest score of an object  [0.5]")
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1), help="lowest score of an object or a tag  [the model's own, else 0.5]"
+)
 @click.option("--draw", metavar="DIR", type=click.Path(path_type=Path), help="draw boxes or masks over each image, as PNG")
 @click.option(
     "--masks",
@@ -50,7 +52,7 @@ def predict(
     runtime: str,
     amp: bool,
     device: str,
-    threshold: float,
+    threshold: float | None,
     draw: Path | None,
     masks: Path | None,
     **options: Any,
@@ -69,7 +71,8 @@ def predict(
         raise InputError("--resume needs the file to go on with; name it with --out")
     session = open_session(model, runtime=runtime, device=device, amp=amp)
     header, task = session.header, answering(session.header)
-    form, wanted = rows.form_of(task.rows, form_name, out), Wanted(min(topk, len(header.labels)), threshold)
+    form = rows.form_of(task.rows, form_name, out)
+    wanted = Wanted(min(topk, len(header.labels)), threshold, header.decision)
     if out:
         rows.check_out(out, form, resume)
     task.check_asked(header, draw=draw is not None, masks=masks is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -107,10 +107,14 @@ class Split:
     Args:
         images: of those that can be subset (`ArrayImages`, `StoredImages`, `Volumes`).
         targets: one per image; an array stands for `Values`.
+        columns: what else a list says of each image: (N,) of text by the name of the column.
+        groups: (N,) of text: what each image belongs to (a patient, a film); None: each to itself.
     """
 
     images: Any
     targets: Any
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.targets, np.ndarray):
@@ -131,7 +135,12 @@ class Split:
         return Labelled(image, *self.targets.read(index, image))
 
     def subset(self, indices: np.ndarray) -> Split:
-        return Split(self.images.subset(indices), self.targets.subset(indices))
+        return Split(
+            self.images.subset(indices),
+            self.targets.subset(indices),
+            {name: column[indices] for name, column in self.columns.items()},
+            None if self.groups is None else self.groups[indices],
+        )
 
 
 class Kind(NamedTuple):

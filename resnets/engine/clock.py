@@ -65,15 +65,16 @@ class Clock:
     def fit_steps(self, steps_per_epoch: int) -> int:
         """The total number of steps with which the run ends in time, at the speed measured so far.
 
-        Time for what follows the last step (validation, the test split, drawing) is subtracted. Until validation has been
-        timed, an image in validation is assumed to take a third of the time of an image in training.
+        Time for what follows the last step (validation, all answers to it and to the test split, drawing) is subtracted. Until
+        validation has been timed, an image in validation is assumed to take a third of the time of an image in training.
         """
         if self.num_steps <= 3:
             return max(self.at.total_steps, self.at.step + steps_per_epoch)
         step = self.step_seconds / self.work
         num_val = self.job.val.num_images
         val = self.val_seconds or step / self.job.recipe.batch_size / 3 * num_val
-        after = val + 2 * val / num_val * self.job.num_test + DRAWING_SECONDS
+        num_answers = self.job.processes.world * num_val + self.job.num_test  # by the first process alone
+        after = val + 2 * val / num_val * num_answers + DRAWING_SECONDS
         left = (self.job.recipe.seconds or 0.0) - self.seconds() - after
         step *= self.job.schedule.cost(self.at.step, self.at.total_steps)
         return self.at.step + max(0, round(left / (step + val / steps_per_epoch)))

@@ -11,9 +11,10 @@ and one row of the table there. An object of a task has no state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from resnets.data.preprocess import Preprocess
@@ -33,6 +34,8 @@ Criterion: TypeAlias = "Callable[[Any, Any], Losses]"  # (outputs, targets) -> l
 # uint8 (N, C, H, W), fitted but not normalised, or of volumes float32 (N, C, D, H, W), normalised -> the network's outputs.
 Run: TypeAlias = Callable[[Any], Any]
 Settings: TypeAlias = Mapping[str, Any]  # settings by name, as far as they were given
+Decision: TypeAlias = Mapping[str, Any]  # how outputs become answers; see `Task.decide`
+NO_DECISION: Decision = MappingProxyType({})  # as the outputs are
 Named_recipe: TypeAlias = Callable[[Facts], dict[str, Any]]
 
 
@@ -77,9 +80,12 @@ class Meter(Protocol):
 
     The same class serves training, validation, test, `resnets eval` and the report. `sums` adds up over batches, and over
     processes key by key by `+`; in training its values are tensors, which a resumed run goes on from.
+
+    `decision` is how outputs become answers in results, records and drawings; it may be set at any time before these.
     """
 
     sums: dict[str, Any]
+    decision: Decision
 
     def learn(self, outputs: Any, targets: Any) -> None:
         """Add a batch of training: the network's outputs as they are, and the targets of the loss."""
@@ -89,8 +95,16 @@ class Meter(Protocol):
         """Add a batch of evaluation: the answers of `Task.infer`, and the batch that they are for."""
         ...
 
-    def result(self, num_images: int) -> Mapping[str, Any]:
-        """Of a quick meter the scores that it could measure; else all that `resnets eval` reports. What JSON can hold."""
+    def result(self, num_images: int, groups: np.ndarray | None = None) -> Mapping[str, Any]:
+        """Of a quick meter the scores that it could measure; else all that `resnets eval` reports. What JSON can hold.
+
+        `groups` (N,), by position in the split: what each image belongs to; intervals are then by groups.
+        """
+        ...
+
+    def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """What predictions.csv has of each image or object beside its path: the position of the image in the split, in order,
+        and {column: value}, from which all figures of `result` can be computed by hand."""
         ...
 
 
@@ -237,6 +251,18 @@ class Task(Protocol):
 
     def meter(self, labels: Sequence[str], config: Mapping[str, Any], *, quick: Criterion | None = None) -> Meter:
         """`quick`: for training and validation, with the criterion of validation; None: everything that eval reports."""
+        ...
+
+    def decide(self, meter: Any, asked: Settings) -> dict[str, Any]:
+        """How outputs are to become answers, chosen on the validation split: what JSON can hold, which a saved file keeps.
+
+        Args:
+            meter: of the validation split, not quick.
+            asked: the task's settings of the section `ANSWERS`.
+
+        Raises:
+            InputError: where validation does not support what is asked for.
+        """
         ...
 
     def same(self, before: Any, after: Any) -> float:

@@ -37,6 +37,7 @@ class RunDir:
         self.steps = self.path / "steps"
         self.plots = self.path / "plots"
         self.evaluation = self.path / "evaluation.json"
+        self.predictions = self.path / "predictions.csv"
         self.report = self.path / "report.html"
         self.bad_images = self.path / "bad_images.csv"
 

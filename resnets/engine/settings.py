@@ -17,7 +17,7 @@ import yaml
 from resnets.errors import InputError
 
 # The sections of the settings, in the order in which help lists them.
-COMMON, LENGTH, OPTIMISATION, LOSS, IMAGES, AUGMENTATION, DATA, FINETUNING, NETWORK, KEEPING, MACHINE = SECTIONS = (
+COMMON, LENGTH, OPTIMISATION, LOSS, IMAGES, AUGMENTATION, DATA, FINETUNING, NETWORK, ANSWERS, KEEPING, MACHINE = SECTIONS = (
     "Common",
     "Length of training: one of the three",
     "Optimisation",
@@ -27,6 +27,7 @@ COMMON, LENGTH, OPTIMISATION, LOSS, IMAGES, AUGMENTATION, DATA, FINETUNING, NETW
     "Data",
     "Fine-tuning",
     "Changes to the network",
+    "Answers: rules that are chosen on validation and kept in the file",
     "What is kept",
     "Machine",
 )
@@ -49,6 +50,12 @@ def setting(
 def fields_of(schema: type[Any]) -> dict[str, dataclasses.Field[Any]]:
     """The settings of a task by name, in order."""
     return _fields(typing.cast(Any, schema))
+
+
+def answers_of(recipe: Any) -> dict[str, Any]:
+    """The settings of the section `ANSWERS`, which `Task.decide` works by."""
+    own = fields_of(type(recipe))
+    return {name: getattr(recipe, name) for name in own if own[name].metadata["section"] == ANSWERS}
 
 
 @cache

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resnets.models.header import Header
@@ -15,10 +16,17 @@ AXES = ("depth", "height", "width")
 
 
 class Wanted(NamedTuple):
-    """What a user wants of an answer: so many classes, and of detectors objects from this score on."""
+    """What a user wants of an answer, and the model's own rule for it.
+
+    Args:
+        topk: so many classes.
+        threshold: of detectors: objects from this score on; None: from the model's own threshold.
+        decision: of the model's header.
+    """
 
     topk: int = 5
-    threshold: float = 0.5
+    threshold: float | None = None
+    decision: Mapping[str, Any] = MappingProxyType({})
 
 
 def answered(
@@ -32,7 +40,7 @@ def answered(
         pixels: uint8 (N, C, H, W), fitted, or of volumes float32 (N, C, D, H, W), normalised.
         sizes: the images' own, where answers have these; rows then have "height" and "width", of volumes "depth" too.
     """
-    answers = task.infer(run, pixels, sizes, header)
+    answers, wanted = task.infer(run, pixels, sizes, header), wanted._replace(decision=header.decision)
     own = [dict(zip(AXES[-len(size) :], size, strict=True)) for size in sizes] or [{}] * len(answers)
     return [(size | task.rows.row(answer, header.labels, wanted), answer) for size, answer in zip(own, answers, strict=True)]
 

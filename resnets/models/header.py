@@ -23,6 +23,7 @@ TRAVELS: tuple[Literal["source", "family", "weights", "licence", "training_data"
 )  # fmt: skip
 TERMS: dict[Literal["licence", "training_data"], str] = {"licence": "licence", "training_data": "trained on"}
 PARTS = ("format", "spec", "task", "preprocess", "labels", "metrics", "provenance")
+OPTIONAL = ("head", "decision")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Header:
         provenance: where the weights come from: what the training run wrote, the origin of other programs' weights, or empty.
         format: `FORMAT`, or `EXTERNAL` where another library builds the network.
         head: the settings of the task's head, where it has some.
+        decision: how outputs become answers, as it was chosen on validation (a temperature, thresholds); the task's `decide`
+            says what is there. Empty: as the outputs are.
     """
 
     spec: ResNetSpec
@@ -48,9 +51,10 @@ class Header:
     provenance: Provenance
     format: str = FORMAT
     head: dict[str, Json] = field(default_factory=dict)
+    decision: dict[str, Json] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
-        """The `PARTS`, and the head's settings where there are some; each can be written as JSON, and `parse` reads them."""
+        """The `PARTS`, and `OPTIONAL` ones that are not empty; each can be written as JSON, and `parse` reads them."""
         parts: dict[str, object] = {
             "format": self.format,
             "spec": dataclasses.asdict(self.spec),
@@ -60,7 +64,7 @@ class Header:
             "metrics": self.metrics,
             "provenance": self.provenance,
         }
-        return parts | ({"head": self.head} if self.head else {})
+        return parts | {name: getattr(self, name) for name in OPTIONAL if getattr(self, name)}
 
 
 def origin(header: Header) -> Origin:
@@ -159,6 +163,7 @@ def parse(metadata: Mapping[str, Any], path: str | Path) -> Header:
             metrics=dict(metadata["metrics"]),
             provenance=cast(Provenance, dict(metadata["provenance"])),
             head=dict(metadata.get("head", {})),
+            decision=dict(metadata.get("decision", {})),
         )
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: the header does not describe a network ({error}); the file is damaged") from None

@@ -33,6 +33,7 @@ class Model(Trunk):
         labels: names of the classes; None: "0", "1", ...
         metadata: "metrics" and "provenance" of a saved file.
         head_config: the settings of the head, as the task's `head_config` makes them; None: its defaults.
+        decision: how outputs become answers, as the task's `decide` chose it on validation; None: as they are.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Model(Trunk):
         labels: Sequence[str] | None = None,
         metadata: dict[str, Any] | None = None,
         head_config: Mapping[str, Any] | None = None,
+        decision: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(spec)
         self.task = task
@@ -51,6 +53,7 @@ class Model(Trunk):
         self.labels = tuple(labels) if labels is not None else tuple(str(n) for n in range(spec.num_classes))
         self.metadata = metadata or {}
         self.head_config = dict(head_config or {})
+        self.decision = dict(decision or {})
         self._set_head()
 
     def _set_head(self) -> None:
@@ -80,6 +83,7 @@ class Model(Trunk):
             metrics=self.metadata.get("metrics", {}),
             provenance=self.metadata.get("provenance", {}),
             head=self.head_config,
+            decision=self.decision,
         )
 
     def reset_classifier(self, labels: int | Sequence[str]) -> None:
@@ -91,21 +95,21 @@ class Model(Trunk):
             if isinstance(labels, str)
             else labels
         )
-        self.labels = tuple(names)
+        self.labels, self.decision = tuple(names), {}
         for name in self.head_names:
             delattr(self, name)
         self.spec = dataclasses.replace(self.spec, num_classes=len(self.labels))
         self._set_head()
         self.to(next(self.parameters()))  # the device and type of the trunk
 
-    def predict(self, pictures: Any, *, topk: int = 5, batch_size: int = 32, threshold: float = 0.5) -> list[Any]:
+    def predict(self, pictures: Any, *, topk: int = 5, batch_size: int = 32, threshold: float | None = None) -> list[Any]:
         """What the model says of pictures, the task's preprocessing and class names applied.
 
         Args:
             pictures: one picture or a sequence: paths, `PIL.Image`s or uint8 arrays (H, W) or (H, W, C), C in RGB order.
             topk: classes to name for each picture.
             batch_size: pictures that go through the network at once; where answers have the size of the image always one.
-            threshold: of detectors: the lowest score of an object.
+            threshold: of detectors and tags: the lowest score of what is named; None: the model's own, else 0.5.
 
         Returns:
             For each picture the task's row, as `resnets.tasks.*.rows` has it; of classification {"label", "index",

@@ -1,7 +1,7 @@
 """Reading and writing `.safetensors` files of tensors with a header. Nothing in such a file can run code.
 
 The header's `metadata` has these keys, each value as JSON: `format`, `spec`, `task`, `preprocess`, `labels`, `metrics`,
-`provenance`, and for tasks with settings of the head `head`.
+`provenance`; where they are not empty also `head` (settings of the task's head) and `decision` (how outputs become answers).
 """
 
 from __future__ import annotations

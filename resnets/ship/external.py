@@ -9,7 +9,7 @@ They start from random weights. A run of theirs is a run directory like any othe
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -145,10 +145,12 @@ class External(nn.Module):
         preprocess: Preprocess,
         labels: Sequence[str],
         metadata: dict[str, Any] | None = None,
+        decision: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.spec, self.task, self.preprocess, self.labels = spec, task, preprocess, tuple(labels)
         self.metadata = metadata or {}
+        self.decision = dict(decision or {})
         self.net = build(spec)
         self.head_names: tuple[str, ...] = ()
         self.head_config: dict[str, Any] = {}
@@ -171,7 +173,7 @@ class External(nn.Module):
         """What a saved file says of the model."""
         spec: Any = self.spec
         own = {name: self.metadata.get(name, {}) for name in ("metrics", "provenance")}
-        return Header(spec, self.task.name, self.preprocess, self.labels, **own, format=saved.EXTERNAL)
+        return Header(spec, self.task.name, self.preprocess, self.labels, **own, format=saved.EXTERNAL, decision=self.decision)
 
 
 def named(name: str, **changes: Any) -> Any:
@@ -215,6 +217,8 @@ def load(model: str | Path) -> Any:
     if num_params > sum(tensor.numel() for tensor in tensors.values()) or len(rest.labels) != spec.num_classes:
         raise InputError(f"{path}: the header describes another network than the tensors are; the file is damaged")
     own = {"metrics": rest.metrics, "provenance": rest.provenance}
-    found: Any = External(spec, tasks.get(rest.task), preprocess=rest.preprocess, labels=rest.labels, metadata=own)
+    found: Any = External(
+        spec, tasks.get(rest.task), preprocess=rest.preprocess, labels=rest.labels, metadata=own, decision=rest.decision
+    )
     weights.fill(found, tensors, path)
     return found.eval()

@@ -74,7 +74,13 @@ def built(opened: Opened) -> Model:
     metadata = {"metrics": header.metrics, "provenance": header.provenance}
     task = tasks.get(header.task)
     loaded = Model(
-        header.spec, task, preprocess=header.preprocess, labels=header.labels, metadata=metadata, head_config=header.head
+        header.spec,
+        task,
+        preprocess=header.preprocess,
+        labels=header.labels,
+        metadata=metadata,
+        head_config=header.head,
+        decision=header.decision,
     )
     weights.fill(loaded, tensors, path)
     return loaded.eval()

@@ -15,6 +15,8 @@ from resnets.files import write_json
 from resnets.models.header import terms
 from resnets.models.model import Model
 from resnets.ship.sessions import Session, answering, open_session
+from resnets.verbs import predictions
+from resnets.verbs.predictions import Judged
 
 SPLITS = ("test", "val", "train")  # the first that the data has is the one to evaluate, unless one is named
 
@@ -41,7 +43,7 @@ def evaluate(
         data: a built-in dataset or a path.
         split: "test", "val" or "train"; None: the first of them that the data has. Where data has no validation split, "val" is
             the one that was cut off when the model was trained on the same data.
-        out: a folder for evaluation.json and drawings.
+        out: a folder for evaluation.json, predictions.csv and drawings.
         batch_size: images at once; where inputs differ in size always one.
         max_bad: unreadable images to skip; None: 1 %, at least 10.
         ignore_index: of masks: an index that is ignored; None: as the model was trained.
@@ -81,11 +83,35 @@ def score(
     workers: int | None = None,
     max_bad: int | None = None,
 ) -> dict[str, Any]:
-    """Evaluate on a split of an open source; with `out`, write evaluation.json and the drawings in plots/.
+    """Evaluate on a split of an open source; with `out`, write evaluation.json, predictions.csv and the drawings in plots/.
 
     Raises:
         InputError: where no image of the split can be used.
     """
+    judged = judge(model, source, split, batch_size=batch_size, workers=workers, max_bad=max_bad)
+    result = judged.result()
+    if out is not None:
+        predictions.write(Path(out) / "predictions.csv", [judged])
+        keep(judged, result, Path(out))
+    return result
+
+
+def keep(judged: Judged, result: Mapping[str, Any], out: Path) -> None:
+    """Write evaluation.json and the drawings."""
+    write_json(out / "evaluation.json", result)
+    judged.task.draw(judged.meter, judged.part, out / "plots")
+
+
+def judge(
+    model: Session | Model,
+    source: Source,
+    split: str,
+    *,
+    batch_size: int = 256,
+    workers: int | None = None,
+    max_bad: int | None = None,
+) -> Judged:
+    """The answers to a split of an open source. Raises as `score`."""
     session = model if isinstance(model, Session) else open_session(model)
     header, part = session.header, source.splits[split]
     task, bad = answering(header), BadImages.allowing(max_bad, part)
@@ -96,17 +122,14 @@ def score(
         workers=default_workers() if workers is None else workers,
     )
     meter, num_images = task.meter(header.labels, header.head), 0
+    meter.decision = header.decision
     for batch in loader.epoch(0):
         if len(batch.images):
             meter.add(task.infer(session.run, batch.images.numpy(), batch.sizes, header), batch)
             num_images += len(batch.images)
     if not num_images:
         raise InputError("no picture of the split can be read; `resnets data check` says why")
-    result = {"task": task.name, "split": split, "bad_images": bad.reasons, **meter.result(num_images)}
-    if out is not None:
-        write_json(Path(out) / "evaluation.json", result)
-        task.draw(meter, part, Path(out) / "plots")
-    return result
+    return Judged(task, split, part, meter, num_images, bad.reasons)
 
 
 def summary(result: Mapping[str, Any]) -> dict[str, Any]:

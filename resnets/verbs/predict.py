@@ -84,7 +84,7 @@ def predict(
     *,
     runtime: str = "auto",
     topk: int = 5,
-    threshold: float = 0.5,
+    threshold: float | None = None,
     batch_size: int = 16,
     workers: int | None = None,
     device: str = "auto",
@@ -95,7 +95,7 @@ def predict(
     Args:
         model: a file, a run directory, a `Model`, or an open session, which has its runtime and device.
         topk: classes to name for each picture.
-        threshold: of detectors: the lowest score of an object.
+        threshold: of detectors and tags: the lowest score of what is named; None: the model's own, else 0.5.
         runtime, device, amp: see `resnets.ship.sessions.open_session`.
         workers: threads that decode and predict; 0: the calling one does it all; None: one per processor, up to 8.
 

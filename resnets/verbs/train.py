@@ -36,12 +36,14 @@ from resnets.engine.plan import (
 )
 from resnets.engine.recipe import SMALL
 from resnets.engine.run import RunDir, now, provenance
+from resnets.engine.settings import answers_of
 from resnets.errors import InputError, Interrupted
 from resnets.files import write_text
+from resnets.models import weights
 from resnets.models.model import Model
 from resnets.models.records import DataRecord, ModelRecord, Provenance
 from resnets.ship import external, hub
-from resnets.verbs import evaluate, probe, report
+from resnets.verbs import evaluate, predictions, probe, report
 from resnets.verbs.introduce import introduction, num_params
 
 
@@ -291,16 +293,26 @@ def record(
 
 
 def finish(job: Fit, source: Source, best_epoch: int) -> Run:
-    """Score the selected weights once on the test split (without one, on validation), draw, and write the report."""
+    """Choose on validation how outputs become answers, score the selected weights once on the test split (without one, on
+    validation), keep all answers, draw, and write the report."""
     run, recipe = job.run, job.recipe
     title = f"{job.model.spec.name} on {source.name}"
     score = job.task.scores[0]
     curves(run.read_metrics(), run.plots / "curves.png", title=title, metric=score.key, percent=score.percent)
     chosen = {"best": run.best, "last": run.last}[recipe.select]
     model = job.load(chosen).to(job.device.torch_device)
-    split = "test" if "test" in source.splits else "val"
-    result = evaluate.score(model, source, split, out=run.path, workers=recipe.workers, max_bad=recipe.max_bad)
-    job.bad.reasons.update(result["bad_images"])
+    splits = ("val", "test") if "test" in source.splits else ("val",)
+    judged = [evaluate.judge(model, source, name, workers=recipe.workers, max_bad=recipe.max_bad) for name in splits]
+    decision = job.task.decide(judged[0].meter, answers_of(recipe))
+    if decision != model.decision:  # it is there already where a finished run was resumed
+        model.decision = decision
+        weights.save(model, chosen)
+    for each in judged:
+        each.meter.decision = model.decision
+        job.bad.reasons.update(each.bad)
+    predictions.write(run.predictions, judged)
+    result = judged[-1].result()
+    evaluate.keep(judged[-1], result, run.path)
     run.write_bad_images(job.bad.reasons)
     result["selected"] = f"{recipe.select} (epoch {best_epoch})" if recipe.select == "best" else "last"
     seconds = time.perf_counter() - job.began

@@ -169,7 +169,7 @@ def test_out_has_the_result_and_the_drawings(tmp_path):
     (data / "blue/0.png").write_text("no picture")
     result = evaluate(model(), str(data), workers=0, out=tmp_path / "out")
     assert json.loads((tmp_path / "out/evaluation.json").read_text())["confusion"] == result["confusion"]
-    assert names(tmp_path / "out") == ["evaluation.json", "plots"]
+    assert names(tmp_path / "out") == ["evaluation.json", "plots", "predictions.csv"]
     assert names(tmp_path / "out/plots") == ["confusion.png", "errors.png", "reliability.png"]
 
 

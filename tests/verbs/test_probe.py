@@ -83,8 +83,9 @@ def test_one_class_alone_is_refused():
 def test_it_is_an_ordinary_run(run, base, data):
     files = sorted(str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file())
     assert files == [
-        "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv", "plots/confusion.png", "plots/curves.png",
-        "plots/reliability.png", "provenance.json", "recipe.yaml", "report.html",
+        "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv",
+        "plots/confusion.png", "plots/curves.png",
+        "plots/reliability.png", "predictions.csv", "provenance.json", "recipe.yaml", "report.html",
     ]  # fmt: skip
     old, new = load_file(base), load_file(run.path / "best.safetensors")
     assert all(torch.equal(old[name], new[name]) for name in old if not name.startswith("fc."))

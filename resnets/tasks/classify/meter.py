@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -13,7 +12,8 @@ from torch import Tensor
 
 from resnets.data.types import Batch
 from resnets.draw.reliability import calibration
-from resnets.engine.contract import Criterion, accumulate
+from resnets.engine.contract import NO_DECISION, Criterion, Decision, accumulate
+from resnets.measures.intervals import wilson
 from resnets.models.nn.layers import precise
 
 
@@ -23,6 +23,7 @@ class ClassifyMeter:
     def __init__(self, labels: Sequence[str], *, quick: Criterion | None) -> None:
         self.labels, self.quick = list(labels), quick
         self.sums: dict[str, Any] = {}
+        self.decision: Decision = NO_DECISION
         self.kept: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def learn(self, outputs: Tensor, targets: Tensor) -> None:
@@ -44,11 +45,20 @@ class ClassifyMeter:
         outputs, targets, positions = (torch.cat(column) for column in zip(*self.kept, strict=True))
         return outputs, targets, positions.numpy()
 
-    def result(self, num_images: int) -> Mapping[str, Any]:
+    def result(self, num_images: int, groups: np.ndarray | None = None) -> Mapping[str, Any]:
         if self.quick is not None:
             return {"top1": float(self.sums["top1"]) / num_images}
         outputs, targets, _ = self.outputs
         return evaluation(outputs, targets, self.labels)
+
+    def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """truth, answer, and the probability of each class as p_CLASS."""
+        outputs, targets, positions = self.outputs
+        probabilities = outputs.double().softmax(1).numpy()
+        names = [f"p_{label}" for label in self.labels]
+        for at in np.argsort(positions, kind="stable"):
+            row = {"truth": self.labels[int(targets[at])], "answer": self.labels[int(probabilities[at].argmax())]}
+            yield int(positions[at]), row | dict(zip(names, probabilities[at].tolist(), strict=True))
 
 
 class ClassResult(TypedDict):
@@ -115,11 +125,3 @@ def confidence(outputs: Tensor, targets: Tensor) -> tuple[np.ndarray, np.ndarray
     """The probability of the answer (N,), and whether it is right (N,)."""
     probability, answer = outputs.float().softmax(1).max(1)
     return probability.numpy(), (answer == targets).numpy()
-
-
-def wilson(hits: int, num_images: int, z: float = 1.959964) -> list[float]:
-    """The 95 % interval of a share of `num_images` (Wilson 1927)."""
-    share, scale = hits / num_images, 1 + z**2 / num_images
-    middle = (share + z**2 / (2 * num_images)) / scale
-    half = z * math.sqrt(share * (1 - share) / num_images + z**2 / (4 * num_images**2)) / scale
-    return [max(0.0, middle - half), min(1.0, middle + half)]

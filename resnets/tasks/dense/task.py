@@ -198,6 +198,9 @@ class Dense(ABC):
 
     # --- answers ---
 
+    def decide(self, meter: Any, asked: Settings) -> dict[str, Any]:
+        return {}
+
     def preview(self, source: Source, recipe: Any, preprocess: Preprocess, out: str | Path) -> Path:
         from resnets.tasks.dense import preview
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict, cast
 
 import numpy as np
@@ -134,9 +134,30 @@ class Collected:
         }
         return cast(Result, result)  # whose keys come from COCO's table
 
+    def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """See `DetectMeter.records`; detections on objects that are to be ignored have "ignored" as their truth."""
+        for position in sorted(self.pictures):
+            found, truth = self.pictures[position]
+            order = np.argsort(-found.scores, kind="stable")
+            hit, neither, nearest = voc.matched(found.xyxy[order], found.labels[order], truth, 0.5)
+            for at, is_hit, is_ignored in zip(order, hit, neither, strict=True):
+                label = self.labels[found.labels[at]]
+                true = label if is_hit else "ignored" if is_ignored else ""
+                yield position, _record(true, label, float(found.scores[at]), found.xyxy[at])
+            missed = np.setdiff1d(np.flatnonzero(~truth.ignore), nearest[hit])
+            for at in missed:
+                yield position, _record(self.labels[truth.labels[at]], "", None, truth.xyxy[at])
+            if not len(hit) + len(missed):
+                yield position, _record("", "", None, np.full(4, np.nan))
+
     def curves(self) -> list[voc.Curve]:
         """Precision over recall of boxes at IoU .5, for each class."""
         return voc.curves(((found, truth) for found, truth in self._sorted()), len(self.labels))
+
+
+def _record(truth: str, answer: str, score: float | None, xyxy: np.ndarray) -> dict[str, Any]:
+    sides = (None if np.isnan(side) else float(side) for side in xyxy)
+    return {"truth": truth, "answer": answer, "score": score} | dict(zip(("x0", "y0", "x1", "y1"), sides, strict=True))
 
 
 def _of_class(name: str) -> str:

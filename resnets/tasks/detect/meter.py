@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,10 @@ import torch
 
 from resnets.data.targets import Boxes, Detections
 from resnets.data.types import Batch
+from resnets.engine.contract import NO_DECISION, Decision
 from resnets.tasks.dense.task import Bad, worse
 from resnets.tasks.detect.average_precision import Collected
-from resnets.tasks.detect.rows import at_least
-
-SURE = 0.5  # the score from which a detection is drawn, and counts for the F1 of a picture
+from resnets.tasks.detect.rows import SURE, at_least
 
 
 class DetectMeter:
@@ -27,6 +26,7 @@ class DetectMeter:
         masks = bool(config.get("masks")) and not quick
         self.empty = Collected(labels, masks=masks, most=int(config.get("most_objects", 100)))
         self.sums: dict[str, Any] = {}
+        self.decision: Decision = NO_DECISION
         self.worst: list[Bad] = []
 
     @property
@@ -45,11 +45,16 @@ class DetectMeter:
                 own = f1(at_least(found, SURE), target)
                 self.worst = worse(self.worst, Bad(own, truth.index, 0, target, found))
 
-    def result(self, num_images: int) -> Mapping[str, Any]:
+    def result(self, num_images: int, groups: np.ndarray | None = None) -> Mapping[str, Any]:
         if "found" not in self.sums:
             return {}
         result = self.collected.result()
         return {"map": result["map"] or 0.0, "map50": result["map50"] or 0.0} if self.quick else result
+
+    def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """A row an object that was found, the surest first, and one that was missed (answer ""); one of a picture without either.
+        truth: the class of the object that it hits at IoU .5, "" where it hits none."""
+        return self.collected.records()
 
 
 def f1(found: Detections, truth: Boxes) -> float:

@@ -36,6 +36,9 @@ FACTS = {
 }
 
 
+SURE = 0.5  # the score from which an object is named and drawn, where neither the user nor the model says another
+
+
 class Object(TypedDict):
     label: str
     index: int
@@ -55,15 +58,20 @@ def row(answer: Detections, labels: Sequence[str], wanted: Wanted) -> Row:
     Args:
         answer: all objects, sorted by score, the highest first.
         labels: names of the classes.
-        wanted: the least score of an object (`threshold`).
+        wanted: the least score of an object; see `least_score`.
     """
-    kept = answer.scores >= wanted.threshold
+    kept = answer.scores >= least_score(wanted)
     columns = (answer.labels[kept].tolist(), answer.scores[kept].tolist(), answer.xyxy[kept].tolist())
     objects: list[Object] = [
         {"label": labels[index], "index": index, "score": round(score, 6), "box": [round(side, 2) for side in box]}
         for index, score, box in zip(*columns, strict=True)
     ]
     return {"objects": objects}
+
+
+def least_score(wanted: Wanted) -> float:
+    """The score from which an object is named: what the user asks for, else the model's own threshold, else 0.5."""
+    return float(wanted.decision.get("threshold", SURE)) if wanted.threshold is None else wanted.threshold
 
 
 def at_least(found: Detections, threshold: float) -> Detections:

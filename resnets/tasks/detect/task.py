@@ -23,7 +23,7 @@ from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.tasks.dense.task import Dense, as_array, save_png, shown
 from resnets.tasks.detect import rows
-from resnets.tasks.detect.rows import at_least
+from resnets.tasks.detect.rows import SURE, at_least, least_score
 from resnets.tasks.detect.settings import HEADS, RECIPES, DetectSettings
 
 if TYPE_CHECKING:
@@ -119,7 +119,6 @@ class Detect(Dense):
 
     def draw(self, meter: DetectMeter, split: Split, folder: Path) -> list[Path]:
         from resnets.tasks.detect import draw
-        from resnets.tasks.detect.meter import SURE
 
         worst = [each._replace(found=at_least(each.found, SURE)) for each in shown(meter.worst, split)]
         return draw.evaluation(meter.collected.curves(), worst, meter.labels, SURE, folder)
@@ -132,11 +131,11 @@ class Detect(Dense):
     def drawn(self, image: Any, answer: Detections, labels: Sequence[str], wanted: Wanted, path: Path) -> Path:
         from resnets.tasks.detect import draw
 
-        return draw.boxes(image, at_least(answer, wanted.threshold), labels, path)
+        return draw.boxes(image, at_least(answer, least_score(wanted)), labels, path)
 
     def masked(self, image: Any, answer: Detections, wanted: Wanted, path: Path) -> Path:
         """The numbers of objects in 16 bits, from 1, the surest on top."""
-        found = at_least(answer, wanted.threshold)
+        found = at_least(answer, least_score(wanted))
         assert found.masks is not None, "refused by check_asked"
         numbers = np.zeros(found.masks.shape[1:], np.uint16)
         for number in reversed(range(len(found.masks))):

@@ -74,7 +74,7 @@ def curves(pictures: Iterable[tuple[Objects, Objects]], num_classes: int, thresh
     num_objects, num_ignored = np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64)
     for found, truth in pictures:
         order = np.argsort(-found.scores, kind="stable")
-        hit, neither = match(found.xyxy[order], found.labels[order], truth, threshold)
+        hit, neither, _ = matched(found.xyxy[order], found.labels[order], truth, threshold)
         for column, values in ((labels, found.labels[order]), (scores, found.scores[order]), (hits, hit), (counted, ~neither)):
             column.append(values)
         num_objects += np.bincount(truth.labels[~truth.ignore], minlength=num_classes)
@@ -90,10 +90,13 @@ def curves(pictures: Iterable[tuple[Objects, Objects]], num_classes: int, thresh
     ]
 
 
-def match(xyxy: np.ndarray, labels: np.ndarray, truth: Objects, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the detections of a picture, given the surest first, are hits, and which are neither hit nor miss; bool (N,)."""
+def matched(
+    xyxy: np.ndarray, labels: np.ndarray, truth: Objects, threshold: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the detections of a picture, given the surest first: which are hits, and which neither hit nor miss, bool (N,); and
+    of each the object of its class that it overlaps most, int64 (N,)."""
     if not len(labels) or not len(truth.labels):
-        return np.zeros(len(labels), bool), np.zeros(len(labels), bool)
+        return np.zeros(len(labels), bool), np.zeros(len(labels), bool), np.zeros(len(labels), np.int64)
     overlap = coco.overlaps(xyxy, truth.xyxy)
     overlap[labels[:, None] != truth.labels] = 0
     nearest = overlap.argmax(1)
@@ -102,4 +105,4 @@ def match(xyxy: np.ndarray, labels: np.ndarray, truth: Objects, threshold: float
     hit = np.zeros(len(labels), bool)
     tried = np.flatnonzero(reaches & ~neither)
     hit[tried[np.unique(nearest[tried], return_index=True)[1]]] = True  # the first of those that reach the same object
-    return hit, neither
+    return hit, neither, nearest

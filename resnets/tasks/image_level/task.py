@@ -184,6 +184,9 @@ class ImageLevel(ABC):
         """The outputs (N, ...) as the runtime gives them: an answer is a row."""
         return run(pixels)
 
+    def decide(self, meter: Any, asked: Settings) -> dict[str, Any]:
+        return {}
+
     def check_asked(self, header: Header, *, draw: bool, masks: bool) -> None:
         if draw or masks:
             raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,9 @@ from torch import Tensor
 from resnets.data.readers.volume_labels import worst_slice
 from resnets.data.targets import BACKGROUND, IGNORE
 from resnets.data.types import Batch
-from resnets.engine.contract import accumulate
+from resnets.engine.contract import NO_DECISION, Decision, accumulate
 from resnets.tasks.dense.task import Bad, worse
-from resnets.tasks.means import mean
+from resnets.tasks.means import mean, plain
 from resnets.tasks.segment import overlap
 from resnets.tasks.segment.overlap import Counted
 
@@ -29,7 +29,9 @@ class SegmentMeter:
         self.background = self.labels.index(BACKGROUND) if BACKGROUND in self.labels else None
         self.counted = Counted(labels, background=self.background, boundary_share=TOLERANCE)
         self.sums: dict[str, Any] = {}
+        self.decision: Decision = NO_DECISION
         self.worst: list[Bad] = []
+        self.counts: dict[int, np.ndarray] = {}  # of each picture its pixels, a row a true class
 
     def learn(self, outputs: Any, targets: Tensor) -> None:
         logits = outputs[0] if isinstance(outputs, tuple) else outputs
@@ -40,12 +42,14 @@ class SegmentMeter:
             if self.quick:
                 accumulate(self.sums, {"confusion": overlap.confusion(found, truth.target, len(self.labels))})
             else:
-                own, row, there = self.counted.add(found, truth.target, truth.spacing) or 0.0, 0, truth.target
+                counts = self.counted.add(found, truth.target, truth.spacing)
+                self.counts[truth.index] = counts
+                own, row, there = mean(overlap.iou(counts)) or 0.0, 0, truth.target
                 if there.ndim == 3:
                     row, there, found = worst_slice(there, found)
                 self.worst = worse(self.worst, Bad(own, truth.index, row, there, found))
 
-    def result(self, num_images: int) -> Mapping[str, Any]:
+    def result(self, num_images: int, groups: np.ndarray | None = None) -> Mapping[str, Any]:
         if not self.quick:
             return self.counted.result()
         counts = self.sums["confusion"]
@@ -56,6 +60,16 @@ class SegmentMeter:
             "pixel_accuracy": float(np.trace(counts)) / max(1, int(counts.sum())),
             "dice": mean(overlap.dice(counts)[shown]) or 0.0,
         }
+
+    def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """A row a picture: its mIoU, and of each class its Dice and its pixels, true and predicted."""
+        for position in sorted(self.counts):
+            counts = self.counts[position]
+            row: dict[str, Any] = {"miou": mean(overlap.iou(counts))}
+            columns = zip(self.labels, overlap.dice(counts), counts.sum(1), counts.sum(0), strict=True)
+            for label, own, true, said in columns:
+                row |= {f"dice_{label}": plain(own), f"true_{label}": int(true), f"predicted_{label}": int(said)}
+            yield position, row
 
 
 def confusion(predicted: Tensor, truth: Tensor, num_classes: int) -> Tensor:

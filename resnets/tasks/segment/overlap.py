@@ -83,8 +83,8 @@ class Counted:
             "surface_dice": np.zeros((2, num)),
         }
 
-    def add(self, predicted: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | None = None) -> float | None:
-        """Count one picture; its own mIoU, None where all of it is ignored. `spacing` is that of the axes, for boundaries."""
+    def add(self, predicted: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | None = None) -> np.ndarray:
+        """Count one picture; its own pixels, a row a true class. `spacing` is that of the axes, for boundaries."""
         counts = confusion(predicted, truth, len(self.labels))
         self.sums["images"] += 1
         self.sums["confusion"] += counts
@@ -95,7 +95,7 @@ class Counted:
             hits = edge_hits(predicted, truth, len(self.labels), tolerance, scale)
             self._add_scores("boundary_f", f_measure(hits))
             self._add_scores("surface_dice", surface_dice(hits))
-        return mean(iou(counts))
+        return counts
 
     def _add_scores(self, name: str, scores: np.ndarray) -> None:
         self.sums[name] += np.stack([np.nan_to_num(scores), ~np.isnan(scores)])

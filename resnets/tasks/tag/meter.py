@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data.types import Batch
-from resnets.engine.contract import Criterion, accumulate
+from resnets.engine.contract import NO_DECISION, Criterion, Decision, accumulate
 from resnets.models.nn.layers import precise
 from resnets.tasks.means import mean, plain, ratio
 
@@ -41,6 +41,7 @@ class TagMeter:
     def __init__(self, labels: Sequence[str], *, quick: Criterion | None) -> None:
         self.labels, self.quick = list(labels), quick
         self.sums: dict[str, Any] = {}
+        self.decision: Decision = NO_DECISION
 
     def learn(self, outputs: Tensor, targets: Tensor) -> None:
         said, true = outputs > 0, targets > 0.5  # logits above 0 are probabilities above 0.5
@@ -56,13 +57,23 @@ class TagMeter:
             loss = self.quick(outputs, batch.targets)["loss"]
             accumulate(self.sums, {"loss": precise(loss) * len(outputs)})
 
-    def result(self, num_images: int) -> Mapping[str, Any]:
+    def result(self, num_images: int, groups: np.ndarray | None = None) -> Mapping[str, Any]:
         if "kept" not in self.sums:  # of training
             hits, extra, missed = self.sums["hits_extra_missed"].tolist()
             return {"f1": 2 * hits / max(1, 2 * hits + extra + missed)}
         kept = self.sums["kept"].sorted()
         whole = evaluation(kept.outputs, kept.targets, self.labels)
         return {"map": whole["map"] or 0.0, "f1": whole["f1"]} if self.quick is not None else whole
+
+    def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """truth and answer, labels with bars between them, and the probability of each label as p_LABEL."""
+        kept = self.sums["kept"].sorted()
+        probabilities = 1 / (1 + np.exp(-kept.outputs.astype(np.float64)))
+        names = [f"p_{label}" for label in self.labels]
+        for position, true, there in zip(kept.positions, kept.targets > 0.5, probabilities, strict=True):
+            sides = {"truth": true, "answer": there > 0.5}
+            row = {side: "|".join(np.array(self.labels, object)[which]) for side, which in sides.items()}
+            yield int(position), row | dict(zip(names, there.tolist(), strict=True))
 
 
 class LabelResult(TypedDict):

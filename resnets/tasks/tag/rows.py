@@ -43,7 +43,8 @@ def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> Row:
     import numpy as np
 
     probabilities = 1 / (1 + np.exp(-answer.astype(np.float64)))
-    order = [index for index in np.argsort(-probabilities, kind="stable").tolist() if probabilities[index] >= wanted.threshold]
+    threshold = 0.5 if wanted.threshold is None else wanted.threshold
+    order = [index for index in np.argsort(-probabilities, kind="stable").tolist() if probabilities[index] >= threshold]
     return {"labels": [{"label": labels[i], "index": i, "probability": round(float(probabilities[i]), 6)} for i in order]}
 
 

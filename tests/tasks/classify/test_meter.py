@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from resnets.data.types import Batch
+from resnets.measures.intervals import wilson
 from resnets.tasks.classify.losses import criterion
-from resnets.tasks.classify.meter import ClassifyMeter, evaluation, wilson, worst_errors
+from resnets.tasks.classify.meter import ClassifyMeter, evaluation, worst_errors
 
 # Six classes, of which the last is never true. Rows are the order of answers, the surest first; the truth beside them.
 ANSWERS = [
@@ -61,18 +62,6 @@ def test_calibration_is_the_gap_of_confidence_and_accuracy(result):
 def test_with_few_classes_top5_is_certain():
     found = evaluation(torch.randn(9, 3), torch.arange(9) % 3, "abc")
     assert found["top5"] == 1.0
-
-
-@pytest.mark.parametrize(
-    ("hits", "num", "interval"),
-    [
-        (5, 10, (0.2366, 0.7634)), (0, 10, (0.0, 0.2775)), (10, 10, (0.7225, 1.0)), (81, 263, (0.2553, 0.3662)),
-        (9000, 10_000, (0.8940, 0.9057)),
-    ],
-)  # fmt: skip
-def test_wilson_interval_is_that_of_the_books(hits, num, interval):
-    """81 of 263 is the example of Newcombe (1998): 0.2553 to 0.3662."""
-    assert wilson(hits, num) == pytest.approx(interval, abs=5e-5)
 
 
 # --- the accumulator ---------------------------------------------------------------------------------------------------

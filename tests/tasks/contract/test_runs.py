@@ -42,7 +42,7 @@ def test_the_listing_of_its_directory(done):
     assert files(done.path) == [
         "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv",
         *(f"plots/{name}.png" for name in done.row.plots),
-        "provenance.json", "recipe.yaml", "report.html", "resume.json", "resume.safetensors",
+        "predictions.csv", "provenance.json", "recipe.yaml", "report.html", "resume.json", "resume.safetensors",
     ]  # fmt: skip
 
 
@@ -96,6 +96,21 @@ def test_an_evaluation_later_is_that_of_the_run(done):
     assert (kept["task"], kept["split"], kept["num_images"]) == (done.task.name, "val", 3)
     again = evaluate(done.path, str(done.data), workers=0, device="cpu")
     assert {key: again[key] for key in kept} == kept == {key: done.result[key] for key in kept}
+
+
+def test_every_answer_is_on_file(done, tmp_path):
+    with (done.path / "predictions.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    images = done.source.splits["val"].images
+    assert {row["path"] for row in rows} == {images.name(index) for index in range(len(images))}
+    assert {(row["split"], row["group"]) for row in rows} == {("val", "")}
+    evaluate(done.path, str(done.data), workers=0, device="cpu", out=tmp_path)
+    assert (tmp_path / "predictions.csv").read_text() == (done.path / "predictions.csv").read_text()
+
+
+def test_what_is_decided_is_in_the_file(done):
+    assert weights.read_header(done.path / "best.safetensors").decision == done.model.decision
+    assert json.loads(json.dumps(done.model.decision)) == done.model.decision
 
 
 def test_an_evaluation_as_text(done):

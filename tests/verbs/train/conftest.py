@@ -14,14 +14,14 @@ from tests.verbs.train.made import TINY, arrays
 def first(tmp_path_factory):
     """A run with all that belongs to it, and how its scoring was called."""
     folder = tmp_path_factory.mktemp("first")
-    data, calls, score = arrays(folder / "d.npz"), [], evaluation.score
+    data, calls, score = arrays(folder / "d.npz"), [], evaluation.judge
 
     def counted(model, source, split, **settings):
         calls.append(split)
         return score(model, source, split, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "score", counted)
+        patch.setattr(evaluation, "judge", counted)
         run = train(data, out=folder / "run", ema=0.9, seed=3, **TINY)
     return SimpleNamespace(run=run, data=data, calls=calls, path=folder / "run")
 

@@ -33,9 +33,10 @@ def same_weights(one, two):
 
 def test_listing_of_a_run(first):
     assert listing(first.path) == [
-        "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv", "plots/confusion.png", "plots/curves.png",
-        "plots/errors.png", "plots/reliability.png", "provenance.json", "recipe.yaml", "report.html", "resume.json",
-        "resume.safetensors",
+        "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv",
+        "plots/confusion.png", "plots/curves.png",
+        "plots/errors.png", "plots/reliability.png", "predictions.csv", "provenance.json", "recipe.yaml", "report.html",
+        "resume.json", "resume.safetensors",
     ]  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def test_there_is_no_pickle_in_it(first):
 
 
 def test_the_test_split_is_scored_once_by_the_best_weights(first):
-    assert first.calls == ["test"]
+    assert first.calls == ["val", "test"]  # validation to decide by
     assert (first.run.result["split"], first.run.result["num_images"]) == ("test", 10)
     assert first.run.result["selected"].startswith("best (epoch ")
     best = load_file(first.path / "best.safetensors")
