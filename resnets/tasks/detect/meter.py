@@ -52,8 +52,8 @@ class DetectMeter:
         return {"map": result["map"] or 0.0, "map50": result["map50"] or 0.0} if self.quick else result
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """A row an object that was found, the surest first, and one that was missed (answer ""); one of a picture without either.
-        truth: the class of the object that it hits at IoU .5, "" where it hits none."""
+        """A row an object that was found, the surest first, or missed (answer ""); one of a picture without either. truth: the
+        class of the object that it hits at IoU .5, "" where it hits none."""
         return self.collected.records()
 
 
