@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from resnets.ship.hub import convert, create_model, load, save
     from resnets.verbs.evaluate import evaluate
     from resnets.verbs.export import export
-    from resnets.verbs.folds import cross_validate
     from resnets.verbs.predict import predict
+    from resnets.verbs.repeats import cross_validate, repeat
     from resnets.verbs.train import train
 
 __version__ = "0.1.0"
@@ -35,7 +35,8 @@ _LATER = {
     "load": "resnets.ship.hub",
     "save": "resnets.ship.hub",
     "train": "resnets.verbs.train",
-    "cross_validate": "resnets.verbs.folds",
+    "cross_validate": "resnets.verbs.repeats",
+    "repeat": "resnets.verbs.repeats",
     "evaluate": "resnets.verbs.evaluate",
     "predict": "resnets.verbs.predict",
     "export": "resnets.verbs.export",
@@ -55,6 +56,7 @@ __all__ = [
     "list_models",
     "load",
     "predict",
+    "repeat",
     "save",
     "train",
 ]
@@ -65,7 +67,7 @@ _MOVED = {
     "contracts": "engine.contract data.types errors",
     "dense": "data.targets",
     "evaluation": "verbs.evaluate",
-    "folds": "verbs.folds",
+    "folds": "verbs.repeats",
     "hub": "ship.hub",
     "metrics": "tasks.detect.average_precision tasks.segment.overlap",
     "metrics.boundaries": "tasks.segment.boundaries",

@@ -141,12 +141,12 @@ def info_json(spec: ResNetSpec, size: Size, header: Header | None) -> dict[str, 
     return result if header is None else result | {"header": dataclasses.asdict(header)}
 
 
-def folds(result: Mapping[str, Any]) -> str:
-    """A row for each fold, then mean and standard deviation of each score."""
+def repeats(result: Mapping[str, Any]) -> str:
+    """A row for each run, then mean and standard deviation of each score."""
     names = list(result["scores"])
-    cells = [[str(row["fold"]), *(f"{row[name]:.4f}" for name in names)] for row in result["runs"]]
+    cells = [[row["run"], *(f"{row[name]:.4f}" for name in names)] for row in result["runs"]]
     cells += [[kind, *(f"{result['scores'][name][kind]:.4f}" for name in names)] for kind in ("mean", "deviation")]
-    return columns([["fold", *names], *cells], "l" + "r" * len(names))
+    return columns([["run", *names], *cells], "l" + "r" * len(names))
 
 
 def export(result: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`resnets train`: one run, or one for each fold."""
+"""`resnets train`: one run, or one for each seed or fold."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
     class, with or without train/val/test above them, a CSV list (path,label), or a .npz file of arrays; for other tasks
     folders of images with boxes or masks."""
     from resnets.cli.progress import watch
-    from resnets.verbs import folds
+    from resnets.verbs import repeats
     from resnets.verbs.train import train
 
     options: dict[str, Any] = {"out": out, "resume": resume, "data_dir": data_dir, "began": BEGAN, **settings}
-    if folds.asked({"data": data, **settings}, out, resume=resume):
+    if repeats.asked({"data": data, **settings}, out, resume=resume):
         with watch() as reporter:
-            whole = folds.cross_validate(data, reporter=reporter, **options)
-        click.echo(json.dumps({"run": str(whole.path)} | whole.to_json()) if as_json else tables.folds(whole.to_json()))
+            whole = repeats.repeat(data, reporter=reporter, **options)
+        click.echo(json.dumps({"run": str(whole.path)} | whole.to_json()) if as_json else tables.repeats(whole.to_json()))
         if not as_json:
-            click.echo(f"all of it in {whole.path / folds.SUMMARY}")
+            click.echo(f"all of it in {whole.summary} and {whole.path / 'report.html'}")
         return
     with watch() as reporter:
         run = train(data, reporter=reporter, **options)

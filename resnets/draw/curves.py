@@ -76,6 +76,37 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], *, title: str = "", metric: s
     return figure
 
 
+def several(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path | str, **settings: Any) -> Path:
+    """Save the validation curves of several runs as PNG. See `draw_several`."""
+    return write(draw_several(runs, **settings), path)
+
+
+@styled
+def draw_several(runs: Mapping[str, Sequence[Mapping[str, Any]]], *, metric: str = "top1", percent: bool = True) -> Figure:
+    """Two panels over the epochs, loss and error (or metric) of validation: a thin line a run, and their mean where all have a
+    value.
+
+    Args:
+        runs: by name, rows as in `draw_curves`.
+        metric, percent: as there.
+    """
+    figure = blank(8.4, 3.4)
+    name = METRIC_NAMES.get(metric, metric.replace("_", " "))
+    titles = ("validation loss", f"validation {name} error, %" if percent else f"validation {name}")
+    for axes, key, title in zip(figure.subplots(1, 2), ("val_loss", f"val_{metric}"), titles, strict=True):
+        columns = []
+        for rows in runs.values():
+            values = _column(rows, key)
+            columns.append(100 * (1 - values) if percent and key != "val_loss" else values)
+            axes.plot(_column(rows, "epoch"), columns[-1], color=VAL, alpha=0.45, linewidth=1)
+        length = min(map(len, columns))
+        if length and all(len(rows) == length for rows in columns):
+            epochs = _column(next(iter(runs.values())), "epoch")
+            axes.plot(epochs, np.mean(columns, axis=0), color=VAL, linewidth=2.2, marker="o" if length == 1 else "")
+        _over_epochs(axes, title)
+    return figure
+
+
 @styled
 def draw_range_test(rates: Sequence[float], losses: Sequence[float], suggestion: float) -> Figure:
     """The smoothed training loss over the learning rate, with the `suggestion` as a vertical line."""
@@ -98,18 +129,22 @@ def _column(rows: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
 
 
 def _lines(axes: Axes, epochs: np.ndarray, columns: Mapping[str, np.ndarray], title: str) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     for (name, values), colour in zip(columns.items(), (TRAIN, VAL), strict=False):
         seen = np.isfinite(values)  # the line connects measured epochs across those that were not
         if seen.any():
             axes.plot(epochs[seen], values[seen], color=colour, marker="o" if seen.sum() <= 30 else "", label=name)
+    _over_epochs(axes, title)
+    if len(epochs) == 1:
+        axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
+
+
+def _over_epochs(axes: Axes, title: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     axes.set_title(title)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.grid(axis="y")
-    if len(epochs) == 1:
-        axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
 
 
 @styled

@@ -16,7 +16,7 @@ from resnets.engine import freeze
 from resnets.engine.contract import Design, Named_recipe, Settings, Task
 from resnets.engine.recipe import Facts, Recipe, Schema, own_settings, resolve
 from resnets.engine.run import RunDir
-from resnets.engine.settings import parse, read_file
+from resnets.engine.settings import parse, read_file, show
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.models.pretrained.opening import Opened, open_weights
@@ -121,6 +121,8 @@ def settings(
     freeze.check(recipe, spec)
     if recipe.find_lr and gives_after(layers, "lr", "find_lr"):
         raise InputError(f"find_lr and lr={given(layers)['lr']} exclude each other; give one of them")
+    if recipe.seeds is not None:
+        raise InputError(f"seeds={show(recipe.seeds)}: a single run has one seed, such as seed=0; several are resnets.repeat's")
     if recipe.batch_size == 1:
         raise InputError("batch_size=1: batch norm cannot learn from one picture at a time; use at least 2, and --accumulate")
     found: dict[str, tuple[Any, str]] = {"recipe": (named[0], named[1] if recipe.recipe == "auto" else origins["recipe"])}

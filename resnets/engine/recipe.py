@@ -62,6 +62,13 @@ class Recipe:
     )
     recipe: str = setting(COMMON, "auto", "settings to start from: a name or a YAML file; auto: by the task and --weights")
 
+    seeds: tuple[int, ...] | None = setting(
+        COMMON,
+        None,
+        "a run for each of so many seeds, or of these (0,1,2); mean and standard deviation over the runs",
+        alone=True,
+    )
+
     # Length of training: one of the three
     epochs: int | None = setting(LENGTH, None, "passes over the training split", least=1)
     steps: int | None = setting(LENGTH, None, "optimiser steps", least=1)

@@ -41,9 +41,11 @@ def setting(
     choices: tuple[str, ...] = (),
     least: float | None = None,
     most: float | None = None,
+    alone: bool = False,
 ) -> Any:
-    """A field of a recipe: where help lists it, its default, what it means, and what it may hold."""
-    limits = {"choices": choices, "least": least, "most": most}
+    """A field of a recipe: where help lists it, its default, what it means, and what it may hold; `alone`: one number as well
+    as a list."""
+    limits = {"choices": choices, "least": least, "most": most, "alone": alone}
     return field(default=default, metadata={"section": section, "help": text} | limits)
 
 
@@ -82,7 +84,7 @@ def parse(schema: type[Any], name: str, value: Any) -> Any:
     if value is None and optional:
         return None
     try:
-        value = _converted(kind, value)
+        value = _converted(kind, (value,) if fields_of(schema)[name].metadata["alone"] and isinstance(value, int) else value)
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name}={value!r}: give {describe(kind)}") from None
     limits = fields_of(schema)[name].metadata

@@ -14,12 +14,12 @@ import math
 import shlex
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from resnets import tasks
 from resnets.draw.confusion import largest_confusions
+from resnets.engine.contract import Score
 from resnets.engine.run import RunDir
 from resnets.files import write_text
 
@@ -36,16 +36,44 @@ def write(folder: Path | str) -> Path:
     return write_text(run.report, render(run))
 
 
+def write_repeats(run: RunDir, result: Mapping[str, Any], score: Score) -> Path:
+    """Make the page of several runs with other seeds or folds; `result` is `verbs.repeats.Repeats.to_json`'s."""
+    key = next(name for name in (f"test_{score.key}", f"val_{score.key}") if name in result["scores"])
+    values, curves = [row[key] for row in result["runs"]], run.plots / "curves.png"
+    page = {
+        "name": run.path.resolve().name,
+        "recipe": (recipe := _yaml(run.recipe)),
+        "settings": list(flat(recipe)),
+        "score": score,
+        "split": {"test": "test", "val": "validation"}[key.partition("_")[0]],
+        "headline": result["scores"][key] | {"lowest": min(values), "highest": max(values)},
+        "words": ", ".join(f"{result[name]} {name}" for name in ("seeds", "folds") if name in result),
+        "scores": result["scores"],
+        "runs": result["runs"],
+        "curves": _picture(curves) if curves.exists() else None,
+    }
+    return write_text(run.report, filled("repeats.html.jinja", page))
+
+
 def render(run: RunDir) -> str:
     """The page as text."""
+    return filled("report.html.jinja", contents(run))
+
+
+def filled(template: str, page: Mapping[str, Any]) -> str:
+    """The page that a template of this folder makes."""
     import jinja2
 
-    source = resources.files("resnets.verbs").joinpath("report.html.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.ChainableUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+        loader=jinja2.PackageLoader("resnets.verbs", ""),
+        autoescape=True,
+        undefined=jinja2.ChainableUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters |= {"percent": percent, "duration": duration, "short": short, "plain": plain}
-    return environment.from_string(source).render(contents(run))
+    return environment.get_template(template).render(page)
 
 
 def contents(run: RunDir) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Cross-validation: every picture is validated once, each fold is an ordinary run, and what is finished is not done again."""
+"""Several seeds and folds: every picture is validated once, each run is an ordinary one, what is finished is not done again."""
 
 import csv
 import json
@@ -8,11 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from resnets.cli.main import cli
+from resnets.engine.run import RunDir
 from resnets.errors import InputError
 from resnets.verbs import evaluate as evaluation
-from resnets.verbs import folds
+from resnets.verbs import repeats
 from resnets.verbs import train as training
-from resnets.verbs.folds import cross_validate
+from resnets.verbs.repeats import repeat
 
 TINY = {
     "model": "resnet20_cifar", "depths": "1,1", "width": 4, "epochs": 2, "batch_size": 8, "lr": 0.05, "workers": 0,
@@ -33,7 +34,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def three(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("folds") / "cv"
-    return cross_validate(data, folds=3, out=out, **TINY)
+    return repeat(data, folds=3, out=out, **TINY)
 
 
 def test_the_summary_is_that_of_the_runs(three):
@@ -50,6 +51,24 @@ def test_the_summary_is_that_of_the_runs(three):
     assert found["scores"]["val_top1"] == {"mean": np.mean(values), "deviation": pytest.approx(np.std(values, ddof=1))}
 
 
+def test_answers_out_of_fold(three, data):
+    """Of each picture of the training and validation splits one, from the fold that was not trained on it."""
+    with (three.path / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    val = [row for row in rows if row["split"] == "val"]
+    assert len({row["path"] for row in val}) == len(val) == 39 and {row["split"] for row in rows} == {"val", "test"}
+    for row in three.rows:
+        own = [line for line in val if line["fold"] == str(row["fold"])]
+        assert np.mean([line["truth"] == line["answer"] for line in own]) == pytest.approx(row["val_top1"], abs=1e-6)
+
+
+def test_a_page_of_all(three):
+    page = (three.path / "report.html").read_text()
+    mean, deviation = (three.scores["test_top1"][name] for name in ("mean", "deviation"))
+    assert f"{100 * mean:.1f} %" in page and f"standard deviation {100 * deviation:.2f} %" in page and "3 folds" in page
+    assert all(f'href="fold{number}/report.html"' in page for number in (1, 2, 3)) and "data:image/png;base64," in page
+
+
 def test_a_fold_is_validated_again_on_its_own_part(three, data):
     for row in three.rows:
         found = evaluation.evaluate(three.path / row["run"], data, split="val")
@@ -59,10 +78,10 @@ def test_a_fold_is_validated_again_on_its_own_part(three, data):
 def test_finished_folds_are_not_run_again(three, monkeypatch):
     (three.path / "folds.json").unlink()
     monkeypatch.setattr(training, "train", None)
-    again = cross_validate(out=three.path, resume=True)
+    again = repeat(out=three.path, resume=True)
     assert again.rows == three.rows and (three.path / "folds.json").exists()
     with pytest.raises(InputError, match=r"lr was 0.05, not 0.1"):
-        cross_validate(out=three.path, resume=True, lr=0.1)
+        repeat(out=three.path, resume=True, lr=0.1)
 
 
 def test_an_unfinished_fold_is_gone_on_with(three, data, tmp_path, monkeypatch):
@@ -76,18 +95,56 @@ def test_an_unfinished_fold_is_gone_on_with(three, data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(training, "fit", failing)
     with pytest.raises(InputError, match="a power cut"):
-        cross_validate(data, folds=3, out=tmp_path / "cv", **TINY)
-    again = cross_validate(out=tmp_path / "cv", resume=True)
+        repeat(data, folds=3, out=tmp_path / "cv", **TINY)
+    again = repeat(out=tmp_path / "cv", resume=True)
     assert calls == [("fold1", False), ("fold2", False), ("fold2", True), ("fold3", False)]
     assert again.rows == three.rows
+
+
+@pytest.fixture(scope="module")
+def both(data, tmp_path_factory):
+    return repeat(data, seeds="3,1", folds=2, out=tmp_path_factory.mktemp("both") / "all", **TINY | {"epochs": 1})
+
+
+def test_seeds_and_folds(both, data, tmp_path):
+    assert [row["run"] for row in both.rows] == ["seed3-fold1", "seed3-fold2", "seed1-fold1", "seed1-fold2"]
+    assert {key: both.to_json()[key] for key in ("seeds", "folds")} == {"seeds": 2, "folds": 2}
+    assert json.loads((both.path / "seeds.json").read_text()) == both.to_json()
+    alone = training.train(data, seed=1, folds=2, fold=2, out=tmp_path / "run", **TINY | {"epochs": 1})
+    assert RunDir(alone.path).read_metrics()[-1]["val_loss"] == both.rows[3]["val_loss"]
+
+
+def test_a_number_of_seeds_counts_from_0(data, tmp_path):
+    found = repeat(data, seeds=2, out=tmp_path / "all", **TINY | {"epochs": 1})
+    assert [row["run"] for row in found.rows] == ["seed0", "seed1"] and "folds" not in found.to_json()
+    assert found.rows[0]["val_loss"] != found.rows[1]["val_loss"]
+    again = repeat(out=tmp_path / "all", resume=True)
+    assert again.rows == found.rows
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"seeds": 1}, "seeds=1: give their number, such as 3, or at least two, such as 0,1,2"),
+        ({"seeds": "4,4"}, "seeds=4,4: give"),
+        ({"seeds": "0,-1"}, "seeds=0,-1: give"),
+        ({"seeds": "many"}, "seeds='many': give a list"),
+        ({"seeds": 2, "seed": 5}, "seed=5 and seeds=2 exclude each other"),
+    ],
+    ids=str,
+)
+def test_seeds_that_mean_nothing(settings, said, data, tmp_path):
+    with pytest.raises(InputError, match=said):
+        repeat(data, out=tmp_path / "all", **TINY, **settings)
+    assert not (tmp_path / "all").exists()
 
 
 def test_on_the_command_line(three):
     done = CliRunner().invoke(cli, ["train", "--resume", "--out", str(three.path)])
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["fold", "val_top1", "val_loss", "last_val_top1", "test_top1"]
-    assert [line.split()[0] for line in lines[1:6]] == ["1", "2", "3", "mean", "deviation"]
+    assert lines[0].split() == ["run", "val_top1", "val_loss", "last_val_top1", "test_top1"]
+    assert [line.split()[0] for line in lines[1:6]] == ["fold1", "fold2", "fold3", "mean", "deviation"]
     done = CliRunner().invoke(cli, ["train", "--resume", "--out", str(three.path), "--json"])
     assert json.loads(done.stdout)["runs"] == three.rows
 
@@ -96,8 +153,8 @@ def test_a_single_fold_is_an_ordinary_run(three, data, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "finish", lambda job, source, best_epoch: job)
     job = training.train(recipe=str(three.path / "fold2/recipe.yaml"), out=tmp_path / "run")
     assert job.run.read_metrics()[-1]["val_top1"] == three.rows[1]["last_val_top1"]
-    assert not folds.asked({"recipe": str(three.path / "fold2/recipe.yaml")}, None, resume=False)
-    assert folds.asked({"recipe": str(three.path / "recipe.yaml")}, None, resume=False)
+    assert not repeats.asked({"recipe": str(three.path / "fold2/recipe.yaml")}, None, resume=False)
+    assert repeats.asked({"recipe": str(three.path / "recipe.yaml")}, None, resume=False)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +165,7 @@ def test_a_single_fold_is_an_ordinary_run(three, data, tmp_path, monkeypatch):
         ({"folds": 3, "fold": 4}, "folds=3, fold=4: a single run is one fold"),
         ({"folds": 50, "fold": 4}, "folds=50, and there are 39 images; give fewer folds"),
         ({"folds": 1}, "folds=1: give at least 2"),
+        ({"seeds": 3}, "seeds=3: a single run has one seed, such as seed=0"),
     ],
     ids=str,
 )
@@ -118,11 +176,11 @@ def test_refused(settings, said, data, tmp_path):
 
 
 def test_several_processes_and_no_number_are_refused(data, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="there is no number of folds; give one, such as folds=5"):
-        cross_validate(data, out=tmp_path / "cv")
-    with pytest.raises(InputError, match=r"no recipe\.yaml here, so there are no folds to go on with"):
-        cross_validate(data, out=tmp_path / "cv", resume=True)
+    with pytest.raises(InputError, match="there is no number of folds or seeds; give one, such as folds=5 or seeds=3"):
+        repeat(data, out=tmp_path / "cv")
+    with pytest.raises(InputError, match=r"no recipe\.yaml here, so there are no runs to go on with"):
+        repeat(data, out=tmp_path / "cv", resume=True)
     for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("LOCAL_RANK", "0"), ("MASTER_ADDR", "x"), ("MASTER_PORT", "1")):
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match="start without torchrun"):
-        cross_validate(data, folds=3, out=tmp_path / "cv")
+        repeat(data, folds=3, out=tmp_path / "cv")

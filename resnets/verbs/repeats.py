@@ -1,0 +1,210 @@
+"""The same training for each of several seeds, of several folds (cross-validation), or of both; and what their scores are.
+
+Every run is an ordinary one, in `seed0`, `fold1` or `seed0-fold1` of a folder, and its own recipe repeats it.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from resnets import tasks
+from resnets.draw.curves import several
+from resnets.engine.distributed import Processes
+from resnets.engine.job import Reporter
+from resnets.engine.plan import given, requested
+from resnets.engine.recipe import own_settings
+from resnets.engine.run import RunDir
+from resnets.engine.settings import parse, read_file
+from resnets.errors import InputError
+from resnets.files import replacing, write_json, write_text
+from resnets.verbs import report
+from resnets.verbs import train as training
+
+KEYS = ("seed", "fold")  # of a row, what is told apart by; the settings `seeds` and `folds` say how many
+
+
+@dataclasses.dataclass(frozen=True)
+class Repeats:
+    """Finished runs: their folder, a row for each ({"seed", "fold", "run", "val_top1", ...}), and {score: {"mean",
+    "deviation"}}."""
+
+    path: Path
+    rows: list[dict[str, Any]]
+    scores: dict[str, dict[str, float]]
+
+    def to_json(self) -> dict[str, Any]:
+        numbers = {f"{key}s": len({row[key] for row in self.rows}) for key in KEYS if key in self.rows[0]}
+        return {**numbers, "scores": self.scores, "runs": self.rows}
+
+    @property
+    def summary(self) -> Path:
+        """The file with `to_json`."""
+        return self.path / f"{kind_of(self.rows[0])}.json"
+
+
+def kind_of(found: Mapping[str, Any]) -> str:
+    """What the folder is called: "seeds", or "folds" where there are only these."""
+    return "seeds" if found.get("seeds", found.get("seed")) is not None else "folds"
+
+
+def asked(settings: Mapping[str, Any], out: str | Path | None, *, resume: bool) -> bool:
+    """Whether these arguments of `train` mean several runs, rather than one."""
+    layers = requested(given({"": settings}))
+    if resume and out is not None and RunDir(out).recipe.is_file():
+        layers = {"": read_file(RunDir(out).recipe)} | layers
+    chosen = given(layers)
+    return chosen.get("seeds") is not None or (chosen.get("folds") is not None and chosen.get("fold") is None)
+
+
+def repeat(
+    data: str | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    data_dir: str | Path | None = None,
+    began: float | None = None,
+    reporter: Reporter | None = None,
+    **settings: Any,
+) -> Repeats:
+    """Train once for each of `seeds`, for each of `folds` parts of the data, or for each of both. `resnets train --seeds` and
+    `--folds` are this; the arguments are those of `train`.
+
+    Args:
+        resume: go on with those in `out`: finished runs are not done again.
+
+    Raises:
+        InputError: as `train`; without seeds or folds, and in distributed training.
+        resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
+    """
+    reporter = reporter or training.Silent()
+    chosen = given({"": {"data": data} | settings})
+    if not Processes.from_environment().alone:
+        raise InputError(
+            "these runs go one after the other in one process each; start without torchrun, or give --fold or --seed"
+        )
+    whole, chosen = _taken_up(out, chosen) if resume else _begun(out, chosen)
+    rows: list[dict[str, Any]] = []
+    parts = list(parts_of(chosen))
+    for number, part in enumerate(parts, start=1):
+        own = {name: value for name, value in chosen.items() if name != "seeds"} | part
+        run = RunDir(whole.path / "-".join(f"{key}{value}" for key, value in part.items()))
+        reporter.say(f"run      {number} of {len(parts)}: " + ", ".join(f"{key} {value}" for key, value in part.items()))
+        if not is_finished(run, own):
+            again = run.recipe.is_file()
+            training.train(out=run.path, resume=again, data_dir=data_dir, began=began, reporter=reporter, **own)
+        began = time.perf_counter()
+        rows.append(part | {"run": run.path.name} | scores_of(run))
+    return finish(whole, rows)
+
+
+cross_validate = repeat  # its name in version 0.1.0, when there were folds only
+
+
+def finish(whole: RunDir, rows: list[dict[str, Any]]) -> Repeats:
+    """Write the summary, all answers, the curves and the page."""
+    scores = [name for name in rows[0] if name not in (*KEYS, "run")]
+    result = Repeats(whole.path, rows, {name: spread([row[name] for row in rows]) for name in scores})
+    write_json(result.summary, result.to_json())
+    join_predictions(whole, rows)
+    runs = {row["run"]: RunDir(whole.path / row["run"]).read_metrics() for row in rows}
+    score = tasks.of(read_file(whole.recipe)).scores[0]
+    several(runs, whole.plots / "curves.png", metric=score.key, percent=score.percent)
+    report.write_repeats(whole, result.to_json(), score)
+    return result
+
+
+def parts_of(settings: Mapping[str, Any]) -> Iterator[dict[str, int]]:
+    """What tells each run apart: {"seed"}, {"fold"} or both.
+
+    Raises:
+        InputError: where there are neither seeds nor folds, or they mean nothing.
+    """
+    schema = tasks.of(settings).settings
+    num_folds = parse(schema, "folds", settings["folds"]) if settings.get("folds") is not None else None
+    if settings.get("seeds") is None and num_folds is None:
+        raise InputError("there is no number of folds or seeds; give one, such as folds=5 or seeds=3")
+    folds = [{"fold": fold} for fold in range(1, num_folds + 1)] if num_folds and settings.get("fold") is None else [{}]
+    if settings.get("seeds") is None:
+        yield from folds
+        return
+    if settings.get("seed") is not None:
+        raise InputError(f"seed={settings['seed']} and seeds={settings['seeds']} exclude each other; give one of them")
+    for seed in seeds_of(parse(schema, "seeds", settings["seeds"])):
+        for fold in folds:
+            yield {"seed": seed} | fold
+
+
+def seeds_of(given: Sequence[int]) -> tuple[int, ...]:
+    """3 means 0, 1, 2; several are themselves. Raises `InputError` for fewer than two, or one that comes twice."""
+    seeds = tuple(range(given[0])) if len(given) == 1 else tuple(given)
+    if len(seeds) < 2 or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise InputError(f"seeds={','.join(map(str, given))}: give their number, such as 3, or at least two, such as 0,1,2")
+    return seeds
+
+
+def _begun(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
+    """A new folder, with what was given as its recipe."""
+    settings = given(requested(asked))
+    task = tasks.of(settings)
+    settings = own_settings(task.settings, settings, "settings")
+    for name, value in settings.items():
+        parse(task.settings, name, value)
+    list(parts_of(settings))  # so that what means nothing is said before there is a folder
+    whole = RunDir.create(out, task.name, kind_of(settings))
+    write_text(whole.recipe, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
+    return whole, settings
+
+
+def _taken_up(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
+    whole = RunDir(out) if out is not None else RunDir.latest(asked.get("task"), kind_of(asked))
+    if not whole.recipe.is_file():
+        raise InputError(f"{whole.path}: no recipe.yaml here, so there are no runs to go on with; leave out --resume")
+    saved = read_file(whole.recipe) | given(requested(asked))
+    return whole, own_settings(tasks.of(saved).settings, saved, str(whole.recipe))
+
+
+def is_finished(run: RunDir, settings: Mapping[str, Any]) -> bool:
+    """Whether the run has its score. Raises `InputError` where it was made with other settings."""
+    if not run.recipe.is_file():
+        return False
+    training.layers_of(None, settings, run.path, resume=True)
+    return "result" in run.read_provenance()
+
+
+def scores_of(run: RunDir) -> dict[str, float]:
+    """What a finished run gives: the task's first score on its part of the data, with the weights that were selected and with
+    the last; and on a test split, if there is one."""
+    metrics, result = run.read_metrics(), run.read_provenance()
+    key = tasks.of(read_file(run.recipe)).scores[0].key
+    best = max(metrics, key=lambda row: (row[f"val_{key}"], row["epoch"]))
+    row = best if result["selected"] == "best" else metrics[-1]
+    found = {f"val_{key}": row[f"val_{key}"], "val_loss": row["val_loss"], f"last_val_{key}": metrics[-1][f"val_{key}"]}
+    return found | ({f"test_{key}": result["result"][key]} if result["result"]["split"] == "test" else {})
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Mean and sample standard deviation over the runs."""
+    return {"mean": float(np.mean(values)), "deviation": float(np.std(values, ddof=1))}
+
+
+def join_predictions(whole: RunDir, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The predictions.csv of all runs as one, each row with the seed and the fold of its run. Over folds, the rows of the
+    validation splits are answers out of fold: each image once (for each seed), by a model that was not trained on it."""
+    with replacing(whole.predictions) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
+        writer: Any = None
+        for row in rows:
+            own = {key: row[key] for key in KEYS if key in row}
+            with RunDir(whole.path / row["run"]).predictions.open(encoding="utf-8", newline="") as file:
+                for line in csv.DictReader(file):
+                    if writer is None:
+                        writer = csv.DictWriter(out, [*own, *line], lineterminator="\n")
+                        writer.writeheader()
+                    writer.writerow(own | line)
