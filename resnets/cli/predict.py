@@ -100,8 +100,9 @@ def predict(
 
 
 @click.command("eval", context_settings=CONTEXT, epilog=EPILOG, short_help="Evaluate a model on labelled data.")
-@click.argument("model")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL [MODEL2]")
 @click.argument("data")
+@click.option("--compare", "wants", is_flag=True, help="test whether two models differ; they are always compared")
 @click.option("--split", type=click.Choice(["val", "test", "train"]), help="[test, else val, else train]")
 @click.option("--out", metavar="DIR", help="folder for evaluation.json and figures")
 @click.option("--batch-size", "-b", type=click.IntRange(1), default=256, help="images per batch  [256]")
@@ -117,12 +118,20 @@ def predict(
 @device_flag
 @data_dir_flag
 @json_flag
-def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
+def evaluate(models: tuple[str, ...], data: str, wants: bool, as_json: bool, **options: Any) -> None:
     """Evaluate MODEL (a .safetensors file, a run directory or an exported file) on DATA: scores
-    overall and per class."""
+    overall and per class. Of two models also whether they differ by more than chance."""
     from resnets.verbs.evaluate import evaluate
 
-    result = evaluate(model, data, **options)
+    if len(models) > 2 or (wants and len(models) < 2):
+        raise InputError(f"{len(models)} models and the data {data}; give one model, or two to compare, and then the data")
+    if len(models) == 2:
+        from resnets.verbs.compare import compare, told
+
+        found = compare(*models, data, **options)
+        click.echo(json.dumps(found, ensure_ascii=False) if as_json else told(found))
+        return
+    result = evaluate(models[0], data, **options)
     if "weights" in result:
         click.echo(visible(f"weights  {result['weights']}"), err=True)
     click.echo(json.dumps(result, ensure_ascii=False) if as_json else tasks.get(result["task"]).rows.told(result, True))

@@ -69,6 +69,22 @@ class Design(NamedTuple):
     preprocess: Preprocess
 
 
+class Sample(NamedTuple):
+    """A figure of a split whose images can be drawn again: what intervals and comparisons of two models go by.
+
+    Args:
+        name: of the figure.
+        positions: (N,) of the images in the split, ascending.
+        figure: of the images at some places of `positions` (K,), which may repeat; NaN where it has no value.
+        right: (N,) bool, whether the answer is right; None where it is more than right or wrong.
+    """
+
+    name: str
+    positions: np.ndarray
+    figure: Callable[[np.ndarray], float]
+    right: np.ndarray | None = None
+
+
 def accumulate(sums: dict[str, Any], more: Mapping[str, Any]) -> None:
     """Add `more` to `sums`, key by key."""
     for name, value in more.items():
@@ -100,6 +116,10 @@ class Meter(Protocol):
 
         `groups` (N,), by position in the split: what each image belongs to; intervals are then by groups.
         """
+        ...
+
+    def sample(self) -> Sample:
+        """The first score, or the quickest of its kind, of images that are drawn again. Of a meter that is not quick."""
         ...
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -56,13 +56,27 @@ def evaluate(
     Raises:
         InputError: where the data has no such split, or classes that the model does not know.
     """
-    session = open_session(model, runtime=runtime, device=device, amp=amp)
-    header = session.header
-    source = answering(header).open_for(header, data, {"ignore_index": ignore_index}, data_dir=data_dir)
-    name = pick(source, split)
+    session, source = opened(model, data, data_dir=data_dir, device=device, runtime=runtime, amp=amp, ignore_index=ignore_index)
+    header, name = session.header, pick(source, split)
     result = score(session, source, name, out=out, batch_size=batch_size, workers=workers, max_bad=max_bad)
     named = {"model": str(model) if isinstance(model, str | Path) else header.spec.name, "data": data}
     return named | ({"weights": told} if (told := terms(header)) else {}) | result
+
+
+def opened(
+    model: str | Path | Model,
+    data: str,
+    *,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    runtime: str = "auto",
+    amp: bool = False,
+    ignore_index: int | None = None,
+) -> tuple[Session, Source]:
+    """The model, running, and the data with its classes. The arguments are those of `evaluate`."""
+    session = open_session(model, runtime=runtime, device=device, amp=amp)
+    header = session.header
+    return session, answering(header).open_for(header, data, {"ignore_index": ignore_index}, data_dir=data_dir)
 
 
 def pick(source: Source, split: str | None) -> str:

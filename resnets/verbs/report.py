@@ -42,8 +42,8 @@ def write_repeats(run: RunDir, result: Mapping[str, Any], score: Score) -> Path:
     values, curves = [row[key] for row in result["runs"]], run.plots / "curves.png"
     page = {
         "name": run.path.resolve().name,
-        "recipe": (recipe := _yaml(run.recipe)),
-        "settings": list(flat(recipe)),
+        "recipe": _yaml(run.path / result["runs"][0]["run"] / "recipe.yaml"),
+        "settings": list(flat(_yaml(run.recipe))),
         "score": score,
         "split": {"test": "test", "val": "validation"}[key.partition("_")[0]],
         "headline": result["scores"][key] | {"lowest": min(values), "highest": max(values)},

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from resnets.data.types import Batch
 from resnets.draw.reliability import calibration
-from resnets.engine.contract import NO_DECISION, Criterion, Decision, accumulate
+from resnets.engine.contract import NO_DECISION, Criterion, Decision, Sample, accumulate
 from resnets.measures.intervals import wilson
 from resnets.models.nn.layers import precise
 
@@ -50,6 +50,12 @@ class ClassifyMeter:
             return {"top1": float(self.sums["top1"]) / num_images}
         outputs, targets, _ = self.outputs
         return evaluation(outputs, targets, self.labels)
+
+    def sample(self) -> Sample:
+        outputs, targets, positions = self.outputs
+        order = np.argsort(positions, kind="stable")
+        right = (outputs.argmax(1) == targets).numpy()[order]
+        return Sample("accuracy", positions[order], lambda at: float(right[at].mean()), right)
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """truth, answer, and the probability of each class as p_CLASS."""

@@ -8,6 +8,7 @@ from typing import Any, TypedDict, cast
 import numpy as np
 
 from resnets.data.targets import Boxes, Detections
+from resnets.engine.contract import Sample
 from resnets.errors import InputError
 from resnets.tasks.detect import coco, voc
 from resnets.tasks.detect.objects import Objects
@@ -133,6 +134,17 @@ class Collected:
             "labels": self.labels,
         }
         return cast(Result, result)  # whose keys come from COCO's table
+
+    def sample(self) -> Sample:
+        """VOC 2012's mean average precision at IoU .5: what is a hit in an image does not depend on the others, so that it can
+        be computed a thousand times."""
+        pictures = self._sorted()
+        matched = [voc.judged(found, truth, 0.5) for found, truth in pictures]
+
+        def figure(at: np.ndarray) -> float:
+            return mean(np.array([curve.voc12 for curve in voc.pooled([matched[i] for i in at], len(self.labels))])) or 0.0
+
+        return Sample("mAP at IoU .5 (VOC 2012)", np.array(sorted(self.pictures)), figure)
 
     def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """See `DetectMeter.records`; detections on objects that are to be ignored have "ignored" as their truth."""

@@ -11,7 +11,7 @@ import torch
 
 from resnets.data.targets import Boxes, Detections
 from resnets.data.types import Batch
-from resnets.engine.contract import NO_DECISION, Decision
+from resnets.engine.contract import NO_DECISION, Decision, Sample
 from resnets.tasks.dense.task import Bad, worse
 from resnets.tasks.detect.average_precision import Collected
 from resnets.tasks.detect.rows import SURE, at_least
@@ -50,6 +50,9 @@ class DetectMeter:
             return {}
         result = self.collected.result()
         return {"map": result["map"] or 0.0, "map50": result["map50"] or 0.0} if self.quick else result
+
+    def sample(self) -> Sample:
+        return self.collected.sample()
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """A row an object that was found, the surest first, or missed (answer ""); one of a picture without either. truth: the

@@ -7,8 +7,9 @@ class that it overlaps most; the first to reach it with IoU .5 is a hit, later o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -67,22 +68,37 @@ class Curve:
         return {name: float(value) for name, value in values.items()}
 
 
+class Judged(NamedTuple):
+    """The detections of one picture, the surest first, and the classes of its objects."""
+
+    labels: np.ndarray  # (N,) int64
+    scores: np.ndarray  # (N,) float64, falling
+    hits: np.ndarray  # (N,) bool
+    counted: np.ndarray  # (N,) bool: hits and misses, not what reaches an ignored object
+    objects: np.ndarray  # (K,) int64, the classes of the objects to be found
+    ignored: np.ndarray  # the same of those that are ignored
+
+
+def judged(found: Objects, truth: Objects, threshold: float) -> Judged:
+    """Which detections of a picture are hits at an IoU of `threshold`."""
+    order = np.argsort(-found.scores, kind="stable")
+    hit, neither, _ = matched(found.xyxy[order], found.labels[order], truth, threshold)
+    there = (truth.labels[~truth.ignore], truth.labels[truth.ignore])
+    return Judged(found.labels[order], found.scores[order], hit, ~neither, *there)
+
+
 def curves(pictures: Iterable[tuple[Objects, Objects]], num_classes: int, threshold: float = 0.5) -> list[Curve]:
     """One for each class, of pictures given as (found, truth)."""
-    none = np.zeros(0, np.int64)
-    labels, scores, hits, counted = [none], [np.zeros(0)], [np.zeros(0, bool)], [np.zeros(0, bool)]
-    num_objects, num_ignored = np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64)
-    for found, truth in pictures:
-        order = np.argsort(-found.scores, kind="stable")
-        hit, neither, _ = matched(found.xyxy[order], found.labels[order], truth, threshold)
-        for column, values in ((labels, found.labels[order]), (scores, found.scores[order]), (hits, hit), (counted, ~neither)):
-            column.append(values)
-        num_objects += np.bincount(truth.labels[~truth.ignore], minlength=num_classes)
-        num_ignored += np.bincount(truth.labels[truth.ignore], minlength=num_classes)
-    label, score, is_hit, counts = (np.concatenate(column) for column in (labels, scores, hits, counted))
+    return pooled([judged(found, truth, threshold) for found, truth in pictures], num_classes)
+
+
+def pooled(pictures: Sequence[Judged], num_classes: int) -> list[Curve]:
+    """One for each class, of all pictures together."""
+    columns = zip(*pictures, strict=True) if pictures else [[np.zeros(0, kind)] for kind in (int, float, bool, bool, int, int)]
+    label, score, is_hit, counts, objects, ignored = (np.concatenate(column) for column in columns)
     order = np.argsort(-score, kind="stable")
     label, score, is_hit, counts = label[order], score[order], is_hit[order], counts[order]
-    num_found = np.bincount(label, minlength=num_classes)
+    num_objects, num_ignored, num_found = (np.bincount(each, minlength=num_classes) for each in (objects, ignored, label))
     return [
         Curve(score[own], is_hit[own], int(num_objects[index]), int(num_ignored[index]), int(num_found[index]))
         for index in range(num_classes)

@@ -12,7 +12,7 @@ from torch import Tensor
 from resnets.data.readers.volume_labels import worst_slice
 from resnets.data.targets import BACKGROUND, IGNORE
 from resnets.data.types import Batch
-from resnets.engine.contract import NO_DECISION, Decision, accumulate
+from resnets.engine.contract import NO_DECISION, Decision, Sample, accumulate
 from resnets.tasks.dense.task import Bad, worse
 from resnets.tasks.means import mean, plain
 from resnets.tasks.segment import overlap
@@ -60,6 +60,11 @@ class SegmentMeter:
             "pixel_accuracy": float(np.trace(counts)) / max(1, int(counts.sum())),
             "dice": mean(overlap.dice(counts)[shown]) or 0.0,
         }
+
+    def sample(self) -> Sample:
+        positions = np.array(sorted(self.counts))
+        counts = np.stack([self.counts[position] for position in positions])
+        return Sample("mIoU", positions, lambda at: mean(overlap.iou(counts[at].sum(0))) or 0.0)
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """A row a picture: its mIoU, and of each class its Dice and its pixels, true and predicted."""

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data.types import Batch
-from resnets.engine.contract import NO_DECISION, Criterion, Decision, accumulate
+from resnets.engine.contract import NO_DECISION, Criterion, Decision, Sample, accumulate
 from resnets.models.nn.layers import precise
 from resnets.tasks.means import mean, plain, ratio
 
@@ -64,6 +64,21 @@ class TagMeter:
         kept = self.sums["kept"].sorted()
         whole = evaluation(kept.outputs, kept.targets, self.labels)
         return {"map": whole["map"] or 0.0, "f1": whole["f1"]} if self.quick is not None else whole
+
+    def sample(self) -> Sample:
+        from sklearn.metrics import average_precision_score
+
+        kept = self.sums["kept"].sorted()
+        true = kept.targets > 0.5
+
+        def mean_precision(at: np.ndarray) -> float:
+            there, outputs = true[at], kept.outputs[at]
+            known = np.flatnonzero(there.any(0) & ~there.all(0))
+            return (
+                float(np.mean([average_precision_score(there[:, i], outputs[:, i]) for i in known])) if len(known) else np.nan
+            )
+
+        return Sample("mAP", kept.positions, mean_precision)
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """truth and answer, labels with bars between them, and the probability of each label as p_LABEL."""

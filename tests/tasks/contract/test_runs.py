@@ -16,6 +16,7 @@ from resnets.models.answering import Wanted
 from resnets.ship.formats import FORMATS
 from resnets.ship.sessions import RUNTIMES, open_session
 from resnets.verbs import export
+from resnets.verbs.compare import compare, told
 from resnets.verbs.evaluate import evaluate
 from resnets.verbs.predict import find_files, predict, stream
 from resnets.verbs.preview import preview
@@ -106,6 +107,15 @@ def test_every_answer_is_on_file(done, tmp_path):
     assert {(row["split"], row["group"]) for row in rows} == {("val", "")}
     evaluate(done.path, str(done.data), workers=0, device="cpu", out=tmp_path)
     assert (tmp_path / "predictions.csv").read_text() == (done.path / "predictions.csv").read_text()
+
+
+def test_two_models_are_compared(done, tmp_path):
+    """A model does not differ from itself; whatever its figure is, it is that of all images at once."""
+    found = compare(done.path, done.model, str(done.data), workers=0, device="cpu", out=tmp_path)
+    assert (found["difference"], found["interval"], found["p_value"]) == (0.0, [0.0, 0.0], 1.0)
+    assert json.loads((tmp_path / "comparison.json").read_text())["score"] == found["score"] in told(found)
+    assert (tmp_path / "first/predictions.csv").read_bytes() == (tmp_path / "second/predictions.csv").read_bytes()
+    assert "the difference may be chance" in told(found)
 
 
 def test_what_is_decided_is_in_the_file(done):
