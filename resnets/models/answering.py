@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from types import MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from resnets.models.header import Header
@@ -46,19 +47,30 @@ def answered(
 
 
 def run_model(model: Any, pixels: Any, *, amp: bool = False) -> Any:
-    """The outputs of a model for fitted pixels, float32 arrays on the CPU; it is in evaluation mode meanwhile."""
+    """The outputs of a model in evaluation mode for fitted pixels, float32 arrays on the CPU; the model stays as it is."""
     import torch
 
     from resnets.data.transforms import to_input
 
-    device, training = next(model.parameters()).device, model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=amp):
-            outputs = model(to_input(pixels, model.preprocess, device))
-    finally:
-        model.train(training)
-    return arrays(outputs)
+    device = next(model.parameters()).device
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=amp):
+        return arrays(evaluating(model)(to_input(pixels, model.preprocess, device)))
+
+
+def evaluating(model: Any) -> Any:
+    """The model in evaluation mode: itself, or where some of it is in training mode a second view of the same weights, buffers
+    and hooks. To switch the model itself back and forth would disturb other threads that use it."""
+    if not any(module.training for module in model.modules()):
+        return model
+    views = {id(module): copy.copy(module) for module in model.modules()}
+    for view in views.values():
+        own = vars(view)
+        own["training"] = False
+        own["_modules"] = {name: child and views[id(child)] for name, child in own["_modules"].items()}
+        for name, value in own.items():  # such as a detector's way to its last stage
+            if isinstance(value, MethodType) and id(value.__self__) in views:
+                own[name] = MethodType(value.__func__, views[id(value.__self__)])
+    return views[id(model)]
 
 
 def arrays(outputs: Any) -> Any:

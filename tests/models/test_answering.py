@@ -1,5 +1,7 @@
 """From pixels to answers and rows, whatever computes."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -29,6 +31,22 @@ def test_a_model_computes_in_evaluation_mode_and_stays_as_it_was(model, training
         expected = model.eval()(normalise(torch.from_numpy(PIXELS), model.preprocess)).numpy()
     assert found.dtype == np.float32 and np.array_equal(found, expected)
     assert 0 < np.abs(run_model(model, PIXELS, amp=True) - found).max() < 0.1, "bfloat16 is near"
+
+
+def test_hooks_see_a_model_in_training_mode_predict(model):
+    seen = []
+    model.layer1.register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
+    run_model(model.train(), PIXELS)
+    assert len(seen) == 1 and model.layer1.training
+
+
+def test_threads_with_one_model_in_training_mode(model):
+    """None of them sees another's switch to training mode."""
+    expected = run_model(model.eval(), PIXELS)
+    model.train()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: run_model(model, PIXELS), range(200)))
+    assert all(np.array_equal(each, expected) for each in found) and model.training
 
 
 def test_outputs_of_every_form_become_arrays():

@@ -6,6 +6,7 @@ import torch
 
 from resnets.data.batches.dense import as_tensors
 from resnets.errors import InputError
+from resnets.models.answering import run_model
 from resnets.ship import hub
 from resnets.tasks.detect.head import FORMS, Detecting
 from resnets.tasks.detect.settings import HEADS, DetectSettings
@@ -179,3 +180,12 @@ def test_predict_says_what_is_where():
     for row in everything["objects"]:
         x0, y0, x1, y1 = row["box"]
         assert 0 <= x0 < x1 <= 50 and 0 <= y0 < y1 <= 36 and LABELS[row["index"]] == row["label"]
+
+
+@pytest.mark.parametrize("head", ["pyramid", "c4"])
+def test_a_detector_in_training_mode_predicts_as_in_evaluation_mode(head):
+    """The last stage of "c4", which head and trunk share, too."""
+    net = hub.create_model("resnet18", task="detect", labels=LABELS, width=8, head_config={"form": head, "width": 16})
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), dtype=np.uint8)
+    (expected,), (found,) = run_model(net.eval(), pixels), run_model(net.train(), pixels)
+    assert all(np.array_equal(found[name], expected[name]) for name in expected) and net.training
