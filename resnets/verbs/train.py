@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from resnets import tasks
+from resnets.data import groups
 from resnets.data.loader import Loader
 from resnets.data.readers import known
 from resnets.data.types import Source
@@ -271,6 +272,8 @@ def record(
         "inputs": plan.inputs,
         "dir": None if data_dir is None else str(data_dir),
     }
+    if job.recipe.group_by is not None:
+        data |= {"group_by": job.recipe.group_by, "num_groups": groups.number(source)}
     if faults:
         data["label_faults"] = dict(faults)
     model: ModelRecord = {
