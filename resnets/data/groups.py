@@ -189,7 +189,7 @@ def _counts(each: dict[str, int]) -> str:
     return ", ".join(f"{split} {num:,}" for split, num in each.items())
 
 
-def check_apart(source: Source, by: str | None) -> None:
+def check_apart(source: Source, by: str) -> None:
     """Raise `InputError` where pictures of one group stand in more than one split."""
     if found := crossing(source):
         what = f"{len(found):,} {'group' if len(found) == 1 else 'groups'} of group_by={by!r}"

@@ -74,7 +74,8 @@ def settle(task: Task, layers: Mapping[str, Settings], data_dir: str | Path | No
     layers = {f"recipe {recipe_name}": make(facts(task, source, design, given(own))), **own}
     recipe, origins = settings(task, layers, source, design, (recipe_name, by_whom))
     source = task.cut(source, recipe)
-    groups.check_apart(source, recipe.group_by)
+    if recipe.group_by is not None:
+        groups.check_apart(source, recipe.group_by)
     bad = BadImages.allowing(recipe.max_bad, *source.splits.values())
     preprocess = task.preprocess(recipe, design, source, bad)
     labels = padded(source.labels, recipe.num_classes)

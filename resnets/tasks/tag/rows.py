@@ -81,8 +81,9 @@ def csv_path(text: str, topk: int) -> str:
 def told(result: Mapping[str, Any], per_class: bool) -> str:
     """An evaluation as text; with `per_class` also the table of labels."""
     lines = [
-        f"{result['split']} mAP {share(result['map'])}{interval(result, 'map', ' ({})')}, AUC "
-        f"{share(result['auc'])}, F1 {share(result['f1'])} (macro {share(result['macro_f1'])}), all labels right {share(result['exact'])} on {result['num_images']:,} pictures",
+        f"{result['split']} mAP {share(result['map'])}{interval(result, 'map', ' ({})')}, AUC {share(result['auc'])}, "
+        f"F1 {share(result['f1'])} (macro {share(result['macro_f1'])}), all labels right {share(result['exact'])} on "
+        f"{result['num_images']:,} pictures",
         *unreadable(result),
     ]
     if per_class:
