@@ -116,8 +116,8 @@ def checked(source: Source, whole: Split, least: int) -> np.ndarray:
         if owned:
             few = "; ".join(f"'{source.labels[code]}' of '{group}'" for code, group in owned[:3]) + " ..." * (len(owned) > 3)
             raise InputError(
-                f"{source.name}: {len(owned)} of {len(source.labels)} classes have all pictures in one group, which cannot be in "
-                f"training and validation both: {few}; add pictures of other groups, leave the class out, or group by something "
-                "else"
+                f"{source.name}: {len(owned)} of {len(source.labels)} classes have all pictures in one group, which cannot be "
+                f"in training and validation both: {few}; add pictures of other groups, leave the class out, or group by "
+                "something else"
             )
     return whole.groups

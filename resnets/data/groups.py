@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from resnets.data.pictures.images import FORMATS, StoredImages
+from resnets.data.pictures.images import StoredImages
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
 
@@ -27,6 +27,7 @@ WAYS = (
     "a column of the list; a pattern of the path such as {patient}_*.png; a regular expression with one group such as (\\w+)/; "
     "folder, folder:2 (the folder of the picture, the one above it); burst, burst:10 (taken within 60 or 10 seconds of another)"
 )
+WITH_EXIF = ("JPEG", "TIFF", "WEBP")  # of PNG all would have to be decoded
 EXIF_IFD, TAKEN, WRITTEN, CAMERA = 0x8769, 0x9003, 0x0132, 0x0110
 
 Key = Callable[[Any, int], "str | None"]  # (images, index) -> the group; None where there is none
@@ -40,7 +41,11 @@ def grouped(source: Source, by: str | None) -> Source:
     """
     if by is None:
         return source
-    found = groups_of(source, by)
+    return with_groups(source, groups_of(source, by))
+
+
+def with_groups(source: Source, found: Mapping[str, np.ndarray]) -> Source:
+    """`source` with groups (N,) for each split."""
     splits = {name: dataclasses.replace(split, groups=found[name]) for name, split in source.splits.items()}
     return dataclasses.replace(source, splits=splits)
 
@@ -151,7 +156,7 @@ def taken(images: Any, index: int) -> tuple[str, datetime] | None:
     if not isinstance(images, StoredImages):
         return None
     try:
-        with images.open(index) as file, Image.open(file, formats=FORMATS) as picture:
+        with images.open(index) as file, Image.open(file, formats=WITH_EXIF) as picture:
             exif = picture.getexif()
             text = exif.get_ifd(EXIF_IFD).get(TAKEN) or exif.get(WRITTEN)
             when = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
@@ -168,15 +173,19 @@ def number(source: Source) -> dict[str, int]:
     return {name: len(np.unique(split.groups)) for name, split in source.splits.items() if split.groups is not None}
 
 
-def crossing(source: Source) -> dict[str, dict[str, int]]:
-    """The groups with pictures in more than one split: {group: {split: pictures}}, the largest first."""
-    counts: dict[str, dict[str, int]] = {}
+def counts(source: Source) -> dict[str, dict[str, int]]:
+    """{group: {split: pictures}}, the largest first."""
+    found: dict[str, dict[str, int]] = {}
     for name, split in source.splits.items():
         if split.groups is not None:
             for group, num in zip(*np.unique(split.groups, return_counts=True), strict=True):
-                counts.setdefault(str(group), {})[name] = int(num)
-    found = {group: each for group, each in counts.items() if len(each) > 1}
+                found.setdefault(str(group), {})[name] = int(num)
     return dict(sorted(found.items(), key=lambda item: -sum(item[1].values())))
+
+
+def crossing(source: Source) -> dict[str, dict[str, int]]:
+    """The groups with pictures in more than one split, as `counts` has them."""
+    return {group: each for group, each in counts(source).items() if len(each) > 1}
 
 
 def crossing_words(found: dict[str, dict[str, int]], what: str, remedy: str) -> str:
