@@ -22,6 +22,7 @@ def data() -> None:
 @click.option("--in-chans", type=click.IntRange(1), help="read images as 1, 3 or 4 channels")
 @click.option("--ignore-index", type=click.IntRange(0, 255), help="an index in masks that means no label, besides 255")
 @click.option("--task", type=click.Choice(list(tasks.TASKS)), help="the task to check, where DATA has labels for several")
+@click.option("--group-by", metavar="TEXT", help="check these groups, as in train  [look for likely ones]")
 @click.option("--masks", is_flag=True, help="detection: check the instance masks too")
 @data_dir_flag
 @json_flag
@@ -30,22 +31,24 @@ def check(
     in_chans: int | None,
     ignore_index: int | None,
     task: str | None,
+    group_by: str | None,
     masks: bool,
     data_dir: str | None,
     as_json: bool,
 ) -> None:
-    """Check DATA for what harms training: unreadable files, duplicates within and across splits, missing and tiny classes,
-    classes that differ in format or size, unusual sizes and modes; for detection and segmentation also boxes and masks. Exit
-    code 2 where there are errors."""
+    """Check DATA for what harms training: unreadable files, duplicates within and across splits, likely groups of pictures that
+    belong together, missing and tiny classes, classes that differ in format or size, unusual sizes and modes; for detection and
+    segmentation also boxes and masks. Exit code 2 where there are errors."""
     from resnets.cli.progress import counting
     from resnets.data.check import check
     from resnets.data.check.findings import lines
+    from resnets.data.groups import grouped
     from resnets.data.sources import open_source
 
     kind = None if task is None else tasks.get(task).kind
     with counting("checking") as progress:
         source = open_source(data, kind, data_dir=data_dir, in_chans=in_chans, masks=masks, ignore=ignore_index)
-        findings = check(source, progress=progress)
+        findings = check(grouped(source, group_by), progress=progress)
     if as_json:
         click.echo(json.dumps(findings.to_json(), ensure_ascii=False))
     else:

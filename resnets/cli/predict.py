@@ -113,6 +113,7 @@ def predict(
     type=click.IntRange(0, 255),
     help="in masks: an index that is left out of all scores  [as trained]",
 )
+@click.option("--group-by", metavar="TEXT", help="intervals by groups, as in train  [as trained, if it suits DATA]")
 @runtime_flag
 @amp_flag
 @device_flag

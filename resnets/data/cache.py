@@ -5,6 +5,7 @@ The cache does not change any result. Images that do not fit into it, or that ca
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import mmap
 import multiprocessing
@@ -70,7 +71,9 @@ def keep(
     else:
         why = "" if can_share else "; memory is shared only with forked workers; use --cache disk, or --workers 0"
         return dict(splits), f"none: {gigabytes(total)} decoded, {gigabytes(free)} of memory free{why}"
-    return {name: Split(kept[name], split.targets) if name in kept else split for name, split in splits.items()}, line
+    return {
+        name: dataclasses.replace(split, images=kept[name]) if name in kept else split for name, split in splits.items()
+    }, line
 
 
 def _quick(name: str, images: Any) -> StoredImages:

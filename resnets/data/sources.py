@@ -153,4 +153,4 @@ def _indexed(name: str, split: str, part: Part, labels: tuple[str, ...], trains:
         raise InputError(f"{name}: {strange} in {split} but not in train; add training pictures, or take it out of {split}")
     if strange:
         raise InputError(f"{name}: the model does not know {strange} (in {split}); its classes are {quoted(labels, 20)}")
-    return Split(part.images, targets)
+    return Split(part.images, targets, part.columns)

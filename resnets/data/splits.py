@@ -1,4 +1,7 @@
-"""Validation splits and folds, cut from the training split: stratified, seeded, and the same for ever. No torch."""
+"""Validation splits and folds, cut from the training split: stratified, seeded, and the same for ever. No torch.
+
+Where pictures have groups (`data.groups`), no group is cut through.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from resnets.data import group_splits
+from resnets.data.groups import grouped
 from resnets.data.pictures.images import ArrayImages
 from resnets.data.pictures.joined import JoinedImages
 from resnets.data.types import Source, Split
@@ -20,13 +25,19 @@ def cut_val(source: Source, fraction: float = 0.1, seed: int = 0) -> Source:
     Of a class with n training images round(n * fraction) go to val, but at least one of three or more, and never the
     last one. If that leaves val empty, one image goes of each class that has two. The order of the data is kept.
 
+    With groups, whole groups go, such that val comes as near to the fraction, overall and of each class, as groups allow; of
+    a class with three or more groups at least one, and never the last one.
+
     Raises:
-        InputError: if there is no training split, or every class of it has one image only.
+        InputError: if there is no training split, every class of it has one image only, or no group can be spared.
     """
     if "val" in source.splits:
         return source
     train = _train(source, "a validation split")
-    is_val = chosen_for_val(train.targets.codes(), fraction, seed)
+    if train.groups is not None:
+        is_val = group_splits.for_val(source, train, fraction, seed)
+    else:
+        is_val = chosen_for_val(train.targets.codes(), fraction, seed)
     if not is_val.any():
         raise InputError(f"{source.name}: one image per class, none to spare for validation; add images or a val split")
     return _replaced(source, train, is_val, {"fraction": fraction, "seed": seed})
@@ -36,24 +47,42 @@ def cut_fold(source: Source, folds: int, fold: int, seed: int = 0) -> Source:
     """`source` with part number `fold` (from 1) of `folds` to validate on, and the others to train on.
 
     Training and validation split are put together and dealt out class by class, in an order that the seed draws, so that a
-    class is as frequent in every part as it can be, and parts differ by one image at most. The test split stays.
+    class is as frequent in every part as it can be, and parts differ by one image at most. The test split stays. With groups,
+    groups are dealt out, see `group_splits.dealt`.
+
+    Raises:
+        InputError: if there are fewer images, or groups, than folds.
     """
     whole = _train(source, "folds")
     if "val" in source.splits:
         whole = _joined(whole, source.splits["val"])
     if len(whole) < folds:
         raise InputError(f"folds={folds}, and there are {len(whole)} images; give fewer folds")
+    cut = {"folds": folds, "fold": fold, "seed": seed}
+    if whole.groups is not None:
+        return _replaced(source, whole, group_splits.for_fold(source, whole, **cut), cut)
     codes = whole.targets.codes()
     order = np.random.RandomState(seed).permutation(len(codes))  # for ever the same, as in `cut_val`
     order = order[np.argsort(codes[order], kind="stable")]
     is_val = np.zeros(len(codes), dtype=bool)
     is_val[order[fold - 1 :: folds]] = True
-    return _replaced(source, whole, is_val, {"folds": folds, "fold": fold, "seed": seed})
+    return _replaced(source, whole, is_val, cut)
 
 
 def cut_again(source: Source, cut: Mapping[str, Any]) -> Source:
-    """`source` cut as it was when its `Source.cut` was `cut`."""
-    return (cut_fold if "folds" in cut else cut_val)(source, **cut)
+    """`source` cut as it was when its `Source.cut` was `cut`.
+
+    Raises:
+        InputError: where groups come out otherwise.
+    """
+    own = {name: value for name, value in cut.items() if name != "groups"}
+    found = (cut_fold if "folds" in cut else cut_val)(source, **own)
+    if found.cut is not None and found.cut.get("groups") != cut.get("groups"):
+        raise InputError(
+            f"{source.name}: this version of scikit-learn deals groups out otherwise than the one of the training, so that its "
+            "validation split cannot be cut again; the model's provenance names that version, or give the data a val split"
+        )
+    return found
 
 
 def cut_as_trained(
@@ -62,16 +91,18 @@ def cut_as_trained(
     """`source` with the validation split that a training cut off, where the same data trained it; else as it is.
 
     Args:
-        trained: what the training recorded of its data: "labels", "fingerprint", "cut".
+        trained: what the training recorded of its data: "labels", "fingerprint", "cut", "group_by". Images have groups where
+            the last one means something for them.
         relabelled: the source with other class names, where that is more than to exchange these; the model's may go on, with
             classes that no image has.
     """
+    source = _with_groups(source, trained)
     if not trained.get("cut") or "train" not in source.splits:
         return source
     labels = tuple(trained.get("labels", source.labels))
     own = dataclasses.replace(source, labels=labels)
     if relabelled is not None and labels != source.labels:
-        own = relabelled(labels)
+        own = _with_groups(relabelled(labels), trained)
     return cut_again(source, trained["cut"]) if trained.get("fingerprint") == own.fingerprint() else source
 
 
@@ -99,6 +130,14 @@ def chosen_for_val(codes: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return is_val
 
 
+def _with_groups(source: Source, trained: Mapping[str, Any]) -> Source:
+    """`source` with the groups that the training had; as it is where that says nothing of this data."""
+    try:
+        return grouped(source, trained.get("group_by"))
+    except InputError:
+        return source
+
+
 def _train(source: Source, what: str) -> Split:
     if "train" not in source.splits:
         raise InputError(f"{source.name}: no training split to cut {what} from; it has {', '.join(source.splits)}")
@@ -108,10 +147,13 @@ def _train(source: Source, what: str) -> Split:
 def _joined(one: Split, other: Split) -> Split:
     in_memory = isinstance(one.images, ArrayImages) and isinstance(other.images, ArrayImages)
     images = one.images.joined(other.images) if in_memory else JoinedImages([one.images, other.images])
-    return Split(images, one.targets.joined(other.targets))
+    both = one.columns.keys() & other.columns.keys()
+    columns = {name: np.concatenate([one.columns[name], other.columns[name]]) for name in one.columns if name in both}
+    groups = None if one.groups is None or other.groups is None else np.concatenate([one.groups, other.groups])
+    return Split(images, one.targets.joined(other.targets), columns, groups)
 
 
 def _replaced(source: Source, whole: Split, is_val: np.ndarray, cut: Mapping[str, Any]) -> Source:
     splits = {"train": whole.subset(np.flatnonzero(~is_val)), "val": whole.subset(np.flatnonzero(is_val))}
     rest = {name: split for name, split in source.splits.items() if name not in splits}
-    return dataclasses.replace(source, splits=splits | rest, cut=cut)
+    return dataclasses.replace(source, splits=splits | rest, cut={**cut, **group_splits.recorded(splits["val"])})

@@ -174,7 +174,7 @@ class Source:
         size: (H, W) if every image has it and is in memory, else None.
         hflip: whether a mirrored image keeps its target, or the target is mirrored with it.
         cut: {"fraction", "seed"} if `splits.cut_val` cut the validation split, {"folds", "fold", "seed"} if `splits.cut_fold`
-            did, None if it came with the data.
+            did, None if it came with the data; with groups also "groups", a digest of those in the validation split.
     """
 
     name: str
@@ -197,12 +197,15 @@ class Source:
         return self.labels.index(BACKGROUND) if BACKGROUND in self.labels else None
 
     def fingerprint(self) -> str:
-        """SHA-256 over kind, labels, splits and targets, and the pixels of arrays; of files, their relative paths and sizes."""
+        """SHA-256 over kind, labels, splits, targets and groups, and the pixels of arrays; of files, their relative paths and
+        sizes."""
         kind = [] if self.kind == "classes" else [self.kind]  # for classes, as it was before there were kinds
         digest = hashlib.sha256(json.dumps([*kind, self.labels, list(self.splits)]).encode())
         for split in self.splits.values():
             digest.update(split.images.digest())
             digest.update(split.targets.digest())
+            if split.groups is not None:
+                digest.update(json.dumps(split.groups.tolist()).encode())
         return digest.hexdigest()
 
 

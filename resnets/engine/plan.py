@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from resnets.data import groups
 from resnets.data.pictures.images import default_workers
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import KINDS, Source
@@ -66,12 +67,15 @@ def settle(task: Task, layers: Mapping[str, Settings], data_dir: str | Path | No
     header = None if opened is None else opened.header
     in_chans = asked.get("in_chans") or (None if header is None else header.spec.in_chans)
     source = task.open(asked.get("data", "digits"), asked, in_chans=in_chans, data_dir=data_dir)
+    source = groups.grouped(source, asked.get("group_by"))
     fingerprint = source.fingerprint()
     design = task.design(asked, source, header, named)
     check_axes(design.spec, source)
     layers = {f"recipe {recipe_name}": make(facts(task, source, design, given(own))), **own}
     recipe, origins = settings(task, layers, source, design, (recipe_name, by_whom))
     source = task.cut(source, recipe)
+    if recipe.group_by is not None:
+        groups.check_apart(source, recipe.group_by)
     bad = BadImages.allowing(recipe.max_bad, *source.splits.values())
     preprocess = task.preprocess(recipe, design, source, bad)
     labels = padded(source.labels, recipe.num_classes)

@@ -70,7 +70,14 @@ def draws(
     if groups is None:
         return np.array([figure(random.integers(num, size=num)) for _ in range(num_draws)])
     codes = np.unique(groups, return_inverse=True)[1]
-    order = np.argsort(codes, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(codes))[:-1])
-    picks = (random.integers(len(members), size=len(members)) for _ in range(num_draws))
-    return np.array([figure(np.concatenate([members[group] for group in pick])) for pick in picks])
+    order, sizes = np.argsort(codes, kind="stable"), np.bincount(codes)
+    starts = np.cumsum(sizes) - sizes
+
+    def members(pick: np.ndarray) -> np.ndarray:
+        """The positions of all pictures of the groups `pick`, one group after the other."""
+        own = sizes[pick]
+        before = np.cumsum(own) - own
+        return order[np.arange(own.sum()) + np.repeat(starts[pick] - before, own)]
+
+    picks = (random.integers(len(sizes), size=len(sizes)) for _ in range(num_draws))
+    return np.array([figure(members(pick)) for pick in picks])

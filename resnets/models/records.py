@@ -51,6 +51,8 @@ class DataRecord(TypedDict, total=False):
     num_images: dict[str, int]  # by split
     labels: list[str]  # of the data; a model may have more classes, for which there are no images
     cut: Any  # how the validation split was cut from the training split, as `Source.cut` has it; None: the data has one
+    group_by: str | None  # what groups were made by; missing where there are none
+    num_groups: dict[str, int]  # by split
     inputs: str  # how images become inputs, in words
     dir: str | None  # the folder of built-in datasets, where it was given
     label_faults: dict[str, int]  # number of images with annotations that broke a rule, by rule

@@ -22,6 +22,16 @@ def unreadable(result: Mapping[str, Any]) -> list[str]:
     return [f"{len(result['bad_images'])} pictures could not be read: {few}"]
 
 
+def interval(result: Mapping[str, Any], key: str, form: str = "{}") -> str:
+    """The 95 % interval of a score, in words, put into `form`; "" where there is none."""
+    if result.get(f"{key}_interval") is None:
+        return ""
+    low, high = result[f"{key}_interval"]
+    num = result.get("num_groups")
+    groups = "" if num is None else f" by {num:,} group{'s' * (num != 1)}"
+    return form.format(f"95 % interval {low:.2%} to {high:.2%}{groups}")
+
+
 def first_cell(text: str, num_cells: int) -> str:
     """The first cell of a row of CSV. Raises `ValueError` where it is no whole row of `num_cells`."""
     try:

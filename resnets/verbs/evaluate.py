@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from resnets.data.groups import grouped
 from resnets.data.loader import Loader
 from resnets.data.pictures.images import default_workers
 from resnets.data.types import Source
@@ -35,6 +36,7 @@ def evaluate(
     runtime: str = "auto",
     amp: bool = False,
     ignore_index: int | None = None,
+    group_by: str | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model on a split of some data, whose classes are matched to the model's by name.
 
@@ -47,6 +49,7 @@ def evaluate(
         batch_size: images at once; where inputs differ in size always one.
         max_bad: unreadable images to skip; None: 1 %, at least 10.
         ignore_index: of masks: an index that is ignored; None: as the model was trained.
+        group_by: what the interval is by groups of, as in training; None: as the model was trained, where that suits the data.
         runtime, amp: see `resnets.ship.sessions.open_session`.
 
     Returns:
@@ -56,7 +59,8 @@ def evaluate(
     Raises:
         InputError: where the data has no such split, or classes that the model does not know.
     """
-    session, source = opened(model, data, data_dir=data_dir, device=device, runtime=runtime, amp=amp, ignore_index=ignore_index)
+    asked: Any = {"ignore_index": ignore_index, "group_by": group_by}
+    session, source = opened(model, data, data_dir=data_dir, device=device, runtime=runtime, amp=amp, **asked)
     header, name = session.header, pick(source, split)
     result = score(session, source, name, out=out, batch_size=batch_size, workers=workers, max_bad=max_bad)
     named = {"model": str(model) if isinstance(model, str | Path) else header.spec.name, "data": data}
@@ -72,11 +76,13 @@ def opened(
     runtime: str = "auto",
     amp: bool = False,
     ignore_index: int | None = None,
+    group_by: str | None = None,
 ) -> tuple[Session, Source]:
     """The model, running, and the data with its classes. The arguments are those of `evaluate`."""
     session = open_session(model, runtime=runtime, device=device, amp=amp)
     header = session.header
-    return session, answering(header).open_for(header, data, {"ignore_index": ignore_index}, data_dir=data_dir)
+    asked = {"ignore_index": ignore_index, "group_by": group_by}
+    return session, grouped(answering(header).open_for(header, data, asked, data_dir=data_dir), group_by)
 
 
 def pick(source: Source, split: str | None) -> str:

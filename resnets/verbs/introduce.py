@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
-from resnets.data import splits
+from resnets.data import groups, splits
 from resnets.data.types import KINDS
 from resnets.engine import freeze
 from resnets.engine.job import Fit
@@ -20,11 +20,12 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
     recipe, spec, size = job.recipe, job.model.spec, job.model.preprocess.size
     sizes = ", ".join(f"{len(split):,} {name}" for name, split in source.splits.items())
     cut = f" ({splits.words_of(source.cut)})" if source.cut else ""
+    grouping = groups.words_of(source, recipe.group_by)
     whole = "" if job.task.counts_head else " of the trunk"
     macs = f"{spec.num_macs(size) / 1e6:,.1f} M multiply-adds{whole} at {' x '.join(map(str, size))}"
     world, kind = job.processes.world, KINDS[source.kind]
     total = recipe.batch_size * recipe.accumulate * world
-    yield f"data     {source.name}: {len(source.labels)} classes; {kind.images}: {sizes}{cut}"
+    yield f"data     {source.name}: {len(source.labels)} classes; {kind.images}: {sizes}{cut}{grouping}"
     if cached is not None:
         yield f"cache    {cached}"
     yield f"network  {spec.name}: {spec.num_layers} layers, {num_params(job.model):,} parameters, {macs}"

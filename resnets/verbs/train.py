@@ -14,6 +14,8 @@ import numpy as np
 import torch
 
 from resnets import tasks
+from resnets.data import groups
+from resnets.data.check.leaks import leaks
 from resnets.data.loader import Loader
 from resnets.data.readers import known
 from resnets.data.types import Source
@@ -182,6 +184,8 @@ def prepare(
         reporter.say(line)
     if processes.rank == 0:
         job.run.remove_halves()
+        if (leaked := leaks(plan.source)) is not None:
+            reporter.say(f"leakage  {leaked}; `resnets data check` names them")
         faults = {} if resume else task.notes(plan.source, recipe, counts, reporter.say)
         record(job, plan, data_dir, resumed=resume, faults=faults)
     return job, plan
@@ -271,6 +275,8 @@ def record(
         "inputs": plan.inputs,
         "dir": None if data_dir is None else str(data_dir),
     }
+    if job.recipe.group_by is not None:
+        data |= {"group_by": job.recipe.group_by, "num_groups": groups.number(source)}
     if faults:
         data["label_faults"] = dict(faults)
     model: ModelRecord = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
-from resnets.data.check.findings import Findings
+from resnets.data.check import groups
+from resnets.data.check.findings import LEVELS, Findings
 from resnets.data.check.labels import check_labels
 from resnets.data.check.pictures import check_pictures
 from resnets.data.types import Source
@@ -18,5 +20,7 @@ CHECKS: dict[str, Callable[..., Findings]] = {
 
 
 def check(source: Source, *, progress: Callable[[int, int], None] | None = None, workers: int | None = None) -> Findings:
-    """Look at every image of `source` and its labels; see `check_pictures` and `check_labels`."""
-    return CHECKS[source.kind](source, progress=progress, workers=workers)
+    """Look at every image of `source`, at its labels and its groups; see `check_pictures`, `check_labels`, `groups.look`."""
+    found = CHECKS[source.kind](source, progress=progress, workers=workers)
+    every = sorted((*found.findings, *groups.look(source)), key=lambda finding: LEVELS.index(finding.level))
+    return dataclasses.replace(found, findings=tuple(every))

@@ -10,6 +10,7 @@ from typing import Any
 LEVELS = ("error", "warning", "note")
 SHOWN = 5  # items of a finding that `lines` shows
 TINY = 10  # training pictures of a class
+LEAKAGE = "of identical pictures in more than one split, which makes scores too good; keep each in one split only"
 SKEW = 5  # times as many pictures as the smallest class
 
 

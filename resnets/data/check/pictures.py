@@ -20,7 +20,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from resnets.data.check.findings import LEVELS, SKEW, TINY, Finding, Findings, many
+from resnets.data.check.findings import LEAKAGE, LEVELS, SKEW, TINY, Finding, Findings, many
 from resnets.data.pictures.images import FORMATS, BadPicture, StoredImages
 from resnets.data.types import Images, Source
 
@@ -167,7 +167,7 @@ def _duplicates(data: Data) -> Iterator[Finding]:
     )  # fmt: skip
     yield from _groups(
         "error", "leakage", [group for group in groups if len({picture.split for picture in group}) > 1],
-        "of identical pictures in more than one split, which makes scores too good; keep each in one split only",
+        LEAKAGE,
     )  # fmt: skip
     yield from _groups(
         "warning", "duplicates", [part for part in same if len({picture.label for picture in part}) == 1],
@@ -186,8 +186,8 @@ def _near_duplicates(data: Data) -> Iterator[Finding]:
     groups = [[pictures[index] for index in group] for group in near_groups(hashes)]
     groups = [group for group in groups if len({picture.digest for picture in group}) > 1]
     yield from _groups(
-        "warning", "near_leakage", [group for group in groups if len({picture.split for picture in group}) > 1],
-        "of pictures that look alike in more than one split; if they show the same, keep them in one split only",
+        "error", "near_leakage", [group for group in groups if len({picture.split for picture in group}) > 1],
+        "of pictures that look alike in more than one split, which makes scores too good; keep them in one split only",
     )  # fmt: skip
     yield from _groups(
         "warning", "near_duplicates",

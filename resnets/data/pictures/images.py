@@ -270,6 +270,10 @@ class StoredImages(ABC):
         """A printable name of the image, such as its path."""
 
     @abstractmethod
+    def relative(self, index: int, /) -> str:
+        """The path of the image from the data's folder on, with `/`; printable."""
+
+    @abstractmethod
     def open(self, index: int, /) -> BinaryIO:
         """The encoded image as a binary file. Raises `OSError` if it cannot be read."""
 
@@ -348,6 +352,9 @@ class FileImages(StoredImages):
 
     def name(self, index: int, /) -> str:
         return printable(self.path(index))
+
+    def relative(self, index: int, /) -> str:
+        return printable(os.fsdecode(self._relative(index))).replace(os.sep, "/")
 
     def open(self, index: int, /) -> BinaryIO:
         return self.path(index).open("rb")

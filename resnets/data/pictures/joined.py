@@ -39,6 +39,10 @@ class JoinedImages(StoredImages):
         part, position = self._find(index)
         return part.name(position)
 
+    def relative(self, index: int, /) -> str:
+        part, position = self._find(index)
+        return part.relative(position)
+
     def open(self, index: int, /) -> BinaryIO:
         part, position = self._find(index)
         return part.open(position)

@@ -187,6 +187,9 @@ class Volumes:
     def name(self, index: int, /) -> str:
         return self.files.name(index)
 
+    def relative(self, index: int, /) -> str:
+        return self.files.relative(index)
+
     def subset(self, indices: Any) -> Volumes:
         return Volumes(self.files.subset(indices), self.in_chans)
 

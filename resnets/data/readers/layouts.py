@@ -9,8 +9,9 @@ import csv
 import os
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -29,11 +30,13 @@ SPLIT_WORDS = {
 
 
 class Part(NamedTuple):
-    """A split as a reader finds it: its images, the names of its classes, and for each image the index of its class there."""
+    """A split as a reader finds it: its images, the names of its classes, for each image the index of its class there, and what
+    else a list says of each (`Split.columns`)."""
 
     images: Images
     classes: tuple[str, ...]
     codes: np.ndarray  # (N,) int64
+    columns: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 class Found(NamedTuple):
@@ -183,6 +186,8 @@ class Line(NamedTuple):
     label: str
     split: str  # "" if the file has no such column
     where: str  # for messages: "list.csv line 7"
+    names: tuple[str, ...] = ()  # of the other columns, and what they hold
+    cells: tuple[str, ...] = ()
 
 
 def is_csv(path: Path) -> bool:
@@ -228,11 +233,13 @@ def _lines(path: Path) -> Iterator[Line]:
             + "; several labels per image are for --task tag" * ("labels" in header)
         )
     columns = [header.index(column) if column in header else None for column in ("path", "label", "split")]
+    others = {cell.strip(): i for i, cell in enumerate(first) if cell.strip() and i not in columns}
     for where, row in rows:
         picture, label, split = ("" if i is None or i >= len(row) else row[i].strip() for i in columns)
         if not (picture and label):
             raise InputError(f"{where}: the path or the label is missing")
-        yield Line(picture, label, split, where)
+        cells = tuple("" if i >= len(row) else row[i].strip() for i in others.values())
+        yield Line(picture, label, split, where, tuple(others), cells)
 
 
 def csv_rows(path: Path, *, strict: bool = False) -> Iterator[tuple[str, list[str]]]:
@@ -264,7 +271,7 @@ def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int)
     missing: list[str] = []
     parts: dict[str, Part] = {}
     for split, lines in splits.items():
-        paths, labels = [], []
+        paths, labels, cells = [], [], []
         for line in lines:
             here, key = (split, line.label), os.path.normpath(line.path)
             before = known.get(key)
@@ -280,9 +287,11 @@ def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int)
                 missing.append(line.path)
             paths.append(line.path)
             labels.append(line.label)
+            cells.append(line.cells)
         if paths:
             classes, codes = np.unique(np.array(labels, dtype=object), return_inverse=True)
-            parts[split] = Part(FileImages(paths, in_chans, root), tuple(classes), codes.astype(np.int64))
+            columns = {name: np.array(column) for name, column in zip(lines[0].names, zip(*cells, strict=True), strict=True)}
+            parts[split] = Part(FileImages(paths, in_chans, root), tuple(classes), codes.astype(np.int64), columns)
     if missing:
         raise InputError(
             f"{name}: {len(missing)} files of the list do not exist: {quoted(missing, 3)}; paths count from {printable(root)}"

@@ -307,6 +307,9 @@ class ShardImages(StoredImages):
     def name(self, index: int, /) -> str:
         return printable(f"{self.shards[self.numbers[index]].url}: {self._key(index)}")
 
+    def relative(self, index: int, /) -> str:
+        return printable(self._key(index))
+
     def open(self, index: int, /) -> BinaryIO:
         offset, size = self.extents[index].tolist()
         with remote.opened(self.shards[self.numbers[index]]) as file:

@@ -15,6 +15,7 @@ from resnets.draw.reliability import calibration
 from resnets.engine.contract import NO_DECISION, Criterion, Decision, Sample, accumulate
 from resnets.measures.intervals import wilson
 from resnets.models.nn.layers import precise
+from resnets.tasks.means import by_groups
 
 
 class ClassifyMeter:
@@ -49,7 +50,7 @@ class ClassifyMeter:
         if self.quick is not None:
             return {"top1": float(self.sums["top1"]) / num_images}
         outputs, targets, _ = self.outputs
-        return evaluation(outputs, targets, self.labels)
+        return {**evaluation(outputs, targets, self.labels), **by_groups("top1", self.sample(), groups)}
 
     def sample(self) -> Sample:
         outputs, targets, positions = self.outputs
@@ -84,7 +85,7 @@ class Result(TypedDict):
     loss: float  # cross-entropy
     top1: float
     top5: float
-    top1_interval: list[float]  # 95 %
+    top1_interval: list[float]  # 95 %; by groups where there are any, whose number is then "num_groups"
     ece: float  # expected calibration error
     macro_f1: float  # mean over the classes that have pictures
     per_class: list[ClassResult]

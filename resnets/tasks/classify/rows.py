@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import columns, csv_line, visible
 from resnets.models.answering import Wanted
-from resnets.tasks.lines import failed, first_cell, unreadable
+from resnets.tasks.lines import failed, first_cell, interval, unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,10 +78,9 @@ def csv_path(text: str, topk: int) -> str:
 
 def told(result: Mapping[str, Any], per_class: bool) -> str:
     """An evaluation as text; with `per_class` also the table of classes and the most frequent confusions."""
-    low, high = result["top1_interval"]
     top5 = f", top-5 {result['top5']:.2%}" if len(result["labels"]) > 5 else ""
     lines = [
-        f"{result['split']} accuracy {result['top1']:.2%} (95 % interval {low:.2%} to {high:.2%}){top5} on "
+        f"{result['split']} accuracy {result['top1']:.2%} ({interval(result, 'top1')}){top5} on "
         f"{result['num_images']:,} pictures; loss {result['loss']:.4f}, calibration error {result['ece']:.2%}",
         *unreadable(result),
     ]

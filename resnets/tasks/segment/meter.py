@@ -14,7 +14,7 @@ from resnets.data.targets import BACKGROUND, IGNORE
 from resnets.data.types import Batch
 from resnets.engine.contract import NO_DECISION, Decision, Sample, accumulate
 from resnets.tasks.dense.task import Bad, worse
-from resnets.tasks.means import mean, plain
+from resnets.tasks.means import by_groups, mean, plain
 from resnets.tasks.segment import overlap
 from resnets.tasks.segment.overlap import Counted
 
@@ -51,7 +51,7 @@ class SegmentMeter:
 
     def result(self, num_images: int, groups: np.ndarray | None = None) -> Mapping[str, Any]:
         if not self.quick:
-            return self.counted.result()
+            return {**self.counted.result(), **by_groups("miou", self.sample(), groups)}
         counts = self.sums["confusion"]
         counts = counts.cpu().numpy() if isinstance(counts, Tensor) else counts
         shown = [index for index in range(len(self.labels)) if index != self.background]

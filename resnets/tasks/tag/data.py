@@ -2,12 +2,13 @@
 
 path,labels[,split]            a.jpg,cat|dog       labels between bars; an empty cell: none of them
 path,cat,dog[,split]           a.jpg,1,0           or one column per label, with 1 or 0
+A column that pictures are grouped by may stand beside either; it is no label.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,13 +30,15 @@ class Line(NamedTuple):
     labels: frozenset[str]
     split: str
     where: str
+    others: Mapping[str, str]
 
 
-def read(data: str, in_chans: int | None, labels: Sequence[str] | None) -> Source:
+def read(data: str, in_chans: int | None, labels: Sequence[str] | None, group_by: str | None = None) -> Source:
     """The list at the path `data`.
 
     Args:
         labels: names of a saved model; None: those of the columns, or that occur in the training split, sorted.
+        group_by: the setting; a column of that name is no label.
 
     Raises:
         InputError: where there is no such list, a line means nothing, a picture is missing or comes twice, or a label is none
@@ -44,7 +47,7 @@ def read(data: str, in_chans: int | None, labels: Sequence[str] | None) -> Sourc
     path = existing(data)
     if not is_csv(path):
         raise InputError(f"{printable(path)}: not a list; give a CSV file with path,labels (a|b), or path and a column a label")
-    lines, columns = _lines(path)
+    lines, columns = _lines(path, group_by)
     parts: dict[str, list[Line]] = {split: [] for split in SPLITS}
     for line in lines:
         parts[line.split].append(line)
@@ -64,15 +67,16 @@ def read(data: str, in_chans: int | None, labels: Sequence[str] | None) -> Sourc
 
 def _split(root: Path, lines: Sequence[Line], names: Sequence[str], in_chans: int) -> Split:
     targets = np.array([[name in line.labels for name in names] for line in lines], np.float32)
-    return Split(FileImages([line.path for line in lines], in_chans, root), targets)
+    others = {name: np.array([line.others[name] for line in lines]) for name in lines[0].others}
+    return Split(FileImages([line.path for line in lines], in_chans, root), targets, others)
 
 
-def _lines(path: Path) -> tuple[list[Line], tuple[str, ...]]:
+def _lines(path: Path, group_by: str | None) -> tuple[list[Line], tuple[str, ...]]:
     """The lines of the list, and the labels that have a column of their own, in order."""
     rows = csv_rows(path, strict=True)
     name, first = next(rows)
     head = [cell.strip() for cell in first]
-    columns = _columns(head, name)
+    columns = _columns(head, name, group_by)
     lines = [_line(row, head, columns, where) for where, row in rows]
     seen: dict[str, str] = {}
     for line in lines:
@@ -81,9 +85,9 @@ def _lines(path: Path) -> tuple[list[Line], tuple[str, ...]]:
     return lines, columns
 
 
-def _columns(head: Sequence[str], where: str) -> tuple[str, ...]:
+def _columns(head: Sequence[str], where: str, group_by: str | None) -> tuple[str, ...]:
     lower = [name.lower() for name in head]
-    columns = tuple(name for name in head if name.lower() not in ("path", "split", "labels"))
+    columns = tuple(name for name in head if name.lower() not in ("path", "split", "labels") and name != group_by)
     if "path" not in lower or len(set(lower)) < len(lower) or ("labels" in lower) == bool(columns):
         raise InputError(
             f"{where}: the first line must name path,labels, or path and one column per label (it is: {','.join(head)[:80]!r})"
@@ -103,4 +107,5 @@ def _line(row: Sequence[str], head: Sequence[str], columns: Sequence[str], where
         raise InputError(f"{where}: {wrong[0]} is {cells[wrong[0]]!r}; write 1 where the picture has the label, else 0")
     named = [label.strip() for label in lower.get("labels", "").split("|")]
     there = [label for label in named if label] + [name for name in columns if YES_NO[cells[name].lower()]]
-    return Line(lower["path"], frozenset(there), split, where)
+    others = {name: cells[name] for name in head if name.lower() not in ("path", "split", "labels") and name not in columns}
+    return Line(lower["path"], frozenset(there), split, where, others)

@@ -14,7 +14,7 @@ from torch import Tensor
 from resnets.data.types import Batch
 from resnets.engine.contract import NO_DECISION, Criterion, Decision, Sample, accumulate
 from resnets.models.nn.layers import precise
-from resnets.tasks.means import mean, plain, ratio
+from resnets.tasks.means import by_groups, mean, plain, ratio
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class TagMeter:
             return {"f1": 2 * hits / max(1, 2 * hits + extra + missed)}
         kept = self.sums["kept"].sorted()
         whole = evaluation(kept.outputs, kept.targets, self.labels)
-        return {"map": whole["map"] or 0.0, "f1": whole["f1"]} if self.quick is not None else whole
+        intervals = {} if self.quick is not None else by_groups("map", self.sample(), groups)
+        return {"map": whole["map"] or 0.0, "f1": whole["f1"]} if self.quick is not None else {**whole, **intervals}
 
     def sample(self) -> Sample:
         from sklearn.metrics import average_precision_score

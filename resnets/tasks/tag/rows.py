@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
 from resnets.models.answering import Wanted
-from resnets.tasks.lines import class_table, failed, first_cell, unreadable
+from resnets.tasks.lines import class_table, failed, first_cell, interval, unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,8 +81,9 @@ def csv_path(text: str, topk: int) -> str:
 def told(result: Mapping[str, Any], per_class: bool) -> str:
     """An evaluation as text; with `per_class` also the table of labels."""
     lines = [
-        f"{result['split']} mAP {share(result['map'])}, AUC {share(result['auc'])}, F1 {share(result['f1'])} (macro "
-        f"{share(result['macro_f1'])}), all labels right {share(result['exact'])} on {result['num_images']:,} pictures",
+        f"{result['split']} mAP {share(result['map'])}{interval(result, 'map', ' ({})')}, AUC {share(result['auc'])}, "
+        f"F1 {share(result['f1'])} (macro {share(result['macro_f1'])}), all labels right {share(result['exact'])} on "
+        f"{result['num_images']:,} pictures",
         *unreadable(result),
     ]
     if per_class:

@@ -36,14 +36,15 @@ class Tag(ImageLevel):
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
 
     def open(self, data: str, asked: Settings, *, in_chans: int | None, data_dir: str | Path | None) -> Source:
-        source = lists.read(data, in_chans, None)
+        source = lists.read(data, in_chans, None, asked.get("group_by"))
         if "train" not in source.splits:
             raise InputError(f"{source.name}: no training split, only {', '.join(source.splits)}; add lines of it")
         return source
 
     def open_for(self, header: Header, data: str, asked: Settings, *, data_dir: str | Path | None) -> Source:
-        source = lists.read(data, header.spec.in_chans, header.labels)
-        return cut_as_trained(source, header.provenance.get("data", {}))
+        trained = header.provenance.get("data", {})
+        by = asked.get("group_by") or trained.get("group_by")
+        return cut_as_trained(lists.read(data, header.spec.in_chans, header.labels, by), trained)
 
     def settle(
         self, recipe: ImageLevelSettings, origins: Mapping[str, str], source: Source, design: Design, own: str
