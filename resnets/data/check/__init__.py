@@ -7,6 +7,7 @@ from collections.abc import Callable
 from resnets.data.check.findings import Findings
 from resnets.data.check.labels import check_labels
 from resnets.data.check.pictures import check_pictures
+from resnets.data.check.tags import check_tags
 from resnets.data.types import Source
 
 CHECKS: dict[str, Callable[..., Findings]] = {
@@ -14,6 +15,7 @@ CHECKS: dict[str, Callable[..., Findings]] = {
     "boxes": check_labels,
     "masks": check_labels,
     "volumes": check_labels,
+    "tags": check_tags,
 }
 
 

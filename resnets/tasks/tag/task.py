@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnets.data.splits import cut_as_trained
 from resnets.data.types import Source, Split
-from resnets.engine.contract import Criterion, Design, ReportTable, Score, Settings
+from resnets.engine.contract import Criterion, Design, ReportTable, Score
 from resnets.errors import InputError
-from resnets.models.header import Header
 from resnets.tasks.image_level.settings import ImageLevelSettings
 from resnets.tasks.image_level.task import ImageLevel
-from resnets.tasks.tag import data as lists
 from resnets.tasks.tag import rows
 from resnets.tasks.tag.settings import RECIPES, TagSettings
 
@@ -29,21 +26,12 @@ class Tag(ImageLevel):
     """See `engine.contract.Task`."""
 
     name = "tag"
+    kind = "tags"
     settings = TagSettings
     recipes = RECIPES
     rows = rows
     scores = (Score("map", "mAP"), Score("f1", "F1"))
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
-
-    def open(self, data: str, asked: Settings, *, in_chans: int | None, data_dir: str | Path | None) -> Source:
-        source = lists.read(data, in_chans, None)
-        if "train" not in source.splits:
-            raise InputError(f"{source.name}: no training split, only {', '.join(source.splits)}; add lines of it")
-        return source
-
-    def open_for(self, header: Header, data: str, asked: Settings, *, data_dir: str | Path | None) -> Source:
-        source = lists.read(data, header.spec.in_chans, header.labels)
-        return cut_as_trained(source, header.provenance.get("data", {}))
 
     def settle(
         self, recipe: ImageLevelSettings, origins: Mapping[str, str], source: Source, design: Design, own: str
