@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.data.pictures.images import printable
-from resnets.data.readers import boxes, coco, known, layouts, masks, shards, volume_labels
+from resnets.data.readers import boxes, coco, known, layouts, masks, shards, tags, volume_labels
 from resnets.data.readers.layouts import Found, Part, quoted
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
@@ -22,7 +22,7 @@ class Layout(NamedTuple):
 
     Args:
         words: the layout, for people.
-        kind: what is known of its images: "classes", "boxes" or "masks" (of volumes too); a task takes one of these.
+        kind: what is known of its images: "classes", "boxes", "masks" (of volumes too) or "tags"; a task takes one of these.
         recognises: whether a path, or a pattern or address of shards, is in this layout.
         read: of "classes" (path, in_chans) -> `Found`, else (path, in_chans, labels, and what `takes` names) -> `Source`.
         takes: further arguments of `open_source` that the reader takes.
@@ -48,6 +48,15 @@ LAYOUTS = (
     Layout(f"{PAIRS} + instances", "boxes", masks.is_instances, masks.read_instances, ("masks",)),
     Layout(f"{PAIRS} + instances", "masks", masks.is_instances, masks.read_foreground, ("ignore",)),
     Layout(
+        "a list: .csv with path,labels (a|b), or path and a column per label",
+        "tags",
+        tags.is_list,
+        tags.read_list,
+        ("leave_out",),
+    ),
+    Layout("COCO: annotations/instances_{train,val}*.json", "tags", coco.is_coco, tags.coco_presence),
+    Layout(f"{VOC}, Annotations, ImageSets/Main", "tags", boxes.is_voc, tags.voc_presence),
+    Layout(
         "shards: train-*.tar [val-*.tar test-*.tar], or their pattern or address",
         "classes",
         shards.is_shards,
@@ -60,6 +69,7 @@ LAYOUTS = (
     Layout("folder/{train,val,test}/<class>/", "classes", layouts.is_split_folder, layouts.read_split_folder),
     Layout("a folder with train.csv [val.csv test.csv]", "classes", layouts.is_csv_folder, layouts.read_csv_folder),
     Layout("folder/<class>/", "classes", layouts.is_class_folder, layouts.read_class_folder),
+    Layout("", "tags", layouts.is_csv, tags.refuse),
 )
 
 
@@ -72,6 +82,7 @@ def open_source(
     labels: Sequence[str] | None = None,
     masks: bool = False,
     ignore: int | None = None,
+    leave_out: Sequence[str] = (),
 ) -> Source:
     """Open a built-in dataset by its name, or a path by its layout. A built-in name wins over a folder called so (`./digits`).
 
@@ -83,6 +94,7 @@ def open_source(
             name, a training split is not needed, and classes without images are fine. None: those of the training split.
         masks: with boxes, the objects' masks too.
         ignore: an index in masks that is ignored, beside 255.
+        leave_out: columns of a list with a column per label that are no labels, where they are there.
 
     Raises:
         InputError: if there is nothing there, nothing that is recognised, or the classes do not fit.
@@ -95,10 +107,10 @@ def open_source(
         return _with_indices(row.read(data_dir, in_chans), in_chans, labels)
     in_chans = 3 if in_chans is None else in_chans
     path, layout = recognised(data, kind)
-    given: dict[str, Any] = {"masks": masks, "ignore": ignore}
+    given: dict[str, Any] = {"masks": masks, "ignore": ignore, "leave_out": leave_out}
+    if not {"masks", "ignore"} & set(layout.takes) and (masks or ignore is not None):
+        raise InputError(f"{data}: no boxes or masks here, and --ignore-index and --masks are for these; leave them out")
     if layout.kind == "classes":
-        if masks or ignore is not None:
-            raise InputError(f"{data}: no boxes or masks here, and --ignore-index and --masks are for these; leave them out")
         return _with_indices(layout.read(path, in_chans), in_chans, labels)
     return layout.read(path, in_chans, labels, **{name: given[name] for name in layout.takes})
 

@@ -39,7 +39,10 @@ def cut_val(source: Source, fraction: float = 0.1, seed: int = 0) -> Source:
     else:
         is_val = chosen_for_val(train.targets.codes(), fraction, seed)
     if not is_val.any():
-        raise InputError(f"{source.name}: one image per class, none to spare for validation; add images or a val split")
+        raise InputError(
+            f"{source.name}: none of {len(train)} training images can be spared for validation, for each is the only one of "
+            "its kind; add images or a val split"
+        )
     return _replaced(source, train, is_val, {"fraction": fraction, "seed": seed})
 
 

@@ -151,6 +151,7 @@ class Kind(NamedTuple):
     units: str  # what is counted of a class
     dims: int  # spatial axes of an image
     objects: bool = False  # whether the units are objects, of which a class may have few
+    names: str = "classes"  # what its labels are called
 
 
 KINDS = {
@@ -158,6 +159,7 @@ KINDS = {
     "boxes": Kind("pictures", "pictures", "objects", 2, objects=True),
     "masks": Kind("pictures", "pictures", "pixels", 2),
     "volumes": Kind("volumes", "patches", "voxels", 3),
+    "tags": Kind("pictures", "pictures", "pictures", 2, names="labels"),
 }
 
 
@@ -170,7 +172,8 @@ class Source:
         labels: class names in the order of their indices; the training split fixes them, or a saved model.
         splits: of "train", "val" and "test" those that exist.
         in_chans: channels of the images as opened.
-        kind: of `KINDS`: "classes" (values per image), "boxes", "masks" (a class per pixel) or "volumes" (a class per voxel).
+        kind: of `KINDS`: "classes" (values per image), "boxes", "masks" (a class per pixel), "volumes" (a class per
+            voxel) or "tags" (several labels per image).
         size: (H, W) if every image has it and is in memory, else None.
         hflip: whether a mirrored image keeps its target, or the target is mirrored with it.
         cut: {"fraction", "seed"} if `splits.cut_val` cut the validation split, {"folds", "fold", "seed"} if `splits.cut_fold`

@@ -50,7 +50,11 @@ def bootstrap(
     Returns:
         [low, high]; NaN where no draw has a value.
     """
-    found = draws(figure, num, groups, num_draws=num_draws, seed=seed)
+    return central(draws(figure, num, groups, num_draws=num_draws, seed=seed))
+
+
+def central(found: np.ndarray) -> list[float]:
+    """The 2.5 % and 97.5 % quantiles of the draws (N,) of a figure, those without a value left out; NaN where none has one."""
     found = found[np.isfinite(found)]
     if not len(found):
         return [math.nan, math.nan]
@@ -58,14 +62,14 @@ def bootstrap(
 
 
 def draws(
-    figure: Callable[[np.ndarray], float],
+    figure: Callable[[np.ndarray], float | np.ndarray],
     num: int,
     groups: np.ndarray | None = None,
     *,
     num_draws: int = NUM_DRAWS,
     seed: int = 0,
 ) -> np.ndarray:
-    """(num_draws,): the figure of each draw; see `bootstrap`."""
+    """(num_draws, ...): the figure, or several, of each draw; see `bootstrap`."""
     random = np.random.default_rng(seed)
     if groups is None:
         return np.array([figure(random.integers(num, size=num)) for _ in range(num_draws)])

@@ -43,16 +43,17 @@ def first_cell(text: str, num_cells: int) -> str:
     return cells[0]
 
 
-def class_table(rows: Sequence[Mapping[str, Any]], headings: Mapping[str, str], counted: str) -> str:
+def class_table(rows: Sequence[Mapping[str, Any]], headings: Mapping[str, str], counted: str, first: str = "class") -> str:
     """One row per class: its scores, those of `headings` ({key: heading}) that were measured, and how much of it was there.
 
     Args:
         rows: one per class, with "label", scores (None: undefined), and the key `counted`.
         counted: what was counted; a key, and the heading of the last column.
+        first: the heading of the first column.
     """
     shown = {key: heading for key, heading in headings.items() if key in rows[0]}
     cells = [
         [visible(row["label"]), *("-" if row[key] is None else f"{row[key]:.4f}" for key in shown), f"{row[counted]:,}"]
         for row in rows
     ]
-    return columns([["class", *shown.values(), counted], *cells], "l" + "r" * (len(shown) + 1))
+    return columns([[first, *shown.values(), counted], *cells], "l" + "r" * (len(shown) + 1))

@@ -51,7 +51,7 @@ def test_cut_val_leaves_one_of_each_class_to_train(tmp_path):
 
 def test_cut_val_faults(tmp_path):
     source = open_source(folder(tmp_path, a=1, b=1))
-    with pytest.raises(InputError, match="one image per class, none to spare"):
+    with pytest.raises(InputError, match="can be spared for validation, for each is the only one"):
         cut_val(source)
     with pytest.raises(InputError, match="between 0 and 1"):
         cut_val(source, 1.0)

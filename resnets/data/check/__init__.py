@@ -9,6 +9,7 @@ from resnets.data.check import groups
 from resnets.data.check.findings import LEVELS, Findings
 from resnets.data.check.labels import check_labels
 from resnets.data.check.pictures import check_pictures
+from resnets.data.check.tags import check_tags
 from resnets.data.types import Source
 
 CHECKS: dict[str, Callable[..., Findings]] = {
@@ -16,6 +17,7 @@ CHECKS: dict[str, Callable[..., Findings]] = {
     "boxes": check_labels,
     "masks": check_labels,
     "volumes": check_labels,
+    "tags": check_tags,
 }
 
 

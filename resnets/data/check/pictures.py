@@ -70,12 +70,24 @@ class Picture(NamedTuple):
         return words | {"what": what} if what else words
 
 
+def classes(source: Source, split: str) -> list[str]:
+    """The class of each picture."""
+    return [source.labels[code] for code in source.splits[split].targets.codes().tolist()]
+
+
 def check_pictures(
-    source: Source, *, progress: Callable[[int, int], None] | None = None, workers: int | None = None
+    source: Source,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+    labels_of: Callable[[Source, str], Sequence[str]] = classes,
+    checks: Sequence[Callable[[Data], Iterator[Finding]]] | None = None,
 ) -> Findings:
     """Look at every picture of `source`.
 
     Args:
+        labels_of: of a split, what is known of each picture, in words.
+        checks: None: those of classification.
         progress: called with the pictures that are done and all there are, now and then.
         workers: threads that decode; None: a few more than there are processors.
     """
@@ -88,24 +100,25 @@ def check_pictures(
         try:
             for split in source.splits:
                 starts = range(0, len(source.splits[split]), CHUNK)
-                for chunk in pool.map(functools.partial(_pictures, source, split), starts):
+                look = functools.partial(_pictures, source, split, labels_of(source, split))
+                for chunk in pool.map(look, starts):
                     seen += chunk
                     if progress:
                         progress(len(seen), total)
         finally:
             pool.shutdown(cancel_futures=True)  # after Ctrl-C, without the pictures that are left
     data = Data(source.labels, tuple(source.splits), tuple(seen), tuple(picture for picture in seen if not picture.reason))
-    found = [finding for each in CHECKS for finding in each(data)]
+    found = [finding for each in checks or CHECKS for finding in each(data)]
     return Findings(source.name, total, tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level))))
 
 
 # --- the pass over the pictures ---
 
 
-def _pictures(source: Source, split: str, start: int) -> list[Picture]:
-    images, codes = source.splits[split].images, source.splits[split].targets.codes()
-    indices = range(start, min(start + CHUNK, len(codes)))
-    return [_facts(images, index, Picture(split, source.labels[codes[index]], images.name(index))) for index in indices]
+def _pictures(source: Source, split: str, labels: Sequence[str], start: int) -> list[Picture]:
+    images = source.splits[split].images
+    indices = range(start, min(start + CHUNK, len(labels)))
+    return [_facts(images, index, Picture(split, labels[index], images.name(index))) for index in indices]
 
 
 def _facts(images: Images, index: int, picture: Picture) -> Picture:
@@ -163,7 +176,7 @@ def _duplicates(data: Data) -> Iterator[Finding]:
     same = [part for group in groups for part in _grouped(group, lambda picture: picture.split)]
     yield from _groups(
         "error", "disputed", [part for part in same if len({picture.label for picture in part}) > 1],
-        "of identical pictures with different labels; keep each under its right label only",
+        "of identical pictures with different labels; give each its right one only",
     )  # fmt: skip
     yield from _groups(
         "error", "leakage", [group for group in groups if len({picture.split for picture in group}) > 1],
@@ -354,6 +367,8 @@ def _extreme(files: Sequence[Picture], choose: Callable[..., Picture]) -> tuple[
     return choose(files, key=lambda picture: (math.prod(picture.size), picture.size)).size
 
 
+# What does not depend on what is known of the pictures.
+OF_PICTURES = _unreadable, _duplicates, _near_duplicates, _sizes
 CHECKS: tuple[Callable[[Data], Iterator[Finding]], ...] = (
     _unreadable,
     _duplicates,

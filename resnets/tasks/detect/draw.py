@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.targets import Boxes, Detections
+from resnets.draw import precision_recall as precision_over_recall
 from resnets.draw.paint import hex_colours, numbered, on, paint_instances
 from resnets.draw.panels import Panel, cells, legend, show, text_width, width_of
 from resnets.draw.panels import worst as draw_rows
-from resnets.draw.style import EMPTY, INK, blank, elide, styled, write
+from resnets.draw.style import EMPTY, styled, write
 from resnets.tasks.dense.task import Shown
 from resnets.tasks.detect.voc import Curve
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TAGGED = 60  # up to this many objects have their names beside them; with more, only the legend names the classes
-LISTED = 12  # curves that have a colour and a name
 TAG_SIZE = 7.5  # points
 
 
@@ -195,39 +195,17 @@ def draw_instances(picture: np.ndarray, masks: np.ndarray, *, truth: np.ndarray 
 # --- precision over recall ---
 
 
-@styled
 def draw_precision_recall(curves: Sequence[Curve], labels: Sequence[str]) -> Figure:
-    """Precision over recall at IoU 0.5, one curve per class, with the area under each (VOC 2012's AP).
-
-    A dot marks the threshold with the highest F1. With more than twelve classes, the twelve of the lowest area have colours and
-    names; the others are grey. Classes without objects are left out.
-    """
-    from matplotlib.patheffects import Normal, Stroke
-
-    known = [i for i, curve in enumerate(curves) if curve.num_objects]
-    named = sorted(known, key=lambda i: curves[i].voc12)[:LISTED]
-    few = len(labels) <= LISTED
-    colour = {i: hex_colours(LISTED)[i if few else place] for place, i in enumerate(named)}
-    figure = blank(6.6, 4.2)
-    axes, aside = figure.subplots(1, 2, width_ratios=(3, 1))
-    for i in (i for i in known if i not in colour):
-        axes.plot(*_line(curves[i]), color=EMPTY, linewidth=0.8, label="_")
-    for place, i in enumerate(reversed(named)):
-        halo = [Stroke(linewidth=2.4, foreground=INK, alpha=0.6), Normal()]  # light colours are hard to see on white
-        axes.plot(*_line(curves[i]), color=colour[i], linewidth=1.4, label=labels[i], path_effects=halo)
-        best = curves[i].best()
-        if best["recall"] is not None:
-            axes.plot(best["recall"], best["precision"], "o", color=colour[i], markersize=6, markeredgecolor=INK, label="_")
-        top = 0.97 - 0.075 * place
-        aside.text(0, top, "■", color=colour[i], transform=aside.transAxes, va="center", path_effects=halo[1:])
-        words = f"{elide(labels[i], 16)}  {curves[i].voc12:.3f}"
-        aside.text(0.12, top, words, transform=aside.transAxes, va="center", fontsize=8)
-    aside.set_axis_off()
-    area = f"{np.mean([curves[i].voc12 for i in known]):.3f}" if known else "no objects"
-    axes.set_title(f"precision over recall at IoU 0.5, mean area {area}")
-    axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
-    axes.grid()
-    return figure
+    """Precision over recall at IoU 0.5, one curve per class, with the area under each (VOC 2012's AP); a dot marks the
+    threshold with the highest F1. Classes without objects are left out."""
+    drawn: list[precision_over_recall.Curve | None] = []
+    for curve in curves:
+        best = curve.best()
+        dot = None if best["recall"] is None else (best["recall"], best["precision"] or 0.0)
+        whole = precision_over_recall.Curve(*_line(curve), curve.voc12, dot) if curve.num_objects else None
+        drawn.append(whole)
+    title = "precision over recall at IoU 0.5"
+    return precision_over_recall.draw_precision_recall(drawn, labels, title, empty="no objects")
 
 
 def _line(curve: Curve) -> tuple[np.ndarray, np.ndarray]:

@@ -45,13 +45,18 @@ class ImageLevel(ABC):
         return ("finetune", "the weights") if asked.get("weights") else ("fast", "default")
 
     def open(self, data: str, asked: Settings, *, in_chans: int | None, data_dir: str | Path | None) -> Source:
-        return open_source(data, self.kind, data_dir=data_dir, in_chans=in_chans)
+        return open_source(data, self.kind, data_dir=data_dir, in_chans=in_chans, leave_out=no_labels(asked))
 
     def open_for(self, header: Header, data: str, asked: Settings, *, data_dir: str | Path | None) -> Source:
         if asked.get("ignore_index") is not None:
             raise InputError(f"ignore_index is for masks, and the model is for the task {self.name}; leave it out")
-        source = open_source(data, self.kind, data_dir=data_dir, in_chans=header.spec.in_chans, labels=header.labels)
-        return splits.cut_as_trained(source, header.provenance.get("data", {}))
+        trained = header.provenance.get("data", {})
+        own: dict[str, Any] = {
+            "in_chans": header.spec.in_chans,
+            "labels": header.labels,
+            "leave_out": no_labels(asked, trained),
+        }
+        return splits.cut_as_trained(open_source(data, self.kind, data_dir=data_dir, **own), trained)
 
     def design(self, asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
         """The network and the size of its input; new, or that of a saved model with its preprocessing."""
@@ -210,6 +215,11 @@ class ImageLevel(ABC):
     @abstractmethod
     def captions(self, source: Source, split: Split) -> Sequence[str]:
         """What is known of each picture, in a few words."""
+
+
+def no_labels(*given: Settings) -> list[str]:
+    """The column that pictures are grouped by, if it is one: it is no label."""
+    return [settings["group_by"] for settings in given if settings.get("group_by")]
 
 
 def picture_size(source: Source) -> tuple[int, int]:

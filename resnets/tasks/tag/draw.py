@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.draw.gallery import gallery
+from resnets.draw.precision_recall import Curve, draw_precision_recall
 from resnets.draw.style import EMPTY, INK, TRAIN, blank, elide, styled, write
-from resnets.tasks.tag.meter import Kept
+from resnets.engine.contract import Decision
+from resnets.tasks.tag.meter import Kept, judgement
 from resnets.tasks.tag.rows import words
+from resnets.tasks.tag.scores import Judgement
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,10 +23,14 @@ MOST = 24  # pictures that are shown
 COUNTED = 20  # up to so many labels, counts are written into the cells
 
 
-def evaluation(kept: Kept, labels: Sequence[str], images: Any, folder: Path) -> list[Path]:
-    """Draw which labels come together, and the pictures with the largest loss; the drawings' paths."""
-    true, said = kept.targets > 0.5, kept.outputs > 0
-    drawings = [write(draw_cooccurrence(true.T.astype(int) @ true.astype(int), labels), folder / "cooccurrence.png")]
+def evaluation(kept: Kept, labels: Sequence[str], decision: Decision, images: Any, folder: Path) -> list[Path]:
+    """Draw which labels come together, precision over recall, and the pictures with the largest loss; the drawings' paths."""
+    judged = judgement(kept.outputs, kept.targets, labels, decision)
+    true, said = judged.true, judged.said
+    drawings = [
+        write(draw_cooccurrence(true.T.astype(int) @ true.astype(int), labels), folder / "cooccurrence.png"),
+        write(precision_over_recall(kept.outputs, judged, labels), folder / "precision_recall.png"),
+    ]
     losses = np.logaddexp(0, np.where(true, -kept.outputs, kept.outputs)).mean(1)
     wrong = [index for index in np.argsort(-losses, kind="stable")[:MOST].tolist() if (true[index] != said[index]).any()]
     if wrong:
@@ -31,6 +38,23 @@ def evaluation(kept: Kept, labels: Sequence[str], images: Any, folder: Path) -> 
         pictures = [images[int(kept.positions[index])] for index in wrong]
         drawings.append(gallery(pictures, captions, folder / "errors.png", title="Largest loss first"))
     return drawings
+
+
+def precision_over_recall(outputs: np.ndarray, judged: Judgement, labels: Sequence[str]) -> Figure:
+    """A curve for each label that some of the pictures have and others have not; a dot at its threshold."""
+    from sklearn.metrics import precision_recall_curve
+
+    scores = judged.scores(np.ones(len(outputs)))
+    curves: list[Curve | None] = []
+    for i, area in enumerate(scores.ap.tolist()):
+        if np.isnan(area):
+            curves.append(None)
+            continue
+        precision, recall, _ = precision_recall_curve(judged.true[:, i], outputs[:, i])
+        named = judged.said[:, i].any()
+        dot = (float(scores.recall[i]), float(scores.precision[i])) if named else None
+        curves.append(Curve(recall, precision, area, dot))
+    return draw_precision_recall(curves, labels, "precision over recall, a dot at the threshold", empty="-")
 
 
 @styled

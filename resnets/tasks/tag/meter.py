@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -13,8 +13,11 @@ from torch import Tensor
 
 from resnets.data.types import Batch
 from resnets.engine.contract import NO_DECISION, Criterion, Decision, Sample, accumulate
+from resnets.errors import InputError
 from resnets.models.nn.layers import precise
-from resnets.tasks.means import by_groups, mean, plain, ratio
+from resnets.tasks.means import mean, plain
+from resnets.tasks.tag.scores import Judgement, intervals_of
+from resnets.tasks.tag.thresholds import of_labels, probabilities
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class TagMeter:
         self.decision: Decision = NO_DECISION
 
     def learn(self, outputs: Tensor, targets: Tensor) -> None:
-        said, true = outputs > 0, targets > 0.5  # logits above 0 are probabilities above 0.5
+        said, true = outputs >= 0, targets > 0.5  # logits from 0 on are probabilities from 0.5 on
         counts = torch.stack([(said & true).sum(), (said & ~true).sum(), (~said & true).sum()])
         accumulate(self.sums, {"hits_extra_missed": counts})
 
@@ -62,45 +65,57 @@ class TagMeter:
             hits, extra, missed = self.sums["hits_extra_missed"].tolist()
             return {"f1": 2 * hits / max(1, 2 * hits + extra + missed)}
         kept = self.sums["kept"].sorted()
-        whole = evaluation(kept.outputs, kept.targets, self.labels)
-        intervals = {} if self.quick is not None else by_groups("map", self.sample(), groups)
-        return {"map": whole["map"] or 0.0, "f1": whole["f1"]} if self.quick is not None else {**whole, **intervals}
+        if self.quick is None:
+            groups = None if groups is None else groups[kept.positions]
+            whole = evaluation(kept.outputs, kept.targets, self.labels, self.decision, groups)
+            return {**whole, **({} if groups is None else {"num_groups": len(np.unique(groups))})}
+        scores = judgement(kept.outputs, kept.targets, self.labels, self.decision).scores(np.ones(len(kept.outputs)))
+        if (precision := mean(scores.ap)) is None:
+            raise InputError(unmeasured(len(kept.outputs)))
+        return {"map": precision, "f1": scores.all_f1}
 
     def sample(self) -> Sample:
-        from sklearn.metrics import average_precision_score
-
         kept = self.sums["kept"].sorted()
-        true = kept.targets > 0.5
+        judged = judgement(kept.outputs, kept.targets, self.labels, self.decision)
 
         def mean_precision(at: np.ndarray) -> float:
-            there, outputs = true[at], kept.outputs[at]
-            known = np.flatnonzero(there.any(0) & ~there.all(0))
-            return (
-                float(np.mean([average_precision_score(there[:, i], outputs[:, i]) for i in known])) if len(known) else np.nan
-            )
+            found = mean(judged.scores(np.bincount(at, minlength=len(kept.outputs))).ap)
+            return np.nan if found is None else found
 
         return Sample("mAP", kept.positions, mean_precision)
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """truth and answer, labels with bars between them, and the probability of each label as p_LABEL."""
-        kept = self.sums["kept"].sorted()
-        probabilities = 1 / (1 + np.exp(-kept.outputs.astype(np.float64)))
-        names = [f"p_{label}" for label in self.labels]
-        for position, true, there in zip(kept.positions, kept.targets > 0.5, probabilities, strict=True):
-            sides = {"truth": true, "answer": there > 0.5}
-            row = {side: "|".join(np.array(self.labels, object)[which]) for side, which in sides.items()}
-            yield int(position), row | dict(zip(names, there.tolist(), strict=True))
+        kept, names = self.sums["kept"].sorted(), np.array(self.labels, object)
+        found = probabilities(kept.outputs)
+        said = found >= of_labels(self.decision, self.labels)
+        columns = [f"p_{label}" for label in self.labels]
+        for position, true, answer, there in zip(kept.positions, kept.targets > 0.5, said, found, strict=True):
+            row = {"truth": "|".join(names[true]), "answer": "|".join(names[answer])}
+            yield int(position), row | dict(zip(columns, there.tolist(), strict=True))
+
+
+def unmeasured(num: int) -> str:
+    """Why the best epoch cannot be chosen on so many validation pictures."""
+    return (
+        f"every label is on all or on none of the {num:,} validation pictures that can be read, so that mAP, by which the best "
+        "weights are chosen, has no value; add pictures, or cut off more of them (--val-fraction 0.3)"
+    )
 
 
 class LabelResult(TypedDict):
-    """Of one label; None where all or none of the pictures have it."""
+    """Of one label; None where all or none of the pictures have it. Intervals are of 95 %, by bootstrap."""
 
     label: str
     ap: float | None
+    ap_interval: list[float] | None
     auc: float | None
+    auc_interval: list[float] | None
     precision: float | None
     recall: float | None
     f1: float | None
+    f1_interval: list[float] | None
+    threshold: float  # the probability from which it is named
     support: int  # pictures that have it
 
 
@@ -108,46 +123,70 @@ class Result(TypedDict):
     """An evaluation, as JSON can hold it: fractions. Labels that all or none of the pictures have are left out of means."""
 
     num_images: int
-    loss: float
+    loss: float  # binary cross-entropy
     map: float | None  # mean over labels of the average precision
+    map_interval: list[float] | None
     auc: float | None  # the same of the area under the ROC curve
-    f1: float  # of all labels of all pictures together, at a probability of 0.5
+    auc_interval: list[float] | None
+    f1: float  # of all labels of all pictures together, at the thresholds
+    f1_interval: list[float] | None
+    precision: float
+    precision_interval: list[float] | None
+    recall: float
+    recall_interval: list[float] | None
     macro_f1: float | None  # mean over labels
+    macro_f1_interval: list[float] | None
     exact: float  # pictures all of whose labels are right
+    exact_interval: list[float] | None
+    thresholds: str  # where they were chosen: "validation", or "0.5" for all labels
+    unsupported: dict[str, int]  # labels that keep 0.5, for validation had so few pictures with them
     per_class: list[LabelResult]
     cooccurrence: list[list[int]]  # pictures that have both labels
     labels: list[str]
 
 
-def evaluation(outputs: np.ndarray, targets: np.ndarray, labels: Sequence[str]) -> Result:
+def judgement(outputs: np.ndarray, targets: np.ndarray, labels: Sequence[str], decision: Decision) -> Judgement:
     """From logits and targets (N, C)."""
-    from sklearn.metrics import average_precision_score, roc_auc_score
+    return Judgement(outputs, probabilities(outputs) >= of_labels(decision, labels), targets > 0.5)
 
-    said, true = outputs > 0, targets > 0.5
-    hits, extra, missed = (said & true).sum(0), (said & ~true).sum(0), (~said & true).sum(0)
-    known: np.ndarray = np.logical_and(true.any(0), ~true.all(0))
 
-    def by_label(score: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
-        pairs = zip(true.T, outputs.T, known, strict=True)
-        return np.array([score(there, logits) if measurable else np.nan for there, logits, measurable in pairs])
-
-    precisions, areas = by_label(average_precision_score), by_label(roc_auc_score)
-    f1 = ratio(2 * hits, 2 * hits + extra + missed)
-    columns = {"ap": precisions, "auc": areas, "precision": ratio(hits, hits + extra), "recall": ratio(hits, hits + missed)}
+def evaluation(
+    outputs: np.ndarray,
+    targets: np.ndarray,
+    labels: Sequence[str],
+    decision: Decision = NO_DECISION,
+    groups: np.ndarray | None = None,
+) -> Result:
+    """From logits and targets (N, C). `groups` (N,): what each picture belongs to."""
+    judged = judgement(outputs, targets, labels, decision)
+    scores, true = judged.scores(np.ones(len(outputs))), judged.true
+    whole, each = intervals_of(judged, groups)
+    figures: Any = {}
+    for name, value in scores.figures().items():
+        figures |= {name: value, f"{name}_interval": between(whole[name])}
+    columns = {name: getattr(scores, name) for name in ("ap", "auc", "precision", "recall", "f1")}
+    spans = dict(zip(("ap", "auc", "f1"), each.tolist(), strict=True))
+    thresholds = of_labels(decision, labels)
     rows: Any = [
-        {"label": label, **{name: plain(values[i]) for name, values in columns.items()}, "f1": plain(f1[i])}
-        | {"support": int(true[:, i].sum())}
+        {"label": label}
+        | {name: plain(values[i]) for name, values in columns.items()}
+        | {f"{name}_interval": between(span[i]) for name, span in spans.items()}
+        | {"threshold": float(thresholds[i]), "support": int(true[:, i].sum())}
         for i, label in enumerate(labels)
     ]
-    return {
+    result: Any = {
         "num_images": len(outputs),
         "loss": float(F.binary_cross_entropy_with_logits(torch.from_numpy(outputs), torch.from_numpy(targets))),
-        "map": mean(precisions),
-        "auc": mean(areas),
-        "f1": float(2 * hits.sum() / max(1, 2 * hits.sum() + extra.sum() + missed.sum())),
-        "macro_f1": mean(np.where(known, f1, np.nan)),
-        "exact": float((said == true).all(1).mean()),
+        **figures,
+        "thresholds": "validation" if decision.get("thresholds") else "0.5",
+        "unsupported": dict(decision.get("unsupported", {})),
         "per_class": rows,
         "cooccurrence": (true.T.astype(int) @ true.astype(int)).tolist(),
         "labels": list(labels),
     }
+    return result
+
+
+def between(interval: Sequence[float]) -> list[float] | None:
+    """As JSON has it."""
+    return None if np.isnan(interval).any() else list(interval)

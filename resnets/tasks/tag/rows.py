@@ -8,16 +8,26 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from resnets.draw.text import csv_line, share, visible
 from resnets.models.answering import Wanted
 from resnets.tasks.lines import class_table, failed, first_cell, interval, unreadable
+from resnets.tasks.tag.thresholds import LEAST, of_labels, probabilities
 
 if TYPE_CHECKING:
     import numpy as np
 
 KEYS = frozenset({"labels"})
 COLUMNS = ("path", "labels", "probabilities", "error")  # of CSV
-HEADINGS = {"ap": "AP", "auc": "AUC", "f1": "F1", "precision": "precision", "recall": "recall"}
+HEADINGS = {"ap": "AP", "auc": "AUC", "f1": "F1", "precision": "precision", "recall": "recall", "threshold": "threshold"}
 # Columns of the table of labels in the report, sorted by the first; and further figures there.
 REPORT_COLUMNS = HEADINGS | {"support": "pictures"}
-FACTS = {"auc": "AUC", "f1": "F1 of all labels", "macro_f1": "macro F1", "exact": "pictures all right"}
+FACTS = {
+    "auc": "AUC",
+    "f1": "F1 of all labels",
+    "macro_f1": "macro F1",
+    "precision": "precision of all labels",
+    "recall": "recall of all labels",
+    "exact": "pictures all right",
+}
+
+NAMED = 10  # labels without a threshold that `told` names
 
 
 class Label(TypedDict):
@@ -38,14 +48,14 @@ def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> Row:
     Args:
         answer: logits (num_labels,).
         labels: their names.
-        wanted: the lowest probability of a label (`threshold`).
+        wanted: the lowest probability of a label (`threshold`); None: the model's own of each label, else 0.5.
     """
     import numpy as np
 
-    probabilities = 1 / (1 + np.exp(-answer.astype(np.float64)))
-    threshold = 0.5 if wanted.threshold is None else wanted.threshold
-    order = [index for index in np.argsort(-probabilities, kind="stable").tolist() if probabilities[index] >= threshold]
-    return {"labels": [{"label": labels[i], "index": i, "probability": round(float(probabilities[i]), 6)} for i in order]}
+    found = probabilities(answer)
+    least = of_labels(wanted.decision, labels) if wanted.threshold is None else np.full(len(labels), wanted.threshold)
+    order = [index for index in np.argsort(-found, kind="stable").tolist() if found[index] >= least[index]]
+    return {"labels": [{"label": labels[i], "index": i, "probability": round(float(found[i]), 6)} for i in order]}
 
 
 def line(row: Mapping[str, Any]) -> str:
@@ -69,8 +79,8 @@ def csv_head(topk: int) -> str:
 def csv_lines(row: Mapping[str, Any], topk: int) -> str:
     """One line per picture; labels and their probabilities with bars between them."""
     there = row.get("labels", [])
-    probabilities = "|".join(f"{entry['probability']:.6f}" for entry in there)
-    return csv_line([row["path"], "|".join(entry["label"] for entry in there), probabilities, row.get("error", "")])
+    numbers = "|".join(f"{entry['probability']:.6f}" for entry in there)
+    return csv_line([row["path"], "|".join(entry["label"] for entry in there), numbers, row.get("error", "")])
 
 
 def csv_path(text: str, topk: int) -> str:
@@ -80,12 +90,25 @@ def csv_path(text: str, topk: int) -> str:
 
 def told(result: Mapping[str, Any], per_class: bool) -> str:
     """An evaluation as text; with `per_class` also the table of labels."""
+    how = {"validation": "at the thresholds chosen on validation"}.get(result["thresholds"], "at a probability of 0.5")
+    if result["thresholds"] == "validation" and result["split"] == "val":
+        how += ", which is this split"
+    macro, precision, recall = (share(result[name]) for name in ("macro_f1", "precision", "recall"))
     lines = [
-        f"{result['split']} mAP {share(result['map'])}{interval(result, 'map', ' ({})')}, AUC {share(result['auc'])}, "
-        f"F1 {share(result['f1'])} (macro {share(result['macro_f1'])}), all labels right {share(result['exact'])} on "
-        f"{result['num_images']:,} pictures",
+        f"{result['split']} mAP {share(result['map'])}{interval(result, 'map', ' ({})')}, AUC {share(result['auc'])} on "
+        f"{result['num_images']:,} pictures; {how}: F1 {share(result['f1'])} (macro {macro}), precision {precision}, "
+        f"recall {recall}, all labels right {share(result['exact'])}",
         *unreadable(result),
     ]
     if per_class:
-        lines += ["", class_table(result["per_class"], HEADINGS, "support")]
+        lines += ["", class_table(result["per_class"], HEADINGS, "support", first="label"), *unsupported(result)]
     return "\n".join(lines)
+
+
+def unsupported(result: Mapping[str, Any]) -> list[str]:
+    """The labels that keep 0.5 because too few validation pictures had them, as one line; no line where there are none."""
+    few = result["unsupported"]
+    names = visible(", ".join(f"{label} ({num})" for label, num in list(few.items())[:NAMED]))
+    more = f" and {len(few) - NAMED} more" * (len(few) > NAMED)
+    why = f"fewer than {LEAST} validation pictures with the label, or all of them, support no threshold"
+    return ["", f"named from 0.5 on, for {why}: {names}{more}"] if few else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resnets.engine.settings import LOSS, setting
+from resnets.engine.settings import ANSWERS, LOSS, setting
 from resnets.tasks.image_level.settings import ImageLevelSettings, fast, finetune
 
 
@@ -12,8 +12,22 @@ from resnets.tasks.image_level.settings import ImageLevelSettings, fast, finetun
 class TagSettings(ImageLevelSettings):
     """The settings of tagging."""
 
+    loss: str = setting(
+        LOSS, "bce", "binary cross-entropy, or the asymmetric loss of Ridnik et al. 2021 (asl)", choices=("bce", "asl")
+    )
+    gamma_neg: float = setting(LOSS, 4.0, "for asl: the greater, the less easy negatives count", least=0)
+    gamma_pos: float = setting(LOSS, 0.0, "for asl: the same of positives", least=0)
+    asl_clip: float = setting(LOSS, 0.05, "for asl: negatives of a lower probability do not count", least=0, most=0.5)
     balance: str = setting(
         LOSS, "none", "loss: give a label that few pictures have more weight where it is there", choices=("none", "loss")
+    )
+
+    # Answers
+    thresholds: str = setting(
+        ANSWERS,
+        "f1",
+        "probability from which a label is named: of each label that of the best F1 on validation, or 0.5",
+        choices=("f1", "none"),
     )
 
 

@@ -1,5 +1,5 @@
 """Tagging: any number of labels per picture, each there or not. Outputs are logits (N, num_labels), targets (N, num_labels)
-float32. An answer is a row of logits; a label is predicted from a probability of `threshold` on.
+float32. An answer is a row of logits; a label is named from a probability on that validation chose (`thresholds`).
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnets.data.splits import cut_as_trained
 from resnets.data.types import Source, Split
 from resnets.engine.contract import Criterion, Design, ReportTable, Score, Settings
 from resnets.errors import InputError
-from resnets.models.header import Header
 from resnets.tasks.image_level.settings import ImageLevelSettings
 from resnets.tasks.image_level.task import ImageLevel
-from resnets.tasks.tag import data as lists
-from resnets.tasks.tag import rows
+from resnets.tasks.tag import rows, thresholds
 from resnets.tasks.tag.settings import RECIPES, TagSettings
 
 if TYPE_CHECKING:
@@ -29,22 +26,12 @@ class Tag(ImageLevel):
     """See `engine.contract.Task`."""
 
     name = "tag"
+    kind = "tags"
     settings = TagSettings
     recipes = RECIPES
     rows = rows
     scores = (Score("map", "mAP"), Score("f1", "F1"))
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
-
-    def open(self, data: str, asked: Settings, *, in_chans: int | None, data_dir: str | Path | None) -> Source:
-        source = lists.read(data, in_chans, None, asked.get("group_by"))
-        if "train" not in source.splits:
-            raise InputError(f"{source.name}: no training split, only {', '.join(source.splits)}; add lines of it")
-        return source
-
-    def open_for(self, header: Header, data: str, asked: Settings, *, data_dir: str | Path | None) -> Source:
-        trained = header.provenance.get("data", {})
-        by = asked.get("group_by") or trained.get("group_by")
-        return cut_as_trained(lists.read(data, header.spec.in_chans, header.labels, by), trained)
 
     def settle(
         self, recipe: ImageLevelSettings, origins: Mapping[str, str], source: Source, design: Design, own: str
@@ -52,6 +39,15 @@ class Tag(ImageLevel):
         if recipe.num_classes not in (None, len(source.labels)):
             raise InputError(f"num_classes={recipe.num_classes}, and the list has {len(source.labels)} labels; leave it out")
         return super().settle(recipe, origins, source, design, own)
+
+    def cut(self, source: Source, recipe: ImageLevelSettings) -> Source:
+        cut = super().cut(source, recipe)
+        there = cut.splits["val"].targets.values > 0.5
+        if (there == there[:1]).all():
+            from resnets.tasks.tag.meter import unmeasured
+
+            raise InputError(f"{source.name}: {unmeasured(len(there))}")
+        return cut
 
     def class_counts(self, split: Split, num_classes: int) -> np.ndarray:
         counts = np.zeros(num_classes, np.int64)
@@ -68,7 +64,8 @@ class Tag(ImageLevel):
         from resnets.tasks.tag import losses
 
         weight = losses.positive_weights(class_counts) if recipe.balance == "loss" else None
-        return losses.criterion(recipe.smoothing, weight)
+        asymmetry = losses.Asymmetry(recipe.gamma_pos, recipe.gamma_neg, recipe.asl_clip) if recipe.loss == "asl" else None
+        return losses.criterion(recipe.smoothing, weight, asymmetry)
 
     def guessing_loss(self, recipe: TagSettings, class_counts: np.ndarray) -> float | None:
         return None
@@ -80,6 +77,10 @@ class Tag(ImageLevel):
 
         return TagMeter(labels, quick=quick)
 
+    def decide(self, meter: TagMeter, asked: Settings) -> dict[str, Any]:
+        kept = meter.sums["kept"].sorted()
+        return {} if asked["thresholds"] == "none" else thresholds.decide(kept.outputs, kept.targets, meter.labels)
+
     def same(self, before: np.ndarray, after: np.ndarray) -> float:
         """The fraction of labels that both say are there, or both say are not."""
         return float(((before > 0) == (after > 0)).mean())
@@ -87,7 +88,7 @@ class Tag(ImageLevel):
     def draw(self, meter: TagMeter, split: Split, folder: Path) -> list[Path]:
         from resnets.tasks.tag import draw
 
-        return draw.evaluation(meter.sums["kept"].sorted(), meter.labels, split.images, folder)
+        return draw.evaluation(meter.sums["kept"].sorted(), meter.labels, meter.decision, split.images, folder)
 
     def captions(self, source: Source, split: Split) -> list[str]:
         return [rows.words(row > 0.5, source.labels) for row in split.targets.values]

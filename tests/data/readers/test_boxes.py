@@ -136,5 +136,5 @@ def test_val_is_cut_by_the_commonest_class(tmp_path):
     assert [again.images.name(n) for n in range(6)] == [val.images.name(n) for n in range(6)]
     assert cut_val(source, 0.5) is source
     picture(tmp_path / "other/JPEGImages/x.jpg")
-    with pytest.raises(InputError, match="one image per class, none to spare"):
+    with pytest.raises(InputError, match="can be spared for validation, for each is the only one"):
         cut_val(open_source(voc(tmp_path / "other", x=[CAT]), None))

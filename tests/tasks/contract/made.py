@@ -76,5 +76,5 @@ ROWS = {
     "classify": Row(classes, ("confusion", "curves", "errors", "reliability"), lambda logits: -logits),
     "detect": Row(objects, ("curves", "precision_recall", "worst"), elsewhere, {"masks": True}, few_regions),
     "segment": Row(segments, ("confusion", "curves", "worst"), lambda found: (found + 1) % 3),
-    "tag": Row(tagged, ("cooccurrence", "curves", "errors"), lambda logits: -logits),
+    "tag": Row(tagged, ("cooccurrence", "curves", "errors", "precision_recall"), lambda logits: -logits),
 }

@@ -15,6 +15,14 @@ def test_labels_from_the_threshold_on_the_likeliest_first():
     assert rows.row(np.array([-1.0, -2.0, -3.0]), LABELS, Wanted(threshold=0.5)) == {"labels": []}
 
 
+def test_each_label_has_the_threshold_of_the_file_unless_one_is_asked_for():
+    decision = {"thresholds": {"dog": 0.9, "owl": 0.1}}
+    answer = np.array([0.0, 2.0, -2.0])
+    assert [entry["label"] for entry in rows.row(answer, LABELS, Wanted(decision=decision))["labels"]] == ["cat", "owl"]
+    asked = rows.row(answer, LABELS, Wanted(threshold=0.5, decision=decision))
+    assert [entry["label"] for entry in asked["labels"]] == ["dog", "cat"]
+
+
 def test_a_line_of_csv_reads_back():
     row = {"path": "a,b.png"} | rows.row(np.array([0.0, 2.0, -2.0]), LABELS, Wanted())
     line = rows.csv_lines(row, 5)
