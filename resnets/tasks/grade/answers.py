@@ -1,7 +1,8 @@
 """From outputs to answers: numbers in the target's own units, or the probabilities of ordered grades. NumPy alone.
 
 An answer is float64 (1 + M,): the value, then the network's M outputs. Of a number M is 1, in standard deviations from the mean
-of the training split. Of K grades M is K - 1, logits of CORN, and the value is the expected grade.
+of the training split. Of K grades M is K, and the value is the expected grade: output k is the logit of being at grade k or
+above, if not below grade k - 1. For the lowest that is certain, so the first output is not used; the others are CORN's K - 1.
 """
 
 from __future__ import annotations
@@ -50,11 +51,12 @@ def of_outputs(outputs: np.ndarray, labels: Sequence[str], config: Mapping[str, 
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
-    """(..., K) of each grade, from CORN's logits (..., K - 1): the k-th is that of being above grade k, if it is not below it.
-    Their product is the probability of being above grade k (Shi, Cao and Raschka 2021, arXiv 2111.08851, section 3.3)."""
-    above = np.cumprod(1 / (1 + np.exp(-np.clip(logits, -700, 700))), -1)
-    edge = np.ones_like(above[..., :1])
-    return np.concatenate([edge, above], -1) - np.concatenate([above, 0 * edge], -1)
+    """(..., K) of each grade, from logits (..., K): the product of the first k conditional probabilities is that of being at
+    grade k or above (Shi, Cao and Raschka 2021, arXiv 2111.08851, section 3.3)."""
+    conditional = 1 / (1 + np.exp(-np.clip(logits, -700, 700)))
+    conditional[..., 0] = 1
+    reached = np.cumprod(conditional, -1)
+    return reached - np.concatenate([reached[..., 1:], 0 * reached[..., :1]], -1)
 
 
 def expected(chances: np.ndarray, labels: Sequence[str]) -> np.ndarray:

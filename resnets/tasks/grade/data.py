@@ -30,7 +30,7 @@ from resnets.tasks.grade.settings import ORDINAL
 DEFAULT, COUNT, GRADE = "target", "count", "grade"  # what targets are called: of a list, of objects, of folders
 MOST_GRADES = 100
 MOST_BINS = 10  # of a target, by which a validation split is stratified
-PER_BIN = 5  # pictures that a bin has at least
+PER_BIN = 10  # pictures that a bin has at least
 ANY_SIZE = (2**31, 2**31)  # of a picture whose annotation does not say it
 
 

@@ -31,7 +31,7 @@ def evaluation(meter: GradeMeter, images: Any, folder: Path) -> list[Path]:
     name = "grade" if meter.ordinal else meter.labels[0]
     shown = truth + np.random.default_rng(0).uniform(-JITTER, JITTER, len(truth)) if meter.ordinal else truth
     drawings = [
-        write(draw_scatter(truth, values, shown, name, meter.intervals()), folder / "scatter.png"),
+        write(draw_scatter(truth, values, shown, name, None if meter.ordinal else meter.intervals()), folder / "scatter.png"),
         write(draw_agreement(truth, values, name), folder / "agreement.png"),
     ]
     if meter.ordinal:

@@ -31,14 +31,14 @@ def normalised(targets: Tensor, mean: float, std: float, scale: str) -> Tensor:
 
 
 def corn(outputs: Tensor, targets: Tensor) -> Losses:
-    """CORN (Shi, Cao and Raschka 2021, arXiv 2111.08851, equation 5): K - 1 yes or no questions, whether a picture is above
-    grade k, each asked of those pictures alone that are not below it; the mean over all answers.
+    """CORN (Shi, Cao and Raschka 2021, arXiv 2111.08851, equation 5): K - 1 yes or no questions, whether a picture is at
+    grade k or above, each asked of those pictures alone that are not below grade k - 1; the mean over all answers.
 
     Args:
-        outputs: logits (N, K - 1).
+        outputs: logits (N, K), of which the first is not asked.
         targets: positions of the grades (N,) int64, 0 to K - 1.
     """
-    steps = torch.arange(outputs.shape[1], device=outputs.device)
-    asked, above = targets[:, None] >= steps, (targets[:, None] > steps).float()
-    losses = F.binary_cross_entropy_with_logits(outputs.float(), above, reduction="none")
+    steps = torch.arange(1, outputs.shape[1], device=outputs.device)
+    asked, reached = targets[:, None] >= steps - 1, (targets[:, None] >= steps).float()
+    losses = F.binary_cross_entropy_with_logits(outputs[:, 1:].float(), reached, reduction="none")
     return {"loss": (losses * asked).sum() / asked.sum()}

@@ -50,8 +50,8 @@ class GradeMeter:
 
     def learn(self, outputs: Tensor, targets: Tensor) -> None:
         if self.ordinal:
-            above = torch.cumprod(outputs.float().sigmoid(), 1)
-            true, said = targets.float(), above.sum(1)  # the expected position
+            reached = torch.cumprod(outputs[:, 1:].float().sigmoid(), 1)
+            true, said = targets.float(), reached.sum(1)  # the expected position
         else:
             mean, std = self.config.get("mean", 0.0), self.config.get("std", 1.0)
             true, said = normalised(targets.float(), mean, std, self.scale), outputs[:, 0].float()

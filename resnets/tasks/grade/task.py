@@ -1,11 +1,10 @@
 """Grading: a number or an ordered grade per picture. Outputs are (N, 1), in standard deviations of the target, or logits
-(N, num_grades - 1); targets numbers (N,) float32 in their own units, or positions of grades (N,) int64. An answer is a row of
+(N, num_grades); targets numbers (N,) float32 in their own units, or positions of grades (N,) int64. An answer is a row of
 `grade.answers`: the value in the target's own units, then the outputs.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,8 +73,6 @@ class Grade(ImageLevel):
         found = super().settle(recipe, origins, source, design, own)
         found |= {name: (value, "the task") for name, value in WHOLE.items() if found.get(name, ("", ""))[1] == "the weights"}
         ordinal = answers.is_ordinal(source.labels)
-        if ordinal and "/" in design.spec.name:
-            raise InputError(f"loss={ORDINAL}: {design.spec.name} is another library's, with another head; use loss=huber")
         cut = self.cut(source, recipe).splits
         least = answers.least_validation(recipe.interval or COVERAGE)
         if recipe.interval is not None and len(cut["val"]) < least:
@@ -123,12 +120,6 @@ class Grade(ImageLevel):
             "mean": recipe.target_mean,
             "std": recipe.target_std,
         }
-
-    def head(self, trunk: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-        from resnets.models.nn.heads import classifier
-
-        num_outputs = trunk.spec.num_classes - (config.get("loss") == ORDINAL)
-        return classifier(dataclasses.replace(trunk.spec, num_classes=max(0, num_outputs)))
 
     def criterion(self, recipe: Any, class_counts: np.ndarray) -> Criterion:
         from resnets.tasks.grade import losses
