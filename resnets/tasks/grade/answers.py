@@ -31,8 +31,8 @@ def scaled(values: Any, scale: str) -> Any:
 
 
 def unscaled(values: Any, scale: str) -> Any:
-    """The reverse of `scaled`."""
-    return np.expm1(np.minimum(values, MOST)) if scale == "log" else values
+    """The reverse of `scaled`; what was learnt on the log scale is not negative."""
+    return np.expm1(np.clip(values, 0, MOST)) if scale == "log" else values
 
 
 def of_outputs(outputs: np.ndarray, labels: Sequence[str], config: Mapping[str, Any]) -> np.ndarray:
@@ -86,10 +86,9 @@ def intervals(values: np.ndarray, labels: Sequence[str], decision: Mapping[str, 
     """The prediction intervals (N,) and (N,) around values (N,), by what the task decided; None without such."""
     if "half_width" not in decision:
         return None
-    middle = scaled(np.maximum(values, 0) if decision["scale"] == "log" else values, decision["scale"])
+    middle = scaled(values, decision["scale"])
     low, high = middle - decision["half_width"], middle + decision["half_width"]
     if is_ordinal(labels):
         first, last = float(labels[0]), float(labels[-1])
         return np.clip(low, first, last), np.clip(high, first, last)
-    low = np.maximum(low, 0) if decision["scale"] == "log" else low
     return unscaled(low, decision["scale"]), unscaled(high, decision["scale"])

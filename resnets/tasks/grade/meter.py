@@ -95,8 +95,7 @@ class GradeMeter:
 
     def errors(self) -> np.ndarray:
         """(N,): |answer - truth| on the scale of the loss."""
-        values = np.maximum(self.values, 0) if self.scale == "log" else self.values
-        return np.abs(scaled(values, self.scale) - scaled(self.truth, self.scale))
+        return np.abs(scaled(self.values, self.scale) - scaled(self.truth, self.scale))
 
     def result(self, num_images: int, groups: np.ndarray | None = None) -> Mapping[str, Any]:
         if "kept" not in self.sums:  # of training

@@ -59,6 +59,6 @@ def test_intervals_stay_where_truths_can_be():
     decision = {"coverage": 0.9, "half_width": 2.0, "scale": "linear"}
     low, high = answers.intervals(np.array([1.5, 3.0]), GRADES, decision)
     assert low.tolist() == [1, 1] and high.tolist() == [3.5, 4]
-    low, _ = answers.intervals(np.array([0.5, -3.0]), ("count",), decision | {"scale": "log"})
+    low, _ = answers.intervals(np.array([0.5, 0.0]), ("count",), decision | {"scale": "log"})
     assert low.tolist() == [0, 0]
     assert answers.intervals(np.array([1.0]), GRADES, {}) is None
