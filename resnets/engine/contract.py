@@ -41,7 +41,7 @@ Named_recipe: TypeAlias = Callable[[Facts], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Score:
-    """A figure by which a run is judged; greater is better.
+    """A figure by which a run is judged; greater is better, at most 1, and perhaps negative.
 
     Args:
         key: its name in metrics.csv (after `train_` and `val_`) and in evaluation.json.

@@ -300,7 +300,7 @@ def keep(job: Fit, state: State, rows: list[Row]) -> None:
     job.run.write_bad_images(at.bad_images)
     model.metadata["metrics"] = {key: row[key] for key in row if key.startswith(("epoch", "step", "val_"))}
     score = row[f"val_{job.task.scores[0].key}"]
-    if score >= at.best:  # of equals the later, for its learning rate was lower
+    if score >= at.best or not at.best_epoch:  # of equals the later, for its learning rate was lower
         at.best, at.best_epoch = score, int(row["epoch"])
         weights.save(model, job.run.best)
     if at.finished:

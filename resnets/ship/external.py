@@ -145,6 +145,7 @@ class External(nn.Module):
         preprocess: Preprocess,
         labels: Sequence[str],
         metadata: dict[str, Any] | None = None,
+        head_config: Mapping[str, Any] | None = None,
         decision: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -153,7 +154,7 @@ class External(nn.Module):
         self.decision = dict(decision or {})
         self.net = build(spec)
         self.head_names: tuple[str, ...] = ()
-        self.head_config: dict[str, Any] = {}
+        self.head_config = dict(head_config or {})
 
     @property
     def checkpoint_activations(self) -> bool:
@@ -173,7 +174,8 @@ class External(nn.Module):
         """What a saved file says of the model."""
         spec: Any = self.spec
         own = {name: self.metadata.get(name, {}) for name in ("metrics", "provenance")}
-        return Header(spec, self.task.name, self.preprocess, self.labels, **own, format=saved.EXTERNAL, decision=self.decision)
+        own |= {"head": self.head_config, "decision": self.decision}
+        return Header(spec, self.task.name, self.preprocess, self.labels, **own, format=saved.EXTERNAL)
 
 
 def named(name: str, **changes: Any) -> Any:
@@ -186,7 +188,7 @@ def named(name: str, **changes: Any) -> Any:
 
 
 def create(spec: Any, *, task: str, preprocess: Preprocess, labels: Sequence[str], **head: Any) -> Any:
-    """A freshly initialised model of a spec from `named`. `head` is `hub.create_model`'s, for networks of this package."""
+    """A freshly initialised model of a spec from `named`. `head` is `hub.create_model`'s: the settings of the head."""
     if not isinstance(spec, ExternalSpec):
         return hub.create_model(spec, task=task, preprocess=preprocess, labels=labels, **head)
     if tasks.get(task).own_size:
@@ -194,7 +196,7 @@ def create(spec: Any, *, task: str, preprocess: Preprocess, labels: Sequence[str
             f"{spec.name} is another library's and only classifies; the task {task} needs a network of this package"
         )
     spec.num_macs(preprocess.size)  # refuses a size that it cannot take
-    return External(spec, tasks.get(task), preprocess=preprocess, labels=labels)
+    return External(spec, tasks.get(task), preprocess=preprocess, labels=labels, **head)
 
 
 def load(model: str | Path) -> Any:
@@ -218,7 +220,13 @@ def load(model: str | Path) -> Any:
         raise InputError(f"{path}: the header describes another network than the tensors are; the file is damaged")
     own = {"metrics": rest.metrics, "provenance": rest.provenance}
     found: Any = External(
-        spec, tasks.get(rest.task), preprocess=rest.preprocess, labels=rest.labels, metadata=own, decision=rest.decision
+        spec,
+        tasks.get(rest.task),
+        preprocess=rest.preprocess,
+        labels=rest.labels,
+        metadata=own,
+        head_config=rest.head,
+        decision=rest.decision,
     )
     weights.fill(found, tensors, path)
     return found.eval()

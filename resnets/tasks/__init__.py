@@ -21,6 +21,7 @@ TASKS = {
     "detect": "Detect",
     "segment": "Segment",
     "tag": "Tag",
+    "grade": "Grade",
 }
 DEFAULT = "classify"
 

@@ -25,7 +25,8 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
     macs = f"{spec.num_macs(size) / 1e6:,.1f} M multiply-adds{whole} at {' x '.join(map(str, size))}"
     world, kind = job.processes.world, KINDS[source.kind]
     total = recipe.batch_size * recipe.accumulate * world
-    yield f"data     {source.name}: {len(source.labels)} {kind.names}; {kind.images}: {sizes}{cut}{grouping}"
+    labels = f"{len(source.labels)} {kind.names}" if len(source.labels) > 1 else source.labels[0]
+    yield f"data     {source.name}: {labels}; {kind.images}: {sizes}{cut}{grouping}"
     if cached is not None:
         yield f"cache    {cached}"
     yield f"network  {spec.name}: {spec.num_layers} layers, {num_params(job.model):,} parameters, {macs}"

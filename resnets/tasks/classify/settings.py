@@ -12,11 +12,11 @@ from typing import Any
 from resnets.engine.recipe import Facts
 from resnets.engine.settings import FINETUNING, LOSS, setting
 from resnets.errors import InputError
-from resnets.tasks.image_level.settings import ImageLevelSettings, fast, finetune
+from resnets.tasks.image_level.settings import LabelSettings, fast, finetune
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifySettings(ImageLevelSettings):
+class ClassifySettings(LabelSettings):
     """The settings of classification."""
 
     loss: str = setting(LOSS, "ce", "cross-entropy, or a yes or no for every class (bce)", choices=("ce", "bce"))

@@ -16,9 +16,6 @@ RESIZE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the sett
 class ImageLevelSettings(Recipe):
     """The settings that tasks with one answer per picture share."""
 
-    # Loss
-    smoothing: float = setting(LOSS, 0.0, "label smoothing", least=0, most=1)
-
     # Images
     resize: str = setting(IMAGES, "crop", "how a picture of another shape becomes the input", choices=("crop", "pad", "squash"))
     crop_pct: float = setting(IMAGES, 0.875, "for crop: fraction of the resized picture that is kept", least=0.01, most=1)
@@ -49,8 +46,6 @@ class ImageLevelSettings(Recipe):
         choices=("none", "randaugment", "randaugment-m6", "trivialaugment"),
     )
     random_erase: float = setting(AUGMENTATION, 0.0, "probability of blanking a rectangle", least=0, most=1)
-    mixup: float = setting(AUGMENTATION, 0.0, "alpha of mixing pictures; 0: off", least=0)
-    cutmix: float = setting(AUGMENTATION, 0.0, "alpha of pasting parts; 0: off", least=0)
     repeats: int = setting(
         AUGMENTATION, 1, "times a picture is shown in a row, differently augmented; as many fewer per epoch", least=1
     )
@@ -76,6 +71,15 @@ class ImageLevelSettings(Recipe):
             raise InputError(
                 f"crop_scale={list(self.crop_scale)}: give smallest and largest fraction of the area, such as 0.08,1"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSettings(ImageLevelSettings):
+    """The settings of those tasks whose targets are classes, which can be softened and mixed."""
+
+    smoothing: float = setting(LOSS, 0.0, "label smoothing", least=0, most=1)
+    mixup: float = setting(AUGMENTATION, 0.0, "alpha of mixing pictures; 0: off", least=0)
+    cutmix: float = setting(AUGMENTATION, 0.0, "alpha of pasting parts; 0: off", least=0)
 
 
 def fast(facts: Facts) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from resnets.data.sources import open_source
 from resnets.data.types import Samples, Source, Split
 from resnets.engine.contract import Design, Run, Settings, Wanted
 from resnets.engine.recipe import SMALL, Recipe, changed_spec, spec_changes
+from resnets.engine.settings import fields_of
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
@@ -243,6 +244,5 @@ def augmentation(recipe: ImageLevelSettings) -> Any:
         hflip=recipe.hflip,
         auto_augment=recipe.auto_augment,
         random_erase=recipe.random_erase,
-        mixup=recipe.mixup,
-        cutmix=recipe.cutmix,
+        **{name: getattr(recipe, name) for name in ("mixup", "cutmix") if name in fields_of(type(recipe))},
     )

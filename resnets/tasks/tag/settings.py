@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from resnets.engine.settings import ANSWERS, LOSS, setting
-from resnets.tasks.image_level.settings import ImageLevelSettings, fast, finetune
+from resnets.tasks.image_level.settings import LabelSettings, fast, finetune
 
 
 @dataclass(frozen=True, kw_only=True)
-class TagSettings(ImageLevelSettings):
+class TagSettings(LabelSettings):
     """The settings of tagging."""
 
     loss: str = setting(

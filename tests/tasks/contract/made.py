@@ -67,6 +67,18 @@ def tagged(root, size=(24, 20), **splits):
     return root / "list.csv"
 
 
+def graded(root, size=(24, 20), **splits):
+    """A list of noise, the brighter the greater its number."""
+    lines = ["path,brightness,split"]
+    for split, num in splits.items():
+        for number in range(num):
+            random = np.random.default_rng([number, len(split)])
+            save(root / split / f"{number}.png", random.integers(0, 60 + 30 * number, (*size, 3)).astype(np.uint8))
+            lines.append(f"{split}/{number}.png,{10 + 2.5 * number},{split}")
+    (root / "list.csv").write_text("\n".join(lines) + "\n")
+    return root / "list.csv"
+
+
 def elsewhere(found):
     """Objects of the same classes where none was."""
     return dataclasses.replace(found, xyxy=found.xyxy + np.float32(1000))
@@ -76,5 +88,6 @@ ROWS = {
     "classify": Row(classes, ("confusion", "curves", "errors", "reliability"), lambda logits: -logits),
     "detect": Row(objects, ("curves", "precision_recall", "worst"), elsewhere, {"masks": True}, few_regions),
     "segment": Row(segments, ("confusion", "curves", "worst"), lambda found: (found + 1) % 3),
+    "grade": Row(graded, ("agreement", "curves", "scatter", "worst"), lambda answer: answer + 1),
     "tag": Row(tagged, ("cooccurrence", "curves", "errors", "precision_recall"), lambda logits: -logits),
 }

@@ -1,0 +1,177 @@
+"""Grading: a number or an ordered grade per picture. Outputs are (N, 1), in standard deviations of the target, or logits
+(N, num_grades); targets numbers (N,) float32 in their own units, or positions of grades (N,) int64. An answer is a row of
+`grade.answers`: the value in the target's own units, then the outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resnets.data.splits import cut_as_trained
+from resnets.data.types import Source, Split
+from resnets.engine.contract import Criterion, Design, ReportTable, Run, Score, Settings
+from resnets.errors import InputError
+from resnets.models.header import Header
+from resnets.models.spec import ResNetSpec
+from resnets.models.zoo import Named
+from resnets.tasks.grade import answers, rows
+from resnets.tasks.grade.data import read
+from resnets.tasks.grade.settings import ORDINAL, RECIPES, WHOLE, GradeSettings
+from resnets.tasks.image_level.task import ImageLevel
+
+if TYPE_CHECKING:
+    from resnets.tasks.grade.meter import GradeMeter
+
+COVERAGE = 0.9  # of prediction intervals, unless another is asked for
+
+
+class Grade(ImageLevel):
+    """See `engine.contract.Task`."""
+
+    name = "grade"
+    settings = GradeSettings
+    recipes = RECIPES
+    rows = rows
+    scores = (Score("r2", "R2"),)
+    report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
+
+    # --- data and network ---
+
+    def open(self, data: str, asked: Settings, *, in_chans: int | None, data_dir: str | Path | None) -> Source:
+        target, loss, scale = asked.get("target"), asked.get("loss", "auto"), asked.get("target_scale", "linear")
+        source = read(data, target=target, loss=loss, scale=scale, in_chans=in_chans, labels=None, data_dir=data_dir)
+        if target not in (None, name_of(source)):
+            raise InputError(f"target={target}: {source.name} has grades by its classes and no columns; leave it out")
+        return source
+
+    def open_for(self, header: Header, data: str, asked: Settings, *, data_dir: str | Path | None) -> Source:
+        config = header.head
+        source = read(
+            data,
+            target=str(config["target"]),
+            loss=str(config["loss"]),
+            scale=str(config["scale"]),
+            in_chans=header.spec.in_chans,
+            labels=header.labels,
+            data_dir=data_dir,
+        )
+        return cut_as_trained(source, header.provenance.get("data", {}))
+
+    def design(self, asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
+        given = {name: value for name, value in asked.items() if value is not None}
+        return super().design(WHOLE | given, source, header, named)
+
+    def settle(
+        self, recipe: Any, origins: Mapping[str, str], source: Source, design: Design, own: str
+    ) -> dict[str, tuple[Any, str]]:
+        if recipe.num_classes not in (None, len(source.labels)):
+            raise InputError(f"num_classes={recipe.num_classes} is for classes, and here come from the data; leave it out")
+        found = super().settle(recipe, origins, source, design, own)
+        found |= {name: (value, "the task") for name, value in WHOLE.items() if found.get(name, ("", ""))[1] == "the weights"}
+        ordinal = answers.is_ordinal(source.labels)
+        cut = self.cut(source, recipe).splits
+        least = answers.least_validation(recipe.interval or COVERAGE)
+        if recipe.interval is not None and len(cut["val"]) < least:
+            raise InputError(
+                f"interval={recipe.interval:g} needs at least {least} validation pictures, and there are {len(cut['val'])}; "
+                "give more, or leave it out"
+            )
+        scale = "linear" if ordinal else recipe.target_scale
+        values = answers.scaled(truth(cut["train"], source.labels), scale)
+        if not (std := float(values.std())):
+            raise InputError(
+                f"{source.name}: {name_of(source)} is the same in all of the training split; there is nothing to learn"
+            )
+        decided = {
+            "loss": (ORDINAL if ordinal else "huber") if recipe.loss == "auto" else None,
+            "target": name_of(source) if recipe.target is None else None,
+            "target_mean": float(values.mean()) if recipe.target_mean is None else None,
+            "target_std": std if recipe.target_std is None else None,
+        }
+        return found | {name: (value, "the data") for name, value in decided.items() if value is not None}
+
+    def class_counts(self, split: Split, num_classes: int) -> np.ndarray:
+        values = split.targets.values
+        if values.dtype.kind in "iu":
+            return np.bincount(values, minlength=num_classes)
+        return np.array([len(values)] + [0] * (num_classes - 1), np.int64)
+
+    def notes(self, source: Source, recipe: GradeSettings, counts: np.ndarray, say: Callable[[str], None]) -> dict[str, int]:
+        values, labels = truth(source.splits["train"], source.labels), source.labels
+        say(
+            f"note     {recipe.target}: {values.min():g} to {values.max():g}, mean {values.mean():.4g}, standard deviation "
+            f"{values.std():.4g}; guessing the median errs by {np.abs(values - np.median(values)).mean():.4g}"
+        )
+        if nobody := [label for label, count in zip(labels, counts, strict=False) if not count]:
+            say(f"note     no training picture is of grade {', '.join(nobody)}; nothing is learnt of it")
+        return {}
+
+    # --- the network ---
+
+    def head_config(self, spec: ResNetSpec, recipe: Any, before: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "loss": recipe.loss,
+            "target": recipe.target,
+            "scale": recipe.target_scale,
+            "mean": recipe.target_mean,
+            "std": recipe.target_std,
+        }
+
+    def criterion(self, recipe: Any, class_counts: np.ndarray) -> Criterion:
+        from resnets.tasks.grade import losses
+
+        if recipe.loss == ORDINAL:
+            return losses.corn
+        loss = "huber" if recipe.loss == "auto" else recipe.loss
+        return losses.of_numbers(loss, recipe.target_mean or 0.0, recipe.target_std or 1.0, recipe.target_scale)
+
+    def guessing_loss(self, recipe: GradeSettings, class_counts: np.ndarray) -> float | None:
+        """The squared error of guessing the mean is the variance, which targets are divided by."""
+        return 1.0 if recipe.loss == "mse" else None
+
+    # --- answers ---
+
+    def infer(self, run: Run, pixels: Any, sizes: Sequence[tuple[int, ...]], header: Header) -> np.ndarray:
+        outputs = run(pixels)
+        if not isinstance(outputs, np.ndarray):  # a tensor of training
+            outputs = outputs.float().cpu().numpy()
+        return answers.of_outputs(outputs, header.labels, header.head)
+
+    def meter(self, labels: Sequence[str], config: Mapping[str, Any], *, quick: Criterion | None = None) -> GradeMeter:
+        from resnets.tasks.grade.meter import GradeMeter
+
+        return GradeMeter(labels, config, quick=quick)
+
+    def decide(self, meter: GradeMeter, asked: Settings) -> dict[str, Any]:
+        """The half width of prediction intervals, on the scale of the loss; nothing where validation is too small."""
+        share, errors = asked.get("interval") or COVERAGE, meter.errors()
+        half = answers.half_width(errors, share)
+        if half is None:
+            return {}
+        return {"coverage": share, "half_width": half, "scale": meter.scale, "num_images": len(errors)}
+
+    def same(self, before: np.ndarray, after: np.ndarray) -> float:
+        """1 for outputs that are as good as equal, in standard deviations or logits; else 0."""
+        return float(np.abs(before[1:] - after[1:]).max() <= answers.CLOSE)
+
+    def draw(self, meter: GradeMeter, split: Split, folder: Path) -> list[Path]:
+        from resnets.tasks.grade import draw
+
+        return draw.evaluation(meter, split.images, folder)
+
+    def captions(self, source: Source, split: Split) -> list[str]:
+        return [f"{value:g}" for value in truth(split, source.labels)]
+
+
+def name_of(source: Source) -> str:
+    """What the targets are called."""
+    return str(next(iter(source.splits.values())).targets.name)
+
+
+def truth(split: Split, labels: Sequence[str]) -> np.ndarray:
+    """(N,) float64: the targets in their own units."""
+    return split.targets.values.astype(np.float64) + (float(labels[0]) if answers.is_ordinal(labels) else 0.0)
