@@ -6,12 +6,18 @@ import csv
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resnets.draw.text import columns, visible
+from resnets.draw.text import columns, share, visible
 
 
 def failed(row: Mapping[str, Any]) -> str:
     """The row of an image that could not be read, as one line for people."""
     return visible(f"{row['path']}  error: {row['error']}")
+
+
+def with_interval(result: Mapping[str, Any], name: str) -> str:
+    """A figure as a percentage with its 95 % interval behind it, where it has one."""
+    interval = result[f"{name}_interval"]
+    return share(result[name]) + (f" (95 % interval {interval[0]:.2%} to {interval[1]:.2%})" if interval else "")
 
 
 def unreadable(result: Mapping[str, Any]) -> list[str]:
