@@ -153,7 +153,7 @@ def auc(scores: np.ndarray, positive: np.ndarray, groups: np.ndarray | None = No
         if math.isnan(error):
             return Estimate(value, None)
         return Estimate(value, [max(0.0, value - Z * error), min(1.0, value + Z * error)])
-    return estimate(_weighted(scores, positive, _area), len(scores), groups)
+    return Estimate(value, estimate(_weighted(scores, positive, _area), len(scores), groups).interval)
 
 
 def delong(scores: np.ndarray, positive: np.ndarray) -> tuple[float, float]:

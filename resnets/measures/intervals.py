@@ -99,7 +99,7 @@ class Estimate(NamedTuple):
 
 def estimate(figure: Callable[[np.ndarray], float], num: int, groups: np.ndarray | None = None) -> Estimate:
     """A figure from 0 to 1 of `num` pictures, with the interval of the bootstrap; arguments as of `bootstrap`."""
-    value = figure(np.arange(num))
+    value = float(figure(np.arange(num)))
     return Estimate(value, around(value, draws(figure, num, groups)))
 
 
