@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,6 +31,14 @@ def clopper_pearson_upper(hits: int, num: int, confidence: float = LEVEL) -> flo
 def clopper_pearson_lower(hits: int, num: int, confidence: float = LEVEL) -> float:
     """The lower bound of such a fraction. 0 where nothing was seen."""
     return 1 - clopper_pearson_upper(num - hits, num, confidence)
+
+
+def clopper_pearson(hits: int, num: int, confidence: float = LEVEL) -> list[float]:
+    """[low, high]: the exact two-sided interval of such a fraction; 0 to 1 where nothing was seen."""
+    one_sided = 1 - (1 - confidence) / 2
+    if not num:
+        return [0.0, 1.0]
+    return [clopper_pearson_lower(hits, num, one_sided), clopper_pearson_upper(hits, num, one_sided)]
 
 
 def bootstrap(
@@ -76,12 +85,54 @@ def draws(
     codes = np.unique(groups, return_inverse=True)[1]
     order, sizes = np.argsort(codes, kind="stable"), np.bincount(codes)
     starts = np.cumsum(sizes) - sizes
-
-    def members(pick: np.ndarray) -> np.ndarray:
-        """The positions of all pictures of the groups `pick`, one group after the other."""
-        own = sizes[pick]
-        before = np.cumsum(own) - own
-        return order[np.arange(own.sum()) + np.repeat(starts[pick] - before, own)]
-
     picks = (random.integers(len(sizes), size=len(sizes)) for _ in range(num_draws))
-    return np.array([figure(members(pick)) for pick in picks])
+    return np.array([figure(order[_runs(starts[pick], sizes[pick])]) for pick in picks])
+
+
+def _runs(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Whole numbers that follow each other: from each start, so many."""
+    return np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+
+
+class Estimate(NamedTuple):
+    """A figure from 0 to 1 with its 95 % interval; None where there is none."""
+
+    value: float
+    interval: list[float] | None
+
+
+def estimate(figure: Callable[[np.ndarray], float], num: int, groups: np.ndarray | None = None) -> Estimate:
+    """A figure from 0 to 1 of `num` pictures, with the interval of the bootstrap; arguments as of `bootstrap`."""
+    value = float(figure(np.arange(num)))
+    return Estimate(value, around(value, draws(figure, num, groups)))
+
+
+def around(value: float, found: np.ndarray, confidence: float = LEVEL) -> list[float] | None:
+    """The interval of a figure from 0 to 1 by the standard deviation of its draws (K,), taken on the scale of log odds.
+
+    Unlike quantiles of the draws it always holds the value itself, from which means over small classes differ in every draw,
+    and it does not end at 1 where few errors were seen. None where the draws are all alike, for they cannot show errors that
+    the pictures do not have.
+    """
+    from scipy.special import expit, logit
+    from scipy.stats import norm
+
+    found = found[np.isfinite(found)]
+    if len(found) < 2 or not 0 < value < 1 or not found.std():
+        return None
+    half = norm.ppf((1 + confidence) / 2) * found.std(ddof=1) / (value * (1 - value))
+    return [float(expit(logit(value) - half)), float(expit(logit(value) + half))]
+
+
+def of_share(right: np.ndarray, groups: np.ndarray | None = None, confidence: float = LEVEL) -> list[float] | None:
+    """The interval of the share of pictures that are right, (N,) bool: exact or, by `groups` (N,), the bootstrap over these;
+    where all or none are right, which a bootstrap cannot judge, exact for as many as there are groups. None of no picture."""
+    num, hits = len(right), int(right.sum())
+    if not num:
+        return None
+    if groups is not None and 0 < hits < num:
+        by_group = around(hits / num, draws(lambda at: float(right[at].mean()), num, groups), confidence)
+        if by_group is not None:
+            return by_group
+    units = num if groups is None else len(np.unique(groups))
+    return clopper_pearson(round(hits / num * units), units, confidence)

@@ -6,12 +6,22 @@ import csv
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resnets.draw.text import columns, visible
+from resnets.draw.text import columns, share, visible
 
 
 def failed(row: Mapping[str, Any]) -> str:
     """The row of an image that could not be read, as one line for people."""
     return visible(f"{row['path']}  error: {row['error']}")
+
+
+def with_interval(result: Mapping[str, Any], name: str) -> str:
+    """A figure as a percentage with its 95 % interval behind it, where it has one, and by how many groups that is."""
+    if result.get(f"{name}_interval") is None:
+        return share(result[name])
+    low, high = result[f"{name}_interval"]
+    num = result.get("num_groups")
+    groups = "" if num is None else f" by {num:,} group{'s' * (num != 1)}"
+    return f"{share(result[name])} (95 % interval {low:.2%} to {high:.2%}{groups})"
 
 
 def unreadable(result: Mapping[str, Any]) -> list[str]:
@@ -20,16 +30,6 @@ def unreadable(result: Mapping[str, Any]) -> list[str]:
         return []
     few = visible(", ".join(list(result["bad_images"])[:5]))
     return [f"{len(result['bad_images'])} pictures could not be read: {few}"]
-
-
-def interval(result: Mapping[str, Any], key: str, form: str = "{}") -> str:
-    """The 95 % interval of a score, in words, put into `form`; "" where there is none."""
-    if result.get(f"{key}_interval") is None:
-        return ""
-    low, high = result[f"{key}_interval"]
-    num = result.get("num_groups")
-    groups = "" if num is None else f" by {num:,} group{'s' * (num != 1)}"
-    return form.format(f"95 % interval {low:.2%} to {high:.2%}{groups}")
 
 
 def first_cell(text: str, num_cells: int) -> str:

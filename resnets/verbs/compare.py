@@ -114,7 +114,8 @@ def told(found: dict[str, Any]) -> str:
     rows = tasks.get(found["task"]).rows
     low, high = found["interval"]
     by = f"; by {found['num_groups']} groups" if found["num_groups"] else ""
-    lines = [f"{name:<6} {visible(found[name]['model'])}: {rows.told(found[name], False)}" for name in ("first", "second")]
+    heads = {name: rows.told(found[name], False).splitlines()[0] for name in ("first", "second")}
+    lines = [f"{name:<6} {visible(found[name]['model'])}: {head}" for name, head in heads.items()]
     lines += [
         f"{found['score']}, first minus second: {found['difference']:+.2%} (95 % interval {low:+.2%} to {high:+.2%}{by}; p "
         f"{found['p_value']:.3g}, paired bootstrap)"

@@ -26,7 +26,7 @@ from resnets.files import write_text
 NONE = "–"
 # The drawings with a section of their own, by the name of the file; any other in plots/ stands under "More drawings".
 # The charts are drawn on white and may be turned dark with the page; pictures may not.
-CHARTS = ("curves", "confusion", "reliability", "precision_recall")
+CHARTS = ("curves", "confusion", "reliability", "roc", "precision_recall")
 SECTIONS = (*CHARTS, "errors", "worst")
 
 
@@ -97,7 +97,7 @@ def contents(run: RunDir) -> dict[str, Any]:
             "interval": evaluation.get(f"{score.key}_interval"),
         },
         "columns": table.columns,
-        "facts": {words: evaluation[key] for key, words in table.facts.items() if isinstance(evaluation.get(key), float)},
+        "facts": {words: told for key, words in table.facts.items() if (told := _fact(evaluation, key))},
         "validated": _best_row(metrics, f"val_{score.key}"),
         "num_epochs": len(metrics),
         "drawings": {stem: drawings[stem] for stem in SECTIONS if stem in drawings},
@@ -132,6 +132,14 @@ def _picture(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     width, height = struct.unpack(">II", content[16:24])  # where every PNG states them
     return {"width": width, "height": height, "base64": base64.b64encode(content).decode("ascii")}
+
+
+def _fact(evaluation: Mapping[str, Any], key: str) -> str:
+    """A figure as a percentage, with its interval where it has one; "" where there is none."""
+    value, interval = evaluation.get(key), evaluation.get(f"{key}_interval")
+    if not isinstance(value, float):
+        return ""
+    return percent(value) + (f" ({percent(interval[0])} to {percent(interval[1])})" if interval else "")
 
 
 def _weakest(row: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[bool, float]:

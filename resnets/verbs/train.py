@@ -22,7 +22,7 @@ from resnets.data.types import Source
 from resnets.draw.curves import curves
 from resnets.engine import device as devices
 from resnets.engine import range_test
-from resnets.engine.contract import Task
+from resnets.engine.contract import Meter, Task
 from resnets.engine.distributed import ALONE, Processes, joined
 from resnets.engine.job import Fit, Reporter
 from resnets.engine.loop import fit
@@ -36,7 +36,7 @@ from resnets.engine.plan import (
     saved_settings,
     settle,
 )
-from resnets.engine.recipe import SMALL
+from resnets.engine.recipe import SMALL, Recipe
 from resnets.engine.run import RunDir, now, provenance
 from resnets.engine.settings import answers_of
 from resnets.errors import InputError, Interrupted
@@ -309,7 +309,7 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     model = job.load(chosen).to(job.device.torch_device)
     splits = ("val", "test") if "test" in source.splits else ("val",)
     judged = [evaluate.judge(model, source, name, workers=recipe.workers, max_bad=recipe.max_bad) for name in splits]
-    decision = job.task.decide(judged[0].meter, answers_of(recipe))
+    decision, refused = decide(job.task, judged[0].meter, recipe)
     if decision != model.decision:  # it is there already where a finished run was resumed
         model.decision = decision
         weights.save(model, chosen)
@@ -324,4 +324,15 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     seconds = time.perf_counter() - job.began
     run.update_provenance(finished=now(), seconds=round(seconds, 2), selected=recipe.select, result=evaluate.summary(result))
     report.write(run.path)
+    if refused is not None:
+        raise InputError(f"{refused}. The run is complete in {run.path}, but for this rule")
     return Run(run.path, model.cpu(), result)
+
+
+def decide(task: Task, meter: Meter, recipe: Recipe) -> tuple[dict[str, Any], InputError | None]:
+    """What the task decides by validation; where that does not support what was asked for, what it decides unasked, and why: a
+    run that has been trained is evaluated and reported whatever is to be said of its rules."""
+    try:
+        return task.decide(meter, answers_of(recipe)), None
+    except InputError as refused:
+        return task.decide(meter, answers_of(task.settings())), refused

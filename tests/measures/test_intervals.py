@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from resnets.measures.intervals import bootstrap, clopper_pearson_lower, clopper_pearson_upper, wilson
+from resnets.measures.intervals import around, bootstrap, clopper_pearson_lower, clopper_pearson_upper, draws, of_share, wilson
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,30 @@ def test_draws_without_a_value_are_left_out():
     values = np.array([np.nan, 1.0, 1.0])
     assert bootstrap(lambda at: float(values[at].mean()), 3) == [1.0, 1.0]
     assert np.isnan(bootstrap(lambda at: float("nan"), 3)).all()
+
+
+@pytest.mark.parametrize(("hits", "num"), [(0, 12), (5, 12), (12, 12), (93, 263)])
+def test_two_sided_exact_interval_is_scipys(hits, num):
+    right = np.arange(num) < hits
+    for confidence in (0.95, 0.975):
+        found = binomtest(hits, num).proportion_ci(confidence, "exact")
+        assert of_share(right, None, confidence) == pytest.approx([found.low, found.high], abs=1e-9)
+
+
+def test_a_share_by_groups_is_that_of_as_many_as_there_are_groups():
+    random = np.random.default_rng(0)
+    right = np.repeat(random.random(50) < 0.7, 8)
+    groups = np.repeat(np.arange(50), 8)
+    wide, of_one_each = of_share(right, groups), around(right.mean(), draws(lambda at: right[::8][at].mean(), 50))
+    assert np.diff(wide) == pytest.approx(np.diff(of_one_each), rel=0.15)
+    sure = np.ones(400, bool)
+    assert of_share(sure, groups) == of_share(np.ones(50, bool)) and of_share(sure[:0], groups[:0]) is None
+
+
+def test_interval_on_the_scale_of_log_odds():
+    """Of a fraction it is the delta method's: 0.9 of 100 has the standard error 0.03, in log odds 1 / 3."""
+    right = np.arange(100) < 90
+    low, high = around(0.9, draws(lambda at: float(right[at].mean()), 100, num_draws=4000))
+    odds = [np.log(p / (1 - p)) for p in (low, 0.9, high)]
+    assert np.diff(odds) == pytest.approx(1.96 / 3, rel=0.05)
+    assert around(1.0, np.ones(9)) is None and around(0.5, np.full(9, np.nan)) is None

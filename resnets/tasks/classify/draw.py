@@ -9,21 +9,33 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from resnets.data.types import Split
 from resnets.draw.confusion import confusion
 from resnets.draw.gallery import gallery
 from resnets.draw.reliability import reliability
+from resnets.draw.tradeoffs import precision_recall, roc
+from resnets.engine.contract import NO_DECISION, Decision
+from resnets.measures import curves
+from resnets.tasks.classify import points
 from resnets.tasks.classify.meter import confidence, worst_errors
 
 MOST = 24  # errors that are shown
 
 
 def evaluation(
-    outputs: Tensor, targets: Tensor, positions: np.ndarray, labels: Sequence[str], images: Any, folder: Path
+    outputs: Tensor,
+    targets: Tensor,
+    positions: np.ndarray,
+    labels: Sequence[str],
+    split: Split,
+    folder: Path,
+    decision: Decision = NO_DECISION,
 ) -> list[Path]:
-    """Draw the confusion matrix, the reliability and the worst errors of logits (N, num_classes); the drawings' paths.
+    """Draw the confusion matrix, the reliability, the worst errors and, of a class against the rest, ROC and precision over
+    recall; of logits (N, num_classes). The drawings' paths.
 
     Args:
-        positions: (N,) of the pictures in `images`.
+        positions: (N,) of the pictures in the split.
     """
     from sklearn.metrics import confusion_matrix
 
@@ -33,9 +45,42 @@ def evaluation(
         confusion(matrix, labels, folder / "confusion.png"),
         reliability(*confidence(outputs, targets), folder / "reliability.png"),
     ]
+    groups = None if split.groups is None else split.groups[positions]
+    drawings += tradeoffs(outputs.numpy(), targets.numpy(), labels, decision, folder, groups)
     worst = worst_errors(outputs, targets, most=MOST)
     if len(worst):
         captions = [f"{labels[int(answers[i])]}\nis {labels[int(targets[i])]}" for i in worst]
-        pictures = [images[int(positions[i])] for i in worst]
+        pictures = [split.images[int(positions[i])] for i in worst]
         drawings.append(gallery(pictures, captions, folder / "errors.png", title="Wrong, and surest of it"))
     return drawings
+
+
+def tradeoffs(
+    outputs: np.ndarray,
+    targets: np.ndarray,
+    labels: Sequence[str],
+    decision: Decision,
+    folder: Path,
+    groups: np.ndarray | None,
+) -> list[Path]:
+    """The ROC curve and precision over recall of the class that is positive, with the operating point; none where no class is,
+    or where all pictures, or none, are of it."""
+    result = points.result(outputs, targets, labels, decision, groups)
+    if not (result.get("num_positive") and result["num_negative"]):
+        return []
+    name = result["positive"]
+    index = list(labels).index(name)
+    curve = curves.curve(points.probability(outputs, index), targets == index)
+    areas = {key: (result[key], result[f"{key}_interval"]) for key in ("auc", "average_precision")}
+    marks: list[Any] = [None, None]
+    if "operating_point" in result:
+        marks[0] = (1 - result["specificity"], result["sensitivity"])
+        marks[1] = None if result["ppv"] is None else (result["sensitivity"], result["ppv"])
+    of_all = float((targets == index).mean())
+    return [
+        roc(1 - curve.specificity, curve.sensitivity, folder / "roc.png", area=areas["auc"], at=marks[0], name=name),
+        precision_recall(
+            curve.sensitivity[1:], curve.precision[1:], folder / "precision_recall.png", area=areas["average_precision"],
+            share=of_all, at=marks[1], name=name,
+        ),
+    ]  # fmt: skip

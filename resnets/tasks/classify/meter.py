@@ -13,9 +13,10 @@ from torch import Tensor
 from resnets.data.types import Batch
 from resnets.draw.reliability import calibration
 from resnets.engine.contract import NO_DECISION, Criterion, Decision, Sample, accumulate
-from resnets.measures.intervals import wilson
+from resnets.measures import balance
+from resnets.measures.intervals import of_share, wilson
 from resnets.models.nn.layers import precise
-from resnets.tasks.means import by_groups
+from resnets.tasks.classify import points
 
 
 class ClassifyMeter:
@@ -49,8 +50,10 @@ class ClassifyMeter:
     def result(self, num_images: int, groups: np.ndarray | None = None) -> Mapping[str, Any]:
         if self.quick is not None:
             return {"top1": float(self.sums["top1"]) / num_images}
-        outputs, targets, _ = self.outputs
-        return {**evaluation(outputs, targets, self.labels), **by_groups("top1", self.sample(), groups)}
+        outputs, targets, positions = self.outputs
+        own = None if groups is None else groups[positions]
+        found = evaluation(outputs, targets, self.labels, self.decision, own)
+        return found if own is None else {**found, "num_groups": len(np.unique(own))}
 
     def sample(self) -> Sample:
         outputs, targets, positions = self.outputs
@@ -59,12 +62,14 @@ class ClassifyMeter:
         return Sample("accuracy", positions[order], lambda at: float(right[at].mean()), right)
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """truth, answer, and the probability of each class as p_CLASS."""
+        """truth, answer (by the operating point, where there is one), and the probability of each class as p_CLASS."""
         outputs, targets, positions = self.outputs
         probabilities = outputs.double().softmax(1).numpy()
         names = [f"p_{label}" for label in self.labels]
+        said = points.said(outputs.numpy(), self.labels, self.decision)
         for at in np.argsort(positions, kind="stable"):
             row = {"truth": self.labels[int(targets[at])], "answer": self.labels[int(probabilities[at].argmax())]}
+            row |= {name: value for name, value in said[at].items() if name in row}
             yield int(positions[at]), row | dict(zip(names, probabilities[at].tolist(), strict=True))
 
 
@@ -79,7 +84,9 @@ class ClassResult(TypedDict):
 
 
 class Result(TypedDict):
-    """An evaluation, as JSON can hold it; accuracies and so on are fractions."""
+    """An evaluation, as JSON can hold it; accuracies and so on are fractions. `points.result` adds its figures.
+
+    Intervals are of 95 %; that of the bootstrap is None where all draws give the same."""
 
     num_images: int
     loss: float  # cross-entropy
@@ -87,14 +94,29 @@ class Result(TypedDict):
     top5: float
     top1_interval: list[float]  # 95 %; by groups where there are any, whose number is then "num_groups"
     ece: float  # expected calibration error
+    unbalanced: bool  # the largest class has twice as many pictures as the smallest, or more
+    balanced_accuracy: float  # mean recall of the classes that have pictures
+    balanced_accuracy_interval: list[float] | None
     macro_f1: float  # mean over the classes that have pictures
+    macro_f1_interval: list[float] | None
+    too_few: list[str]  # classes with so few pictures that their figures say little
     per_class: list[ClassResult]
     confusion: list[list[int]]  # pictures, a row for each true class
     labels: list[str]
 
 
-def evaluation(outputs: Tensor, targets: Tensor, labels: Sequence[str]) -> Result:
-    """From logits (N, num_classes) and class indices (N,)."""
+def evaluation(
+    outputs: Tensor,
+    targets: Tensor,
+    labels: Sequence[str],
+    decision: Decision = NO_DECISION,
+    groups: np.ndarray | None = None,
+) -> Mapping[str, Any]:
+    """A `Result` and the figures of `points.result`, from logits (N, num_classes) and class indices (N,).
+
+    Args:
+        groups: (N,) what each image belongs to.
+    """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     num_images, num_classes = outputs.shape
@@ -106,18 +128,26 @@ def evaluation(outputs: Tensor, targets: Tensor, labels: Sequence[str]) -> Resul
         {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
         for label, p, r, f, n in zip(labels, *columns, strict=True)
     ]
-    return {
+    support = np.array([row["support"] for row in per_class])
+    recall, f1 = (balance.balanced(figure, truth, predicted, num_classes, groups) for figure in balance.FIGURES)
+    found: Result = {
         "num_images": num_images,
         "loss": float(F.cross_entropy(outputs, targets)),
         "top1": hits / num_images,
         "top5": float((top == targets[:, None]).any(1).float().mean()),
-        "top1_interval": wilson(hits, num_images),
+        "top1_interval": wilson(hits, num_images) if groups is None else of_share(predicted == truth, groups) or [0.0, 1.0],
+        "unbalanced": balance.is_unbalanced(support),
+        "balanced_accuracy": recall.value,
+        "balanced_accuracy_interval": recall.interval,
         "ece": calibration(*confidence(outputs, targets)).ece,
-        "macro_f1": float(np.mean([row["f1"] for row in per_class if row["support"]])),
+        "macro_f1": f1.value,
+        "macro_f1_interval": f1.interval,
+        "too_few": [row["label"] for row in per_class if 0 < row["support"] < balance.FEW],
         "per_class": per_class,
         "confusion": confusion_matrix(truth, predicted, labels=range(num_classes)).tolist(),
         "labels": list(labels),
     }
+    return found | points.result(outputs.numpy(), truth, labels, decision, groups)
 
 
 def worst_errors(outputs: Tensor, targets: Tensor, most: int) -> list[int]:

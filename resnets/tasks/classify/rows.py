@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import columns, csv_line, visible
+from resnets.measures import balance
 from resnets.models.answering import Wanted
-from resnets.tasks.lines import failed, first_cell, interval, unreadable
+from resnets.tasks.classify import points
+from resnets.tasks.lines import failed, first_cell, unreadable, with_interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 KEYS = frozenset({"top"})
 # Columns of the table of classes in the report, sorted by the first.
 REPORT_COLUMNS = {"f1": "F1", "precision": "precision", "recall": "recall", "support": "pictures"}
-FACTS = {"top5": "top-5 accuracy", "macro_f1": "macro F1", "ece": "calibration error"}  # further figures there
+FACTS = {  # further figures there
+    "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "top5": "top-5 accuracy", "ece": "calibration error",
+} | points.FACTS  # fmt: skip
 MISTAKES = 5  # pairs of classes that `told` names
 
 
@@ -25,10 +29,12 @@ class Candidate(TypedDict):
     probability: float  # of the softmax, rounded to 6 decimals
 
 
-class Row(Candidate):
+class Row(Candidate, total=False):
     """The likeliest class, and `topk` classes, the likeliest first; of equally likely ones that with the lower index."""
 
     top: list[Candidate]
+    answer: str  # with an operating point: the positive class, or the likeliest of the others
+    positive: bool  # and whether it is the positive class
 
 
 def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> Row:
@@ -37,7 +43,7 @@ def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> Row:
     Args:
         answer: logits (num_classes,).
         labels: names of the classes.
-        wanted: how many classes to name (`topk`); all where there are fewer.
+        wanted: how many classes to name (`topk`), all where there are fewer; and how the model decides.
     """
     import numpy as np
 
@@ -49,14 +55,20 @@ def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> Row:
         {"label": labels[index], "index": index, "probability": round(probability, 6)}
         for index, probability in zip(indices.tolist(), probabilities[indices].tolist(), strict=True)
     ]
-    return {**top[0], "top": top}
+    made: Any = {**top[0], "top": top}
+    if "operating_point" in wanted.decision:
+        made |= points.said(answer[None], labels, wanted.decision)[0]
+    return made
 
 
 def line(row: Mapping[str, Any]) -> str:
-    """The row as one line for people: the path, then classes with their probabilities."""
+    """The row as one line for people: the path, the answer where there is an operating point, classes with probabilities."""
     if "error" in row:
         return failed(row)
-    return visible(f"{row['path']}  " + "  ".join(f"{entry['label']} {entry['probability']:.1%}" for entry in row["top"]))
+    answer = f"{row['answer']}:  " if "answer" in row else ""
+    return visible(
+        f"{row['path']}  {answer}" + "  ".join(f"{entry['label']} {entry['probability']:.1%}" for entry in row["top"])
+    )
 
 
 def csv_head(topk: int) -> str:
@@ -79,14 +91,28 @@ def csv_path(text: str, topk: int) -> str:
 def told(result: Mapping[str, Any], per_class: bool) -> str:
     """An evaluation as text; with `per_class` also the table of classes and the most frequent confusions."""
     top5 = f", top-5 {result['top5']:.2%}" if len(result["labels"]) > 5 else ""
+    accuracy = f"accuracy {with_interval(result, 'top1')}{top5}"
+    balanced = f"balanced accuracy {with_interval(result, 'balanced_accuracy')}"
+    first, second = (balanced, accuracy) if result["unbalanced"] else (accuracy, balanced)
     lines = [
-        f"{result['split']} accuracy {result['top1']:.2%} ({interval(result, 'top1')}){top5} on "
-        f"{result['num_images']:,} pictures; loss {result['loss']:.4f}, calibration error {result['ece']:.2%}",
+        f"{result['split']} {first} on {result['num_images']:,} pictures; loss {result['loss']:.4f}, calibration error "
+        f"{result['ece']:.2%}",
+        f"{second}, macro F1 {with_interval(result, 'macro_f1')}",
+        *small_classes(result),
+        *points.told(result),
         *unreadable(result),
     ]
     if per_class:
         lines += ["", class_table(result["per_class"]), "", confusions(result)]
     return "\n".join(lines)
+
+
+def small_classes(result: Mapping[str, Any]) -> list[str]:
+    """The classes that have too few pictures to be judged, as one line; no line where there are none."""
+    if not (few := result["too_few"]):
+        return []
+    words = visible(", ".join(few[:MISTAKES])) + f" and {len(few) - MISTAKES} more" * (len(few) > MISTAKES)
+    return [f"too few pictures to judge ({balance.FEW} at least): {words}"]
 
 
 def class_table(rows: Sequence[Mapping[str, Any]]) -> str:

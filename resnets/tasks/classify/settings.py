@@ -6,13 +6,28 @@ A published recipe states where its settings were published, and what differs he
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from resnets.engine.recipe import Facts
-from resnets.engine.settings import FINETUNING, LOSS, setting
+from resnets.engine.settings import ANSWERS, FINETUNING, LOSS, setting
 from resnets.errors import InputError
 from resnets.tasks.image_level.settings import LabelSettings, fast, finetune
+
+RULES = ("sensitivity", "specificity", "cost")  # of an operating point
+MOST_SURE = 1e-4  # no more is left to miss than this
+
+
+def parse_cost(text: str) -> tuple[float, float]:
+    """The cost of a false alarm and that of a positive picture missed, from "1:10"."""
+    try:
+        false_alarm, miss = (float(part) for part in text.split(":"))
+    except ValueError:
+        false_alarm = miss = 0.0
+    if not (0 < false_alarm < math.inf and 0 < miss < math.inf):
+        raise InputError(f"cost={text!r}: give that of a false alarm and that of a missed positive, above 0, such as 1:10")
+    return false_alarm, miss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +42,31 @@ class ClassifySettings(LabelSettings):
         choices=("none", "sampler", "loss"),
     )
 
+    # Operating point
+    positive: str | None = setting(
+        ANSWERS, None, "the class that is to be found, all others being negative; default: of two classes the second"
+    )
+    sensitivity: float | None = setting(
+        ANSWERS,
+        None,
+        "operating point: find this part of the positive pictures, such as 95%",
+        least=MOST_SURE,
+        most=1 - MOST_SURE,
+    )
+    specificity: float | None = setting(
+        ANSWERS, None, "or: call this part of the negative pictures negative", least=MOST_SURE, most=1 - MOST_SURE
+    )
+    cost: str | None = setting(
+        ANSWERS, None, "or: the least expected cost, of a false alarm and of a positive picture missed, such as 1:10"
+    )
+    prevalence: float | None = setting(
+        ANSWERS,
+        None,
+        "the part of pictures that will be positive where the model is used, such as 2%: for PPV, NPV and cost",
+        least=1e-9,
+        most=1 - 1e-9,
+    )
+
     # Fine-tuning
     probe: bool = setting(
         FINETUNING, False, "linear probe: fit the head alone, by logistic regression on features computed once"
@@ -39,6 +79,13 @@ class ClassifySettings(LabelSettings):
         super().__post_init__()
         if self.keep_at and self.probe:
             raise InputError("keep_at and probe exclude each other: a probe takes no steps; give one of them")
+        rules = [name for name in RULES if getattr(self, name) is not None]
+        if len(rules) > 1:
+            raise InputError(f"{' and '.join(rules)} exclude each other: an operating point has one rule; give one of them")
+        if self.prevalence is not None and not rules:
+            raise InputError("prevalence is for an operating point; give sensitivity, specificity or cost, too")
+        if self.cost is not None:
+            parse_cost(self.cost)
 
     @property
     def is_probe(self) -> bool:

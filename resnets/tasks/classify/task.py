@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.types import Source, Split
-from resnets.engine.contract import Criterion, Design, ReportTable, Score
+from resnets.engine.contract import Criterion, Design, ReportTable, Score, Settings
 from resnets.engine.recipe import need_weights
-from resnets.tasks.classify import rows
+from resnets.engine.settings import answers_of
+from resnets.measures import balance
+from resnets.tasks.classify import points, rows
 from resnets.tasks.classify.settings import RECIPES, ClassifySettings
 from resnets.tasks.image_level.settings import ImageLevelSettings
 from resnets.tasks.image_level.task import ImageLevel
@@ -38,6 +40,11 @@ class Classify(ImageLevel):
         need_weights(recipe, "probe", (False,))
         return super().settle(recipe, origins, source, design, own)
 
+    def cut(self, source: Source, recipe: ImageLevelSettings) -> Source:
+        source = super().cut(source, recipe)
+        points.check(answers_of(recipe), source.labels, self.class_counts(source.splits["val"], len(source.labels)))
+        return source
+
     def balances(self, recipe: ClassifySettings) -> bool:
         return recipe.balance == "sampler"
 
@@ -48,6 +55,10 @@ class Classify(ImageLevel):
         there = counts[counts > 0]
         if there.max() > 5 * there.min() and recipe.balance == "none":
             say(f"note     classes have {there.min()} to {there.max()} pictures; --balance sampler or loss evens them out")
+        val = self.class_counts(source.splits["val"], len(counts))
+        if few := [f"{label} ({num})" for label, num in zip(source.labels, val, strict=False) if num < balance.FEW_TO_CHOOSE]:
+            words = ", ".join(few[:5]) + f" and {len(few) - 5} more" * (len(few) > 5)
+            say(f"note     validation is too small to choose by, with so few pictures of {words}; --val-fraction gives it more")
         return {}
 
     def criterion(self, recipe: ClassifySettings, class_counts: np.ndarray) -> Criterion:
@@ -69,6 +80,10 @@ class Classify(ImageLevel):
 
         return ClassifyMeter(labels, quick=quick)
 
+    def decide(self, meter: ClassifyMeter, asked: Settings) -> dict[str, Any]:
+        outputs, targets, _ = meter.outputs
+        return points.decide(outputs.numpy(), targets.numpy(), meter.labels, asked)
+
     def same(self, before: np.ndarray, after: np.ndarray) -> float:
         """1 for the same class, else 0."""
         return float(before.argmax() == after.argmax())
@@ -76,7 +91,7 @@ class Classify(ImageLevel):
     def draw(self, meter: ClassifyMeter, split: Split, folder: Path) -> list[Path]:
         from resnets.tasks.classify import draw
 
-        return draw.evaluation(*meter.outputs, meter.labels, split.images, folder)
+        return draw.evaluation(*meter.outputs, meter.labels, split, folder, meter.decision)
 
     def captions(self, source: Source, split: Split) -> list[str]:
         return [source.labels[index] for index in split.targets.values]

@@ -10,7 +10,7 @@ import numpy as np
 from resnets.data.targets import Boxes, Detections
 from resnets.engine.contract import Sample
 from resnets.errors import InputError
-from resnets.tasks.detect import coco, voc
+from resnets.tasks.detect import coco, points, voc
 from resnets.tasks.detect.objects import Objects
 from resnets.tasks.means import mean, plain
 
@@ -161,6 +161,10 @@ class Collected:
                 yield position, _record(self.labels[truth.labels[at]], "", None, truth.xyxy[at])
             if not len(hit) + len(missed):
                 yield position, _record("", "", None, np.full(4, np.nan))
+
+    def pooled(self) -> points.Pooled:
+        """All boxes found, whatever their class."""
+        return points.pooled(self._sorted())
 
     def curves(self) -> list[voc.Curve]:
         """Precision over recall of boxes at IoU .5, for each class."""

@@ -12,9 +12,11 @@ import torch
 from resnets.data.targets import Boxes, Detections
 from resnets.data.types import Batch
 from resnets.engine.contract import NO_DECISION, Decision, Sample
+from resnets.models.answering import Wanted
 from resnets.tasks.dense.task import Bad, worse
+from resnets.tasks.detect import points
 from resnets.tasks.detect.average_precision import Collected
-from resnets.tasks.detect.rows import SURE, at_least
+from resnets.tasks.detect.rows import SURE, at_least, least_score
 
 
 class DetectMeter:
@@ -49,7 +51,11 @@ class DetectMeter:
         if "found" not in self.sums:
             return {}
         result = self.collected.result()
-        return {"map": result["map"] or 0.0, "map50": result["map50"] or 0.0} if self.quick else result
+        if self.quick:
+            return {"map": result["map"] or 0.0, "map50": result["map50"] or 0.0}
+        own = groups if groups is None else groups[sorted(self.collected.pictures)]
+        threshold = least_score(Wanted(decision=self.decision))
+        return result | points.result(self.collected.pooled(), threshold, self.decision, own)
 
     def sample(self) -> Sample:
         return self.collected.sample()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
 from resnets.models.answering import Wanted
+from resnets.tasks.detect import points
 from resnets.tasks.lines import class_table, failed, unreadable
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ FACTS = {
     "map_medium": "of medium ones",
     "map_large": "of large ones",
     "voc12": "VOC 2012",
+    "precision": "precision at the threshold",
+    "recall": "recall there",
 }
 
 
@@ -110,6 +113,7 @@ def told(result: Mapping[str, Any], per_class: bool) -> str:
     lines = [
         f"{result['split']} mAP {share(result['map'])}, {share(result['map50'])} at IoU .5 (VOC 2012 {share(result['voc12'])})"
         f"{masks} on {result['num_objects']:,} objects in {result['num_images']:,} pictures",
+        *points.told(result),
         *unreadable(result),
     ]
     if per_class:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnets.engine.recipe import Facts
-from resnets.engine.settings import COMMON, setting
+from resnets.engine.settings import ANSWERS, COMMON, setting
 from resnets.tasks.dense.settings import RECIPE, DenseSettings, head_setting
 
 HEADS = ("pyramid", "c4")
@@ -18,6 +18,13 @@ class DetectSettings(DenseSettings):
 
     head: str | None = head_setting(HEADS)
     masks: bool = setting(COMMON, False, "find the masks of objects, too (Mask R-CNN)")
+    precision_at: float | None = setting(
+        ANSWERS,
+        None,
+        "name objects from the score at which precision on validation reaches this, such as 90%; default: from 0.5",
+        least=1e-4,
+        most=1 - 1e-4,
+    )
 
 
 def detect(facts: Facts) -> dict[str, Any]:

@@ -17,12 +17,12 @@ import numpy as np
 from resnets.data.targets import Boxes, Detections
 from resnets.data.types import Source, Split
 from resnets.draw.panels import Panel
-from resnets.engine.contract import Criterion, Losses, ReportTable, Run, Score, Wanted
+from resnets.engine.contract import Criterion, Losses, ReportTable, Run, Score, Settings, Wanted
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.tasks.dense.task import Dense, as_array, save_png, shown
-from resnets.tasks.detect import rows
+from resnets.tasks.detect import points, rows
 from resnets.tasks.detect.rows import SURE, at_least, least_score
 from resnets.tasks.detect.settings import HEADS, RECIPES, DetectSettings
 
@@ -110,6 +110,9 @@ class Detect(Dense):
         from resnets.tasks.detect.meter import DetectMeter
 
         return DetectMeter(labels, config, quick=quick is not None)
+
+    def decide(self, meter: DetectMeter, asked: Settings) -> dict[str, Any]:
+        return points.decide(meter.collected.pooled(), asked)
 
     def same(self, before: Detections, after: Detections) -> float:
         """F1 of the objects of one answer beside those of the other, at IoU .5."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
 from resnets.models.answering import Wanted
-from resnets.tasks.lines import class_table, failed, interval, unreadable
+from resnets.tasks.lines import class_table, failed, unreadable, with_interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +83,7 @@ csv_path: Callable[[str, int], str] | None = None
 def told(result: Mapping[str, Any], per_class: bool) -> str:
     """An evaluation as text; with `per_class` also the table of classes."""
     lines = [
-        f"{result['split']} mIoU {share(result['miou'])}{interval(result, 'miou', ' ({})')}, "
+        f"{result['split']} mIoU {with_interval(result, 'miou')}, "
         f"Dice {share(result['dice'])}, pixel accuracy {share(result['pixel_accuracy'])}, "
         f"boundary F {share(result.get('boundary_f'))} on {result['num_images']:,} pictures"
         f"; by class frequency alone mIoU {share(result.get('baseline_miou'))}, Dice {share(result.get('baseline_dice'))}",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
 from resnets.models.answering import Wanted
-from resnets.tasks.lines import class_table, failed, first_cell, interval, unreadable
+from resnets.tasks.lines import class_table, failed, first_cell, unreadable, with_interval
 from resnets.tasks.tag.thresholds import LEAST, of_labels, probabilities
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def told(result: Mapping[str, Any], per_class: bool) -> str:
         how += ", which is this split"
     macro, precision, recall = (share(result[name]) for name in ("macro_f1", "precision", "recall"))
     lines = [
-        f"{result['split']} mAP {share(result['map'])}{interval(result, 'map', ' ({})')}, AUC {share(result['auc'])} on "
+        f"{result['split']} mAP {with_interval(result, 'map')}, AUC {share(result['auc'])} on "
         f"{result['num_images']:,} pictures; {how}: F1 {share(result['f1'])} (macro {macro}), precision {precision}, "
         f"recall {recall}, all labels right {share(result['exact'])}",
         *unreadable(result),

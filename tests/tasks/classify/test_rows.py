@@ -87,19 +87,23 @@ def result(**more):
     ]
     return {
         "split": "test", "num_images": 4, "loss": 0.5, "top1": 0.5, "top5": 1.0, "top1_interval": [0.15, 0.85], "ece": 0.1,
-        "bad_images": {}, "per_class": per_class, "confusion": [[2, 2], [0, 0]], "labels": ["cat", "do\ng"],
+        "unbalanced": False, "balanced_accuracy": 0.5, "balanced_accuracy_interval": None, "macro_f1": 0.6667,
+        "macro_f1_interval": [0.2, 0.9], "too_few": ["cat"], "bad_images": {},
+        "per_class": per_class, "confusion": [[2, 2], [0, 0]], "labels": ["cat", "do\ng"],
     } | more  # fmt: skip
 
 
 def test_an_evaluation_as_text():
     assert rows.told(result(), per_class=False) == (
-        "test accuracy 50.00% (95 % interval 15.00% to 85.00%) on 4 pictures; loss 0.5000, calibration error 10.00%"
+        "test accuracy 50.00% (95 % interval 15.00% to 85.00%) on 4 pictures; loss 0.5000, calibration error 10.00%\n"
+        "balanced accuracy 50.00%, macro F1 66.67% (95 % interval 20.00% to 90.00%)\n"
+        "too few pictures to judge (10 at least): cat"
     )
     assert ", top-5 100.00% on 4" in rows.told(result(labels=list("abcdef")), per_class=False)
     lines = rows.told(result(bad_images={"a.png": "gone", "b\n.png": "gone"}), per_class=True).splitlines()
-    assert lines[1] == r"2 pictures could not be read: a.png, b\n.png"
-    assert lines[3].split() == ["class", "precision", "recall", "F1", "pictures"]
-    assert lines[5].split() == [r"do\ng", "-", "-", "-", "0"], "a class without images has no score"
+    assert lines[3] == r"2 pictures could not be read: a.png, b\n.png"
+    assert lines[5].split() == ["class", "precision", "recall", "F1", "pictures"]
+    assert lines[7].split() == [r"do\ng", "-", "-", "-", "0"], "a class without images has no score"
     assert lines[-1] == r"commonest mistakes: 2 x cat taken for do\ng"
 
 

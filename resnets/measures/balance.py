@@ -1,0 +1,53 @@
+"""Figures in which every class counts the same, however few pictures it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from resnets.measures.intervals import Estimate, estimate
+
+FEW = 10  # a class with fewer pictures is too small to judge
+FEW_TO_CHOOSE = 5  # and in validation too small to choose by
+UNBALANCED = 2  # so many times as many pictures as the smallest class has
+
+
+def is_unbalanced(counts: np.ndarray) -> bool:
+    """Whether, of pictures by class, the largest class has at least `UNBALANCED` times as many as the smallest that has any."""
+    there = counts[counts > 0]
+    return len(there) > 1 and bool(there.max() >= UNBALANCED * there.min())
+
+
+def balanced_accuracy(support: np.ndarray, hits: np.ndarray, predicted: np.ndarray) -> float:
+    """The mean recall of classes that have pictures; from pictures of each class (C,), hits, and answers that name it."""
+    there = support > 0
+    return float((hits[there] / support[there]).mean())
+
+
+def macro_f1(support: np.ndarray, hits: np.ndarray, predicted: np.ndarray) -> float:
+    """The mean F1 of classes that have pictures; arguments as of `balanced_accuracy`."""
+    there = support > 0
+    return float((2 * hits[there] / (support[there] + predicted[there])).mean())
+
+
+FIGURES = (balanced_accuracy, macro_f1)
+
+
+def balanced(
+    figure: Callable[[np.ndarray, np.ndarray, np.ndarray], float],
+    truth: np.ndarray,
+    answers: np.ndarray,
+    num_classes: int,
+    groups: np.ndarray | None = None,
+) -> Estimate:
+    """One of the figures above, of class indices (N,), with its interval by the bootstrap over pictures, or `groups` (N,)."""
+    right = truth[truth == answers]
+    first, order = len(right), np.argsort(truth != answers, kind="stable")  # hits first
+    truth, answers = truth[order], answers[order]
+
+    def of(at: np.ndarray) -> float:
+        counts = (np.bincount(values, minlength=num_classes) for values in (truth[at], right[at[at < first]], answers[at]))
+        return figure(*counts)
+
+    return estimate(of, len(truth), None if groups is None else groups[order])
