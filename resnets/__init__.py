@@ -20,6 +20,7 @@ from resnets.models.zoo import names as list_models
 
 if TYPE_CHECKING:
     from resnets.ship.hub import convert, create_model, load, save
+    from resnets.verbs.calibrate import calibrate
     from resnets.verbs.evaluate import evaluate
     from resnets.verbs.export import export
     from resnets.verbs.folds import cross_validate
@@ -36,6 +37,7 @@ _LATER = {
     "save": "resnets.ship.hub",
     "train": "resnets.verbs.train",
     "cross_validate": "resnets.verbs.folds",
+    "calibrate": "resnets.verbs.calibrate",
     "evaluate": "resnets.verbs.evaluate",
     "predict": "resnets.verbs.predict",
     "export": "resnets.verbs.export",
@@ -46,6 +48,7 @@ __all__ = [
     "Preprocess",
     "ResNetSpec",
     "__version__",
+    "calibrate",
     "convert",
     "create_model",
     "cross_validate",
@@ -81,7 +84,7 @@ _MOVED = {
     "paint": "draw.paint",
     "paper.external": "ship.external",
     "plan": "engine.plan models.zoo",
-    "plots": "draw.curves draw.confusion draw.gallery draw.reliability draw.style",
+    "plots": "draw.curves draw.confusion draw.gallery draw.reliability draw.style measures.calibration",
     "plots_dense": "draw.panels tasks.detect.draw tasks.segment.draw",
     "prediction": "verbs.predict",
     "pretrained": "models.pretrained",

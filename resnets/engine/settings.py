@@ -108,6 +108,8 @@ def _converted(kind: Any, value: Any) -> Any:
         return str(value)
     if isinstance(value, bool) or (kind is int and float(value) != int(float(value))):
         raise ValueError
+    if kind is float and isinstance(value, str) and value.rstrip().endswith("%"):
+        return _converted(kind, value.rstrip()[:-1]) / 100
     number = kind(float(value)) if kind is int else float(value)
     if not math.isfinite(number):
         raise ValueError

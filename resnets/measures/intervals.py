@@ -32,6 +32,14 @@ def clopper_pearson_lower(hits: int, num: int, confidence: float = LEVEL) -> flo
     return 1 - clopper_pearson_upper(num - hits, num, confidence)
 
 
+def clopper_pearson(hits: int, num: int, confidence: float = LEVEL) -> list[float]:
+    """[low, high]: the exact two-sided interval of such a fraction; 0 to 1 where nothing was seen."""
+    one_sided = 1 - (1 - confidence) / 2
+    if not num:
+        return [0.0, 1.0]
+    return [clopper_pearson_lower(hits, num, one_sided), clopper_pearson_upper(hits, num, one_sided)]
+
+
 def bootstrap(
     figure: Callable[[np.ndarray], float],
     num: int,

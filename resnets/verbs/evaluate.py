@@ -14,7 +14,7 @@ from resnets.errors import InputError
 from resnets.files import write_json
 from resnets.models.header import terms
 from resnets.models.model import Model
-from resnets.ship.sessions import Session, answering, open_session
+from resnets.ship.sessions import Session, answering, deciding, open_session
 from resnets.verbs import predictions
 from resnets.verbs.predictions import Judged
 
@@ -35,6 +35,9 @@ def evaluate(
     runtime: str = "auto",
     amp: bool = False,
     ignore_index: int | None = None,
+    abstain_at: float | str | None = None,
+    sets: float | str | None = None,
+    unknown: bool = True,
 ) -> dict[str, Any]:
     """Evaluate a model on a split of some data, whose classes are matched to the model's by name.
 
@@ -48,6 +51,7 @@ def evaluate(
         max_bad: unreadable images to skip; None: 1 %, at least 10.
         ignore_index: of masks: an index that is ignored; None: as the model was trained.
         runtime, amp: see `resnets.ship.sessions.open_session`.
+        abstain_at, sets, unknown: of classifiers: see `predict`.
 
     Returns:
         {"model", "data", "split", "num_images", "loss", "top1", "top5", "per_class", "confusion", ...}; see the task. "weights"
@@ -57,6 +61,7 @@ def evaluate(
         InputError: where the data has no such split, or classes that the model does not know.
     """
     session = open_session(model, runtime=runtime, device=device, amp=amp)
+    session = deciding(session, {"abstain_at": abstain_at, "sets": sets, "unknown_at": None if unknown else 0})
     header = session.header
     source = answering(header).open_for(header, data, {"ignore_index": ignore_index}, data_dir=data_dir)
     name = pick(source, split)

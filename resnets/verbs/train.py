@@ -303,7 +303,11 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     model = job.load(chosen).to(job.device.torch_device)
     splits = ("val", "test") if "test" in source.splits else ("val",)
     judged = [evaluate.judge(model, source, name, workers=recipe.workers, max_bad=recipe.max_bad) for name in splits]
-    decision = job.task.decide(judged[0].meter, answers_of(recipe))
+    refused = None
+    try:
+        decision = job.task.decide(judged[0].meter, answers_of(recipe))
+    except InputError as error:  # the run is finished all the same
+        refused, decision = error, job.task.decide(judged[0].meter, answers_of(type(recipe)()))
     if decision != model.decision:  # it is there already where a finished run was resumed
         model.decision = decision
         weights.save(model, chosen)
@@ -318,4 +322,6 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     seconds = time.perf_counter() - job.began
     run.update_provenance(finished=now(), seconds=round(seconds, 2), selected=recipe.select, result=evaluate.summary(result))
     report.write(run.path)
+    if refused is not None:
+        raise InputError(f"{refused}; all else of the run is in {run.path}")
     return Run(run.path, model.cpu(), result)

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data.types import Batch
-from resnets.draw.reliability import calibration
 from resnets.engine.contract import NO_DECISION, Criterion, Decision, accumulate
 from resnets.measures.intervals import wilson
 from resnets.models.nn.layers import precise
+from resnets.tasks.classify import confidence
 
 
 class ClassifyMeter:
@@ -49,16 +49,19 @@ class ClassifyMeter:
         if self.quick is not None:
             return {"top1": float(self.sums["top1"]) / num_images}
         outputs, targets, _ = self.outputs
-        return evaluation(outputs, targets, self.labels)
+        return evaluation(outputs, targets, self.labels, self.decision, groups)
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """truth, answer, and the probability of each class as p_CLASS."""
+        """truth, answer (as `predict` gives it), the score of being unlike the training data, and the probability of each class
+        as p_CLASS."""
         outputs, targets, positions = self.outputs
-        probabilities = outputs.double().softmax(1).numpy()
+        found = confidence.apply(outputs.numpy(), confidence.rule(self.decision))
+        probabilities = (outputs.double() / confidence.rule(self.decision).temperature).softmax(1).numpy()
         names = [f"p_{label}" for label in self.labels]
         for at in np.argsort(positions, kind="stable"):
-            row = {"truth": self.labels[int(targets[at])], "answer": self.labels[int(probabilities[at].argmax())]}
-            yield int(positions[at]), row | dict(zip(names, probabilities[at].tolist(), strict=True))
+            row = {"truth": self.labels[int(targets[at])], "answer": found.word(int(at), self.labels)}
+            scores = dict(zip(names, probabilities[at].tolist(), strict=True))
+            yield int(positions[at]), {**row, "ood_score": float(found.scores[at]), **scores}
 
 
 class ClassResult(TypedDict):
@@ -72,22 +75,31 @@ class ClassResult(TypedDict):
 
 
 class Result(TypedDict):
-    """An evaluation, as JSON can hold it; accuracies and so on are fractions."""
+    """An evaluation, as JSON can hold it; accuracies and so on are fractions. `confidence.result` adds its figures."""
 
     num_images: int
-    loss: float  # cross-entropy
+    loss: float  # cross-entropy of the outputs as they are
     top1: float
     top5: float
     top1_interval: list[float]  # 95 %
-    ece: float  # expected calibration error
     macro_f1: float  # mean over the classes that have pictures
     per_class: list[ClassResult]
     confusion: list[list[int]]  # pictures, a row for each true class
     labels: list[str]
 
 
-def evaluation(outputs: Tensor, targets: Tensor, labels: Sequence[str]) -> Result:
-    """From logits (N, num_classes) and class indices (N,)."""
+def evaluation(
+    outputs: Tensor,
+    targets: Tensor,
+    labels: Sequence[str],
+    decision: Decision = NO_DECISION,
+    groups: np.ndarray | None = None,
+) -> Mapping[str, Any]:
+    """A `Result` and the figures of `confidence.result`, from logits (N, num_classes) and class indices (N,).
+
+    Args:
+        groups: (N,) what each image belongs to.
+    """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     num_images, num_classes = outputs.shape
@@ -99,18 +111,18 @@ def evaluation(outputs: Tensor, targets: Tensor, labels: Sequence[str]) -> Resul
         {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
         for label, p, r, f, n in zip(labels, *columns, strict=True)
     ]
-    return {
+    found: Result = {
         "num_images": num_images,
         "loss": float(F.cross_entropy(outputs, targets)),
         "top1": hits / num_images,
         "top5": float((top == targets[:, None]).any(1).float().mean()),
         "top1_interval": wilson(hits, num_images),
-        "ece": calibration(*confidence(outputs, targets)).ece,
         "macro_f1": float(np.mean([row["f1"] for row in per_class if row["support"]])),
         "per_class": per_class,
         "confusion": confusion_matrix(truth, predicted, labels=range(num_classes)).tolist(),
         "labels": list(labels),
     }
+    return found | confidence.result(outputs.numpy(), truth, decision, groups)
 
 
 def worst_errors(outputs: Tensor, targets: Tensor, most: int) -> list[int]:
@@ -119,9 +131,3 @@ def worst_errors(outputs: Tensor, targets: Tensor, most: int) -> list[int]:
     loss[outputs.argmax(1) == targets] = -1
     order = loss.argsort(descending=True)[:most]
     return [int(i) for i in order if loss[i] >= 0]
-
-
-def confidence(outputs: Tensor, targets: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The probability of the answer (N,), and whether it is right (N,)."""
-    probability, answer = outputs.float().softmax(1).max(1)
-    return probability.numpy(), (answer == targets).numpy()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import columns, csv_line, visible
 from resnets.models.answering import Wanted
+from resnets.tasks.classify import confidence
 from resnets.tasks.lines import failed, first_cell, unreadable
 
 if TYPE_CHECKING:
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 KEYS = frozenset({"top"})
 # Columns of the table of classes in the report, sorted by the first.
 REPORT_COLUMNS = {"f1": "F1", "precision": "precision", "recall": "recall", "support": "pictures"}
-FACTS = {"top5": "top-5 accuracy", "macro_f1": "macro F1", "ece": "calibration error"}  # further figures there
+FACTS = {  # further figures there
+    "top5": "top-5 accuracy", "macro_f1": "macro F1", "ece": "calibration error", "ece_before": "before the temperature",
+    "answer_error": "wrong answers given", "unanswered": "unanswered", "set_coverage": "sets that hold the truth",
+}  # fmt: skip
 MISTAKES = 5  # pairs of classes that `told` names
 
 
@@ -25,10 +29,13 @@ class Candidate(TypedDict):
     probability: float  # of the softmax, rounded to 6 decimals
 
 
-class Row(Candidate):
+class Row(Candidate, total=False):
     """The likeliest class, and `topk` classes, the likeliest first; of equally likely ones that with the lower index."""
 
     top: list[Candidate]
+    answer: str  # the label, "unsure" or "unknown", by the model's decision
+    set: list[str]  # where sets are asked for: the classes that may be true, the likeliest first
+    ood_score: float  # the energy: greater is less like the training data; rounded to 4 decimals
 
 
 def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> Row:
@@ -37,52 +44,66 @@ def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> Row:
     Args:
         answer: logits (num_classes,).
         labels: names of the classes.
-        wanted: how many classes to name (`topk`); all where there are fewer.
+        wanted: how many classes to name (`topk`), all where there are fewer; and how the model decides.
     """
     import numpy as np
 
-    logits = answer.astype(np.float32)
-    probabilities = np.exp(logits - logits.max())
-    probabilities /= probabilities.sum()
-    indices = np.argsort(-probabilities, kind="stable")[: wanted.topk]
+    found = confidence.apply(answer[None], confidence.rule(wanted.decision))
+    order, probabilities = np.argsort(-answer.astype(np.float32), kind="stable"), found.probabilities[0]
+    indices = order[: wanted.topk]
     top: list[Candidate] = [
         {"label": labels[index], "index": index, "probability": round(probability, 6)}
         for index, probability in zip(indices.tolist(), probabilities[indices].tolist(), strict=True)
     ]
-    return {**top[0], "top": top}
+    made: Row = {**top[0], "top": top, "answer": found.word(0, labels), "ood_score": round(float(found.scores[0]), 4)}
+    if found.sets is not None:
+        made["set"] = [labels[index] for index in order.tolist() if found.sets[0, index]]
+    return made
 
 
 def line(row: Mapping[str, Any]) -> str:
-    """The row as one line for people: the path, then classes with their probabilities."""
+    """The row as one line for people: the path, the answer where it is not the likeliest class, classes with probabilities."""
     if "error" in row:
         return failed(row)
-    return visible(f"{row['path']}  " + "  ".join(f"{entry['label']} {entry['probability']:.1%}" for entry in row["top"]))
+    answer = "" if (said := said_of(row)) == row["top"][0]["label"] else f"{said}:  "
+    return visible(
+        f"{row['path']}  {answer}" + "  ".join(f"{entry['label']} {entry['probability']:.1%}" for entry in row["top"])
+    )
+
+
+def said_of(row: Mapping[str, Any]) -> str:
+    """The answer in a few words: "unsure", "unknown", the label, or the labels of a set with bars between them."""
+    answer = row.get("answer", row["top"][0]["label"])
+    return "|".join(row["set"]) if "set" in row and answer == row["top"][0]["label"] else answer
 
 
 def csv_head(topk: int) -> str:
-    """path,label,probability,label2,probability2,...,error: a pair of columns for each of `topk` classes."""
+    """path,label,probability,label2,probability2,...,answer,error: a pair of columns for each of `topk` classes."""
     numbers = ["", *map(str, range(2, topk + 1))]
-    return csv_line(["path", *[f"{name}{number}" for number in numbers for name in ("label", "probability")], "error"])
+    pairs = [f"{name}{number}" for number in numbers for name in ("label", "probability")]
+    return csv_line(["path", *pairs, "answer", "error"])
 
 
 def csv_lines(row: Mapping[str, Any], topk: int) -> str:
     """The row as one line of CSV, under `csv_head(topk)`."""
     top = [cell for entry in row.get("top", []) for cell in (entry["label"], f"{entry['probability']:.6f}")]
-    return csv_line([row["path"], *(top or [""] * (2 * topk)), row.get("error", "")])
+    return csv_line([row["path"], *(top or [""] * (2 * topk)), said_of(row) if top else "", row.get("error", "")])
 
 
 def csv_path(text: str, topk: int) -> str:
     """The path in a row of CSV. Raises `ValueError` where it is no whole row of `topk` classes."""
-    return first_cell(text, 2 * topk + 2)
+    return first_cell(text, 2 * topk + 3)
 
 
 def told(result: Mapping[str, Any], per_class: bool) -> str:
     """An evaluation as text; with `per_class` also the table of classes and the most frequent confusions."""
     low, high = result["top1_interval"]
     top5 = f", top-5 {result['top5']:.2%}" if len(result["labels"]) > 5 else ""
+    before = f" ({result['ece_before']:.2%} before temperature {result['temperature']:.3g})" if "temperature" in result else ""
     lines = [
         f"{result['split']} accuracy {result['top1']:.2%} (95 % interval {low:.2%} to {high:.2%}){top5} on "
-        f"{result['num_images']:,} pictures; loss {result['loss']:.4f}, calibration error {result['ece']:.2%}",
+        f"{result['num_images']:,} pictures; loss {result['loss']:.4f}, calibration error {result['ece']:.2%}{before}",
+        *confidence.told(result),
         *unreadable(result),
     ]
     if per_class:

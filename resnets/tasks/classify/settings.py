@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnets.engine.recipe import Facts
-from resnets.engine.settings import FINETUNING, LOSS, setting
+from resnets.engine.settings import ANSWERS, FINETUNING, LOSS, setting
 from resnets.errors import InputError
 from resnets.tasks.image_level.settings import ImageLevelSettings, fast, finetune
 
@@ -33,6 +33,26 @@ class ClassifySettings(ImageLevelSettings):
     )
     probe_c: float | None = setting(
         FINETUNING, None, "for probe: C of the penalty; default: what is best on validation, of 0.001 to 10", least=1e-9
+    )
+
+    # Answers
+    temperature: bool = setting(ANSWERS, True, "scale the outputs so that probabilities agree with how often answers are right")
+    abstain_at: float | None = setting(
+        ANSWERS,
+        None,
+        'answer "unsure" rather than wrong: so that at most this part of the answers given is wrong, such as 1%',
+        least=1e-6,
+        most=0.5,
+    )
+    sets: float | None = setting(
+        ANSWERS, None, "answer with a set of classes that holds the truth this often, such as 95%", least=0.5, most=0.9999
+    )
+    unknown_at: float = setting(
+        ANSWERS,
+        0.01,
+        'answer "unknown" to pictures unlike the training data, and by mistake to this part of those like it; 0: never',
+        least=0,
+        most=0.5,
     )
 
     def __post_init__(self) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.types import Source, Split
-from resnets.engine.contract import Criterion, Design, ReportTable, Score
+from resnets.engine.contract import Criterion, Decision, Design, ReportTable, Score, Settings
 from resnets.engine.recipe import need_weights
-from resnets.tasks.classify import rows
+from resnets.engine.settings import answers_of
+from resnets.tasks.classify import confidence, rows
 from resnets.tasks.classify.settings import RECIPES, ClassifySettings
 from resnets.tasks.image_level.settings import ImageLevelSettings
 from resnets.tasks.image_level.task import ImageLevel
@@ -37,6 +38,11 @@ class Classify(ImageLevel):
     ) -> dict[str, tuple[Any, str]]:
         need_weights(recipe, "probe", (False,))
         return super().settle(recipe, origins, source, design, own)
+
+    def cut(self, source: Source, recipe: ImageLevelSettings) -> Source:
+        source = super().cut(source, recipe)
+        confidence.check_size(len(source.splits["val"]), answers_of(recipe))
+        return source
 
     def balances(self, recipe: ClassifySettings) -> bool:
         return recipe.balance == "sampler"
@@ -69,6 +75,13 @@ class Classify(ImageLevel):
 
         return ClassifyMeter(labels, quick=quick)
 
+    def decide(self, meter: ClassifyMeter, asked: Settings) -> dict[str, Any]:
+        outputs, targets, _ = meter.outputs
+        return confidence.decide(outputs.numpy(), targets.numpy(), asked)
+
+    def revise(self, decision: Decision, asked: Settings) -> dict[str, Any]:
+        return confidence.revise(decision, asked)
+
     def same(self, before: np.ndarray, after: np.ndarray) -> float:
         """1 for the same class, else 0."""
         return float(before.argmax() == after.argmax())
@@ -76,7 +89,7 @@ class Classify(ImageLevel):
     def draw(self, meter: ClassifyMeter, split: Split, folder: Path) -> list[Path]:
         from resnets.tasks.classify import draw
 
-        return draw.evaluation(*meter.outputs, meter.labels, split.images, folder)
+        return draw.evaluation(*meter.outputs, meter.labels, split.images, folder, meter.decision)
 
     def captions(self, source: Source, split: Split) -> list[str]:
         return [source.labels[index] for index in split.targets.values]

@@ -142,7 +142,7 @@ CASES = {
         "choose another place with --out",
     ),
     "predict on with another topk": Case(
-        lambda d: (both(d), text(d / "all.csv", "path,label,probability,error\npets/cat/0.png,cat,0.500000,\n")),
+        lambda d: (both(d), text(d / "all.csv", "path,label,probability,answer,error\npets/cat/0.png,cat,0.500000,cat,\n")),
         "predict model.safetensors pets --out all.csv --resume",
         "its rows name 1 classes each, and now they would name 2",
         "use the --topk and the model",
