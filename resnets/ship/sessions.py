@@ -117,6 +117,8 @@ def deciding(session: Session, asked: Settings) -> Session:
         InputError: where the task has no such setting, or the model's decision does not support it.
     """
     task, given = answering(session.header), {name: value for name, value in asked.items() if value is not None}
+    if not given:
+        return session
     tasks.check_owned(task, given)
     wishes = {name: parse(task.settings, name, value) for name, value in given.items()}
     decision = task.revise(session.header.decision, wishes)

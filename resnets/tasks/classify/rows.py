@@ -103,8 +103,8 @@ def told(result: Mapping[str, Any], per_class: bool) -> str:
     lines = [
         f"{result['split']} accuracy {result['top1']:.2%} (95 % interval {low:.2%} to {high:.2%}){top5} on "
         f"{result['num_images']:,} pictures; loss {result['loss']:.4f}, calibration error {result['ece']:.2%}{before}",
-        *confidence.told(result),
         *unreadable(result),
+        *confidence.told(result),
     ]
     if per_class:
         lines += ["", class_table(result["per_class"]), "", confusions(result)]
