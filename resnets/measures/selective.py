@@ -45,9 +45,9 @@ def doubts(logits: np.ndarray) -> np.ndarray:
     logits = np.asarray(logits, np.float64)
     likeliest = logits.argmax(1)
     weights = np.exp(logits - logits.max(1, keepdims=True))
-    others = weights.copy()
-    others[np.arange(len(logits)), likeliest] = 0
-    return others.sum(1) / weights.sum(1)
+    total = weights.sum(1)
+    weights[np.arange(len(logits)), likeliest] = 0
+    return weights.sum(1) / total
 
 
 def tabulate(doubt: np.ndarray, wrong: np.ndarray) -> Table:

@@ -87,6 +87,18 @@ def test_a_bundled_model_stays_in_16_bits(place, tmp_path):
     assert len(found["notes"]) == 2 and found["decision"]["temperature"] == 1
 
 
+def test_a_training_whose_validation_supports_no_such_rule_is_whole_but_for_it(place, tmp_path):
+    """As many pictures as a risk takes at least, but too many errors: nothing of the run is lost."""
+    settings = {"model": "resnet20_cifar", "depths": (1, 1, 1), "width": 4, "steps": 1, "workers": 0, "device": "cpu"}
+    with pytest.raises(InputError, match=r"abstain_at=0.01: the 360 validation .*; all else of the run is in .*run"):
+        resnets.train(str(place / "colours"), out=tmp_path / "run", abstain_at="1%", **settings)
+    assert hub.load(tmp_path / "run").decision["abstain"]["at"] is None
+    assert {"evaluation.json", "predictions.csv", "report.html"} <= {path.name for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(InputError, match=r"abstain_at=0.005: takes at least 665 validation pictures, and there are 360"):
+        resnets.train(str(place / "colours"), out=tmp_path / "none", abstain_at="0.5%", **settings)
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize(
     ("out", "settings", "words"),
     [

@@ -147,6 +147,15 @@ CASES = {
         "its rows name 1 classes each, and now they would name 2",
         "use the --topk and the model",
     ),
+    "predict with a rule that the model does not keep": Case(
+        both, "predict model.safetensors pets --abstain-at 1%", "keeps no rule for --abstain-at or --sets", "resnets calibrate"
+    ),
+    "predict with a part that is none": Case(
+        both, "predict model.safetensors pets --abstain-at few", "abstain_at='few'", "give a number"
+    ),
+    "predict with sets of no coverage": Case(
+        both, "predict model.safetensors pets --sets 101%", "sets=1.01", "give at most 0.9999"
+    ),
     "predict into a file, of a missing one": Case(
         both, "predict model.safetensors pets photo.jpg --out all.csv", "photo.jpg", "no such file or folder"
     ),
