@@ -276,7 +276,11 @@ def told(result: Mapping[str, Any]) -> list[str]:
     if "num_answers" in result:
         error, (low, high) = result["answer_error"], result["answer_error_interval"]
         wrong = "" if error is None else f", of which {error:.2%} are wrong (95 % interval {low:.2%} to {high:.2%}"
-        asked = f"; asked for: at most {result['abstain_at']:g}, with {LEVEL:.0%} confidence)" if result["abstain_at"] else ")"
+        asked = (
+            f"; asked for: at most {100 * result['abstain_at']:g}%, with {LEVEL:.0%} confidence)"
+            if result["abstain_at"]
+            else ")"
+        )
         lines.append(
             f"answers to {1 - result['unanswered']:.2%} of them{wrong}{asked if wrong else ''}; {result['unsure']:.2%} unsure, "
             f"{result['unknown']:.2%} unknown"
@@ -285,6 +289,6 @@ def told(result: Mapping[str, Any]) -> list[str]:
         low, high = result["set_coverage_interval"]
         lines.append(
             f"sets of {result['set_size']:.2f} classes hold the truth of {result['set_coverage']:.2%} (95 % interval "
-            f"{low:.2%} to {high:.2%}; asked for: {result['sets_at']:g})"
+            f"{low:.2%} to {high:.2%}; asked for: {100 * result['sets_at']:g}%)"
         )
     return lines + [f"note     {note}" for note in result.get("notes", [])]

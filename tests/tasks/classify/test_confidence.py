@@ -200,8 +200,8 @@ def test_intervals_are_by_groups_where_there_are_some():
 def test_told():
     text = rows.told({"split": "test", "bad_images": {}, **judged(*TEST, DECISION).result(1500)}, per_class=False).splitlines()
     assert text[0].endswith(f"before temperature {DECISION['temperature']:.3g})")
-    assert text[1].startswith("answers to ") and "asked for: at most 0.05, with 95% confidence)" in text[1]
-    assert text[2].startswith("sets of ") and text[2].endswith("asked for: 0.95)")
+    assert text[1].startswith("answers to ") and "asked for: at most 5%, with 95% confidence)" in text[1]
+    assert text[2].startswith("sets of ") and text[2].endswith("asked for: 95%)")
 
 
 @pytest.mark.parametrize(
