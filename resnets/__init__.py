@@ -20,6 +20,7 @@ from resnets.models.zoo import names as list_models
 
 if TYPE_CHECKING:
     from resnets.ship.hub import convert, create_model, load, save
+    from resnets.verbs.calibrate import calibrate
     from resnets.verbs.evaluate import evaluate
     from resnets.verbs.export import export
     from resnets.verbs.predict import predict
@@ -37,6 +38,7 @@ _LATER = {
     "train": "resnets.verbs.train",
     "cross_validate": "resnets.verbs.repeats",
     "repeat": "resnets.verbs.repeats",
+    "calibrate": "resnets.verbs.calibrate",
     "evaluate": "resnets.verbs.evaluate",
     "predict": "resnets.verbs.predict",
     "export": "resnets.verbs.export",
@@ -47,6 +49,7 @@ __all__ = [
     "Preprocess",
     "ResNetSpec",
     "__version__",
+    "calibrate",
     "convert",
     "create_model",
     "cross_validate",
@@ -83,7 +86,7 @@ _MOVED = {
     "paint": "draw.paint",
     "paper.external": "ship.external",
     "plan": "engine.plan models.zoo",
-    "plots": "draw.curves draw.confusion draw.gallery draw.reliability draw.style",
+    "plots": "draw.curves draw.confusion draw.gallery draw.reliability draw.style measures.calibration",
     "plots_dense": "draw.panels tasks.detect.draw tasks.segment.draw",
     "prediction": "verbs.predict",
     "pretrained": "models.pretrained",

@@ -27,6 +27,7 @@ COMMANDS = {
     "train": "resnets.cli.train.train",
     "eval": "resnets.cli.predict.evaluate",
     "predict": "resnets.cli.predict.predict",
+    "calibrate": "resnets.cli.predict.calibrate",
     "export": "resnets.cli.models.export",
     "convert": "resnets.cli.models.convert",
     "models": "resnets.cli.models.models",

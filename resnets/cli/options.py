@@ -16,7 +16,7 @@ import click
 
 from resnets import tasks
 from resnets.engine.recipe import Recipe, Schema
-from resnets.engine.settings import COMMON, MACHINE, SECTIONS, fields_of, kinds, show
+from resnets.engine.settings import ANSWERS, COMMON, MACHINE, SECTIONS, fields_of, kinds, show
 from resnets.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -39,6 +39,14 @@ runtime_flag = click.option(
 )
 amp_flag = click.option("--amp", is_flag=True, help="compute in bfloat16 (torch, openvino): faster, less exact")
 json_flag = click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout, nothing else there")
+
+abstain_flag = click.option(
+    "--abstain-at", metavar="X", help='answer "unsure" so that at most this part of the answers is wrong, such as 1%'
+)
+sets_flag = click.option("--sets", metavar="X", help="prediction sets that hold the truth this often, such as 95%")
+unknown_flag = click.option(
+    "--unknown/--no-unknown", default=True, help='answer "unknown" to pictures unlike the training data  [as calibrated]'
+)
 
 SHORT = {"batch_size": ["-b"], "workers": ["-j"], "weight_decay": ["--wd"], "img_size": ["--imgsz"]}
 METAVARS = {int: "N", float: "X", str: "TEXT"}
@@ -152,6 +160,14 @@ def metavar_of(schema: Schema, name: str) -> str:
 def help_of(field: Field[Any]) -> str:
     """What a setting means, with its default in brackets."""
     return field.metadata["help"] + ("" if field.default is None else f"  [{show(field.default)}]")
+
+
+def answers_flags(command: Command) -> Command:
+    """Give `command` flags for the settings of all tasks in the section of answers."""
+    for name, schema in reversed(all_settings().items()):
+        if fields_of(schema)[name].metadata["section"] == ANSWERS:
+            command = setting_flag(schema, name)(command)
+    return command
 
 
 def spec_flags(command: Command) -> Command:

@@ -1,4 +1,4 @@
-"""`resnets predict` and `resnets eval`: a model on pictures, and on labelled data."""
+"""`resnets predict`, `resnets eval` and `resnets calibrate`: a model on pictures, and on labelled data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,19 @@ from typing import Any
 import click
 
 from resnets import tasks
-from resnets.cli.options import CONTEXT, EPILOG, amp_flag, data_dir_flag, device_flag, json_flag, runtime_flag
+from resnets.cli.options import (
+    CONTEXT,
+    EPILOG,
+    abstain_flag,
+    amp_flag,
+    answers_flags,
+    data_dir_flag,
+    device_flag,
+    json_flag,
+    runtime_flag,
+    sets_flag,
+    unknown_flag,
+)
 from resnets.draw.text import visible
 from resnets.errors import InputError
 
@@ -31,6 +43,9 @@ from resnets.errors import InputError
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), help="lowest score of an object or a tag  [the model's own, else 0.5]"
 )
+@abstain_flag
+@sets_flag
+@unknown_flag
 @click.option("--draw", metavar="DIR", type=click.Path(path_type=Path), help="draw boxes or masks over each image, as PNG")
 @click.option(
     "--masks",
@@ -53,6 +68,9 @@ def predict(
     amp: bool,
     device: str,
     threshold: float | None,
+    abstain_at: str | None,
+    sets: str | None,
+    unknown: bool,
     draw: Path | None,
     masks: Path | None,
     **options: Any,
@@ -63,13 +81,14 @@ def predict(
     from resnets.data.pictures.inputs import INPUTS
     from resnets.models.answering import Wanted
     from resnets.models.header import terms
-    from resnets.ship.sessions import answering, open_session
+    from resnets.ship.sessions import answering, deciding, open_session
     from resnets.verbs import rows
     from resnets.verbs.predict import find_files, stream
 
     if resume and out is None:
         raise InputError("--resume needs the file to go on with; name it with --out")
     session = open_session(model, runtime=runtime, device=device, amp=amp)
+    session = deciding(session, {"abstain_at": abstain_at, "sets": sets, "unknown_at": None if unknown else 0})
     header, task = session.header, answering(session.header)
     form = rows.form_of(task.rows, form_name, out)
     wanted = Wanted(min(topk, len(header.labels)), threshold, header.decision)
@@ -114,6 +133,9 @@ def predict(
     help="in masks: an index that is left out of all scores  [as trained]",
 )
 @click.option("--group-by", metavar="TEXT", help="intervals by groups, as in train  [as trained, if it suits DATA]")
+@abstain_flag
+@sets_flag
+@unknown_flag
 @runtime_flag
 @amp_flag
 @device_flag
@@ -136,3 +158,29 @@ def evaluate(models: tuple[str, ...], data: str, wants: bool, as_json: bool, **o
     if "weights" in result:
         click.echo(visible(f"weights  {result['weights']}"), err=True)
     click.echo(json.dumps(result, ensure_ascii=False) if as_json else tasks.get(result["task"]).rows.told(result, True))
+
+
+@click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Choose on labelled data how a model answers.")
+@click.argument("model")
+@click.argument("data")
+@click.option("--out", "-o", metavar="FILE", required=True, help="the .safetensors file to write")
+@click.option("--split", type=click.Choice(["val", "test", "train"]), help="[val, else test, else train]")
+@answers_flags
+@click.option("--batch-size", "-b", type=click.IntRange(1), default=256, help="images per batch  [256]")
+@click.option("--workers", "-j", type=click.IntRange(0), help="processes that decode images  [one per CPU]")
+@click.option("--max-bad", type=click.IntRange(0), help="unreadable images to skip, at most  [1 %, at least 10]")
+@device_flag
+@data_dir_flag
+@json_flag
+def calibrate(model: str, data: str, as_json: bool, **options: Any) -> None:
+    """Choose on DATA, labelled pictures that MODEL has not seen, how its outputs become answers (temperature, when it is
+    unsure, what is unknown to it), and write MODEL with this to a file. The weights stay as they are."""
+    from resnets.verbs.calibrate import calibrate
+
+    result = calibrate(model, data, **options)
+    if as_json:
+        click.echo(json.dumps(result, ensure_ascii=False))
+        return
+    click.echo("of the pictures by which the rules were chosen:")
+    click.echo(tasks.get(result["task"]).rows.told(result, False))
+    click.echo(visible(f"written: {result['file']}"))

@@ -99,6 +99,8 @@ def about(header: Header) -> list[str]:
     lines = [f"task        {header.task}", f"labels      {labels}", f"preprocess  {pairs(preprocess)}"]
     if header.head:
         lines.insert(1, f"head        {pairs(header.head)}")
+    if decided := {name: part.get("at") if isinstance(part, Mapping) else part for name, part in header.decision.items()}:
+        lines.append(f"decision    {pairs({name: value for name, value in decided.items() if value is not None})}")
     if header.metrics:
         lines.append(f"metrics     {pairs(header.metrics)}")
     origin = header.provenance

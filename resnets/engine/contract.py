@@ -285,6 +285,17 @@ class Task(Protocol):
         """
         ...
 
+    def revise(self, decision: Decision, asked: Settings) -> dict[str, Any]:
+        """The decision with other wishes, without data: from what `decide` kept of the validation split.
+
+        Args:
+            asked: settings of the section `ANSWERS`, as far as they were given.
+
+        Raises:
+            InputError: where the decision does not support what is asked for.
+        """
+        ...
+
     def same(self, before: Any, after: Any) -> float:
         """How far two answers to one image agree, from 0 to 1: what the check of an exported file goes by."""
         ...

@@ -113,7 +113,7 @@ class Model(Trunk):
 
         Returns:
             For each picture the task's row, as `resnets.tasks.*.rows` has it; of classification {"label", "index",
-            "probability", "top": [{...}, ...]}.
+            "probability", "top": [{...}, ...], "answer", "ood_score"}.
 
         Raises:
             InputError: for a picture that cannot be read; `resnets predict` goes on past such pictures instead.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -18,7 +19,8 @@ import numpy as np
 
 from resnets import tasks
 from resnets.data.pictures.images import default_workers, num_processors
-from resnets.engine.contract import Task
+from resnets.engine.contract import Settings, Task
+from resnets.engine.settings import parse
 from resnets.errors import InputError
 from resnets.models import header as saved
 from resnets.models.answering import run_model
@@ -106,6 +108,21 @@ def open_session(
         file = Path(folder, "model").with_suffix(formats.FORMATS[row.format].suffix)
         formats.FORMATS[row.format].write(program(loaded), file, loaded.header, None)
         return open_session(file, runtime=name, streams=streams, amp=amp)
+
+
+def deciding(session: Session, asked: Settings) -> Session:
+    """The session with a decision that is revised by what is asked for; None in `asked` is not asked for.
+
+    Raises:
+        InputError: where the task has no such setting, or the model's decision does not support it.
+    """
+    task, given = answering(session.header), {name: value for name, value in asked.items() if value is not None}
+    if not given:
+        return session
+    tasks.check_owned(task, given)
+    wishes = {name: parse(task.settings, name, value) for name, value in given.items()}
+    decision = task.revise(session.header.decision, wishes)
+    return dataclasses.replace(session, header=dataclasses.replace(session.header, decision=decision))
 
 
 def check_runtime(header: Header, runtime: str) -> None:

@@ -15,7 +15,7 @@ from resnets.errors import InputError
 from resnets.files import write_json
 from resnets.models.header import terms
 from resnets.models.model import Model
-from resnets.ship.sessions import Session, answering, open_session
+from resnets.ship.sessions import Session, answering, deciding, open_session
 from resnets.verbs import predictions
 from resnets.verbs.predictions import Judged
 
@@ -37,6 +37,9 @@ def evaluate(
     amp: bool = False,
     ignore_index: int | None = None,
     group_by: str | None = None,
+    abstain_at: float | str | None = None,
+    sets: float | str | None = None,
+    unknown: bool = True,
 ) -> dict[str, Any]:
     """Evaluate a model on a split of some data, whose classes are matched to the model's by name.
 
@@ -51,6 +54,7 @@ def evaluate(
         ignore_index: of masks: an index that is ignored; None: as the model was trained.
         group_by: what the interval is by groups of, as in training; None: as the model was trained, where that suits the data.
         runtime, amp: see `resnets.ship.sessions.open_session`.
+        abstain_at, sets, unknown: of classifiers: see `predict`.
 
     Returns:
         {"model", "data", "split", "num_images", "loss", "top1", "top5", "per_class", "confusion", ...}; see the task. "weights"
@@ -59,7 +63,13 @@ def evaluate(
     Raises:
         InputError: where the data has no such split, or classes that the model does not know.
     """
-    asked: Any = {"ignore_index": ignore_index, "group_by": group_by}
+    asked: Any = {
+        "ignore_index": ignore_index,
+        "group_by": group_by,
+        "abstain_at": abstain_at,
+        "sets": sets,
+        "unknown": unknown,
+    }
     session, source = opened(model, data, data_dir=data_dir, device=device, runtime=runtime, amp=amp, **asked)
     header, name = session.header, pick(source, split)
     result = score(session, source, name, out=out, batch_size=batch_size, workers=workers, max_bad=max_bad)
@@ -77,9 +87,13 @@ def opened(
     amp: bool = False,
     ignore_index: int | None = None,
     group_by: str | None = None,
+    abstain_at: float | str | None = None,
+    sets: float | str | None = None,
+    unknown: bool = True,
 ) -> tuple[Session, Source]:
     """The model, running, and the data with its classes. The arguments are those of `evaluate`."""
     session = open_session(model, runtime=runtime, device=device, amp=amp)
+    session = deciding(session, {"abstain_at": abstain_at, "sets": sets, "unknown_at": None if unknown else 0})
     header = session.header
     asked = {"ignore_index": ignore_index, "group_by": group_by}
     return session, grouped(answering(header).open_for(header, data, asked, data_dir=data_dir), group_by)

@@ -22,7 +22,7 @@ from resnets.errors import InputError
 from resnets.models.answering import Wanted, answered
 from resnets.models.header import Header
 from resnets.models.records import Prediction
-from resnets.ship.sessions import Session, answering, open_session
+from resnets.ship.sessions import Session, answering, deciding, open_session
 
 if TYPE_CHECKING:
     from resnets.models.model import Model
@@ -89,6 +89,9 @@ def predict(
     workers: int | None = None,
     device: str = "auto",
     amp: bool = False,
+    abstain_at: float | str | None = None,
+    sets: float | str | None = None,
+    unknown: bool = True,
 ) -> Iterator[Mapping[str, Any]]:
     """For each file its path and the task's row, or its path and an "error"; in the order of `find_pictures`.
 
@@ -97,13 +100,17 @@ def predict(
         topk: classes to name for each picture.
         threshold: of detectors and tags: the lowest score of what is named; None: the model's own, else 0.5.
         runtime, device, amp: see `resnets.ship.sessions.open_session`.
+        abstain_at: of classifiers: answer "unsure" so that at most this part of the answers is wrong, such as 0.01 or "1%";
+            None: as the model was calibrated.
+        sets: of classifiers: the coverage of prediction sets, such as 0.95.
+        unknown: of classifiers: answer "unknown" to pictures unlike the training data, where the model was calibrated for it.
         workers: threads that decode and predict; 0: the calling one does it all; None: one per processor, up to 8.
 
     Raises:
-        InputError: where there is no such model or path, or the model has no classes.
+        InputError: where there is no such model or path, the model has no classes, or does not support what is asked for.
     """
     session = model if isinstance(model, Session) else open_session(model, runtime=runtime, device=device, amp=amp)
-    answering(session.header)
+    session = deciding(session, {"abstain_at": abstain_at, "sets": sets, "unknown_at": None if unknown else 0})
     files = find_files(session.header, paths)
     for found in stream(session, files, wanted=Wanted(topk, threshold), batch_size=batch_size, workers=workers):
         yield found.row

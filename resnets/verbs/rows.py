@@ -138,7 +138,8 @@ def records(file: BinaryIO, quoted: bool) -> Iterator[bytes]:
 
 def other_head(out: Path, found: str, form: Form, topk: int) -> InputError:
     """Why a file with another first line than `topk` classes give is refused."""
-    num_found = found.count(",") // 2
+    one, two = (form.head(num).count(",") for num in (1, 2))
+    num_found = 1 + (found.count(",") - one) // max(two - one, 1)
     if num_found < 1 or found != form.head(num_found):
         return foreign(out, 0)
     return InputError(

@@ -325,7 +325,7 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     run.update_provenance(finished=now(), seconds=round(seconds, 2), selected=recipe.select, result=evaluate.summary(result))
     report.write(run.path)
     if refused is not None:
-        raise InputError(f"{refused}. The run is complete in {run.path}, but for this rule")
+        raise InputError(f"{refused}; all else of the run is in {run.path}")
     return Run(run.path, model.cpu(), result)
 
 

@@ -49,7 +49,7 @@ def test_predict_with_workers_says_the_same(place, capsys):
 
 def test_predict_more_answers_than_classes(place, capsys):
     out, _ = said(capsys, "predict model.safetensors colours/red/1.png --topk 99 --format csv -j 0")
-    assert out.splitlines()[0] == "path,label,probability,label2,probability2,label3,probability3,error"
+    assert out.splitlines()[0] == "path,label,probability,label2,probability2,label3,probability3,answer,error"
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])

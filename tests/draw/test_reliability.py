@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from resnets.draw.reliability import calibration, draw_reliability
+from resnets.draw.reliability import draw_reliability
+from resnets.measures.calibration import calibration
 
 
 def test_calibration_by_hand():

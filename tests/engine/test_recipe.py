@@ -26,6 +26,13 @@ def test_later_layers_win_and_origins_are_remembered():
     assert set(origins) == set(fields_of(ClassifySettings))
 
 
+def test_a_number_may_be_a_percentage():
+    assert [parse(ClassifySettings, "smoothing", text) for text in ("10%", "0.5 %", "0.1")] == [0.1, 0.005, 0.1]
+    for text in ("%", "ten%", "5%%5", "nan%"):
+        with pytest.raises(InputError, match="give a number"):
+            parse(ClassifySettings, "smoothing", text)
+
+
 @pytest.mark.parametrize("group", EXCLUSIVE, ids="/".join)
 def test_a_later_choice_takes_the_place_of_its_whole_group(group):
     for first in group:

@@ -16,8 +16,8 @@ from resnets.draw.reliability import reliability
 from resnets.draw.tradeoffs import precision_recall, roc
 from resnets.engine.contract import NO_DECISION, Decision
 from resnets.measures import curves
-from resnets.tasks.classify import points
-from resnets.tasks.classify.meter import confidence, worst_errors
+from resnets.tasks.classify import confidence, points
+from resnets.tasks.classify.meter import worst_errors
 
 MOST = 24  # errors that are shown
 
@@ -31,8 +31,8 @@ def evaluation(
     folder: Path,
     decision: Decision = NO_DECISION,
 ) -> list[Path]:
-    """Draw the confusion matrix, the reliability, the worst errors and, of a class against the rest, ROC and precision over
-    recall; of logits (N, num_classes). The drawings' paths.
+    """Draw the confusion matrix, the reliability before and after the temperature, the worst errors and, of a class against the
+    rest, ROC and precision over recall; of logits (N, num_classes). The drawings' paths.
 
     Args:
         positions: (N,) of the pictures in the split.
@@ -43,10 +43,11 @@ def evaluation(
     matrix = confusion_matrix(targets.numpy(), answers.numpy(), labels=range(len(labels)))
     drawings = [
         confusion(matrix, labels, folder / "confusion.png"),
-        reliability(*confidence(outputs, targets), folder / "reliability.png"),
+        reliability(*confidences(outputs, targets, decision), folder / "reliability.png"),
     ]
     groups = None if split.groups is None else split.groups[positions]
-    drawings += tradeoffs(outputs.numpy(), targets.numpy(), labels, decision, folder, groups)
+    scaled = confidence.scaled(outputs.numpy(), decision)
+    drawings += tradeoffs(scaled, targets.numpy(), labels, decision, folder, groups)
     worst = worst_errors(outputs, targets, most=MOST)
     if len(worst):
         captions = [f"{labels[int(answers[i])]}\nis {labels[int(targets[i])]}" for i in worst]
@@ -84,3 +85,13 @@ def tradeoffs(
             share=of_all, at=marks[1], name=name,
         ),
     ]  # fmt: skip
+
+
+def confidences(outputs: Tensor, targets: Tensor, decision: Decision) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The probability of the answer (N,), with a temperature before and after, by name; and whether it is right (N,)."""
+    logits, temperature = outputs.numpy(), confidence.rule(decision).temperature
+    rules = {"": confidence.Rule()}
+    if temperature != 1:
+        rules = {"as it is": confidence.Rule(), f"temperature {temperature:.3g}": confidence.Rule(temperature)}
+    found = {name: confidence.apply(logits, rule).probabilities.max(1) for name, rule in rules.items()}
+    return found, logits.argmax(1) == targets.numpy()

@@ -11,12 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data.types import Batch
-from resnets.draw.reliability import calibration
 from resnets.engine.contract import NO_DECISION, Criterion, Decision, Sample, accumulate
 from resnets.measures import balance
 from resnets.measures.intervals import of_share, wilson
 from resnets.models.nn.layers import precise
-from resnets.tasks.classify import points
+from resnets.tasks.classify import confidence, points
 
 
 class ClassifyMeter:
@@ -62,15 +61,17 @@ class ClassifyMeter:
         return Sample("accuracy", positions[order], lambda at: float(right[at].mean()), right)
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """truth, answer (by the operating point, where there is one), and the probability of each class as p_CLASS."""
+        """truth, answer (as `predict` gives it), the score of being unlike the training data, and the probability of each class
+        as p_CLASS."""
         outputs, targets, positions = self.outputs
-        probabilities = outputs.double().softmax(1).numpy()
+        found = confidence.apply(outputs.numpy(), confidence.rule(self.decision))
+        probabilities = confidence.softmax(confidence.scaled(outputs.numpy(), self.decision))
         names = [f"p_{label}" for label in self.labels]
-        said = points.said(outputs.numpy(), self.labels, self.decision)
+        said = points.said(confidence.scaled(outputs.numpy(), self.decision), self.labels, self.decision)
         for at in np.argsort(positions, kind="stable"):
-            row = {"truth": self.labels[int(targets[at])], "answer": self.labels[int(probabilities[at].argmax())]}
-            row |= {name: value for name, value in said[at].items() if name in row}
-            yield int(positions[at]), row | dict(zip(names, probabilities[at].tolist(), strict=True))
+            row = {"truth": self.labels[int(targets[at])], "answer": found.word(int(at), self.labels, said[at])}
+            scores = dict(zip(names, probabilities[at].tolist(), strict=True))
+            yield int(positions[at]), {**row, "ood_score": float(found.scores[at]), **scores}
 
 
 class ClassResult(TypedDict):
@@ -84,16 +85,16 @@ class ClassResult(TypedDict):
 
 
 class Result(TypedDict):
-    """An evaluation, as JSON can hold it; accuracies and so on are fractions. `points.result` adds its figures.
+    """An evaluation, as JSON can hold it; accuracies and so on are fractions. `confidence.result` and `points.result` add
+    their figures.
 
     Intervals are of 95 %; that of the bootstrap is None where all draws give the same."""
 
     num_images: int
-    loss: float  # cross-entropy
+    loss: float  # cross-entropy of the outputs as they are
     top1: float
     top5: float
     top1_interval: list[float]  # 95 %; by groups where there are any, whose number is then "num_groups"
-    ece: float  # expected calibration error
     unbalanced: bool  # the largest class has twice as many pictures as the smallest, or more
     balanced_accuracy: float  # mean recall of the classes that have pictures
     balanced_accuracy_interval: list[float] | None
@@ -112,7 +113,8 @@ def evaluation(
     decision: Decision = NO_DECISION,
     groups: np.ndarray | None = None,
 ) -> Mapping[str, Any]:
-    """A `Result` and the figures of `points.result`, from logits (N, num_classes) and class indices (N,).
+    """A `Result` and the figures of `confidence.result` and `points.result`, from logits (N, num_classes) and class indices
+    (N,).
 
     Args:
         groups: (N,) what each image belongs to.
@@ -139,7 +141,6 @@ def evaluation(
         "unbalanced": balance.is_unbalanced(support),
         "balanced_accuracy": recall.value,
         "balanced_accuracy_interval": recall.interval,
-        "ece": calibration(*confidence(outputs, targets)).ece,
         "macro_f1": f1.value,
         "macro_f1_interval": f1.interval,
         "too_few": [row["label"] for row in per_class if 0 < row["support"] < balance.FEW],
@@ -147,7 +148,12 @@ def evaluation(
         "confusion": confusion_matrix(truth, predicted, labels=range(num_classes)).tolist(),
         "labels": list(labels),
     }
-    return found | points.result(outputs.numpy(), truth, labels, decision, groups)
+    logits = outputs.numpy()
+    return (
+        found
+        | confidence.result(logits, truth, decision, groups)
+        | points.result(confidence.scaled(logits, decision), truth, labels, decision, groups)
+    )
 
 
 def worst_errors(outputs: Tensor, targets: Tensor, most: int) -> list[int]:
@@ -156,9 +162,3 @@ def worst_errors(outputs: Tensor, targets: Tensor, most: int) -> list[int]:
     loss[outputs.argmax(1) == targets] = -1
     order = loss.argsort(descending=True)[:most]
     return [int(i) for i in order if loss[i] >= 0]
-
-
-def confidence(outputs: Tensor, targets: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The probability of the answer (N,), and whether it is right (N,)."""
-    probability, answer = outputs.float().softmax(1).max(1)
-    return probability.numpy(), (answer == targets).numpy()

@@ -96,6 +96,11 @@ def check(asked: Mapping[str, Any], labels: Sequence[str], counts: np.ndarray) -
     index, rule = asked_of(asked, labels)
     if index is None or rule is None:
         return
+    if asked.get("abstain_at"):
+        raise InputError(
+            f"{rule} and abstain_at exclude each other: what abstaining promises is for the likeliest class, and an operating "
+            "point answers otherwise; give one of them"
+        )
     num_positive = int(counts[index])
     num_negative = int(counts.sum()) - num_positive
     kinds = {"positive": num_positive, "negative": num_negative}

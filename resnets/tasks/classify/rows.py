@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from resnets.draw.text import columns, csv_line, visible
 from resnets.measures import balance
 from resnets.models.answering import Wanted
-from resnets.tasks.classify import points
+from resnets.tasks.classify import confidence, points
 from resnets.tasks.lines import failed, first_cell, unreadable, with_interval
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ KEYS = frozenset({"top"})
 REPORT_COLUMNS = {"f1": "F1", "precision": "precision", "recall": "recall", "support": "pictures"}
 FACTS = {  # further figures there
     "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "top5": "top-5 accuracy", "ece": "calibration error",
+    "ece_before": "before the temperature", "answer_error": "wrong answers given", "unanswered": "unanswered",
+    "set_coverage": "sets that hold the truth",
 } | points.FACTS  # fmt: skip
 MISTAKES = 5  # pairs of classes that `told` names
 
@@ -33,8 +35,10 @@ class Row(Candidate, total=False):
     """The likeliest class, and `topk` classes, the likeliest first; of equally likely ones that with the lower index."""
 
     top: list[Candidate]
-    answer: str  # with an operating point: the positive class, or the likeliest of the others
-    positive: bool  # and whether it is the positive class
+    answer: str  # the label (with an operating point the positive class or the likeliest of the others), "unsure" or "unknown"
+    positive: bool  # with an operating point: whether it is the positive class
+    set: list[str]  # where sets are asked for: the classes that may be true, the likeliest first
+    ood_score: float  # the energy: greater is less like the training data; rounded to 4 decimals
 
 
 def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> Row:
@@ -47,45 +51,53 @@ def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> Row:
     """
     import numpy as np
 
-    logits = answer.astype(np.float32)
-    probabilities = np.exp(logits - logits.max())
-    probabilities /= probabilities.sum()
-    indices = np.argsort(-probabilities, kind="stable")[: wanted.topk]
+    found = confidence.apply(answer[None], confidence.rule(wanted.decision))
+    order, probabilities = np.argsort(-answer.astype(np.float32), kind="stable"), found.probabilities[0]
+    indices = order[: wanted.topk]
     top: list[Candidate] = [
         {"label": labels[index], "index": index, "probability": round(probability, 6)}
         for index, probability in zip(indices.tolist(), probabilities[indices].tolist(), strict=True)
     ]
-    made: Any = {**top[0], "top": top}
-    if "operating_point" in wanted.decision:
-        made |= points.said(answer[None], labels, wanted.decision)[0]
+    said = points.said(confidence.scaled(answer[None], wanted.decision), labels, wanted.decision)[0]
+    made: Any = {**top[0], "top": top, "answer": found.word(0, labels, said), "ood_score": round(float(found.scores[0]), 4)}
+    made |= {name: value for name, value in said.items() if name == "positive"}
+    if found.sets is not None:
+        made["set"] = [labels[index] for index in order.tolist() if found.sets[0, index]]
     return made
 
 
 def line(row: Mapping[str, Any]) -> str:
-    """The row as one line for people: the path, the answer where there is an operating point, classes with probabilities."""
+    """The row as one line for people: the path, the answer where it is not the likeliest class, classes with probabilities."""
     if "error" in row:
         return failed(row)
-    answer = f"{row['answer']}:  " if "answer" in row else ""
+    answer = "" if (said := said_of(row)) == row["top"][0]["label"] else f"{said}:  "
     return visible(
         f"{row['path']}  {answer}" + "  ".join(f"{entry['label']} {entry['probability']:.1%}" for entry in row["top"])
     )
 
 
+def said_of(row: Mapping[str, Any]) -> str:
+    """The answer in a few words: "unsure", "unknown", the label, or the labels of a set with bars between them."""
+    answer = row.get("answer", row["top"][0]["label"])
+    return "|".join(row["set"]) if "set" in row and answer == row["top"][0]["label"] else answer
+
+
 def csv_head(topk: int) -> str:
-    """path,label,probability,label2,probability2,...,error: a pair of columns for each of `topk` classes."""
+    """path,label,probability,label2,probability2,...,answer,error: a pair of columns for each of `topk` classes."""
     numbers = ["", *map(str, range(2, topk + 1))]
-    return csv_line(["path", *[f"{name}{number}" for number in numbers for name in ("label", "probability")], "error"])
+    pairs = [f"{name}{number}" for number in numbers for name in ("label", "probability")]
+    return csv_line(["path", *pairs, "answer", "error"])
 
 
 def csv_lines(row: Mapping[str, Any], topk: int) -> str:
     """The row as one line of CSV, under `csv_head(topk)`."""
     top = [cell for entry in row.get("top", []) for cell in (entry["label"], f"{entry['probability']:.6f}")]
-    return csv_line([row["path"], *(top or [""] * (2 * topk)), row.get("error", "")])
+    return csv_line([row["path"], *(top or [""] * (2 * topk)), said_of(row) if top else "", row.get("error", "")])
 
 
 def csv_path(text: str, topk: int) -> str:
     """The path in a row of CSV. Raises `ValueError` where it is no whole row of `topk` classes."""
-    return first_cell(text, 2 * topk + 2)
+    return first_cell(text, 2 * topk + 3)
 
 
 def told(result: Mapping[str, Any], per_class: bool) -> str:
@@ -94,13 +106,15 @@ def told(result: Mapping[str, Any], per_class: bool) -> str:
     accuracy = f"accuracy {with_interval(result, 'top1')}{top5}"
     balanced = f"balanced accuracy {with_interval(result, 'balanced_accuracy')}"
     first, second = (balanced, accuracy) if result["unbalanced"] else (accuracy, balanced)
+    before = f" ({result['ece_before']:.2%} before temperature {result['temperature']:.3g})" if "temperature" in result else ""
     lines = [
         f"{result['split']} {first} on {result['num_images']:,} pictures; loss {result['loss']:.4f}, calibration error "
-        f"{result['ece']:.2%}",
+        f"{result['ece']:.2%}{before}",
         f"{second}, macro F1 {with_interval(result, 'macro_f1')}",
         *small_classes(result),
         *points.told(result),
         *unreadable(result),
+        *confidence.told(result),
     ]
     if per_class:
         lines += ["", class_table(result["per_class"]), "", confusions(result)]

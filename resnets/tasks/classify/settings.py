@@ -75,6 +75,26 @@ class ClassifySettings(LabelSettings):
         FINETUNING, None, "for probe: C of the penalty; default: what is best on validation, of 0.001 to 10", least=1e-9
     )
 
+    # Answers
+    temperature: bool = setting(ANSWERS, True, "scale the outputs so that probabilities agree with how often answers are right")
+    abstain_at: float | None = setting(
+        ANSWERS,
+        None,
+        'answer "unsure" rather than wrong: so that at most this part of the answers given is wrong, such as 1%',
+        least=1e-6,
+        most=0.5,
+    )
+    sets: float | None = setting(
+        ANSWERS, None, "answer with a set of classes that holds the truth this often, such as 95%", least=0.5, most=0.9999
+    )
+    unknown_at: float = setting(
+        ANSWERS,
+        0.01,
+        'answer "unknown" to pictures unlike the training data, and by mistake to this part of those like it; 0: never',
+        least=0,
+        most=0.5,
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.keep_at and self.probe:

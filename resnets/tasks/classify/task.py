@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.types import Source, Split
-from resnets.engine.contract import Criterion, Design, ReportTable, Score, Settings
+from resnets.engine.contract import Criterion, Decision, Design, ReportTable, Score, Settings
 from resnets.engine.recipe import need_weights
 from resnets.engine.settings import answers_of
 from resnets.measures import balance
-from resnets.tasks.classify import points, rows
+from resnets.tasks.classify import confidence, points, rows
 from resnets.tasks.classify.settings import RECIPES, ClassifySettings
 from resnets.tasks.image_level.settings import ImageLevelSettings
 from resnets.tasks.image_level.task import ImageLevel
@@ -42,7 +42,9 @@ class Classify(ImageLevel):
 
     def cut(self, source: Source, recipe: ImageLevelSettings) -> Source:
         source = super().cut(source, recipe)
-        points.check(answers_of(recipe), source.labels, self.class_counts(source.splits["val"], len(source.labels)))
+        asked, num = answers_of(recipe), len(source.splits["val"])
+        confidence.check_size(num, asked)
+        points.check(asked, source.labels, self.class_counts(source.splits["val"], len(source.labels)))
         return source
 
     def balances(self, recipe: ClassifySettings) -> bool:
@@ -82,7 +84,12 @@ class Classify(ImageLevel):
 
     def decide(self, meter: ClassifyMeter, asked: Settings) -> dict[str, Any]:
         outputs, targets, _ = meter.outputs
-        return points.decide(outputs.numpy(), targets.numpy(), meter.labels, asked)
+        logits, truth = outputs.numpy(), targets.numpy()
+        own = confidence.decide(logits, truth, asked)
+        return own | points.decide(confidence.scaled(logits, own), truth, meter.labels, asked)
+
+    def revise(self, decision: Decision, asked: Settings) -> dict[str, Any]:
+        return confidence.revise(decision, asked)
 
     def same(self, before: np.ndarray, after: np.ndarray) -> float:
         """1 for the same class, else 0."""

@@ -19,7 +19,7 @@ from resnets.data.readers.label_rules import RULES
 from resnets.data.sources import open_source, recognised
 from resnets.data.types import Samples, Source, Split
 from resnets.draw.panels import Panel
-from resnets.engine.contract import Design, Settings
+from resnets.engine.contract import Decision, Design, Settings
 from resnets.engine.recipe import Recipe, changed_spec, spec_changes
 from resnets.errors import InputError
 from resnets.files import replacing
@@ -200,6 +200,9 @@ class Dense(ABC):
 
     def decide(self, meter: Any, asked: Settings) -> dict[str, Any]:
         return {}
+
+    def revise(self, decision: Decision, asked: Settings) -> dict[str, Any]:
+        return dict(decision)
 
     def preview(self, source: Source, recipe: Any, preprocess: Preprocess, out: str | Path) -> Path:
         from resnets.tasks.dense import preview

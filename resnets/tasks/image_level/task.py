@@ -13,7 +13,7 @@ from resnets.data.pictures.images import StoredImages
 from resnets.data.preprocess import FREE, Preprocess
 from resnets.data.sources import open_source
 from resnets.data.types import Samples, Source, Split
-from resnets.engine.contract import Design, Run, Settings, Wanted
+from resnets.engine.contract import Decision, Design, Run, Settings, Wanted
 from resnets.engine.recipe import SMALL, Recipe, changed_spec, spec_changes
 from resnets.engine.settings import fields_of
 from resnets.errors import InputError
@@ -192,6 +192,9 @@ class ImageLevel(ABC):
 
     def decide(self, meter: Any, asked: Settings) -> dict[str, Any]:
         return {}
+
+    def revise(self, decision: Decision, asked: Settings) -> dict[str, Any]:
+        return dict(decision)
 
     def check_asked(self, header: Header, *, draw: bool, masks: bool) -> None:
         if draw or masks:

@@ -142,10 +142,19 @@ CASES = {
         "choose another place with --out",
     ),
     "predict on with another topk": Case(
-        lambda d: (both(d), text(d / "all.csv", "path,label,probability,error\npets/cat/0.png,cat,0.500000,\n")),
+        lambda d: (both(d), text(d / "all.csv", "path,label,probability,answer,error\npets/cat/0.png,cat,0.500000,cat,\n")),
         "predict model.safetensors pets --out all.csv --resume",
         "its rows name 1 classes each, and now they would name 2",
         "use the --topk and the model",
+    ),
+    "predict with a rule that the model does not keep": Case(
+        both, "predict model.safetensors pets --abstain-at 1%", "keeps no rule for --abstain-at or --sets", "resnets calibrate"
+    ),
+    "predict with a part that is none": Case(
+        both, "predict model.safetensors pets --abstain-at few", "abstain_at='few'", "give a number"
+    ),
+    "predict with sets of no coverage": Case(
+        both, "predict model.safetensors pets --sets 101%", "sets=1.01", "give at most 0.9999"
     ),
     "predict into a file, of a missing one": Case(
         both, "predict model.safetensors pets photo.jpg --out all.csv", "photo.jpg", "no such file or folder"

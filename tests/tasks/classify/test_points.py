@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 import resnets
 from resnets.errors import InputError
 from resnets.measures.curves import predictive
-from resnets.tasks.classify import points
+from resnets.tasks.classify import confidence, points
 from resnets.tasks.classify.settings import ClassifySettings
 from resnets.verbs.evaluate import evaluate
 from resnets.verbs.train import train
@@ -244,7 +244,15 @@ def test_a_run_that_validation_does_not_support_in_the_end_is_kept(tmp_path):
     """A picture that cannot be read is found out by reading it."""
     data = pictures(tmp_path / "data")
     (tmp_path / "data/val/b/1.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"^sensitivity=66.6%: 1 positive .* The run is complete in .*run, but for this rule"):
+    with pytest.raises(InputError, match=r"^sensitivity=66.6%: 1 positive .* all else of the run is in .*run"):
         train(data, out=tmp_path / "run", sensitivity=0.666, **TINY)
     assert (tmp_path / "run/report.html").exists() and (tmp_path / "run/evaluation.json").exists()
     assert "operating_point" not in resnets.load(tmp_path / "run").decision
+
+
+def test_an_operating_point_and_abstaining_exclude_each_other():
+    with pytest.raises(InputError, match="sensitivity and abstain_at exclude each other"):
+        points.check({"sensitivity": 0.9, "abstain_at": 0.01}, ("a", "b"), np.array([50, 50]))
+    decision = {"operating_point": {"threshold": 0.3}, "validation": {"num_images": 100, "num_errors": 1}}
+    with pytest.raises(InputError, match="the model answers by an operating point"):
+        confidence.revise(decision, {"abstain_at": 0.05})

@@ -127,6 +127,7 @@ def test_two_halves_are_the_whole(done):
 
 def test_a_whole_evaluation_is_that_of_the_run(done):
     meter, num = judged(done, done.task.meter(done.model.labels, done.model.head_config))
+    meter.decision = done.model.decision
     result = meter.result(num)
     assert result.keys() == done.result.keys() - {"task", "split", "bad_images", "selected"}
     for score in done.task.scores:
