@@ -8,8 +8,8 @@ masks}, names that begin with the sequence) is cut into squares of 120 pixels th
 is validated on a third of the pictures, in three folds, as by `resnets train --folds 3` with and without `--group-by`.
 
 The head alone is fitted (`--probe`, one penalty, so that nothing is chosen on validation) on the bundled resnet20_cifar10;
-with `--epochs` all of the network is fine-tuned. The table has the mean and the standard deviation over the seeds of the accuracy of a
-seed, which is that of its three folds together, and what `resnets data check` says of the split of the first fold.
+with `--epochs` all of the network is fine-tuned. The table has the mean and the standard deviation over the seeds of the
+accuracy of a seed, that of its three folds together, and what `resnets data check` says of the split of the first fold.
 """
 
 from __future__ import annotations

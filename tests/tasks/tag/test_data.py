@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnets.data.groups import grouped
 from resnets.errors import InputError
 from resnets.tasks.tag import data
 
@@ -59,3 +60,11 @@ def test_what_cannot_be_meant_is_refused_with_the_line(here, text, words):
 def test_other_data_is_refused(here, tmp_path):
     with pytest.raises(InputError, match="not a list; give a CSV"):
         data.read(str(tmp_path), None, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["path,labels,who\na.png,dog|cat,p 1\nb.png,,p2\n", "path,cat,who,dog\na.png,1,p 1,1\nb.png,0,p2,0\n"]
+)
+def test_the_column_that_groups_are_made_by_is_no_label(here, text):
+    source = grouped(data.read(here(text), None, None, "who"), "who")
+    assert source.labels == ("cat", "dog") and source.splits["train"].groups.tolist() == ["p 1", "p2"]

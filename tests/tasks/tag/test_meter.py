@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from resnets import tasks
 from resnets.data.types import Batch
 from resnets.tasks.tag.losses import criterion, positive_weights
+from resnets.tasks.tag.meter import mean_precision
 
 LABELS = ("cat", "dog", "owl")
 
@@ -61,3 +62,36 @@ def test_rare_labels_weigh_more_and_none_without_bounds():
     outputs, targets = torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])
     plain, weighted = criterion(0.0, None), criterion(0.0, torch.tensor([3.0, 1.0]))
     assert weighted(outputs, targets)["loss"] == pytest.approx(2 * float(plain(outputs, targets)["loss"]))
+
+
+def test_the_interval_is_by_groups():
+    outputs, targets = made(24)
+    groups = np.array([f"patient {n % 6}" for n in range(30)])
+    positions = np.arange(24) + 6  # the first six could not be read
+    meter = tasks.get("tag").meter(LABELS, {})
+    meter.add(outputs, batch(targets, positions))
+    result = meter.result(24, groups)
+    low, high = result["map_interval"]
+    assert result["num_groups"] == 6 and low < result["map"] < high
+    found = []
+    random = np.random.default_rng(5)
+    for _ in range(200):
+        at = np.concatenate([np.flatnonzero(groups[positions] == f"patient {n}") for n in random.integers(6, size=6)])
+        known = targets[at].any(0) & ~targets[at].all(0)
+        found.append(average_precision_score(targets[at][:, known], outputs[at][:, known], average="macro"))
+    assert [low, high] == pytest.approx(np.quantile(found, [0.025, 0.975]).tolist(), abs=0.05)
+    assert "by 6 groups" in tasks.get("tag").rows.told(result | {"split": "val", "bad_images": {}}, False)
+    assert "map_interval" not in meter.result(24)
+
+
+def test_the_figure_of_draws_is_scikit_learns():
+    outputs, targets = made(30)
+    outputs = outputs.round()  # many are equal
+    figure, random = mean_precision(outputs, targets > 0.5), np.random.default_rng(0)
+    for _ in range(20):
+        at = random.integers(30, size=random.integers(1, 40))
+        known = targets[at].any(0) & ~targets[at].all(0)
+        expected = (
+            average_precision_score(targets[at][:, known], outputs[at][:, known], average="macro") if known.any() else np.nan
+        )
+        assert figure(at) == pytest.approx(expected, nan_ok=True)

@@ -1,4 +1,4 @@
-"""Training with groups: no one is in two splits, the record says so, `eval` cuts the same split again, intervals are by groups."""
+"""Training with groups: none is in two splits, the record says so, `eval` cuts the same split again, and intervals follow."""
 
 import csv as csv_files
 import json
@@ -36,7 +36,7 @@ def pets(tmp_path_factory):
     root, random = tmp_path_factory.mktemp("pets"), np.random.default_rng(0)
     rows = []
     for n in range(60):
-        patient, label = f"p{n % 10}", "cat dog".split()[n // 10 % 2]
+        patient, label = f"p{n % 10}", ["cat", "dog"][n // 10 % 2]
         path = root / label / f"{patient}_{n}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(random.integers(0, 256, (8, 8), np.uint8)).save(path)
