@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import confusion_matrix
 
 from resnets.data.targets import IGNORE, Truth
 from resnets.data.types import Batch
@@ -82,3 +83,22 @@ def test_of_a_volume_the_worst_slice_is_kept():
     (bad,) = judged(SegmentMeter(["background", "organ"], quick=False), found, 2, truth.shape, truth).worst
     assert (bad.position, bad.row) == (2, 3) and bad.truth.shape == bad.found.shape == (6, 7)
     assert not bad.found.any() and np.array_equal(np.sort(bad.truth, axis=None), np.sort(truth[3], axis=None))
+
+
+def test_the_interval_of_miou_is_by_groups():
+    """Twelve pictures of four films, of which one is hard: the interval spans what draws of films give, from sums of pixels."""
+    random, meter = np.random.default_rng(0), SegmentMeter(("a", "b"), quick=False)
+    groups, matrices = np.array([f"film {n // 3}" for n in range(12)]), []
+    for n in range(12):
+        truth = random.integers(0, 2, (10, 10)).astype(np.uint8)
+        wrong = random.random((10, 10)) < (0.5 if n < 3 else 0.05)
+        judged(meter, np.where(wrong, 1 - truth, truth).astype(np.uint8), n, truth.shape, truth)
+        matrices.append(confusion_matrix(truth.ravel(), np.where(wrong, 1 - truth, truth).ravel(), labels=[0, 1]))
+    result = meter.result(12, groups)
+    found = []
+    for draw in np.random.default_rng(9).integers(4, size=(2000, 4)):
+        counts = sum(matrices[3 * film + n] for film in draw for n in range(3))
+        found.append(np.mean(np.diag(counts) / (counts.sum(0) + counts.sum(1) - np.diag(counts))))
+    assert result["miou_interval"] == pytest.approx(np.quantile(found, [0.025, 0.975]).tolist(), abs=0.02)
+    assert result["num_groups"] == 4 and "miou_interval" not in meter.result(12)
+    assert meter.result(12, np.full(12, "one"))["miou_interval"] == [0.0, 1.0], "one film says nothing of others"
