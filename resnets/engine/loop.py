@@ -228,7 +228,10 @@ def measure(job: Fit, state: State, clock: Clock) -> Row:
     at = state.at
     state.meter.sums, num_images = over_processes(job, state.meter.sums, at.num_images)
     if num_images == 0:
-        raise InputError("no picture of the training split can be read; `resnets data check` says why")
+        raise InputError(
+            "no batch of training has two pictures that can be read, which batch norm needs; `resnets data check` names those that "
+            "cannot, and --batch-size must be 2 or more"
+        )
     check_finite(state.meter.sums["loss"], at, job.schedule)
     clock.stop_epoch()
     lr = job.schedule.learning_rate(max(0, at.step - 1), at.total_steps)
