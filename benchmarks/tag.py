@@ -1,11 +1,11 @@
 """Several labels per picture, on real sets: our training beside a linear probe by scikit-learn on the same network's features.
 
-    python benchmarks/tag.py [--coco FOLDER] [--fashion FOLDER] [--weights resnet20_cifar10] [--seeds 3] [--out FILE.md]
+    python benchmarks/tag.py FOLDER... [--weights resnet20_cifar10] [--seeds 3] [--out FILE.md]
 
-`--coco` is a folder of COCO photographs with boxes: the labels are the categories that at least `--least` of them have; a third
-of the photographs, drawn by the seed, is the test split. `--fashion` holds Fashion-MNIST's four idx files, as Debian's package
-dataset-fashion-mnist does: each picture is a collage of 2 x 2 of them, 56 pixels wide, and the labels are the kinds that are in
-it; collages to learn from are made of the training pictures, those of the test split of the official test pictures.
+A FOLDER has one of two sets. COCO photographs with boxes: the labels are the categories that at least `--least` of them have; a
+third of the photographs, drawn by the seed, is the test split. Or Fashion-MNIST's four idx files, as Debian's package
+dataset-fashion-mnist has them: each picture is a collage of 2 x 2 of them, 56 pixels wide, and the labels are the kinds that
+are in it; collages to learn from are made of the training pictures, those of the test split of the official test pictures.
 
 Of what is learnt from, `resnets train` cuts its validation split; the probe chooses its penalty there. All start from the same
 weights, at the same size of input. The score is mAP on the test split, once for each run. Finished runs are not run again.
@@ -130,16 +130,17 @@ def precision(scores: np.ndarray, targets: np.ndarray) -> float:
     return float(average_precision_score(targets[:, known], scores[:, known], average="macro"))
 
 
-def measured(name: str, options: argparse.Namespace) -> Iterator[str]:
+def measured(folder: Path, options: argparse.Namespace) -> Iterator[str]:
     """The lines of the table of one set."""
+    name = "coco" if (folder / "annotations").is_dir() else "collages"
     found: dict[str, list[tuple[float, float]]] = {}
     for seed in range(options.seeds):
         runs = options.runs / f"{name}_{seed}"
         if name == "coco":
-            data = written(runs / "list.csv", photographs(options.coco, options.least, seed))
+            data = written(runs / "list.csv", photographs(folder, options.least, seed))
         else:
             num = {"train": options.num_train, "test": options.num_test}
-            data = written(runs / "list.csv", collages(options.fashion, num, seed, runs))
+            data = written(runs / "list.csv", collages(folder, num, seed, runs))
         source = open_source(data, "tags")
         chance = float(np.mean(source.splits["test"].targets.values.mean(0)))
         row = {"share of the pictures with a label (chance)": (chance, 0.0)}
@@ -168,8 +169,7 @@ def measured(name: str, options: argparse.Namespace) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--coco", type=Path)
-    parser.add_argument("--fashion", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--weights", default="resnet20_cifar10")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=250, help="of each training")
@@ -179,10 +179,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/tag_benchmark"))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    named = [name for name, folder in (("coco", options.coco), ("collages", options.fashion)) if folder is not None]
-    if not named:
-        parser.error("give --coco, --fashion or both")
-    text = "\n".join(line for name in named for line in measured(name, options))
+    text = "\n".join(line for folder in options.folders for line in measured(folder, options))
     print(text)
     if options.out:
         options.out.write_text(text, encoding="utf-8")
