@@ -23,6 +23,19 @@ def is_patient(rows: Sequence[Row], metric: str, patience: int | None) -> bool:
     return patience is None or len(scores) - 1 - scores.index(max(scores)) < patience
 
 
+def check_seen(job: Fit, num_images: int) -> None:
+    """Raise `InputError` where an epoch has learnt from no picture."""
+    if num_images:
+        return
+    images = job.train.samples.split.images
+    if any(images.name(index) not in job.bad.reasons for index in range(len(images))):
+        raise InputError(
+            "no batch has two training pictures that can be read, which batch norm needs; `resnets data check` names those "
+            "that cannot; with --batch-size 1 give 2 or more"
+        )
+    raise InputError("no picture of the training split can be read; `resnets data check` says why")
+
+
 def check_finite(loss: Tensor, at: Position, schedule: Schedule) -> None:
     """Raise `InputError` if `loss` () is NaN or infinite."""
     if math.isfinite(loss.item()):

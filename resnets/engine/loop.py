@@ -17,7 +17,7 @@ from resnets.data.batches.image_level import CPU
 from resnets.data.randomness import mix_seed
 from resnets.data.transforms import to_input
 from resnets.data.types import Batch
-from resnets.engine.checks import check_finite, check_learning, is_patient
+from resnets.engine.checks import check_finite, check_learning, check_seen, is_patient
 from resnets.engine.clock import Clock
 from resnets.engine.contract import Meter, accumulate
 from resnets.engine.device import Device
@@ -227,8 +227,7 @@ def measure(job: Fit, state: State, clock: Clock) -> Row:
     """Validate, and make the epoch's row of metrics.csv, the same in all processes."""
     at = state.at
     state.meter.sums, num_images = over_processes(job, state.meter.sums, at.num_images)
-    if num_images == 0:
-        raise InputError("no picture of the training split can be read; `resnets data check` says why")
+    check_seen(job, num_images)
     check_finite(state.meter.sums["loss"], at, job.schedule)
     clock.stop_epoch()
     lr = job.schedule.learning_rate(max(0, at.step - 1), at.total_steps)

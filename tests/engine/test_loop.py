@@ -87,6 +87,21 @@ def test_a_split_without_a_readable_picture_ends_the_run(split, tmp_path):
         training.train(str(tmp_path / "f"), out=tmp_path / "run", **TINY | {"img_size": 8, "normalise": "imagenet"})
 
 
+def test_one_readable_picture_ends_the_run_as_such(tmp_path):
+    """Batch norm makes nothing of one alone."""
+    from PIL import Image
+
+    for part in ("train", "val"):
+        for index in range(4):
+            path = tmp_path / "f" / part / "ab"[index % 2] / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8), index).save(path)
+    for path in sorted((tmp_path / "f" / "train").rglob("*.png"))[1:]:
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="no batch has two training pictures that can be read, which batch norm needs"):
+        training.train(str(tmp_path / "f"), out=tmp_path / "run", **TINY | {"img_size": 8, "normalise": "imagenet"})
+
+
 # --- what it counts --------------------------------------------------------------------------------------------------
 
 

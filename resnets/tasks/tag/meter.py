@@ -98,8 +98,8 @@ class TagMeter:
 def unmeasured(num: int) -> str:
     """Why the best epoch cannot be chosen on so many validation pictures."""
     return (
-        f"every label is on all or on none of the {num:,} validation pictures that can be read, so that mAP, by which the best "
-        "weights are chosen, has no value; add pictures, or cut off more of them (--val-fraction 0.3)"
+        f"every label is on all or on none of the {num:,} validation pictures, so that mAP, by which the best weights are "
+        "chosen, has no value; add pictures, or cut off more of them (--val-fraction 0.3)"
     )
 
 

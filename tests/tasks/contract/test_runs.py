@@ -217,6 +217,7 @@ def test_an_exported_file_is_the_model_or_it_is_refused_by_name(done, tmp_path):
         assert not out.exists()
         return
     result = export.export(done.path, format=form, data=str(done.data), out=out)
+    assert open_session(out).header.decision == done.model.decision
     assert result["equal"] == 1.0 and not result["faults"] and result["num_images"] == len(done.pictures)
     score = done.task.scores[0]
     assert result["score"] == score.words

@@ -7,6 +7,10 @@ from sklearn.metrics import f1_score
 from resnets import tasks
 from resnets.errors import InputError
 from resnets.tasks.tag import thresholds
+from resnets.verbs.export import export
+from resnets.verbs.predict import predict
+from resnets.verbs.train import train
+from tests.tasks.contract.made import NARROW, tagged
 from tests.tasks.tag.test_meter import LABELS, batch, made
 
 
@@ -66,3 +70,29 @@ def test_the_evaluation_is_at_the_thresholds():
     assert [row["answer"] for row in rows] == ["|".join(np.array(LABELS)[each]) for each in said]
     own = task.rows.told(after | {"split": "val", "bad_images": {}, "unsupported": {"owl": 3}}, True)
     assert "chosen on validation, which is this split" in own and "support no threshold: owl (3)" in own
+
+
+def test_a_validation_split_without_an_example_ends_the_run_beforehand(tmp_path):
+    """Where every label is on all or none of its pictures: nothing can be chosen by it."""
+    path = tagged(tmp_path, train=6, val=1)
+    with pytest.raises(InputError, match="every label is on all or on none of the 1 validation pictures, so that mAP"):
+        train(str(path), task="tag", out=tmp_path / "run", **NARROW)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_thresholds_travel_with_a_run_and_its_exported_file(tmp_path):
+    data = str(tagged(tmp_path, train=6, val=24))
+    run = train(data, task="tag", out=tmp_path / "run", **NARROW)
+    kept = run.model.decision["thresholds"]
+    assert kept.keys() == {"red", "green"} and run.result["thresholds"] == "validation"
+    out = tmp_path / "model.onnx"
+    export(run.path, format="onnx", data=data, out=out)
+    pictures = sorted(str(picture) for picture in (tmp_path / "val").glob("*.png"))
+    rows = [[entry["label"] for entry in row["labels"]] for row in predict(out, pictures, device="cpu")]
+    assert rows == [[entry["label"] for entry in row["labels"]] for row in run.model.predict(pictures)]
+    everything = list(predict(out, pictures, device="cpu", threshold=0.0))
+    assert rows == [
+        [entry["label"] for entry in row["labels"] if entry["probability"] >= kept[entry["label"]]] for row in everything
+    ]
+    assert any(len(row) < 2 for row in rows)
