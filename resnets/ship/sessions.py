@@ -275,7 +275,7 @@ def _rt_info(model: Any) -> dict[str, Any]:
 
 def _header(texts: dict[str, str], path: Path) -> Header:
     try:
-        return saved.parse({key: json.loads(texts[key]) for key in saved.PARTS if key in texts}, path)
+        return saved.parse({key: json.loads(texts[key]) for key in (*saved.PARTS, *saved.OPTIONAL) if key in texts}, path)
     except ValueError as error:
         if isinstance(error, InputError):
             raise
