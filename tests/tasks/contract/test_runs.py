@@ -115,7 +115,7 @@ def test_what_is_decided_is_in_the_file(done):
 
 def test_an_evaluation_as_text(done):
     result, score = done.result, done.task.scores[0]
-    (line,), whole = done.task.rows.told(result, False).splitlines(), done.task.rows.told(result, True)
+    (line, *_), whole = done.task.rows.told(result, False).splitlines(), done.task.rows.told(result, True)
     assert line.startswith("val ") and score.words in line and f"{result[score.key]:.2%}" in line
     assert whole.startswith(line) and all(label in whole for label in result["labels"])
     bad = done.task.rows.told(result | {"bad_images": {"torn.png": "truncated"}}, False)
