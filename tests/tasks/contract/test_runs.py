@@ -119,7 +119,7 @@ def test_an_evaluation_as_text(done):
     assert line.startswith("val ") and score.words in line and f"{result[score.key]:.2%}" in line
     assert whole.startswith(line) and all(label in whole for label in result["labels"])
     bad = done.task.rows.told(result | {"bad_images": {"torn.png": "truncated"}}, False)
-    assert bad.splitlines()[1] == "1 pictures could not be read: torn.png"
+    assert "1 pictures could not be read: torn.png" in bad.splitlines()
 
 
 # --- prediction ---
