@@ -29,7 +29,8 @@ def test_eval_in_words(place, capsys):
     out, err = said(capsys, "eval model.safetensors colours -j 0 --out there")
     lines = out.splitlines()
     assert lines[0].startswith("train accuracy ") and "on 9 pictures" in lines[0] and err == ""
-    assert [line.split()[0] for line in lines[2:6]] == ["class", "blue", "green", "red"]
+    assert lines[1].startswith("balanced accuracy ") and lines[2] == "too few pictures to judge (10 at least): blue, green, red"
+    assert [line.split()[0] for line in lines[4:8]] == ["class", "blue", "green", "red"]
     assert lines[-1].startswith("commonest mistakes: ")
     assert (place / "there/evaluation.json").is_file() and (place / "there/plots/confusion.png").is_file()
 

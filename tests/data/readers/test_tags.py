@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from resnets.data.check import check
+from resnets.data.groups import grouped
 from resnets.data.readers import tags
 from resnets.data.sources import open_source
 from resnets.errors import InputError
@@ -144,3 +145,11 @@ def test_a_look_counts_labels_and_names_pictures_by_theirs(here):
     assert "1.0 labels a picture, 1 picture without any; readable pictures: train 3, val 1" in findings["labels"].text
     assert findings["one_valued_labels"].items == [{"label": "cat", "val": "0 of 1"}, {"label": "dog", "val": "1 of 1"}]
     assert findings["tiny_labels"].items == [{"label": "cat", "train": 1}, {"label": "dog", "train": 2}]
+
+
+@pytest.mark.parametrize(
+    "text", ["path,labels,who\na.png,dog|cat,p 1\nb.png,,p2\n", "path,cat,who,dog\na.png,1,p 1,1\nb.png,0,p2,0\n"]
+)
+def test_the_column_that_groups_are_made_by_is_no_label(here, text):
+    source = grouped(open_source(here(text), "tags", leave_out=["who"]), "who")
+    assert source.labels == ("cat", "dog") and source.splits["train"].groups.tolist() == ["p 1", "p2"]
