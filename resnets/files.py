@@ -36,8 +36,11 @@ KINDS = {"b": "a block device", "c": "a device", "d": "a folder", "p": "a pipe",
 
 
 def short(error: object) -> str:
-    """What an error says, on one line of at most `MAX_REASON` characters; its type where it says nothing."""
-    text = " ".join(str(error).split())
+    """What an error says, or a value, on one line of at most `MAX_REASON` characters; its type where that is nothing."""
+    try:
+        text = " ".join(str(error).split())
+    except ValueError:  # Python writes no integers of more than 4,300 digits
+        return "a number of thousands of digits"
     if not text:
         return type(error).__name__
     return text if len(text) <= MAX_REASON else f"{text[: MAX_REASON - 4]} ..."

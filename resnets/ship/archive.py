@@ -12,7 +12,6 @@ import re
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ import numpy as np
 from resnets.errors import InputError
 from resnets.files import foreign, open_file, parse_json
 from resnets.models import header as saved
+from resnets.models.budget import Room
 from resnets.models.header import Header
 from resnets.ship.formats import HEADER, need
 
@@ -48,7 +48,6 @@ MAX_TEXT = 100_000_000  # bytes of JSON; the JSON of our networks is smaller
 DTYPES = {1: "uint8", 2: "int8", 4: "int32", 5: "int64", 7: "float32", 8: "float64"}  # torch.export's numbers
 AGAIN = "it is damaged, or `resnets export` did not write it; export it again"
 MAX_KERNEL = 16  # side of a pooling window; our networks have 3
-ROOM = 16  # how many times the values, and the multiply-adds, of the header's network a graph may have
 
 
 def load(path: Path, *, amp: bool = False) -> tuple[Header, Callable[[np.ndarray], np.ndarray]]:
@@ -152,31 +151,6 @@ def _tensor(content: bytes, meta: Mapping[str, Any], name: str) -> torch.Tensor:
 # --- the graph --------------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Size:
-    """What a graph may need, and has so far: values in one tensor, and multiply-adds, both for one input."""
-
-    most_values: int
-    most_work: int
-    work: int = field(default=0)
-
-    @classmethod
-    def of(cls, header: Header) -> Size:
-        """By the network of the header."""
-        rows = header.spec.table(header.preprocess.size)
-        values = max(
-            header.preprocess.in_chans * math.prod(header.preprocess.size),
-            *(row.channels * math.prod(row.size) for row in rows),
-        )
-        macs = sum(row.num_macs for row in rows)
-        return cls(ROOM * values, ROOM * (macs + values * (header.spec.num_layers + 10)))
-
-    def add(self, result: torch.Tensor, num_terms: int) -> None:
-        self.work += result.numel() * num_terms
-        if result.numel() > self.most_values or self.work > self.most_work:
-            raise ValueError("its graph is larger than the network that it describes")
-
-
 def rebuilt(graph: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], header: Header) -> GraphModule:
     """A module of the operations of the graph: uint8 (N, H, W, C) -> outputs. Shapes are tried before anything is computed.
 
@@ -188,7 +162,7 @@ def rebuilt(graph: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], heade
     from torch.fx import Graph, GraphModule
 
     told, operations, built = graph["graph_module"], _operations(), Graph()
-    budget, root = Size.of(header), torch.nn.Module()
+    room, root = Room.of(header.spec, header.preprocess), torch.nn.Module()
     nodes: dict[str, Any] = {}  # by the archive's names, which go nowhere else
     shapes: dict[Any, torch.Tensor] = {}  # on the "meta" device
     placed = built.placeholder("pixels")
@@ -211,7 +185,7 @@ def rebuilt(graph: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], heade
             given = {entry["name"]: _argument(entry["arg"], nodes) for entry in each["inputs"]}
             args = _in_order(operation, given)
             result = operation(*(shapes.get(value, value) if isinstance(value, torch.fx.Node) else value for value in args))
-            budget.add(result, _num_terms(given, shapes))
+            room.add(result.numel(), _num_terms(given, shapes))
             [output] = each["outputs"]
             node = built.call_function(operation, args)
             nodes[output["as_tensor"]["name"]], shapes[node] = node, result
