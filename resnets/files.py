@@ -15,8 +15,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from resnets.errors import InputError
 
@@ -47,7 +48,7 @@ def short(error: object) -> str:
 
 
 @contextmanager
-def foreign(path: str | Path, remedy: str = "it is damaged, or no such file; copy it again") -> Iterator[None]:
+def foreign(path: str | Path, remedy: str = "it is truncated, damaged, or of another kind; copy it again") -> Iterator[None]:
     """Inside, whatever a library raises while it reads or runs the file `path` becomes an `InputError` that names it."""
     try:
         yield
@@ -62,7 +63,7 @@ def foreign(path: str | Path, remedy: str = "it is damaged, or no such file; cop
 # --- reading ----------------------------------------------------------------------------------------------------------------
 
 
-def open_file(path: str | Path, *, most: int | None = None) -> BinaryIO:
+def open_file(path: str | Path, *, most: int | None = None) -> BufferedReader:
     """The file, open for reading. Only regular files: a pipe would wait for ever, and a device has no end.
 
     Args:
@@ -77,6 +78,8 @@ def open_file(path: str | Path, *, most: int | None = None) -> BinaryIO:
             file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
             found = os.fstat(file.fileno())
             kind = found.st_mode  # it may have become another in between
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check the path") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check the path") from None
     if not stat.S_ISREG(kind):

@@ -20,7 +20,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
         for path, words in ((pipe, "a pipe"), (link, "a device"), (tmp_path, "a folder"), (plug, "a socket")):
             with pytest.raises(InputError, match=f"{path}: is {words}"):
                 files.open_file(path)
-    for path in (tmp_path / "none", "a\0b"):
+    for path in (tmp_path / "none", "a\0b", "a" * 1000):
         with pytest.raises(InputError, match="check the path"):
             files.open_file(path)
 

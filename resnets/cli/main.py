@@ -16,7 +16,8 @@ import click
 from resnets import __version__
 from resnets.cli.options import CONTEXT, EPILOG
 from resnets.draw.text import visible
-from resnets.errors import InputError, Interrupted, ProcessEnded
+from resnets.errors import InputError, Interrupted, ProcessEnded, is_memory
+from resnets.files import short
 
 # What the system says of a path that the user gave.
 PATH_ERRORS = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
@@ -85,11 +86,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         code = 130
     except (MemoryError, RuntimeError) as error:  # after click.Abort, which is a RuntimeError too
-        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":  # torch's, of a GPU
+        if not is_memory(error):
             raise
         if debug:
             traceback.print_exc()
-        click.echo(f"{who}not enough memory ({error}); use a smaller --batch-size or --img-size", err=True)
+        click.echo(f"{who}not enough memory ({short(error)}); use a smaller --batch-size or --img-size", err=True)
         code = 2
     except Interrupted as stopped:
         if rank in (None, "0"):

@@ -149,7 +149,11 @@ OPSET = re.compile("opset([1-9]|1[0-9])")
 PRECISION = re.compile("FP32|I64|I32|I8|U8")
 CHILDREN = {"net": {"layers", "edges"}, "layers": {"layer"}, "layer": {"data", "input", "output"}, "edges": {"edge"}}
 CHILDREN |= {"input": {"port"}, "output": {"port"}, "port": {"dim"}}
-NAMES = {"net": {"name", "version"}, "layer": {"id", "name", "type", "version", "output_names"}, "port": {"id", "precision", "names"}}
+NAMES = {
+    "net": {"name", "version"},
+    "layer": {"id", "name", "type", "version", "output_names"},
+    "port": {"id", "precision", "names"},
+}
 NAMES |= {"data": set(ATTRIBUTES), "edge": {"from-layer", "from-port", "to-layer", "to-port"}}
 IDS = ("id", "from-layer", "from-port", "to-layer", "to-port")
 MAX_XML_DEPTH = 16

@@ -19,7 +19,7 @@ from resnets.engine.distributed import Processes
 from resnets.engine.job import Reporter
 from resnets.engine.plan import given, requested
 from resnets.engine.recipe import own_settings
-from resnets.engine.run import RunDir
+from resnets.engine.run import BRING_BACK, RunDir, claiming
 from resnets.engine.settings import parse, read_file
 from resnets.errors import InputError
 from resnets.files import write_json, write_text
@@ -49,6 +49,7 @@ def asked(settings: Mapping[str, Any], out: str | Path | None, *, resume: bool) 
     return chosen.get("folds") is not None and chosen.get("fold") is None
 
 
+@claiming()
 def cross_validate(
     data: str | None = None,
     *,
@@ -109,6 +110,7 @@ def _taken_up(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, di
     whole = RunDir(out) if out is not None else RunDir.latest(asked.get("task"), "folds")
     if not whole.recipe.is_file():
         raise InputError(f"{whole.path}: no recipe.yaml here, so there are no folds to go on with; leave out --resume")
+    whole.claim()
     saved = read_file(whole.recipe) | given(requested(asked))
     return whole, own_settings(tasks.of(saved).settings, saved, str(whole.recipe))
 
@@ -126,6 +128,8 @@ def scores_of(run: RunDir) -> dict[str, float]:
     the last; and on a test split, if there is one."""
     metrics, result = run.read_metrics(), run.read_provenance()
     key = tasks.of(read_file(run.recipe)).scores[0].key
+    if not metrics or "selected" not in result or not {"epoch", "val_loss", f"val_{key}"} <= metrics[0].keys():
+        raise InputError(f"{run.path}: metrics.csv and provenance.json are not those of a finished run; {BRING_BACK}")
     best = max(metrics, key=lambda row: (row[f"val_{key}"], row["epoch"]))
     row = best if result["selected"] == "best" else metrics[-1]
     found = {f"val_{key}": row[f"val_{key}"], "val_loss": row["val_loss"], f"last_val_{key}": metrics[-1][f"val_{key}"]}

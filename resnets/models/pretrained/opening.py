@@ -91,6 +91,7 @@ def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, 
         raise InputError(f"{path}: looks like a file of {family.name}, but its tensors are different ({error})") from None
     spec = infer.with_model(infer.infer(tensors, hidden, path), model, hidden, path)
     tensors = infer.completed(tensors, spec, path)
+    weights.check_finite(tensors, path)
     digest = facts.sha256(path)
     user = facts.of_user(*given, default_preprocess(spec))
     # A mean and standard deviation given by the user are in RGB order, for a network that takes RGB.
