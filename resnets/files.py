@@ -12,6 +12,7 @@ import math
 import os
 import re
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -24,7 +25,7 @@ from resnets.errors import InputError
 if TYPE_CHECKING:
     import yaml
 
-REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, and start it again; a training goes on with --resume")
+REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, and start it again; a training, by --resume")
 ELSEWHERE = "choose another place with --out"
 UMASK = os.umask(0o022)  # it can only be read by setting it
 os.umask(UMASK)
@@ -48,7 +49,7 @@ def short(error: object) -> str:
 
 
 @contextmanager
-def foreign(path: str | Path, remedy: str = "it is truncated, damaged, or of another kind; copy it again") -> Iterator[None]:
+def foreign(path: str | Path, remedy: str = "it is truncated or damaged; copy it again") -> Iterator[None]:
     """Inside, whatever a library raises while it reads or runs the file `path` becomes an `InputError` that names it."""
     try:
         yield
@@ -286,28 +287,39 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def cannot_write(path: str | Path, error: BaseException) -> InputError | None:
+def cannot_write(path: str | Path, error: BaseException, elsewhere: str = ELSEWHERE) -> InputError | None:
     """The `InputError` for an error of the system while writing `path`; None for other errors.
 
     Libraries raise types of their own, with the system's number or message in the text only.
     """
-    number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
+    number = getattr(error, "errno", None)
     if not isinstance(error, OSError):
-        text = str(error)
-        found = re.search(r"os error (\d+)", text)  # safetensors
-        number = int(found[1]) if found else _number_in(text)
-        reason = number and os.strerror(number)
+        found = re.search(r"os error (\d+)", str(error))  # safetensors
+        known = (
+            number for number in REMEDIES if os.strerror(number) in str(error) or "iostream error" in str(error)
+        )  # OpenVINO
+        number = int(found[1]) if found else next(known, None)
         if number is None:
             return None
-    return InputError(f"{path}: cannot be written ({reason or short(error)}); {REMEDIES.get(number or 0, ELSEWHERE)}")
+    reason = getattr(error, "strerror", None) or (os.strerror(number) if number else short(error))
+    return InputError(f"{path}: cannot be written ({reason}); {REMEDIES.get(number or 0, elsewhere)}")
 
 
-def _number_in(text: str) -> int | None:
-    """The system's error whose message a library's text holds; torch's writer of archives says only that it cannot write."""
-    known = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
-    found = next((number for number in known if os.strerror(number) in text), None)
-    torch_writer = ("PytorchStreamWriter failed", "unexpected pos", "file write failed", "iostream error")
-    return errno.ENOSPC if found is None and any(words in text for words in torch_writer) else found
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that is deleted at the end. Raises `InputError` where it cannot be made or written to, or the disk is full."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+    except InputError:
+        raise
+    except Exception as error:
+        place, named = tempfile.tempdir or "TMPDIR", getattr(error, "filename", None)
+        ours = isinstance(error, OSError) and (named is None or str(named).startswith(place))
+        refused = cannot_write(place, error, "set TMPDIR to another folder")
+        if refused is None or (isinstance(error, OSError) and error.errno not in REMEDIES and not ours):
+            raise
+        raise refused from error
 
 
 def write_text(path: str | Path, text: str) -> Path:

@@ -10,7 +10,7 @@ import click
 
 from resnets import tasks
 from resnets.cli.options import CONTEXT, EPILOG, amp_flag, data_dir_flag, device_flag, json_flag, runtime_flag
-from resnets.draw.text import visible
+from resnets.draw.text import printable, visible
 from resnets.errors import InputError
 
 
@@ -122,4 +122,6 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
     result = evaluate(model, data, **options)
     if "weights" in result:
         click.echo(visible(f"weights  {result['weights']}"), err=True)
-    click.echo(json.dumps(result, ensure_ascii=False) if as_json else tasks.get(result["task"]).rows.told(result, True))
+    click.echo(
+        json.dumps(result, ensure_ascii=False) if as_json else printable(tasks.get(result["task"]).rows.told(result, True))
+    )

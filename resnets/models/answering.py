@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.records import Prediction
 
@@ -50,7 +53,18 @@ def run_model(model: Any, pixels: Any, *, amp: bool = False) -> Any:
             outputs = model(to_input(pixels, model.preprocess, device))
     finally:
         model.train(training)
-    return arrays(outputs)
+    found = arrays(outputs)
+    check_outputs(found)
+    return found
+
+
+def check_outputs(outputs: Any) -> None:
+    """Raise `InputError` where the outputs of a network, arrays in lists and dicts, are not all finite."""
+    if isinstance(outputs, list | dict):
+        for each in outputs.values() if isinstance(outputs, dict) else outputs:
+            check_outputs(each)
+    elif outputs.dtype.kind == "f" and not np.isfinite(outputs).all():
+        raise InputError("the model's outputs are no numbers (NaN or infinite), so it has no answer; use other weights")
 
 
 def arrays(outputs: Any) -> Any:

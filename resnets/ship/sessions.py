@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from resnets import tasks
 from resnets.data.pictures.images import default_workers, num_processors
 from resnets.engine.contract import Task
 from resnets.errors import InputError
-from resnets.files import foreign, parse_json
+from resnets.files import foreign, parse_json, temporary_folder
 from resnets.models import header as saved
-from resnets.models.answering import run_model
+from resnets.models.answering import check_outputs, run_model
 from resnets.models.header import Header
 from resnets.models.pretrained.names import locate
 from resnets.ship import allowlist, formats
@@ -100,7 +99,7 @@ def open_session(
     check_runtime(loaded.header, name)
     if not row.format:
         return _of_model(loaded, options)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         from resnets.ship.graph import program
 
         file = Path(folder, "model").with_suffix(formats.FORMATS[row.format].suffix)
@@ -144,6 +143,7 @@ def _checked(run: Run, header: Header, path: Path) -> Run:
     def checked(pixels: np.ndarray) -> np.ndarray:
         with foreign(path, allowlist.AGAIN):
             outputs = run(pixels)
+        check_outputs(outputs)
         if outputs.shape != (len(pixels), len(header.labels)):
             raise InputError(
                 f"{path}: answers of shape {outputs.shape} do not fit its {len(header.labels)} labels; export it again"

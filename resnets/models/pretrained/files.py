@@ -12,7 +12,6 @@ import io
 import pickle  # only for torch's exception class
 import pickletools
 import re
-import tempfile
 import warnings
 import zipfile
 from argparse import Namespace
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor
 
 from resnets.errors import InputError
-from resnets.files import foreign, open_file, read_json
+from resnets.files import foreign, open_file, read_json, temporary_folder
 from resnets.models import weights
 from resnets.models.pretrained import hdf5
 
@@ -196,7 +195,7 @@ def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
 
 
 def _keras_archive(path: Path, member: zipfile.ZipInfo) -> dict[str, Tensor]:
-    with tempfile.TemporaryDirectory() as folder, foreign(path):
+    with temporary_folder() as folder, foreign(path):
         inside = Path(folder, "inside.h5")
         with zipfile.ZipFile(path) as archive:
             inside.write_bytes(archive.read(member))
@@ -208,7 +207,7 @@ def _hdf5(source: Path, path: Path) -> dict[str, Tensor]:
     with needing("h5py", "keras", f"{path} is an HDF5 file"):
         if importlib.util.find_spec("h5py") is None:
             raise ImportError("h5py is not installed")
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         target = Path(folder, "tensors.safetensors")
         if wrong := hdf5.to_safetensors(source, target):
             raise InputError(f"{path}: {wrong}; copy it again, or save it again in Keras")
