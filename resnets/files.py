@@ -119,17 +119,18 @@ def _decoded(content: bytes, name: object) -> str:
         raise InputError(f"{name}, line {line}: is not UTF-8 (byte 0x{content[error.start]:02x}); save it as UTF-8") from None
 
 
-def read_json(path: str | Path, kind: type = dict, *, most: int = MAX_TEXT, finite: bool = True) -> Any:
+def read_json(path: str | Path, kind: type = dict, *, most: int = MAX_TEXT, strict: bool = True) -> Any:
     """The content of a JSON file, a `kind`. Raises as `read_text` and `parse_json`."""
-    return parse_json(read_bytes(path, most=most), path, kind, finite=finite)
+    return parse_json(read_bytes(path, most=most), path, kind, strict=strict)
 
 
-def parse_json(text: str | bytes, name: object, kind: type = dict, *, finite: bool = True) -> Any:
+def parse_json(text: str | bytes, name: object, kind: type = dict, *, strict: bool = True) -> Any:
     """The value of JSON text; `name` is what it is called in errors.
 
     Args:
         kind: the type that the value must have: dict, list, or object for any.
-        finite: whether NaN and Infinity are errors. JSON does not have them, but our own records may: a loss that diverged.
+        strict: False for our own records, which may hold NaN and infinity (a loss that diverged), and file names that are no
+            Unicode.
 
     Raises:
         InputError: where it is no JSON, is nested more than `MAX_DEPTH` deep, has a number that arrays cannot hold or text
@@ -137,8 +138,8 @@ def parse_json(text: str | bytes, name: object, kind: type = dict, *, finite: bo
     """
     text = text if isinstance(text, str) else _decoded(text, name)
     try:
-        value = json.loads(text, parse_int=_whole, parse_float=_real, parse_constant=_none if finite else float)
-        if re.search(r"\\u[dD][89a-fA-F]", text):
+        value = json.loads(text, parse_int=_whole, parse_float=_real, parse_constant=_none if strict else float)
+        if strict and re.search(r"\\u[dD][89a-fA-F]", text):
             json.dumps(value, ensure_ascii=False).encode()  # half of a pair of surrogates raises here
         if _is_deep(text):
             raise RecursionError

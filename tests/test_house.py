@@ -47,10 +47,11 @@ def test_three_hops_from_the_command_to_backward(walks):
 
 
 # From a picture to `backward`, and from a file to its label, below 400 and 500; with all that a command does before that, as
-# measured, rounded up. Version 0.1.0 had 426 and 584, 2,059 and 1,196. A change that makes these longer says why.
+# measured, rounded up. Version 0.1.0 had 426 and 584, 2,059 and 1,196. A change that makes these longer says why: about a
+# hundred lines are the readers of untrusted JSON, YAML and files, and the budget of a network.
 @pytest.mark.parametrize(
     ("command", "part", "most"),
-    [("train", "step", 400), ("predict", "step", 500), ("train", "all", 2200), ("predict", "all", 1180)],
+    [("train", "step", 400), ("predict", "step", 500), ("train", "all", 2300), ("predict", "all", 1290)],
 )
 def test_lines_that_one_reads(walks, command, part, most):
     found = walks[command][part]

@@ -187,7 +187,7 @@ class RunDir:
         """The content of provenance.json; empty if there is no such file. Raises `InputError` where it is damaged."""
         if not self.provenance.exists():
             return {}
-        whole: Provenance = read_json(self.provenance, most=MAX_RECORD, finite=False)
+        whole: Provenance = read_json(self.provenance, most=MAX_RECORD, strict=False)
         for place, kind in SHAPES.items():
             value: Any = whole
             for name in place.split("."):

@@ -64,7 +64,8 @@ class Room:
     @classmethod
     def of(cls, spec: ResNetSpec, preprocess: Preprocess) -> Room:
         rows = spec.table(preprocess.size)
-        values = largest(spec, rows, preprocess.size)
+        # Of 8 bits, weights are computed from whole numbers and scales: tensors as large as they are.
+        values = largest(spec, rows, preprocess.size) + sum(row.num_params for row in rows)
         return cls(ROOM * values, ROOM * (sum(row.num_macs for row in rows) + values * (spec.num_layers + 10)))
 
     def add(self, num_values: int, num_terms: int = 1) -> None:

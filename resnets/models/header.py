@@ -126,7 +126,7 @@ def find(model: str | Path) -> Path:
 def _selected(run: Path) -> str | None:
     """Which weights a finished run evaluated: "best" or "last"; None where it does not say."""
     try:
-        return read_json(run / "provenance.json", finite=False).get("selected")
+        return read_json(run / "provenance.json", strict=False).get("selected")
     except InputError:
         return None
 

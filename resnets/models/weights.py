@@ -165,7 +165,7 @@ def _metadata(file: Any, path: str | Path) -> dict[str, Any]:
         texts = dict(file.metadata() or {})
     if not str(texts.get("format", '"')).startswith('"'):  # ours is JSON; others write the bare word "pt"
         raise InputError(f"{path}: the header does not hold JSON, so another program wrote it; resnets cannot tell what it is")
-    return {key: parse_json(text, f"{path}, {key}", object, finite=False) for key, text in texts.items()}
+    return {key: parse_json(text, f"{path}, {key}", object, strict=False) for key, text in texts.items()}
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: str | Path) -> None:

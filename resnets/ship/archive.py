@@ -109,7 +109,7 @@ def read(path: Path) -> tuple[Header, dict[str, Any], dict[str, torch.Tensor]]:
         def parsed(name: str) -> Any:
             if members[name].file_size > MAX_TEXT:
                 raise InputError(f"{path}: {name} has {members[name].file_size:,} bytes, more than any network needs")
-            return parse_json(archive.read(members[name]), f"{path}, {name}", finite=False)
+            return parse_json(archive.read(members[name]), f"{path}, {name}", strict=False)
 
         header = saved.parse(parsed(f"extra/{HEADER}.json"), path)
         tensors = {}

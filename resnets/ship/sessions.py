@@ -273,7 +273,7 @@ def _open_openvino(path: Path, options: Options) -> tuple[Header, Run, int]:
 
 
 def _header(texts: Mapping[str, str], path: Path) -> Header:
-    parts = {key: parse_json(texts[key], f"{path}, {key}", object, finite=False) for key in saved.PARTS if key in texts}
+    parts = {key: parse_json(texts[key], f"{path}, {key}", object, strict=False) for key in saved.PARTS if key in texts}
     return saved.parse(parts, path)
 
 

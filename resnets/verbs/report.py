@@ -85,7 +85,7 @@ def contents(run: RunDir) -> dict[str, Any]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return read_json(path, most=MAX_RECORD, finite=False) if path.exists() else {}
+    return read_json(path, most=MAX_RECORD, strict=False) if path.exists() else {}
 
 
 def _yaml(path: Path) -> dict[str, Any]:

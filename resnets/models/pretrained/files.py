@@ -145,7 +145,8 @@ def _check_pickles(path: Path, members: Mapping[str, zipfile.ZipInfo]) -> None:
         for _ in range(
             LEGACY_PICKLES
         ):  # of torch before 1.6: a number, a version, the system, the tensors' records, their keys
-            _check_opcodes(file, path)
+            if file.peek(1):  # another program's pickle is one
+                _check_opcodes(file, path)
 
 
 def _check_opcodes(file: Any, path: Path) -> None:
