@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
-from resnets.files import MAX_YAML, open_file, parse_yaml, read_json, read_text
+from resnets.files import MAX_YAML, open_file, parse_yaml, read_json, read_text, short
 from resnets.models.pretrained.families import Family
 from resnets.models.pretrained.files import Foreign
 from resnets.models.spec import ResNetSpec
@@ -108,7 +108,8 @@ def of_configs(file: Foreign) -> Facts | None:
     elif config.get("model_type", "resnet") == "resnet":
         rule = _of_transformers(file.configs.get("preprocessor_config", {}))
     else:
-        raise InputError(f"{file.path}: config.json beside it says model_type {config['model_type']}, which is not a ResNet")
+        kind = short(config["model_type"])[:80]
+        raise InputError(f"{file.path}: config.json beside it says model_type {kind}, which is not a ResNet")
     labels = config.get("label_names") or config.get("id2label")
     if isinstance(labels, Mapping):
         labels = [labels[key] for key in sorted(labels, key=lambda key: int(key) if key.isdecimal() and key.isascii() else 0)]
@@ -129,7 +130,7 @@ def of_configs(file: Foreign) -> Facts | None:
 def _of_timm(config: Mapping[str, Any], path: Path) -> Preprocess | None:
     name = str(config["architecture"]).split(".")[0].removeprefix("tv_")
     if not re.fullmatch(ARCHITECTURES, name):
-        raise InputError(f"{path}: config.json beside it says {name}, which does not exist here; its outputs would differ")
+        raise InputError(f"{path}: config.json beside it says {name[:80]}, which does not exist here; its outputs would differ")
     own = mapping(config.get("pretrained_cfg"))
     if "mean" not in own or "std" not in own:
         return None
