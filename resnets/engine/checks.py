@@ -30,7 +30,7 @@ def check_resumed(job: Fit, at: Position, rows: Sequence[Row]) -> None:
         raise InputError(
             f"{job.run.resume_tensors}: stands at step {at.step} of epoch {at.epoch + 1}, which has {steps}; {BRING_BACK}"
         )
-    columns = {"step", "train_loss", "val_loss", "images_per_second", f"val_{job.task.scores[0].key}"}
+    columns = {"step", "train_loss", "images_per_second", f"val_{job.task.scores[0].key}"}
     if [row["epoch"] for row in rows] != list(range(1, at.epoch + 1)) or any(columns - row.keys() for row in rows):
         raise InputError(
             f"{job.run.metrics}: has not the rows and columns of the {at.epoch} epochs that were trained; {BRING_BACK}"
