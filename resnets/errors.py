@@ -28,12 +28,18 @@ class ProcessEnded(Exception):
     """This process ends because another process of the run has ended. The text is empty where rank 0 reports for all."""
 
 
+def is_memory(error: BaseException) -> bool:
+    """Whether there was too little memory, of a GPU (torch's `OutOfMemoryError`) or of the machine."""
+    words = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and words)
+
+
 def check_choices(row: Any, choices: Mapping[str, tuple[str, ...]]) -> None:
     """Raise `InputError` if a field of the dataclass instance `row` holds a value that `choices[field]` does not list."""
     for field in dataclasses.fields(row):
         value, allowed = getattr(row, field.name), choices.get(field.name)
-        if allowed and value not in allowed:
-            raise InputError(f"{field.name}={value!r} is not known; use one of: {', '.join(allowed)}")
+        if allowed and (not isinstance(value, str) or value not in allowed):
+            raise InputError(f"{field.name}={str(value)[:40]!r} is not known; use one of: {', '.join(allowed)}")
 
 
 def is_whole(value: object) -> bool:

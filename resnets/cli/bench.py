@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from resnets.cli.options import CONTEXT, EPILOG, data_dir_flag, device_flag, json_flag
-from resnets.draw.text import columns, visible
+from resnets.draw.text import columns, printable, visible
 
 rounds_flag = click.option("--rounds", type=click.IntRange(1), default=3, help="how many times each row is measured  [3]")
 rows_flag = click.option("--rows", metavar="NAME,...", help="what to measure, separated by commas  [most]")
@@ -70,7 +70,7 @@ def run_bench(room: Any, *, out: str | None, rows: str | None, as_json: bool, **
     else:
         for line in (*report.heading, ""):
             click.echo(visible(line))
-        click.echo(columns(report.cells, report.right))
+        click.echo(printable(columns(report.cells, report.right)))
         for line in report.remarks:
             click.echo(visible(line))
     if out:

@@ -67,7 +67,7 @@ def preview(data: str, out: str, data_dir: str | None, **settings: Any) -> None:
     """Draw images of DATA as the network will see them in training. The settings are those of `train`."""
     from resnets.verbs.preview import preview
 
-    click.echo(preview(data, out=out, data_dir=data_dir, **settings))
+    click.echo(visible(str(preview(data, out=out, data_dir=data_dir, **settings))))
 
 
 @data.command("get", context_settings=CONTEXT, epilog=EPILOG)
@@ -80,4 +80,4 @@ def get(data: str, data_dir: str | None) -> None:
     from resnets.data.readers import known
 
     with counting("fetching", unit="bytes") as progress:
-        click.echo(known.get(data, data_dir, progress=progress))
+        click.echo(visible(str(known.get(data, data_dir, progress=progress))))

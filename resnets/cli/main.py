@@ -15,8 +15,9 @@ import click
 
 from resnets import __version__
 from resnets.cli.options import CONTEXT, EPILOG
-from resnets.draw.text import visible
-from resnets.errors import InputError, Interrupted, ProcessEnded
+from resnets.draw.text import printable, visible
+from resnets.errors import InputError, Interrupted, ProcessEnded, is_memory
+from resnets.files import short
 
 # What the system says of a path that the user gave.
 PATH_ERRORS = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
@@ -80,21 +81,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         click.echo(f"{who}{visible(str(error))}", err=True)
         code = 2
     except ProcessEnded as error:
-        click.echo(error, err=True, nl=bool(str(error)))
+        click.echo(printable(str(error)), err=True, nl=bool(str(error)))
         time.sleep(3)  # so that torchrun sees first who died first
         code = 1
     except (click.Abort, KeyboardInterrupt):
         code = 130
     except (MemoryError, RuntimeError) as error:  # after click.Abort, which is a RuntimeError too
-        if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":  # torch's, of a GPU
+        if not is_memory(error):
             raise
         if debug:
             traceback.print_exc()
-        click.echo(f"{who}not enough memory ({error}); use a smaller --batch-size or --img-size", err=True)
+        click.echo(f"{who}not enough memory ({visible(short(error))}); use a smaller --batch-size or --img-size", err=True)
         code = 2
     except Interrupted as stopped:
         if rank in (None, "0"):
-            click.echo(str(stopped), err=True)
+            click.echo(printable(str(stopped)), err=True)
         code = 128 + stopped.signal  # 130 and 143, as shells know them
     except SystemExit:  # how click ends where the reader of our output has seen enough
         code = 0

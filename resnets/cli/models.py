@@ -10,7 +10,7 @@ import click
 
 from resnets.cli import tables
 from resnets.cli.options import CONTEXT, EPILOG, SPEC_FLAGS, data_dir_flag, json_flag, spec_flags
-from resnets.draw.text import visible
+from resnets.draw.text import printable, visible
 from resnets.engine.recipe import Recipe
 from resnets.engine.settings import parse
 from resnets.errors import InputError
@@ -25,7 +25,7 @@ def models(pattern: str, as_json: bool) -> None:
     rows, bundled = tables.model_rows(pattern), tables.bundled_rows(pattern)
     if not rows + bundled:
         raise InputError(f"no network matches {pattern!r}; `resnets models` lists them all")
-    click.echo(json.dumps({"models": rows, "bundled": bundled}) if as_json else tables.models(rows, bundled))
+    click.echo(json.dumps({"models": rows, "bundled": bundled}) if as_json else printable(tables.models(rows, bundled)))
 
 
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Show a network stage by stage, or a saved file.")
@@ -51,9 +51,10 @@ def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> Non
         header = read_header(model)
         spec = zoo.change(header.spec, **given)
         size = size or header.preprocess.size if spec.dims == len(header.preprocess.size) else size
-    click.echo(
-        json.dumps(tables.info_json(spec, size, header), ensure_ascii=False) if as_json else tables.info(spec, size, header)
-    )
+    if as_json:
+        click.echo(json.dumps(tables.info_json(spec, size, header), ensure_ascii=False))
+    else:
+        click.echo(printable(tables.info(spec, size, header)))
 
 
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Convert weights from and to other libraries.")
@@ -104,6 +105,6 @@ def export(model: str, form: str, as_json: bool, **options: Any) -> None:
     try:
         result = export(model, format=form, say=say, **options)
     except Refused as refused:
-        click.echo(tables.export(refused.result), err=True)
+        click.echo(printable(tables.export(refused.result)), err=True)
         raise InputError(f"{refused}; nothing was written (--force overrides)") from None
-    click.echo(json.dumps(result, ensure_ascii=False) if as_json else tables.export(result))
+    click.echo(json.dumps(result, ensure_ascii=False) if as_json else printable(tables.export(result)))

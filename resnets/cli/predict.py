@@ -22,7 +22,7 @@ from resnets.cli.options import (
     sets_flag,
     unknown_flag,
 )
-from resnets.draw.text import visible
+from resnets.draw.text import printable, visible
 from resnets.errors import InputError
 
 
@@ -152,12 +152,14 @@ def evaluate(models: tuple[str, ...], data: str, wants: bool, as_json: bool, **o
         from resnets.verbs.compare import compare, told
 
         found = compare(*models, data, **options)
-        click.echo(json.dumps(found, ensure_ascii=False) if as_json else told(found))
+        click.echo(json.dumps(found, ensure_ascii=False) if as_json else printable(told(found)))
         return
     result = evaluate(models[0], data, **options)
     if "weights" in result:
         click.echo(visible(f"weights  {result['weights']}"), err=True)
-    click.echo(json.dumps(result, ensure_ascii=False) if as_json else tasks.get(result["task"]).rows.told(result, True))
+    click.echo(
+        json.dumps(result, ensure_ascii=False) if as_json else printable(tasks.get(result["task"]).rows.told(result, True))
+    )
 
 
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Choose on labelled data how a model answers.")
@@ -182,5 +184,5 @@ def calibrate(model: str, data: str, as_json: bool, **options: Any) -> None:
         click.echo(json.dumps(result, ensure_ascii=False))
         return
     click.echo("of the pictures by which the rules were chosen:")
-    click.echo(tasks.get(result["task"]).rows.told(result, False))
+    click.echo(printable(tasks.get(result["task"]).rows.told(result, False)))
     click.echo(visible(f"written: {result['file']}"))

@@ -13,7 +13,7 @@ import click
 from resnets import tasks
 from resnets.cli import tables
 from resnets.cli.options import BEGAN, CONTEXT, EPILOG, SettingsCommand, data_dir_flag, json_flag, settings_flags
-from resnets.draw.text import visible
+from resnets.draw.text import printable, visible
 
 
 @click.command(cls=SettingsCommand, context_settings=CONTEXT, epilog=EPILOG, short_help="Train a network.")
@@ -35,9 +35,10 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
     if repeats.asked({"data": data, **settings}, out, resume=resume):
         with watch() as reporter:
             whole = repeats.repeat(data, reporter=reporter, **options)
-        click.echo(json.dumps({"run": str(whole.path)} | whole.to_json()) if as_json else tables.repeats(whole.to_json()))
+        result = whole.to_json()
+        click.echo(json.dumps({"run": str(whole.path)} | result) if as_json else printable(tables.repeats(result)))
         if not as_json:
-            click.echo(f"all of it in {whole.summary} and {whole.path / 'report.html'}")
+            click.echo(visible(f"all of it in {whole.summary} and {whole.path / 'report.html'}"))
         return
     with watch() as reporter:
         run = train(data, reporter=reporter, **options)
@@ -52,7 +53,7 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False))
         return
-    click.echo(tasks.get(result["task"]).rows.told(result, False))
-    click.echo(f"{result['seconds']:.0f} s; all of it in {run.path / 'report.html'}")
+    click.echo(printable(tasks.get(result["task"]).rows.told(result, False)))
+    click.echo(visible(f"{result['seconds']:.0f} s; all of it in {run.path / 'report.html'}"))
     if "/" not in run.model.spec.name:  # another library's, for comparison only
-        click.echo(f"use it: resnets predict {shlex.quote(str(run.path))} PICTURE...")
+        click.echo(visible(f"use it: resnets predict {shlex.quote(str(run.path))} PICTURE..."))

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from resnets.errors import InputError, check_choices
+from resnets.files import short
 
 # The allowed values of each field that is a choice.
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -13,6 +14,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "interpolation": ("bilinear", "bicubic"),
 }
 FREE = ("shorter", "keep")  # resize rules for inputs of any size, which keep the aspect ratio
+MAX_SIDE, MAX_VALUES = 8192, 1 << 26  # of an input: the longest side, and pixels or voxels in all
+LEAST_CROP = 0.1  # images are resized to size / crop_pct; published values are 0.8 and more
+LEAST_STD = 1e-6  # smaller ones make infinite inputs
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -50,15 +54,26 @@ class Preprocess:
     def __post_init__(self) -> None:
         check_choices(self, CHOICES)
         for field, kind in (("size", int), ("mean", float), ("std", float)):
-            object.__setattr__(self, field, tuple(kind(value) for value in getattr(self, field)))
-        if len(self.size) not in (2, 3) or min(self.size) < 1:
-            raise InputError(f"size={self.size}: give height and width in pixels (for volumes depth first), each at least 1")
-        if not 0 < self.crop_pct <= 1:
-            raise InputError(f"crop_pct={self.crop_pct}: give a fraction above 0 and at most 1")
+            values = getattr(self, field)
+            if isinstance(values, str | bytes | dict):
+                raise InputError(f"{field}={short(values)}: give a list of numbers")
+            try:
+                object.__setattr__(self, field, tuple(kind(value) for value in values))
+            except (TypeError, ValueError, OverflowError):
+                raise InputError(f"{field}={short(values)}: give a list of numbers") from None
+        if len(self.size) not in (2, 3) or min(self.size) < 1 or max(self.size) > MAX_SIDE or math.prod(self.size) > MAX_VALUES:
+            raise InputError(
+                f"size={short(self.size)}: give height and width in pixels (for volumes depth first), each from 1 to "
+                f"{MAX_SIDE:,}, and at most {MAX_VALUES:,} in all"
+            )
+        if not isinstance(self.crop_pct, int | float) or not LEAST_CROP <= self.crop_pct <= 1:
+            raise InputError(f"crop_pct={short(self.crop_pct)}: give a fraction from {LEAST_CROP} to 1")
         if len(self.mean) not in (len(self.std), len(self.std) * math.prod(self.size)):
             raise InputError(f"mean has {len(self.mean)} values and std {len(self.std)}: give one per channel")
-        if not all(math.isfinite(value) for value in self.mean) or not all(0 < value < math.inf for value in self.std):
-            raise InputError("mean must be finite, and std finite and above zero; compute them from images in [0, 1]")
+        if not all(abs(value) <= 1 / LEAST_STD for value in self.mean):
+            raise InputError(f"mean={short(self.mean)}: give finite numbers; compute them from images in [0, 1]")
+        if not all(LEAST_STD <= value <= 1 / LEAST_STD for value in self.std):
+            raise InputError(f"std={short(self.std)}: give numbers of at least {LEAST_STD}; compute them from images in [0, 1]")
 
     @property
     def in_chans(self) -> int:

@@ -30,6 +30,11 @@ def visible(text: str) -> str:
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
+def printable(text: str) -> str:
+    """The text with each of its lines `visible`."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
 def share(value: float | None) -> str:
     """A fraction as a percentage: 0.1234 as "12.34%", None as "-"."""
     return "-" if value is None else f"{value:.2%}"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from resnets.engine.job import Fit
 from resnets.engine.resume import Position
-from resnets.engine.run import Row
+from resnets.engine.run import BRING_BACK, Row
 from resnets.engine.schedule import Schedule
 from resnets.errors import InputError
 
@@ -34,6 +34,20 @@ def check_seen(job: Fit, num_images: int) -> None:
             "that cannot; with --batch-size 1 give 2 or more"
         )
     raise InputError("no picture of the training split can be read; `resnets data check` says why")
+
+
+def check_resumed(job: Fit, at: Position, rows: Sequence[Row]) -> None:
+    """Raise `InputError` where the saved position and metrics.csv are not of the same run, or not of this one."""
+    steps = job.schedule.steps_per_epoch
+    if at.batch > steps or at.step > at.epoch * steps + at.batch or (at.finished and not at.epoch):
+        raise InputError(
+            f"{job.run.resume_tensors}: stands at step {at.step} of epoch {at.epoch + 1}, which has {steps}; {BRING_BACK}"
+        )
+    columns = {"step", "train_loss", "images_per_second", f"val_{job.task.scores[0].key}"}
+    if [row["epoch"] for row in rows] != list(range(1, at.epoch + 1)) or any(columns - row.keys() for row in rows):
+        raise InputError(
+            f"{job.run.metrics}: has not the rows and columns of the {at.epoch} epochs that were trained; {BRING_BACK}"
+        )
 
 
 def check_finite(loss: Tensor, at: Position, schedule: Schedule) -> None:

@@ -17,7 +17,7 @@ from resnets.data.batches.image_level import CPU
 from resnets.data.randomness import mix_seed
 from resnets.data.transforms import to_input
 from resnets.data.types import Batch
-from resnets.engine.checks import check_finite, check_learning, check_seen, is_patient
+from resnets.engine.checks import check_finite, check_learning, check_resumed, check_seen, is_patient
 from resnets.engine.clock import Clock
 from resnets.engine.contract import Meter, accumulate
 from resnets.engine.device import Device
@@ -48,6 +48,7 @@ def fit(job: Fit, *, resume: bool) -> Position:
     at = state.at
     at.total_steps = job.schedule.num_steps or at.total_steps or job.schedule.steps_per_epoch
     rows = [row for row in processes.first(job.run.read_metrics) if row["epoch"] <= at.epoch]
+    check_resumed(job, at, rows)
     clock = Clock(job, at)
     keep_step(job, state)
 

@@ -15,7 +15,7 @@ from resnets.data.workers import BadImages
 from resnets.engine import device as devices
 from resnets.engine import freeze
 from resnets.engine.contract import Design, Named_recipe, Settings, Task
-from resnets.engine.recipe import Facts, Recipe, Schema, own_settings, resolve
+from resnets.engine.recipe import Facts, Recipe, Schema, own_settings, parsed, resolve
 from resnets.engine.run import RunDir
 from resnets.engine.settings import parse, read_file, show
 from resnets.errors import InputError
@@ -59,7 +59,7 @@ class Plan:
 def settle(task: Task, layers: Mapping[str, Settings], data_dir: str | Path | None, named: Named = zoo.get) -> Plan:
     """Open the data, find the network, and resolve every setting that was left open. `named` knows the networks' names."""
     own = {origin: own_settings(task.settings, layer, origin) for origin, layer in layers.items()}
-    asked = {name: parse(task.settings, name, value) for layer in own.values() for name, value in layer.items()}
+    asked = {name: value for origin, layer in own.items() for name, value in parsed(task.settings, layer, origin).items()}
     recipe_name, by_whom = chosen_recipe(task, asked)
     make = named_recipe(task, recipe_name)  # so that a wrong name is said before anything is opened
     model = None if asked.get("model") == "auto" else asked.get("model")
@@ -181,7 +181,7 @@ def padded(labels: tuple[str, ...], num_classes: int | None) -> tuple[str, ...]:
 def requested(given: Settings) -> dict[str, dict[str, Any]]:
     """The layers of a new run, without the named recipe, which needs to know the data: a recipe file's settings, then flags."""
     name = str(given.get("recipe", "auto"))
-    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+    if name.endswith((".yaml", ".yml")) or (Path(name).exists() and not Path(name).is_dir()):
         return {name: read_file(name), "flag": {key: value for key, value in given.items() if key != "recipe"}}
     return {"flag": dict(given)}
 
@@ -200,6 +200,7 @@ def continued(run: RunDir, schema: Schema, saved: Settings, given: Settings) -> 
         InputError: where `given` has other settings than the run (they are named).
     """
     settings = own_settings(schema, saved, str(run.recipe))
+    parsed(schema, settings, str(run.recipe))
     again = {name: value for layer in requested(given).values() for name, value in layer.items()}
     changes = []
     for name, value in own_settings(schema, again, "settings").items():

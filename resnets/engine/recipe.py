@@ -34,6 +34,7 @@ from resnets.engine.settings import (
     setting,
 )
 from resnets.errors import InputError
+from resnets.files import short
 from resnets.models import zoo
 from resnets.models.header import Header
 from resnets.models.spec import CHOICES as SPEC_CHOICES
@@ -274,8 +275,16 @@ def own_settings(schema: Schema, settings: Mapping[str, Any], where: str) -> dic
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; `resnets train --help` lists all settings"
-            raise InputError(f"{where}: there is no setting {name!r}{hint}")
+            raise InputError(f"{where}: there is no setting {short(repr(name))}{hint}")
     return dict(settings)
+
+
+def parsed(schema: Schema, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`settings` as a recipe holds them. Raises `InputError`, with `where` if that is a file."""
+    try:
+        return {name: parse(schema, name, value) for name, value in settings.items()}
+    except InputError as error:
+        raise InputError(f"{where}: {error}" if where.endswith((".yaml", ".yml")) else str(error)) from None
 
 
 def resolve(schema: Schema, layers: Mapping[str, Mapping[str, Any]]) -> tuple[Any, dict[str, str]]:

@@ -8,6 +8,7 @@ repeats the position for people and programs; it is not read.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from resnets.engine.contract import Meter
 from resnets.engine.run import RunDir
 from resnets.errors import InputError
-from resnets.files import write_json
+from resnets.files import short, write_json
 from resnets.models.weights import read_tensors, write_tensors
 
 FORMAT = "resnets-resume/1"
@@ -41,6 +42,22 @@ class Position:
     finished: bool = False
     scaler: dict[str, float] = field(default_factory=dict)
     bad_images: dict[str, str] = field(default_factory=dict)
+
+
+def position_of(told: Any) -> Position:
+    """The position that a file states. Raises `TypeError` or `ValueError` where it is none."""
+    at = Position(**told)
+    for item in dataclasses.fields(Position):
+        value, default = getattr(at, item.name), getattr(Position(), item.name)
+        kind = (int, float) if isinstance(default, float) else type(default)
+        if not isinstance(value, kind) or isinstance(value, bool) is not isinstance(default, bool):
+            raise TypeError(f"{item.name} is {short(repr(value))}")
+        if isinstance(default, int | float) and not (math.isfinite(value) and value >= min(default, 0)):
+            raise ValueError(f"{item.name} is {value}")
+    numbers = all(isinstance(value, int | float) for value in at.scaler.values())
+    if not numbers or not all(isinstance(reason, str) for reason in at.bad_images.values()) or at.best_epoch > at.epoch + 1:
+        raise ValueError("its scaler, images or best epoch are none")
+    return at
 
 
 @dataclass
@@ -85,20 +102,21 @@ class State:
         if header.get("format") != FORMAT:
             raise InputError(f"{path}: its format is {header.get('format')}, and this version reads {FORMAT}; start a new run")
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}, "sums": {}}
-        for name, tensor in tensors.items():
-            part, _, rest = name.partition(".")
-            parts[part][rest] = tensor
         try:
+            for name, tensor in tensors.items():
+                part, _, rest = name.partition(".")
+                parts[part][rest] = tensor
             self.model.load_state_dict(parts["model"])
             if self.average is not None:
                 self.average.load_state_dict(parts["average"])
             self._restore_optimizer(parts["optimizer"], header["optimizer_steps"])
-            self.at = Position(**header["position"])
+            self.at = position_of(header["position"])
             if self.at.scaler:
                 self.scaler.load_state_dict(self.at.scaler)
-        except (KeyError, TypeError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: does not belong to this run ({reason}); start a new run with another --out") from None
+        except (KeyError, TypeError, RuntimeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{path}: does not belong to this run ({short(error)}); start a new run with another --out"
+            ) from None
         device = next(self.model.parameters()).device
         self.meter.sums = {name: tensor.to(device) for name, tensor in parts["sums"].items()}
 
@@ -108,6 +126,8 @@ class State:
         for name, tensor in tensors.items():
             key, _, owner = name.partition(".")
             parameter = parameters[owner]
+            if tensor.shape not in (parameter.shape, ()):
+                raise ValueError(f"{name} has another shape than its parameter")
             if tensor.shape == parameter.shape:  # in the parameter's layout too: a fused step walks through both side by side
                 tensor = torch.empty_like(parameter, dtype=tensor.dtype, requires_grad=False).copy_(tensor)
             held.setdefault(parameter, {})[key] = tensor
@@ -115,5 +135,5 @@ class State:
         owners = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         whole["state"] = {number: held[parameter] for number, parameter in enumerate(owners) if parameter in held}
         for group, counter in zip(whole["param_groups"], counters, strict=False):
-            group["step"] = counter
+            group["step"] = int(counter)
         self.optimizer.load_state_dict(whole)

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import platform
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from resnets.errors import InputError
-from resnets.files import write_json, write_text
+from resnets.files import read_json, read_text, short, write_json, write_text
 from resnets.models.records import CodeRecord, DeviceRecord, GitRecord, Provenance, Row
+
+CLAIMED: dict[Path, int] = {}  # run directories of this process, and the descriptors that hold their locks
+MAX_RECORD = 1 << 27  # bytes of a table or record of a run
+BRING_BACK = "bring it back from a copy, or start a new run without --resume"
+SHAPES: dict[str, type] = {  # of provenance.json, of what is read again
+    "data": dict, "data.dir": str, "data.fingerprint": str, "device": dict, "device.processes": int, "result": dict,
+    "resumed": list, "selected": str, "seconds": float,
+}  # fmt: skip
 
 
 class RunDir:
@@ -55,6 +63,7 @@ class RunDir:
             raise InputError(f"{out!r}: the name is not UTF-8, which safetensors needs; choose another --out")
         try:
             run.path.mkdir(parents=True, exist_ok=True)
+            run.claim()
             occupied = any(run.path.iterdir())
         except OSError as error:
             raise InputError(f"{run.path}: cannot be made ({error.strerror}); choose another folder with --out") from None
@@ -79,6 +88,7 @@ class RunDir:
             except OSError as error:
                 raise InputError(f"{run.path}: cannot be made ({error.strerror}); choose another folder with --out") from None
             else:
+                run.claim()
                 return run
 
     @classmethod
@@ -93,6 +103,35 @@ class RunDir:
             raise InputError(f"there is no run in {Path('runs', task or '')} to go on with; name its folder with --out")
         by_task = {folder.parent: folder for folder in sorted(found, key=lambda folder: int(folder.name.removeprefix(name)))}
         return max(map(cls, by_task.values()), key=lambda run: run.recipe.stat().st_mtime if run.recipe.exists() else 0.0)
+
+    def claim(self) -> None:
+        """Keep other processes from writing to the directory, until this one ends or leaves `claiming`.
+
+        The lock is the system's on the directory itself: it leaves no file, and ends with the process. Where the system or
+        the file system has no such locks, nothing is kept.
+
+        Raises:
+            InputError: where another process has claimed it.
+        """
+        path = self.path.resolve()
+        if path in CLAIMED:
+            return
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            return
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise InputError(
+                f"{self.path}: another process trains in it now; wait until that has ended, or choose another --out"
+            ) from None
+        except OSError:
+            os.close(descriptor)
+        else:
+            CLAIMED[path] = descriptor
 
     def at_step(self, step: int) -> Path:
         """The file with the weights after `step` steps; the setting `keep_at` lists these steps."""
@@ -117,11 +156,23 @@ class RunDir:
         write_text(self.metrics, out.getvalue())
 
     def read_metrics(self) -> list[Row]:
-        """The rows of metrics.csv, one per epoch; an empty cell is NaN. No rows if there is no such file."""
+        """The rows of metrics.csv, one per epoch; an empty cell is NaN. No rows if there is no such file.
+
+        Raises:
+            InputError: with the line, where it is damaged.
+        """
         if not self.metrics.exists():
             return []
-        with self.metrics.open(newline="", encoding="utf-8") as file:
-            return [{key: number(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        rows: list[Row] = []
+        table = csv.DictReader(io.StringIO(read_text(self.metrics, most=MAX_RECORD), newline=""), strict=True)
+        try:
+            for row in table:
+                if None in row or None in row.values() or "epoch" not in row:
+                    raise ValueError("another number of cells than columns, or no column epoch")
+                rows.append({key: number(value) for key, value in row.items()})
+        except (csv.Error, ValueError) as error:
+            raise InputError(f"{self.metrics}, line {table.line_num}: is damaged ({short(error)}); {BRING_BACK}") from None
+        return rows
 
     def write_bad_images(self, bad: Mapping[str, str]) -> None:
         """Write bad_images.csv: each image that could not be read (path -> reason). No file if there are none."""
@@ -134,8 +185,17 @@ class RunDir:
         write_text(self.bad_images, out.getvalue())
 
     def read_provenance(self) -> Provenance:
-        """The content of provenance.json; empty if there is no such file."""
-        return json.loads(self.provenance.read_text(encoding="utf-8")) if self.provenance.is_file() else {}
+        """The content of provenance.json; empty if there is no such file. Raises `InputError` where it is damaged."""
+        if not self.provenance.exists():
+            return {}
+        whole: Provenance = read_json(self.provenance, most=MAX_RECORD, strict=False)
+        for place, kind in SHAPES.items():
+            value: Any = whole
+            for name in place.split("."):
+                value = value.get(name) if isinstance(value, dict) else None
+            if value is not None and type(value) is not kind:
+                raise InputError(f"{self.provenance}: is damaged ({place} is {short(repr(value))}); {BRING_BACK}")
+        return whole
 
     def update_provenance(self, **values: Unpack[Provenance]) -> Provenance:
         """Set these keys in provenance.json; its new content."""
@@ -144,11 +204,32 @@ class RunDir:
         return whole
 
 
+@contextmanager
+def claiming() -> Iterator[None]:
+    """What is claimed inside is given up at the end."""
+    before = set(CLAIMED)
+    try:
+        yield
+    finally:
+        for path in CLAIMED.keys() - before:
+            os.close(CLAIMED.pop(path))
+
+
+def _forget() -> None:
+    """In a forked child: its copies of the locks would outlive the parent."""
+    while CLAIMED:
+        os.close(CLAIMED.popitem()[1])
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
 def number(text: str) -> float:
     """The number in a cell of metrics.csv: an int if it is written as one, NaN if the cell is empty."""
     if not text:
         return float("nan")
-    return int(text) if text.lstrip("-").isdigit() else float(text)
+    return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else float(text)
 
 
 def now() -> str:

@@ -12,9 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from resnets.errors import InputError
+from resnets.files import read_yaml, short
 
 # The sections of the settings, in the order in which help lists them.
 COMMON, LENGTH, OPTIMISATION, LOSS, IMAGES, AUGMENTATION, DATA, FINETUNING, NETWORK, ANSWERS, KEEPING, MACHINE = SECTIONS = (
@@ -86,27 +85,36 @@ def parse(schema: type[Any], name: str, value: Any) -> Any:
     try:
         value = _converted(kind, (value,) if fields_of(schema)[name].metadata["alone"] and isinstance(value, int) else value)
     except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{name}={value!r}: give {describe(kind)}") from None
+        raise InputError(f"{name}={shown(value)}: give {describe(kind)}") from None
     limits = fields_of(schema)[name].metadata
     if limits["choices"] and value not in limits["choices"]:
-        raise InputError(f"{name}={value!r}: use one of {', '.join(limits['choices'])}")
+        raise InputError(f"{name}={shown(value)}: use one of {', '.join(limits['choices'])}")
     if limits["least"] is not None and not value >= limits["least"]:
-        raise InputError(f"{name}={value!r}: give at least {limits['least']}")
+        raise InputError(f"{name}={shown(value)}: give at least {limits['least']}")
     if limits["most"] is not None and not value <= limits["most"]:
-        raise InputError(f"{name}={value!r}: give at most {limits['most']}")
+        raise InputError(f"{name}={shown(value)}: give at most {limits['most']}")
     if name == "time":
         parse_duration(value)
     return value
 
 
+def shown(value: Any) -> str:
+    """A value as errors have it."""
+    return short(value) if isinstance(value, int) else short(repr(value))
+
+
 def _converted(kind: Any, value: Any) -> Any:
     if typing.get_origin(kind) is tuple:
         parts = value.split(",") if isinstance(value, str) else value
+        if isinstance(parts, dict):
+            raise ValueError
         return tuple(_converted(typing.get_args(kind)[0], part) for part in parts)
     if kind is bool:
         words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
         return value if isinstance(value, bool) else words[str(value).lower()] if str(value).lower() in words else int("no")
     if kind is str:
+        if isinstance(value, list | dict | tuple):
+            raise ValueError
         return str(value)
     if isinstance(value, bool) or (kind is int and float(value) != int(float(value))):
         raise ValueError
@@ -132,10 +140,11 @@ def show(value: Any) -> str:
 
 def parse_duration(text: str) -> float:
     """Seconds in "90s", "10m", "1h30m" or "45" (seconds)."""
-    found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    digits = r"(\d{1,9}(?:\.\d{1,9})?)"
+    found = re.fullmatch(rf"(?:{digits}h)?(?:{digits}m)?(?:{digits}s?)?", text.strip(), re.ASCII)
     seconds = sum(float(part or 0) * scale for part, scale in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
     if seconds <= 0:
-        raise InputError(f"time={text!r}: give a duration such as 90s, 10m or 1h30m")
+        raise InputError(f"time={shown(text)}: give a duration such as 90s, 10m or 1h30m")
     return seconds
 
 
@@ -145,14 +154,11 @@ def read_file(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: where it cannot be read, or is not a mapping.
     """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: cannot be read as a recipe (no such file); give a YAML file of settings")
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:  # ValueError: no UTF-8, or no such day
-        raise InputError(
-            f"{path}: cannot be read as a recipe ({str(error).splitlines()[0]}); give a YAML file of settings"
-        ) from None
-    if not isinstance(values, dict):
+        values = read_yaml(path)
+    except InputError as error:
+        reason = str(error).removeprefix(str(path)).lstrip(":, ")
+        raise InputError(f"{path}: cannot be read as a recipe ({reason}); give a YAML file of settings") from None
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise InputError(f"{path}: is not a recipe; write one setting per line, such as `lr: 0.1`")
     return values

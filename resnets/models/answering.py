@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.records import Prediction
 
@@ -54,7 +57,9 @@ def run_model(model: Any, pixels: Any, *, amp: bool = False) -> Any:
 
     device = next(model.parameters()).device
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=amp):
-        return arrays(evaluating(model)(to_input(pixels, model.preprocess, device)))
+        outputs = arrays(evaluating(model)(to_input(pixels, model.preprocess, device)))
+    check_outputs(outputs)
+    return outputs
 
 
 def evaluating(model: Any) -> Any:
@@ -71,6 +76,15 @@ def evaluating(model: Any) -> Any:
             if isinstance(value, MethodType) and id(value.__self__) in views:
                 own[name] = MethodType(value.__func__, views[id(value.__self__)])
     return views[id(model)]
+
+
+def check_outputs(outputs: Any) -> None:
+    """Raise `InputError` where the outputs of a network, arrays in lists and dicts, are not all finite."""
+    if isinstance(outputs, list | dict):
+        for each in outputs.values() if isinstance(outputs, dict) else outputs:
+            check_outputs(each)
+    elif outputs.dtype.kind == "f" and not np.isfinite(outputs).all():
+        raise InputError("the model's outputs are no numbers (NaN or infinite), so it has no answer; use other weights")
 
 
 def arrays(outputs: Any) -> Any:

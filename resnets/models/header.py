@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal, cast
 
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
+from resnets.files import read_json, short
 from resnets.models import zoo
 from resnets.models.records import Json, Origin, Provenance, Row
 from resnets.models.spec import ResNetSpec
@@ -130,8 +130,8 @@ def find(model: str | Path) -> Path:
 def _selected(run: Path) -> str | None:
     """Which weights a finished run evaluated: "best" or "last"; None where it does not say."""
     try:
-        return json.loads((run / "provenance.json").read_text(encoding="utf-8")).get("selected")
-    except (OSError, ValueError, AttributeError):
+        return read_json(run / "provenance.json", strict=False).get("selected")
+    except InputError:
         return None
 
 
@@ -145,25 +145,33 @@ def parse(metadata: Mapping[str, Any], path: str | Path) -> Header:
     if found is None:
         raise InputError(f"{path}: the tensors carry no description of their network, so another program wrote the file")
     if str(found).startswith(EXTERNAL.partition("/")[0]):
-        name = dict(metadata.get("spec", {})).get("name", "a network")
+        spec = metadata.get("spec")
+        name = str(spec.get("name", "a network"))[:80] if isinstance(spec, Mapping) else "a network"
         raise InputError(
             f"{path}: holds {name!r}, which another library builds and not this one; open it by resnets.ship.external.load"
         )
     if found != FORMAT:
-        raise InputError(f"{path}: its format is {found}, and this version reads {FORMAT}; update resnets, or train again")
+        raise InputError(
+            f"{path}: its format is {short(found)}, and this version reads {FORMAT}; update resnets, or train again"
+        )
     missing = [part for part in PARTS if part not in metadata]
     if missing:
         raise InputError(f"{path}: the header lacks {', '.join(missing)}; the file is damaged")
     try:
-        return Header(
-            spec=ResNetSpec(**metadata["spec"]),
-            task=str(metadata["task"]),
-            preprocess=Preprocess(**metadata["preprocess"]),
-            labels=tuple(str(label) for label in metadata["labels"]),
-            metrics=dict(metadata["metrics"]),
-            provenance=cast(Provenance, dict(metadata["provenance"])),
-            head=dict(metadata.get("head", {})),
-            decision=dict(metadata.get("decision", {})),
-        )
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: the header does not describe a network ({error}); the file is damaged") from None
+        spec, preprocess = ResNetSpec(**metadata["spec"]), Preprocess(**metadata["preprocess"])
+        labels = metadata["labels"]
+        if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
+            raise TypeError("labels must be a list of names")
+        if len(set(labels)) < len(labels):
+            twice = next(label for label in labels if labels.count(label) > 1)
+            raise ValueError(f"the class {twice[:40]!r} is there twice")
+        objects: dict[str, Any] = {name: metadata.get(name, {}) for name in ("metrics", "provenance", *OPTIONAL)}
+        for name, value in objects.items():
+            if not isinstance(value, Mapping):
+                raise TypeError(f"{name} must be an object")
+        if not isinstance(metadata["task"], str) or not isinstance(spec.name, str):
+            raise TypeError("task and the network's name must be text")
+        rest: dict[str, Any] = {name: dict(value) for name, value in objects.items()}
+        return Header(spec, metadata["task"], preprocess, tuple(labels), **rest)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: the header does not describe a network ({short(error)}); the file is damaged") from None

@@ -13,6 +13,7 @@ from torch import Tensor
 from resnets.data.pictures.resize import Picture, as_image, fit_image, to_array
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
+from resnets.models import budget
 from resnets.models.answering import Wanted, answered, run_model
 from resnets.models.header import Header
 from resnets.models.nn.trunk import Trunk
@@ -47,6 +48,7 @@ class Model(Trunk):
         head_config: Mapping[str, Any] | None = None,
         decision: Mapping[str, Any] | None = None,
     ) -> None:
+        budget.check(spec, preprocess)
         super().__init__(spec)
         self.task = task
         self.preprocess = preprocess or default_preprocess(spec)

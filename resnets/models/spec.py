@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import TypedDict
 
 from resnets.errors import InputError, check_choices, is_whole
+from resnets.files import short
 
 # The allowed values of each field that is a choice. The command line and the error messages use this table too.
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -29,6 +30,14 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "attention": ("none", "se"),
     "depth_counts": ("path", "convs"),
 }
+
+
+MAX_BLOCKS = 4096  # of all stages; the deepest published network, ResNet-1202, has 600
+# The least and the most of each number.
+RANGES = {
+    "width": (1, 1 << 20), "stem_width": (1, 1 << 20), "groups": (1, 1 << 16), "group_width": (1, 1 << 16),
+    "in_chans": (1, 1 << 16), "num_classes": (0, 1 << 20),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,22 +218,26 @@ class ResNetSpec:
         check_choices(self, CHOICES)
         if isinstance(self.depths, list):  # from JSON or YAML
             object.__setattr__(self, "depths", tuple(self.depths))
-        least = {"width": 1, "groups": 1, "group_width": 1, "in_chans": 1, "num_classes": 0}
-        least |= {} if self.stem_width is None else {"stem_width": 1}
-        for field, minimum in least.items():
-            if not is_whole(getattr(self, field)) or getattr(self, field) < minimum:
-                raise InputError(f"{field}={getattr(self, field)!r}: give a whole number of at least {minimum}")
+        for field, (least, most) in RANGES.items():
+            value = getattr(self, field)
+            if field == "stem_width" and value is None:
+                continue
+            if not is_whole(value) or not least <= value <= most:
+                raise InputError(f"{field}={short(value)}: give a whole number from {least} to {most:,}")
         if self.dims not in (1, 2, 3):
-            raise InputError(f"dims={self.dims!r}: give 1 (signals), 2 (images) or 3 (volumes)")
+            raise InputError(f"dims={short(self.dims)}: give 1 (signals), 2 (images) or 3 (volumes)")
         if self.output_stride not in (32, 16, 8) or not is_whole(self.output_stride):
-            raise InputError(f"output_stride={self.output_stride!r}: give 32, 16 or 8")
+            raise InputError(f"output_stride={short(self.output_stride)}: give 32, 16 or 8")
         depths = self.depths if isinstance(self.depths, tuple) and all(map(is_whole, self.depths)) else ()
-        if not 1 <= len(depths) <= 4 or min(depths) < 1:
-            raise InputError(f"depths={self.depths!r}: give one to four stages of at least one block, such as (3, 4, 6, 3)")
+        if not 1 <= len(depths) <= 4 or min(depths) < 1 or sum(depths) > MAX_BLOCKS:
+            raise InputError(
+                f"depths={short(self.depths)}: give one to four stages of at least one block, such as (3, 4, 6, 3), and "
+                f"at most {MAX_BLOCKS:,} blocks in all"
+            )
         if isinstance(self.drop_path, bool) or not isinstance(self.drop_path, int | float) or not 0 <= self.drop_path < 1:
-            raise InputError(f"drop_path={self.drop_path!r}: give a probability of at least 0 and below 1")
+            raise InputError(f"drop_path={short(self.drop_path)}: give a probability of at least 0 and below 1")
         if not isinstance(self.zero_init_last, bool):
-            raise InputError(f"zero_init_last={self.zero_init_last!r}: give true or false")
+            raise InputError(f"zero_init_last={short(self.zero_init_last)}: give true or false")
         if self.block == "basic" and (self.groups, self.group_width) != (1, 64):
             raise InputError("groups and group_width belong to bottleneck blocks; this network has basic ones")
         if self.block == "bottleneck" and int(self.width * self.group_width / 64) < 1:
@@ -232,7 +245,7 @@ class ResNetSpec:
                 f"group_width={self.group_width} is too small for width={self.width}: the 3x3 would have no channels"
             )
         if self.stem_stride not in (None, 1, 2) or isinstance(self.stem_stride, bool):
-            raise InputError(f"stem_stride={self.stem_stride!r}: give 1 or 2")
+            raise InputError(f"stem_stride={short(self.stem_stride)}: give 1 or 2")
         if self.stem == "keras" and (self.order, self.norm) != ("pre", "batch"):
             raise InputError("stem='keras' has no norm and needs order='pre' and norm='batch'; use stem='imagenet'")
         if self.stem == "deep" and self.stem_channels % 2:

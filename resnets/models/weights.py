@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from resnets.errors import InputError
-from resnets.files import replacing
+from resnets.files import check_file, foreign, open_file, parse_json, replacing
 from resnets.models import header as saved
 from resnets.models.model import Model
 from resnets.models.spec import ResNetSpec
@@ -62,7 +62,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         InputError: if the file does not exist, is truncated, or is not safetensors (a pickle, for example).
     """
     with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, _metadata(file, path)  # noqa: SIM118
+        return _tensors(file, path), _metadata(file, path)
 
 
 def read_header(path: str | Path) -> saved.Header:
@@ -75,23 +75,24 @@ def read(path: str | Path) -> tuple[saved.Header, dict[str, Tensor]]:
     """The header and the state dict of a saved model; 16-bit floats are converted to float32.
 
     Raises:
-        InputError: as `read_tensors`, or if the header is of another format version or incomplete.
+        InputError: as `read_tensors`, or if the header is of another format version or incomplete, or a value is no number.
     """
     tensors, metadata = read_tensors(path)
     halves = (torch.float16, torch.bfloat16)
     whole = {name: tensor.float() if tensor.dtype in halves else tensor for name, tensor in tensors.items()}
+    check_finite(whole, path)
     return saved.parse(metadata, path), whole
 
 
 def read_plain(path: str | Path) -> dict[str, Tensor]:
     """The tensors of any safetensors file, by name; its header is ignored. Raises as `read_tensors`."""
     with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return _tensors(file, path)
 
 
 def is_safetensors(path: str | Path) -> bool:
     """Whether the file begins as a safetensors file does: eight bytes with the header's length, then its JSON ("{")."""
-    with Path(path).open("rb") as file:
+    with open_file(path) as file:
         start = file.read(9)
     return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= MAX_HEADER_BYTES
 
@@ -138,30 +139,39 @@ def faults(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
 
 
 def _opened(path: str | Path) -> Any:
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    path = check_file(path)
     if path.as_posix().encode(errors="replace").decode() != path.as_posix():
         raise InputError(f"{path}: the name is not UTF-8, which safetensors needs; rename it")
     # A header's length may begin with the same bytes as a pickle, so only files that are not safetensors are checked for it.
     if not is_safetensors(path):
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(2)
         if start == b"PK" or start[:1] == b"\x80":
             raise InputError(
                 f"{path}: this is a pickle (torch.save), which can run code when it is opened; only .safetensors files are read"
             )
         raise InputError(f"{path}: not a safetensors file; give one that `resnets train` or `resnets.save` wrote")
-    try:
+    with foreign(path, "it is truncated or damaged; copy it again, or use another of the run's files"):
         return safetensors.safe_open(str(path), "pt")
-    except safetensors.SafetensorError as error:
-        raise InputError(f"{path}: truncated or damaged ({error}); copy it again, or use another of the run's files") from None
+
+
+def _tensors(file: Any, path: str | Path) -> dict[str, Tensor]:
+    with foreign(path, "it is damaged; copy it again, or use another of the run's files"):
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def _metadata(file: Any, path: str | Path) -> dict[str, Any]:
-    try:
-        return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
-    except ValueError:
-        raise InputError(
-            f"{path}: the header does not hold JSON, so another program wrote it; resnets cannot tell what it is"
-        ) from None
+    with foreign(path):
+        texts = dict(file.metadata() or {})
+    if not str(texts.get("format", '"')).startswith('"'):  # ours is JSON; others write the bare word "pt"
+        raise InputError(f"{path}: the header does not hold JSON, so another program wrote it; resnets cannot tell what it is")
+    return {key: parse_json(text, f"{path}, {key}", object, strict=False) for key, text in texts.items()}
+
+
+def check_finite(tensors: Mapping[str, Tensor], path: str | Path) -> None:
+    """Raise `InputError` where a tensor holds NaN or infinity, from which every answer would be NaN."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InputError(
+                f"{path}: {name} holds values that are no numbers (NaN or infinite); use weights of an earlier step"
+            )

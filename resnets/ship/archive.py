@@ -1,51 +1,53 @@
-"""Reading torch.export archives (.pt2) safely.
+"""Reading torch.export archives (.pt2) without torch's reader, which runs code as the archive says.
 
-`torch.export.load` unpickles objects, looks up functions of `torch` by name, and evaluates expressions as Python, all as the
-archive says. An archive is therefore checked before it is loaded: it may hold only raw tensors, the operations that our
-networks consist of, and arithmetic on axis lengths.
+`torch.export.load` unpickles objects, looks up functions and classes by name, and pastes names and expressions of the archive
+into Python. Here an archive is data: its JSON and raw tensors are parsed, and the graph is built anew from them, of the
+operations in a table, of numbers, and of names of our own. Nothing else in the archive is looked at.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from resnets.errors import InputError
+from resnets.files import foreign, open_file, parse_json
 from resnets.models import header as saved
+from resnets.models.budget import Room
 from resnets.models.header import Header
 from resnets.ship.formats import HEADER, need
 
-OPERATIONS = frozenset(
-    "torch.ops." + name
-    for name in (
-        "aten.add.Tensor", "aten.avg_pool2d.default", "aten.batch_norm.default", "aten.conv2d.default", "aten.div.Tensor",
-        "aten.flatten.using_ints", "aten.linear.default", "aten.max_pool2d.default", "aten.mean.dim", "aten.mul.Tensor",
-        "aten.pad.default", "aten.permute.default", "aten.relu.default", "aten.sigmoid.default", "aten.slice.Tensor",
-        "aten.sub.Tensor",
-        "quantized_decomposed.dequantize_per_channel.default", "quantized_decomposed.dequantize_per_tensor.default",
-        "quantized_decomposed.quantize_per_tensor.default",
-    )
+if TYPE_CHECKING:
+    import torch
+    from torch.fx import GraphModule
+
+OPERATIONS = (
+    "aten.add.Tensor", "aten.avg_pool2d.default", "aten.batch_norm.default", "aten.conv2d.default", "aten.div.Tensor",
+    "aten.flatten.using_ints", "aten.linear.default", "aten.max_pool2d.default", "aten.mean.dim", "aten.mul.Tensor",
+    "aten.pad.default", "aten.permute.default", "aten.relu.default", "aten.sigmoid.default", "aten.slice.Tensor",
+    "aten.sub.Tensor",
+    "quantized_decomposed.dequantize_per_channel.default", "quantized_decomposed.dequantize_per_tensor.default",
+    "quantized_decomposed.quantize_per_tensor.default",
 )  # fmt: skip
+EIGHT_BITS = "torch.ops.quantized_decomposed."
 MEMBERS = re.compile(
     r"data/weights/(weight_\d+|model_weights_config\.json)|data/constants/(tensor_\d+|model_constants_config\.json)"
     r"|models/model\.json|data/sample_inputs/model\.pt|extra/resnets\.json|archive_format|archive_version|byteorder"
     r"|\.data/(version|serialization_id)|\.format_version|\.storage_alignment"
 )
 CONFIGS = ("data/weights/model_weights_config.json", "data/constants/model_constants_config.json")
-# The words in expressions for axis lengths ("Mul(Integer(2), Symbol('s0', positive=True, integer=True))") and in their guards.
-WORDS = frozenset({
-    "Integer", "Symbol", "Add", "Mul", "Mod", "Max", "Min", "FloorDiv", "CeilDiv", "PythonMod", "Pow", "Rational", "Eq", "Ne",
-    "Lt", "Le", "Gt", "Ge", "And", "Or", "Not", "positive", "integer", "nonnegative", "True", "False", "L", "pixels", "size",
-    "torch", "sym_max", "sym_min", "and", "or", "not",
-})  # fmt: skip
+GRAPH = "models/model.json"
 MAX_TEXT = 100_000_000  # bytes of JSON; the JSON of our networks is smaller
+DTYPES = {1: "uint8", 2: "int8", 4: "int32", 5: "int64", 7: "float32", 8: "float64"}  # torch.export's numbers
+AGAIN = "it is damaged, or `resnets export` did not write it; export it again"
+MAX_KERNEL = 16  # side of a pooling window; our networks have 3
 
 
 def load(path: Path, *, amp: bool = False) -> tuple[Header, Callable[[np.ndarray], np.ndarray]]:
@@ -62,14 +64,12 @@ def load(path: Path, *, amp: bool = False) -> tuple[Header, Callable[[np.ndarray
     """
     import torch
 
-    header = check(path)
-    quantised = bool(header.provenance.get("export", {}).get("int8"))
-    if quantised:
-        need("torchao.quantization.pt2e.quantizer.x86_inductor_quantizer", "torchao")  # importing it registers the operations
-    try:
-        module: Any = torch.export.load(path).module()
-    except Exception as error:
-        raise InputError(f"{path}: torch cannot read it ({' '.join(str(error).split())[:200]}); export it again") from error
+    header, graph, tensors = read(path)
+    with foreign(path, AGAIN):
+        quantised = any(each["target"].startswith(EIGHT_BITS) for each in graph["graph_module"]["graph"]["nodes"])
+        if quantised:
+            need("torchao.quantization.pt2e.quantizer.x86_inductor_quantizer", "torchao")  # importing it registers them
+        module: Any = rebuilt(graph, tensors, header)
     forward = module
     if quantised:
         forward = torch.compile(module, dynamic=True, options={"freezing": True})
@@ -91,58 +91,161 @@ def load(path: Path, *, amp: bool = False) -> tuple[Header, Callable[[np.ndarray
     return header, run
 
 
-def check(path: Path) -> Header:
-    """The header of the archive. Raises `InputError` if the archive holds anything unsafe that torch would act on."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            texts = {name: json.loads(text) for name, text in _texts(archive, path)}
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not a torch.export archive, or damaged ({error}); export it again") from None
-    missing = {*CONFIGS, "models/model.json", f"extra/{HEADER}.json"} - set(texts)
-    if missing:
-        raise InputError(f"{path}: lacks {', '.join(sorted(missing))}, so `resnets export` did not write it")
-    graph = texts["models/model.json"]
-    for fault in (*_faults(graph), *(fault for name in CONFIGS for fault in _faults(texts[name]))):
-        raise InputError(f"{path}: holds {fault}, which no exported network needs; it is not opened")
-    return saved.parse(texts[f"extra/{HEADER}.json"], path)
+# --- the file ---------------------------------------------------------------------------------------------------------------
 
 
-def _texts(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of the JSON members. Names and compression of all members are checked; raises `InputError`."""
+def read(path: Path) -> tuple[Header, dict[str, Any], dict[str, torch.Tensor]]:
+    """The header of an archive, its graph as JSON, and its tensors by their names in the graph's signature.
+
+    Raises:
+        InputError: where it is no archive of `resnets export`, a checksum does not agree, or a tensor is not finite.
+    """
+    with open_file(path) as file, foreign(path, AGAIN), zipfile.ZipFile(file) as archive:
+        members = _members(archive, path)
+        missing = {*CONFIGS, GRAPH, f"extra/{HEADER}.json"} - members.keys()
+        if missing:
+            raise InputError(f"{path}: lacks {', '.join(sorted(missing))}, so `resnets export` did not write it")
+
+        def parsed(name: str) -> Any:
+            if members[name].file_size > MAX_TEXT:
+                raise InputError(f"{path}: {name} has {members[name].file_size:,} bytes, more than any network needs")
+            return parse_json(archive.read(members[name]), f"{path}, {name}", strict=False)
+
+        header = saved.parse(parsed(f"extra/{HEADER}.json"), path)
+        tensors = {}
+        for config in CONFIGS:
+            for name, entry in parsed(config)["config"].items():
+                member = members[f"{config.rpartition('/')[0]}/{entry['path_name']}"]
+                tensors[name] = _tensor(archive.read(member), entry["tensor_meta"], f"{path}: {name}")
+        return header, parsed(GRAPH), tensors
+
+
+def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The members by their names below the archive's own folder, none of them compressed or another program's."""
+    found = {}
     for member in archive.infolist():
         name = member.filename.partition("/")[2]
-        stored = member.compress_type == zipfile.ZIP_STORED
-        sample = name == "data/sample_inputs/model.pt" and member.file_size  # torch would unpickle it
-        if not MEMBERS.fullmatch(name) or not stored or sample:
+        sample = name == "data/sample_inputs/model.pt" and member.file_size  # a pickle
+        if not MEMBERS.fullmatch(name) or member.compress_type != zipfile.ZIP_STORED or sample or name in found:
             raise InputError(f"{path}: holds {member.filename!r}, which `resnets export` does not write; it is not opened")
-        if name.endswith(".json"):
-            if member.file_size > MAX_TEXT:
-                raise InputError(f"{path}: {member.filename} has {member.file_size:,} bytes, more than any network needs")
-            yield name, archive.read(member)
+        found[name] = member
+    if sum(member.file_size for member in found.values()) > path.stat().st_size:
+        raise InputError(f"{path}: its members are larger than the file; {AGAIN}")
+    return found
 
 
-def _faults(value: Any, key: str = "") -> Iterator[str]:
-    """Descriptions of everything unsafe in a JSON value: unknown operations, pickles, file names, expressions."""
-    if isinstance(value, dict):
-        for name, part in value.items():
-            yield from _faults(part, name)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _faults(part, key)
-    elif key == "target" and value not in OPERATIONS:
-        yield f"the operation {value!r}"
-    elif key == "use_pickle" and value is not False:
-        yield "a pickle"
-    elif key == "path_name" and not re.fullmatch(r"weight_\d+|tensor_\d+", str(value)):
-        yield f"a tensor called {value!r}"
-    elif key in ("expr_str", "as_expr", "guards_code") and isinstance(value, str) and not _harmless(value):
-        yield f"the expression {value[:80]!r}"
+def _tensor(content: bytes, meta: Mapping[str, Any], name: str) -> torch.Tensor:
+    """A tensor from its bytes, and the type, shape and strides that the archive states."""
+    import torch
+
+    flat = torch.from_numpy(np.frombuffer(content, DTYPES[meta["dtype"]]).copy())
+    sizes, strides = ([int(each["as_int"]) for each in meta[key]] for key in ("sizes", "strides"))
+    if min([*sizes, *strides], default=1) < 1 or math.prod(sizes) != len(flat) or meta["storage_offset"]["as_int"]:
+        raise InputError(f"{name} is of another size than its shape {sizes}; {AGAIN}")
+    tensor = flat.as_strided(sizes, strides)  # raises beyond the end of `flat`
+    if tensor.is_floating_point() and not tensor.isfinite().all():
+        raise InputError(f"{name} holds values that are no numbers; {AGAIN}")
+    return tensor
 
 
-def _harmless(expression: str) -> bool:
-    """Whether the expression is only arithmetic on lengths: only the words in `WORDS`, and no other special characters."""
-    words = re.findall(r"[^\W\d]\w*", expression)
-    known = all(word in WORDS or re.fullmatch(r"[su]\d+", word) for word in words)
-    return known and re.fullmatch(r"[\w\s()\[\]'.,+\-*/%=<>!]*", expression) is not None
+# --- the graph --------------------------------------------------------------------------------------------------------------
+
+
+def rebuilt(graph: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], header: Header) -> GraphModule:
+    """A module of the operations of the graph: uint8 (N, H, W, C) -> outputs. Shapes are tried before anything is computed.
+
+    Raises:
+        Exception: of any kind, for an operation or an argument that exported networks do not have, and where the JSON is
+            otherwise than torch writes it.
+    """
+    import torch
+    from torch.fx import Graph, GraphModule
+
+    told, operations, built = graph["graph_module"], _operations(), Graph()
+    room, root = Room.of(header.spec, header.preprocess), torch.nn.Module()
+    nodes: dict[str, Any] = {}  # by the archive's names, which go nowhere else
+    shapes: dict[Any, torch.Tensor] = {}  # on the "meta" device
+    placed = built.placeholder("pixels")
+    preprocess = header.preprocess
+    for number, spec in enumerate(told["signature"]["input_specs"]):
+        [(kind, entry)] = spec.items()
+        if kind == "user_input":
+            nodes[entry["arg"]["as_tensor"]["name"]] = placed
+            shapes[placed] = torch.empty(1, *preprocess.size, preprocess.in_chans, dtype=torch.uint8, device="meta")
+            continue
+        tensor = tensors[entry[INPUTS[kind]]]
+        root.register_buffer(f"t{number}", tensor)
+        nodes[entry["arg"]["name"]] = node = built.get_attr(f"t{number}")
+        shapes[node] = torch.empty_like(tensor, device="meta")
+    with torch.no_grad():
+        for each in told["graph"]["nodes"]:
+            if each["target"] not in operations:
+                raise ValueError(f"the operation {str(each['target'])[:80]!r}, which no exported network needs")
+            operation = operations[each["target"]]
+            given = {entry["name"]: _argument(entry["arg"], nodes) for entry in each["inputs"]}
+            args = _in_order(operation, given)
+            result = operation(*(shapes.get(value, value) if isinstance(value, torch.fx.Node) else value for value in args))
+            room.add(result.numel(), _num_terms(given, shapes))
+            [output] = each["outputs"]
+            node = built.call_function(operation, args)
+            nodes[output["as_tensor"]["name"]], shapes[node] = node, result
+    [output] = told["graph"]["outputs"]
+    built.output(nodes[output["as_tensor"]["name"]])
+    module = GraphModule(root, built)
+    return module.eval().requires_grad_(False)
+
+
+INPUTS = {"parameter": "parameter_name", "buffer": "buffer_name", "tensor_constant": "tensor_constant_name"}
+
+
+def _operations() -> dict[str, Any]:
+    """The operations by torch.export's names, of those that are registered: torchao registers the last ones."""
+    import torch
+
+    found = {}
+    for name in OPERATIONS:
+        room, operation, form = name.split(".")
+        if hasattr(getattr(torch.ops, room), operation):
+            found[f"torch.ops.{name}"] = getattr(getattr(getattr(torch.ops, room), operation), form)
+    return found
+
+
+def _argument(told: Mapping[str, Any], nodes: Mapping[str, Any]) -> Any:
+    """An argument: a node, a number, numbers, or a type of tensors."""
+    import torch
+
+    [(kind, value)] = told.items()
+    if kind == "as_tensor":
+        return nodes[value["name"]]
+    if kind == "as_none":
+        return None
+    if kind == "as_scalar_type":
+        return getattr(torch, DTYPES[value])
+    if kind == "as_ints" and isinstance(value, list) and all(type(each) is int and abs(each) < 1 << 16 for each in value):
+        return list(value)
+    single: dict[str, Any] = {"as_int": int, "as_float": float, "as_bool": bool}
+    if kind in single and type(value) is single[kind] and math.isfinite(value):
+        return value
+    if kind == "as_string" and value == "constant":  # how to pad
+        return "constant"
+    raise ValueError(f"the argument {str(told)[:80]}, which no exported network needs")
+
+
+def _in_order(operation: Any, given: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The arguments in the order of the operation's schema, with its defaults up to the last that is given."""
+    schema = operation._schema.arguments
+    last = max(number for number, argument in enumerate(schema) if argument.name in given)
+    if given.keys() - {argument.name for argument in schema}:
+        raise ValueError(f"{operation} has no such arguments: {', '.join(given)}")
+    return tuple(given.get(argument.name, argument.default_value) for argument in schema[: last + 1])
+
+
+def _num_terms(given: Mapping[str, Any], shapes: Mapping[Any, Any]) -> int:
+    """How many terms each value of the result adds up."""
+    if "kernel_size" in given:
+        kernel = given["kernel_size"]
+        if not kernel or max(kernel) > MAX_KERNEL:
+            raise ValueError(f"a pooling window of {kernel}")
+        return math.prod(kernel) if len(kernel) > 1 else kernel[0] ** 2
+    weight = shapes.get(given.get("weight"))
+    return weight[0].numel() if weight is not None and weight.ndim > 1 else 1

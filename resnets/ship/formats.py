@@ -7,6 +7,7 @@ models), and calibration images to quantise to 8 bits, or None for float32.
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import operator
 import os
@@ -37,7 +38,9 @@ def write_torch(program: ExportedProgram, path: Path, header: Header, calibratio
     if calibration is not None:
         need("torchao", "torchao")
         program = private(quantised(program, calibration))
-    torch.export.save(program, path, extra_files={f"{HEADER}.json": json.dumps(header.to_json())})
+    written = io.BytesIO()  # torch's writer would end the process on a full disk
+    torch.export.save(program, written, extra_files={f"{HEADER}.json": json.dumps(header.to_json())})
+    path.write_bytes(written.getbuffer())
 
 
 def quantised(program: ExportedProgram, calibration: Calibration) -> ExportedProgram:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -177,6 +178,8 @@ def convert(
         origin = {name: str(value) for name, value in opened.origin.items()}
         weights.write_plain(out, theirs, {"format": "pt"} | origin)
     else:
+        written = io.BytesIO()  # of a full disk, torch's writer says nothing that one could tell it by
+        torch.save(theirs, written)
         with replacing(out) as temporary:
-            torch.save(theirs, temporary)
+            temporary.write_bytes(written.getbuffer())
     return opened

@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
-import json
 import os
-import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,11 +20,12 @@ from resnets.data.pictures.images import default_workers, num_processors
 from resnets.engine.contract import Settings, Task
 from resnets.engine.settings import parse
 from resnets.errors import InputError
+from resnets.files import foreign, parse_json, temporary_folder
 from resnets.models import header as saved
-from resnets.models.answering import run_model
+from resnets.models.answering import check_outputs, run_model
 from resnets.models.header import Header
 from resnets.models.pretrained.names import locate
-from resnets.ship import formats
+from resnets.ship import allowlist, formats
 
 if TYPE_CHECKING:
     from resnets.models.model import Model
@@ -102,7 +101,7 @@ def open_session(
     check_runtime(loaded.header, name)
     if not row.format:
         return _of_model(loaded, options)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         from resnets.ship.graph import program
 
         file = Path(folder, "model").with_suffix(formats.FORMATS[row.format].suffix)
@@ -159,7 +158,9 @@ def _choose(suffix: str, runtime: str, path: Path | None) -> str:
 
 def _checked(run: Run, header: Header, path: Path) -> Run:
     def checked(pixels: np.ndarray) -> np.ndarray:
-        outputs = run(pixels)
+        with foreign(path, allowlist.AGAIN):
+            outputs = run(pixels)
+        check_outputs(outputs)
         if outputs.shape != (len(pixels), len(header.labels)):
             raise InputError(
                 f"{path}: answers of shape {outputs.shape} do not fit its {len(header.labels)} labels; export it again"
@@ -236,11 +237,11 @@ def _open_onnx(path: Path, options: Options) -> tuple[Header, Run, int]:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = max(1, num_processors() // streams)
     settings.log_severity_level = 4  # what is wrong comes back as an exception
-    try:
-        session = onnxruntime.InferenceSession(os.fspath(path), settings, providers=["CPUExecutionProvider"])
-    except Exception as error:  # of a dozen classes that have nothing in common
-        raise _damaged(path, error) from error
-    header = _header(session.get_modelmeta().custom_metadata_map, path)
+    proto, texts = allowlist.read_onnx(path)
+    header = _header(texts, path)
+    allowlist.check_onnx_size(proto, header, path)
+    with foreign(path, allowlist.AGAIN):
+        session = onnxruntime.InferenceSession(proto.SerializeToString(), settings, providers=["CPUExecutionProvider"])
     return header, lambda pixels: session.run(["outputs"], {"pixels": _channels_last(pixels)})[0], streams
 
 
@@ -257,6 +258,8 @@ def _core() -> Any:
 
 
 def _open_openvino(path: Path, options: Options) -> tuple[Header, Run, int]:
+    import openvino
+
     core = _core()
     settings: dict[str, Any] = {
         # OpenVINO would choose bfloat16 by itself where the processor has it, and with it other answers.
@@ -265,12 +268,17 @@ def _open_openvino(path: Path, options: Options) -> tuple[Header, Run, int]:
     }
     if options.streams is not None:
         settings["NUM_STREAMS"] = options.streams
-    try:
-        model = core.read_model(path)
-        texts = {key: value.astype(str) for key, value in _rt_info(model).items()}
+    if path.suffix == ".onnx":
+        proto, texts = allowlist.read_onnx(path)
+        parts: tuple[Any, ...] = (proto.SerializeToString(),)
+    else:
+        text, weights, texts = allowlist.read_openvino(path)
+        parts = (text, openvino.Tensor(weights))
+    header = _header(texts, path)
+    with foreign(path, allowlist.AGAIN):
+        model = core.read_model(*parts)
+        allowlist.check_openvino_size(model, header, path)
         compiled = core.compile_model(model, "CPU", settings)
-    except Exception as error:
-        raise _damaged(path, error) from error
     requests = threading.local()  # one a thread
 
     def run(pixels: np.ndarray) -> np.ndarray:
@@ -278,32 +286,12 @@ def _open_openvino(path: Path, options: Options) -> tuple[Header, Run, int]:
             requests.own = compiled.create_infer_request()
         return np.array(requests.own.infer({0: _channels_last(pixels)}, share_inputs=True)[0])
 
-    return _header(texts, path), run, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    return header, run, compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
 
 
-def _rt_info(model: Any) -> dict[str, Any]:
-    """The header in an OpenVINO model: in its own files an entry of its own, in .onnx files the metadata."""
-    info = model.get_rt_info()
-    for place in (formats.HEADER, "framework"):
-        if place in info and "format" in info[place]:
-            return dict(info[place].items())
-    return {}
-
-
-def _header(texts: dict[str, str], path: Path) -> Header:
-    try:
-        return saved.parse({key: json.loads(texts[key]) for key in (*saved.PARTS, *saved.OPTIONAL) if key in texts}, path)
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: its description is no JSON; export it again") from None
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:200]
-    return InputError(
-        f"{path}: cannot be opened ({reason}); it is damaged, or was written for a newer version: export it again"
-    )
+def _header(texts: Mapping[str, str], path: Path) -> Header:
+    known = [key for key in (*saved.PARTS, *saved.OPTIONAL) if key in texts]
+    return saved.parse({key: parse_json(texts[key], f"{path}, {key}", object, strict=False) for key in known}, path)
 
 
 @dataclass(frozen=True)

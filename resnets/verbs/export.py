@@ -6,10 +6,8 @@ The check does what users do: it predicts classes from image files, with the run
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.metadata
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,9 +25,10 @@ from resnets.data.pictures.samples import SAMPLES, write_samples
 from resnets.data.readers import known
 from resnets.data.types import Batch, Source, Split, Values
 from resnets.errors import InputError
-from resnets.files import replacing
+from resnets.files import replacing, temporary_folder
 from resnets.models.header import Header
 from resnets.models.model import Model
+from resnets.models.pretrained.facts import sha256
 from resnets.models.pretrained.names import locate
 from resnets.models.records import ExportRecord, Provenance
 from resnets.ship import formats, hub
@@ -152,8 +151,7 @@ def export(
         )
     loaded = hub.load(path)
     exportable(loaded.header)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         images = find_check_data(int8 or data, loaded, folder, num_check, data_dir)
         from resnets.ship.graph import program
 
@@ -192,7 +190,7 @@ def described(model: Model, path: Path, format: str, int8: str | None) -> Header
         "format": format,
         "int8": int8,
         "source": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": sha256(path),
         "date": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
         "versions": versions,
     }

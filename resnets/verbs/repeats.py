@@ -21,7 +21,7 @@ from resnets.engine.distributed import Processes
 from resnets.engine.job import Reporter
 from resnets.engine.plan import given, requested
 from resnets.engine.recipe import own_settings
-from resnets.engine.run import RunDir
+from resnets.engine.run import BRING_BACK, RunDir, claiming
 from resnets.engine.settings import parse, read_file
 from resnets.errors import InputError
 from resnets.files import replacing, write_json, write_text
@@ -64,6 +64,7 @@ def asked(settings: Mapping[str, Any], out: str | Path | None, *, resume: bool) 
     return chosen.get("seeds") is not None or (chosen.get("folds") is not None and chosen.get("fold") is None)
 
 
+@claiming()
 def repeat(
     data: str | None = None,
     *,
@@ -167,6 +168,7 @@ def _taken_up(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, di
     whole = RunDir(out) if out is not None else RunDir.latest(asked.get("task"), kind_of(asked))
     if not whole.recipe.is_file():
         raise InputError(f"{whole.path}: no recipe.yaml here, so there are no runs to go on with; leave out --resume")
+    whole.claim()
     saved = read_file(whole.recipe) | given(requested(asked))
     return whole, own_settings(tasks.of(saved).settings, saved, str(whole.recipe))
 
@@ -184,6 +186,8 @@ def scores_of(run: RunDir) -> dict[str, float]:
     the last; and on a test split, if there is one."""
     metrics, result = run.read_metrics(), run.read_provenance()
     key = tasks.of(read_file(run.recipe)).scores[0].key
+    if not metrics or "selected" not in result or not {"epoch", "val_loss", f"val_{key}"} <= metrics[0].keys():
+        raise InputError(f"{run.path}: metrics.csv and provenance.json are not those of a finished run; {BRING_BACK}")
     best = max(metrics, key=lambda row: (row[f"val_{key}"], row["epoch"]))
     row = best if result["selected"] == "best" else metrics[-1]
     found = {f"val_{key}": row[f"val_{key}"], "val_loss": row["val_loss"], f"last_val_{key}": metrics[-1][f"val_{key}"]}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import io
 import itertools
 import json
 import math
@@ -20,8 +21,8 @@ from typing import Any
 from resnets import tasks
 from resnets.draw.confusion import largest_confusions
 from resnets.engine.contract import Score
-from resnets.engine.run import RunDir
-from resnets.files import write_text
+from resnets.engine.run import MAX_RECORD, RunDir
+from resnets.files import foreign, read_json, read_text, read_yaml, write_text
 
 NONE = "–"
 # The drawings with a section of their own, by the name of the file; any other in plots/ stands under "More drawings".
@@ -112,20 +113,19 @@ def contents(run: RunDir) -> dict[str, Any]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return read_json(path, most=MAX_RECORD, strict=False) if path.exists() else {}
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.exists() else {}
+    return (read_yaml(path) or {}) if path.exists() else {}
 
 
 def _csv(path: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{str(key): str(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    with foreign(path):
+        table = csv.DictReader(io.StringIO(read_text(path, most=MAX_RECORD), newline=""))
+        return [{str(key): str(value) for key, value in row.items()} for row in table]
 
 
 def _picture(path: Path) -> dict[str, Any]:

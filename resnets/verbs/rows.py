@@ -200,7 +200,7 @@ def _blame(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = REMEDIES.get(error.errno or 0, ELSEWHERE)
+        remedy = "free some space, then go on with --resume" if error.errno in REMEDIES else ELSEWHERE
         raise InputError(f"{out}: cannot be written ({error.strerror}); {remedy}") from error
 
 

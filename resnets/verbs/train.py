@@ -37,9 +37,9 @@ from resnets.engine.plan import (
     settle,
 )
 from resnets.engine.recipe import SMALL, Recipe
-from resnets.engine.run import RunDir, now, provenance
+from resnets.engine.run import RunDir, claiming, now, provenance
 from resnets.engine.settings import answers_of
-from resnets.errors import InputError, Interrupted
+from resnets.errors import InputError, Interrupted, is_memory
 from resnets.files import write_text
 from resnets.models import weights
 from resnets.models.model import Model
@@ -68,6 +68,7 @@ class Run:
     result: dict[str, Any]
 
 
+@claiming()
 def train(
     data: str | None = None,
     *,
@@ -136,6 +137,8 @@ def prepare(
     found = processes.first(lambda: layers_of(data, settings, out, resume=True)) if resume else layers_of(data, settings)
     run, layers, task = found
     chosen = given(layers)
+    if run is not None and processes.rank == 0:
+        run.claim()
     if run is not None and data_dir is None:
         data_dir = run.read_provenance().get("data", {}).get("dir")
     if not processes.alone and (name := chosen.get("data")) in known.FETCHED:
@@ -242,7 +245,9 @@ def memory_errors(job: Fit) -> Iterator[None]:
     """Inside, too little memory becomes an `InputError` with what helps."""
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not is_memory(error):
+            raise
         raise InputError(
             f"{job.device.name} is out of memory; use a --batch-size below {job.recipe.batch_size}, with --accumulate to "
             "keep the total, a smaller --img-size, or --checkpoint-activations"

@@ -59,7 +59,7 @@ FULL = {
 def test_a_full_disk_is_said_with_a_remedy_and_leaves_what_was_there(kind, tmp_path):
     path = write_text(tmp_path / "a.txt", "old")
     with (
-        pytest.raises(InputError, match=r"a\.txt: cannot be written .*free some space, then go on with --resume"),
+        pytest.raises(InputError, match=r"a\.txt: cannot be written .*free some space, and start it again"),
         replacing(path) as temporary,
     ):
         temporary.write_text("half")

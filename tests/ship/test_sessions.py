@@ -53,37 +53,102 @@ def in_graph(edit):
     return change
 
 
-def call_anything(graph):
-    graph["graph_module"]["graph"]["nodes"][0]["target"] = "torch.hub.load"
+def graph_of(whole):
+    return whole["graph_module"]["graph"]
 
 
-def evaluate_anything(graph):
-    graph["guards_code"] = ["__import__('os').system('touch hacked')"]
+def call_anything(whole):
+    graph_of(whole)["nodes"][0]["target"] = "torch.hub.load"
 
 
-def range_of_anything(graph):
-    graph["graph_module"]["graph"]["sym_int_values"]["s"] = {"as_expr": {"expr_str": "print(1)", "hint": None}}
+def an_argument_of_another_kind(whole):
+    graph_of(whole)["nodes"][0]["inputs"][1]["arg"] = {"as_string": "__import__('os').system('touch hacked')"}
 
 
-@pytest.mark.parametrize("edit", [call_anything, evaluate_anything, range_of_anything])
-def test_hostile_graphs_are_not_opened(edit, exported, tmp_path):
+def a_huge_padding(whole):
+    pad = next(node for node in graph_of(whole)["nodes"] if node["target"] == "torch.ops.aten.pad.default")
+    pad["inputs"][1]["arg"]["as_ints"] = [0, 60_000] * 3
+
+
+def a_huge_number(whole):
+    graph_of(whole)["nodes"][3]["inputs"][3]["arg"]["as_ints"] = [2**62, 1]
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (call_anything, "no exported network needs"),
+        (an_argument_of_another_kind, "no exported network needs"),
+        (a_huge_padding, "larger than the network"),
+        (a_huge_number, "no exported network needs"),
+    ],
+)
+def test_graphs_of_another_kind_are_not_opened(edit, words, exported, tmp_path):
     path = altered(exported["torch"], tmp_path / "bad.pt2", in_graph(edit))
-    with pytest.raises(InputError, match="no exported network needs"):
+    with pytest.raises(InputError, match=words):
         open_session(path)
 
 
-def pickled(name, content):
-    return content.replace(b'"use_pickle": false', b'"use_pickle": true') if name.endswith("weights_config.json") else content
+def evaluate_a_guard(whole):
+    whole["guards_code"] = ["__import__('os').system('touch hacked')"]
+
+
+def evaluate_a_length(whole):
+    graph_of(whole)["sym_int_values"]["s"] = {"as_expr": {"expr_str": "9**9**9**9", "hint": None}}
+
+
+def evaluate_the_name_of_an_input(whole):
+    code = "pixels=__import__('pathlib').Path('hacked').touch()"
+    text = json.dumps(whole).replace('"pixels"', json.dumps(code))
+    whole.clear()
+    whole |= json.loads(text)
+
+
+def import_any_module(whole):
+    call = whole["graph_module"]["module_call_graph"][0]["signature"]
+    call["in_spec"] = json.dumps([1, {"type": "collections.defaultdict", "context": {"default_factory_module": "this"}}])
+
+
+@pytest.mark.parametrize("edit", [evaluate_a_guard, evaluate_a_length, evaluate_the_name_of_an_input, import_any_module])
+def test_what_torch_would_evaluate_is_not_looked_at(edit, exported, tmp_path, pixels, logits, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = altered(exported["torch"], tmp_path / "bad.pt2", in_graph(edit))
+    np.testing.assert_allclose(open_session(path).run(pixels), logits, rtol=1e-3, atol=1e-4)
+    assert list(tmp_path.iterdir()) == [path] and "this" not in sys.modules
+
+
+def test_archives_are_opened_as_torch_opens_them(exported, pixels):
+    import torch
+
+    by_torch = torch.export.load(exported["torch"]).module()
+    with torch.no_grad():
+        expected = by_torch(torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)))).numpy()
+    np.testing.assert_array_equal(open_session(exported["torch"]).run(pixels), expected)
+
+
+def test_a_flipped_bit_in_an_archive_is_seen(exported, tmp_path):
+    content = bytearray(exported["torch"].read_bytes())
+    with zipfile.ZipFile(exported["torch"]) as archive:
+        member = next(each for each in archive.infolist() if each.filename.endswith("weight_2"))
+    content[member.header_offset + 200] ^= 1
+    path = tmp_path / "bad.pt2"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"bad\.pt2: .*(CRC|weight)"):
+        open_session(path)
+
+
+def not_finite(name, content):
+    return b"\xff" * len(content) if name.endswith("weight_2") else content
 
 
 def sample_inputs(name, content):
     return b"\x80\x04." if name.endswith("sample_inputs/model.pt") else content
 
 
-@pytest.mark.parametrize("change", [pickled, sample_inputs])
-def test_pickles_in_archives_are_not_opened(change, exported, tmp_path):
+@pytest.mark.parametrize(("change", "words"), [(sample_inputs, "not opened"), (not_finite, "no numbers")])
+def test_pickles_and_no_numbers_in_archives_are_not_opened(change, words, exported, tmp_path):
     path = altered(exported["torch"], tmp_path / "bad.pt2", change)
-    with pytest.raises(InputError, match="not opened"):
+    with pytest.raises(InputError, match=words):
         open_session(path)
 
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
+from resnets.files import MAX_YAML, open_file, parse_yaml, read_json, read_text, short
 from resnets.models.pretrained.families import Family
-from resnets.models.pretrained.files import Foreign, read_json
+from resnets.models.pretrained.files import Foreign
 from resnets.models.spec import ResNetSpec
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Facts:
 
 def sha256(path: Path) -> str:
     """The SHA-256 of the file's content, in hexadecimal."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -107,27 +108,30 @@ def of_configs(file: Foreign) -> Facts | None:
     elif config.get("model_type", "resnet") == "resnet":
         rule = _of_transformers(file.configs.get("preprocessor_config", {}))
     else:
-        raise InputError(f"{file.path}: config.json beside it says model_type {config['model_type']}, which is not a ResNet")
+        kind = short(config["model_type"])[:80]
+        raise InputError(f"{file.path}: config.json beside it says model_type {kind}, which is not a ResNet")
     labels = config.get("label_names") or config.get("id2label")
     if isinstance(labels, Mapping):
-        labels = [labels[key] for key in sorted(labels, key=lambda key: int(key) if str(key).isdigit() else 0)]
+        labels = [labels[key] for key in sorted(labels, key=lambda key: int(key) if key.isdecimal() and key.isascii() else 0)]
         labels = None if all(str(label).startswith("LABEL_") for label in labels) else labels  # transformers' placeholders
-    own = config.get("pretrained_cfg") or {}
+    if labels is not None and not (isinstance(labels, list) and all(isinstance(label, str | int) for label in labels)):
+        raise InputError(f"{file.path.parent / 'config.json'}: label_names or id2label are no names; correct it")
+    own = mapping(config.get("pretrained_cfg"))
     return Facts(
         source=f"config.json beside {file.path.name}",
         preprocess=rule,
         labels=tuple(map(str, labels)) if labels else None,
-        licence=card.get("license") or own.get("license"),
+        licence=card.get("license") or (own.get("license") and str(own["license"])),
         training_data=card.get("datasets"),
-        weights=".".join(filter(None, [config.get("architecture"), own.get("tag")])) or None,
+        weights=".".join(str(word) for word in (config.get("architecture"), own.get("tag")) if word) or None,
     )
 
 
 def _of_timm(config: Mapping[str, Any], path: Path) -> Preprocess | None:
     name = str(config["architecture"]).split(".")[0].removeprefix("tv_")
     if not re.fullmatch(ARCHITECTURES, name):
-        raise InputError(f"{path}: config.json beside it says {name}, which does not exist here; its outputs would differ")
-    own = config.get("pretrained_cfg") or {}
+        raise InputError(f"{path}: config.json beside it says {name[:80]}, which does not exist here; its outputs would differ")
+    own = mapping(config.get("pretrained_cfg"))
     if "mean" not in own or "std" not in own:
         return None
     try:
@@ -139,8 +143,13 @@ def _of_timm(config: Mapping[str, Any], path: Path) -> Preprocess | None:
             mean=own["mean"],
             std=own["std"],
         )
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, KeyError):
         return None
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """`value` if it is an object of JSON, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _of_transformers(config: Mapping[str, Any]) -> Preprocess | None:
@@ -158,20 +167,16 @@ def _of_transformers(config: Mapping[str, Any]) -> Preprocess | None:
             mean=config["image_mean"],
             std=config["image_std"],
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None
 
 
 def model_card(path: Path) -> dict[str, str]:
     """The entries "license" and "datasets" from the YAML header of a Hugging Face model card, those that are there."""
-    import yaml
-
-    if not path.is_file() or path.stat().st_size > 1 << 22:
-        return {}
-    head = re.match(r"---\s*\n(.*?)\n---", path.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
     try:
-        told = yaml.safe_load(head[1]) if head else {}
-    except yaml.YAMLError:
+        head = re.match(r"---\s*\n(.*?)\n---", read_text(path), re.DOTALL)
+        told = parse_yaml(head[1], path) if head and len(head[1]) <= MAX_YAML else {}
+    except InputError:  # the weights are of use without it
         return {}
     names = {key: told[key] for key in ("license", "datasets") if isinstance(told, dict) and told.get(key)}
     return {key: ", ".join(map(str, value)) if isinstance(value, list) else str(value) for key, value in names.items()}
@@ -216,20 +221,20 @@ def of_user(
 def read_labels(path: str | Path) -> tuple[str, ...]:
     """Class names from a file: one name per line, or JSON: a list, or {"0": name or [id, name], ...}."""
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; --labels takes one class name per line, or JSON")
     if path.suffix == ".json":
-        held = read_json(path)
+        held = read_json(path, object)
         try:
             rows = [held[key] for key in sorted(held, key=int)] if isinstance(held, dict) else list(held)
         except (TypeError, ValueError):
             rows = []
+        if isinstance(held, str) or not all(isinstance(row, str | int | list) for row in rows):
+            rows = []
         names = [str(row[-1]) if isinstance(row, list) and row else str(row) for row in rows]
     else:
-        try:
-            names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except UnicodeDecodeError:
-            names = []
+        names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     if not names:
         raise InputError(f'{path}: no class names in it; give one per line, or JSON: a list, or {{"0": name, ...}}')
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{path}: the class {twice[:40]!r} is there twice; each has a name of its own")
     return tuple(names)

@@ -1,19 +1,22 @@
 """Reading tensors from other programs' files. The format is recognised by content; every file is treated as untrusted.
 
-Pickles are read only by `torch.load(weights_only=True)`, links inside files are not followed, and a file whose tensors claim
-to be larger than the file is refused, so that memory use is at most a few times the file's size.
+Pickles are read only by `torch.load(weights_only=True)`, after their opcodes were checked, and HDF5 in a process of its own.
+Links inside files are not followed, and a file whose tensors claim to be larger than the file is refused, so that memory use
+is at most a few times the file's size.
 """
 
 from __future__ import annotations
 
-import json
+import importlib.util
+import io
 import pickle  # only for torch's exception class
+import pickletools
 import re
 import warnings
 import zipfile
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,9 @@ import torch
 from torch import Tensor
 
 from resnets.errors import InputError
+from resnets.files import foreign, open_file, read_json, temporary_folder
 from resnets.models import weights
+from resnets.models.pretrained import hdf5
 
 NESTED_KEYS = (
     # Averaged weights first: they are the ones that those programs evaluate.
@@ -31,8 +36,15 @@ NESTED_KEYS = (
 )
 KERAS_MEMBER = "model.weights.h5"
 HDF5 = b"\x89HDF\r\n\x1a\n"
-MAX_DEPTH = 24  # limit of nested groups in an HDF5 file
-MAX_JSON_BYTES = 1 << 22
+MAX_PICKLE_BYTES = 1 << 28
+LEGACY_PICKLES, MAX_NESTED = 5, 16
+# What torch.save writes for tensors, optimisers and settings.
+GLOBALS = (
+    r"collections\.(OrderedDict|Counter)|torch\._utils\._rebuild_(tensor|tensor_v2|parameter|parameter_with_state)"
+    r"|torch(\.cuda)?\.\w+Storage|torch\.storage\.\w+Storage|torch\.nn\.parameter\.Parameter|torch\.(Size|device)"
+    r"|torch\.(b?float|u?int|bool|complex)\d*|argparse\.Namespace|_codecs\.encode|__builtin__\.set|builtins\.set"
+    r"|torch\.serialization\._get_layout"
+)
 PLAIN = "save only the tensors, by torch.save(model.state_dict(), FILE) or as safetensors, and give that file"
 
 
@@ -61,7 +73,7 @@ def read(path: Path) -> Foreign:
     Raises:
         InputError: if it holds anything besides tensors, is truncated, or is of an unknown format.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         start = file.read(8)
     if weights.is_safetensors(path):
         tensors, part, kind = weights.read_plain(path), "", "safetensors"
@@ -78,27 +90,22 @@ def read(path: Path) -> Foreign:
     return Foreign(path, kind, tensors, part, _configs(path.parent))
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; {} if it cannot be read, is too large, or is not JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size < MAX_JSON_BYTES else {}
-    except (OSError, ValueError, RecursionError):
-        return {}
-
-
 def _configs(folder: Path) -> dict[str, Any]:
-    found = {name: read_json(folder / f"{name}.json") for name in ("config", "preprocessor_config")}
-    return {name: config for name, config in found.items() if isinstance(config, dict) and config}
+    found = {}
+    for name in ("config", "preprocessor_config"):
+        with suppress(InputError):  # what else lies there need not be the weights'
+            found[name] = read_json(folder / f"{name}.json")
+    return {name: config for name, config in found.items() if config}
 
 
 # --- torch.save -------------------------------------------------------------------------------------------------------------
 
 
 def _torch(path: Path) -> tuple[dict[str, Tensor], str]:
-    _members(path)
+    _check_pickles(path, _members(path))
     try:
         # argparse.Namespace holds a script's flags and runs no code. The open file, because torch also considers the suffix.
-        with torch.serialization.safe_globals([Namespace]), path.open("rb") as file, warnings.catch_warnings():
+        with torch.serialization.safe_globals([Namespace]), open_file(path) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about old protocols
             whole = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a malformed file can raise any exception
@@ -121,6 +128,47 @@ def _torch(path: Path) -> tuple[dict[str, Tensor], str]:
     return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, part
 
 
+def _check_pickles(path: Path, members: Mapping[str, zipfile.ZipInfo]) -> None:
+    """Raise `InputError` where a file's pickles ask for more than dictionaries of tensors need.
+
+    torch runs nothing that is not on its own list, but that list has calls that allot any memory (`bytearray(10**9)`), and
+    tuples of tuples take for ever to be a key. The pickles are read here as opcodes; nothing is called.
+    """
+    with open_file(path) as file, foreign(path):
+        if members:
+            names = [name for name in members if name.endswith("data.pkl")]
+            if len(names) != 1 or members[names[0]].file_size > MAX_PICKLE_BYTES:
+                raise InputError(f"{path}: no torch.save file, or one with too much beside its tensors; {PLAIN}")
+            with zipfile.ZipFile(file) as archive:
+                _check_opcodes(io.BytesIO(archive.read(names[0])), path)
+            return
+        for _ in range(
+            LEGACY_PICKLES
+        ):  # of torch before 1.6: a number, a version, the system, the tensors' records, their keys
+            if file.peek(1):  # another program's pickle is one
+                _check_opcodes(file, path)
+
+
+def _check_opcodes(file: Any, path: Path) -> None:
+    depths: dict[Any, int] = {}  # of remembered tuples: how deep tuples are nested that were remembered before
+    depth, last, found = 0, "", 0
+    for opcode, value, _ in pickletools.genops(file):
+        if opcode.name == "GLOBAL" and not re.fullmatch(GLOBALS, str(value).replace(" ", ".")):
+            raise InputError(
+                f"{path}: a pickle that asks for {str(value).replace(' ', '.')[:80]}, which could run code, or take any amount "
+                f"of memory, so it was not opened; {PLAIN}"
+            )
+        if opcode.name.startswith("TUPLE"):
+            found, depth = depth + 1, 0
+        elif opcode.name.endswith("PUT") and last.startswith("TUPLE"):
+            depths[value] = found
+        elif opcode.name.endswith("GET"):
+            depth = max(depth, depths.get(value, 0))
+            if depth > MAX_NESTED:
+                raise InputError(f"{path}: a pickle of tuples within tuples; {PLAIN}")
+        last = opcode.name
+
+
 def _nested(whole: Any, depth: int = 3) -> tuple[dict[str, Tensor], str]:
     """The dictionary of tensors in a checkpoint, and its key ("a.b" where nested); {} and "" if there is none."""
     if not isinstance(whole, Mapping):
@@ -134,13 +182,11 @@ def _nested(whole: Any, depth: int = 3) -> tuple[dict[str, Tensor], str]:
 
 def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
     """The members of a zip archive by name; empty for other files. Raises `InputError` if it is damaged or compressed."""
-    if not zipfile.is_zipfile(path):
-        return {}
-    try:
-        with zipfile.ZipFile(path) as archive:
+    with open_file(path) as file, foreign(path):
+        if not zipfile.is_zipfile(file):
+            return {}
+        with zipfile.ZipFile(file) as archive:
             members = {info.filename: info for info in archive.infolist()}
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise InputError(f"{path}: truncated or damaged ({error}); copy it again") from None
     if sum(info.file_size for info in members.values()) > path.stat().st_size:
         raise InputError(f"{path}: a compressed archive, which neither torch nor Keras writes; {PLAIN}")
     return members
@@ -150,49 +196,23 @@ def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
 
 
 def _keras_archive(path: Path, member: zipfile.ZipInfo) -> dict[str, Tensor]:
-    with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-        return _hdf5(file, path)
+    with temporary_folder() as folder, foreign(path):
+        inside = Path(folder, "inside.h5")
+        with zipfile.ZipFile(path) as archive:
+            inside.write_bytes(archive.read(member))
+        return _hdf5(inside, path)
 
 
-def _hdf5(source: Any, path: Path) -> dict[str, Tensor]:
+def _hdf5(source: Path, path: Path) -> dict[str, Tensor]:
     """ "layer/variable" -> tensor, from both of Keras' layouts: one group per layer, or numbered variables with a name."""
     with needing("h5py", "keras", f"{path} is an HDF5 file"):
-        import h5py
-    import numpy as np
-
-    tensors: dict[str, Tensor] = {}
-    left = path.stat().st_size
-    try:
-        with h5py.File(source, "r") as file:
-            for name, dataset in _datasets(file, h5py, set()):
-                left -= dataset.nbytes
-                if left < 0 or dataset.external or dataset.is_virtual:
-                    raise InputError(f"{path}: {name} claims to be larger than the file, or is in another file; save it again")
-                if dataset.dtype.kind != "f":
-                    continue
-                *groups, variable = name.removesuffix(":0").split("/")
-                group = dataset.parent.attrs.get("name")
-                numbered = groups[-1:] == ["vars"]
-                layer = group if isinstance(group, str) else groups[-1 - numbered] if len(groups) > numbered else ""
-                tensors[f"{layer}/{variable}"] = torch.from_numpy(np.asarray(dataset[()], np.float32))
-    except InputError:
-        raise
-    except Exception as error:  # a malformed file can raise any exception
-        raise InputError(f"{path}: truncated or damaged ({error}); copy it again") from None
-    return tensors
-
-
-def _datasets(group: Any, h5py: Any, seen: set[Any], prefix: str = "", depth: int = MAX_DEPTH) -> Iterator[tuple[str, Any]]:
-    """Path and dataset of each dataset below `group`, each once, without the optimiser's. Links are not followed."""
-    seen.add(h5py.h5o.get_info(group.id).addr)
-    for name in group:
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink) or (not prefix and name.startswith("optimizer")):
-            continue
-        below = group[name]
-        if isinstance(below, h5py.Dataset):
-            yield f"{prefix}{name}", below
-        elif depth and h5py.h5o.get_info(below.id).addr not in seen:
-            yield from _datasets(below, h5py, seen, f"{prefix}{name}/", depth - 1)
+        if importlib.util.find_spec("h5py") is None:
+            raise ImportError("h5py is not installed")
+    with temporary_folder() as folder:
+        target = Path(folder, "tensors.safetensors")
+        if wrong := hdf5.to_safetensors(source, target):
+            raise InputError(f"{path}: {wrong}; copy it again, or save it again in Keras")
+        return weights.read_plain(target)
 
 
 @contextmanager

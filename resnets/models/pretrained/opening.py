@@ -12,6 +12,7 @@ from torch import Tensor
 
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
+from resnets.files import short
 from resnets.models import header as saved
 from resnets.models import weights
 from resnets.models.header import Header
@@ -88,9 +89,11 @@ def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, 
         hidden = family.hidden(file, tensors) | dict(asked)
         tensors = family.finish(tensors)
     except (KeyError, IndexError, RuntimeError) as error:  # the conversion needs tensors that may be missing
-        raise InputError(f"{path}: looks like a file of {family.name}, but its tensors are different ({error})") from None
+        reason = short(error)
+        raise InputError(f"{path}: looks like a file of {family.name}, but its tensors are different ({reason})") from None
     spec = infer.with_model(infer.infer(tensors, hidden, path), model, hidden, path)
     tensors = infer.completed(tensors, spec, path)
+    weights.check_finite(tensors, path)
     digest = facts.sha256(path)
     user = facts.of_user(*given, default_preprocess(spec))
     # A mean and standard deviation given by the user are in RGB order, for a network that takes RGB.

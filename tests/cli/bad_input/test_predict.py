@@ -62,13 +62,13 @@ CASES = {
     "a folder as MODEL": Case(
         both, "predict pets pets", "pets: no best.safetensors here", "give a run directory of `resnets train`"
     ),
-    "a pipe as MODEL": Case(pipe("pipe"), "predict pipe pets", "pipe: no such file", ""),
+    "a pipe as MODEL": Case(pipe("pipe"), "predict pipe pets", "pipe: is a pipe", "give a file"),
     "a link to itself as MODEL": Case(looped, "predict loop pets", "loop: no such file or run directory", ""),
     "MODEL of an unknown task": Case(
         other_task, "predict model.safetensors pets", "no task 'juggle'", "this version has: classify"
     ),
     "MODEL that promises too much": Case(
-        larger_than_it_is, "predict model.safetensors pets", "describes a larger network", "the file is damaged"
+        larger_than_it_is, "predict model.safetensors pets", "at most 4,096 blocks", "the file is damaged"
     ),
     "MODEL for volumes": Case(
         lambda d: (pets(d), model(d, dims=3)),

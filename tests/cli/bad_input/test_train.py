@@ -95,7 +95,7 @@ CASES = {
     "three axes": Case(pets, f"{TRAIN} --dims 3", "dims=3: pictures have 2 spatial axes", "through Python only"),
     "no blocks": Case(pets, f"{TRAIN} --depths 0", "depths=(0,)", "such as (3, 4, 6, 3)"),
     "blocks in words": Case(pets, f"{TRAIN} --depths many", "depths='many'", "give a list, such as 1,2,3"),
-    "no width": Case(pets, f"{TRAIN} --width 0", "width=0", "at least 1"),
+    "no width": Case(pets, f"{TRAIN} --width 0", "width=0", "from 1 to"),
     "groups of a basic network": Case(pets, f"{TRAIN} --groups 4", "this network has basic ones", "bottleneck"),
     "no pixels": Case(pets, f"{TRAIN} --img-size 0", "img_size=0", "give at least 1"),
     "unknown choice": Case(pets, f"{TRAIN} --opt adam", "opt='adam'", "use one of sgd, adamw, lamb"),

@@ -84,7 +84,7 @@ DAMAGED = {
     "cut short": Case(
         lambda run: (run / "resume.safetensors").write_bytes((run / "resume.safetensors").read_bytes()[:-50]),
         "",
-        "resume.safetensors: truncated or damaged",
+        "resume.safetensors: cannot be read",
         "copy it again",
     ),
     "another file": Case(

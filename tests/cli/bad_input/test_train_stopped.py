@@ -76,7 +76,7 @@ def test_a_full_disk_stops_a_run_and_space_lets_it_go_on(tmp_path, capsys, monke
     monkeypatch.setattr(os, "fsync", full)
     code, _, err = command(TRAIN.replace("--epochs 1", "--epochs 3"), capsys)
     assert code == 2 and "Traceback" not in err, err
-    assert "cannot be written (No space left on device); free some space, then go on with --resume" in err.splitlines()[-1]
+    assert "cannot be written (No space left on device); free some space, and start it again" in err.splitlines()[-1]
     assert not list((tmp_path / "run").glob(".*")), "a half-written file was left behind"
     monkeypatch.setattr(os, "fsync", sync)
     code, _, err = command("train --resume --out run", capsys)

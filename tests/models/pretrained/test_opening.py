@@ -162,7 +162,7 @@ HOSTILE = {
     ),
     "a compressed archive": (zip_bomb, "a compressed archive"),
     "a sparse tensor": (lambda: saved_by_torch({"conv1.weight": torch.eye(3).to_sparse()}), "sparse or quantised|asks for"),
-    "half a file": (lambda: saved_by_torch(net().state_dict())[:5000], "truncated, damaged"),
+    "half a file": (lambda: saved_by_torch(net().state_dict())[:5000], "truncated or damaged"),
     "names that recurse": (
         lambda: saved_by_torch({"net": {"net": {"net": {"net": {"a": torch.zeros(2)}}}}}),
         "no dictionary",
