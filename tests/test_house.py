@@ -46,11 +46,12 @@ def test_three_hops_from_the_command_to_backward(walks):
     assert stack == ["verbs/train.py:train", "engine/loop.py:fit", "engine/loop.py:take_step"]
 
 
-# From a picture to `backward`, and from a file to its label, below 400 and 500; with all that a command does before that, as
+# From a picture to `backward`, and from a file to its label, below 400 and 530 (of which 30 refuse files that would hang, or
+# whose rows are missing); with all that a command does before that, as
 # measured, rounded up. Version 0.1.0 had 426 and 584, 2,059 and 1,196. A change that makes these longer says why.
 @pytest.mark.parametrize(
     ("command", "part", "most"),
-    [("train", "step", 400), ("predict", "step", 500), ("train", "all", 2200), ("predict", "all", 1180)],
+    [("train", "step", 400), ("predict", "step", 530), ("train", "all", 2200), ("predict", "all", 1210)],
 )
 def test_lines_that_one_reads(walks, command, part, most):
     found = walks[command][part]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from resnets.data.foreign import is_file
 from resnets.data.pictures.images import FileImages, printable
 from resnets.data.readers.layouts import SPLITS, csv_rows, is_csv, quoted, split_of
 from resnets.data.sources import existing
@@ -54,7 +55,7 @@ def read(data: str, in_chans: int | None, labels: Sequence[str] | None) -> Sourc
     if strange := sorted({label for line in lines for label in line.labels} - set(names)):
         known = "the model does not know" if labels else "the training split does not have"
         raise InputError(f"{printable(path)}: {known} {quoted(strange)}; it has {quoted(names, 20)}")
-    if missing := [line.path for line in lines if not Path(path.parent, line.path).is_file()]:
+    if missing := [line.path for line in lines if not is_file(Path(path.parent, line.path))]:
         raise InputError(
             f"{printable(path)}: {len(missing)} of its pictures not found: {quoted(missing, 3)}; paths are relative to the list"
         )
