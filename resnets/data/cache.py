@@ -164,6 +164,9 @@ class Packed:
         if len(rows) != 32 * len(images) or zlib.crc32(rows.data) != int(self._file[-8:].view("<i8")[0]):
             raise ValueError("the file is damaged")
         self._extents = rows.view("<i8").reshape(-1, 4)
+        end = int(self._extents[:, 0].max(initial=0))
+        if len(self._file) != end + -end % 8 + len(rows) + 8:
+            raise ValueError("the file has another length than when it was written")
 
     def __reduce__(self) -> tuple[Any, ...]:  # a spawned worker opens the file instead of receiving its content
         return Packed, (self.images, self.path)
