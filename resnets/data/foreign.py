@@ -58,7 +58,11 @@ def _check(found: os.stat_result, path: str | os.PathLike[str], most: int | None
 def read_file(path: str | os.PathLike[str], most: int) -> bytes:
     """The content of a regular file of at most `most` bytes. Raises `OSError` as `open_file`."""
     with open_file(path, most) as file:
-        return file.read(most)
+        size = os.fstat(file.fileno()).st_size  # `read` takes memory for as many bytes as it is told
+        content = file.read(size + 1)
+    if len(content) > size:
+        raise OSError(errno.EFBIG, "it grows while it is read", os.fspath(path))
+    return content
 
 
 def read_text(path: str | os.PathLike[str], most: int) -> str:

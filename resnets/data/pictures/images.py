@@ -90,7 +90,8 @@ def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, 
     if isinstance(picture, str | os.PathLike):
         name = os.fspath(picture)
         with _blame(name), open_file(picture, MAX_PICTURE_BYTES) as file:
-            return open_picture(file, in_chans, name)
+            # As bytes: a part of a file that claims to have gigabytes would be given memory for these.
+            return open_picture(BytesIO(file.read()), in_chans, name)
     with _blame(name):
         with _quiet():
             image: Image.Image = Image.open(picture, formats=FORMATS)
@@ -301,7 +302,7 @@ class StoredImages(ABC):
     def __getitem__(self, index: int, /) -> np.ndarray:
         name = self.name(index)
         with _blame(name), self.open(index) as file:
-            return (read_quickly if self._quick else read_picture)(file, self.in_chans, name)
+            return (read_quickly if self._quick else read_picture)(BytesIO(file.read()), self.in_chans, name)
 
     def sample(self, most: int) -> np.ndarray:
         """Indices of at most `most` evenly spaced images; of files that must be downloaded, at most `WINDOW` are used."""

@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from resnets.data.foreign import is_file, open_file, reason
+from resnets.data.foreign import is_file, read_file, reason
 from resnets.data.pictures.headers import check_header, spread
 from resnets.data.pictures.images import IMAGE_SUFFIXES, MAX_PICTURE_BYTES, MAX_PIXELS, FileImages, printable
 from resnets.data.readers.boxes import split_lists
@@ -41,7 +42,8 @@ def read_mask(path: Path) -> np.ndarray:
         BadLabel: if it cannot be read, or is a colour image.
     """
     try:
-        with open_file(path, MAX_PICTURE_BYTES) as file, Image.open(file, formats=MASK_FORMATS) as image:
+        file = BytesIO(read_file(path, MAX_PICTURE_BYTES))
+        with Image.open(file, formats=MASK_FORMATS) as image:
             check_header(image, file)
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels are more than the {MAX_PIXELS:,} that are read")
