@@ -298,14 +298,15 @@ def class_table(
     names = tuple(kept.values()) if labels is None else tuple(labels)
     if voids := [name for name in names if name.lower() in IGNORE_NAMES]:
         raise InputError(f"{where}: {quoted(voids)} is no class; leave it out of the classes, and say which index to ignore")
-    if strange := [name for name in kept.values() if name not in names]:
+    index_of = {name: index for index, name in reversed(list(enumerate(names)))}
+    if strange := [name for name in kept.values() if name not in index_of]:
         raise InputError(f"{where}: {quoted(strange)} in classes.txt, and the classes are {quoted(names, 20)}; rename them")
     if not 2 <= len(names) <= IGNORE:
         raise InputError(f"{where}: {len(names)} classes in the masks; there must be 2 to {IGNORE}")
     table = np.full(NUMBERS, -1, dtype=np.int16)
     table[sorted(skipped)] = IGNORE
     for index, name in kept.items():
-        table[index] = names.index(name)
+        table[index] = index_of[name]
     return names, table
 
 
