@@ -302,7 +302,9 @@ class StoredImages(ABC):
     def __getitem__(self, index: int, /) -> np.ndarray:
         name = self.name(index)
         with _blame(name), self.open(index) as file:
-            return (read_quickly if self._quick else read_picture)(BytesIO(file.read()), self.in_chans, name)
+            if self._quick:
+                return read_quickly(file, self.in_chans, name)
+            return read_picture(BytesIO(file.read()), self.in_chans, name)
 
     def sample(self, most: int) -> np.ndarray:
         """Indices of at most `most` evenly spaced images; of files that must be downloaded, at most `WINDOW` are used."""
