@@ -169,3 +169,17 @@ def test_sizes_are_estimated_from_headers(splits):
     exact = sum(images[n].size for n in range(20) if n != 3) / 19 * 20
     assert decoded_bytes(images) == pytest.approx(exact * cache.MARGIN, rel=1e-3)
     assert (gigabytes(190_400_000), gigabytes(310_040_000_000)) == ("190 MB", "310.0 GB")
+
+
+def test_a_damaged_file_changes_nothing(splits, tmp_path):
+    """Wherever a byte is another or missing: those pixels are read anew, or the file is written anew."""
+    images, folder = splits["train"].images, tmp_path / "packed"
+    expected = [images[n] for n in range(20) if n != 3]
+    made = cache.packed(images, 0, folder, 0, lambda text: None)
+    whole = made.path.read_bytes()
+    damages = [whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :] for at in (0, 5000, len(whole) - 300, len(whole) - 1)]
+    for damaged in (*damages, whole[:-1], whole[8:], whole[:40], b""):
+        made.path.unlink()
+        made.path.write_bytes(damaged)
+        found = cache.packed(images, 0, folder, 0, lambda text: None)
+        assert all(np.array_equal(found[n], want) for n, want in zip([n for n in range(20) if n != 3], expected, strict=True))

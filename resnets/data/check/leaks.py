@@ -30,7 +30,8 @@ def leaks(source: Source) -> str | None:
         if len({name for name, _ in entries}) > 1:
             for name, index in entries:
                 try:
-                    same[hashlib.sha256(files[name].path(index).read_bytes()).digest()].append(name)
+                    with files[name].open(index) as file:
+                        same[hashlib.file_digest(file, "sha256").digest()].append(name)
                 except OSError:
                     continue
     found = [names for names in same.values() if len(set(names)) > 1]

@@ -21,6 +21,9 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from resnets.data.foreign import open_file
+from resnets.data.foreign import reason as reason_of
+from resnets.data.pictures.headers import check_header, check_scans
 from resnets.data.pictures.jpeg import before_scan, read_jpeg
 from resnets.errors import InputError
 
@@ -31,6 +34,7 @@ IMAGE_SUFFIXES = frozenset({
     ".ppm", ".pgm", ".pbm", ".pnm", ".pfm",
 })  # fmt: skip
 MAX_PIXELS = 100_000_000  # larger images are refused by their header, before decoding
+MAX_PICTURE_BYTES = 1 << 31  # of a file
 WINDOW = 8  # if files must be downloaded first: number of files within which an epoch shuffles
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 # What turns an image upright, by its EXIF orientation; with 1 or an unknown value it is upright.
@@ -44,6 +48,7 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 ORIENTATION_TAG = 0x0112
+JPEG = b"\xff\xd8"  # how such a file begins
 
 
 class BadPicture(InputError):
@@ -84,11 +89,13 @@ def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, 
     """
     if isinstance(picture, str | os.PathLike):
         name = os.fspath(picture)
-        with _blame(name), Path(picture).open("rb") as file:
-            return open_picture(file, in_chans, name)
+        with _blame(name), open_file(picture, MAX_PICTURE_BYTES) as file:
+            # As bytes: a part of a file that claims to have gigabytes would be given memory for these.
+            return open_picture(BytesIO(file.read()), in_chans, name)
     with _blame(name):
         with _quiet():
             image: Image.Image = Image.open(picture, formats=FORMATS)
+            check_header(image, picture)
         return convert(image, in_chans, name)
 
 
@@ -101,12 +108,14 @@ def read_quickly(file: BinaryIO, in_chans: int, name: str) -> np.ndarray:
     """As `read_picture`, but faster for most JPEGs, with the same pixels if simplejpeg and Pillow use the same libjpeg."""
     with _blame(name):
         data = file.read()
+        if data.startswith(JPEG):
+            check_scans(data)
         pixels = read_jpeg(data, in_chans, MAX_PIXELS) if _is_upright_jpeg(data) else None
     return read_picture(BytesIO(data), in_chans, name) if pixels is None else pixels
 
 
 def _is_upright_jpeg(data: bytes) -> bool:
-    if not data.startswith(b"\xff\xd8"):
+    if not data.startswith(JPEG):
         return False
     header = before_scan(data)
     if b"Exif" not in header and b"tiff:Orientation" not in header:  # the two ways to store an orientation
@@ -195,13 +204,13 @@ def _quiet() -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     """What a decoder's exception means, in a few words."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = reason_of(error)
     if isinstance(error, UnidentifiedImageError):
         return f"not an image of a known format ({', '.join(FORMATS)}), or truncated in its header"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than the {MAX_PIXELS:,} pixels that are read; make it smaller"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+        return text.lower()
     cut_off = isinstance(error, EOFError) or "truncated" in text.lower()
     return f"{'truncated' if cut_off else 'cannot be decoded'} ({text})"
 
@@ -297,7 +306,9 @@ class StoredImages(ABC):
     def __getitem__(self, index: int, /) -> np.ndarray:
         name = self.name(index)
         with _blame(name), self.open(index) as file:
-            return (read_quickly if self._quick else read_picture)(file, self.in_chans, name)
+            if self._quick:
+                return read_quickly(file, self.in_chans, name)
+            return read_picture(BytesIO(file.read()), self.in_chans, name)
 
     def sample(self, most: int) -> np.ndarray:
         """Indices of at most `most` evenly spaced images; of files that must be downloaded, at most `WINDOW` are used."""
@@ -357,7 +368,7 @@ class FileImages(StoredImages):
         return printable(os.fsdecode(self._relative(index))).replace(os.sep, "/")
 
     def open(self, index: int, /) -> BinaryIO:
-        return self.path(index).open("rb")
+        return open_file(self.path(index), MAX_PICTURE_BYTES)
 
     def subset(self, indices: Iterable[Any]) -> FileImages:
         return FileImages((self._relative(index) for index in indices), self.in_chans, self.root)

@@ -13,6 +13,8 @@ import numpy as np
 
 PLAIN = {("YCbCr", 3): "RGB", ("RGB", 3): "RGB", ("Gray", 3): "RGB", ("Gray", 1): "GRAY"}  # (stored, in_chans) -> decoded as
 
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of frame headers
+
 
 def read_jpeg(data: bytes, in_chans: int, max_pixels: int) -> np.ndarray | None:
     """Decode a JPEG file to uint8 (H, W, in_chans); None if Pillow must read it, for any reason."""
@@ -35,6 +37,16 @@ def before_scan(data: bytes) -> bytes:
     while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
         at += 2 + int.from_bytes(data[at + 2 : at + 4])  # a marker of two bytes, and a segment that begins with its length
     return data[:at] if data[at : at + 1] == b"\xff" else data
+
+
+def jpeg_height(data: bytes) -> int | None:
+    """The height in pixels that a JPEG's frame header states; None if there is none in `data`."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and len(data) >= at + 9:
+        if data[at + 1] in FRAMES:
+            return int.from_bytes(data[at + 5 : at + 7])
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return None
 
 
 @cache

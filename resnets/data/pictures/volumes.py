@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from resnets.data.foreign import open_file, reason
 from resnets.data.pictures.images import BadPicture, FileImages
 from resnets.data.targets import NUMBERS
 from resnets.errors import InputError
@@ -23,6 +25,10 @@ from resnets.files import replacing
 
 SUFFIXES = (".nii.gz", ".nii")
 MAX_VOXELS = 2**31
+MAX_UNPACKED = 2**32  # bytes of a compressed volume, which is read whole
+MAX_OFFSET = 2**24  # bytes before the voxels
+# Of NIfTI-1 and NIfTI-2, by the size of the header: where it says at which byte the voxels begin (vox_offset), and its type.
+OFFSETS = {348: (108, "f4"), 540: (168, "i8")}
 SLAB = 2**22  # voxels that are summed at a time
 FLAT = 1e-6  # a channel whose standard deviation is at most this fraction of its mean has no contrast
 
@@ -36,6 +42,23 @@ def library() -> ModuleType:
     return nibabel
 
 
+def _check_start(path: Path) -> None:
+    """Raise `OSError` if `path` is not a regular file, `ValueError` if its voxels begin further on than extensions reach.
+
+    nibabel would read, or decompress, all that lies before them.
+    """
+    packed = path.suffix.lower() == ".gz"
+    with open_file(path) as file, gzip.open(file) if packed else nullcontext(file) as stream:
+        start = stream.read(540)  # the header of NIfTI-2; that of NIfTI-1 has 348 bytes
+    for order in ("<", ">"):
+        size = int(np.frombuffer(start[:4].ljust(4, b"\0"), f"{order}i4")[0])
+        if size in OFFSETS and len(start) >= size:
+            at, kind = OFFSETS[size]
+            offset = float(np.frombuffer(start, f"{order}{kind}", 1, at)[0])
+            if not 0 <= offset <= MAX_OFFSET:
+                raise ValueError(f"its voxels begin at byte {offset:g}, and at most {MAX_OFFSET:,} are read before them")
+
+
 class Volume:
     """One volume in a file. `volume[2:6, :, 8:40]` reads that part as float32, with the file's scale applied.
 
@@ -47,6 +70,7 @@ class Volume:
         nibabel = library()
         self.path = path
         try:
+            _check_start(path)
             image = nibabel.load(path)
             if not isinstance(image, nibabel.Nifti1Image):  # includes NIfTI-2, excludes CIFTI and others
                 raise ValueError(f"it is {type(image).__name__}")
@@ -59,14 +83,17 @@ class Volume:
                 )
             if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
                 raise ValueError("its affine matrix is singular or not finite")
+            turn = nibabel.orientations.io_orientation(affine)
+            if not np.isfinite(turn).all():
+                raise ValueError("its affine matrix is nearly singular")
+            if path.suffix.lower() == ".gz" and math.prod(shape) * image.get_data_dtype().itemsize > MAX_UNPACKED:
+                raise ValueError(f"it unpacks to more than {MAX_UNPACKED:,} bytes; save it as .nii, which is read in parts")
         except (BadPicture, MemoryError, KeyboardInterrupt):
             raise
         except Exception as error:  # a malformed header can raise nearly any exception
-            raise BadPicture(path, f"cannot be read as NIfTI ({' '.join(str(error).split())})") from error
+            raise BadPicture(path, f"cannot be read as NIfTI ({reason(error)})") from error
         self._image = image
-        self._turn = nibabel.orientations.io_orientation(
-            affine
-        )  # (3, 2): for each axis of the file, its canonical axis and its direction (1 or -1)
+        self._turn = turn  # (3, 2): for each axis of the file, its canonical axis and its direction (1 or -1)
         self._affine = affine
         upright = tuple(shape[int(axis)] for axis in np.argsort(self._turn[:, 0]))
         self.shape: tuple[int, ...] = (*upright[::-1], *shape[3:])
@@ -87,7 +114,7 @@ class Volume:
         except (MemoryError, KeyboardInterrupt):
             raise
         except Exception as error:
-            raise BadPicture(self.path, f"truncated, or cannot be decoded ({' '.join(str(error).split())})") from error
+            raise BadPicture(self.path, f"truncated, or cannot be decoded ({reason(error)})") from error
         if values.dtype.kind not in "iuf":
             raise BadPicture(self.path, f"its values are {values.dtype}; only numbers can be read")
         turned = library().orientations.apply_orientation(values, self._turn)

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from resnets.data.foreign import is_file, read_file, read_text, reason
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, printable
 from resnets.data.readers.label_rules import BadLabel, RawBoxes, clean_boxes
 from resnets.data.readers.layouts import SPLITS
@@ -23,7 +24,7 @@ from resnets.data.targets import Boxes, Fault
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
 
-MAX_XML_BYTES = 2**22
+MAX_XML_BYTES, MAX_LIST_BYTES = 2**22, 2**28
 VOC_IMAGES, VOC_XML, VOC_LISTS = "JPEGImages", "Annotations", "ImageSets/Main"
 
 
@@ -56,7 +57,7 @@ class BoxTargets:
         raw = self.raw[index]
         if isinstance(raw, Broken):
             raise BadLabel(self.images.name(index), raw.reason, raw.rule)
-        if not self.images.path(index).is_file():
+        if not is_file(self.images.path(index)):
             raise BadLabel(self.images.name(index), "the image of these boxes does not exist", "missing_picture")
 
     def read(self, index: int, picture: np.ndarray) -> tuple[Boxes, list[Fault]]:
@@ -168,17 +169,15 @@ class _NoDoctype(ElementTree.TreeBuilder):
 def _read_xml(root: Path, stem: str) -> Xml | BrokenXml:
     path = root / VOC_XML / f"{stem}.xml"
     try:
-        if path.stat().st_size > MAX_XML_BYTES:
-            raise ValueError(f"more than {MAX_XML_BYTES:,} bytes")
-        tree = ElementTree.fromstring(path.read_bytes(), ElementTree.XMLParser(target=_NoDoctype()))
+        tree = ElementTree.fromstring(read_file(path, MAX_XML_BYTES), ElementTree.XMLParser(target=_NoDoctype()))
         objects = tree.findall("object")
         names = tuple((entry.findtext("name") or "").strip() for entry in objects)
         if not all(names):
             raise ValueError(f"object {names.index('') + 1} has no name")
     except FileNotFoundError:
         return BrokenXml(stem, Broken("missing_annotation", f"there is no {VOC_XML}/{printable(path.name)}"))
-    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
-        return BrokenXml(stem, Broken("bad_annotation", f"{VOC_XML}/{printable(path.name)} cannot be read ({error})"))
+    except Exception as error:  # also of the parser, and of names that no file can have
+        return BrokenXml(stem, Broken("bad_annotation", f"{VOC_XML}/{printable(path.name)} cannot be read ({reason(error)})"))
     corners = [[_number(entry, f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax")] for entry in objects]
     difficult = [_number(entry, "difficult") == 1 for entry in objects]
     height, width = _number(tree, "size/height"), _number(tree, "size/width")
@@ -200,9 +199,9 @@ def split_lists(root: Path, folder: Path) -> dict[str, list[str]]:
         InputError: if a list cannot be read, or an image is in two of them.
     """
     lists = {split: folder / f"{split}.txt" for split in SPLITS}
-    if not lists["train"].is_file():
+    if not is_file(lists["train"]):
         lists["train"] = folder / "trainval.txt"
-    found = {split: list(dict.fromkeys(_stems(path))) for split, path in lists.items() if path.is_file()}
+    found = {split: list(dict.fromkeys(_stems(path))) for split, path in lists.items() if is_file(path)}
     twice = [stem for stem, num in Counter(stem for stems in found.values() for stem in stems).items() if num > 1]
     if twice:
         raise InputError(f"{printable(root)}: {printable(twice[0])} is in more than one of {', '.join(found)}; keep it in one")
@@ -211,9 +210,9 @@ def split_lists(root: Path, folder: Path) -> dict[str, list[str]]:
 
 def _stems(path: Path) -> Iterator[str]:
     try:
-        for line in path.read_text(encoding="utf-8-sig").splitlines():
+        for line in read_text(path, MAX_LIST_BYTES).splitlines():
             stem = re.sub(r"\s+-?[01]$", "", line.strip())  # in VOC's lists for one class, a number says if it is present
             if stem:
                 yield in_folder(stem, printable(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{printable(path)}: cannot be read as text ({error})") from error
+        raise InputError(f"{printable(path)}: cannot be read as text ({reason(error)})") from error

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 
+from resnets.data.foreign import guarded, is_file, parse_json, read_file
 from resnets.data.pictures.images import FileImages, printable
 from resnets.data.readers.boxes import BoxTargets
 from resnets.data.readers.label_rules import RawBoxes
@@ -19,6 +19,7 @@ from resnets.data.types import Source, Split
 from resnets.errors import InputError
 
 MAX_JSON_BYTES = 2**30  # COCO's largest file has half of that
+MAX_ID = 2**63 - 1
 
 
 def is_coco(root: Path) -> bool:
@@ -76,7 +77,7 @@ def _find(root: Path, path: Path, names: list[str]) -> list[Path]:
     stem = _stem(path)
     folders = [path.parent, root / stem, root / "images" / stem, root / "images", root]
     folders[1:1] = [folder / stem.rstrip("0123456789") for folder in (root, root / "images")]
-    folder = next((folder for name in names[:100] for folder in folders if (folder / name).is_file()), None)
+    folder = next((folder for name in names[:100] for folder in folders if is_file(folder / name)), None)
     if folder is None:
         where = ", ".join(printable(folder.relative_to(root)) + "/" for folder in folders[1:-1])
         raise InputError(
@@ -129,7 +130,7 @@ class CocoFile:
         self.images = {entry["id"]: entry for entry in content["images"]}
         if len(self.images) < len(content["images"]):
             raise InputError(f"{self.where}: two images have the same id; give each its own")
-        categories = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
+        categories = {entry["id"]: printable(entry["name"]) for entry in content["categories"]}
         self.categories = dict(sorted(categories.items()))
         if len(set(categories.values())) < len(content["categories"]) or not categories:
             raise InputError(f"{self.where}: categories are missing, or have a name or an id twice; give each its own")
@@ -138,7 +139,8 @@ class CocoFile:
             if entry["category_id"] not in self.categories:
                 known = quoted(map(str, self.categories), 20)
                 raise InputError(
-                    f"{self.where}: annotation {entry.get('id')} has category {entry['category_id']!r}; there are {known} only"
+                    f"{self.where}: annotation {entry.get('id')!s:.40} has category {entry['category_id']!r:.40}; "
+                    f"there are {known} only"
                 )
             self.objects[entry["image_id"]].append(entry)
 
@@ -148,23 +150,20 @@ class CocoFile:
             "annotations": {"image_id": int, "category_id": int},
             "categories": {"id": int, "name": str},
         }
-        try:
-            if path.stat().st_size > MAX_JSON_BYTES:
-                raise ValueError(f"more than {MAX_JSON_BYTES:,} bytes")
-            loaded = json.loads(path.read_bytes())
+        with guarded(self.where, "COCO's JSON"):
+            loaded = parse_json(read_file(path, MAX_JSON_BYTES))
+            if not isinstance(loaded, dict) or not all(isinstance(loaded.get(part), list) for part in keys):
+                raise InputError(f"{self.where}: not COCO's instances, which are images, annotations and categories")
             for part, kinds in keys.items():
                 for number, entry in enumerate(loaded[part], 1):
-                    wrong = [key for key, kind in kinds.items() if type(entry[key]) is not kind]
-                    if wrong:
-                        raise ValueError(f"{part} {number}: {wrong[0]} is {entry[wrong[0]]!r:.40}")
-            content: Instances = loaded
-            return content
-        except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"{self.where}: cannot be read as COCO's JSON ({error})") from error
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"{self.where}: not COCO's instances, which are images, annotations and categories ({error!r})"
-            ) from error
+                    if not isinstance(entry, dict):
+                        raise ValueError(f"{part} {number} is {str(entry)[:40]!r}")
+                    for key, kind in kinds.items():
+                        if type(entry.get(key)) is not kind:
+                            raise ValueError(f"{part} {number}: {key} is {str(entry.get(key))[:40]!r}")
+                        if kind is int and abs(entry[key]) > MAX_ID:
+                            raise ValueError(f"{part} {number}: {key} has more than 64 bits")
+        return cast(Instances, loaded)
 
     def used(self) -> set[str]:
         """The names of the categories that occur."""
@@ -184,7 +183,9 @@ class CocoFile:
         labels = np.array([class_index[self.categories[entry["category_id"]]] for entry in entries], dtype=np.int64)
         ignore = np.array([entry.get("iscrowd") == 1 for entry in entries], dtype=bool)
         height, width = (picture.get("height"), picture.get("width")) if picture else (None, None)
-        size = (height, width) if isinstance(height, int) and isinstance(width, int) and height > 0 < width else None
+        size = None
+        if isinstance(height, int) and isinstance(width, int) and 0 < height <= MAX_ID and 0 < width <= MAX_ID:
+            size = (height, width)
         segments = tuple(entry.get("segmentation") for entry in entries) if masks else None
         return RawBoxes(corners, labels, ignore, size, segments=segments)
 

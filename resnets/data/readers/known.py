@@ -12,11 +12,13 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from resnets.data.foreign import is_file, read_file, read_text, reason
 from resnets.data.pictures.images import printable
 from resnets.data.readers.download import Progress, fetch, matches
 from resnets.data.readers.layouts import Found, array_part
@@ -25,6 +27,8 @@ from resnets.errors import InputError
 CIFAR_URL = "https://www.cs.toronto.edu/~kriz/"
 NUM_IMAGES = {"train": 50_000, "test": 10_000}  # of every CIFAR
 PIXEL_BYTES = 3 * 32 * 32
+MAX_ARCHIVE_BYTES = 2**28  # the largest has 170 MB
+MAX_BYTES = 2**28  # of a file; the largest has 155 MB
 
 
 class Cifar(NamedTuple):
@@ -88,7 +92,7 @@ def get(name: str, data_dir: str | os.PathLike[str] | None = None, progress: Pro
     version = next((version for version in versions if (root / version.archive).is_file()), versions[0])
     archive, checksum = root / version.archive, f"md5:{version.md5}"
     if not archive.is_file():
-        fetch(CIFAR_URL + version.archive, archive, checksum=checksum, progress=progress)
+        fetch(CIFAR_URL + version.archive, archive, checksum=checksum, most=MAX_ARCHIVE_BYTES, progress=progress)
     elif not matches(archive, checksum):
         raise InputError(
             f"{archive}: not the official file, or truncated (its MD5 differs); delete it, run `resnets data get {name}`"
@@ -150,7 +154,7 @@ def _version_in(folder: Path) -> Cifar | None:
     """The version of CIFAR in `folder`: the file of class names exists, and at least one other file; None if there is none."""
     for version in CIFARS:
         files = [file for files in version.files.values() for file in files]
-        if (folder / version.names).is_file() and any((folder / file).is_file() for file in files):
+        if is_file(folder / version.names) and any(is_file(folder / file) for file in files):
             return version
     return None
 
@@ -179,7 +183,7 @@ def read_cifar(folder: Path, in_chans: int) -> Found:
                 raise InputError(f"labels {codes.min()} to {codes.max()} in {split}, but {len(classes)} class names")
             images = images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # the files store channel after channel
             parts[split] = array_part(split, images, codes, classes, in_chans)
-    except (OSError, InputError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{printable(folder)}: {error}; {remedy}") from error
     return Found(version.name, parts, size=(32, 32))
 
@@ -187,15 +191,18 @@ def read_cifar(folder: Path, in_chans: int) -> Found:
 def _class_names(folder: Path, version: Cifar) -> tuple[str, ...]:
     path = folder / version.names
     if version.labels:
-        names = [str(name, "utf-8") for name in _entry(_unpickle(path), version.label_names, list, path)]
+        found = _entry(_unpickle(path), version.label_names, list, path)
+        if not all(isinstance(name, bytes | str) for name in found):
+            raise InputError(f"{path.name} holds class names that are not text")
+        names = [name if isinstance(name, str) else str(name, "utf-8", "backslashreplace") for name in found]
     else:
-        names = path.read_text(encoding="utf-8").split("\n")
+        names = read_text(path, MAX_BYTES).split("\n")
     return tuple(name.strip() for name in names if name.strip())
 
 
 def _read_records(path: Path, version: Cifar) -> tuple[np.ndarray, np.ndarray]:
     """Pixels uint8 (N, 3072) and classes (N,) int64 of a binary file, whose records are label bytes and then pixels."""
-    content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    content = np.frombuffer(read_file(path, MAX_BYTES), dtype=np.uint8)
     width = version.label_bytes + PIXEL_BYTES
     if not len(content) or len(content) % width:
         raise InputError(f"{path.name} is truncated: {len(content):,} bytes are no multiple of {width:,}")
@@ -206,9 +213,10 @@ def _read_records(path: Path, version: Cifar) -> tuple[np.ndarray, np.ndarray]:
 def _read_batch(path: Path, version: Cifar) -> tuple[np.ndarray, np.ndarray]:
     """As `_read_records`, for a pickled batch."""
     batch = _unpickle(path)
-    pixels, labels = _entry(batch, "data", np.ndarray, path), _entry(batch, version.labels, list, path)
-    if pixels.dtype != np.uint8 or pixels.shape != (len(labels), PIXEL_BYTES) or not all(type(n) is int for n in labels):
-        raise InputError(f"{path.name} holds {pixels.dtype} {pixels.shape} and {len(labels)} labels: not a batch")
+    pixels, labels = _entry(batch, "data", _Array, path).pixels, _entry(batch, version.labels, list, path)
+    shape = None if pixels is None else pixels.shape
+    if pixels is None or shape != (len(labels), PIXEL_BYTES) or not all(type(n) is int and 0 <= n < 256 for n in labels):
+        raise InputError(f"{path.name} holds bytes {shape} and {len(labels)} labels: not a batch")
     return pixels, np.array(labels, dtype=np.int64)
 
 
@@ -219,37 +227,115 @@ def _entry(batch: Any, key: str, kind: type, path: Path) -> Any:
     return value
 
 
+class _Type:
+    """Stands for `numpy.dtype`: of all types only bytes ("u1")."""
+
+    def __init__(self, name: object, *_: object) -> None:
+        if name not in ("u1", b"u1"):
+            raise InputError("it holds an array of another type than bytes: do not trust it")
+
+    def __setstate__(self, state: object) -> None:
+        """What is said of byte order and fields does not matter for bytes."""
+
+
+class _Array:
+    """Stands for `numpy.ndarray`: its bytes, as `pixels` (N, M), are looked at once they and their shape are known."""
+
+    def __init__(self, *_: object) -> None:
+        self.pixels: np.ndarray | None = None
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, by_columns, content = state
+        if not (isinstance(kind, _Type) and isinstance(content, bytes) and isinstance(shape, tuple) and len(shape) == 2):
+            raise InputError("it holds an array that is not one of bytes (N, M): do not trust it")
+        self.pixels = np.frombuffer(content, np.uint8).reshape(shape, order="F" if by_columns else "C")
+
+
 def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-# The functions that pickled arrays and bytes need, by their names in old and new NumPy.
-_reconstruct = np.empty(0).__reduce__()[0]
+# What stands for the functions that pickled arrays and bytes name, in old and new NumPy.
 HARMLESS: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Type,
     ("_codecs", "encode"): _encode,
 }
+# Numbers, text, bytes, containers but sets, and what `HARMLESS` needs. Others make objects of classes, or ask for memory.
+OPCODES = frozenset(
+
+        pickle.PROTO + pickle.FRAME + pickle.STOP + pickle.MARK + pickle.POP + pickle.POP_MARK + pickle.NONE
+        + pickle.NEWTRUE + pickle.NEWFALSE + pickle.INT + pickle.BININT + pickle.BININT1 + pickle.BININT2 + pickle.LONG
+        + pickle.LONG1 + pickle.FLOAT + pickle.BINFLOAT + pickle.STRING + pickle.BINSTRING + pickle.SHORT_BINSTRING
+        + pickle.BINBYTES + pickle.SHORT_BINBYTES + pickle.BINBYTES8 + pickle.UNICODE + pickle.BINUNICODE
+        + pickle.SHORT_BINUNICODE + pickle.TUPLE + pickle.EMPTY_TUPLE + pickle.TUPLE1 + pickle.TUPLE2 + pickle.TUPLE3
+        + pickle.LIST + pickle.EMPTY_LIST + pickle.APPEND + pickle.APPENDS + pickle.DICT + pickle.EMPTY_DICT
+        + pickle.SETITEM + pickle.SETITEMS + pickle.PUT + pickle.BINPUT + pickle.LONG_BINPUT + pickle.MEMOIZE + pickle.GET
+        + pickle.BINGET + pickle.LONG_BINGET + pickle.GLOBAL + pickle.STACK_GLOBAL + pickle.REDUCE + pickle.BUILD
+
+)  # fmt: skip
 
 
-class _Plain(pickle.Unpickler):
-    """An unpickler for arrays, text, numbers and containers. Any other name in a pickle, and so any code, is refused."""
+class _Plain(pickle._Unpickler):
+    """An unpickler for arrays of bytes, text, numbers and containers. Any other name, and so any code, is refused.
+
+    Python's own implementation, not that in C, whose memo takes gigabytes if a pickle of a few bytes numbers an entry so.
+    """
+
+    append: Callable[[object], None]  # typeshed does not list what the steps use
+    pop_mark: Callable[[], list[Any]]
+    stack: list[Any]
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
+        code: step for code, step in pickle._Unpickler.dispatch.items() if code in OPCODES
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in HARMLESS:
-            raise InputError(f"it asks for {module}.{name}, which CIFAR never does: do not trust it")
+            raise InputError(f"it asks for {module:.80}.{name:.80}, which CIFAR never does: do not trust it")
         return HARMLESS[module, name]
+
+    def load_build(self) -> None:
+        """Only a stand-in has a state; of other objects it would be attributes, of a class those of all."""
+        state, made = self.stack.pop(), self.stack[-1]
+        if not isinstance(made, _Array | _Type):
+            raise InputError("it gives a state to another thing than an array: do not trust it")
+        made.__setstate__(state)
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._set(key, value)
+
+    def load_setitems(self) -> None:
+        items = self.pop_mark()
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            self._set(key, value)
+
+    def load_dict(self) -> None:
+        items = self.pop_mark()
+        self.append({})
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            self._set(key, value)
+
+    def _set(self, key: object, value: object) -> None:
+        """To hash a tuple of tuples, each twice in the next, takes for ever."""
+        if not isinstance(key, str | bytes | int) or not isinstance(self.stack[-1], dict):
+            raise InputError("it has another key than a name: do not trust it")
+        self.stack[-1][key] = value
+
+    dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
+    dispatch[pickle.DICT[0]] = load_dict
 
 
 def _unpickle(path: Path) -> Any:
     try:
-        with path.open("rb") as file:
-            return _Plain(file, encoding="bytes").load()
+        return _Plain(BytesIO(read_file(path, MAX_BYTES)), encoding="bytes").load()
     except InputError as error:
         raise InputError(f"{path.name} was not opened: {error}") from error
     except OSError:
         raise
     except Exception as error:  # a malformed pickle may raise nearly any exception
-        raise InputError(f"{path.name} is broken ({type(error).__name__}: {error})") from error
+        raise InputError(f"{path.name} is broken ({type(error).__name__}: {reason(error)})") from error

@@ -6,6 +6,8 @@ A reader finds the images and the names of their classes in each split; `resnets
 from __future__ import annotations
 
 import csv
+import io
+import math
 import os
 import zipfile
 from collections import Counter
@@ -16,10 +18,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from resnets.data.cache import free_memory
+from resnets.data.foreign import guarded, is_file, open_file, reason
 from resnets.data.pictures.images import IMAGE_SUFFIXES, ArrayImages, FileImages, printable, with_channels
 from resnets.data.types import Images
 from resnets.errors import InputError
 
+MAX_CSV_BYTES = 2**30
+# An array in an archive may have so many bytes, or so many times those that are stored: images compress a few times.
+MAX_UNPACKED, MAX_TIMES = 2**28, 100
 SPLITS = ("train", "val", "test")
 # Names of splits, as folders and in the third column of a CSV.
 SPLIT_WORDS = {
@@ -56,10 +63,10 @@ class Found(NamedTuple):
 
 
 def quoted(names: Iterable[str], limit: int = 5) -> str:
-    """Names for a message: "'a', 'b' and 7 more", of at most `limit` names."""
+    """Names for a message: "'a', 'b' and 7 more", of at most `limit` names and of each at most 100 characters."""
     names = list(names)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(f"'{name}'" for name in names[:limit]) + more
+    return ", ".join(f"'{name:.100}'" for name in names[:limit]) + more
 
 
 # --- folders ---------------------------------------------------------------------------------------------------------
@@ -191,7 +198,7 @@ class Line(NamedTuple):
 
 
 def is_csv(path: Path) -> bool:
-    return path.suffix.lower() == ".csv" and path.is_file()
+    return path.suffix.lower() == ".csv" and is_file(path)
 
 
 def read_csv(path: Path, in_chans: int) -> Found:
@@ -254,7 +261,7 @@ def csv_rows(path: Path, *, strict: bool = False) -> Iterator[tuple[str, list[st
     """
     name = printable(path)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_file(path, MAX_CSV_BYTES), encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=strict)
             yield name, next(rows, [])
             for row in rows:
@@ -263,7 +270,7 @@ def csv_rows(path: Path, *, strict: bool = False) -> Iterator[tuple[str, list[st
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 text; save it as UTF-8") from error
     except (OSError, csv.Error) as error:
-        raise InputError(f"{name}: cannot be read as CSV ({error})") from error
+        raise InputError(f"{name}: cannot be read as CSV ({reason(error)})") from error
 
 
 def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int) -> Found:
@@ -283,7 +290,7 @@ def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int)
                     f"'{before[1]}'; give each image one label and one split"
                 )
             known[key] = here
-            if not Path(root, line.path).is_file():
+            if not is_file(Path(root, line.path)):
                 missing.append(line.path)
             paths.append(line.path)
             labels.append(line.label)
@@ -315,7 +322,7 @@ def array_part(split: str, images: np.ndarray, codes: np.ndarray, classes: tuple
 
 
 def is_npz(path: Path) -> bool:
-    return path.suffix.lower() == ".npz" and path.is_file()
+    return path.suffix.lower() == ".npz" and is_file(path)
 
 
 def read_npz(path: Path, in_chans: int) -> Found:
@@ -326,28 +333,42 @@ def read_npz(path: Path, in_chans: int) -> Found:
     """
     name = printable(path)
     parts: dict[str, Part] = {}
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            for split in SPLITS:
-                if f"{split}_images" not in arrays:
-                    continue
-                images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
-                where = f"{name}: {split}_images {images.dtype} {images.shape}, {split}_labels {labels.dtype} {labels.shape}"
-                pictures = images.dtype == np.uint8 and (images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3)))
-                if not (pictures and images.size and labels.dtype.kind in "iu" and labels.size == len(images)):
-                    raise InputError(f"{where}; give uint8 (N, H, W) or (N, H, W, 3) and one integer for each")
-                classes, codes = np.unique(labels.ravel(), return_inverse=True)
-                parts[split] = array_part(split, images, codes, tuple(map(str, classes)), in_chans)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{name}: cannot be read as arrays ({error}); save it with numpy.savez, without objects") from error
+    remedy = "save it with numpy.savez, without objects"
+    with guarded(name, "arrays", remedy), open_file(path) as file, zipfile.ZipFile(file) as archive:
+        for split in SPLITS:
+            if f"{split}_images.npy" not in archive.namelist():
+                continue
+            images, labels = _array(archive, f"{split}_images.npy"), _array(archive, f"{split}_labels.npy")
+            where = f"{name}: {split}_images {images.dtype} {images.shape}, {split}_labels {labels.dtype} {labels.shape}"
+            pictures = images.dtype == np.uint8 and (images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3)))
+            if not (pictures and images.size and labels.dtype.kind in "iu" and labels.size == len(images)):
+                raise InputError(f"{where}; give uint8 (N, H, W) or (N, H, W, 3) and one integer for each")
+            classes, codes = np.unique(labels.ravel(), return_inverse=True)
+            parts[split] = array_part(split, images, codes, tuple(map(str, classes)), in_chans)
     sizes = {part.images[0].shape[:2] for part in parts.values()}
     if len(sizes) != 1:
         raise InputError(
             f"{name}: give train_images and train_labels (and val_, test_), all of one size; it has: {sizes or 'none'}"
         )
     return Found(printable(path.stem), parts, size=sizes.pop())
+
+
+def _array(archive: zipfile.ZipFile, member: str) -> np.ndarray:
+    """An array of an archive. Its size is checked against what is stored, and against its header, before memory is used."""
+    info = archive.getinfo(member)
+    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{member} is encrypted, or compressed in another way than by deflate")
+    if info.file_size > max(MAX_UNPACKED, MAX_TIMES * info.compress_size):
+        raise ValueError(f"{member} of {info.file_size:,} bytes is {info.compress_size:,} stored, as no images are")
+    if 0 < (free := free_memory()) < info.file_size:
+        raise ValueError(f"{member} has {info.file_size:,} bytes, and {free:,} of memory are free")
+    with archive.open(info) as file:
+        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, _, dtype = header[np.lib.format.read_magic(file)](file)
+        if dtype.hasobject or file.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
+            raise ValueError(f"{member} has {info.file_size:,} bytes, which are not {dtype} {shape!s:.80}")
+    with archive.open(info) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 # --- layouts of other tasks --------------------------------------------------------------------------------------------

@@ -6,12 +6,15 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from resnets.data.pictures.images import IMAGE_SUFFIXES, MAX_PIXELS, FileImages, printable
+from resnets.data.foreign import is_file, read_file, reason
+from resnets.data.pictures.headers import check_header, spread
+from resnets.data.pictures.images import IMAGE_SUFFIXES, MAX_PICTURE_BYTES, MAX_PIXELS, FileImages, printable
 from resnets.data.readers.boxes import split_lists
 from resnets.data.readers.label_rules import BadLabel
 from resnets.data.readers.layouts import quoted
@@ -23,6 +26,7 @@ from resnets.data.types import Source, Split
 from resnets.errors import InputError
 
 MASK_FORMATS = ("PNG", "TIFF", "BMP")  # lossless
+MAX_OBJECTS = 2**16  # in an instance mask
 MASK_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp"})
 INDEX_MODES = {"1": np.uint8, "L": np.uint8, "P": np.uint8, "I": np.int32, "I;16": np.uint16, "I;16B": np.uint16}
 # Names in classes.txt for an index that is to be ignored.
@@ -38,18 +42,22 @@ def read_mask(path: Path) -> np.ndarray:
         BadLabel: if it cannot be read, or is a colour image.
     """
     try:
-        with Image.open(path, formats=MASK_FORMATS) as image:
+        file = BytesIO(read_file(path, MAX_PICTURE_BYTES))
+        with Image.open(file, formats=MASK_FORMATS) as image:
+            check_header(image, file)
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels are more than the {MAX_PIXELS:,} that are read")
             if image.mode not in INDEX_MODES:
                 raise ValueError(f"it holds colours ({image.mode}); save it as grey or palette PNG of class indices")
-            return np.array(image, dtype=INDEX_MODES[image.mode])
+            step = spread(image)  # before loading
+            values = np.array(image, dtype=INDEX_MODES[image.mode])
+            return values if step == 1 else values // step
     except FileNotFoundError as error:
         raise BadLabel(path, "the mask of this image does not exist", "missing_annotation") from error
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:  # decoders raise nearly every kind of exception for malformed data
-        raise BadLabel(path, f"the mask cannot be read: {error}", "bad_annotation") from error
+        raise BadLabel(path, f"the mask cannot be read: {reason(error)}", "bad_annotation") from error
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,10 @@ class InstanceMasks:
 
     def read(self, index: int, picture: np.ndarray) -> tuple[Boxes, list[Fault]]:
         values = _read_same_size(self.masks.path(index), picture)
+        if (num := len(np.unique(values))) > MAX_OBJECTS:
+            raise BadLabel(
+                self.masks.path(index), f"{num:,} objects, more than the {MAX_OBJECTS:,} that are read", "bad_annotation"
+            )
         numbers, xyxy = instance_boxes(values)
         if self.with_masks and len(numbers) * values.size > MAX_MASK_BYTES:
             raise BadLabel(
@@ -151,7 +163,7 @@ def instance_boxes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _find(images: FileImages, index: int) -> None:
-    if not images.path(index).is_file():
+    if not is_file(images.path(index)):
         raise BadLabel(images.name(index), "the image of this mask does not exist", "missing_picture")
 
 
@@ -286,14 +298,15 @@ def class_table(
     names = tuple(kept.values()) if labels is None else tuple(labels)
     if voids := [name for name in names if name.lower() in IGNORE_NAMES]:
         raise InputError(f"{where}: {quoted(voids)} is no class; leave it out of the classes, and say which index to ignore")
-    if strange := [name for name in kept.values() if name not in names]:
+    index_of = {name: index for index, name in reversed(list(enumerate(names)))}
+    if strange := [name for name in kept.values() if name not in index_of]:
         raise InputError(f"{where}: {quoted(strange)} in classes.txt, and the classes are {quoted(names, 20)}; rename them")
     if not 2 <= len(names) <= IGNORE:
         raise InputError(f"{where}: {len(names)} classes in the masks; there must be 2 to {IGNORE}")
     table = np.full(NUMBERS, -1, dtype=np.int16)
     table[sorted(skipped)] = IGNORE
     for index, name in kept.items():
-        table[index] = names.index(name)
+        table[index] = index_of[name]
     return names, table
 
 

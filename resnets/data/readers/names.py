@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from resnets.data.foreign import read_text, reason
 from resnets.data.pictures.images import printable
 from resnets.data.readers.layouts import quoted
 from resnets.errors import InputError
 
 MAX_NAMES_BYTES = 2**20
+MAX_PART_BYTES = 255  # of a file's or folder's name, on common file systems
 
 
 def names_file(root: Path, labels: Sequence[str] | None) -> tuple[tuple[str, ...] | None, str]:
@@ -17,14 +19,12 @@ def names_file(root: Path, labels: Sequence[str] | None) -> tuple[tuple[str, ...
     path = root / "classes.txt"
     if labels is not None:
         return tuple(labels), "the classes given"
-    if not path.is_file():
+    if not path.exists():
         return None, ""
     try:
-        if path.stat().st_size > MAX_NAMES_BYTES:
-            raise ValueError(f"more than {MAX_NAMES_BYTES:,} bytes")
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        lines = [line.strip() for line in read_text(path, MAX_NAMES_BYTES).splitlines()]
     except (OSError, ValueError) as error:
-        raise InputError(f"{printable(path)}: cannot be read as a list of names ({error})") from error
+        raise InputError(f"{printable(path)}: cannot be read as a list of names ({reason(error)})") from error
     names = tuple(line for line in lines if line)
     if not names or len(set(names)) < len(names):
         raise InputError(f"{printable(path)}: {'a name twice' if names else 'no names'}; write one name a line, each once")
@@ -46,7 +46,13 @@ def class_indices(names: Sequence[str], seen: Iterable[str], where: str, given: 
 
 
 def in_folder(path: str, where: str) -> str:
-    """`path`, which a file of others names, if it stays below its folder."""
+    """`path`, which a file of others names, if a file below its folder can have this name. Raises `InputError`."""
+    try:
+        too_long = any(len(part.encode()) > MAX_PART_BYTES for part in path.split("/"))
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: names '{printable(path):.80}', which is not valid Unicode; rename the file") from error
+    if too_long:
+        raise InputError(f"{where}: names '{path:.80}...', which is longer than a file name can be; shorten it")
     if not path or "\0" in path or PurePosixPath(path).is_absolute() or {"..", ""} & set(path.replace("\\", "/").split("/")):
-        raise InputError(f"{where}: names '{printable(path)}', which leads out of its folder; give paths within it")
+        raise InputError(f"{where}: names '{printable(path):.200}', which leads out of its folder; give paths within it")
     return path

@@ -12,6 +12,7 @@ from resnets.data.readers.label_rules import BadLabel
 from resnets.errors import InputError
 
 MAX_MASK_BYTES = 2**30  # for all masks of one image
+MAX_OUTLINE = 2**22  # pixels along the outlines of one object; the libraries need about 100 bytes for each
 LIBRARIES = ("faster_coco_eval.core.mask", "pycocotools.mask")  # alternatives with the same results
 
 
@@ -39,16 +40,22 @@ def _polygons(polygons: Any, size: tuple[int, int]) -> np.ndarray | None:
     """Polygons [[x0, y0, x1, y1, ...], ...] -> bool (H, W), filled as COCO does; None if they are invalid."""
     try:
         rings = [np.array(ring, dtype=np.float64).ravel() for ring in polygons or ()]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    # The library assumes this. For distant corners it would allocate memory for every pixel on the way.
-    far = 2 * max(size)
     rings = [ring for ring in rings if len(ring) >= 6 and len(ring) % 2 == 0]
-    if not rings or not all((abs(ring) <= far).all() for ring in rings):
+    # The libraries assume both. They would allocate memory for every pixel on the way to distant corners.
+    if not rings or not all((abs(ring) <= 2 * max(size)).all() for ring in rings):
+        return None
+    if sum(_length(ring.reshape(-1, 2)) for ring in rings) > MAX_OUTLINE:
         return None
     library = _library()
     found = library.merge(library.frPyObjects([ring.tolist() for ring in rings], *size))
     return np.asarray(library.decode(found), dtype=bool)
+
+
+def _length(corners: np.ndarray) -> float:
+    """The number of pixels along a closed outline with the corners (K, 2)."""
+    return float(abs(corners - np.roll(corners, 1, 0)).max(1).sum()) + len(corners)
 
 
 def _run_lengths(segment: Mapping[str, object], size: tuple[int, int]) -> np.ndarray | None:

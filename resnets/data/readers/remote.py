@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from resnets.data.foreign import open_file, reason
 from resnets.data.pictures.images import printable
 from resnets.data.readers.known import datasets_dir
 from resnets.errors import InputError
@@ -57,8 +57,20 @@ def blame(url: str) -> Iterator[None]:
     except ImportError as error:  # the protocol's library
         raise InputError(f"{name}: {error}; pip install 'resnets[remote]' for http and https, or the library named") from error
     except Exception as error:  # each protocol has its own exceptions
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{name}: cannot be read ({reason}); check the address and the permissions") from error
+        raise InputError(f"{name}: cannot be read ({reason(error)}); check the address and the permissions") from error
+
+
+def content(url: str, most: int) -> bytes:
+    """The content of a file at an address; empty if there is none. Raises `InputError` for more than `most` bytes."""
+    with blame(url):
+        system, path = file_system(url)
+        if not system.exists(path):
+            return b""
+        with system.open(path, "rb") as file:
+            data: bytes = file.read(most + 1)
+        if len(data) > most:
+            raise InputError(f"{printable(url)}: more than the {most:,} bytes that are read")
+        return data
 
 
 def cache_folder() -> Path:
@@ -69,11 +81,11 @@ def cache_folder() -> Path:
 def opened(shard: Shard) -> BinaryIO:
     for _ in range(ATTEMPTS - 1):
         try:
-            return local(shard).open("rb")
+            return open_file(local(shard))
         except FileNotFoundError:  # another process has just removed it from the cache
             if not shard.is_remote:
                 raise
-    return local(shard).open("rb")
+    return open_file(local(shard))
 
 
 def local(shard: Shard) -> Path:
@@ -100,7 +112,9 @@ def _fetch(shard: Shard, path: Path) -> None:
         try:
             system, source = file_system(shard.url)
             with system.open(source, "rb", block_size=1 << 22) as remote, half.open("wb") as local:
-                shutil.copyfileobj(remote, local, 1 << 22)
+                most = shard.size or limit()
+                while (chunk := remote.read(1 << 22)) and local.tell() <= most:  # a server may send without end
+                    local.write(chunk)
             if shard.size and half.stat().st_size != shard.size:
                 raise OSError(f"it broke off after {half.stat().st_size:,} of {shard.size:,} bytes, or has changed")
             half.replace(path)
@@ -115,9 +129,17 @@ def _fetch(shard: Shard, path: Path) -> None:
             half.unlink(missing_ok=True)
 
 
+def limit() -> int:
+    """The limit of the cache of remote shards in bytes. Raises `InputError` if $RESNETS_SHARD_BYTES is not a number."""
+    text = os.environ.get("RESNETS_SHARD_BYTES") or str(FETCHED_BYTES)
+    if not text.isdecimal() or len(text) > 18:
+        raise InputError(f"RESNETS_SHARD_BYTES={text:.40}: not a number of bytes; write one, as {FETCHED_BYTES}")
+    return int(text)
+
+
 def _make_room(folder: Path, num_bytes: int) -> None:
     """Remove the least recently used shards until `num_bytes` more are within the limit."""
-    most = int(os.environ.get("RESNETS_SHARD_BYTES") or FETCHED_BYTES)
+    most = limit()
     files = sorted(
         ((stat.st_mtime, stat.st_size, path) for path in folder.glob("*.tar") if (stat := path.stat())), reverse=True
     )

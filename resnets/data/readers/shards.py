@@ -8,6 +8,7 @@ A sample is KEY.jpg (or another image) with KEY.cls, an integer as text, or KEY.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -23,6 +24,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from resnets.data.foreign import guarded, is_file, open_file, parse_json, read_file
 from resnets.data.pictures.images import IMAGE_SUFFIXES, StoredImages, mode_of, printable
 from resnets.data.readers import remote
 from resnets.data.readers.layouts import SPLIT_WORDS, SPLITS, Found, Part, quoted
@@ -31,7 +33,9 @@ from resnets.errors import InputError
 from resnets.files import write_text
 
 MAX_SHARDS = 100_000
-MAX_LABEL_BYTES = 1 << 20
+MAX_LABEL_BYTES = MAX_NAMES_BYTES = 1 << 20
+MAX_HEADER_BYTES = 1 << 20  # of a long name or other data about a member
+MAX_LABEL = 10**9
 MAX_PICTURE_BYTES = 1 << 30
 BLOCK = 512  # block size of a tar, in bytes
 
@@ -58,7 +62,7 @@ def is_shards(source: str | Path) -> bool:
     """Whether `source` holds shards: a tar, or a folder with train-*.tar or the like; patterns and addresses always do."""
     if isinstance(source, str):
         return True
-    return (source.suffix == ".tar" and source.is_file()) or (source.is_dir() and any(map(_split_of, source.glob("*.tar"))))
+    return (source.suffix == ".tar" and is_file(source)) or (source.is_dir() and any(map(_split_of, source.glob("*.tar"))))
 
 
 def _split_of(path: str | Path) -> str | None:
@@ -97,7 +101,7 @@ def expand(pattern: str) -> list[str]:
     if not found:
         return [pattern]
     head, tail = pattern[: found.start()], pattern[found.end() :]
-    if steps := re.fullmatch(r"(\d+)\.\.(\d+)", found[1]):
+    if steps := re.fullmatch(r"(\d{1,18})\.\.(\d{1,18})", found[1]):
         first, last = int(steps[1]), int(steps[2])
         if last - first >= MAX_SHARDS:
             raise InputError(f"{printable(pattern)}: stands for more than {MAX_SHARDS:,} shards; give fewer")
@@ -132,14 +136,16 @@ def _shard(url: str) -> Shard:
 def _class_names(url: str) -> list[str]:
     """The lines of classes.txt beside the shards; empty without that file."""
     beside = url.rpartition("/")[0] + "/classes.txt" if "/" in url else "classes.txt"
-    with remote.blame(beside):
-        system, path = remote.file_system(beside)
-        if not system.exists(path):
-            return []
-        try:
-            return [line.strip() for line in system.cat_file(path).decode("utf-8-sig").splitlines() if line.strip()]
-        except UnicodeDecodeError:
-            raise InputError(f"{printable(beside)}: not UTF-8 text; save it as UTF-8") from None
+    try:
+        if "://" not in beside:
+            content = read_file(beside, MAX_NAMES_BYTES) if Path(beside).exists() else b""
+        else:
+            content = remote.content(beside, MAX_NAMES_BYTES)
+        return [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise InputError(f"{printable(beside)}: not UTF-8 text; save it as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{printable(beside)}: cannot be read ({error.strerror or error})") from error
 
 
 # --- the index -------------------------------------------------------------------------------------------------------
@@ -180,13 +186,15 @@ def _label(label: int | str, names: Sequence[str], shard: Shard) -> str:
 def _index(shard: Shard) -> list[Sample]:
     """The samples of a shard, from the cached index; if there is none, the shard is read and its index is written."""
     path = remote.cache_folder() / "index" / f"{shard.key}.json"
-    try:
-        return [Sample(str(key), int(at), int(size), label) for key, at, size, label in json.loads(path.read_text("utf-8"))]
-    except (OSError, ValueError, TypeError):
-        pass
-    with remote.local(shard).open("rb") as file:
+    with contextlib.suppress(OSError, ValueError, TypeError):  # none yet, or damaged: it is written anew
+        with open_file(path) as file:
+            checksum, content = file.readline(100), file.read()
+        if checksum.strip().decode() == hashlib.sha256(content).hexdigest():
+            return [Sample(*row) for row in parse_json(content)]
+    with remote.blame(shard.url), remote.opened(shard) as file:
         samples = read_index(file, printable(shard.url))
-    write_text(path, json.dumps(samples, separators=(",", ":")))
+    text = json.dumps(samples, separators=(",", ":"))
+    write_text(path, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
     return samples
 
 
@@ -199,18 +207,14 @@ def read_index(file: BinaryIO, name: str) -> list[Sample]:
     found: defaultdict[str, _Members] = defaultdict(_Members)
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
-    try:
-        with tarfile.open(fileobj=file, mode="r:") as tar:
-            while (member := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # otherwise it would keep all of them in memory
-                _add(member, file, end, name, found)
-            file.seek(tar.offset)
-            if file.read(BLOCK) != bytes(BLOCK):  # tarfile itself takes a truncated file as complete
-                raise InputError(f"{name}: the tar is truncated or damaged at byte {tar.offset:,}; write or download it again")
-    except (tarfile.TarError, EOFError, ValueError, OverflowError, OSError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{name}: cannot be read as a tar ({error}); write or download it again, uncompressed") from error
+    remedy = "write or download it again, uncompressed"
+    with guarded(name, "a tar", remedy), tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as tar:
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined]  # otherwise it would keep all of them in memory
+            _add(member, file, end, name, found)
+        file.seek(tar.offset)
+        if file.read(BLOCK) != bytes(BLOCK):  # tarfile itself takes a truncated file as complete
+            raise InputError(f"{name}: the tar is truncated or damaged at byte {tar.offset:,}; write or download it again")
     if missing := [key for key, members in found.items() if members.picture and members.label is None]:
         raise InputError(f'{name}: no label for {quoted(map(printable, missing))}; add KEY.cls, or KEY.json with "label"')
     return [
@@ -219,6 +223,19 @@ def read_index(file: BinaryIO, name: str) -> list[Sample]:
         if members.picture and members.label is not None
         for suffix, offset, size in [members.picture]
     ]
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a tar. Those that describe the next member are read into memory: not more than `MAX_HEADER_BYTES` of one."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        described = self.type in (*PAX, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+        if described and self.size > MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes, more than the {MAX_HEADER_BYTES:,} that are read")
+        return super()._proc_member(tar)  # type: ignore[misc]
+
+
+PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 
 
 @dataclass
@@ -265,13 +282,21 @@ def _read_label(data: bytes, suffix: str, where: str) -> int | str | None:
     """The label in the content of KEY.cls or KEY.json; None if the JSON has none. Raises `InputError`."""
     try:
         if suffix == ".cls":
-            return int(data.decode())
-        values = json.loads(data)
+            return _in_range(int(data.decode()))
+        values = parse_json(data)
         label = values.get("label") if isinstance(values, dict) else None
-    except (ValueError, RecursionError):
+        if isinstance(label, int):
+            _in_range(label)
+    except ValueError:
         raise InputError(f"{where}: {'not an integer' if suffix == '.cls' else 'not JSON'}; write the shard again") from None
     if isinstance(label, bool) or not isinstance(label, int | str | None) or label == "":
         raise InputError(f'{where}: "label" is {str(label)[:40]!r}; give a name or an integer')
+    return label
+
+
+def _in_range(label: int) -> int:
+    if abs(label) > MAX_LABEL:
+        raise ValueError(f"a label beyond {MAX_LABEL:,}")
     return label
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
+from resnets.data.foreign import is_file
 from resnets.data.pictures.images import FileImages, printable
 from resnets.data.readers.boxes import BoxTargets, Broken, read_voc
 from resnets.data.readers.coco import read_coco
@@ -66,7 +67,7 @@ def read_list(path: Path, in_chans: int, labels: Sequence[str] | None = None, le
         if strange := sorted(line.labels - set(names)):
             known = "the model does not know" if labels else "the training split does not have"
             raise InputError(f"{line.where}: {known} {quoted(strange)}; it has {quoted(names, 20)}")
-    if missing := [line for line in lines if not Path(path.parent, line.path).is_file()]:
+    if missing := [line for line in lines if not is_file(Path(path.parent, line.path))]:
         more = f", and {len(missing) - 1} pictures more" * (len(missing) > 1)
         raise InputError(f"{missing[0].where}: there is no '{missing[0].path}'{more}; paths are relative to the list")
     splits = {split: _split(path.parent, part, names, in_chans) for split, part in parts.items() if part}

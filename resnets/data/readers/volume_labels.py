@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from resnets.data.foreign import is_file
 from resnets.data.pictures.images import BadPicture, FileImages, evenly_spaced, printable
 from resnets.data.pictures.volumes import SUFFIXES, Volume, Volumes
 from resnets.data.readers.label_rules import BadLabel
@@ -80,9 +81,9 @@ class LabelVolumes:
         return len(self.masks)
 
     def find(self, index: int, /) -> None:
-        if not self.volumes.files.path(index).is_file():
+        if not is_file(self.volumes.files.path(index)):
             raise BadLabel(self.volumes.name(index), "the volume of these labels does not exist", "missing_picture")
-        if not self.masks.path(index).is_file():
+        if not is_file(self.masks.path(index)):
             raise BadLabel(self.masks.name(index), "the labels of this volume do not exist", "missing_annotation")
 
     def read(self, index: int, picture: Volume) -> tuple[np.ndarray, list[Fault]]:

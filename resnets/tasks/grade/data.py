@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from resnets.data.foreign import is_file
 from resnets.data.pictures.images import FileImages, printable
 from resnets.data.readers import known, shards
 from resnets.data.readers.boxes import BoxTargets
@@ -214,7 +215,7 @@ def _list(path: Path, target: str | None, in_chans: int) -> Found:
             raise InputError(f"{where}: {picture} is there already ({before}); give each picture one line")
         split = split_of(cells[lower.index("split")] if "split" in lower else "", where)
         kept.setdefault(split, []).append((where, cells, _number(cells[place], head[place], where)))
-    if missing := [picture for picture in seen if not Path(path.parent, picture).is_file()]:
+    if missing := [picture for picture in seen if not is_file(Path(path.parent, picture))]:
         raise InputError(
             f"{name}: {len(missing)} of its pictures not found: {quoted(missing, 3)}; paths are relative to the list"
         )

@@ -1,6 +1,7 @@
 """Every usual kind of picture is read rightly, and every broken one is refused in one line."""
 
 import io
+import os
 import pickle
 import struct
 import warnings
@@ -19,6 +20,7 @@ from resnets.data.pictures.images import (
     default_workers,
     open_picture,
     read_picture,
+    read_quickly,
     with_channels,
 )
 from resnets.errors import InputError
@@ -287,3 +289,51 @@ def test_file_images_keep_no_python_object_for_each_path():
 
 def test_default_workers_are_few():
     assert 1 <= default_workers() <= 8
+
+
+# --- files that are longer, slower or other than they seem ---
+
+
+def with_tags(data, **values):
+    """A TIFF's bytes with other values of the tags with these numbers (t257=77: the height)."""
+    data = bytearray(data)
+    (start,) = struct.unpack_from("<I", data, 4)
+    for at in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):
+        tag, kind = struct.unpack_from("<HH", data, at)
+        if f"t{tag}" in values:
+            struct.pack_into("<H" if kind == 3 else "<I", data, at + 8, values[f"t{tag}"])
+    return bytes(data)
+
+
+@pytest.mark.parametrize("tags", [{"t257": 77}, {"t257": 77, "t278": 77}], ids=["height", "height and rows"])
+@pytest.mark.parametrize("compression", [None, "jpeg", "tiff_lzw"])
+def test_a_tiff_longer_than_its_strips_is_truncated(compression, tags):
+    file = io.BytesIO()
+    Image.fromarray(NOISE[:40, :30]).save(file, "TIFF", compression=compression, tiffinfo={278: 8}, strip_size=720)
+    assert read_picture(io.BytesIO(file.getvalue())).shape == (40, 30, 3)
+    for read in (read_picture, lambda file: read_quickly(file, 3, "a")):
+        with pytest.raises(BadPicture, match=r"truncated|decoder error"):
+            read(io.BytesIO(with_tags(file.getvalue(), **tags)))
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_by_its_markers():
+    file = io.BytesIO()
+    Image.fromarray(NOISE).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    at = data.rindex(b"\xff\xda")
+    assert read_picture(io.BytesIO(data)).shape == NOISE.shape
+    many = data[:at] + 3000 * data[at:-2] + data[-2:]
+    for read in (read_picture, lambda file: read_quickly(file, 3, "a")):
+        with pytest.raises(BadPicture, match=r"3,0\d\d scans, more than the 100"):
+            read(io.BytesIO(many))
+
+
+def test_a_picture_that_became_a_pipe_or_a_device_is_skipped(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").symlink_to("/dev/zero")
+    images = FileImages(["a.jpg", "b.jpg"], 3, tmp_path)
+    for index in range(2):
+        for read in (images, images.quickly(), lambda index: read_picture(images.path(index))):
+            with pytest.raises(BadPicture, match="a pipe or a device"):
+                read[index] if isinstance(read, FileImages) else read(index)
+    assert images.sizes() == []

@@ -1,6 +1,7 @@
 """NIfTI volumes: orientation, spacing, scale, patches, and the way back, on phantoms whose answer is known."""
 
 import gzip
+import os
 
 import numpy as np
 import pytest
@@ -149,4 +150,37 @@ def test_what_is_missing_is_named(tmp_path):
 def test_without_the_library(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "nibabel", None)
     with pytest.raises(InputError, match=r"pip install 'resnets\[volumes\]'"):
+        Volume(tmp_path / "a.nii")
+
+
+def test_volumes_that_would_take_memory_or_time(tmp_path):
+    header = nibabel.Nifti1Header()
+    header.set_data_shape((2000, 1000, 1000))
+    header.set_data_dtype(np.float64)
+    (tmp_path / "bomb.nii.gz").write_bytes(gzip.compress(header.binaryblock + bytes(1000)))
+    header.set_data_shape((2, 2, 2))
+    header["vox_offset"] = 1e12
+    for name, compress in (("far.nii.gz", gzip.compress), ("far.nii", bytes)):
+        (tmp_path / name).write_bytes(compress(header.binaryblock + bytes(1000)))
+    os.mkfifo(tmp_path / "pipe.nii")
+    (tmp_path / "zero.nii.gz").symlink_to("/dev/zero")
+    for name, words in (
+        ("bomb.nii.gz", "unpacks to more than"), ("far.nii.gz", "begin at byte 1e.12"), ("far.nii", "begin at byte 1e.12"),
+        ("pipe.nii", "a pipe or a device"), ("zero.nii.gz", "a pipe or a device"),
+    ):  # fmt: skip
+        with pytest.raises(BadPicture, match=words):
+            Volume(tmp_path / name)
+
+
+NEARLY = np.array([[1e6, 1e6, 0, 0], [0, 1e-17, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])  # its determinant is 1e-11
+
+
+@pytest.mark.parametrize("affine", [np.zeros((4, 4)), np.ones((4, 4)), NEARLY, np.diag([np.nan, 1, 1, 1])])
+def test_singular_affines_are_refused(tmp_path, affine):
+    header = nibabel.Nifti1Header()
+    header.set_data_shape((2, 2, 2))
+    header.set_sform(affine, code=1)
+    header["vox_offset"] = 352
+    (tmp_path / "a.nii").write_bytes(header.binaryblock + bytes(1000))
+    with pytest.raises(BadPicture, match="singular"):
         Volume(tmp_path / "a.nii")

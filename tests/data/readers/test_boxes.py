@@ -1,5 +1,7 @@
 """Pascal VOC as it lies on disk, with every fault of a file or a folder."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -138,3 +140,24 @@ def test_val_is_cut_by_the_commonest_class(tmp_path):
     picture(tmp_path / "other/JPEGImages/x.jpg")
     with pytest.raises(InputError, match="can be spared for validation, for each is the only one"):
         cut_val(open_source(voc(tmp_path / "other", x=[CAT]), None))
+
+
+def test_annotations_that_are_pipes_or_devices_or_without_end(tmp_path):
+    cat = [("cat", 1, 1, 9, 9)]
+    root = voc(tmp_path, a=cat, b=cat, c=cat, d=cat)
+    for stem in "abc":
+        (root / f"Annotations/{stem}.xml").unlink()
+    os.mkfifo(root / "Annotations/a.xml")
+    (root / "Annotations/b.xml").symlink_to("/dev/zero")
+    with (root / "Annotations/c.xml").open("wb") as file:
+        file.truncate(2**40)
+    train = open_source(root, "boxes").splits["train"]
+    for index, words in enumerate(("a pipe or a device", "a pipe or a device", "bytes, more than")):
+        with pytest.raises(BadLabel, match=words):
+            train.read(index)
+    assert len(train.read(3).target.labels) == 1
+
+
+def test_a_list_with_a_name_that_no_file_can_have(tmp_path):
+    with pytest.raises(InputError, match="longer than a file name can be"):
+        open_source(voc(tmp_path, {"train": ["a", "b" * 5000]}, a=[("cat", 1, 1, 9, 9)]), "boxes")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from resnets.data.readers.label_rules import BadLabel
-from resnets.data.readers.outlines import object_masks
+from resnets.data.readers.outlines import _polygons, object_masks
 from resnets.data.sources import open_source
 from resnets.errors import InputError
 from tests.data.made_dense import coco, picture, rules
@@ -190,3 +190,44 @@ def test_json_of_several_files_for_a_split(tmp_path):
     (root / "annotations/instances_train2014.json").write_text(json.dumps({}))
     with pytest.raises(InputError, match="are both for train"):
         open_source(root, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000, '{"images": ' * 100_000,
+        '{"images": [], "annotations": [], "categories": [{"id": 9, "name": "a"}]}'.replace("9", 5000 * "9"),
+        '{"images": [], "annotations": [], "categories": [{"id": 9, "name": "a"}]}'.replace("9", 400 * "9"),
+        '{"images": [{"id": Infinity, "file_name": "a"}], "annotations": [], "categories": []}',
+        '{"images": {"id": 1}, "annotations": 7, "categories": []}', '{"images": [[]], "annotations": [], "categories": []}',
+    ],
+    ids=range(7),
+)  # fmt: skip
+def test_json_that_is_deep_large_or_of_other_types(tmp_path, text):
+    root = coco(tmp_path, [])
+    (root / "annotations/instances_train2017.json").write_text(text)
+    with pytest.raises(InputError, match=r"instances_train2017\.json: (cannot be read|not COCO)") as raised:
+        open_source(root, "boxes")
+    assert len(str(raised.value)) < 600
+
+
+@pytest.mark.parametrize("name", ["a" * 5000 + ".jpg", "\ud800.jpg"])
+def test_file_names_that_no_file_can_have(tmp_path, name):
+    images = [{"id": 1, "file_name": "1.jpg"}]
+    root = coco(tmp_path, [], images=images)
+    path = root / "annotations/instances_train2017.json"
+    path.write_text(path.read_text().replace("1.jpg", json.dumps(name)[1:-1]))
+    with pytest.raises(InputError, match=r"longer than a file name|not valid Unicode"):
+        open_source(root, "boxes")
+
+
+def test_a_category_whose_name_is_not_unicode_can_be_printed(tmp_path):
+    source = open_source(coco(tmp_path, [box()], categories=((7, "cat\ud800"), (3, "dog"))), "boxes")
+    assert source.labels == ("dog", "cat\\ud800") and source.fingerprint()
+
+
+@pytest.mark.parametrize("size", [(10, 10**8), (300, 300)])
+def test_outlines_that_would_take_gigabytes_are_no_masks(size):
+    """Long ways to far corners, by a few of them or by many; the libraries keep every pixel on the way."""
+    ring = [0, 0, size[1], size[0]] * (3 if size[1] > 1000 else 20_000)
+    assert _polygons([ring], size) is None and _polygons([[10**400, 1, 2, 3, 4, 5]], size) is None

@@ -1,8 +1,12 @@
 """Downloads from a server of our own: whole, broken off and resumed, wrong, missing."""
 
+import contextlib
 import hashlib
+import itertools
 import re
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -165,3 +169,82 @@ def test_a_folder_that_cannot_be_written(server, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write"):
         fetch(server.url, tmp_path / "file/x.bin", checksum=MD5)
+
+
+# --- servers that do harm ---
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """A function: (parts, seconds between them) -> the URL of a server that answers with these bytes, maybe without end."""
+    monkeypatch.setenv("no_proxy", "*")
+    for name, value in (("BACKOFF_SECONDS", 0.0), ("TIMEOUT_SECONDS", 2), ("NUM_ATTEMPTS", 2), ("SLOW_SECONDS", 0.2)):
+        monkeypatch.setattr(download, name, value)
+    servers = []
+
+    def serve(server, parts, seconds):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                with contextlib.suppress(OSError), connection:
+                    connection.recv(65536)
+                    for part in parts():
+                        connection.sendall(part)
+                        time.sleep(seconds)
+
+    def start(parts, seconds=0.0):
+        servers.append(socket.create_server(("127.0.0.1", 0)))
+        threading.Thread(target=serve, args=(servers[-1], parts, seconds), daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].getsockname()[1]}/file.bin"
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+ENDLESS = {
+    "body": itertools.chain([OK + b"\r\n"], itertools.repeat(bytes(65536))),
+    "chunks": itertools.chain(
+        [OK + b"Transfer-Encoding: chunked\r\n\r\n"], itertools.repeat(b"10000\r\n" + bytes(65536) + b"\r\n")
+    ),
+    "continue": itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_a_server_that_never_ends_is_cut_off(answering, tmp_path, kind):
+    with pytest.raises(InputError, match="sends more than the 1,000,000 bytes that are expected; download it by hand"):
+        fetch(answering(lambda: ENDLESS[kind]), tmp_path / "file.bin", checksum=MD5, most=1_000_000)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("start", [b"", OK, OK + b"\r\n", OK + b"Transfer-Encoding: chunked\r\n\r\n"], ids=range(4))
+def test_a_server_that_drips_is_given_up(answering, tmp_path, start):
+    """In the headers, the body, or the line before a chunk."""
+    url = answering(lambda: itertools.chain([start], itertools.repeat(b"0")), seconds=0.02)
+    with pytest.raises(InputError, match=r"cannot download .* \(it sent [0-9]+ bytes in 0 s|broke off: it sent"):
+        fetch(url, tmp_path / "file.bin", checksum=MD5)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: abc", b"Content-Length: -5", b"Content-Length: " + b"9" * 5000, b"Content-Length: 7, 8",
+        b"Content-Range: bytes " + b"9" * 5000 + b"-", b"Transfer-Encoding: chunked", b"X: " + b"y" * 100_000, b"\xff: \x00",
+    ],
+    ids=range(8),
+)  # fmt: skip
+def test_headers_that_are_no_numbers(answering, tmp_path, head):
+    (tmp_path / "file.bin.part").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"cannot download|is not the expected one") as raised:
+        fetch(answering(lambda: [OK + head + b"\r\n\r\n" + b"zz\r\nxx"]), tmp_path / "file.bin", checksum=MD5)
+    assert len(str(raised.value)) < 700
+
+
+@pytest.mark.parametrize("where", ["http://[::1", "ftp://127.0.0.1/a", "file:///etc/passwd", "//\ud7ff", "http://a" * 1000, ""])
+def test_redirects_that_lead_nowhere(answering, tmp_path, where):
+    head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + where.encode() + b"\r\n\r\n"
+    with pytest.raises(InputError, match="cannot download") as raised:
+        fetch(answering(lambda: [head]), tmp_path / "file.bin", checksum=MD5)
+    assert len(str(raised.value)) < 700

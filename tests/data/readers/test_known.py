@@ -234,7 +234,7 @@ def test_fetched_when_nothing_is_there(tmp_path, monkeypatch):
     archive = packed(CIFARS[0], tmp_path / "server", monkeypatch)
     asked = []
 
-    def fetch(url, path, *, checksum, progress):
+    def fetch(url, path, *, checksum, most, progress):
         asked.append(url)
         path.parent.mkdir()
         shutil.copy(archive, path)
@@ -250,3 +250,43 @@ def test_fetched_when_nothing_is_there(tmp_path, monkeypatch):
 def test_what_cannot_be_fetched(tmp_path):
     with pytest.raises(InputError, match="these are: cifar10, cifar100"):
         get("digits", tmp_path)
+
+
+def array(shape=(20, 3072), kind="u1", state=None):
+    """A pickle of CIFAR's whose array is made by hand."""
+    made = pickle.dumps(np.zeros(shape, np.uint8), protocol=2)
+    return made.replace(b"X\x02\x00\x00\x00u1", b"X" + len(kind).to_bytes(4, "little") + kind.encode())
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (array(kind="O8"), "another type than bytes"),
+        (array(kind="V999999999"), "another type than bytes"),
+        (array(shape=(4,)), "not one of bytes"),
+        (b"\x80\x04cnumpy\ndtype\n(U\x02u1tR(K\x03}K\x08tb.", "holds no data"),
+        (b"\x80\x02}r\xff\xff\xff\x0f.", "holds no data"),  # 99 bytes that ask for a memo of gigabytes
+        (b"\x80\x05\x96\x00\x00\x00\x00\x01\x00\x00\x00.", "is broken"),  # a bytearray of 4 GB
+        (b"\x80\x02cnumpy\nndarray\n}U\x01aK\x01sb.", "a state to another thing"),  # it would change the class itself
+        (b"\x80\x02})" + b"q\x00h\x00h\x00\x86" * 200 + b"K\x01s.", "another key than a name"),  # 2 ** 200 to hash
+        (pickle.dumps({b"data": bytearray(9)}, protocol=5), "is broken"),
+        (pickle.dumps({b"data": {1, 2}}, protocol=4), "is broken"),
+    ],
+    ids=range(10),
+)
+def test_pickles_that_would_take_memory_or_crash(tmp_path, content, words):
+    folder = write(CIFARS[1], tmp_path)
+    (folder / "data_batch_1").write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        read_cifar(folder, 3)
+
+
+def test_labels_and_names_of_other_types(tmp_path):
+    folder = write(CIFARS[1], tmp_path)
+    batch = {b"data": np.zeros((4, 3072), np.uint8), b"labels": [0, 1, 2, 10**400]}
+    (folder / "data_batch_1").write_bytes(pickle.dumps(batch, protocol=2))
+    with pytest.raises(InputError, match="not a batch"):
+        read_cifar(folder, 3)
+    (folder / "batches.meta").write_bytes(pickle.dumps({b"label_names": [5]}, protocol=2))
+    with pytest.raises(InputError, match="names that are not text"):
+        read_cifar(folder, 3)

@@ -1,12 +1,15 @@
 """Folders, lists and arrays of classes: indices are right, and each fault of the user's is named with its remedy."""
 
+import io
 import os
+import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from resnets.data.pictures.images import BadPicture
+from resnets.data.readers import layouts
 from resnets.data.sources import open_source
 from resnets.errors import InputError
 from tests.data.made_folders import csv, folder, names, picture
@@ -245,3 +248,62 @@ def test_npz_that_is_none(tmp_path):
         open_source(tmp_path / "m.npz")
     with pytest.raises(InputError, match="give train_images"):
         open_source(npz(tmp_path / "n.npz", x=np.zeros(3)))
+
+
+def test_csv_with_a_path_that_no_file_can_have(tmp_path):
+    (tmp_path / "a.csv").write_text(f"path,label\n{'a' * 5000}.jpg,cat\n")
+    with pytest.raises(InputError, match="1 files of the list do not exist") as raised:
+        open_source(tmp_path / "a.csv")
+    assert len(str(raised.value)) < 600
+
+
+def npz_member(path, data, method=zipfile.ZIP_STORED, name="train_images.npy"):
+    labels = io.BytesIO()
+    np.save(labels, np.array([0, 1]))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("train_labels.npy", labels.getvalue())
+        archive.writestr(name, data, method)
+    return path
+
+
+def npy(shape, num_bytes):
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.getvalue() + bytes(num_bytes)
+
+
+@pytest.mark.parametrize(
+    ("data", "method", "words"),
+    [
+        (npy((2, 8, 8), 128), zipfile.ZIP_LZMA, "compressed in another way"),
+        (npy((2, 8, 8), 128), zipfile.ZIP_BZIP2, "compressed in another way"),
+        (npy((2, 60_000, 60_000), 128), zipfile.ZIP_STORED, "which are not uint8"),
+        (npy((2, 1000, 1000), 2_000_000), zipfile.ZIP_DEFLATED, "as no images are"),
+        (npy((2, 8, 8), 128)[:40], zipfile.ZIP_STORED, "cannot be read as arrays"),
+    ],
+    ids=["lzma", "bzip2", "claims", "bomb", "cut"],
+)
+def test_npz_that_would_take_memory_or_is_not_numpys(tmp_path, monkeypatch, data, method, words):
+    monkeypatch.setattr(layouts, "MAX_UNPACKED", 10**6)
+    with pytest.raises(InputError, match=words):
+        open_source(npz_member(tmp_path / "a.npz", data, method))
+
+
+def test_npz_that_is_an_array_encrypted_or_damaged(tmp_path):
+    path = tmp_path / "a.npz"
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(InputError, match="not a zip file"):
+        open_source(path)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8), dtype=np.uint8)
+    np.savez_compressed(path, train_images=pixels, train_labels=np.array([0, 1]))
+    assert len(open_source(path).splits["train"]) == 2
+    whole = path.read_bytes()
+    damaged, encrypted = bytearray(whole), bytearray(whole)
+    damaged[100] ^= 255
+    entry = whole.index(b"PK\x01\x02")
+    encrypted[entry + 8] |= 1
+    for content, words in ((damaged, "cannot be read as arrays"), (encrypted, "encrypted")):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=words):
+            open_source(path)

@@ -1,5 +1,9 @@
 """Masks of classes and of objects, beside their pictures; every fault of a mask and of a folder."""
 
+import os
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -250,3 +254,37 @@ def test_nothing_that_is_known(tmp_path):
         with pytest.raises(InputError, match="no file or folder"):
             open_source(tmp_path / "none", kind)
     assert recognised(tmp_path)[1].kind == "classes"
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_grey_values_of_few_bits_are_the_indices(tmp_path, bits):
+    """Pillow spreads those of 2 and 4 bits over 0 to 255."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    values = np.random.default_rng(bits).integers(0, min(5, 2**bits), (3, 8), dtype=np.uint8)
+    rows = np.packbits(np.unpackbits(values[:, :, None], axis=2)[:, :, -bits:].reshape(3, -1), axis=1)
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    header = struct.pack(">IIBBBBB", 8, 3, bits, 0, 0, 0, 0)
+    path = tmp_path / "a.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
+    assert (read_mask(path) == values).all()
+
+
+def test_a_mask_that_is_a_pipe_costs_its_picture_alone(tmp_path):
+    source = open_source(folder(tmp_path, train__a=mask(0, 1), train__b=mask(0, 1)), "masks")
+    path = tmp_path / "train/masks/a.png"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(BadLabel, match="a pipe or a device"):
+        source.splits["train"].read(0)
+    assert source.splits["train"].read(1)
+
+
+def test_a_mask_of_too_many_objects_is_refused(tmp_path):
+    path = tmp_path / "images/a.png"
+    save(path, np.zeros((300, 300), np.uint8))
+    save(tmp_path / "instances/a.tif", np.arange(90_000, dtype=np.int32).reshape(300, 300))
+    with pytest.raises(BadLabel, match="90,000 objects, more than the 65,536"):
+        open_source(tmp_path, "boxes").splits["train"].read(0)

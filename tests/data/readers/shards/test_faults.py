@@ -1,15 +1,17 @@
 """No tar does harm: faults are named, and names in a tar are no paths."""
 
 import io
+import os
 import tarfile
 
 import pytest
 
 from resnets.data.readers import shards
+from resnets.data.readers.remote import cache_folder
 from resnets.data.readers.shards import read_index
 from resnets.data.sources import open_source
 from resnets.errors import InputError
-from tests.data.readers.shards.made import encoded, expected, info, pixels, samples, tar
+from tests.data.readers.shards.made import encoded, expected, info, pixels, samples, shard_folder, tar
 
 GOOD = samples(0, 3)
 FAULTS = {
@@ -82,3 +84,39 @@ def test_what_is_no_sample_is_passed_over(tmp_path):
     members = [*GOOD, ("readme.txt", b"x"), ("._00001.png", b"x"), ("00001.seg.png", b"x"), ("9.cls", b"1")]
     (tmp_path / "train.tar").write_bytes(tar(members))
     assert pixels(open_source(tmp_path / "train.tar")) == expected(0, 3)
+
+
+def test_thousands_of_long_names_and_a_long_header_are_refused():
+    long = info("@LongLink", tarfile.GNUTYPE_LONGNAME)
+    with pytest.raises(InputError, match="cannot be read as a tar"):
+        read_index(io.BytesIO(tar([(long, b"x" * 200)] * 3000)), "a.tar")
+    with pytest.raises(InputError, match="a header of 3,000,000 bytes, more than"):
+        read_index(io.BytesIO(tar([(info("a", tarfile.XHDTYPE), b"x" * 3_000_000)])), "a.tar")
+
+
+@pytest.mark.parametrize("label", ["9" * 5000, "9" * 40, "-" + "9" * 12])
+def test_labels_of_thousands_of_digits(label):
+    for name, data in (("a.cls", label), ("a.json", f'{{"label": {label}}}'), ("a.json", "[" * 100_000)):
+        with pytest.raises(InputError, match=r"not an integer|not JSON"):
+            read_index(io.BytesIO(tar([("a.png", encoded(1)), (name, data.encode())])), "a.tar")
+
+
+def test_shards_and_lists_that_are_pipes(tmp_path):
+    root = shard_folder(tmp_path / "shards")
+    os.mkfifo(root / "train-009.tar")
+    with pytest.raises(InputError, match=r"train-009\.tar: cannot be read \(a pipe or a device"):
+        open_source(root)
+    (root / "train-009.tar").unlink()
+    os.mkfifo(root / "classes.txt")
+    with pytest.raises(InputError, match=r"classes\.txt: cannot be read \(a pipe or a device"):
+        open_source(root)
+
+
+def test_a_damaged_index_is_written_anew(tmp_path):
+    root = shard_folder(tmp_path / "shards")
+    before = pixels(open_source(root))
+    for path in (cache_folder() / "index").iterdir():
+        whole = path.read_bytes()
+        for damaged in (whole.replace(b"00000.png", b"00001.png"), whole[:-3], b"", b"[" * 100_000):
+            path.write_bytes(damaged)
+            assert pixels(open_source(root)) == before and path.read_bytes() == whole
