@@ -1,7 +1,7 @@
 """Files: atomic writes, and readers that take a file from anyone: regular, bounded in size, depth, numbers and types.
 
 Whatever is read here is untrusted. What is wrong with a file becomes an `InputError` that names it; JSON and YAML are read by
-these functions alone, and what a library raises while it reads a file goes through `foreign`.
+these functions (COCO's, of gigabytes, by its reader), and what a library raises while it reads a file goes through `foreign`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ MAX_DEPTH = 64  # nested lists and mappings
 MAX_TEXT = 1 << 22  # bytes of a text file that people write: JSON, lists of names
 MAX_YAML = 1 << 18  # bytes; its reader takes some seconds for these
 MAX_WHOLE = 1 << 63  # integers are below: what arrays can hold
-MAX_REASON = 300  # characters of another program's message
+MAX_REASON = 200  # characters of another program's message
 KINDS = {"b": "a block device", "c": "a device", "d": "a folder", "p": "a pipe", "s": "a socket"}  # by `stat.filemode`
 
 
 def short(error: object) -> str:
     """What an error says, or a value, on one line of at most `MAX_REASON` characters; its type where that is nothing."""
     try:
-        text = " ".join(str(error).split())
+        text = " ".join((getattr(error, "strerror", None) or str(error))[: 4 * MAX_REASON].split())
     except ValueError:  # Python writes no integers of more than 4,300 digits
         return "a number of thousands of digits"
     if not text:
@@ -49,8 +49,14 @@ def short(error: object) -> str:
 
 
 @contextmanager
-def foreign(path: str | Path, remedy: str = "it is truncated or damaged; copy it again") -> Iterator[None]:
-    """Inside, whatever a library raises while it reads or runs the file `path` becomes an `InputError` that names it."""
+def foreign(path: str | Path, remedy: str = "it is truncated or damaged; copy it again", *, what: str = "") -> Iterator[None]:
+    """Inside, whatever a library raises while it reads or runs the file `path` becomes an `InputError` that names it.
+
+    Lack of memory does too: limits are checked before memory is used, so that the file needs more than there is.
+
+    Args:
+        what: what it should be, such as "a tar".
+    """
     try:
         yield
     except InputError:
@@ -58,37 +64,81 @@ def foreign(path: str | Path, remedy: str = "it is truncated or damaged; copy it
     except MemoryError as error:
         raise InputError(f"{path}: needs more memory than there is; {remedy}") from error
     except Exception as error:
-        raise InputError(f"{path}: cannot be read ({short(error)}); {remedy}") from error
+        raise InputError(f"{path}: cannot be read {f'as {what} ' * bool(what)}({short(error)}); {remedy}") from error
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------------
 
 
-def open_file(path: str | Path, *, most: int | None = None) -> BufferedReader:
+class NotRead(OSError):
+    """A path that is not opened. `strerror` says what it is or has; `told` says so with the remedy."""
+
+    def __init__(self, number: int, words: str, path: str | os.PathLike[str]) -> None:
+        super().__init__(number, words, os.fspath(path))
+        self.told = f"has {words}; give a smaller file" if number == errno.EFBIG else f"is {words}; give a file"
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` is a regular file. False, not an error, for names that no file can have (too long, not encodable)."""
+    return os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises for names that are too long)
+
+
+def open_regular(path: str | os.PathLike[str], most: int | None = None) -> BufferedReader:
     """The file, open for reading. Only regular files: a pipe would wait for ever, and a device has no end.
 
     Args:
         most: its largest size in bytes; None: any.
 
     Raises:
-        InputError: where there is no such file, it may not be read, is no regular file, or is larger.
+        OSError: where it cannot be opened, is no regular file, or is larger.
+        ValueError: for a zero byte in its name.
     """
+    _check(Path(path).stat(), path, most)  # before it is opened, which with some devices does something
+    # It may become a pipe in between, which opens at once with this flag.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        kind = Path(path).stat().st_mode  # before it is opened, which with some devices does something
-        if stat.S_ISREG(kind):
-            file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb")
-            found = os.fstat(file.fileno())
-            kind = found.st_mode  # it may have become another in between
+        _check(os.fstat(descriptor), path, most)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def _check(found: os.stat_result, path: str | os.PathLike[str], most: int | None) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = KINDS.get(stat.filemode(found.st_mode)[0], "something else")
+        raise NotRead(errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL, f"{kind}, not a file", path)
+    if most is not None and found.st_size > most:
+        raise NotRead(errno.EFBIG, f"{found.st_size:,} bytes, more than the {most:,} that are read", path)
+
+
+def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
+    """The content of a regular file of at most `most` bytes. Raises as `open_regular`, and where it grows meanwhile."""
+    with open_regular(path, most) as file:
+        size = os.fstat(file.fileno()).st_size  # `read` takes memory for as many bytes as it is told
+        content = file.read(size + 1)
+    if len(content) > size:  # files of /proc state no size
+        raise NotRead(errno.EFBIG, f"more than the {size:,} bytes that it states", path)
+    return content
+
+
+@contextmanager
+def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Inside, what `open_regular` raises becomes an `InputError` that names the file."""
+    try:
+        yield
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path") from None
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check the path") from None
-    if not stat.S_ISREG(kind):
-        raise InputError(f"{path}: is {KINDS.get(stat.filemode(kind)[0], 'no regular file')}; give a file")
-    if most is not None and found.st_size > most:
-        file.close()
-        raise InputError(f"{path}: has {found.st_size:,} bytes, and at most {most:,} are read; give a smaller file")
-    return file
+    except NotRead as error:
+        raise InputError(f"{path}: {error.told}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({short(error)}); check the path") from None
+
+
+def open_file(path: str | Path, *, most: int | None = None) -> BufferedReader:
+    """As `open_regular`. Raises `InputError` where that raises."""
+    with _named(path):
+        return open_regular(path, most)
 
 
 def check_file(path: str | Path, *, most: int | None = None) -> Path:
@@ -98,12 +148,9 @@ def check_file(path: str | Path, *, most: int | None = None) -> Path:
 
 
 def read_bytes(path: str | Path, *, most: int = MAX_TEXT) -> bytes:
-    """The content of a file of at most `most` bytes. Raises as `open_file`."""
-    with open_file(path, most=most) as file, foreign(path):
-        content = file.read(most + 1)
-    if len(content) > most:  # files of /proc state no size, and others may grow
-        raise InputError(f"{path}: has more than {most:,} bytes; give a smaller file")
-    return content
+    """As `read_regular`. Raises `InputError` where that raises."""
+    with _named(path):
+        return read_regular(path, most)
 
 
 def read_text(path: str | Path, *, most: int = MAX_TEXT) -> str:

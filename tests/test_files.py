@@ -21,17 +21,22 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
             with pytest.raises(InputError, match=f"{path}: is {words}"):
                 files.open_file(path)
     for path in (tmp_path / "none", "a\0b", "a" * 1000):
+        assert not files.is_file(path)
         with pytest.raises(InputError, match="check the path"):
             files.open_file(path)
+    with pytest.raises(OSError, match="a pipe, not a file"):  # where the caller names the file
+        files.read_regular(pipe, 10)
+    assert not files.is_file(pipe) and not files.is_file(link) and not files.is_file("\ud800")
 
 
 def test_size_is_bounded(tmp_path):
     path = tmp_path / "long.txt"
     path.write_text("12345")
-    assert files.read_text(path, most=5) == "12345"
-    with pytest.raises(InputError, match=r"long\.txt: has 5 bytes, and at most 4"):
+    (tmp_path / "link").symlink_to(path)
+    assert files.read_text(path, most=5) == files.read_text(tmp_path / "link", most=5) == "12345"
+    with pytest.raises(InputError, match=r"long\.txt: has 5 bytes, more than the 4 that are read; give a smaller file"):
         files.read_text(path, most=4)
-    with pytest.raises(InputError, match="has more than 4 bytes"):  # it states a size of 0
+    with pytest.raises(InputError, match="has more than the 0 bytes that it states"):
         files.read_bytes("/proc/self/status", most=4)
 
 
@@ -114,7 +119,16 @@ def test_yaml_is_read():
 def test_whatever_a_library_raises_names_the_file(error):
     with pytest.raises(InputError, match=r"^model\.onnx: ") as told, files.foreign("model.onnx"):
         raise error
-    assert len(str(told.value)) < 400
+    assert len(str(told.value)) < 300
+
+
+def test_what_a_reader_says_itself_stays():
+    with pytest.raises(InputError, match=r"^mine$"), files.foreign("a.bin"):
+        raise InputError("mine")
+    words = r"^a\.bin: cannot be read as a tar \(No such file\); write it again$"
+    with pytest.raises(InputError, match=words), files.foreign("a.bin", "write it again", what="a tar"):
+        raise OSError(2, "No such file")
+    assert files.short(ValueError()) == "ValueError"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Mutated files, given to every reader of models, recipes and records: `benchmarks/fuzz_models.py` with few inputs."""
+"""Mutated files, given to every reader: the programs in `benchmarks/` with few inputs."""
 
 import subprocess
 import sys
@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+SCRIPTS = {"fuzz_models.py": ("--inputs", "30"), "fuzz_data.py": ("--num", "100")}
+
 
 @pytest.mark.slow
-def test_no_mutated_file_ends_in_a_traceback_or_worse():
-    script = Path(__file__).parents[1] / "benchmarks" / "fuzz_models.py"
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_no_mutated_file_ends_in_a_traceback_or_worse(name):
+    script = Path(__file__).parents[1] / "benchmarks" / name
     done = subprocess.run(
-        [sys.executable, script, "--inputs", "30", "--seed", "7"], capture_output=True, text=True, check=False
+        [sys.executable, script, *SCRIPTS[name], "--seed", "7000"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from resnets.data.foreign import is_file
 from resnets.data.pictures.images import BadPicture, StoredImages
 from resnets.data.types import Images, Split
 from resnets.errors import InputError
+from resnets.files import is_file
 
 SHARE = 4  # "auto" uses at most 1 / SHARE of the free memory
 MARGIN = 1.1  # factor on the size, which is estimated from a sample

@@ -21,11 +21,10 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from resnets.data.foreign import open_file
-from resnets.data.foreign import reason as reason_of
 from resnets.data.pictures.headers import check_header, check_scans
 from resnets.data.pictures.jpeg import before_scan, read_jpeg
 from resnets.errors import InputError
+from resnets.files import open_regular, short
 
 # Only these decoders are used, whatever the suffix: the others are rare, and some start other programs (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -89,7 +88,7 @@ def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, 
     """
     if isinstance(picture, str | os.PathLike):
         name = os.fspath(picture)
-        with _blame(name), open_file(picture, MAX_PICTURE_BYTES) as file:
+        with _blame(name), open_regular(picture, MAX_PICTURE_BYTES) as file:
             # As bytes: a part of a file that claims to have gigabytes would be given memory for these.
             return open_picture(BytesIO(file.read()), in_chans, name)
     with _blame(name):
@@ -204,7 +203,7 @@ def _quiet() -> Iterator[None]:
 
 def _reason(error: Exception) -> str:
     """What a decoder's exception means, in a few words."""
-    text = reason_of(error)
+    text = short(error)
     if isinstance(error, UnidentifiedImageError):
         return f"not an image of a known format ({', '.join(FORMATS)}), or truncated in its header"
     if isinstance(error, Image.DecompressionBombError):
@@ -368,7 +367,7 @@ class FileImages(StoredImages):
         return printable(os.fsdecode(self._relative(index))).replace(os.sep, "/")
 
     def open(self, index: int, /) -> BinaryIO:
-        return open_file(self.path(index), MAX_PICTURE_BYTES)
+        return open_regular(self.path(index), MAX_PICTURE_BYTES)
 
     def subset(self, indices: Iterable[Any]) -> FileImages:
         return FileImages((self._relative(index) for index in indices), self.in_chans, self.root)

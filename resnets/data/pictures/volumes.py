@@ -17,11 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from resnets.data.foreign import open_file, reason
 from resnets.data.pictures.images import BadPicture, FileImages
 from resnets.data.targets import NUMBERS
 from resnets.errors import InputError
-from resnets.files import replacing
+from resnets.files import open_regular, replacing, short
 
 SUFFIXES = (".nii.gz", ".nii")
 MAX_VOXELS = 2**31
@@ -48,7 +47,7 @@ def _check_start(path: Path) -> None:
     nibabel would read, or decompress, all that lies before them.
     """
     packed = path.suffix.lower() == ".gz"
-    with open_file(path) as file, gzip.open(file) if packed else nullcontext(file) as stream:
+    with open_regular(path) as file, gzip.open(file) if packed else nullcontext(file) as stream:
         start = stream.read(540)  # the header of NIfTI-2; that of NIfTI-1 has 348 bytes
     for order in ("<", ">"):
         size = int(np.frombuffer(start[:4].ljust(4, b"\0"), f"{order}i4")[0])
@@ -91,7 +90,7 @@ class Volume:
         except (BadPicture, MemoryError, KeyboardInterrupt):
             raise
         except Exception as error:  # a malformed header can raise nearly any exception
-            raise BadPicture(path, f"cannot be read as NIfTI ({reason(error)})") from error
+            raise BadPicture(path, f"cannot be read as NIfTI ({short(error)})") from error
         self._image = image
         self._turn = turn  # (3, 2): for each axis of the file, its canonical axis and its direction (1 or -1)
         self._affine = affine
@@ -114,7 +113,7 @@ class Volume:
         except (MemoryError, KeyboardInterrupt):
             raise
         except Exception as error:
-            raise BadPicture(self.path, f"truncated, or cannot be decoded ({reason(error)})") from error
+            raise BadPicture(self.path, f"truncated, or cannot be decoded ({short(error)})") from error
         if values.dtype.kind not in "iuf":
             raise BadPicture(self.path, f"its values are {values.dtype}; only numbers can be read")
         turned = library().orientations.apply_orientation(values, self._turn)

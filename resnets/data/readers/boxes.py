@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from resnets.data.foreign import is_file, read_file, read_text, reason
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, printable
 from resnets.data.readers.label_rules import BadLabel, RawBoxes, clean_boxes
 from resnets.data.readers.layouts import SPLITS
@@ -23,6 +22,7 @@ from resnets.data.readers.pairs import by_stem
 from resnets.data.targets import Boxes, Fault
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
+from resnets.files import is_file, read_regular, read_text, short
 
 MAX_XML_BYTES, MAX_LIST_BYTES = 2**22, 2**28
 VOC_IMAGES, VOC_XML, VOC_LISTS = "JPEGImages", "Annotations", "ImageSets/Main"
@@ -169,7 +169,7 @@ class _NoDoctype(ElementTree.TreeBuilder):
 def _read_xml(root: Path, stem: str) -> Xml | BrokenXml:
     path = root / VOC_XML / f"{stem}.xml"
     try:
-        tree = ElementTree.fromstring(read_file(path, MAX_XML_BYTES), ElementTree.XMLParser(target=_NoDoctype()))
+        tree = ElementTree.fromstring(read_regular(path, MAX_XML_BYTES), ElementTree.XMLParser(target=_NoDoctype()))
         objects = tree.findall("object")
         names = tuple((entry.findtext("name") or "").strip() for entry in objects)
         if not all(names):
@@ -177,7 +177,7 @@ def _read_xml(root: Path, stem: str) -> Xml | BrokenXml:
     except FileNotFoundError:
         return BrokenXml(stem, Broken("missing_annotation", f"there is no {VOC_XML}/{printable(path.name)}"))
     except Exception as error:  # also of the parser, and of names that no file can have
-        return BrokenXml(stem, Broken("bad_annotation", f"{VOC_XML}/{printable(path.name)} cannot be read ({reason(error)})"))
+        return BrokenXml(stem, Broken("bad_annotation", f"{VOC_XML}/{printable(path.name)} cannot be read ({short(error)})"))
     corners = [[_number(entry, f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax")] for entry in objects]
     difficult = [_number(entry, "difficult") == 1 for entry in objects]
     height, width = _number(tree, "size/height"), _number(tree, "size/width")
@@ -209,10 +209,7 @@ def split_lists(root: Path, folder: Path) -> dict[str, list[str]]:
 
 
 def _stems(path: Path) -> Iterator[str]:
-    try:
-        for line in read_text(path, MAX_LIST_BYTES).splitlines():
-            stem = re.sub(r"\s+-?[01]$", "", line.strip())  # in VOC's lists for one class, a number says if it is present
-            if stem:
-                yield in_folder(stem, printable(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{printable(path)}: cannot be read as text ({reason(error)})") from error
+    for line in read_text(path, most=MAX_LIST_BYTES).splitlines():
+        stem = re.sub(r"\s+-?[01]$", "", line.strip())  # in VOC's lists for one class, a number says if it is present
+        if stem:
+            yield in_folder(stem, printable(path))

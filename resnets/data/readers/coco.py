@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 
-from resnets.data.foreign import guarded, is_file, parse_json, read_file
 from resnets.data.pictures.images import FileImages, printable
 from resnets.data.readers.boxes import BoxTargets
 from resnets.data.readers.label_rules import RawBoxes
@@ -17,6 +17,7 @@ from resnets.data.readers.layouts import SPLIT_WORDS, quoted
 from resnets.data.readers.names import class_indices, in_folder, names_file
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
+from resnets.files import foreign, is_file, read_regular
 
 MAX_JSON_BYTES = 2**30  # COCO's largest file has half of that
 MAX_ID = 2**63 - 1
@@ -150,8 +151,8 @@ class CocoFile:
             "annotations": {"image_id": int, "category_id": int},
             "categories": {"id": int, "name": str},
         }
-        with guarded(self.where, "COCO's JSON"):
-            loaded = parse_json(read_file(path, MAX_JSON_BYTES))
+        with foreign(self.where, "correct it, or export it again", what="COCO's JSON"):
+            loaded = json.loads(read_regular(path, MAX_JSON_BYTES))
             if not isinstance(loaded, dict) or not all(isinstance(loaded.get(part), list) for part in keys):
                 raise InputError(f"{self.where}: not COCO's instances, which are images, annotations and categories")
             for part, kinds in keys.items():

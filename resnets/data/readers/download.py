@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from resnets.data.foreign import is_file, open_file, reason
 from resnets.errors import InputError
+from resnets.files import is_file, open_regular, short
 
 Progress: TypeAlias = Callable[[int, "int | None"], None]  # (bytes so far, total bytes, or None if the server does not say)
 
@@ -71,7 +71,7 @@ def matches(path: Path, checksum: str) -> bool:
     algorithm, _, expected = checksum.partition(":")
     if not is_file(path):
         return False
-    with open_file(path) as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, algorithm).hexdigest() == expected
 
 
@@ -162,9 +162,8 @@ def _download(url: str, part: Path, checksum: str, progress: Progress | None, mo
         except BROKEN as error:
             fault = error
     why = getattr(fault, "reason", None) or fault
-    words = reason(why) if isinstance(why, Exception) else str(why)[:200]
     code = f"{fault.code} " if isinstance(fault, urllib.error.HTTPError) else ""
-    raise InputError(f"cannot download {url} ({code}{words}); {by_hand}") from fault
+    raise InputError(f"cannot download {url} ({code}{short(why)}); {by_hand}") from fault
 
 
 def _receive(url: str, part: Path, progress: Progress | None, most: int) -> None:

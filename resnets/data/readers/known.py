@@ -18,11 +18,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from resnets.data.foreign import is_file, read_file, read_text, reason
 from resnets.data.pictures.images import printable
 from resnets.data.readers.download import Progress, fetch, matches
 from resnets.data.readers.layouts import Found, array_part
 from resnets.errors import InputError
+from resnets.files import is_file, read_regular, read_text, short
 
 CIFAR_URL = "https://www.cs.toronto.edu/~kriz/"
 NUM_IMAGES = {"train": 50_000, "test": 10_000}  # of every CIFAR
@@ -89,9 +89,9 @@ def get(name: str, data_dir: str | os.PathLike[str] | None = None, progress: Pro
     for version in versions:
         if (root / version.folder).is_dir():
             return root / version.folder
-    version = next((version for version in versions if (root / version.archive).is_file()), versions[0])
+    version = next((version for version in versions if is_file(root / version.archive)), versions[0])
     archive, checksum = root / version.archive, f"md5:{version.md5}"
-    if not archive.is_file():
+    if not is_file(archive):
         fetch(CIFAR_URL + version.archive, archive, checksum=checksum, most=MAX_ARCHIVE_BYTES, progress=progress)
     elif not matches(archive, checksum):
         raise InputError(
@@ -196,13 +196,13 @@ def _class_names(folder: Path, version: Cifar) -> tuple[str, ...]:
             raise InputError(f"{path.name} holds class names that are not text")
         names = [name if isinstance(name, str) else str(name, "utf-8", "backslashreplace") for name in found]
     else:
-        names = read_text(path, MAX_BYTES).split("\n")
+        names = read_text(path, most=MAX_BYTES).split("\n")
     return tuple(name.strip() for name in names if name.strip())
 
 
 def _read_records(path: Path, version: Cifar) -> tuple[np.ndarray, np.ndarray]:
     """Pixels uint8 (N, 3072) and classes (N,) int64 of a binary file, whose records are label bytes and then pixels."""
-    content = np.frombuffer(read_file(path, MAX_BYTES), dtype=np.uint8)
+    content = np.frombuffer(read_regular(path, MAX_BYTES), dtype=np.uint8)
     width = version.label_bytes + PIXEL_BYTES
     if not len(content) or len(content) % width:
         raise InputError(f"{path.name} is truncated: {len(content):,} bytes are no multiple of {width:,}")
@@ -332,10 +332,10 @@ class _Plain(pickle._Unpickler):
 
 def _unpickle(path: Path) -> Any:
     try:
-        return _Plain(BytesIO(read_file(path, MAX_BYTES)), encoding="bytes").load()
+        return _Plain(BytesIO(read_regular(path, MAX_BYTES)), encoding="bytes").load()
     except InputError as error:
         raise InputError(f"{path.name} was not opened: {error}") from error
     except OSError:
         raise
     except Exception as error:  # a malformed pickle may raise nearly any exception
-        raise InputError(f"{path.name} is broken ({type(error).__name__}: {reason(error)})") from error
+        raise InputError(f"{path.name} is broken ({type(error).__name__}: {short(error)})") from error

@@ -19,10 +19,10 @@ from typing import NamedTuple
 import numpy as np
 
 from resnets.data.cache import free_memory
-from resnets.data.foreign import guarded, is_file, open_file, reason
 from resnets.data.pictures.images import IMAGE_SUFFIXES, ArrayImages, FileImages, printable, with_channels
 from resnets.data.types import Images
 from resnets.errors import InputError
+from resnets.files import foreign, is_file, open_regular, short
 
 MAX_CSV_BYTES = 2**30
 # An array in an archive may have so many bytes, or so many times those that are stored: images compress a few times.
@@ -261,7 +261,7 @@ def csv_rows(path: Path, *, strict: bool = False) -> Iterator[tuple[str, list[st
     """
     name = printable(path)
     try:
-        with io.TextIOWrapper(open_file(path, MAX_CSV_BYTES), encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(open_regular(path, MAX_CSV_BYTES), encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=strict)
             yield name, next(rows, [])
             for row in rows:
@@ -270,7 +270,7 @@ def csv_rows(path: Path, *, strict: bool = False) -> Iterator[tuple[str, list[st
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 text; save it as UTF-8") from error
     except (OSError, csv.Error) as error:
-        raise InputError(f"{name}: cannot be read as CSV ({reason(error)})") from error
+        raise InputError(f"{name}: cannot be read as CSV ({short(error)})") from error
 
 
 def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int) -> Found:
@@ -334,7 +334,7 @@ def read_npz(path: Path, in_chans: int) -> Found:
     name = printable(path)
     parts: dict[str, Part] = {}
     remedy = "save it with numpy.savez, without objects"
-    with guarded(name, "arrays", remedy), open_file(path) as file, zipfile.ZipFile(file) as archive:
+    with foreign(name, remedy, what="arrays"), open_regular(path) as file, zipfile.ZipFile(file) as archive:
         for split in SPLITS:
             if f"{split}_images.npy" not in archive.namelist():
                 continue

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resnets.data.foreign import is_file, read_file, reason
 from resnets.data.pictures.headers import check_header, spread
 from resnets.data.pictures.images import IMAGE_SUFFIXES, MAX_PICTURE_BYTES, MAX_PIXELS, FileImages, printable
 from resnets.data.readers.boxes import split_lists
@@ -24,6 +23,7 @@ from resnets.data.readers.pairs import Pairs, by_stem, matched, pairs_of_folders
 from resnets.data.targets import IGNORE, NUMBERS, Boxes, Fault
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
+from resnets.files import is_file, read_regular, short
 
 MASK_FORMATS = ("PNG", "TIFF", "BMP")  # lossless
 MAX_OBJECTS = 2**16  # in an instance mask
@@ -42,7 +42,7 @@ def read_mask(path: Path) -> np.ndarray:
         BadLabel: if it cannot be read, or is a colour image.
     """
     try:
-        file = BytesIO(read_file(path, MAX_PICTURE_BYTES))
+        file = BytesIO(read_regular(path, MAX_PICTURE_BYTES))
         with Image.open(file, formats=MASK_FORMATS) as image:
             check_header(image, file)
             if image.width * image.height > MAX_PIXELS:
@@ -57,7 +57,7 @@ def read_mask(path: Path) -> np.ndarray:
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:  # decoders raise nearly every kind of exception for malformed data
-        raise BadLabel(path, f"the mask cannot be read: {reason(error)}", "bad_annotation") from error
+        raise BadLabel(path, f"the mask cannot be read: {short(error)}", "bad_annotation") from error
 
 
 @dataclass(frozen=True)

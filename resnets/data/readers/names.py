@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from resnets.data.foreign import read_text, reason
 from resnets.data.pictures.images import printable
 from resnets.data.readers.layouts import quoted
 from resnets.errors import InputError
+from resnets.files import read_text
 
 MAX_NAMES_BYTES = 2**20
 MAX_PART_BYTES = 255  # of a file's or folder's name, on common file systems
@@ -21,11 +21,7 @@ def names_file(root: Path, labels: Sequence[str] | None) -> tuple[tuple[str, ...
         return tuple(labels), "the classes given"
     if not path.exists():
         return None, ""
-    try:
-        lines = [line.strip() for line in read_text(path, MAX_NAMES_BYTES).splitlines()]
-    except (OSError, ValueError) as error:
-        raise InputError(f"{printable(path)}: cannot be read as a list of names ({reason(error)})") from error
-    names = tuple(line for line in lines if line)
+    names = tuple(line.strip() for line in read_text(path, most=MAX_NAMES_BYTES).splitlines() if line.strip())
     if not names or len(set(names)) < len(names):
         raise InputError(f"{printable(path)}: {'a name twice' if names else 'no names'}; write one name a line, each once")
     return names, printable(path)

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from resnets.data.foreign import open_file, reason
 from resnets.data.pictures.images import printable
 from resnets.data.readers.known import datasets_dir
 from resnets.errors import InputError
+from resnets.files import open_regular, short
 
 FETCHED_BYTES = 50 * 10**9  # limit of the cache of remote shards, unless $RESNETS_SHARD_BYTES is set
 ATTEMPTS, BACKOFF_SECONDS = 3, 1.0
@@ -57,7 +57,7 @@ def blame(url: str) -> Iterator[None]:
     except ImportError as error:  # the protocol's library
         raise InputError(f"{name}: {error}; pip install 'resnets[remote]' for http and https, or the library named") from error
     except Exception as error:  # each protocol has its own exceptions
-        raise InputError(f"{name}: cannot be read ({reason(error)}); check the address and the permissions") from error
+        raise InputError(f"{name}: cannot be read ({short(error)}); check the address and the permissions") from error
 
 
 def content(url: str, most: int) -> bytes:
@@ -81,11 +81,11 @@ def cache_folder() -> Path:
 def opened(shard: Shard) -> BinaryIO:
     for _ in range(ATTEMPTS - 1):
         try:
-            return open_file(local(shard))
+            return open_regular(local(shard))
         except FileNotFoundError:  # another process has just removed it from the cache
             if not shard.is_remote:
                 raise
-    return open_file(local(shard))
+    return open_regular(local(shard))
 
 
 def local(shard: Shard) -> Path:

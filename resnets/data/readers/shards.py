@@ -24,13 +24,12 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from resnets.data.foreign import guarded, is_file, open_file, parse_json, read_file
 from resnets.data.pictures.images import IMAGE_SUFFIXES, StoredImages, mode_of, printable
 from resnets.data.readers import remote
 from resnets.data.readers.layouts import SPLIT_WORDS, SPLITS, Found, Part, quoted
 from resnets.data.readers.remote import Shard
 from resnets.errors import InputError
-from resnets.files import write_text
+from resnets.files import foreign, is_file, open_regular, read_bytes, write_text
 
 MAX_SHARDS = 100_000
 MAX_LABEL_BYTES = MAX_NAMES_BYTES = 1 << 20
@@ -136,16 +135,14 @@ def _shard(url: str) -> Shard:
 def _class_names(url: str) -> list[str]:
     """The lines of classes.txt beside the shards; empty without that file."""
     beside = url.rpartition("/")[0] + "/classes.txt" if "/" in url else "classes.txt"
+    if "://" in beside:
+        content = remote.content(beside, MAX_NAMES_BYTES)
+    else:
+        content = read_bytes(beside, most=MAX_NAMES_BYTES) if Path(beside).exists() else b""
     try:
-        if "://" not in beside:
-            content = read_file(beside, MAX_NAMES_BYTES) if Path(beside).exists() else b""
-        else:
-            content = remote.content(beside, MAX_NAMES_BYTES)
         return [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError:
         raise InputError(f"{printable(beside)}: not UTF-8 text; save it as UTF-8") from None
-    except OSError as error:
-        raise InputError(f"{printable(beside)}: cannot be read ({error.strerror or error})") from error
 
 
 # --- the index -------------------------------------------------------------------------------------------------------
@@ -186,11 +183,11 @@ def _label(label: int | str, names: Sequence[str], shard: Shard) -> str:
 def _index(shard: Shard) -> list[Sample]:
     """The samples of a shard, from the cached index; if there is none, the shard is read and its index is written."""
     path = remote.cache_folder() / "index" / f"{shard.key}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError):  # none yet, or damaged: it is written anew
-        with open_file(path) as file:
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):  # none yet, or damaged: it is written anew
+        with open_regular(path) as file:
             checksum, content = file.readline(100), file.read()
         if checksum.strip().decode() == hashlib.sha256(content).hexdigest():
-            return [Sample(*row) for row in parse_json(content)]
+            return [Sample(*row) for row in json.loads(content)]
     with remote.blame(shard.url), remote.opened(shard) as file:
         samples = read_index(file, printable(shard.url))
     text = json.dumps(samples, separators=(",", ":"))
@@ -208,7 +205,7 @@ def read_index(file: BinaryIO, name: str) -> list[Sample]:
     end = file.seek(0, os.SEEK_END)
     file.seek(0)
     remedy = "write or download it again, uncompressed"
-    with guarded(name, "a tar", remedy), tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as tar:
+    with foreign(name, remedy, what="a tar"), tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as tar:
         while (member := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined]  # otherwise it would keep all of them in memory
             _add(member, file, end, name, found)
@@ -283,11 +280,11 @@ def _read_label(data: bytes, suffix: str, where: str) -> int | str | None:
     try:
         if suffix == ".cls":
             return _in_range(int(data.decode()))
-        values = parse_json(data)
+        values = json.loads(data)
         label = values.get("label") if isinstance(values, dict) else None
         if isinstance(label, int):
             _in_range(label)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(f"{where}: {'not an integer' if suffix == '.cls' else 'not JSON'}; write the shard again") from None
     if isinstance(label, bool) or not isinstance(label, int | str | None) or label == "":
         raise InputError(f'{where}: "label" is {str(label)[:40]!r}; give a name or an integer')

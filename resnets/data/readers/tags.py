@@ -13,13 +13,13 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
-from resnets.data.foreign import is_file
 from resnets.data.pictures.images import FileImages, printable
 from resnets.data.readers.boxes import BoxTargets, Broken, read_voc
 from resnets.data.readers.coco import read_coco
 from resnets.data.readers.layouts import SPLITS, csv_rows, is_csv, quoted, split_of
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
+from resnets.files import is_file
 
 YES_NO = {"1": True, "0": False, "true": True, "false": False, "yes": True, "no": False, "1.0": True, "0.0": False}
 OWN = ("path", "split", "labels")  # columns that are no labels

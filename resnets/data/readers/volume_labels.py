@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from resnets.data.foreign import is_file
 from resnets.data.pictures.images import BadPicture, FileImages, evenly_spaced, printable
 from resnets.data.pictures.volumes import SUFFIXES, Volume, Volumes
 from resnets.data.readers.label_rules import BadLabel
@@ -20,6 +19,7 @@ from resnets.data.readers.pairs import Pairs, by_stem, matched, pairs_of_folders
 from resnets.data.targets import BACKGROUND, IGNORE, Fault, background_of
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
+from resnets.files import is_file
 
 TOLERANCE = 1e-2  # largest distance in mm between corresponding corners of a volume and its labels
 MAX_POSITIONS = 1000  # kept for each class of a volume

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnets.data.foreign import is_file
 from resnets.data.pictures.images import FileImages, printable
 from resnets.data.readers import known, shards
 from resnets.data.readers.boxes import BoxTargets
@@ -26,6 +25,7 @@ from resnets.data.readers.masks import InstanceMasks, read_mask
 from resnets.data.sources import existing, open_source, recognised
 from resnets.data.types import Source, Split, Values
 from resnets.errors import InputError
+from resnets.files import is_file
 from resnets.tasks.grade.settings import ORDINAL
 
 DEFAULT, COUNT, GRADE = "target", "count", "grade"  # what targets are called: of a list, of objects, of folders

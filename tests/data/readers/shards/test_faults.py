@@ -104,11 +104,11 @@ def test_labels_of_thousands_of_digits(label):
 def test_shards_and_lists_that_are_pipes(tmp_path):
     root = shard_folder(tmp_path / "shards")
     os.mkfifo(root / "train-009.tar")
-    with pytest.raises(InputError, match=r"train-009\.tar: cannot be read \(a pipe or a device"):
+    with pytest.raises(InputError, match=r"train-009\.tar: cannot be read \(a pipe, not a file"):
         open_source(root)
     (root / "train-009.tar").unlink()
     os.mkfifo(root / "classes.txt")
-    with pytest.raises(InputError, match=r"classes\.txt: cannot be read \(a pipe or a device"):
+    with pytest.raises(InputError, match=r"classes\.txt: is a pipe, not a file"):
         open_source(root)
 
 
