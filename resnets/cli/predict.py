@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def predict(
     detection, objects with their bounding boxes; for segmentation, classes with their share of the image."""
     from resnets.cli.progress import counting
     from resnets.data.pictures.inputs import INPUTS
+    from resnets.data.readers.walk import Left
     from resnets.models.answering import Wanted
     from resnets.models.header import terms
     from resnets.ship.sessions import answering, open_session
@@ -75,7 +77,9 @@ def predict(
     task.check_asked(header, draw=draw is not None, masks=masks is not None)
     if told := terms(header):
         click.echo(visible(f"weights  {told}"), err=True)
-    todo = files = find_files(header, pictures)
+    left = Left()
+    todo = files = find_files(header, pictures, left)
+    say_notes(note.text for note in left.notes())
     held = rows.Held()
     if out and resume:
         held = rows.held(out, form, wanted.topk)
@@ -94,6 +98,12 @@ def predict(
     else:
         bad = rows.write_all(found, form, wanted.topk)
     rows.check_some(bad, len(todo), held)
+
+
+def say_notes(texts: Iterable[str]) -> None:
+    """Say on stderr what is left out, or taken for another thing."""
+    for text in texts:
+        click.echo(visible(f"data     {text}"), err=True)
 
 
 @click.command("eval", context_settings=CONTEXT, epilog=EPILOG, short_help="Evaluate a model on labelled data.")
@@ -120,6 +130,7 @@ def evaluate(model: str, data: str, as_json: bool, **options: Any) -> None:
     from resnets.verbs.evaluate import evaluate
 
     result = evaluate(model, data, **options)
+    say_notes(result.get("notes", ()))
     if "weights" in result:
         click.echo(visible(f"weights  {result['weights']}"), err=True)
     click.echo(json.dumps(result, ensure_ascii=False) if as_json else tasks.get(result["task"]).rows.told(result, True))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from resnets.data.pictures.images import printable
-from resnets.data.readers import boxes, coco, known, layouts, masks, shards, volume_labels
+from resnets.data.readers import boxes, coco, known, layouts, masks, shards, volume_labels, walk
 from resnets.data.readers.layouts import Found, Part, quoted
-from resnets.data.types import Source, Split
+from resnets.data.types import Note, Source, Split
 from resnets.errors import InputError
 
 
@@ -100,12 +101,15 @@ def open_source(
         if masks or ignore is not None:
             raise InputError(f"{data}: no boxes or masks here, and --ignore-index and --masks are for these; leave them out")
         return _with_indices(layout.read(path, in_chans), in_chans, labels)
-    return layout.read(path, in_chans, labels, **{name: given[name] for name in layout.takes})
+    source: Source = layout.read(path, in_chans, labels, **{name: given[name] for name in layout.takes})
+    return dataclasses.replace(source, notes=(*source.notes, *alike(source.labels)))
 
 
 def recognised(data: str | os.PathLike[str], kind: str | None = None) -> tuple[Any, Layout]:
     """The path (or pattern) that `data` means, and the first layout of the `kind` that recognises it."""
     path = os.fspath(data) if shards.is_pattern(data) else existing(data)
+    if isinstance(path, Path) and walk.is_run(path):
+        raise InputError(f"{printable(path)}: a run directory of resnets; give the data that it was trained on, or other data")
     rows = [layout for layout in LAYOUTS if kind in (None, layout.kind)]
     for layout in rows:
         if (layout.kind == "classes" or isinstance(path, Path)) and layout.recognises(path):
@@ -129,7 +133,29 @@ def _with_indices(found: Found, in_chans: int, labels: Sequence[str] | None) -> 
     if not found.parts:
         raise InputError(f"{found.name}: no pictures found")
     splits = {split: _indexed(found.name, split, part, names, labels is None) for split, part in found.parts.items()}
-    return Source(found.name, names, splits, in_chans, size=found.size, hflip=found.hflip)
+    spelled = {label for part in found.parts.values() for label in part.classes} - set(names)
+    notes = (*found.notes, *_two_forms(spelled), *alike(names))
+    return Source(found.name, names, splits, in_chans, size=found.size, hflip=found.hflip, notes=notes, unused=found.unused)
+
+
+def _two_forms(names: Collection[str]) -> tuple[Note, ...]:
+    """A note on names of classes that are spelled in another form of Unicode than the labels they are matched to."""
+    if not names:
+        return ()
+    words = f"{quoted(sorted(names))}: spelled in another form of Unicode (NFC, NFD) here and there; taken as the same class"
+    return (Note("spelling", words),)
+
+
+def alike(names: Sequence[str]) -> tuple[Note, ...]:
+    """A note on names of classes that differ in capitals or spaces alone."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(" ".join(walk.normal(name).casefold().split()), []).append(name)
+    same = [quoted(group) for group in groups.values() if len(group) > 1]
+    if not same:
+        return ()
+    words = f"classes whose names differ in capitals or spaces alone: {'; '.join(same[:5])}; if they are one class, rename them"
+    return (Note("alike_names", words, tuple(same[5:])),)
 
 
 def _labels(found: Found) -> tuple[str, ...]:
@@ -137,16 +163,24 @@ def _labels(found: Found) -> tuple[str, ...]:
         raise InputError(
             f"{found.name}: no training split, only {', '.join(found.parts) or 'nothing'}; add a train folder or train.csv"
         )
-    labels = found.parts["train"].classes
+    part = found.parts["train"]
+    labels = tuple(
+        {walk.normal(label): label for label in reversed(part.classes)}[walk.normal(label)] for label in part.classes
+    )
+    labels = tuple(dict.fromkeys(labels))
     if len(labels) < 2:
-        raise InputError(f"{found.name}: the training split has one class only, {quoted(labels)}; add pictures of another")
+        inner = Path(getattr(part.images, "root", ""), *labels)
+        remedy = f", or give {printable(inner)}" if len(labels) == 1 and len(walk.folders(inner)) > 1 else ""
+        raise InputError(
+            f"{found.name}: the training split has one class only, {quoted(labels)}; add pictures of another{remedy}"
+        )
     return labels
 
 
 def _indexed(name: str, split: str, part: Part, labels: tuple[str, ...], trains: bool) -> Split:
-    """The part with its classes matched to `labels` by name."""
-    indices_of = {label: index for index, label in enumerate(labels)}
-    indices = np.array([indices_of.get(label, -1) for label in part.classes], dtype=np.int64)
+    """The part with its classes matched to `labels` by name, whatever the form of Unicode."""
+    indices_of = {walk.normal(label): index for index, label in enumerate(labels)}
+    indices = np.array([indices_of.get(walk.normal(label), -1) for label in part.classes], dtype=np.int64)
     targets = indices[part.codes]
     strange = quoted(part.classes[code] for code in np.unique(part.codes[targets < 0]))
     if strange and trains:

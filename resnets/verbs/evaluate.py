@@ -49,7 +49,8 @@ def evaluate(
 
     Returns:
         {"model", "data", "split", "num_images", "loss", "top1", "top5", "per_class", "confusion", ...}; see the task. "weights"
-        says whose they are and under which terms, where another program or run made them.
+        says whose they are and under which terms, where another program or run made them; "notes" what of the data was left out
+        or taken for another thing, where something was.
 
     Raises:
         InputError: where the data has no such split, or classes that the model does not know.
@@ -60,7 +61,8 @@ def evaluate(
     name = pick(source, split)
     result = score(session, source, name, out=out, batch_size=batch_size, workers=workers, max_bad=max_bad)
     named = {"model": str(model) if isinstance(model, str | Path) else header.spec.name, "data": data}
-    return named | ({"weights": told} if (told := terms(header)) else {}) | result
+    notes = {"notes": [note.text for note in source.told]} if source.told else {}
+    return named | ({"weights": told} if (told := terms(header)) else {}) | notes | result
 
 
 def pick(source: Source, split: str | None) -> str:

@@ -13,6 +13,8 @@ from resnets.engine.plan import Plan
 from resnets.engine.settings import fields_of, show
 from resnets.models.model import Model
 
+NAMED = 10  # classes that the line on the data names
+
 
 def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, cached: str | None) -> Iterator[str]:
     """What a person should know before the first step."""
@@ -24,7 +26,11 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
     macs = f"{spec.num_macs(size) / 1e6:,.1f} M multiply-adds{whole} at {' x '.join(map(str, size))}"
     world, kind = job.processes.world, KINDS[source.kind]
     total = recipe.batch_size * recipe.accumulate * world
-    yield f"data     {source.name}: {len(source.labels)} classes; {kind.images}: {sizes}{cut}"
+    classes = f"{len(source.labels)} class{'es' * (len(source.labels) != 1)}: {', '.join(source.labels[:NAMED])}"
+    more = f" and {len(source.labels) - NAMED} more" if len(source.labels) > NAMED else ""
+    yield f"data     {source.name}: {classes}{more}; {kind.images}: {sizes}{cut}"
+    for note in source.told:
+        yield f"data     {note.text}"
     if cached is not None:
         yield f"cache    {cached}"
     yield f"network  {spec.name}: {spec.num_layers} layers, {num_params(job.model):,} parameters, {macs}"
