@@ -9,7 +9,7 @@ import csv
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ from resnets.data.readers.walk import (
     identity,
     is_run,
     kind_of,
+    normal,
+    spelled,
     walk,
     what,
 )
@@ -255,7 +257,7 @@ def read_csv(path: Path, in_chans: int) -> Found:
     splits: dict[str, list[Line]] = {}
     for line in _lines(path):
         splits.setdefault(split_of(line.split, line.where), []).append(line)
-    return _listed(printable(path.stem), path.parent, splits, in_chans)
+    return _listed(printable(path.stem), path.parent, splits, in_chans)._replace(unused=other_columns(path))
 
 
 def split_of(word: str, where: str) -> str:
@@ -271,12 +273,14 @@ def is_csv_folder(root: Path) -> bool:
 
 def read_csv_folder(root: Path, in_chans: int) -> Found:
     """Read a folder with train.csv and optionally val.csv and test.csv. Raises as `read_csv`."""
-    splits = {split: list(_lines(root / f"{split}.csv")) for split in SPLITS if is_csv(root / f"{split}.csv")}
-    return _listed(printable(root.resolve().name), root, splits, in_chans)
+    files = {split: root / f"{split}.csv" for split in SPLITS if is_csv(root / f"{split}.csv")}
+    splits = {split: list(_lines(path)) for split, path in files.items()}
+    others = dict.fromkeys(name for path in files.values() for name in other_columns(path, ("path", "label")))
+    return _listed(printable(root.resolve().name), root, splits, in_chans)._replace(unused=tuple(others))
 
 
 def _lines(path: Path) -> Iterator[Line]:
-    rows = csv_rows(path)
+    rows = csv_rows(path, strict=True)
     name, first = next(rows)
     header = [cell.strip().lower() for cell in first]
     if not {"path", "label"} <= set(header):
@@ -284,12 +288,28 @@ def _lines(path: Path) -> Iterator[Line]:
             f"{name}: the first line must name the columns path,label (it is: {','.join(header)[:80]!r})"
             + "; several labels per image are for --task tag" * ("labels" in header)
         )
+    if len(set(header)) < len(header):
+        raise InputError(
+            f"{name}: the first line names a column twice (it is: {','.join(header)[:80]!r}); give each its own name"
+        )
     columns = [header.index(column) if column in header else None for column in ("path", "label", "split")]
     for where, row in rows:
+        if any(cell.strip() for cell in row[len(header) :]):
+            raise InputError(f"{where}: {len(row)} cells under {len(header)} columns; add or remove commas, or quote the cells")
         picture, label, split = ("" if i is None or i >= len(row) else row[i].strip() for i in columns)
         if not (picture and label):
             raise InputError(f"{where}: the path or the label is missing")
+        if "\n" in picture + label + split:
+            raise InputError(f"{where}: a quote is open, and the next lines became part of the cell; close or remove the quote")
+        if "split" in header and not split:
+            raise InputError(f"{where}: the split is missing; write train, val or test, or leave the column out")
         yield Line(picture, label, split, where)
+
+
+def other_columns(path: Path, known: Collection[str] = ("path", "label", "split")) -> tuple[str, ...]:
+    """The columns of a list besides those that are read."""
+    _, first = next(csv_rows(path))
+    return tuple(printable(cell.strip()) for cell in first if cell.strip().lower() not in known and cell.strip())
 
 
 def csv_rows(path: Path, *, strict: bool = False) -> Iterator[tuple[str, list[str]]]:
@@ -305,37 +325,48 @@ def csv_rows(path: Path, *, strict: bool = False) -> Iterator[tuple[str, list[st
     name = printable(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, strict=strict)
+            rows, line = csv.reader(file, strict=strict), 1
             yield name, next(rows, [])
+            line = rows.line_num + 1
             for row in rows:
                 if any(cell.strip() for cell in row):
-                    yield f"{name} line {rows.line_num}", row
+                    yield f"{name} line {line}", row
+                line = rows.line_num + 1
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 text; save it as UTF-8") from error
-    except (OSError, csv.Error) as error:
+    except csv.Error as error:
+        remedy = "; a quote that is opened there is not closed, or closed within a cell" if strict else ""
+        raise InputError(f"{name} line {line}: cannot be read as CSV ({error}){remedy}") from error
+    except OSError as error:
         raise InputError(f"{name}: cannot be read as CSV ({error})") from error
 
 
 def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int) -> Found:
     known: dict[str, tuple[str, str]] = {}
     missing: list[str] = []
+    repeated: list[str] = []
+    respelled: list[str] = []
     parts: dict[str, Part] = {}
     for split, lines in splits.items():
         paths, labels = [], []
         for line in lines:
-            here, key = (split, line.label), os.path.normpath(line.path)
+            # However it is written: a/1.jpg, ./a/1.jpg, /data/a/1.jpg.
+            here, key = (split, line.label), normal(os.path.abspath(Path(root, line.path)))  # noqa: PTH100
             before = known.get(key)
             if before == here:
-                continue  # the same line again
+                repeated.append(line.where)
+                continue
             if before:
                 raise InputError(
                     f"{line.where}: {line.path} is in {split} with label '{line.label}', above it is in {before[0]} with label "
                     f"'{before[1]}'; give each image one label and one split"
                 )
             known[key] = here
-            if not Path(root, line.path).is_file():
-                missing.append(line.path)
-            paths.append(line.path)
+            there = line.path
+            if not Path(root, there).is_file():
+                there = spelled(root, line.path) or line.path
+                (missing if there == line.path else respelled).append(line.path)
+            paths.append(there)
             labels.append(line.label)
         if paths:
             classes, codes = np.unique(np.array(labels, dtype=object), return_inverse=True)
@@ -346,7 +377,15 @@ def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int)
         )
     if not parts:
         raise InputError(f"{name}: the list holds no images; write one line for each, as cats/1.jpg,cat")
-    return _found(name, parts)
+    notes = (
+        [Note("repeated", f"{len(repeated)} lines name an image again, as {repeated[0]}; it counts once")] if repeated else []
+    )
+    if respelled:
+        words = (
+            f"{len(respelled)} paths are spelled in another form of Unicode (NFC, NFD) than the files: {quoted(respelled, 3)}"
+        )
+        notes.append(Note("spelling", words))
+    return _found(name, parts, tuple(notes))
 
 
 # --- arrays ----------------------------------------------------------------------------------------------------------
