@@ -99,11 +99,13 @@ class Note(NamedTuple):
         kind: one word for it, such as "left_out".
         text: what, how often, and the remedy, in a line.
         items: what the line has no room for.
+        level: of `check.findings.LEVELS`.
     """
 
     kind: str
     text: str
     items: tuple[str, ...] = ()
+    level: str = "warning"
 
 
 class Labelled(NamedTuple):

@@ -20,6 +20,6 @@ CHECKS: dict[str, Callable[..., Findings]] = {
 def check(source: Source, *, progress: Callable[[int, int], None] | None = None, workers: int | None = None) -> Findings:
     """Look at every image of `source` and its labels (see `check_pictures` and `check_labels`), and tell the reader's notes."""
     found = CHECKS[source.kind](source, progress=progress, workers=workers)
-    notes = [Finding("warning", note.kind, note.text, [{"label": item} for item in note.items]) for note in source.told]
+    notes = [Finding(note.level, note.kind, note.text, [{"label": item} for item in note.items]) for note in source.told]
     every = sorted([*found.findings, *notes], key=lambda finding: LEVELS.index(finding.level))
     return Findings(found.name, found.num_images, tuple(every))

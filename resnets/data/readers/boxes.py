@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -19,6 +19,7 @@ from resnets.data.readers.layouts import SPLITS
 from resnets.data.readers.names import class_indices, in_folder, names_file
 from resnets.data.readers.outlines import object_masks
 from resnets.data.readers.pairs import by_stem
+from resnets.data.readers.walk import Left, normal
 from resnets.data.targets import Boxes, Fault
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
@@ -118,13 +119,16 @@ def read_voc(root: Path, in_chans: int, labels: Sequence[str] | None = None, mas
         raise InputError(
             f"{printable(root)}: Pascal VOC's xml holds no masks; for Mask R-CNN give COCO json, or images/ + instances/"
         )
-    pictures = by_stem(root / VOC_IMAGES, IMAGE_SUFFIXES)
-    lists = split_lists(root, root / VOC_LISTS)
+    left = Left()
+    pictures, annotations = by_stem(root / VOC_IMAGES, IMAGE_SUFFIXES, left), by_stem(root / VOC_XML, (".xml",), left)
+    stems = pictures.keys() | annotations.keys()
+    lists = split_lists(root, root / VOC_LISTS, stems, left)
     if not lists:
-        lists = {"train": sorted(pictures.keys() | by_stem(root / VOC_XML, (".xml",)).keys())}
-    files = {split: [_read_xml(root, stem) for stem in stems] for split, stems in lists.items()}
+        lists = {"train": sorted(stems)}
+    files = {split: [_read_xml(root, stem, annotations.get(stem)) for stem in stems] for split, stems in lists.items()}
     names, given = names_file(root, labels)
     seen = Counter(name for split in files.values() for file in split if isinstance(file, Xml) for name in file.names)
+    refuse_all_broken(root, [file.broken for split in files.values() for file in split if isinstance(file, BrokenXml)], seen)
     if names is None:
         names = tuple(sorted(seen))
     class_index = class_indices(names, seen, printable(root), given)
@@ -134,7 +138,16 @@ def read_voc(root: Path, in_chans: int, labels: Sequence[str] | None = None, mas
         images = FileImages(paths, in_chans, root)
         raw = [file.raw(class_index) if isinstance(file, Xml) else file.broken for file in read]
         splits[split] = Split(images, BoxTargets(images, raw, names))
-    return Source(printable(root.resolve().name), names, splits, in_chans, kind="boxes")
+    return Source(printable(root.resolve().name), names, splits, in_chans, kind="boxes", notes=left.notes())
+
+
+def refuse_all_broken(root: Path, broken: Sequence[Broken], seen: Iterable[str]) -> None:
+    """Raise `InputError` with the first reason if no class is named in any annotation and some cannot be used."""
+    if broken and not any(seen):
+        raise InputError(
+            f"{printable(root)}: no object is named in any annotation, and {len(broken)} cannot be used; the first: "
+            f"{broken[0].reason}"
+        )
 
 
 class Xml(NamedTuple):
@@ -165,8 +178,8 @@ class _NoDoctype(ElementTree.TreeBuilder):
         raise ValueError("a document type, which annotations do not have")
 
 
-def _read_xml(root: Path, stem: str) -> Xml | BrokenXml:
-    path = root / VOC_XML / f"{stem}.xml"
+def _read_xml(root: Path, stem: str, path: Path | None) -> Xml | BrokenXml:
+    path = path or root / VOC_XML / f"{stem}.xml"
     try:
         if path.stat().st_size > MAX_XML_BYTES:
             raise ValueError(f"more than {MAX_XML_BYTES:,} bytes")
@@ -178,7 +191,9 @@ def _read_xml(root: Path, stem: str) -> Xml | BrokenXml:
     except FileNotFoundError:
         return BrokenXml(stem, Broken("missing_annotation", f"there is no {VOC_XML}/{printable(path.name)}"))
     except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
-        return BrokenXml(stem, Broken("bad_annotation", f"{VOC_XML}/{printable(path.name)} cannot be read ({error})"))
+        encoded = isinstance(error, LookupError | UnicodeError) or "encoding" in str(error) or "invalid token" in str(error)
+        remedy = "; save it as UTF-8" if encoded else ""
+        return BrokenXml(stem, Broken("bad_annotation", f"{VOC_XML}/{printable(path.name)} cannot be read ({error}){remedy}"))
     corners = [[_number(entry, f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax")] for entry in objects]
     difficult = [_number(entry, "difficult") == 1 for entry in objects]
     height, width = _number(tree, "size/height"), _number(tree, "size/width")
@@ -193,8 +208,12 @@ def _number(entry: ElementTree.Element, key: str) -> float:
         return math.nan
 
 
-def split_lists(root: Path, folder: Path) -> dict[str, list[str]]:
+def split_lists(root: Path, folder: Path, known: Collection[str], left: Left | None = None) -> dict[str, list[str]]:
     """The file stems of each split, from {train,val,test}.txt in `folder`, or trainval.txt if there is no train.txt.
+
+    Args:
+        known: the stems of files that are there.
+        left: counts those that no list names.
 
     Raises:
         InputError: if a list cannot be read, or an image is in two of them.
@@ -202,18 +221,31 @@ def split_lists(root: Path, folder: Path) -> dict[str, list[str]]:
     lists = {split: folder / f"{split}.txt" for split in SPLITS}
     if not lists["train"].is_file():
         lists["train"] = folder / "trainval.txt"
-    found = {split: list(dict.fromkeys(_stems(path))) for split, path in lists.items() if path.is_file()}
+    found = {split: list(dict.fromkeys(_stems(path, known))) for split, path in lists.items() if path.is_file()}
     twice = [stem for stem, num in Counter(stem for stems in found.values() for stem in stems).items() if num > 1]
     if twice:
         raise InputError(f"{printable(root)}: {printable(twice[0])} is in more than one of {', '.join(found)}; keep it in one")
+    unnamed = sorted(set(known) - {stem for stems in found.values() for stem in stems})
+    if left is not None and found and unnamed:
+        left.add("images that no list names", unnamed[0], len(unnamed))
     return {split: stems for split, stems in found.items() if stems}
 
 
-def _stems(path: Path) -> Iterator[str]:
+def _stems(path: Path, known: Collection[str]) -> Iterator[str]:
     try:
         for line in path.read_text(encoding="utf-8-sig").splitlines():
-            stem = re.sub(r"\s+-?[01]$", "", line.strip())  # in VOC's lists for one class, a number says if it is present
-            if stem:
-                yield in_folder(stem, printable(path))
+            if line.strip():
+                yield in_folder(_stem(normal(line.strip()), known), printable(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{printable(path)}: cannot be read as text ({error})") from error
+        raise InputError(f"{printable(path)}: cannot be read as text ({error}); save it as UTF-8") from error
+
+
+def _stem(name: str, known: Collection[str]) -> str:
+    """The one of `known` that a line means: as it stands, or without a suffix, or without VOC's sign of presence.
+
+    In VOC's lists for one class " 1" or "-1" follows the name; but a name may end so itself ("cell 1").
+    """
+    suffix = Path(name).suffix.lower()
+    bare = name[: -len(suffix)] if suffix in IMAGE_SUFFIXES or suffix in (".xml", ".png") else name
+    flagged = re.sub(r"\s+-?[01]$", "", name)
+    return next((stem for stem in (name, bare, flagged) if stem in known), name)

@@ -46,6 +46,7 @@ RULES = {
     # Not an error.
     "negative": Rule("note", "image without objects; kept, as a negative example"),
     "ignored": Rule("note", "crowd or difficult object; counts neither as hit nor as miss"),
+    "rounded": Rule("note", "labels that are almost integers, as a scaled file has them; rounded"),
     "no_size": Rule("note", "annotation that does not state the image's size; taken from the image"),
 }
 
