@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,7 +103,25 @@ def open_source(
             raise InputError(f"{data}: no boxes or masks here, and --ignore-index and --masks are for these; leave them out")
         return _with_indices(layout.read(path, in_chans), in_chans, labels)
     source: Source = layout.read(path, in_chans, labels, **{name: given[name] for name in layout.takes})
+    check_once(source)
     return dataclasses.replace(source, notes=(*source.notes, *alike(source.labels)))
+
+
+def check_once(source: Source) -> None:
+    """Raise `InputError` if a file is more than one image of the source: under two ids, or in two splits."""
+    seen: dict[str, str] = {}
+    for split, part in source.splits.items():
+        images = getattr(part.images, "files", part.images)  # of volumes the files
+        paths = [os.path.normpath(images.path(index)) for index in range(len(images))]
+        here = dict.fromkeys(paths, split)
+        if len(here) < len(paths):
+            twice = [path for path, num in Counter(paths).items() if num > 1]
+            words = f"{len(twice)} files are more than one image of {split}, as {printable(twice[0])}"
+            raise InputError(f"{source.name}: {words}; put all labels of a file under one id")
+        if both := [path for path in paths if path in seen]:
+            words = f"{len(both)} files are in {seen[both[0]]} and in {split}, as {printable(both[0])}"
+            raise InputError(f"{source.name}: {words}, which makes scores too good; keep each in one split")
+        seen |= here
 
 
 def recognised(data: str | os.PathLike[str], kind: str | None = None) -> tuple[Any, Layout]:

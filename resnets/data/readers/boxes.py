@@ -14,10 +14,10 @@ from xml.etree import ElementTree
 import numpy as np
 
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, printable
-from resnets.data.readers.label_rules import BadLabel, RawBoxes, clean_boxes
+from resnets.data.readers.label_rules import BadLabel, NowhereError, RawBoxes, clean_boxes
 from resnets.data.readers.layouts import SPLITS
 from resnets.data.readers.names import class_indices, in_folder, names_file
-from resnets.data.readers.outlines import object_masks
+from resnets.data.readers.outlines import in_pixels, object_masks
 from resnets.data.readers.pairs import by_stem
 from resnets.data.readers.walk import Left, normal
 from resnets.data.targets import Boxes, Fault
@@ -66,9 +66,12 @@ class BoxTargets:
         try:
             boxes, kept, faults = clean_boxes(raw, (height, width), self.names)
         except ValueError as error:
-            raise BadLabel(self.images.name(index), f"its annotation is wrong: {error}", "wrong_size") from error
+            rule = "not_finite" if isinstance(error, NowhereError) else "wrong_size"
+            raise BadLabel(self.images.name(index), f"its annotation is wrong: {error}", rule) from error
         if self.masks:
             segments = [raw.segments[number] for number in kept] if raw.segments else [None] * len(kept)
+            if raw.relative:
+                segments = [in_pixels(segment, (height, width)) for segment in segments]
             masks = object_masks(segments, (height, width), self.images.name(index))
             missing = ~masks.any((1, 2))
             for number in kept[missing & ~boxes.ignore].tolist():
@@ -93,7 +96,7 @@ class BoxTargets:
             if isinstance(raw, Broken):
                 digest.update(raw.rule.encode())
             else:
-                digest.update(repr((raw.size, raw.inclusive, len(raw.labels))).encode())
+                digest.update(repr((raw.size, raw.inclusive, len(raw.labels), *(["relative"] * raw.relative))).encode())
                 digest.update(raw.corners.astype("<f8").tobytes() + raw.labels.astype("<i8").tobytes() + raw.ignore.tobytes())
                 digest.update(repr(raw.segments).encode() if self.masks else b"")
         return digest.digest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,9 @@ class DetectMeter:
         if "found" not in self.sums:
             return {}
         result = self.collected.result()
-        return {"map": result["map"] or 0.0, "map50": result["map50"] or 0.0} if self.quick else result
+        if not self.quick:
+            return result
+        return {name: math.nan if result[name] is None else result[name] for name in ("map", "map50")}  # None: no objects
 
 
 def f1(found: Detections, truth: Boxes) -> float:

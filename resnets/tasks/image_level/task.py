@@ -162,6 +162,10 @@ class ImageLevel(ABC):
         )
         return dataclasses.replace(source, splits={**source.splits, **kept}), line
 
+    def check_counts(self, source: Source, counts: Any) -> None:
+        """Every class of the training split has images."""
+        return
+
     # --- the network ---
 
     def head_config(self, spec: ResNetSpec, recipe: Recipe, before: Mapping[str, Any]) -> dict[str, Any]:
