@@ -89,7 +89,8 @@ def predict(
             return
     targets = rows.Beside()
     if draw or masks:
-        targets = rows.placed_beside(files, draw, masks, INPUTS[header.spec.dims].mask_suffix)
+        suffix = INPUTS[header.spec.dims].mask_suffix
+        targets = rows.placed_beside(files, draw, masks, suffix, todo if resume else None, out)
     found = rows.beside(stream(session, todo, wanted=wanted, **options), task, header.labels, wanted, targets)
     if out:
         more: dict[str, Any] = {"form": form, "topk": wanted.topk, "held": held, "resume": resume}
