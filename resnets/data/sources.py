@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.data.pictures.images import printable
-from resnets.data.readers import boxes, coco, known, layouts, masks, shards, volume_labels, walk
+from resnets.data.readers import boxes, coco, known, layouts, masks, shards, volume_labels, walk, yolo
 from resnets.data.readers.layouts import Found, Part, quoted
 from resnets.data.types import Note, Source, Split
 from resnets.errors import InputError
@@ -45,6 +45,7 @@ LAYOUTS = (
     Layout(f"{VOC}, Annotations, ImageSets/Main", "boxes", boxes.is_voc, boxes.read_voc, ("masks",)),
     Layout("COCO: annotations/instances_{train,val}*.json", "boxes", coco.is_coco, coco.read_coco, ("masks",)),
     Layout(f"{PAIRS} + labels, .nii[.gz]", "masks", volume_labels.is_volumes, volume_labels.read_volumes, ("ignore",), 3),
+    Layout(f"YOLO: data.yaml, or {PAIRS} + labels, .txt", "boxes", yolo.is_yolo, yolo.read_yolo, ("masks",)),
     Layout(f"{PAIRS} + masks", "masks", masks.is_masks, masks.read_masks, ("ignore",)),
     Layout(f"{VOC}, SegmentationClass", "masks", masks.is_voc_masks, masks.read_voc_masks, ("ignore",)),
     Layout(f"{PAIRS} + instances", "boxes", masks.is_instances, masks.read_instances, ("masks",)),

@@ -29,14 +29,14 @@ def pairs_of_folders(root: Path, pictures: str, labels: str, left: Left | None =
     pairs += [(folder.name, folder, root / labels / folder.name) for folder in folders(root / pictures)]
     pairs = [(word, first, second) for word, first, second in sorted(pairs) if first.is_dir() and second.is_dir()]
     found: dict[str, tuple[Path, Path]] = {}
-    words = [Path(word) for word, _, _ in pairs]
+    words = [Path(word) for word, _, _ in pairs if split_of_folder(word) is None]
     if left is not None:
         refuse_like_splits(root, words)
     elif like_splits(words):
         found["train"] = pairs[0][1:]
     for word, first, second in pairs:
-        split = SPLIT_WORDS.get(word.lower())
-        if split is None and left is not None and (found or any(other.lower() in SPLIT_WORDS for other, _, _ in pairs)):
+        split = split_of_folder(word)
+        if split is None and left is not None and (found or any(map(split_of_folder, (other for other, _, _ in pairs)))):
             left.add("images beside the splits", first, count_all(first, printable(first), left))
         if split:
             if split in found and left is not None:
@@ -45,6 +45,11 @@ def pairs_of_folders(root: Path, pictures: str, labels: str, left: Left | None =
     if not found and (root / pictures).is_dir() and (root / labels).is_dir():
         found["train"] = root / pictures, root / labels
     return {split: found[split] for split in SPLITS if split in found}
+
+
+def split_of_folder(word: str) -> str | None:
+    """The split that a folder is for: train, Val, test2017."""
+    return SPLIT_WORDS.get(word.lower().rstrip("0123456789"))
 
 
 def matched(pictures: Mapping[str, Path], labels: Mapping[str, Path], places: tuple[Path, Path], suffix: str) -> Pairs:
