@@ -16,8 +16,8 @@ PAST = 0.5  # share of boxes that must reach past their image
 
 def likely_cause(splits: Sequence[Split]) -> str:
     """What is probably wrong with all boxes of `splits`, with the remedy; "" if nothing is recognised."""
-    raws = [raw for split in splits if isinstance(split.targets, BoxTargets) for raw in split.targets.raw]
-    raws = [raw for raw in raws if isinstance(raw, RawBoxes) and len(raw.labels)]
+    every = [raw for split in splits if isinstance(split.targets, BoxTargets) for raw in split.targets.raw]
+    raws = [raw for raw in every if isinstance(raw, RawBoxes) and len(raw.labels)]
     if not raws:
         return ""
     corners = np.concatenate([raw.corners for raw in raws])
@@ -43,10 +43,12 @@ def as_corners(raws: Sequence[RawBoxes]) -> str:
     limits = np.concatenate([np.tile((raw.size or (0, 0))[::-1], (len(raw.labels), 2)) for raw in sized])
     other = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)  # the four numbers as they are written
     known = np.isfinite(corners).all(1)
-    past, sound = (corners > limits)[known].any(1), ((other <= limits).all(1) & (other[:, 2:] > other[:, :2]).all(1))[known]
-    if known.sum() < FEW or past.mean() < PAST or not sound.all():
+    corners, other, limits = corners[known], other[known], limits[known]
+    past = (corners > limits).any(1)
+    sound = (other <= limits).all() and (other[:, 2:] > other[:, :2]).all()
+    if len(corners) < FEW or past.mean() < PAST or not sound:
         return ""
     return (
-        f"{past.sum():,} of {known.sum():,} boxes reach past their image, and none would if bbox were x0, y0, x1, y1; COCO's "
+        f"{past.sum():,} of {len(corners):,} boxes reach past their image, and none would if bbox were x0, y0, x1, y1; COCO's "
         "is x, y, width, height"
     )

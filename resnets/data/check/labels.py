@@ -103,18 +103,17 @@ def _alike(source: Source, seen: list[Seen]) -> Iterator[Finding]:
 
 
 def _nothing(source: Source, seen: list[Seen]) -> Iterator[Finding]:
-    """Whether there is nothing to learn: no usable object in the training split, or no pixel of a class."""
+    """Whether there is nothing to learn: no usable object in the training split, or pixels of one class alone."""
     if "train" not in source.splits:
         return
     kind = KINDS[source.kind]
     counts = sum((p.counts for p in seen if p.split == "train"), np.zeros(len(source.labels), int))
     missing = [label for label, num in zip(source.labels, counts, strict=True) if not num]
     cause = likely_cause([source.splits["train"]]) if kind.objects else ""
-    if kind.objects and len(missing) < len(source.labels):
-        if cause:
-            yield Finding("error", "cause", cause)
-        return
-    if missing:
+    there = len(source.labels) - len(missing)
+    if cause and there:
+        yield Finding("error", "cause", cause)
+    elif missing and there < (1 if kind.objects else 2):
         faults = Counter(fault.rule for p in seen if p.split == "train" for fault in p.faults if fault.rule != "negative")
         rules = ", ".join(f"{rule} {num:,}" for rule, num in faults.most_common(2) if RULES[rule].level != "note")
         reason = cause or (f"the faults found: {rules}" if rules else "")

@@ -58,7 +58,7 @@ class Left:
             texts.append(f"{total:,} {'file' if total == 1 else 'files'} left out: {told}")
         if RUN in self.kinds:
             num, first = self.kinds[RUN]
-            texts.append(f"{num:,} {RUN} not entered ({first})")
+            texts.append(f"{num:,} {RUN if num > 1 else RUN.replace('ies', 'y')} not entered ({first})")
         if convertible := [kind for kind, _ in files if kind in CONVERTIBLE]:
             texts.append(f"convert {', '.join(convertible[:SHOWN])} to JPEG or PNG to use them")
         return (Note("left_out", "; ".join(texts), tuple(words[SHOWN:])),) if texts else ()

@@ -188,7 +188,7 @@ class Dense(ABC):
         """Look at all of the training split where none of a class was found in a part of it.
 
         Raises:
-            InputError: if there is nothing to learn: no object at all, or no pixel of a class.
+            InputError: if there is nothing to learn: no object at all, or pixels of one class alone.
         """
         if counts.all():
             return
@@ -209,6 +209,8 @@ class Dense(ABC):
                 say(f"labels   {finding.text}; `resnets data check` says more")
         units = KINDS[source.kind].units
         for row in (finding.items for finding in findings if finding.kind == "classes"):
+            if unseen := [item["label"] for item in row if not item["train"]]:
+                say(f"labels   no {units} of {quoted(unseen)} in the training split: they cannot be learnt")
             missing = [item["label"] for item in row if not item.get("val", 1)]
             if len(missing) == len(row):
                 say(f"labels   the validation split holds no {units}: nothing chooses the best weights, so the last are kept")

@@ -165,10 +165,12 @@ def test_corners_where_coco_has_sides(tmp_path):
     assert "cause" not in of(check_labels(open_source(objects_of(tmp_path / "right", [2, 2, 36, 28]), None)))
 
 
-def test_a_class_without_a_pixel_is_an_error(tmp_path):
-    root = folder(tmp_path, train__a=mask(0, 1), val__b=mask(0, 2))
+def test_pixels_of_one_class_alone_are_an_error(tmp_path):
+    root = folder(tmp_path, train__a=mask(0, 255), val__b=mask(0, 2))
     (root / "classes.txt").write_text("a\nb\nc\n")
-    assert of(check_labels(open_source(root, None)))["nothing"].text.startswith("no usable pixel of 'c' in the training split")
+    assert of(check_labels(open_source(root, None)))["nothing"].text.startswith("no usable pixel of 'b', 'c' in the training")
+    save(root / "train/masks/a.png", mask(0, 2))
+    assert of(check_labels(open_source(root, None)))["missing_classes"].level == "warning"
 
 
 def test_the_same_pictures_in_two_splits_are_found_as_in_classification(tmp_path):

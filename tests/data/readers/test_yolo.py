@@ -55,7 +55,7 @@ def test_words_of_splits_lists_and_numbers_of_years(tmp_path):
     split = open_source(root, None).splits["train"]
     assert [split.images.path(index).stem for index in range(2)] == ["train2", "train0"] and len(split[0][1].labels) == 1
     (root / "images/list.txt").write_text("../../elsewhere.jpg\n")
-    with pytest.raises(InputError, match="elsewhere.jpg', which leads out of its folder"):
+    with pytest.raises(InputError, match=r"elsewhere.jpg', which leads out of its folder"):
         open_source(root, None)
 
 
