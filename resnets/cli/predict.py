@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ def predict(
     detection, objects with their bounding boxes; for segmentation, classes with their share of the image."""
     from resnets.cli.progress import counting
     from resnets.data.pictures.inputs import INPUTS
+    from resnets.data.readers.walk import Left
     from resnets.models.answering import Wanted
     from resnets.models.header import terms
     from resnets.ship.sessions import answering, deciding, open_session
@@ -97,7 +99,9 @@ def predict(
     task.check_asked(header, draw=draw is not None, masks=masks is not None)
     if told := terms(header):
         click.echo(visible(f"weights  {told}"), err=True)
-    todo = files = find_files(header, pictures)
+    left = Left()
+    todo = files = find_files(header, pictures, left)
+    say_notes(note.text for note in left.notes())
     held = rows.Held()
     if out and resume:
         held = rows.held(out, form, wanted.topk)
@@ -107,7 +111,8 @@ def predict(
             return
     targets = rows.Beside()
     if draw or masks:
-        targets = rows.placed_beside(files, draw, masks, INPUTS[header.spec.dims].mask_suffix)
+        suffix = INPUTS[header.spec.dims].mask_suffix
+        targets = rows.placed_beside(files, draw, masks, suffix, todo if resume else None, out)
     found = rows.beside(stream(session, todo, wanted=wanted, **options), task, header.labels, wanted, targets)
     if out:
         more: dict[str, Any] = {"form": form, "topk": wanted.topk, "held": held, "resume": resume}
@@ -116,6 +121,12 @@ def predict(
     else:
         bad = rows.write_all(found, form, wanted.topk)
     rows.check_some(bad, len(todo), held)
+
+
+def say_notes(texts: Iterable[str]) -> None:
+    """Say on stderr what is left out, or taken for another thing."""
+    for text in texts:
+        click.echo(visible(f"data     {text}"), err=True)
 
 
 @click.command("eval", context_settings=CONTEXT, epilog=EPILOG, short_help="Evaluate a model on labelled data.")
@@ -152,9 +163,11 @@ def evaluate(models: tuple[str, ...], data: str, wants: bool, as_json: bool, **o
         from resnets.verbs.compare import compare, told
 
         found = compare(*models, data, **options)
+        say_notes(found["first"].get("notes", ()))
         click.echo(json.dumps(found, ensure_ascii=False) if as_json else printable(told(found)))
         return
     result = evaluate(models[0], data, **options)
+    say_notes(result.get("notes", ()))
     if "weights" in result:
         click.echo(visible(f"weights  {result['weights']}"), err=True)
     click.echo(
@@ -180,6 +193,7 @@ def calibrate(model: str, data: str, as_json: bool, **options: Any) -> None:
     from resnets.verbs.calibrate import calibrate
 
     result = calibrate(model, data, **options)
+    say_notes(result.get("notes", ()))
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False))
         return

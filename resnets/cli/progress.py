@@ -104,7 +104,7 @@ def watch() -> Lines:
 
 def epoch_line(row: dict[str, float], at: Any, seconds: float) -> str:
     """One line per epoch; its last number is the time of the epoch's training, without validation."""
-    scores = "  ".join(f"{name} {row[name]:.4f}" for name in row if name.startswith(("train_", "val_")))
+    scores = "  ".join(f"{name} {row[name]:.4f}".replace(" nan", " -") for name in row if name.startswith(("train_", "val_")))
     best = "  best" if at.best_epoch == row["epoch"] else ""
     speed = f"{row['images_per_second']:.0f} img/s, {row['data_wait']:.0%} waiting for data"
     place = f"epoch {row['epoch']}  step {row['step']}/{at.total_steps}  lr {row['lr']:.4g}"

@@ -41,7 +41,7 @@ def grouped(source: Source, by: str | None) -> Source:
     """
     if by is None:
         return source
-    return with_groups(source, groups_of(source, by))
+    return dataclasses.replace(with_groups(source, groups_of(source, by)), used=(*source.used, by))
 
 
 def with_groups(source: Source, found: Mapping[str, np.ndarray]) -> Source:

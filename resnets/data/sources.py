@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from resnets.data.pictures.images import printable
-from resnets.data.readers import boxes, coco, known, layouts, masks, shards, tags, volume_labels
+from resnets.data.readers import boxes, coco, known, layouts, masks, shards, tags, volume_labels, walk, yolo
 from resnets.data.readers.layouts import Found, Part, quoted
-from resnets.data.types import Source, Split
+from resnets.data.types import Note, Source, Split
 from resnets.errors import InputError
 
 
@@ -43,6 +45,7 @@ LAYOUTS = (
     Layout(f"{VOC}, Annotations, ImageSets/Main", "boxes", boxes.is_voc, boxes.read_voc, ("masks",)),
     Layout("COCO: annotations/instances_{train,val}*.json", "boxes", coco.is_coco, coco.read_coco, ("masks",)),
     Layout(f"{PAIRS} + labels, .nii[.gz]", "masks", volume_labels.is_volumes, volume_labels.read_volumes, ("ignore",), 3),
+    Layout(f"YOLO: data.yaml, or {PAIRS} + labels, .txt", "boxes", yolo.is_yolo, yolo.read_yolo, ("masks",)),
     Layout(f"{PAIRS} + masks", "masks", masks.is_masks, masks.read_masks, ("ignore",)),
     Layout(f"{VOC}, SegmentationClass", "masks", masks.is_voc_masks, masks.read_voc_masks, ("ignore",)),
     Layout(f"{PAIRS} + instances", "boxes", masks.is_instances, masks.read_instances, ("masks",)),
@@ -112,12 +115,33 @@ def open_source(
         raise InputError(f"{data}: no boxes or masks here, and --ignore-index and --masks are for these; leave them out")
     if layout.kind == "classes":
         return _with_indices(layout.read(path, in_chans), in_chans, labels)
-    return layout.read(path, in_chans, labels, **{name: given[name] for name in layout.takes})
+    source: Source = layout.read(path, in_chans, labels, **{name: given[name] for name in layout.takes})
+    check_once(source)
+    return dataclasses.replace(source, notes=(*source.notes, *alike(source.labels)))
+
+
+def check_once(source: Source) -> None:
+    """Raise `InputError` if a file is more than one image of the source: under two ids, or in two splits."""
+    seen: dict[str, str] = {}
+    for split, part in source.splits.items():
+        images = getattr(part.images, "files", part.images)  # of volumes the files
+        paths = [os.path.normpath(images.path(index)) for index in range(len(images))]
+        here = dict.fromkeys(paths, split)
+        if len(here) < len(paths):
+            twice = [path for path, num in Counter(paths).items() if num > 1]
+            words = f"{len(twice)} files are more than one image of {split}, as {printable(twice[0])}"
+            raise InputError(f"{source.name}: {words}; put all labels of a file under one id")
+        if both := [path for path in paths if path in seen]:
+            words = f"{len(both)} files are in {seen[both[0]]} and in {split}, as {printable(both[0])}"
+            raise InputError(f"{source.name}: {words}, which makes scores too good; keep each in one split")
+        seen |= here
 
 
 def recognised(data: str | os.PathLike[str], kind: str | None = None) -> tuple[Any, Layout]:
     """The path (or pattern) that `data` means, and the first layout of the `kind` that recognises it."""
     path = os.fspath(data) if shards.is_pattern(data) else existing(data)
+    if isinstance(path, Path) and walk.is_run(path):
+        raise InputError(f"{printable(path)}: a run directory of resnets; give the data that it was trained on, or other data")
     rows = [layout for layout in LAYOUTS if kind in (None, layout.kind)]
     for layout in rows:
         if (layout.kind == "classes" or isinstance(path, Path)) and layout.recognises(path):
@@ -141,7 +165,29 @@ def _with_indices(found: Found, in_chans: int, labels: Sequence[str] | None) -> 
     if not found.parts:
         raise InputError(f"{found.name}: no pictures found")
     splits = {split: _indexed(found.name, split, part, names, labels is None) for split, part in found.parts.items()}
-    return Source(found.name, names, splits, in_chans, size=found.size, hflip=found.hflip)
+    spelled = {label for part in found.parts.values() for label in part.classes} - set(names)
+    notes = (*found.notes, *_two_forms(spelled), *alike(names))
+    return Source(found.name, names, splits, in_chans, size=found.size, hflip=found.hflip, notes=notes)
+
+
+def _two_forms(names: Collection[str]) -> tuple[Note, ...]:
+    """A note on names of classes that are spelled in another form of Unicode than the labels they are matched to."""
+    if not names:
+        return ()
+    words = f"{quoted(sorted(names))}: spelled in another form of Unicode (NFC, NFD) here and there; taken as the same class"
+    return (Note("spelling", words),)
+
+
+def alike(names: Sequence[str]) -> tuple[Note, ...]:
+    """A note on names of classes that differ in capitals or spaces alone."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(" ".join(walk.normal(name).casefold().split()), []).append(name)
+    same = [quoted(group) for group in groups.values() if len(group) > 1]
+    if not same:
+        return ()
+    words = f"classes whose names differ in capitals or spaces alone: {'; '.join(same[:5])}; if they are one class, rename them"
+    return (Note("alike_names", words, tuple(same[5:])),)
 
 
 def _labels(found: Found) -> tuple[str, ...]:
@@ -149,16 +195,22 @@ def _labels(found: Found) -> tuple[str, ...]:
         raise InputError(
             f"{found.name}: no training split, only {', '.join(found.parts) or 'nothing'}; add a train folder or train.csv"
         )
-    labels = found.parts["train"].classes
+    part = found.parts["train"]
+    first = {walk.normal(label): label for label in reversed(part.classes)}
+    labels = tuple(dict.fromkeys(first[walk.normal(label)] for label in part.classes))
     if len(labels) < 2:
-        raise InputError(f"{found.name}: the training split has one class only, {quoted(labels)}; add pictures of another")
+        inner = Path(getattr(part.images, "root", ""), *labels)
+        remedy = f", or give {printable(inner)}" if len(labels) == 1 and len(walk.folders(inner)) > 1 else ""
+        raise InputError(
+            f"{found.name}: the training split has one class only, {quoted(labels)}; add pictures of another{remedy}"
+        )
     return labels
 
 
 def _indexed(name: str, split: str, part: Part, labels: tuple[str, ...], trains: bool) -> Split:
-    """The part with its classes matched to `labels` by name."""
-    indices_of = {label: index for index, label in enumerate(labels)}
-    indices = np.array([indices_of.get(label, -1) for label in part.classes], dtype=np.int64)
+    """The part with its classes matched to `labels` by name, whatever the form of Unicode."""
+    indices_of = {walk.normal(label): index for index, label in enumerate(labels)}
+    indices = np.array([indices_of.get(walk.normal(label), -1) for label in part.classes], dtype=np.int64)
     targets = indices[part.codes]
     strange = quoted(part.classes[code] for code in np.unique(part.codes[targets < 0]))
     if strange and trains:

@@ -92,6 +92,22 @@ class Values:
         return self.values.astype("<i8" if self.values.dtype.kind in "iu" else "<f8").tobytes()
 
 
+class Note(NamedTuple):
+    """Something that a reader left out, took for another thing, or renamed; said wherever the dataset is used.
+
+    Args:
+        kind: one word for it, such as "left_out".
+        text: what, how often, and the remedy, in a line.
+        items: what the line has no room for.
+        level: of `check.findings.LEVELS`.
+    """
+
+    kind: str
+    text: str
+    items: tuple[str, ...] = ()
+    level: str = "warning"
+
+
 class Labelled(NamedTuple):
     """One image, its target, and the rules for faulty labels that were applied to it."""
 
@@ -178,6 +194,8 @@ class Source:
         hflip: whether a mirrored image keeps its target, or the target is mirrored with it.
         cut: {"fraction", "seed"} if `splits.cut_val` cut the validation split, {"folds", "fold", "seed"} if `splits.cut_fold`
             did, None if it came with the data; with groups also "groups", a digest of those in the validation split.
+        notes: what the reader left out, took for another thing, or renamed.
+        used: names of `Split.columns` that something goes by, such as groups.
     """
 
     name: str
@@ -188,6 +206,23 @@ class Source:
     size: tuple[int, int] | None = None
     hflip: bool = True
     cut: Mapping[str, Any] | None = None
+    notes: tuple[Note, ...] = ()
+    used: tuple[str, ...] = ()
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The columns of a list that nothing goes by."""
+        columns = dict.fromkeys(name for split in self.splits.values() for name in split.columns)
+        return tuple(name for name in columns if name not in self.used)
+
+    @property
+    def told(self) -> tuple[Note, ...]:
+        """The notes, and one on columns that are not used."""
+        if not self.unused:
+            return self.notes
+        names = ", ".join(f"'{name}'" for name in self.unused)
+        columns = "columns that are not used" if len(self.unused) > 1 else "a column that is not used"
+        return (*self.notes, Note("unused_columns", f"{columns}: {names}"))
 
     @property
     def dims(self) -> int:

@@ -17,9 +17,11 @@ from resnets.errors import InputError
 def is_patient(rows: Sequence[Row], metric: str, patience: int | None) -> bool:
     """Early stopping: whether one of the last `patience` epochs is better in `metric` than all epochs before them.
 
-    Always true if `patience` is None.
+    Always true if `patience` is None, or nothing can be scored.
     """
     scores = [row[metric] for row in rows]
+    if any(map(math.isnan, scores)):
+        return True
     return patience is None or len(scores) - 1 - scores.index(max(scores)) < patience
 
 

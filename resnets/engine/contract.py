@@ -226,6 +226,10 @@ class Task(Protocol):
         """(num_classes,) int64: how often each class is there."""
         ...
 
+    def check_counts(self, source: Source, counts: np.ndarray) -> None:
+        """Raises `InputError` where there is nothing to learn, by the counts (num_labels,) of `class_counts`."""
+        ...
+
     def notes(self, source: Source, recipe: Recipe, counts: np.ndarray, say: Callable[[str], None]) -> dict[str, int]:
         """Tell what a person should know of the data before training; how often each rule for faulty labels was applied."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from contextlib import nullcontext
 from itertools import islice
@@ -298,10 +299,12 @@ def keep(job: Fit, state: State, rows: list[Row]) -> None:
     job.run.write_metrics(rows)
     at.bad_images = dict(job.bad.reasons)
     job.run.write_bad_images(at.bad_images)
-    model.metadata["metrics"] = {key: row[key] for key in row if key.startswith(("epoch", "step", "val_"))}
+    told = (key for key in row if key.startswith(("epoch", "step", "val_")))
+    model.metadata["metrics"] = {key: row[key] for key in told if not math.isnan(row[key])}
     score = row[f"val_{job.task.scores[0].key}"]
-    if score >= at.best or not at.best_epoch:  # of equals the later, for its learning rate was lower
-        at.best, at.best_epoch = score, int(row["epoch"])
+    # Of equals the later, for its learning rate was lower; and where nothing can be scored, the last.
+    if score >= at.best or not at.best_epoch or math.isnan(score):
+        at.best, at.best_epoch = at.best if math.isnan(score) else score, int(row["epoch"])
         weights.save(model, job.run.best)
     if at.finished:
         weights.save(model, job.run.last)

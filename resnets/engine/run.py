@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import platform
 import re
@@ -148,11 +149,11 @@ class RunDir:
                 path.unlink(missing_ok=True)
 
     def write_metrics(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """Write metrics.csv; the keys of the first row are the columns."""
+        """Write metrics.csv; the keys of the first row are the columns. The cell of NaN, which is no score, is empty."""
         out = io.StringIO()
         writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({key: "" if math.isnan(value) else value for key, value in row.items()} for row in rows)
         write_text(self.metrics, out.getvalue())
 
     def read_metrics(self) -> list[Row]:

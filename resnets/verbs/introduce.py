@@ -13,6 +13,8 @@ from resnets.engine.plan import Plan
 from resnets.engine.settings import fields_of, show
 from resnets.models.model import Model
 
+NAMED = 10  # classes that the line on the data names
+
 
 def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, cached: str | None) -> Iterator[str]:
     """What a person should know before the first step."""
@@ -25,8 +27,13 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
     macs = f"{spec.num_macs(size) / 1e6:,.1f} M multiply-adds{whole} at {' x '.join(map(str, size))}"
     world, kind = job.processes.world, KINDS[source.kind]
     total = recipe.batch_size * recipe.accumulate * world
-    labels = f"{len(source.labels)} {kind.names}" if len(source.labels) > 1 else source.labels[0]
+    labels = ", ".join(source.labels[:NAMED])
+    if len(source.labels) > 1:
+        labels = f"{len(source.labels)} {kind.names}: {labels}"
+    labels += f" and {len(source.labels) - NAMED} more" if len(source.labels) > NAMED else ""
     yield f"data     {source.name}: {labels}; {kind.images}: {sizes}{cut}{grouping}"
+    for note in source.told:
+        yield f"data     {note.text}"
     if cached is not None:
         yield f"cache    {cached}"
     yield f"network  {spec.name}: {spec.num_layers} layers, {num_params(job.model):,} parameters, {macs}"

@@ -4,7 +4,6 @@ error. No torch, unless that is the runtime.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -18,6 +17,7 @@ import numpy as np
 from resnets.data.pictures.images import BadPicture, FileImages, default_workers
 from resnets.data.pictures.inputs import INPUTS, Fitted
 from resnets.data.pictures.volumes import SUFFIXES
+from resnets.data.readers.walk import Left, walk
 from resnets.errors import InputError
 from resnets.models.answering import Wanted, answered
 from resnets.models.header import Header
@@ -36,46 +36,41 @@ class Found(NamedTuple):
     answer: Any = None
 
 
-def find_pictures(paths: Iterable[str | Path], *, dims: int = 2) -> Iterator[Path]:
-    """Every file that is named, and every picture (`dims=3`: volume), by its suffix, below every folder, in order of names.
+def find_pictures(paths: Iterable[str | Path], *, dims: int = 2, left: Left | None = None) -> Iterator[Path]:
+    """Every file that is named, and every picture (`dims=3`: volume), by its suffix, below every folder: the files of a folder
+    in order of their names, then those of its folders (see `readers.walk`).
+
+    Args:
+        left: counts what is left out of folders.
 
     Raises:
         InputError: for a path where there is nothing, a folder without pictures, and volumes among pictures or the reverse.
     """
-    inputs = INPUTS[dims]
+    inputs, left = INPUTS[dims], Left() if left is None else left
     for path in map(Path, paths):
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
-        if not path.is_dir():
-            if not path.is_file():
-                raise InputError(f"{path}: a pipe or a device, which may never end; give a file")
-            if path.name.lower().endswith(SUFFIXES) != (inputs.suffixes == SUFFIXES):
-                kind = "a volume" if path.name.lower().endswith(SUFFIXES) else "no volume"
-                words = f"{path}: {kind} ({', '.join(SUFFIXES)}), and the model takes {inputs.images}"
-                raise InputError(f"{words}; give one of these")
-            yield path
+        if path.is_dir():
+            found = map(Path, walk(path, str(path), left, suffixes=inputs.suffixes))
+            if (first := next(found, None)) is None:
+                remedy = "".join(f"; {note.text}" for note in left.notes())
+                raise InputError(f"{path}: no {inputs.images} here ({', '.join(inputs.suffixes)}){remedy}")
+            yield first
+            yield from found
             continue
-        found = 0
-        for folder, folders, files in os.walk(path):
-            folders.sort()
-            for name in sorted(files):
-                picture = Path(folder, name)
-                if not name.startswith(".") and name.lower().endswith(inputs.suffixes) and not waits(picture):
-                    found += 1
-                    yield picture
-        if not found:
-            raise InputError(f"{path}: no {inputs.images} here ({', '.join(inputs.suffixes)})")
+        if not path.is_file():
+            raise InputError(f"{path}: a pipe or a device, which may never end; give a file")
+        if path.name.lower().endswith(SUFFIXES) != (inputs.suffixes == SUFFIXES):
+            kind = "a volume" if path.name.lower().endswith(SUFFIXES) else "no volume"
+            words = f"{path}: {kind} ({', '.join(SUFFIXES)}), and the model takes {inputs.images}"
+            raise InputError(f"{words}; give one of these")
+        yield path
 
 
-def waits(path: Path) -> bool:
-    """Whether there is a pipe or a device, which to open may take for ever. (A broken link is a file that cannot be read.)"""
-    return path.exists() and not path.is_file()
-
-
-def find_files(header: Header, paths: Iterable[str | Path]) -> FileImages:
+def find_files(header: Header, paths: Iterable[str | Path], left: Left | None = None) -> FileImages:
     """The files that the model of `header` is to look at; see `find_pictures`."""
     spec = header.spec
-    return INPUTS[spec.dims].files(find_pictures(paths, dims=spec.dims), spec.in_chans)
+    return INPUTS[spec.dims].files(find_pictures(paths, dims=spec.dims, left=left), spec.in_chans)
 
 
 def predict(

@@ -280,11 +280,22 @@ class Beside(NamedTuple):
     masks: Mapping[str, Path] = MappingProxyType({})
 
 
-def placed_beside(files: FileImages, draw: Path | None, masks: Path | None, mask_suffix: str) -> Beside:
+def placed_beside(
+    files: FileImages,
+    draw: Path | None,
+    masks: Path | None,
+    mask_suffix: str,
+    todo: FileImages | None = None,
+    out: Path | None = None,
+) -> Beside:
     """Files for drawings in the folder `draw`, and for masks in `masks`.
 
+    Args:
+        todo: those of `files` that are to be predicted, where a call is gone on with; None: all.
+        out: the rows of that call: a file that one of them names is not written again.
+
     Raises:
-        InputError: where one would take the place of an image, or of another.
+        InputError: where one would take the place of an image, of another, or of one that an earlier call has written.
     """
     targets = Beside(
         named_after(files, draw, ".png") if draw else {},
@@ -294,10 +305,35 @@ def placed_beside(files: FileImages, draw: Path | None, masks: Path | None, mask
     for flag, paths in (("--draw", targets.drawings), ("--masks", targets.masks)):
         if taken := sorted(path for path in paths.values() if path.resolve() in images):
             raise InputError(f"{flag}: {taken[0]} is one of the pictures, and would be overwritten; give another folder")
+    new = files if todo is None else todo
+    named = None if todo is None or out is None else named_in(out)
+    for flag, paths in (("--draw", targets.drawings), ("--masks", targets.masks)):
+        for path in (paths[name] for name in map(new.name, range(len(new))) if paths):
+            if (path.exists() or path.is_symlink()) if named is None else (str(path) in named):
+                remedy = "" if named is not None else "add --resume with the --out that it belongs to, "
+                raise InputError(
+                    f"{flag}: {path} exists already, perhaps of another image; {remedy}remove it, or give another folder"
+                )
     drawn, written = ({path.resolve() for path in paths.values()} for paths in targets)
     if both := drawn & written:
         raise InputError(f"--draw and --masks: both would write {min(both)}; give two folders")
     return targets
+
+
+def named_in(out: Path) -> set[str]:
+    """The drawings and masks that the rows in `out` name."""
+    found: set[str] = set()
+    if not out.exists():
+        return found
+    with out.open("rb") as file:
+        for line in records(file, quoted=False):
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(row, dict):
+                found |= {str(row[key]) for key in ("drawn", "mask") if key in row}
+    return found
 
 
 def named_after(images: FileImages, folder: Path, suffix: str) -> dict[str, Path]:

@@ -164,6 +164,7 @@ def prepare(
     source, cached = task.keep(plan.source, recipe, folder, reporter.say)
     train, val = loaders(dataclasses.replace(plan, source=source), device.torch_device, processes)
     counts = task.class_counts(plan.source.splits["train"], len(plan.labels))
+    task.check_counts(plan.source, counts[: len(source.labels)])
     job = Fit(
         task=task,
         model=model,

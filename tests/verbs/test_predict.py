@@ -16,6 +16,7 @@ from PIL import Image
 from resnets.data.pictures import inputs
 from resnets.data.pictures.images import FileImages
 from resnets.data.preprocess import Preprocess
+from resnets.data.readers.walk import Left
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.models.answering import Wanted
@@ -80,6 +81,28 @@ def test_pipes_are_never_opened_and_broken_links_are_not_lost(tmp_path):
     assert names(find_pictures([tmp_path])) == ["a.png", "z.png"]
     with pytest.raises(InputError, match="a pipe or a device"):
         list(find_pictures([tmp_path / "pipe.png"]))
+
+
+def test_hidden_folders_and_runs_are_passed_over_and_the_rest_is_counted(tmp_path):
+    for name in ("a.png", ".ipynb_checkpoints/a.png", "__MACOSX/a.png"):
+        picture(tmp_path / name)
+    (tmp_path / "b.heic").touch()
+    for name in ("runs/classify/train1/recipe.yaml", "runs/classify/train1/provenance.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    picture(tmp_path / "runs/classify/train1/plots/curves.png")
+    (tmp_path / "linked").symlink_to(picture(tmp_path.parent / f"{tmp_path.name} beyond/c.png").parent)
+    left = Left()
+    assert names(find_pictures([tmp_path], left=left)) == ["a.png", "c.png"]
+    assert {kind: num for kind, (num, _) in left.kinds.items()} == {".heic": 1, "run directories of resnets": 1}
+    with pytest.raises(InputError, match=r"no images here .*1 file left out: 1 \.heic"):
+        list(find_pictures([folder_of_one(tmp_path / "only", "x.heic")]))
+
+
+def folder_of_one(folder, name):
+    folder.mkdir()
+    (folder / name).touch()
+    return folder
 
 
 def test_nothing_there_is_said_before_the_first_answer(tmp_path, model):

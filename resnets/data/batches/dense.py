@@ -152,6 +152,6 @@ def class_counts(split: Split, num_classes: int, most: int = 200) -> np.ndarray:
             _, target = split[index]
         except BadPicture:
             continue
-        values = target.labels if isinstance(target, Boxes) else target[target < num_classes]
+        values = target.labels[~target.ignore] if isinstance(target, Boxes) else target[target < num_classes]
         counts += np.bincount(values.astype(np.int64).reshape(-1), minlength=num_classes)
     return counts

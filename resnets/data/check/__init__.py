@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from resnets.data.check import groups
-from resnets.data.check.findings import LEVELS, Findings
+from resnets.data.check.findings import LEVELS, Finding, Findings
 from resnets.data.check.labels import check_labels
 from resnets.data.check.pictures import check_pictures
 from resnets.data.check.tags import check_tags
@@ -22,7 +22,9 @@ CHECKS: dict[str, Callable[..., Findings]] = {
 
 
 def check(source: Source, *, progress: Callable[[int, int], None] | None = None, workers: int | None = None) -> Findings:
-    """Look at every image of `source`, at its labels and its groups; see `check_pictures`, `check_labels`, `groups.look`."""
+    """Look at every image of `source`, its labels and its groups, and tell the reader's notes; see `check_pictures`,
+    `check_labels`, `groups.look`."""
     found = CHECKS[source.kind](source, progress=progress, workers=workers)
-    every = sorted((*found.findings, *groups.look(source)), key=lambda finding: LEVELS.index(finding.level))
+    notes = [Finding(note.level, note.kind, note.text, [{"label": item} for item in note.items]) for note in source.told]
+    every = sorted((*found.findings, *groups.look(source), *notes), key=lambda finding: LEVELS.index(finding.level))
     return dataclasses.replace(found, findings=tuple(every))

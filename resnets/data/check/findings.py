@@ -55,7 +55,8 @@ def lines(findings: Findings) -> Iterator[str]:
         if len(finding.items) > SHOWN:
             yield f"    ... and {len(finding.items) - SHOWN:,} more"
     counts = [many(len(findings.of(level)), level) for level in LEVELS[:2]]
-    yield f"{findings.name}: {many(findings.num_images, 'picture')}, {', '.join(counts)}"
+    left = [finding.text.partition(":")[0] for finding in findings.findings if finding.kind == "left_out"]
+    yield f"{findings.name}: {', '.join([many(findings.num_images, 'picture'), *left, *counts])}"
 
 
 def _words(item: Any) -> str:
@@ -64,7 +65,8 @@ def _words(item: Any) -> str:
         return ", ".join(f"{picture['name']} ({picture['label']})" for picture in item[:SHOWN]) + more
     if "name" in item:
         return f"{item['name']}: {item.get('what', item['label'])}"
-    return f"{item['label']}: " + ", ".join(f"{key} {value}" for key, value in item.items() if key != "label")
+    others = ", ".join(f"{key} {value}" for key, value in item.items() if key != "label")
+    return ": ".join(filter(None, (item["label"], others)))
 
 
 def many(num: int, word: str) -> str:

@@ -11,10 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnets.data.check.findings import LEVELS, SKEW, TINY, Finding, Findings
+from resnets.data.check.causes import likely_cause
+from resnets.data.check.findings import LEVELS, SKEW, TINY, Finding, Findings, many
+from resnets.data.check.pictures import ALIKE, Data, Picture, compared
 from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.volumes import Volume
 from resnets.data.readers.label_rules import RULES, BadLabel
+from resnets.data.readers.layouts import quoted
 from resnets.data.targets import Boxes, Fault
 from resnets.data.types import KINDS, Source
 
@@ -32,6 +35,7 @@ class Seen(NamedTuple):
     counts: np.ndarray  # (num_labels,) objects of each class, or its pixels
     sizes: tuple[int, ...] = ()  # objects in each of SIZES
     usable: bool = True
+    picture: Picture | None = None  # what is compared with others
 
 
 def check_labels(
@@ -45,7 +49,7 @@ def check_labels(
 
     Args:
         progress: called with the pictures that are done and all there are, now and then.
-        voxels: read those of volumes too, not their labels alone.
+        voxels: look at images too, not at their labels alone: read volumes, and search for pictures that are there twice.
         workers: threads that read; None: a few more than there are processors.
     """
     total = sum(map(len, source.splits.values()))
@@ -62,7 +66,7 @@ def check_labels(
                         progress(len(seen), total)
         finally:
             pool.shutdown(cancel_futures=True)
-    found = [*_rules(seen), *_classes(source, seen), *_sizes(source, seen)]
+    found = [*_nothing(source, seen), *_rules(seen), *_classes(source, seen), *_sizes(source, seen), *_alike(source, seen)]
     return Findings(source.name, total, tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level))))
 
 
@@ -81,11 +85,41 @@ def _facts(source: Source, split: str, index: int, voxels: bool) -> Seen:
     except BadPicture as bad:
         rule = bad.rule if isinstance(bad, BadLabel) else "unreadable"
         return Seen(split, name, [Fault(rule, "", bad.reason)], np.zeros(num, np.int64), usable=False)
+    alike = compared(Picture(split, "", name), picture) if voxels and isinstance(picture, np.ndarray) else None
     if not isinstance(target, Boxes):
-        return Seen(split, name, faults, np.bincount(target.ravel(), minlength=num)[:num])
+        return Seen(split, name, faults, np.bincount(target.ravel(), minlength=num)[:num], picture=alike)
     counts = np.bincount(target.labels[~target.ignore], minlength=num)
-    area = (target.xyxy[:, 2:] - target.xyxy[:, :2]).prod(1)
-    return Seen(split, name, faults, counts, tuple(int(((low <= area) & (area < high)).sum()) for _, low, high in SIZES))
+    area = (target.xyxy[:, 2:] - target.xyxy[:, :2])[~target.ignore].prod(1)
+    sizes = tuple(int(((low <= area) & (area < high)).sum()) for _, low, high in SIZES)
+    return Seen(split, name, faults, counts, sizes, picture=alike)
+
+
+def _alike(source: Source, seen: list[Seen]) -> Iterator[Finding]:
+    """Pictures that are there twice, as `check_pictures` finds them; their labels are not compared."""
+    pictures = tuple(each.picture for each in seen if each.picture is not None)
+    if pictures:
+        data = Data(source.labels, tuple(source.splits), pictures, pictures)
+        yield from (finding for look in ALIKE for finding in look(data))
+
+
+def _nothing(source: Source, seen: list[Seen]) -> Iterator[Finding]:
+    """Whether there is nothing to learn: no usable object in the training split, or pixels of one class alone."""
+    if "train" not in source.splits:
+        return
+    kind = KINDS[source.kind]
+    counts = sum((p.counts for p in seen if p.split == "train"), np.zeros(len(source.labels), int))
+    missing = [label for label, num in zip(source.labels, counts, strict=True) if not num]
+    cause = likely_cause([source.splits["train"]]) if kind.objects else ""
+    there = len(source.labels) - len(missing)
+    if cause and there:
+        yield Finding("error", "cause", cause)
+    elif missing and there < (1 if kind.objects else 2):
+        faults = Counter(fault.rule for p in seen if p.split == "train" for fault in p.faults if fault.rule != "negative")
+        rules = ", ".join(f"{rule} {num:,}" for rule, num in faults.most_common(2) if RULES[rule].level != "note")
+        reason = cause or (f"the faults found: {rules}" if rules else "")
+        words = f"no usable {kind.units.removesuffix('s')} of {quoted(missing)} in the training split"
+        remedy = "" if kind.objects or reason else "; take the name out of classes.txt, or move images over"
+        yield Finding("error", "nothing", f"{words}{f'; {reason}' if reason else remedy}")
 
 
 def _rules(seen: list[Seen]) -> Iterator[Finding]:
@@ -113,7 +147,7 @@ def _classes(source: Source, seen: list[Seen]) -> Iterator[Finding]:
         {"label": label} | {split: int(sums[split][index]) for split in sums} for index, label in enumerate(source.labels)
     ]
     totals = ", ".join(f"{split} {pictures[split]:,}" for split in sums)
-    yield Finding("note", "classes", f"{len(items):,} classes, {unit} of each; usable pictures: {totals}", items)
+    yield Finding("note", "classes", f"{many(len(items), 'class')}, {unit} of each; usable pictures: {totals}", items)
     missing = [
         {"label": label, "missing in": split}
         for split in sums
@@ -122,13 +156,14 @@ def _classes(source: Source, seen: list[Seen]) -> Iterator[Finding]:
     ]
     if missing:
         words = f"without {unit} in a split, which says nothing of them; move pictures over, or take the name out"
-        yield Finding("warning", "missing_classes", f"{len(missing):,} classes {words}", missing)
+        num = len({item["label"] for item in missing})
+        yield Finding("warning", "missing_classes", f"{many(num, 'class')} {words}", missing)
     train = {label: int(num) for label, num in zip(source.labels, sums.get("train", ()), strict=False) if num}
     if KINDS[source.kind].objects and train:
         few = [{"label": label, "train": num} for label, num in train.items() if num < TINY]
         if few:
             yield Finding(
-                "warning", "tiny_classes", f"{len(few):,} classes with fewer than {TINY} training objects; add some", few
+                "warning", "tiny_classes", f"{many(len(few), 'class')} with fewer than {TINY} training objects; add some", few
             )
         if max(train.values()) > SKEW * min(train.values()):
             ordered = [{"label": label, "train": train[label]} for label in sorted(train, key=train.__getitem__)]
@@ -139,7 +174,7 @@ def _classes(source: Source, seen: list[Seen]) -> Iterator[Finding]:
 
 def _sizes(source: Source, seen: list[Seen]) -> Iterator[Finding]:
     if KINDS[source.kind].objects:
-        each = np.array([picture.sizes for picture in seen if picture.sizes]).reshape(-1, len(SIZES))
+        each = np.array([picture.sizes for picture in seen if picture.sizes], dtype=int).reshape(-1, len(SIZES))
         words = ", ".join(f"{name} {num:,}" for (name, _, _), num in zip(SIZES, each.sum(0), strict=True))
         most = int(each.sum(1).max(initial=0))
         yield Finding("note", "objects", f"objects by area (from 32 x 32, from 96 x 96): {words}; at most {most:,} a picture")

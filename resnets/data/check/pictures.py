@@ -126,15 +126,20 @@ def _facts(images: Images, index: int, picture: Picture) -> Picture:
         pixels = images[index]
     except BadPicture as bad:
         return picture._replace(reason=bad.reason)
-    digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels).data)
-    picture = picture._replace(digest=digest.digest(), look=perceptual_hash(pixels))
+    picture = compared(picture, pixels)
     if not isinstance(images, StoredImages):
         return picture
     with images.open(index) as file:
         num_bytes = file.seek(0, os.SEEK_END)
         with Image.open(file, formats=FORMATS) as header:
             return picture._replace(format=header.format or "", mode=header.mode, size=header.size, num_bytes=num_bytes)
+
+
+def compared(picture: Picture, pixels: np.ndarray) -> Picture:
+    """With what is compared of two pictures."""
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return picture._replace(digest=digest.digest(), look=perceptual_hash(pixels))
 
 
 def perceptual_hash(pixels: np.ndarray) -> bytes:
@@ -377,3 +382,5 @@ CHECKS: tuple[Callable[[Data], Iterator[Finding]], ...] = (
     _classes,
     _sizes,
 )
+# Of these, what does not depend on labels: the same or nearly the same picture twice.
+ALIKE = (_duplicates, _near_duplicates)

@@ -29,6 +29,8 @@ MAX_OFFSET = 2**24  # bytes before the voxels
 # Of NIfTI-1 and NIfTI-2, by the size of the header: where it says at which byte the voxels begin (vox_offset), and its type.
 OFFSETS = {348: (108, "f4"), 540: (168, "i8")}
 SLAB = 2**22  # voxels that are summed at a time
+MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3}  # by NIfTI's units of space; unknown ones are taken as mm
+ROUNDED = 1e-3  # largest distance of a label from an integer; a scaled file of integers 0 and 3 may hold 2.9999999993
 FLAT = 1e-6  # a channel whose standard deviation is at most this fraction of its mean has no contrast
 
 
@@ -74,6 +76,7 @@ class Volume:
             if not isinstance(image, nibabel.Nifti1Image):  # includes NIfTI-2, excludes CIFTI and others
                 raise ValueError(f"it is {type(image).__name__}")
             shape, affine = image.shape, np.array(image.affine, dtype=np.float64)
+            affine[:3] *= MM.get(image.header.get_xyzt_units()[0], 1.0)
             if len(shape) == 5 and shape[3] == 1:  # one vector per voxel
                 raise ValueError("it has 5 axes")
             if len(shape) not in (3, 4) or not all(shape) or math.prod(shape) > MAX_VOXELS:
@@ -92,8 +95,8 @@ class Volume:
         except Exception as error:  # a malformed header can raise nearly any exception
             raise BadPicture(path, f"cannot be read as NIfTI ({short(error)})") from error
         self._image = image
+        self.rounded = 0.0  # most that `indices` has rounded a value
         self._turn = turn  # (3, 2): for each axis of the file, its canonical axis and its direction (1 or -1)
-        self._affine = affine
         upright = tuple(shape[int(axis)] for axis in np.argsort(self._turn[:, 0]))
         self.shape: tuple[int, ...] = (*upright[::-1], *shape[3:])
         #: (4, 4), from array indices (x, y, z), that is (W, H, D), to mm, whatever the file's order of axes
@@ -163,25 +166,37 @@ class Volume:
         """A part as integers, int32, for label volumes.
 
         Raises:
-            ValueError: if a value is not an integer, or not in [0, NUMBERS).
+            ValueError: if a value is farther than `ROUNDED` from an integer, or not in [0, NUMBERS).
         """
         slope, offset = float(self._image.dataobj.slope), float(self._image.dataobj.inter)
         values = self._stored[part]
         if (slope, offset) != (1, 0) or values.dtype.kind == "f":
             values = np.asarray(values, dtype=np.float64) * slope + offset
-            if not np.isfinite(values).all() or (values != np.rint(values)).any():
+            if not np.isfinite(values).all() or (apart := float(np.abs(values - np.rint(values)).max(initial=0))) > ROUNDED:
                 raise ValueError("values that are not integers")
+            self.rounded, values = max(self.rounded, apart), np.rint(values)
         if values.size and (values.min() < 0 or values.max() >= NUMBERS):
             raise ValueError(f"values from {values.min():g} to {values.max():g}")
         return np.asarray(values, dtype=np.int32)
 
     def save_like(self, values: np.ndarray, path: Path) -> None:
-        """Write `values` (D, H, W), such as a prediction, as NIfTI with this volume's affine matrix and order of axes."""
+        """Write `values` (D, H, W), such as a prediction, as NIfTI at this volume's place, in its order of axes.
+
+        Both transforms of the file (qform and sform), their codes and the units stay as they are, so that every program shows
+        the result where it shows the volume.
+        """
         nibabel = library()
         assert values.shape == self.shape[:3], (values.shape, self.shape)
         turn_back = nibabel.orientations.ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), self._turn)
-        stored = nibabel.orientations.apply_orientation(values.transpose(2, 1, 0), turn_back)
-        content = type(self._image)(np.ascontiguousarray(stored), self._affine).to_bytes()
+        stored = np.ascontiguousarray(nibabel.orientations.apply_orientation(values.transpose(2, 1, 0), turn_back))
+        header = self._image.header.copy()
+        header.extensions.clear()
+        header.set_data_dtype(stored.dtype)
+        header.set_data_shape(stored.shape)
+        header.set_slope_inter(1, 0)
+        header["cal_min"] = header["cal_max"] = 0  # how the volume's grey values were shown
+        header.set_intent("none")
+        content = type(self._image)(stored, self._image.affine, header).to_bytes()
         with replacing(path) as temporary:
             temporary.write_bytes(gzip.compress(content, mtime=0) if path.suffix.lower() == ".gz" else content)
 

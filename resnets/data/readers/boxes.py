@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -14,11 +14,12 @@ from xml.etree import ElementTree
 import numpy as np
 
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, printable
-from resnets.data.readers.label_rules import BadLabel, RawBoxes, clean_boxes
+from resnets.data.readers.label_rules import BadLabel, NowhereError, RawBoxes, clean_boxes
 from resnets.data.readers.layouts import SPLITS
 from resnets.data.readers.names import class_indices, in_folder, names_file
-from resnets.data.readers.outlines import object_masks
+from resnets.data.readers.outlines import in_pixels, object_masks
 from resnets.data.readers.pairs import by_stem
+from resnets.data.readers.walk import Left, normal
 from resnets.data.targets import Boxes, Fault
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
@@ -66,9 +67,12 @@ class BoxTargets:
         try:
             boxes, kept, faults = clean_boxes(raw, (height, width), self.names)
         except ValueError as error:
-            raise BadLabel(self.images.name(index), f"its annotation is wrong: {error}", "wrong_size") from error
+            rule = "not_finite" if isinstance(error, NowhereError) else "wrong_size"
+            raise BadLabel(self.images.name(index), f"its annotation is wrong: {error}", rule) from error
         if self.masks:
             segments = [raw.segments[number] for number in kept] if raw.segments else [None] * len(kept)
+            if raw.relative:
+                segments = [in_pixels(segment, (height, width)) for segment in segments]
             masks = object_masks(segments, (height, width), self.images.name(index))
             missing = ~masks.any((1, 2))
             for number in kept[missing & ~boxes.ignore].tolist():
@@ -93,7 +97,7 @@ class BoxTargets:
             if isinstance(raw, Broken):
                 digest.update(raw.rule.encode())
             else:
-                digest.update(repr((raw.size, raw.inclusive, len(raw.labels))).encode())
+                digest.update(repr((raw.size, raw.inclusive, len(raw.labels), *(["relative"] * raw.relative))).encode())
                 digest.update(raw.corners.astype("<f8").tobytes() + raw.labels.astype("<i8").tobytes() + raw.ignore.tobytes())
                 digest.update(repr(raw.segments).encode() if self.masks else b"")
         return digest.digest()
@@ -119,13 +123,16 @@ def read_voc(root: Path, in_chans: int, labels: Sequence[str] | None = None, mas
         raise InputError(
             f"{printable(root)}: Pascal VOC's xml holds no masks; for Mask R-CNN give COCO json, or images/ + instances/"
         )
-    pictures = by_stem(root / VOC_IMAGES, IMAGE_SUFFIXES)
-    lists = split_lists(root, root / VOC_LISTS)
+    left = Left()
+    pictures, annotations = by_stem(root / VOC_IMAGES, IMAGE_SUFFIXES, left), by_stem(root / VOC_XML, (".xml",), left)
+    stems = pictures.keys() | annotations.keys()
+    lists = split_lists(root, root / VOC_LISTS, stems, left)
     if not lists:
-        lists = {"train": sorted(pictures.keys() | by_stem(root / VOC_XML, (".xml",)).keys())}
-    files = {split: [_read_xml(root, stem) for stem in stems] for split, stems in lists.items()}
+        lists = {"train": sorted(stems)}
+    files = {split: [_read_xml(root, stem, annotations.get(stem)) for stem in stems] for split, stems in lists.items()}
     names, given = names_file(root, labels)
     seen = Counter(name for split in files.values() for file in split if isinstance(file, Xml) for name in file.names)
+    refuse_all_broken(root, [file.broken for split in files.values() for file in split if isinstance(file, BrokenXml)], seen)
     if names is None:
         names = tuple(sorted(seen))
     class_index = class_indices(names, seen, printable(root), given)
@@ -135,7 +142,16 @@ def read_voc(root: Path, in_chans: int, labels: Sequence[str] | None = None, mas
         images = FileImages(paths, in_chans, root)
         raw = [file.raw(class_index) if isinstance(file, Xml) else file.broken for file in read]
         splits[split] = Split(images, BoxTargets(images, raw, names))
-    return Source(printable(root.resolve().name), names, splits, in_chans, kind="boxes")
+    return Source(printable(root.resolve().name), names, splits, in_chans, kind="boxes", notes=left.notes())
+
+
+def refuse_all_broken(root: Path, broken: Sequence[Broken], seen: Iterable[str]) -> None:
+    """Raise `InputError` with the first reason if no class is named in any annotation and some cannot be used."""
+    if broken and not any(seen):
+        raise InputError(
+            f"{printable(root)}: no object is named in any annotation, and {len(broken)} cannot be used; the first: "
+            f"{broken[0].reason}"
+        )
 
 
 class Xml(NamedTuple):
@@ -166,8 +182,8 @@ class _NoDoctype(ElementTree.TreeBuilder):
         raise ValueError("a document type, which annotations do not have")
 
 
-def _read_xml(root: Path, stem: str) -> Xml | BrokenXml:
-    path = root / VOC_XML / f"{stem}.xml"
+def _read_xml(root: Path, stem: str, path: Path | None) -> Xml | BrokenXml:
+    path = path or root / VOC_XML / f"{stem}.xml"
     try:
         tree = ElementTree.fromstring(read_regular(path, MAX_XML_BYTES), ElementTree.XMLParser(target=_NoDoctype()))
         objects = tree.findall("object")
@@ -177,7 +193,10 @@ def _read_xml(root: Path, stem: str) -> Xml | BrokenXml:
     except FileNotFoundError:
         return BrokenXml(stem, Broken("missing_annotation", f"there is no {VOC_XML}/{printable(path.name)}"))
     except Exception as error:  # also of the parser, and of names that no file can have
-        return BrokenXml(stem, Broken("bad_annotation", f"{VOC_XML}/{printable(path.name)} cannot be read ({short(error)})"))
+        reason = short(error)
+        encoded = isinstance(error, LookupError | UnicodeError) or "encoding" in reason or "invalid token" in reason
+        remedy = "; save it as UTF-8" if encoded else ""
+        return BrokenXml(stem, Broken("bad_annotation", f"{VOC_XML}/{printable(path.name)} cannot be read ({reason}){remedy}"))
     corners = [[_number(entry, f"bndbox/{key}") for key in ("xmin", "ymin", "xmax", "ymax")] for entry in objects]
     difficult = [_number(entry, "difficult") == 1 for entry in objects]
     height, width = _number(tree, "size/height"), _number(tree, "size/width")
@@ -192,8 +211,12 @@ def _number(entry: ElementTree.Element, key: str) -> float:
         return math.nan
 
 
-def split_lists(root: Path, folder: Path) -> dict[str, list[str]]:
+def split_lists(root: Path, folder: Path, known: Collection[str], left: Left | None = None) -> dict[str, list[str]]:
     """The file stems of each split, from {train,val,test}.txt in `folder`, or trainval.txt if there is no train.txt.
+
+    Args:
+        known: the stems of files that are there.
+        left: counts those that no list names.
 
     Raises:
         InputError: if a list cannot be read, or an image is in two of them.
@@ -201,15 +224,28 @@ def split_lists(root: Path, folder: Path) -> dict[str, list[str]]:
     lists = {split: folder / f"{split}.txt" for split in SPLITS}
     if not is_file(lists["train"]):
         lists["train"] = folder / "trainval.txt"
-    found = {split: list(dict.fromkeys(_stems(path))) for split, path in lists.items() if is_file(path)}
+    found = {split: list(dict.fromkeys(_stems(path, known))) for split, path in lists.items() if is_file(path)}
     twice = [stem for stem, num in Counter(stem for stems in found.values() for stem in stems).items() if num > 1]
     if twice:
         raise InputError(f"{printable(root)}: {printable(twice[0])} is in more than one of {', '.join(found)}; keep it in one")
+    unnamed = sorted(set(known) - {stem for stems in found.values() for stem in stems})
+    if left is not None and found and unnamed:
+        left.add("images that no list names", unnamed[0], len(unnamed))
     return {split: stems for split, stems in found.items() if stems}
 
 
-def _stems(path: Path) -> Iterator[str]:
+def _stems(path: Path, known: Collection[str]) -> Iterator[str]:
     for line in read_text(path, most=MAX_LIST_BYTES).splitlines():
-        stem = re.sub(r"\s+-?[01]$", "", line.strip())  # in VOC's lists for one class, a number says if it is present
-        if stem:
-            yield in_folder(stem, printable(path))
+        if line.strip():
+            yield in_folder(_stem(normal(line.strip()), known), printable(path))
+
+
+def _stem(name: str, known: Collection[str]) -> str:
+    """The one of `known` that a line means: as it stands, or without a suffix, or without VOC's sign of presence.
+
+    In VOC's lists for one class " 1" or "-1" follows the name; but a name may end so itself ("cell 1").
+    """
+    suffix = Path(name).suffix.lower()
+    bare = name[: -len(suffix)] if suffix in IMAGE_SUFFIXES or suffix in (".xml", ".png") else name
+    flagged = re.sub(r"\s+-?[01]$", "", name)
+    return next((stem for stem in (name, bare, flagged) if stem in known), name)

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 
-from resnets.data.pictures.images import FileImages, printable
+from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, printable
 from resnets.data.readers.boxes import BoxTargets
 from resnets.data.readers.label_rules import RawBoxes
 from resnets.data.readers.layouts import SPLIT_WORDS, quoted
 from resnets.data.readers.names import class_indices, in_folder, names_file
-from resnets.data.types import Source, Split
+from resnets.data.readers.walk import Left, Spelled, entries, kind_of, normal, what
+from resnets.data.types import Note, Source, Split
 from resnets.errors import InputError
-from resnets.files import foreign, is_file, read_regular
+from resnets.files import foreign, is_file, open_regular, read_regular
 
 MAX_JSON_BYTES = 2**30  # COCO's largest file has half of that
 MAX_ID = 2**63 - 1
 
 
+ALL = ("default", "train", "all", "annotations", "result", "instances", "coco")  # names of a file that is for all images
+
+
 def is_coco(root: Path) -> bool:
-    return root.is_dir() and bool(_files(root))
+    return root.is_dir() and bool(_candidates(root))
 
 
 def read_coco(root: Path, in_chans: int, labels: Sequence[str] | None = None, masks: bool = False) -> Source:
     """Read `annotations/instances_{train,val,test}*.json`, or `{train,val,test}/_annotations.coco.json` beside the images.
+
+    A single file for all images, such as CVAT's instances_default.json, is the training split.
 
     Images are searched beside the file, in `<split>/` (such as train2017), `images/<split>/`, `images/` and `root`. Crowds are
     ignored. The classes are `labels`, or the lines of `classes.txt`, or the first split's categories, ordered by id.
@@ -40,32 +46,63 @@ def read_coco(root: Path, in_chans: int, labels: Sequence[str] | None = None, ma
         InputError: if a file is not valid, no image is found, or a category is not among given classes.
     """
     names, given = names_file(root, labels)
-    splits = {}
-    for split, path in _files(root).items():
+    splits, left, notes = {}, Left(), []
+    for split, path in annotation_files(root).items():
         file = CocoFile(path)
+        roots = file.roots() - set(names or ())
         if names is None:
-            names, given = tuple(file.categories.values()), printable(path)
+            names, given = tuple(name for name in file.categories.values() if name not in roots), printable(path)
+            if roots:
+                words = f"{quoted(sorted(roots))}: a category of categories without objects, as Roboflow writes it; no class"
+                notes.append(Note("root_category", words))
         class_index = class_indices(names, file.used(), printable(path), given)
-        found = list(file.pictures())
-        images = FileImages(_find(root, path, [name for name, _ in found]), in_chans, root)
+        found = list(file.pictures(root))
+        images = FileImages(_find(root, path, [name for name, _ in found], left), in_chans, root)
         raw = [file.raw(id, class_index, masks) for _, id in found]
         splits[split] = Split(images, BoxTargets(images, raw, names, masks))
     if names is None or not splits:
         raise InputError(f"{printable(root)}: no annotations/instances_train*.json")
-    return Source(printable(root.resolve().name), names, splits, in_chans, kind="boxes")
+    notes = [*left.notes(), *notes]
+    return Source(printable(root.resolve().name), names, splits, in_chans, kind="boxes", notes=tuple(notes))
 
 
-def _files(root: Path) -> dict[str, Path]:
-    """The annotation file of each split, train first. Raises `InputError` if a split has two."""
+def _candidates(root: Path) -> list[Path]:
+    """Files that may be annotations: in annotations/ those called instances_*, or any if there is none; Roboflow's."""
+    inside = [*root.glob("annotations/instances_*.json")] or [*root.glob("annotations/*.json")]
+    roboflow = [*root.glob("_annotations.coco.json"), *root.glob("*/_annotations.coco.json")]
+    beside = [*root.glob("*.json")] if (root / "images").is_dir() and not (inside or roboflow) else []
+    return sorted([*inside, *roboflow, *(path for path in beside if _is_coco_file(path))])
+
+
+def _is_coco_file(path: Path) -> bool:
+    if not is_file(path):
+        return False
+    with open_regular(path) as file:
+        return path.stat().st_size <= MAX_JSON_BYTES and b'"annotations"' in file.read(2**24)
+
+
+def annotation_files(root: Path) -> dict[str, Path]:
+    """The annotation file of each split, train first; a single file that names no split is for training.
+
+    Raises:
+        InputError: if a split has two files, or a file is for no split.
+    """
     found: dict[str, Path] = {}
-    paths = [*root.glob("annotations/instances_*.json"), *root.glob("*/_annotations.coco.json")]
-    for path in sorted(paths):
-        word = (_stem(path) if path.parent.name == "annotations" else path.parent.name).rstrip("0123456789").lower()
-        split = SPLIT_WORDS.get(word)
-        if split in found:
+    unknown: list[Path] = []
+    for path in (paths := _candidates(root)):
+        own = _stem(path) if path.name != "_annotations.coco.json" else path.parent.name if path.parent != root else ALL[0]
+        word = own.rstrip("0123456789").lower()
+        split = SPLIT_WORDS.get(word) or ("train" if word in ALL and len(paths) == 1 else None)
+        if split is None:
+            unknown.append(path)
+        elif split in found:
             raise InputError(f"{printable(root)}: {path.name} and {found[split].name} are both for {split}; keep one")
-        if split:
+        else:
             found[split] = path
+    if unknown:
+        where = printable(unknown[0].relative_to(root))
+        remedy = "its folder train" if unknown[0].name.startswith("_") else "it annotations/instances_train.json"
+        raise InputError(f"{printable(root)}: {where} is for no split; call {remedy} (or val, or test)")
     return {split: found[split] for split in ("train", "val", "test") if split in found}
 
 
@@ -73,24 +110,45 @@ def _stem(path: Path) -> str:
     return path.stem.removeprefix("instances_")
 
 
-def _find(root: Path, path: Path, names: list[str]) -> list[Path]:
-    """The images' paths relative to `root`. All are taken to be in the folder in which the first image is found."""
+def _find(root: Path, path: Path, names: list[str], left: Left) -> list[Path]:
+    """The images' paths relative to `root`. All are taken to be in the folder in which the first image is found.
+
+    Args:
+        left: counts the images in it that `names` lacks.
+    """
     stem = _stem(path)
     folders = [path.parent, root / stem, root / "images" / stem, root / "images", root]
     folders[1:1] = [folder / stem.rstrip("0123456789") for folder in (root, root / "images")]
-    folder = next((folder for name in names[:100] for folder in folders if is_file(folder / name)), None)
+    folder = next((folder for name in names[:100] for folder in folders if Spelled(folder)(name)), None)
     if folder is None:
         where = ", ".join(printable(folder.relative_to(root)) + "/" for folder in folders[1:-1])
         raise InputError(
             f"{printable(path)}: none of its images is in {where} or beside it; put {names[0] if names else 'them'} there"
         )
-    return [folder.relative_to(root) / name for name in names]
+    listed, spelled = {normal(name) for name in names}, Spelled(folder)
+    below = {name.rpartition("/")[2] for name in listed if "/" in name}
+    for entry in entries(folder):
+        if what(entry) == "file" and Path(entry) != path and normal(entry.name) not in listed:
+            picture = entry.name.lower().endswith(tuple(IMAGE_SUFFIXES))
+            if not picture or entry.name not in below:
+                left.add(f"images that {path.name} does not name" if picture else kind_of(entry.name), entry.name)
+    return [folder.relative_to(root) / (name if name.isascii() else spelled(name) or name) for name in names]
+
+
+Id = int | str
+
+
+def _id(value: Id) -> Id:
+    """An id as a number, also where one file writes 7 and another "7"; other text as it is."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19 and str(int(value)) == value:
+        return int(value)
+    return value
 
 
 class ImageEntry(TypedDict):
     """An entry of "images"; only `id` and `file_name` are validated."""
 
-    id: int
+    id: Id
     file_name: str
     height: NotRequired[object]
     width: NotRequired[object]
@@ -99,8 +157,8 @@ class ImageEntry(TypedDict):
 class Annotation(TypedDict):
     """An entry of "annotations"; only `image_id` and `category_id` are validated."""
 
-    image_id: int
-    category_id: int
+    image_id: Id
+    category_id: Id
     id: NotRequired[object]
     bbox: NotRequired[Any]
     segmentation: NotRequired[Any]
@@ -110,8 +168,9 @@ class Annotation(TypedDict):
 class Category(TypedDict):
     """An entry of "categories"."""
 
-    id: int
+    id: Id
     name: str
+    supercategory: NotRequired[object]
 
 
 class Instances(TypedDict):
@@ -130,12 +189,16 @@ class CocoFile:
         content = self._load(path)
         self.images = {entry["id"]: entry for entry in content["images"]}
         if len(self.images) < len(content["images"]):
-            raise InputError(f"{self.where}: two images have the same id; give each its own")
+            id, _ = Counter(entry["id"] for entry in content["images"]).most_common(1)[0]
+            both = quoted((printable(entry["file_name"]) for entry in content["images"] if entry["id"] == id), 2)
+            raise InputError(f"{self.where}: two images have the same id, {id!r:.40}: {both}; give each its own")
         categories = {entry["id"]: printable(entry["name"]) for entry in content["categories"]}
-        self.categories = dict(sorted(categories.items()))
+        pairs = ((entry["name"], entry.get("supercategory")) for entry in content["categories"])
+        self.parents = {printable(parent) for name, parent in pairs if isinstance(parent, str) and parent != name}
+        self.categories = dict(sorted(categories.items(), key=lambda item: (isinstance(item[0], str), item[0])))
         if len(set(categories.values())) < len(content["categories"]) or not categories:
             raise InputError(f"{self.where}: categories are missing, or have a name or an id twice; give each its own")
-        self.objects: defaultdict[int, list[Annotation]] = defaultdict(list)
+        self.objects: defaultdict[Id, list[Annotation]] = defaultdict(list)
         for entry in content["annotations"]:
             if entry["category_id"] not in self.categories:
                 known = quoted(map(str, self.categories), 20)
@@ -146,10 +209,10 @@ class CocoFile:
             self.objects[entry["image_id"]].append(entry)
 
     def _load(self, path: Path) -> Instances:
-        keys: dict[str, dict[str, type]] = {
-            "images": {"id": int, "file_name": str},
-            "annotations": {"image_id": int, "category_id": int},
-            "categories": {"id": int, "name": str},
+        keys: dict[str, dict[str, tuple[type, ...]]] = {
+            "images": {"id": (int, str), "file_name": (str,)},
+            "annotations": {"image_id": (int, str), "category_id": (int, str)},
+            "categories": {"id": (int, str), "name": (str,)},
         }
         with foreign(self.where, "correct it, or export it again", what="COCO's JSON"):
             loaded = json.loads(read_regular(path, MAX_JSON_BYTES))
@@ -159,10 +222,11 @@ class CocoFile:
                 for number, entry in enumerate(loaded[part], 1):
                     if not isinstance(entry, dict):
                         raise ValueError(f"{part} {number} is {str(entry)[:40]!r}")
-                    for key, kind in kinds.items():
-                        if type(entry.get(key)) is not kind:
+                    for key, types in kinds.items():
+                        if type(entry.get(key)) not in types:
                             raise ValueError(f"{part} {number}: {key} is {str(entry.get(key))[:40]!r}")
-                        if kind is int and abs(entry[key]) > MAX_ID:
+                        entry[key] = _id(entry[key]) if int in types else entry[key]
+                        if isinstance(entry[key], int) and abs(entry[key]) > MAX_ID:
                             raise ValueError(f"{part} {number}: {key} has more than 64 bits")
         return cast(Instances, loaded)
 
@@ -170,14 +234,24 @@ class CocoFile:
         """The names of the categories that occur."""
         return {self.categories[entry["category_id"]] for entries in self.objects.values() for entry in entries}
 
-    def pictures(self) -> Iterator[tuple[str, int]]:
-        """File name and id of each image; ids that only annotations have come last, with a name that no file has."""
+    def roots(self) -> set[str]:
+        """The names of categories without objects that others have as their supercategory."""
+        return {name for name in self.categories.values() if name in self.parents} - self.used()
+
+    def pictures(self, root: Path) -> Iterator[tuple[str, Id]]:
+        """File name and id of each image; ids that only annotations have come last, with a name that no file has.
+
+        Backslashes of Windows become slashes, and absolute paths below `root` relative to it.
+        """
         for id, entry in self.images.items():
-            yield in_folder(entry["file_name"], self.where), id
+            name = entry["file_name"].replace("\\", "/")
+            if PurePosixPath(name).is_absolute() and Path(name).is_relative_to(root.resolve()):
+                name = Path(name).relative_to(root.resolve()).as_posix()
+            yield in_folder(name, self.where), id
         for id in self.objects.keys() - self.images.keys():
             yield f"image with id {id}, which is not among the images", id
 
-    def raw(self, id: int, class_index: dict[str, int], masks: bool) -> RawBoxes:
+    def raw(self, id: Id, class_index: dict[str, int], masks: bool) -> RawBoxes:
         """The objects of the image `id`; without their masks, which take most of the memory, unless `masks`."""
         entries, picture = self.objects.get(id, []), self.images.get(id)
         corners = np.array([_corners(entry.get("bbox")) for entry in entries], dtype=np.float64).reshape(-1, 4)

@@ -33,19 +33,23 @@ RULES = {
     "wrong_size": Rule("error", "annotation for another image size; left out"),
     "unknown_index": Rule("error", "mask with indices beyond the classes; left out"),
     "other_grid": Rule("error", "volume whose labels are at another position in space (affine); left out"),
-    # The object is dropped or corrected; the image stays.
-    "not_finite": Rule("warning", "box with missing, infinite or NaN coordinates; dropped"),
+    "not_finite": Rule("error", "box with missing, infinite or NaN coordinates, which may be anywhere; image left out"),
+    # The object is corrected, or its place is ignored: it is no background. The image stays.
     "inverted": Rule("warning", "box with its corners exchanged; corrected"),
-    "empty": Rule("warning", "box without width or height; dropped"),
-    "tiny": Rule("warning", f"box narrower or lower than {LEAST_SIDE:g} pixel; dropped"),
+    "empty": Rule("warning", "box without width or height; counts neither as hit nor as miss"),
+    "tiny": Rule("warning", f"box narrower or lower than {LEAST_SIDE:g} pixel; counts neither as hit nor as miss"),
     "past_edge": Rule("warning", "box that extends beyond the image; clipped"),
-    "outside": Rule("warning", f"box with less than {LEAST_LEFT:.0%} of it in the image, or less than a pixel; dropped"),
+    "outside": Rule(
+        "warning",
+        f"box with less than {LEAST_LEFT:.0%} of it in the image, or less than a pixel; what is in it counts neither way",
+    ),
     "duplicate": Rule("warning", "box that occurs twice, with the same name; dropped"),
     "disputed": Rule("warning", "box that occurs twice, with different names; both kept"),
     "no_mask": Rule("warning", "object whose mask is missing, invalid or empty; kept, counts neither as hit nor as miss"),
     # Not an error.
     "negative": Rule("note", "image without objects; kept, as a negative example"),
     "ignored": Rule("note", "crowd or difficult object; counts neither as hit nor as miss"),
+    "rounded": Rule("note", "labels that are almost integers, as a scaled file has them; rounded"),
     "no_size": Rule("note", "annotation that does not state the image's size; taken from the image"),
 }
 
@@ -68,7 +72,8 @@ class RawBoxes:
         ignore: (K,) bool, objects that count neither as hit nor as miss.
         size: (H, W) of the image as stated in the file; None if it does not say.
         inclusive: whether corners are as in Pascal VOC: counted from 1, the last pixel included.
-        segments: K masks as COCO's polygons or run lengths, not decoded.
+        segments: K masks as COCO's polygons or run lengths, or YOLO's polygons, not decoded.
+        relative: whether coordinates are fractions of the image's width and height, as YOLO's are; those of `segments` too.
     """
 
     corners: np.ndarray
@@ -77,6 +82,11 @@ class RawBoxes:
     size: tuple[int, int] | None = None
     inclusive: bool = False
     segments: tuple[Any, ...] | None = None
+    relative: bool = False
+
+
+class NowhereError(ValueError):
+    """An object without coordinates."""
 
 
 def clean_boxes(raw: RawBoxes, size: tuple[int, int], names: tuple[str, ...]) -> tuple[Boxes, np.ndarray, list[Fault]]:
@@ -89,40 +99,52 @@ def clean_boxes(raw: RawBoxes, size: tuple[int, int], names: tuple[str, ...]) ->
         The valid boxes, half-open, in pixels; their positions (K,) in `raw`; and the faults that were found.
 
     Raises:
+        NowhereError: if an object has no coordinates: it may be anywhere in the image.
         ValueError: if the file states another size of the image, so that no box can be trusted.
     """
     if raw.size not in (None, size):
-        raise ValueError(f"it is for {raw.size[1]} x {raw.size[0]} pixels, the image has {size[1]} x {size[0]}")
-    faults: list[Fault] = [] if raw.size else [Fault("no_size", "", "")]
+        turned = raw.size == size[::-1]
+        words = ", as of an image that EXIF turned by 90 degrees; label the upright image" if turned else ""
+        raise ValueError(f"it is for {raw.size[1]} x {raw.size[0]} pixels, the image has {size[1]} x {size[0]}{words}")
+    faults: list[Fault] = [] if raw.size or raw.relative else [Fault("no_size", "", "")]
     kept = np.arange(len(raw.labels))
     boxes = raw.corners.astype(np.float64).reshape(-1, 4)
+    if raw.relative:
+        boxes = boxes * [size[1], size[0], size[1], size[0]]
+    ignore = raw.ignore.astype(bool)
 
-    def note(rule: str, mask: Any, drops: bool = False) -> None:
-        nonlocal kept, boxes
+    def note(rule: str, mask: Any) -> None:
         for position in np.flatnonzero(mask).tolist():
             number = int(kept[position])
             faults.append(Fault(rule, f"object {number + 1} ({names[raw.labels[number]]})", _words(raw.corners[number])))
-        if drops:
-            kept, boxes = kept[~mask], boxes[~mask]
 
-    note("not_finite", ~np.isfinite(boxes).all(1), drops=True)
+    if (unknown := np.flatnonzero(~np.isfinite(boxes).all(1))).size:
+        number = int(unknown[0])
+        raise NowhereError(f"object {number + 1} ({names[raw.labels[number]]}) has no place: {_words(raw.corners[number])}")
     # A box with one side of length 0 is empty, even if the other side is inverted.
-    note("empty", (boxes[:, 2:] == boxes[:, :2]).any(1), drops=True)
-    note("inverted", (boxes[:, 2:] < boxes[:, :2]).any(1))
+    empty = (boxes[:, 2:] == boxes[:, :2]).any(1)
+    note("empty", empty)
+    note("inverted", ~empty & (boxes[:, 2:] < boxes[:, :2]).any(1))
     boxes = np.concatenate([np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])], 1)
     if raw.inclusive:  # pixels a to b, counted from 1, are [a - 1, b); a 0, which some tools write, stays 0
         boxes[:, :2] = np.maximum(boxes[:, :2] - 1, np.where(boxes[:, :2] == 0, 0, -np.inf))
-    note("tiny", (boxes[:, 2:] - boxes[:, :2] < LEAST_SIDE).any(1), drops=True)
+    tiny = ~empty & (boxes[:, 2:] - boxes[:, :2] < LEAST_SIDE).any(1)
+    note("tiny", tiny)
+    small = (empty | tiny)[:, None]
+    boxes[:, 2:] = np.where(small, np.maximum(boxes[:, 2:], boxes[:, :2] + LEAST_SIDE), boxes[:, 2:])
+    ignore = ignore | small[:, 0]
     clipped, left = clip_boxes(boxes, size)
     past = (clipped != boxes).any(1)
-    note("past_edge", past & left)
-    boxes = clipped
-    note("outside", ~left, drops=True)
-    same, disputed = _repeated(boxes, raw.labels[kept], raw.ignore[kept])
+    note("past_edge", past & left & ~ignore)
+    note("outside", ~left)
+    ignore = ignore | ~left
+    here = left | (clipped[:, 2:] - clipped[:, :2] > 0).all(1)  # of the others nothing is in the image
+    kept, boxes, ignore = kept[here], clipped[here], ignore[here]
+    same, disputed = _repeated(boxes, raw.labels[kept], ignore)
     note("disputed", disputed & ~same)
-    note("duplicate", same, drops=True)
-    ignore = raw.ignore[kept]
-    note("ignored", ignore)
+    note("duplicate", same)
+    kept, boxes, ignore = kept[~same], boxes[~same], ignore[~same]
+    note("ignored", raw.ignore[kept])
     if not len(raw.labels):
         faults.append(Fault("negative", "", ""))
     return Boxes(boxes.astype(np.float32), raw.labels[kept].astype(np.int64), ignore.astype(bool)), kept, faults

@@ -9,9 +9,9 @@ import csv
 import io
 import math
 import os
+import re
 import zipfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -20,7 +20,22 @@ import numpy as np
 
 from resnets.data.cache import free_memory
 from resnets.data.pictures.images import IMAGE_SUFFIXES, ArrayImages, FileImages, printable, with_channels
-from resnets.data.types import Images
+from resnets.data.readers.walk import (
+    RUN,
+    RUNS,
+    Left,
+    Spelled,
+    count_all,
+    entries,
+    folders,
+    identity,
+    is_run,
+    kind_of,
+    one_spelling,
+    walk,
+    what,
+)
+from resnets.data.types import Images, Note
 from resnets.errors import InputError
 from resnets.files import foreign, is_file, open_regular, short
 
@@ -54,12 +69,14 @@ class Found(NamedTuple):
         parts: its splits by name, in the order of `SPLITS`.
         size: (height, width) in pixels, if all images are of one size.
         hflip: whether flipped images are of the same class.
+        notes: as of `Source`.
     """
 
     name: str
     parts: dict[str, Part]
     size: tuple[int, int] | None = None
     hflip: bool = True
+    notes: tuple[Note, ...] = ()
 
 
 def quoted(names: Iterable[str], limit: int = 5) -> str:
@@ -71,45 +88,75 @@ def quoted(names: Iterable[str], limit: int = 5) -> str:
 
 # --- folders ---------------------------------------------------------------------------------------------------------
 
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """The entries of `folder`, sorted by name, without hidden ones. Raises `InputError` if it cannot be read."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted((e for e in entries if not e.name.startswith((".", "__MACOSX"))), key=lambda entry: entry.name)
-    except OSError as error:
-        raise InputError(f"{printable(folder)}: {error.strerror}; make the folder readable") from error
-
-
-def _folders(folder: Path) -> list[Path]:
-    return [Path(entry) for entry in _entries(folder) if _kind(entry) == "folder"] if folder.is_dir() else []
+# Names that mean a split without being among SPLIT_WORDS: "Train Set", val2017, test_images, dev, evaluation.
+LIKE_A_SPLIT = re.compile(
+    r"(?:(?:images?|imgs?|data|pictures?)[\W_]*)?"
+    r"(?:train|training|trn|val|vali?d|validate|validating|validation|dev|devel|development|eval|evaluate|evaluation|test|testing"
+    r"|tst|hold[\W_]?out)"
+    r"[\W_\d]*(?:sets?|splits?|data|datasets?|images?|imgs?|pictures?|pics|folder)?[\W_\d]*",
+    re.IGNORECASE,
+)
 
 
-def _kind(entry: os.DirEntry[str]) -> str:
-    """The kind of an entry: "folder", "file", "dead link" (a link to nothing or to itself), or "other" (a pipe, a device)."""
-    if not os.path.exists(entry):  # noqa: PTH110 (a million files)
-        return "dead link"
-    return "folder" if entry.is_dir() else "file" if entry.is_file() else "other"
+def like_splits(paths: Iterable[Path]) -> list[str]:
+    """Names of those folders that mean a split, but not by a word that is read."""
+    return [path.name for path in paths if path.name.lower() not in SPLIT_WORDS and LIKE_A_SPLIT.fullmatch(path.name)]
+
+
+def refuse_like_splits(root: Path, paths: Iterable[Path]) -> None:
+    """Raise `InputError` if one of the folders in `root` means a split by another word than those that are read."""
+    if odd := like_splits(paths):
+        raise InputError(
+            f"{printable(root)}: {quoted(map(printable, odd))} {'looks' if len(odd) == 1 else 'look'} like "
+            f"{'a split' if len(odd) == 1 else 'splits'}, and so would be left out or become a class; call "
+            f"{'it' if len(odd) == 1 else 'them'} train, val or test, or move {'it' if len(odd) == 1 else 'them'} elsewhere"
+        )
+
+
+def _own_folders(root: Path) -> list[Path]:
+    """The folders in `root` that may hold data: those of runs are none."""
+    return [folder for folder in folders(root) if not is_run(folder)]
 
 
 def _split_folders(root: Path) -> list[Path]:
-    return [folder for folder in _folders(root) if folder.name.lower() in SPLIT_WORDS]
+    return [folder for folder in folders(root) if folder.name.lower() in SPLIT_WORDS]
 
 
 def is_split_folder(root: Path) -> bool:
     """Whether it is `root/{train,val,test}/<class>/**/image`. A class called "train" would hold images, not folders."""
-    return any(_folders(folder) for folder in _split_folders(root))
+    return any(_own_folders(folder) for folder in _split_folders(root))
 
 
 def read_split_folder(root: Path, in_chans: int) -> Found:
-    """Read `root/{train,val,test}/<class>/**/image`. Raises `InputError` for a split with two folders or without images."""
+    """Read `root/{train,val,test}/<class>/**/image`. A test split without class folders is left out, and counted.
+
+    Raises:
+        InputError: for a split with two folders or without images; and where a folder may be a split or a class.
+    """
     parts: dict[str, Part] = {}
-    for folder in _split_folders(root):
+    left, here = Left(), _split_folders(root)
+    others = [folder for folder in _own_folders(root) if folder not in here]
+    pictures = {folder.name: count_all(folder, folder.name, left) for folder in others}
+    known = [name for name, num in pictures.items() if num]
+    refuse_like_splits(root, [folder for folder in others if folder.name in known])
+    if len(here) == 1 and known:
+        word = printable(here[0].name)
+        raise InputError(
+            f"{printable(root)}: '{word}' is a split, or a class beside {quoted(map(printable, known))}; if a class, give it "
+            f"another name, such as '{word}s'; if the split, move the others elsewhere"
+        )
+    for name in known:
+        left.add("images beside the splits", f"{name}/", pictures[name])
+    _loose(root, left, "images beside the splits")
+    for folder in here:
         split = SPLIT_WORDS[folder.name.lower()]
         if split in parts:
             raise InputError(f"{printable(root)}: more than one folder holds the {split} split; keep one")
-        parts[split] = _class_folders(root, folder, split, in_chans)
-    return _found(printable(root.resolve().name), parts)
+        if split == "test" and not _own_folders(folder):
+            left.add("images without a class", f"{folder.name}/", count_all(folder, folder.name, left))
+            continue
+        parts[split] = _class_folders(root, folder, split, in_chans, left)
+    return _found(printable(root.resolve().name), parts, left.notes())
 
 
 def is_class_folder(root: Path) -> bool:
@@ -117,29 +164,69 @@ def is_class_folder(root: Path) -> bool:
 
 
 def read_class_folder(root: Path, in_chans: int) -> Found:
-    """Read `root/<class>/**/image`, all as the training split. Raises `InputError` if a class has no images."""
-    folders = _folders(root)
-    if folders and folders == _split_folders(root):
-        names = quoted(folder.name for folder in folders)
-        raise InputError(f"{printable(root)}: {names} hold no class folders; sort the images into one folder per class")
-    return _found(printable(root.resolve().name), {"train": _class_folders(root, root, "train", in_chans)})
+    """Read `root/<class>/**/image`, all as the training split.
+
+    Raises:
+        InputError: if a class has no images, or a folder is rather a split than a class.
+    """
+    left, here = Left(), _own_folders(root)
+    names = [folder.name for folder in here]
+    words = [name for name in names if name.lower() in SPLIT_WORDS]
+    if names and names == words:
+        raise InputError(f"{printable(root)}: {quoted(names)} hold no class folders; sort the images into one folder per class")
+    like = like_splits(here)
+    if len(like) > 1 or (like and len(like) + len(words) == len(names)):
+        refuse_like_splits(root, here)
+    # "train" may be a vehicle; who calls a class "test" or "val" can be asked for another name.
+    if unlabelled := [name for name in words if SPLIT_WORDS[name.lower()] != "train"]:
+        raise InputError(
+            f"{printable(root)}: {quoted(unlabelled)} would be a class beside {quoted(sorted(set(names) - set(words)))}; if it "
+            "holds images to predict, move it elsewhere; if it is a split, sort all as train/<class>, test/<class>; if it is a "
+            "class, give it another name"
+        )
+    for folder in here:
+        if len({SPLIT_WORDS[inner.name.lower()] for inner in _split_folders(folder)}) > 1:
+            inner = quoted(sorted(inner.name for inner in _split_folders(folder)))
+            raise InputError(
+                f"{printable(folder)}: holds {inner}, which would all be for training; splits come first: "
+                f"{printable(root)}/train/{printable(folder.name)}/..."
+            )
+    _loose(root, left, "images beside the class folders")
+    part = _class_folders(root, root, "train", in_chans, left)
+    return _found(printable(root.resolve().name), {"train": part}, left.notes())
 
 
-def _class_folders(root: Path, folder: Path, split: str, in_chans: int) -> Part:
+def _loose(folder: Path, left: Left, images: str) -> None:
+    """Count the files that lie directly in `folder`; those with a picture's suffix as `images`."""
+    for entry in entries(folder):
+        if what(entry) != "folder":
+            kind = images if entry.name.lower().endswith(tuple(IMAGE_SUFFIXES)) else kind_of(entry.name)
+            left.add(kind, entry.name)
+
+
+def _class_folders(root: Path, folder: Path, split: str, in_chans: int, left: Left) -> Part:
     """The split in `folder`, with one folder per class; paths are relative to `root`. Raises `InputError` without images."""
     paths: list[str] = []
     counts: dict[str, int] = {}
     empty: list[str] = []
-    ancestors = {_identity(root), _identity(folder)}
-    for class_folder in _folders(folder):
-        found, others = _pictures(class_folder, os.path.relpath(class_folder, root), set(ancestors))
+    ancestors = {identity(root), identity(folder)}
+    if folder != root:
+        _loose(folder, left, "images beside the class folders")
+    for class_folder in folders(folder):
+        inside = Left()
+        found = sorted(walk(class_folder, os.path.relpath(class_folder, root), inside, visited=set(ancestors)))
         name = printable(class_folder.name)
+        for kind, (num, first) in inside.kinds.items():
+            left.add(kind, first, num)
         if found:
             counts[name] = len(found)
             paths += found
+        elif inside.num(RUN) or name == RUNS:
+            continue
         else:
-            suffixes = ", ".join(f"{num} {suffix or 'without a suffix'}" for suffix, num in others.most_common(3))
-            empty.append(f"'{name}'" + (f" (only {suffixes})" if others else ""))
+            kinds = sorted(inside.kinds.items(), key=lambda item: -item[1][0])[:3]
+            suffixes = ", ".join(f"{num} {kind}" for kind, (num, _) in kinds)
+            empty.append(f"'{name}'" + (f" (only {suffixes})" if suffixes else ""))
     where = printable(folder)
     if not paths and not empty:
         raise InputError(f"{where}: holds no class folders; sort the images into one folder per class, as {where}/cat/1.jpg")
@@ -150,40 +237,14 @@ def _class_folders(root: Path, folder: Path, split: str, in_chans: int) -> Part:
     return Part(FileImages(paths, in_chans, root), tuple(counts), codes)
 
 
-def _identity(folder: str | Path) -> tuple[int, int]:
-    stat = os.stat(folder)  # noqa: PTH116 (entries of scandir are strings here)
-    return stat.st_dev, stat.st_ino
-
-
-def _pictures(folder: Path, prefix: str, visited: set[tuple[int, int]]) -> tuple[list[str], Counter[str]]:
-    """The paths of all images below `folder`, sorted, as `prefix`/..., and the suffixes of other files with their counts.
-
-    Links are followed, but no folder is entered twice, so that links to a parent folder do not loop.
-    """
-    pictures, others, waiting = [], Counter[str](), [(folder, prefix)]
-    while waiting:
-        folder, prefix = waiting.pop()
-        if (identity := _identity(folder)) in visited:
-            continue
-        visited.add(identity)
-        for entry in _entries(folder):
-            path = f"{prefix}{os.sep}{entry.name}"
-            suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 (a million files)
-            kind = _kind(entry)
-            if kind == "folder":
-                waiting.append((Path(entry), path))
-            elif suffix in IMAGE_SUFFIXES and kind in ("file", "dead link"):  # dead links are reported as unreadable later
-                pictures.append(path)
-            else:
-                others[suffix] += 1
-    return sorted(pictures), others
-
-
-def _found(name: str, parts: dict[str, Part]) -> Found:
-    return Found(name, {split: parts[split] for split in SPLITS if split in parts})
+def _found(name: str, parts: dict[str, Part], notes: tuple[Note, ...] = ()) -> Found:
+    return Found(name, {split: parts[split] for split in SPLITS if split in parts}, notes=notes)
 
 
 # --- CSV -------------------------------------------------------------------------------------------------------------
+
+
+COLUMNS = ("path", "label", "split")  # that are read
 
 
 class Line(NamedTuple):
@@ -191,7 +252,7 @@ class Line(NamedTuple):
 
     path: str
     label: str
-    split: str  # "" if the file has no such column
+    split: str | None  # None if the file has no such column
     where: str  # for messages: "list.csv line 7"
     names: tuple[str, ...] = ()  # of the other columns, and what they hold
     cells: tuple[str, ...] = ()
@@ -213,10 +274,12 @@ def read_csv(path: Path, in_chans: int) -> Found:
     return _listed(printable(path.stem), path.parent, splits, in_chans)
 
 
-def split_of(word: str, where: str) -> str:
-    """The split that a cell means; an empty one means train. Raises `InputError`."""
-    if (split := SPLIT_WORDS.get(word.lower() or "train")) is None:
-        raise InputError(f"{where}: split '{word}' is not known; write train, val or test")
+def split_of(word: str | None, where: str) -> str:
+    """The split that a cell means; None, where there is no such column, means train. Raises `InputError`."""
+    if word == "":
+        raise InputError(f"{where}: the split is missing; write train, val or test, or leave the column out")
+    if (split := SPLIT_WORDS.get((word or "train").lower())) is None:
+        raise InputError(f"{where}: split '{word:.100}' is not known; write train, val or test")
     return split
 
 
@@ -226,12 +289,14 @@ def is_csv_folder(root: Path) -> bool:
 
 def read_csv_folder(root: Path, in_chans: int) -> Found:
     """Read a folder with train.csv and optionally val.csv and test.csv. Raises as `read_csv`."""
-    splits = {split: list(_lines(root / f"{split}.csv")) for split in SPLITS if is_csv(root / f"{split}.csv")}
+    files = {split: root / f"{split}.csv" for split in SPLITS if is_csv(root / f"{split}.csv")}
+    splits = {split: list(_lines(path, COLUMNS[:2])) for split, path in files.items()}
     return _listed(printable(root.resolve().name), root, splits, in_chans)
 
 
-def _lines(path: Path) -> Iterator[Line]:
-    rows = csv_rows(path)
+def _lines(path: Path, read: Sequence[str] = COLUMNS) -> Iterator[Line]:
+    """The lines of a list, of which the columns `read` are read."""
+    rows = csv_rows(path, strict=True)
     name, first = next(rows)
     header = [cell.strip().lower() for cell in first]
     if not {"path", "label"} <= set(header):
@@ -239,14 +304,22 @@ def _lines(path: Path) -> Iterator[Line]:
             f"{name}: the first line must name the columns path,label (it is: {','.join(header)[:80]!r})"
             + "; several labels per image are for --task tag" * ("labels" in header)
         )
-    columns = [header.index(column) if column in header else None for column in ("path", "label", "split")]
+    if len(set(header)) < len(header):
+        raise InputError(
+            f"{name}: the first line names a column twice (it is: {','.join(header)[:80]!r}); give each its own name"
+        )
+    columns = [header.index(column) if column in header and column in read else None for column in COLUMNS]
     others = {cell.strip(): i for i, cell in enumerate(first) if cell.strip() and i not in columns}
     for where, row in rows:
+        if any(cell.strip() for cell in row[len(header) :]):
+            raise InputError(f"{where}: {len(row)} cells under {len(header)} columns; add or remove commas, or quote the cells")
         picture, label, split = ("" if i is None or i >= len(row) else row[i].strip() for i in columns)
         if not (picture and label):
             raise InputError(f"{where}: the path or the label is missing")
+        if "\n" in picture + label + split:
+            raise InputError(f"{where}: a quote is open, and the next lines became part of the cell; close or remove the quote")
         cells = tuple("" if i >= len(row) else row[i].strip() for i in others.values())
-        yield Line(picture, label, split, where, tuple(others), cells)
+        yield Line(picture, label, None if columns[2] is None else split, where, tuple(others), cells)
 
 
 def csv_rows(path: Path, *, strict: bool = False) -> Iterator[tuple[str, list[str]]]:
@@ -262,37 +335,48 @@ def csv_rows(path: Path, *, strict: bool = False) -> Iterator[tuple[str, list[st
     name = printable(path)
     try:
         with io.TextIOWrapper(open_regular(path, MAX_CSV_BYTES), encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, strict=strict)
+            rows, line = csv.reader(file, strict=strict), 1
             yield name, next(rows, [])
+            line = rows.line_num + 1
             for row in rows:
                 if any(cell.strip() for cell in row):
-                    yield f"{name} line {rows.line_num}", row
+                    yield f"{name} line {line}", row
+                line = rows.line_num + 1
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 text; save it as UTF-8") from error
-    except (OSError, csv.Error) as error:
+    except csv.Error as error:
+        remedy = "; a quote that is opened there is not closed, or closed within a cell" if strict else ""
+        raise InputError(f"{name} line {line}: cannot be read as CSV ({short(error)}){remedy}") from error
+    except OSError as error:
         raise InputError(f"{name}: cannot be read as CSV ({short(error)})") from error
 
 
 def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int) -> Found:
     known: dict[str, tuple[str, str]] = {}
+    find = Spelled(root)
     missing: list[str] = []
+    repeated: list[str] = []
+    respelled: list[str] = []
     parts: dict[str, Part] = {}
     for split, lines in splits.items():
         paths, labels, cells = [], [], []
         for line in lines:
-            here, key = (split, line.label), os.path.normpath(line.path)
+            here, key = (split, line.label), one_spelling(root, line.path)
             before = known.get(key)
             if before == here:
-                continue  # the same line again
+                repeated.append(line.where)
+                continue
             if before:
                 raise InputError(
                     f"{line.where}: {line.path} is in {split} with label '{line.label}', above it is in {before[0]} with label "
                     f"'{before[1]}'; give each image one label and one split"
                 )
             known[key] = here
-            if not is_file(Path(root, line.path)):
-                missing.append(line.path)
-            paths.append(line.path)
+            there = line.path
+            if not is_file(Path(root, there)):
+                there = find(line.path) or line.path
+                (missing if there == line.path else respelled).append(line.path)
+            paths.append(there)
             labels.append(line.label)
             cells.append(line.cells)
         if paths:
@@ -305,7 +389,15 @@ def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int)
         )
     if not parts:
         raise InputError(f"{name}: the list holds no images; write one line for each, as cats/1.jpg,cat")
-    return _found(name, parts)
+    notes = (
+        [Note("repeated", f"{len(repeated)} lines name an image again, as {repeated[0]}; it counts once")] if repeated else []
+    )
+    if respelled:
+        words = (
+            f"{len(respelled)} paths are spelled in another form of Unicode (NFC, NFD) than the files: {quoted(respelled, 3)}"
+        )
+        notes.append(Note("spelling", words))
+    return _found(name, parts, tuple(notes))
 
 
 # --- arrays ----------------------------------------------------------------------------------------------------------
@@ -376,14 +468,14 @@ def _array(archive: zipfile.ZipFile, member: str) -> np.ndarray:
 
 def is_detection(path: Path) -> bool:
     """Whether it is a layout with boxes or masks: Pascal VOC, COCO, YOLO, images with masks, or volumes with labels."""
-    folders = {folder.name.lower() for folder in _folders(path)}
-    beside = [{folder.name.lower() for folder in _folders(parent)} for parent in (path, *_split_folders(path))]
+    names = {folder.name.lower() for folder in folders(path)}
+    beside = [{folder.name.lower() for folder in folders(parent)} for parent in (path, *_split_folders(path))]
     return (
-        {"jpegimages", "annotations"} <= folders
-        or any("images" in names and names & {"masks", "instances", "labels"} for names in beside)
-        or {"imagestr", "labelstr"} <= folders
-        or any(folder.name == "annotations" and list(folder.glob("*.json")) for folder in _folders(path))
-        or any(list(folder.glob("_annotations.coco.json")) for folder in [path, *_folders(path)] if folder.is_dir())
+        {"jpegimages", "annotations"} <= names
+        or any("images" in here and here & {"masks", "instances", "labels"} for here in beside)
+        or {"imagestr", "labelstr"} <= names
+        or any(folder.name == "annotations" and list(folder.glob("*.json")) for folder in folders(path))
+        or any(list(folder.glob("_annotations.coco.json")) for folder in [path, *folders(path)] if folder.is_dir())
         or (path.name.lower() == "vocdevkit" and path.is_dir())
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -16,22 +15,27 @@ from resnets.data.pictures.headers import check_header, spread
 from resnets.data.pictures.images import IMAGE_SUFFIXES, MAX_PICTURE_BYTES, MAX_PIXELS, FileImages, printable
 from resnets.data.readers.boxes import split_lists
 from resnets.data.readers.label_rules import BadLabel
-from resnets.data.readers.layouts import quoted
+from resnets.data.readers.mask_values import FOREGROUND, class_table, meaning
 from resnets.data.readers.names import names_file
 from resnets.data.readers.outlines import MAX_MASK_BYTES
 from resnets.data.readers.pairs import Pairs, by_stem, matched, pairs_of_folders
+from resnets.data.readers.walk import Left
 from resnets.data.targets import IGNORE, NUMBERS, Boxes, Fault
-from resnets.data.types import Source, Split
+from resnets.data.types import Note, Source, Split
 from resnets.errors import InputError
 from resnets.files import is_file, read_regular, short
 
 MASK_FORMATS = ("PNG", "TIFF", "BMP")  # lossless
 MAX_OBJECTS = 2**16  # in an instance mask
 MASK_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp"})
-INDEX_MODES = {"1": np.uint8, "L": np.uint8, "P": np.uint8, "I": np.int32, "I;16": np.uint16, "I;16B": np.uint16}
-# Names in classes.txt for an index that is to be ignored.
-IGNORE_NAMES = ("ignore", "void", "unlabelled", "unlabeled")
-FOREGROUND = ("background", "object")  # the class names of instance masks used for segmentation
+INDEX_MODES = {
+    "1": np.uint8, "L": np.uint8, "P": np.uint8, "I": np.int32, "I;16": np.uint16, "I;16B": np.uint16, "F": np.float32,
+}  # fmt: skip
+# Modes that hold no indices, in words.
+NO_INDICES = {
+    "LA": "grey with transparency", "PA": "a palette with transparency", "RGBA": "colours with transparency", "RGB": "colours",
+    "CMYK": "colours", "YCbCr": "colours",
+}  # fmt: skip
 VOC_MASKS, VOC_LISTS = "SegmentationClass", "ImageSets/Segmentation"
 
 
@@ -48,9 +52,12 @@ def read_mask(path: Path) -> np.ndarray:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels are more than the {MAX_PIXELS:,} that are read")
             if image.mode not in INDEX_MODES:
-                raise ValueError(f"it holds colours ({image.mode}); save it as grey or palette PNG of class indices")
+                words = NO_INDICES.get(image.mode, "other values")
+                raise ValueError(f"it holds {words} ({image.mode}); save it as grey or palette PNG of class indices")
             step = spread(image)  # before loading
             values = np.array(image, dtype=INDEX_MODES[image.mode])
+            if image.mode == "F":
+                return whole(values, image.mode)
             return values if step == 1 else values // step
     except FileNotFoundError as error:
         raise BadLabel(path, "the mask of this image does not exist", "missing_annotation") from error
@@ -58,6 +65,13 @@ def read_mask(path: Path) -> np.ndarray:
         raise
     except Exception as error:  # decoders raise nearly every kind of exception for malformed data
         raise BadLabel(path, f"the mask cannot be read: {short(error)}", "bad_annotation") from error
+
+
+def whole(values: np.ndarray, mode: str) -> np.ndarray:
+    """Values in floating point as integers. Raises `ValueError` if they are fractions."""
+    if not ((values == np.rint(values)) & (values >= 0) & (values < NUMBERS)).all():
+        raise ValueError(f"it holds fractions in floating point ({mode}); save it as grey or palette PNG of class indices")
+    return values.astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -196,27 +210,29 @@ def read_masks(root: Path, in_chans: int, labels: Sequence[str] | None = None, i
 
     Args:
         labels: the class names, in the order of class indices. They are matched to `classes.txt` by name; without that file
-            they name the values 0, 1, ... in masks, `ignore` left out. Default (None): the lines of `classes.txt`, or
-            numbers up to the largest value in any mask.
+            they name the values 0, 1, ... in masks, `ignore` left out. Default (None): the lines of `classes.txt`, or what
+            `mask_values.meaning` says.
         ignore: a value in masks that is ignored, as 255 is, and as those that `classes.txt` calls `ignore`, `void` or
             `unlabelled` are.
 
     Raises:
         InputError: if classes and masks do not agree, or no mask can be read.
     """
-    return _read_classes(root, _splits(root, "masks"), in_chans, labels, ignore)
+    left = Left()
+    return _read_classes(root, _splits(root, "masks", left), in_chans, labels, ignore, left)
 
 
 def read_voc_masks(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> Source:
     """Read Pascal VOC's `SegmentationClass/*.png`, `ImageSets/Segmentation/{train,val,test}.txt`. As `read_masks`."""
     folders = root / "JPEGImages", root / VOC_MASKS
-    pictures, masks = by_stem(folders[0], IMAGE_SUFFIXES), by_stem(folders[1], MASK_SUFFIXES)
-    lists = split_lists(root, root / VOC_LISTS) or {"train": sorted(masks)}
+    left = Left()
+    pictures, masks = by_stem(folders[0], IMAGE_SUFFIXES, left), by_stem(folders[1], MASK_SUFFIXES, left)
+    lists = split_lists(root, root / VOC_LISTS, masks) or {"train": sorted(masks)}
     splits = {
         split: [(pictures.get(stem, folders[0] / f"{stem}.jpg"), masks.get(stem, folders[1] / f"{stem}.png")) for stem in stems]
         for split, stems in lists.items()
     }
-    return _read_classes(root, splits, in_chans, labels, ignore)
+    return _read_classes(root, splits, in_chans, labels, ignore, left)
 
 
 def read_foreground(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> Source:
@@ -230,7 +246,9 @@ def read_foreground(root: Path, in_chans: int, labels: Sequence[str] | None = No
     table[0] = 0
     if ignore is not None:
         table[ignore] = IGNORE
-    return _source(root, _splits(root, "instances"), in_chans, names or FOREGROUND, table)
+    left = Left()
+    splits = _splits(root, "instances", left)
+    return _source(root, splits, in_chans, names or FOREGROUND, table, left.notes())
 
 
 def read_instances(root: Path, in_chans: int, labels: Sequence[str] | None = None, masks: bool = False) -> Source:
@@ -243,103 +261,35 @@ def read_instances(root: Path, in_chans: int, labels: Sequence[str] | None = Non
     names = names or FOREGROUND[1:]
     if len(names) != 1:
         raise InputError(f"{printable(root)}: objects of one class, and {given} has {len(names)}; give one name")
-    splits = {}
-    for split, pairs in _splits(root, "instances").items():
+    splits, left = {}, Left()
+    for split, pairs in _splits(root, "instances", left).items():
         images, found = _stored(root, pairs, in_chans)
         splits[split] = Split(images, InstanceMasks(images, found, masks))
-    return Source(printable(root.resolve().name), names, splits, in_chans, kind="boxes")
+    return Source(printable(root.resolve().name), names, splits, in_chans, kind="boxes", notes=left.notes())
 
 
 def _read_classes(
-    root: Path, splits: dict[str, Pairs], in_chans: int, labels: Sequence[str] | None, ignore: int | None
+    root: Path, splits: dict[str, Pairs], in_chans: int, labels: Sequence[str] | None, ignore: int | None, left: Left
 ) -> Source:
-    listed = names_by_index(root, labels, ignore)
-    white = False
-    if listed is None or (len(listed) == 2 and ignore is None):
-        largest, white = _numbers(root, [mask for pairs in splits.values() for _, mask in pairs])
-        white = white and ignore is None
-        listed = listed or (FOREGROUND if white or largest == 1 else tuple(str(index) for index in range(largest + 1)))
-    names, table = class_table(printable(root), listed, labels, ignore)
-    if white:
-        table[IGNORE] = 1
-    return _source(root, splits, in_chans, names, table)
+    masks = [mask for pairs in splits.values() for _, mask in pairs]
+    found = meaning(root, masks, read_mask, labels, ignore)
+    names, table = class_table(printable(root), found.named, labels, ignore)
+    return _source(root, splits, in_chans, names, table, (*left.notes(), *found.notes))
 
 
-def names_by_index(root: Path, labels: Sequence[str] | None, ignore: int | None) -> tuple[str, ...] | None:
-    """The name of each value in masks: the lines of `classes.txt`, else `labels` in order, skipping `ignore`; else None."""
-    listed, _ = names_file(root, None)
-    if listed is not None or labels is None:
-        return listed
-    names = list(labels)
-    if ignore is not None and ignore < len(names):
-        names.insert(ignore, IGNORE_NAMES[0])
-    return tuple(names)
-
-
-def class_table(
-    where: str, listed: Sequence[str], labels: Sequence[str] | None, ignore: int | None
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """The class names, and the `table` of `ClassMasks`.
-
-    Args:
-        where: the dataset, for messages.
-        listed: the name of each value in masks.
-        labels: the class names in the order of class indices, matched by name; default (None): `listed` without ignored ones.
-        ignore: a further value that is ignored.
-
-    Raises:
-        InputError: if the names do not agree, or there are not 2 to 255 classes.
-    """
-    if ignore is not None and not 0 <= ignore <= IGNORE:
-        raise InputError(f"index {ignore} is to be ignored; give one from 0 to {IGNORE}")
-    skipped = {IGNORE if ignore is None else ignore, IGNORE}
-    skipped |= {index for index, name in enumerate(listed) if name.lower() in IGNORE_NAMES}
-    kept = {index: name for index, name in enumerate(listed) if index not in skipped}
-    names = tuple(kept.values()) if labels is None else tuple(labels)
-    if voids := [name for name in names if name.lower() in IGNORE_NAMES]:
-        raise InputError(f"{where}: {quoted(voids)} is no class; leave it out of the classes, and say which index to ignore")
-    index_of = {name: index for index, name in reversed(list(enumerate(names)))}
-    if strange := [name for name in kept.values() if name not in index_of]:
-        raise InputError(f"{where}: {quoted(strange)} in classes.txt, and the classes are {quoted(names, 20)}; rename them")
-    if not 2 <= len(names) <= IGNORE:
-        raise InputError(f"{where}: {len(names)} classes in the masks; there must be 2 to {IGNORE}")
-    table = np.full(NUMBERS, -1, dtype=np.int16)
-    table[sorted(skipped)] = IGNORE
-    for index, name in kept.items():
-        table[index] = index_of[name]
-    return names, table
-
-
-def _numbers(root: Path, masks: list[Path]) -> tuple[int, bool]:
-    """The largest value except 255 in any readable mask, and whether all values are 0 (black) or 255 (white)."""
-
-    def largest(path: Path) -> tuple[int, bool] | BadLabel:
-        try:
-            values = read_mask(path)
-        except BadLabel as bad:
-            return bad
-        return int(values[values != IGNORE].max(initial=0)), bool((values == IGNORE).any())
-
-    with ThreadPoolExecutor() as pool:
-        results = list(pool.map(largest, masks))
-    found = [result for result in results if not isinstance(result, BadLabel)]
-    if not found:
-        first = next(result for result in results if isinstance(result, BadLabel))
-        raise InputError(f"{printable(root)}: none of {len(masks)} masks can be read; the first: {first}")
-    most, white = max(number for number, _ in found), any(ignored for _, ignored in found)
-    if most > IGNORE:
-        raise InputError(
-            f"{printable(root)}: masks with numbers up to {most:,}, and classes end at {IGNORE - 1}; objects go into instances/"
-        )
-    return most, most == 0 and white
-
-
-def _source(root: Path, pairs: dict[str, Pairs], in_chans: int, names: tuple[str, ...], table: np.ndarray) -> Source:
+def _source(
+    root: Path,
+    pairs: dict[str, Pairs],
+    in_chans: int,
+    names: tuple[str, ...],
+    table: np.ndarray,
+    notes: tuple[Note, ...],
+) -> Source:
     splits = {}
     for split, found in pairs.items():
         images, masks = _stored(root, found, in_chans)
         splits[split] = Split(images, ClassMasks(images, masks, table))
-    return Source(printable(root.resolve().name), names, splits, in_chans, kind="masks")
+    return Source(printable(root.resolve().name), names, splits, in_chans, kind="masks", notes=notes)
 
 
 def _stored(root: Path, pairs: Pairs, in_chans: int) -> tuple[FileImages, FileImages]:
@@ -347,9 +297,9 @@ def _stored(root: Path, pairs: Pairs, in_chans: int) -> tuple[FileImages, FileIm
     return FileImages(pictures, in_chans, root), FileImages(masks, 1, root)
 
 
-def _splits(root: Path, word: str) -> dict[str, Pairs]:
-    pairs = pairs_of_folders(root, "images", word)
+def _splits(root: Path, word: str, left: Left) -> dict[str, Pairs]:
+    pairs = pairs_of_folders(root, "images", word, left)
     return {
-        split: matched(by_stem(pictures, IMAGE_SUFFIXES), by_stem(masks, MASK_SUFFIXES), (pictures, masks), ".png")
+        split: matched(by_stem(pictures, IMAGE_SUFFIXES, left), by_stem(masks, MASK_SUFFIXES, left), (pictures, masks), ".png")
         for split, (pictures, masks) in pairs.items()
     }

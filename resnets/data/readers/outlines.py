@@ -36,8 +36,17 @@ def object_masks(segments: Sequence[Any], size: tuple[int, int], name: str) -> n
     return masks
 
 
+def in_pixels(segment: Any, size: tuple[int, int]) -> Any:
+    """Polygons whose coordinates are fractions of an image of `size` (H, W), in its pixels."""
+    if segment is None:
+        return None
+    return [(np.asarray(ring).reshape(-1, 2) * size[::-1]).ravel() for ring in segment]
+
+
 def _polygons(polygons: Any, size: tuple[int, int]) -> np.ndarray | None:
     """Polygons [[x0, y0, x1, y1, ...], ...] -> bool (H, W), filled as COCO does; None if they are invalid."""
+    if isinstance(polygons, list) and polygons and all(type(value) in (int, float) for value in polygons):
+        polygons = [polygons]  # a single ring without brackets of its own
     try:
         rings = [np.array(ring, dtype=np.float64).ravel() for ring in polygons or ()]
     except (TypeError, ValueError, OverflowError):

@@ -6,7 +6,7 @@ path,cat,dog[,split]           a.jpg,1,0           or one column per label, with
 
 from __future__ import annotations
 
-import os
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -17,6 +17,7 @@ from resnets.data.pictures.images import FileImages, printable
 from resnets.data.readers.boxes import BoxTargets, Broken, read_voc
 from resnets.data.readers.coco import read_coco
 from resnets.data.readers.layouts import SPLITS, csv_rows, is_csv, quoted, split_of
+from resnets.data.readers.walk import Spelled, one_spelling
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
 from resnets.files import is_file
@@ -67,6 +68,8 @@ def read_list(path: Path, in_chans: int, labels: Sequence[str] | None = None, le
         if strange := sorted(line.labels - set(names)):
             known = "the model does not know" if labels else "the training split does not have"
             raise InputError(f"{line.where}: {known} {quoted(strange)}; it has {quoted(names, 20)}")
+    find = Spelled(path.parent)
+    lines = [line._replace(path=find(line.path) or line.path) for line in lines]
     if missing := [line for line in lines if not is_file(Path(path.parent, line.path))]:
         more = f", and {len(missing) - 1} pictures more" * (len(missing) > 1)
         raise InputError(f"{missing[0].where}: there is no '{missing[0].path}'{more}; paths are relative to the list")
@@ -101,7 +104,7 @@ def _lines(path: Path, leave_out: Sequence[str]) -> tuple[list[Line], tuple[str,
     lines = [_line(row, head, columns, leave_out, where) for where, row in rows]
     seen: dict[str, str] = {}
     for line in lines:
-        if (before := seen.setdefault(os.path.normpath(line.path), line.where)) != line.where:
+        if (before := seen.setdefault(one_spelling(path.parent, line.path), line.where)) != line.where:
             raise InputError(f"{line.where}: {line.path} is there already ({before}); give each picture one line")
     return lines, columns
 
@@ -134,7 +137,7 @@ def _line(row: Sequence[str], head: Sequence[str], columns: Sequence[str], leave
         raise InputError(f"{where}: {len(row)} cells under {len(head)} columns; add or remove commas, or quote the cells")
     cells = {name: cell.strip() for name, cell in zip(head, row, strict=True)}
     lower = {name.lower(): cell for name, cell in cells.items()}
-    split = split_of(lower.get("split", ""), where)
+    split = split_of(lower.get("split"), where)
     if not lower["path"]:
         raise InputError(f"{where}: the path is missing")
     if wrong := [name for name in columns if cells[name].lower() not in YES_NO]:
@@ -183,4 +186,4 @@ def _presence(source: Source, labels: Sequence[str] | None) -> Source:
         splits[name] = Split(split.images, targets)
     if labels is None and "train" not in splits:
         raise InputError(f"{source.name}: no training split, only {', '.join(splits)}; add one")
-    return learnable(Source(source.name, source.labels, splits, source.in_chans, kind="tags"), labels is None)
+    return learnable(dataclasses.replace(source, splits=splits, kind="tags"), labels is None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,14 +14,16 @@ import numpy as np
 from resnets.data.pictures.images import BadPicture, FileImages, evenly_spaced, printable
 from resnets.data.pictures.volumes import SUFFIXES, Volume, Volumes
 from resnets.data.readers.label_rules import BadLabel
-from resnets.data.readers.masks import class_table, names_by_index
+from resnets.data.readers.mask_values import class_table, meaning
 from resnets.data.readers.pairs import Pairs, by_stem, matched, pairs_of_folders
+from resnets.data.readers.walk import Left
 from resnets.data.targets import BACKGROUND, IGNORE, Fault, background_of
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
 from resnets.files import is_file
 
-TOLERANCE = 1e-2  # largest distance in mm between corresponding corners of a volume and its labels
+# Largest distance between corresponding corners of a volume and its labels, in mm and as a share of a voxel's shortest side.
+TOLERANCE, SHARE = 1e-2, 0.1
 MAX_POSITIONS = 1000  # kept for each class of a volume
 FOLDERS = (("images", "masks"), ("images", "labels"))
 DECATHLON = ("imagesTr", "labelsTr")  # of the Medical Segmentation Decathlon and nnU-Net
@@ -87,7 +89,9 @@ class LabelVolumes:
             raise BadLabel(self.masks.name(index), "the labels of this volume do not exist", "missing_annotation")
 
     def read(self, index: int, picture: Volume) -> tuple[np.ndarray, list[Fault]]:
-        return self.open(index, picture)[...], []
+        labels = self.open(index, picture)
+        classes = labels[...]
+        return classes, [Fault("rounded", "", f"by up to {labels.volume.rounded:.1g}")] if labels.volume.rounded else []
 
     def open(self, index: int, volume: Volume) -> Labels:
         """The labels of `volume`, to be read in parts. Raises `BadLabel`."""
@@ -110,7 +114,7 @@ def check_alignment(volume: Volume, labels: Volume) -> None:
     last = np.array([length - 1 for length in volume.shape[2::-1]])
     corners = np.array(np.meshgrid(*[(0, length) for length in last], [1])).reshape(4, -1)
     apart = np.linalg.norm(((volume.affine - labels.affine) @ corners)[:3], axis=0).max()
-    if apart > TOLERANCE:
+    if apart > min(TOLERANCE, SHARE * min(volume.spacing)):
         raise BadLabel(labels.path, f"the labels lie up to {apart:.3g} mm from the volume; resample them to it", "other_grid")
 
 
@@ -123,12 +127,30 @@ def worst_slice(truth: np.ndarray, found: np.ndarray) -> tuple[int, np.ndarray, 
 # --- layouts ---------------------------------------------------------------------------------------------------------
 
 
-def _pairs(root: Path) -> dict[str, tuple[Path, Path]]:
+def _pairs(root: Path, left: Left | None = None) -> dict[str, tuple[Path, Path]]:
     for pictures, labels in FOLDERS:
-        if found := pairs_of_folders(root, pictures, labels):
+        if found := pairs_of_folders(root, pictures, labels, left):
             return found
-    folders = root / DECATHLON[0], root / DECATHLON[1]
-    return {"train": folders} if all(folder.is_dir() for folder in folders) else {}
+    places = root / DECATHLON[0], root / DECATHLON[1]
+    return {"train": places} if all(folder.is_dir() for folder in places) else {}
+
+
+def without_channel(volumes: Mapping[str, Path], labels: Mapping[str, Path]) -> dict[str, Path]:
+    """Volumes by stem, without the channel that nnU-Net adds to it: `case_0000` is the volume of the labels `case`.
+
+    Raises:
+        InputError: if such a case has further channels, in files of their own.
+    """
+    found = {}
+    for stem, path in volumes.items():
+        case = stem.removesuffix("_0000")
+        if further := f"{case}_0001" if stem != case and f"{case}_0001" in volumes else "":
+            raise InputError(
+                f"{printable(path)}: a channel of {case}, as {volumes[further].name}; put all channels of a case into one file "
+                "of four axes, channels last"
+            )
+        found[stem if stem in labels or case not in labels or case in volumes else case] = path
+    return found
 
 
 def is_volumes(root: Path) -> bool:
@@ -139,36 +161,26 @@ def read_volumes(root: Path, in_chans: int, labels: Sequence[str] | None = None,
     """Read `[{train,val,test}/]images + labels` (or `masks`), or `imagesTr + labelsTr`, with .nii or .nii.gz files.
 
     The classes are `labels`, or the lines of `classes.txt`, or `BACKGROUND` for 0 and numbers up to the largest value in any
-    label file. `in_chans` is not used: the number of channels is that of the first readable volume.
+    label file (`mask_values.meaning`). `in_chans` is not used: the number of channels is that of the first readable volume.
 
     Raises:
         InputError: if classes and labels do not agree, or no volume can be read.
     """
-    pairs: dict[str, Pairs] = {
-        split: matched(by_stem(first, SUFFIXES), by_stem(second, SUFFIXES), (first, second), ".nii.gz")
-        for split, (first, second) in _pairs(root).items()
-    }
-    listed = names_by_index(root, labels, ignore)
-    if listed is None:
-        listed = (BACKGROUND, *(str(index) for index in range(1, _largest(pairs) + 1)))
-    names, table = class_table(printable(root), listed, labels, ignore)
+    pairs: dict[str, Pairs] = {}
+    left = Left()
+    for split, places in _pairs(root, left).items():
+        labelled = by_stem(places[1], SUFFIXES, left)
+        pairs[split] = matched(without_channel(by_stem(places[0], SUFFIXES, left), labelled), labelled, places, ".nii.gz")
+    masks = [path for found in pairs.values() for _, path in found]
+    known = meaning(root, masks, lambda path: Volume(path).indices(), labels, ignore, first=BACKGROUND)
+    names, table = class_table(printable(root), known.named, labels, ignore)
     channels, splits = _channels(pairs), {}
     for split, found in pairs.items():
-        pictures, masks = ([path.relative_to(root) for path in paths] for paths in zip(*found, strict=True))
+        pictures, stored = ([path.relative_to(root) for path in paths] for paths in zip(*found, strict=True))
         volumes = Volumes(FileImages(pictures, 1, root), channels)
-        splits[split] = Split(volumes, LabelVolumes(volumes, FileImages(masks, 1, root), table, background_of(names)))
-    return Source(printable(root.resolve().name), names, splits, channels, kind="volumes")
-
-
-def _largest(pairs: dict[str, Pairs]) -> int:
-    largest = 0
-    for _, path in (pair for found in pairs.values() for pair in found):
-        try:
-            values = Volume(path).indices()
-        except (BadPicture, ValueError):  # reported when the volume is used
-            continue
-        largest = max(largest, int(values[values != IGNORE].max(initial=0)))
-    return largest
+        splits[split] = Split(volumes, LabelVolumes(volumes, FileImages(stored, 1, root), table, background_of(names)))
+    notes = (*left.notes(), *known.notes)
+    return Source(printable(root.resolve().name), names, splits, channels, kind="volumes", notes=notes)
 
 
 def _channels(pairs: dict[str, Pairs]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,8 +17,9 @@ from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.resize import mean_array
 from resnets.data.preprocess import FREE, Preprocess
 from resnets.data.readers.label_rules import RULES
+from resnets.data.readers.layouts import quoted
 from resnets.data.sources import open_source, recognised
-from resnets.data.types import Samples, Source, Split
+from resnets.data.types import KINDS, Samples, Source, Split
 from resnets.draw.panels import Panel
 from resnets.engine.contract import Decision, Design, Settings
 from resnets.engine.recipe import Recipe, changed_spec, spec_changes
@@ -182,15 +184,38 @@ class Dense(ABC):
 
         return class_counts(split, num_classes)
 
+    def check_counts(self, source: Source, counts: np.ndarray) -> None:
+        """Look at all of the training split where none of a class was found in a part of it.
+
+        Raises:
+            InputError: if there is nothing to learn: no object at all, or pixels of one class alone.
+        """
+        if counts.all():
+            return
+        training = dataclasses.replace(source, splits={"train": source.splits["train"]})
+        for finding in check_labels(training, voxels=False).findings:
+            if finding.kind in ("nothing", "cause"):
+                raise InputError(f"{source.name}: {finding.text}; `resnets data check` says more")
+
     def notes(self, source: Source, recipe: Any, counts: np.ndarray, say: Callable[[str], None]) -> dict[str, int]:
         """Look at all labels, unless they are many, and tell which rules for faulty labels were applied."""
         if sum(map(len, source.splits.values())) > CHECKED:
             say("labels   many; `resnets data check` looks at all of them")
             return {}
-        found = [finding for finding in check_labels(source, voxels=False).findings if finding.kind in RULES]
-        for finding in found:
-            if finding.level != "note":
-                say(f"labels   {finding.text}; `resnets data check` names them")
+        findings = check_labels(source, voxels=False).findings
+        found = [finding for finding in findings if finding.kind in RULES]
+        for finding in findings:
+            if finding.kind in (*RULES, "cause") and finding.level != "note":
+                say(f"labels   {finding.text}; `resnets data check` says more")
+        units = KINDS[source.kind].units
+        for row in (finding.items for finding in findings if finding.kind == "classes"):
+            if unseen := [item["label"] for item in row if not item["train"]]:
+                say(f"labels   no {units} of {quoted(unseen)} in the training split: they cannot be learnt")
+            missing = [item["label"] for item in row if not item.get("val", 1)]
+            if len(missing) == len(row):
+                say(f"labels   the validation split holds no {units}: nothing chooses the best weights, so the last are kept")
+            elif missing:
+                say(f"labels   no {units} of {quoted(missing)} in the validation split: the score says nothing of them")
         return {finding.kind: len(finding.items) for finding in found}
 
     def guessing_loss(self, recipe: Any, class_counts: np.ndarray) -> float | None:

@@ -127,13 +127,50 @@ def pooling(levels: Sequence[Level], size: int) -> MultiScaleRoIAlign:
     return pool
 
 
+COVERED = 0.5  # share of a region that must lie in a place to be ignored for it to be no background
+
+
+def not_background(labels: Tensor, regions: Tensor, ignored: Tensor) -> Tensor:
+    """`labels` (R,) of regions (R, 4), with -1, which is not learnt from, for background that lies in `ignored` (K, 4)."""
+    if not len(ignored):
+        return labels
+    low = torch.maximum(regions[:, None, :2], ignored[None, :, :2])
+    high = torch.minimum(regions[:, None, 2:], ignored[None, :, 2:])
+    area = (regions[:, 2:] - regions[:, :2]).prod(1)
+    covered = (high - low).clamp(min=0).prod(2).amax(1) >= COVERED * area
+    return torch.where((labels == 0) & covered, torch.full_like(labels, -1), labels)
+
+
+class Proposals(RegionProposalNetwork):
+    """torchvision's, for which places to be ignored are no background."""
+
+    def assign_targets_to_anchors(
+        self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        labels, boxes = super().assign_targets_to_anchors(anchors, targets)
+        places = [target["ignored"] for target in targets]
+        return [not_background(*each) for each in zip(labels, anchors, places, strict=True)], boxes
+
+
 class Regions(RoIHeads):
-    """torchvision's, which can leave the masks out: most of the time, where boxes alone are measured."""
+    """torchvision's, for which places to be ignored are no background, and which can leave the masks out: most of the time,
+    where boxes alone are measured."""
 
     boxes_only = False
+    ignored: Sequence[Tensor] = ()  # places of the pictures that are sampled from
 
     def has_mask(self) -> bool:
         return not self.boxes_only and super().has_mask()
+
+    def select_training_samples(self, proposals: list[Tensor], targets: list[dict[str, Tensor]]) -> Any:
+        self.ignored = [target["ignored"] for target in targets]
+        return super().select_training_samples(proposals, targets)
+
+    def assign_targets_to_proposals(
+        self, proposals: list[Tensor], gt_boxes: list[Tensor], gt_labels: list[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        matched, labels = super().assign_targets_to_proposals(proposals, gt_boxes, gt_labels)
+        return matched, [not_background(*each) for each in zip(labels, proposals, self.ignored, strict=True)]
 
 
 class Detection(nn.Module):
@@ -164,7 +201,7 @@ class Detection(nn.Module):
         self.reads = levels[0].name
         self.pad_to = spec.levels[-1].stride if detecting.form == "pyramid" else levels[0].stride
         anchors = detecting.anchors(levels)
-        self.rpn = RegionProposalNetwork(
+        self.rpn = Proposals(
             anchors,
             RPNHead(levels[0].channels, anchors.num_anchors_per_location()[0]),
             fg_iou_thresh=0.7,
@@ -253,12 +290,12 @@ def check(spec: ResNetSpec, detecting: Detecting) -> None:
 
 
 def objects(target: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A target as torchvision's parts take it: without what is to be ignored or has no area, and classes from 1."""
+    """A target as torchvision's parts take it: what has an area, with classes from 1; and apart, what is to be ignored."""
     xyxy = target["xyxy"].float()
     keep = (xyxy[:, 2:] > xyxy[:, :2]).all(1)
-    if "ignore" in target:
-        keep &= ~target["ignore"]
-    found = {"boxes": xyxy[keep], "labels": target["labels"][keep] + 1}
+    ignore = target["ignore"] if "ignore" in target else torch.zeros_like(keep)
+    ignored, keep = xyxy[keep & ignore], keep & ~ignore
+    found = {"boxes": xyxy[keep], "labels": target["labels"][keep] + 1, "ignored": ignored}
     return found | ({"masks": target["masks"][keep]} if "masks" in target else {})
 
 

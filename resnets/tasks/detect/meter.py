@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -51,8 +52,8 @@ class DetectMeter:
         if "found" not in self.sums:
             return {}
         result = self.collected.result()
-        if self.quick:
-            return {"map": result["map"] or 0.0, "map50": result["map50"] or 0.0}
+        if self.quick:  # None: no objects
+            return {name: math.nan if result[name] is None else result[name] for name in ("map", "map50")}
         own = groups if groups is None else groups[sorted(self.collected.pictures)]
         threshold = least_score(Wanted(decision=self.decision))
         return result | points.result(self.collected.pooled(), threshold, self.decision, own)

@@ -8,7 +8,6 @@ boxes, instance masks          count, count:RBC    how many objects a picture ha
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,11 +18,12 @@ import numpy as np
 from resnets.data.pictures.images import FileImages, printable
 from resnets.data.readers import known, shards
 from resnets.data.readers.boxes import BoxTargets
-from resnets.data.readers.label_rules import BadLabel, RawBoxes, clean_boxes
+from resnets.data.readers.label_rules import BadLabel, NowhereError, RawBoxes, clean_boxes
 from resnets.data.readers.layouts import csv_rows, is_csv, quoted, split_of
 from resnets.data.readers.masks import InstanceMasks, read_mask
+from resnets.data.readers.walk import Spelled, one_spelling
 from resnets.data.sources import existing, open_source, recognised
-from resnets.data.types import Source, Split, Values
+from resnets.data.types import Note, Source, Split, Values
 from resnets.errors import InputError
 from resnets.files import is_file
 from resnets.tasks.grade.settings import ORDINAL
@@ -76,6 +76,7 @@ class Found(NamedTuple):
     parts: dict[str, Part]
     size: tuple[int, int] | None = None
     hflip: bool = True
+    notes: tuple[Note, ...] = ()  # of the reader
 
 
 def read(
@@ -113,7 +114,7 @@ def read(
         values = _positions(found, part, names, labels is not None) if ordinal else part.values.astype(np.float32)
         splits[name] = Split(part.images, Targets(values, found.target), part.columns)
     chans = in_chans or (known.KNOWN[data].in_chans if data in known.KNOWN else 3)
-    return Source(found.name, names, splits, chans, size=found.size, hflip=found.hflip)
+    return Source(found.name, names, splits, chans, size=found.size, hflip=found.hflip, notes=found.notes)
 
 
 def _found(data: str, target: str | None, in_chans: int | None, data_dir: str | Path | None) -> Found:
@@ -148,7 +149,7 @@ def _classes(source: Source) -> Found:
         name: Part(split.images, values[split.targets.values], split.images.name, dict(split.columns))
         for name, split in source.splits.items()
     }
-    return Found(source.name, GRADE, True, parts, source.size, source.hflip)
+    return Found(source.name, GRADE, True, parts, source.size, source.hflip, source.notes)
 
 
 # --- objects ---
@@ -165,7 +166,7 @@ def _counts(source: Source, target: str | None) -> Found:
         name: Part(split.images, np.array(_numbers(split.targets, wanted), np.float64), split.images.name, {})
         for name, split in source.splits.items()
     }
-    return Found(source.name, target or COUNT, False, parts)
+    return Found(source.name, target or COUNT, False, parts, notes=source.notes)
 
 
 def _numbers(targets: Any, wanted: int | None) -> list[int]:
@@ -175,7 +176,10 @@ def _numbers(targets: Any, wanted: int | None) -> list[int]:
         raw = targets.raw[index]
         if not isinstance(raw, RawBoxes):
             raise BadLabel(targets.images.name(index), raw.reason, raw.rule)
-        found = clean_boxes(raw, raw.size or ANY_SIZE, targets.names)[0]
+        try:
+            found = clean_boxes(raw, raw.size or ANY_SIZE, targets.names)[0]
+        except NowhereError as error:
+            raise BadLabel(targets.images.name(index), str(error), "not_finite") from error
         return int((~found.ignore & ((found.labels == wanted) | (wanted is None))).sum())
 
     def instances(index: int) -> int:
@@ -201,28 +205,28 @@ def _list(path: Path, target: str | None, in_chans: int) -> Found:
     lower = [cell.lower() for cell in head]
     if "path" not in lower or len(set(lower)) < len(lower):
         raise InputError(f"{name}: the first line must name path,target, each column once (it is: {','.join(head)[:80]!r})")
-    place = head.index(_column(head, target, name))
+    place, at, find = head.index(_column(head, target, name)), lower.index("path"), Spelled(path.parent)
     kept: dict[str, list[tuple[str, list[str], float]]] = {}
     seen: dict[str, str] = {}
     for where, row in rows:
         if len(row) != len(head):
             raise InputError(f"{where}: {len(row)} cells under {len(head)} columns; add or remove commas, or quote the cells")
         cells = [cell.strip() for cell in row]
-        picture = cells[lower.index("path")]
+        picture = cells[at]
         if not picture:
             raise InputError(f"{where}: the path is missing")
-        if (before := seen.setdefault(os.path.normpath(picture), where)) != where:
+        if (before := seen.setdefault(one_spelling(path.parent, picture), where)) != where:
             raise InputError(f"{where}: {picture} is there already ({before}); give each picture one line")
-        split = split_of(cells[lower.index("split")] if "split" in lower else "", where)
+        split = split_of(cells[lower.index("split")] if "split" in lower else None, where)
+        cells[at] = find(picture) or picture
         kept.setdefault(split, []).append((where, cells, _number(cells[place], head[place], where)))
-    if missing := [picture for picture in seen if not is_file(Path(path.parent, picture))]:
+    listed = [cells[at] for lines in kept.values() for _, cells, _ in lines]
+    if missing := [picture for picture in listed if not is_file(Path(path.parent, picture))]:
         raise InputError(
             f"{name}: {len(missing)} of its pictures not found: {quoted(missing, 3)}; paths are relative to the list"
         )
     others = {i: column for i, column in enumerate(head) if i != place and column.lower() not in ("path", "split")}
-    parts = {
-        split: _part(path.parent, lower.index("path"), kept[split], others, in_chans) for split in sorted(kept, key=_order)
-    }
+    parts = {split: _part(path.parent, at, kept[split], others, in_chans) for split in sorted(kept, key=_order)}
     return Found(printable(path.stem), head[place], False, parts)
 
 

@@ -168,6 +168,10 @@ class ImageLevel(ABC):
         )
         return dataclasses.replace(source, splits={**source.splits, **kept}), line
 
+    def check_counts(self, source: Source, counts: Any) -> None:
+        """Nothing to say: the readers refuse data of which there is nothing to learn."""
+        return
+
     # --- the network ---
 
     def head_config(self, spec: ResNetSpec, recipe: Recipe, before: Mapping[str, Any]) -> dict[str, Any]:

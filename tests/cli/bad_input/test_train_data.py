@@ -174,7 +174,7 @@ CASES = {
         "save it as UTF-8",
     ),
     "CSV with a huge field": Case(
-        huge_field, f"train list.csv {FAST}", "list.csv: cannot be read as CSV", "field larger than field limit"
+        huge_field, f"train list.csv {FAST}", "list.csv line 2: cannot be read as CSV", "field larger than field limit"
     ),
     "npz of objects": Case(
         evil_npz, f"train pets.npz {FAST}", "pets.npz: cannot be read as arrays", "save it with numpy.savez, without objects"

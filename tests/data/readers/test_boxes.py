@@ -35,6 +35,27 @@ def test_without_lists_all_is_for_training_and_trainval_stands_in(tmp_path):
     assert {split: len(part) for split, part in source.splits.items()} == {"train": 2, "test": 1}
 
 
+@pytest.mark.parametrize("end", ["", ".jpg", ".xml"])
+def test_lists_name_files_as_people_do(tmp_path, end):
+    """Names may end in a number of their own, which is not VOC's sign of presence, or in a suffix."""
+    stems = ["cell", *(f"cell {number}" for number in range(4))]
+    lists = {"train": [f"{stem}{end}" for stem in stems[1:]]}
+    source = open_source(voc(tmp_path, lists, **{stem: [CAT] for stem in stems}), None)
+    images = source.splits["train"].images
+    assert [images.path(index).stem for index in range(len(images))] == stems[1:]
+    assert source.notes[0].text == "1 file left out: 1 images that no list names (cell)"
+
+
+def test_the_reason_comes_first_where_all_fail_alike(tmp_path):
+    text = '<?xml version="1.0" encoding="{}"?>' + xml([("红", 1, 1, 9, 9)])
+    for number, (stated, real) in enumerate((("gb2312", "gb2312"), ("utf-8", "gb2312"))):
+        root = voc(tmp_path / str(number), a=[CAT], b=[CAT])
+        for stem in "ab":
+            (root / f"Annotations/{stem}.xml").write_bytes(text.format(stated).encode(real))
+        with pytest.raises(InputError, match=r"and 2 cannot be used; the first: Annotations/a.xml cannot be read .*as UTF-8"):
+            open_source(root, None)
+
+
 def test_files_that_begin_with_a_dot_are_none_of_ours(tmp_path):
     """macOS leaves such beside those that it copies."""
     root = voc(tmp_path, a=[("cat", 1, 1, 9, 9)])
@@ -87,9 +108,11 @@ def test_what_is_missing_is_named(tmp_path):
     assert len(split[2][1].labels) == 1
 
 
-def test_a_corner_that_is_no_number_costs_its_box_alone(tmp_path):
-    labelled = open_source(voc(tmp_path, a=[("cat", "", 1, 9, 9), CAT]), None).splits["train"].read(0)
-    assert rules(labelled.faults) == ["not_finite"] and len(labelled.target.labels) == 1
+def test_a_corner_that_is_no_number_costs_its_picture(tmp_path):
+    """The object may be anywhere in it, and the rest is not known to be background."""
+    with pytest.raises(BadLabel, match=r"object 1 \(cat\) has no place") as caught:
+        open_source(voc(tmp_path, a=[("cat", "", 1, 9, 9), CAT]), None).splits["train"].read(0)
+    assert caught.value.rule == "not_finite"
 
 
 def test_a_size_of_nought_is_taken_from_the_picture(tmp_path):

@@ -56,8 +56,12 @@ FAULTS = {
 @pytest.mark.parametrize("case", FAULTS)
 def test_boxes_that_cannot_be_right(tmp_path, case):
     bbox, applied = FAULTS[case]
-    labelled = open_source(coco(tmp_path, [box(bbox=bbox), box(bbox=(3, 3, 5, 5))]), None).splits["train"].read(0)
-    assert rules(labelled.faults) == applied
+    split = open_source(coco(tmp_path, [box(bbox=bbox), box(bbox=(3, 3, 5, 5))]), None).splits["train"]
+    if applied == ["not_finite"]:
+        with pytest.raises(BadLabel, match=r"object 1 \(cat\) has no place"):
+            split.read(0)
+    else:
+        assert rules(split.read(0).faults) == applied
 
 
 def test_an_annotation_of_no_picture_and_a_picture_that_is_not_there(tmp_path):
@@ -231,3 +235,72 @@ def test_outlines_that_would_take_gigabytes_are_no_masks(size):
     """Long ways to far corners, by a few of them or by many; the libraries keep every pixel on the way."""
     ring = [0, 0, size[1], size[0]] * (3 if size[1] > 1000 else 20_000)
     assert _polygons([ring], size) is None and _polygons([[10**400, 1, 2, 3, 4, 5]], size) is None
+
+
+# --- as programs export it ---
+
+
+def content_of(root):
+    return root / "annotations/instances_train2017.json"
+
+
+@pytest.mark.parametrize("name", ["annotations/instances_default.json", "annotations/train.json", "result.json"])
+def test_a_single_file_is_for_training(tmp_path, name):
+    """CVAT, Label Studio and others."""
+    root = coco(tmp_path, [box()])
+    (root / "train2017").rename(root / "images")
+    content_of(root).rename(root / name)
+    source = open_source(root, None)
+    assert list(source.splits) == ["train"] and len(source.splits["train"][0][1].labels) == 1
+
+
+def test_a_file_for_no_split_is_named(tmp_path):
+    root = coco(tmp_path, [box()])
+    content_of(root).rename(root / "annotations/instances_batch.json")
+    with pytest.raises(InputError, match=r"annotations/instances_batch.json is for no split; call it annotations/inst"):
+        open_source(root, None)
+
+
+def test_a_root_category_is_no_class(tmp_path):
+    root = coco(tmp_path, [box()])
+    content = json.loads(content_of(root).read_text())
+    content["categories"] = [{"id": 0, "name": "pets", "supercategory": "none"}] + [
+        entry | {"supercategory": "pets"} for entry in content["categories"]
+    ]
+    content_of(root).write_text(json.dumps(content))
+    source = open_source(root, None)
+    assert source.labels == ("dog", "cat") and "'pets': a category of categories" in source.notes[0].text
+    assert open_source(root, None, labels=("pets", "dog", "cat")).labels == ("pets", "dog", "cat")
+    content["annotations"][0]["category_id"] = 0
+    content_of(root).write_text(json.dumps(content))
+    assert open_source(root, None).labels == ("pets", "dog", "cat")
+
+
+def test_ids_in_text_and_names_of_windows_and_absolute_ones(tmp_path):
+    root = coco(tmp_path, [box(), box(2)])
+    content = json.loads(content_of(root).read_text())
+    content["images"][0] |= {"id": "img_1", "file_name": str((root / "train2017/1.jpg").resolve())}
+    content["images"][1] |= {"file_name": "train2017\\2.jpg"}
+    content["annotations"][0] |= {"image_id": "img_1", "category_id": "7"}
+    content["annotations"][1] |= {"image_id": "2"}
+    content_of(root).write_text(json.dumps(content))
+    split = open_source(root, None).splits["train"]
+    assert [split.images.path(index).name for index in range(2)] == ["1.jpg", "2.jpg"]
+    assert [split[index][1].labels.tolist() for index in range(2)] == [[1], [1]]
+    content["images"][0]["file_name"] = "/elsewhere/1.jpg"
+    content_of(root).write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"names '/elsewhere/1.jpg', which leads out of its folder"):
+        open_source(root, None)
+
+
+def test_images_that_no_file_names_are_counted(tmp_path):
+    root = coco(tmp_path, [box()])
+    picture(root / "train2017/3.jpg")
+    (root / "train2017/4.HEIC").touch()
+    (note,) = open_source(root, None).notes
+    assert "1 images that instances_train2017.json does not name (3.jpg)" in note.text and "1 .heic" in note.text
+
+
+def test_a_ring_without_brackets_of_its_own_is_a_mask(tmp_path):
+    split = open_source(coco(tmp_path, [box(segmentation=[2, 2, 12, 2, 12, 9, 2, 9])]), None, masks=True).splits["train"]
+    assert rules(split.read(0).faults) == [] and split[0][1].masks.sum() > 40

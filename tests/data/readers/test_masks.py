@@ -2,7 +2,9 @@
 
 import os
 import struct
+import unicodedata
 import zlib
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -100,9 +102,114 @@ def test_black_and_white(tmp_path):
         open_source(root, None, ignore=255)  # then white says nothing
 
 
-def test_zero_and_one_are_background_and_object(tmp_path):
-    source = open_source(folder(tmp_path, a=mask(0, 1), b=mask(0, 255)), None)
-    assert source.labels == ("background", "object") and (source.splits["train"][1][1] == mask(0, 255)).all()
+def note(source):
+    return next(note.text for note in source.notes if note.kind == "values")
+
+
+def test_what_each_value_was_taken_for_is_said(tmp_path):
+    source = open_source(folder(tmp_path / "a", a=mask(0, 1), b=mask(0, 1, 255, 255)), None)
+    assert source.labels == ("background", "object") and (source.splits["train"][1][1] == mask(0, 1, 255, 255)).all()
+    assert note(source) == "masks: 0 is background, 1 is object; 255 is ignored"
+    assert note(open_source(folder(tmp_path / "b", a=mask(0, 255)), None)).endswith("0 is taken for background, 255 for object")
+    assert note(open_source(folder(tmp_path / "c", a=mask(0, 1, 2, 2)), None)) == "masks: the values 0 to 2 are classes"
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("labels", [None, ("background", "object")])
+def test_one_odd_mask_changes_no_other(tmp_path, split, labels):
+    """255 is not ignored everywhere because one file, perhaps of another split, holds a 1."""
+    root = folder(tmp_path, train__a=mask(0, 255), train__b=mask(0, 255), train__c=mask(0, 0), **{f"{split}__odd": mask(0, 1)})
+    with pytest.raises(InputError, match=rf"{split}/masks/odd.png: holds 0, 1, as 1 of 4 masks.*255 an object, or ignored"):
+        open_source(root, None, labels=labels)
+    assert (open_source(root, None, labels=("a", "b"), ignore=255).splits["train"][0][1] == mask(0, 255)).all()
+    (root / "classes.txt").write_text("0: background\n255: object\n")
+    source = open_source(root, None, labels=labels)
+    assert source.labels == ("background", "object") and (source.splits["train"][0][1] == mask(0, 1)).all()
+    with pytest.raises(BadLabel, match="pixels of 1, which are no class"):
+        source.splits[split][-1 if split == "test" else 3]
+
+
+def grey(how):
+    """A disc in black and white that was compressed, or resized with smoothing."""
+    y, x = np.mgrid[:60, :80]
+    image = Image.fromarray((np.hypot(y - 29, x - 37) < 11).astype(np.uint8) * 255)
+    if how == "resized":
+        return np.array(image.resize((90, 70), Image.Resampling.BICUBIC).resize((80, 60), Image.Resampling.BICUBIC))[
+            15:45, 20:60
+        ]
+    file = BytesIO()
+    image.save(file, "JPEG", quality=60)
+    return np.array(Image.open(file))[15:45, 20:60]
+
+
+@pytest.mark.parametrize("how", ["resized", "compressed"])
+@pytest.mark.parametrize("labels", [None, ("background", "object")])
+def test_grey_masks_are_named(tmp_path, how, labels):
+    assert len(np.unique(grey(how))) > 8
+    root = folder(tmp_path / "one", a=mask(0, 255), b=mask(0, 255), odd=grey(how))
+    with pytest.raises(InputError, match=r"odd.png: \d+ different grey values, as in .* \(1 of 3 masks\); set each pixel"):
+        open_source(root, None, labels=labels)
+    with pytest.raises(InputError, match=r"\(2 of 2 masks\)"):
+        open_source(folder(tmp_path / "all", a=grey(how), b=grey(how)), None, labels=labels)
+
+
+def test_a_little_grey_in_one_mask_does_not_turn_white_into_ignored(tmp_path):
+    odd = mask(0, 12, 243, 255)
+    for labels in (None, ("background", "object")):
+        with pytest.raises(InputError, match=r"odd.png: 4 different grey values"):
+            open_source(folder(tmp_path, a=mask(0, 255), odd=odd), None, labels=labels)
+
+
+def test_many_classes_are_not_grey(tmp_path):
+    every = np.arange(1200).reshape(30, 40) % 150
+    source = open_source(folder(tmp_path, a=every.astype(np.uint8), b=np.where(every == 3, 255, every).astype(np.uint8)), None)
+    assert len(source.labels) == 150
+
+
+def test_values_that_are_no_numbers_of_classes_are_named_in_a_file(tmp_path):
+    root = folder(tmp_path, a=mask(0, 128))
+    with pytest.raises(InputError, match=r"values 0, 128 and not 1, 2, 3, 4, 5 ... 127.*'0: name', '128: name'"):
+        open_source(root, None)
+    (root / "classes.txt").write_text("0: background\n128 : lesion\n7: void\n")
+    source = open_source(root, None)
+    assert source.labels == ("background", "lesion") and (source.splits["train"][0][1] == mask(0, 1)).all()
+    assert open_source(root, None, labels=("lesion", "background")).splits["train"][0][1][0, 0] == 1
+    (root / "classes.txt").write_text("0: background\n0: lesion\n")
+    with pytest.raises(InputError, match="a value twice"):
+        open_source(root, None)
+
+
+def test_masks_in_floating_point_and_with_transparency(tmp_path):
+    root = folder(tmp_path, a=None)
+    save(root / "masks/a.tif", mask(0, 1).astype(np.float32))
+    assert (open_source(root, None).splits["train"][0][1] == mask(0, 1)).all()
+    save(root / "masks/a.tif", mask(0, 1).astype(np.float32) / 2)
+    with pytest.raises(InputError, match=r"fractions in floating point \(F\)"):
+        open_source(root, None)
+    (root / "masks/a.tif").unlink()
+    Image.fromarray(mask(0, 255)).convert("LA").save(root / "masks/a.png")
+    with pytest.raises(InputError, match=r"grey with transparency \(LA\)"):
+        open_source(root, None)
+
+
+def test_what_lies_beside_images_and_masks_is_counted(tmp_path):
+    root = folder(tmp_path, train__a=mask(0, 1), train__b=mask(0, 1))
+    (root / "train/images/c.HEIC").touch()
+    picture(root / "train/images/below/d.jpg")
+    told = next(note.text for note in open_source(root, None).notes if note.kind == "left_out")
+    assert told.startswith("2 files left out: ") and "1 .heic (" in told and "1 files in folders below" in told
+    folder(root, validate__a=mask(0, 1))
+    with pytest.raises(InputError, match="'validate' looks like a split"):
+        open_source(root, None)
+    (root / "train").rename(root / "Train Set")
+    with pytest.raises(InputError, match="'Train Set', 'validate' look like splits"):
+        open_source(root, None)
+
+
+def test_names_in_two_forms_of_unicode_are_a_pair(tmp_path):
+    picture(tmp_path / "images" / unicodedata.normalize("NFC", "é.jpg"))
+    save(tmp_path / "masks" / unicodedata.normalize("NFD", "é.png"), mask(0, 1))
+    assert (open_source(tmp_path, None).splits["train"][0][1] == mask(0, 1)).all()
 
 
 def test_masks_in_colours_or_of_another_kind_are_named(tmp_path):
@@ -165,7 +272,7 @@ def test_names_that_never_match_and_masks_that_are_objects(tmp_path):
     save(root / "masks/b.png", mask(0, 1))
     with pytest.raises(InputError, match="no file there has the name of an image"):
         open_source(root, None)
-    with pytest.raises(InputError, match="up to 300, and classes end at 254; objects go into instances"):
+    with pytest.raises(InputError, match=r"values 0, 300 and not 1, .*; numbers of objects go into instances"):
         open_source(folder(tmp_path / "b", a=mask(0, 300, dtype=np.uint16)), None)
     root = folder(tmp_path / "c", a=mask(0, 1))
     picture(root / "images/a.jpeg")
@@ -196,8 +303,11 @@ def test_vocs_masks(tmp_path):
         picture(tmp_path / f"JPEGImages/{stem}.jpg")
     for stem in "ab":
         save(tmp_path / f"SegmentationClass/{stem}.png", mask(0, 3, 255, 255))
+    with pytest.raises(InputError, match=r"values 0, 3 and not 1, 2, though classes .*in a line: '0: name', '3: name'"):
+        open_source(tmp_path, "masks")
+    (tmp_path / "classes.txt").write_text("background\nbicycle\nbird\nboat\n")
     source = open_source(tmp_path, "masks")
-    assert len(source.splits["train"]) == 2 and source.labels == ("0", "1", "2", "3")
+    assert len(source.splits["train"]) == 2 and source.labels == ("background", "bicycle", "bird", "boat")
     lists = tmp_path / "ImageSets/Segmentation"
     lists.mkdir(parents=True)
     (lists / "train.txt").write_text("a\n")

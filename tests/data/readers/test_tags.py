@@ -70,6 +70,7 @@ def test_a_column_that_is_no_label_is_kept_apart(here):
         ("path,labels\na.png,cat\nx.png,cat\ny.png,\n", "line 3: there is no 'x.png', and 1 pictures more; paths are rel"),
         ("path,labels\n,cat\n", "line 2: the path is missing"),
         ("path,labels,split\na.png,cat,later\n", "line 2: split 'later' is not known"),
+        ("path,labels,split\na.png,cat,\n", "line 2: the split is missing; write train, val or test"),
         ("path,labels\na.png,\n", "no label in the training split"),
         ("path,labels,split\na.png,cat,val\n", "no training pictures"),
         ("path,labels,split\na.png,cat,train\nb.png,dog,val\n", "line 3: the training split does not have 'dog'"),

@@ -11,7 +11,7 @@ from resnets.engine.recipe import Recipe
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.models.spec import Level, ResNetSpec
-from resnets.tasks.detect.head import Detecting, Detection, Detector, pooling
+from resnets.tasks.detect.head import Detecting, Detection, Detector, not_background, pooling
 from resnets.tasks.detect.pyramid import Pyramid
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*its stem is made for")
@@ -130,18 +130,29 @@ def test_frozen_norms_stay_as_they_are():
         assert model.bn1.weight.grad is not None
 
 
-def test_what_is_to_be_ignored_and_what_has_no_area_does_not_count():
+def test_what_has_no_area_does_not_count_and_what_is_to_be_ignored_is_no_background():
     model, x, clean = detector("pyramid"), torch.randn(1, 3, 64, 64), target(2, (64, 64))
-    extra = {
-        "xyxy": torch.cat([clean["xyxy"], torch.tensor([[5.0, 5, 60, 60], [9, 9, 9, 20], [30, 30, 20, 40]])]),
-        "labels": torch.cat([clean["labels"], torch.tensor([1, 2, 0])]),
-        "ignore": torch.tensor([False, False, True, False, False]),
-    }
-    losses = []
-    for one in (clean, extra):
+
+    def loss(*boxes, ignore):
+        extra = {
+            "xyxy": torch.cat([clean["xyxy"], torch.tensor(boxes).reshape(-1, 4)]),
+            "labels": torch.cat([clean["labels"], torch.zeros(len(boxes), dtype=torch.long)]),
+            "ignore": torch.tensor([False, False, *[ignore] * len(boxes)]),
+        }
         torch.manual_seed(1)
-        losses.append(model(x, targets=[one])["loss"])
-    assert torch.equal(*losses)
+        return model(x, targets=[extra])
+
+    plain = loss(ignore=False)
+    assert loss((9.0, 9.0, 9.0, 20.0), (30.0, 30.0, 20.0, 40.0), ignore=False) == plain
+    assert loss((90.0, 90.0, 99.0, 99.0), ignore=True) == plain  # nowhere near a region
+    assert loss((0.0, 0.0, 64.0, 64.0), ignore=True)["loss_classifier"] != plain["loss_classifier"]
+
+
+def test_background_within_a_place_to_be_ignored_is_not_learnt_from():
+    regions = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10], [6, 0, 16, 10], [30, 30, 40, 40], [5, 5, 5, 5]])
+    labels, places = torch.tensor([0, 3, 0, 0, 0]), torch.tensor([[0.0, 0, 10, 10], [50, 50, 60, 60]])
+    assert not_background(labels, regions, places).tolist() == [-1, 3, 0, 0, -1]
+    assert not_background(labels, regions, places[:0]).tolist() == labels.tolist()
 
 
 def test_padding_by_hand_is_the_padding_done_within():

@@ -1,5 +1,8 @@
 """Numbers and grades of pictures: lists, folders and counts, and what is refused."""
 
+import json
+import unicodedata
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -61,6 +64,7 @@ def test_the_only_column_or_the_one_that_is_named(here, target):
         ("path,target\na.png,1\nd.png,2\n", "1 of its pictures not found: 'd.png'"),
         ("path,target\n,1\n", "line 2: the path is missing"),
         ("path,target,split\na.png,1,later\n", "split 'later' is not known"),
+        ("path,target,split\na.png,1,\n", "line 2: the split is missing"),
         ("path,target,split\na.png,1,val\n", "no training split, only val"),
         ("path,target\n", "no training split, only nothing"),
     ],
@@ -100,6 +104,15 @@ def test_grades_of_a_list_are_all_from_the_lowest_to_the_highest(here):
     source = read(here("path,s\na.png,3\nb.png,1\nc.png,4\n"), loss="corn")
     assert source.labels == ("1", "2", "3", "4")
     assert source.splits["train"].targets.values.tolist() == [2, 0, 3]
+
+
+def test_names_in_another_form_of_unicode_and_columns_that_are_not_used(here, tmp_path):
+    apart = unicodedata.normalize("NFD", "é.png")
+    (tmp_path / "a.png").rename(tmp_path / apart)
+    source = read(here("path,target,patient,age\né.png,1,x,3\nb.png,2,y,4\n"), "target")
+    assert source.splits["train"].images.name(0).endswith(apart) and source.unused == ("patient", "age")
+    with pytest.raises(InputError, match=r"line 3: .* is there already"):
+        read(here(f"path,target\né.png,1\n{tmp_path / apart},2\n"))
 
 
 def folders(root, names, per_class=2):
@@ -156,6 +169,19 @@ def test_a_mask_that_cannot_be_read_is_named(tmp_path):
     (root / "instances" / "1.png").write_bytes(b"torn")
     with pytest.raises(InputError, match=r"instances/1\.png: the mask cannot be read.*cannot be counted: mend the annotation"):
         read(root)
+
+
+def test_a_box_without_a_place_is_named(tmp_path):
+    save(tmp_path / "train/1.png", np.zeros((8, 8, 3), np.uint8))
+    content = {
+        "images": [{"id": 1, "file_name": "1.png", "height": 8, "width": 8}],
+        "categories": [{"id": 1, "name": "cell"}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [1, 2, float("nan"), 3]}],
+    }
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/instances_train.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"1\.png: object 1 \(cell\) has no place.*cannot be counted"):
+        read(tmp_path)
 
 
 # --- validation ---

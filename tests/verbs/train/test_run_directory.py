@@ -180,7 +180,7 @@ def test_the_whole_of_it_is_said_beforehand(tmp_path, undrawn):
         str(tmp_path / "d.npz"), out=tmp_path / "run", reporter=watcher, **TINY | {"accumulate": 2, "epochs": None, "steps": 2}
     )
     text = "\n".join(said)
-    assert "2 classes; pictures: 36 train, 4 val (val cut from train: 10%, seed 0)" in text
+    assert "2 classes: 0, 1; pictures: 36 train, 4 val (val cut from train: 10%, seed 0)" in text
     assert "8 pictures per process, 16 in all (2 accumulated)" in text
     assert "note     classes have 5 to 31 pictures; --balance sampler or loss evens them out" in text
     told = [word.partition("=")[0] for line in said if line.startswith("settings") for word in line.split() if "=" in word]
