@@ -221,6 +221,20 @@ def coco(root: Path, draw: random.Random) -> None:
     _read_all(root, "boxes", masks=True)
 
 
+def yolo(root: Path, draw: random.Random) -> None:
+    for split in ("train", "val"):
+        _save(root / f"{split}/images/a.jpg", _picture(draw))
+        path = root / f"{split}/labels/a.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("0 0.5 0.5 0.25 0.5\n1 0.1 0.1 0.9 0.1 0.9 0.8 0.1 0.8\n")
+    settings = root / "data.yaml"
+    settings.write_text("train: train/images\nval: images.txt\nnames: [cat, dog]\n")
+    listed = root / "images.txt"
+    listed.write_text("./val/images/a.jpg\n")
+    _change(draw.choice((path, path, settings, listed)), draw)
+    _read_all(root, "boxes", masks=True)
+
+
 def npz(root: Path, draw: random.Random) -> None:
     path = root / "a.npz"
     save = draw.choice((np.savez, np.savez_compressed))
@@ -342,8 +356,8 @@ def downloads(root: Path, draw: random.Random) -> None:
 
 
 READERS: dict[str, Callable[[Path, random.Random], None]] = {
-    "pictures": pictures, "masks": masks, "csv": csv, "voc": voc, "coco": coco, "npz": npz, "cifar": cifar, "shards": shards,
-    "volumes": volumes, "pixel_cache": pixel_cache, "downloads": downloads,
+    "pictures": pictures, "masks": masks, "csv": csv, "voc": voc, "coco": coco, "yolo": yolo, "npz": npz, "cifar": cifar,
+    "shards": shards, "volumes": volumes, "pixel_cache": pixel_cache, "downloads": downloads,
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from resnets.data.check.findings import LEAKAGE, many
 from resnets.data.pictures.images import FileImages
 from resnets.data.types import Source
+from resnets.files import open_regular
 
 CHECKED = 20_000  # images up to which files are compared before training
 
@@ -30,7 +31,7 @@ def leaks(source: Source) -> str | None:
         if len({name for name, _ in entries}) > 1:
             for name, index in entries:
                 try:
-                    with files[name].open(index) as file:
+                    with open_regular(files[name].path(index)) as file:
                         same[hashlib.file_digest(file, "sha256").digest()].append(name)
                 except OSError:
                     continue
