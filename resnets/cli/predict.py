@@ -163,11 +163,11 @@ def evaluate(models: tuple[str, ...], data: str, wants: bool, as_json: bool, **o
         from resnets.verbs.compare import compare, told
 
         found = compare(*models, data, **options)
-        say_notes(found["first"].get("notes", ()))
+        say_notes(found["first"].get("data_notes", ()))
         click.echo(json.dumps(found, ensure_ascii=False) if as_json else printable(told(found)))
         return
     result = evaluate(models[0], data, **options)
-    say_notes(result.get("notes", ()))
+    say_notes(result.get("data_notes", ()))
     if "weights" in result:
         click.echo(visible(f"weights  {result['weights']}"), err=True)
     click.echo(
@@ -193,7 +193,7 @@ def calibrate(model: str, data: str, as_json: bool, **options: Any) -> None:
     from resnets.verbs.calibrate import calibrate
 
     result = calibrate(model, data, **options)
-    say_notes(result.get("notes", ()))
+    say_notes(result.get("data_notes", ()))
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False))
         return

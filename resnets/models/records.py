@@ -124,7 +124,7 @@ class Evaluation(TypedDict, total=False):
     model: str
     data: str
     weights: str  # origin and terms of weights that another program or run made, in words
-    notes: list[str]  # what of the data was left out, or taken for another thing
+    data_notes: list[str]  # what of the data was left out, or taken for another thing
     task: str
     split: str
     bad_images: dict[str, str]  # path -> why the image could not be read

@@ -58,8 +58,8 @@ def evaluate(
 
     Returns:
         {"model", "data", "split", "num_images", "loss", "top1", "top5", "per_class", "confusion", ...}; see the task. "weights"
-        says whose they are and under which terms, where another program or run made them; "notes" what of the data was left out
-        or taken for another thing, where something was.
+        says whose they are and under which terms, where another program or run made them; "data_notes" what of the data was
+        left out or taken for another thing, where something was.
 
     Raises:
         InputError: where the data has no such split, or classes that the model does not know.
@@ -164,7 +164,7 @@ def judge(
             num_images += len(batch.images)
     if not num_images:
         raise InputError("no picture of the split can be read; `resnets data check` says why")
-    return Judged(task, split, part, meter, num_images, bad.reasons, [note.text for note in source.told])
+    return Judged(task, split, part, meter, num_images, bad.reasons, tuple(note.text for note in source.told))
 
 
 def summary(result: Mapping[str, Any]) -> dict[str, Any]:

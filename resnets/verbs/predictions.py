@@ -23,12 +23,12 @@ class Judged(NamedTuple):
     meter: Meter
     num_images: int
     bad: dict[str, str]  # path -> why the image could not be read
-    notes: list[str]  # what of the data was left out, or taken for another thing
+    notes: tuple[str, ...] = ()  # what of the data was left out, or taken for another thing
 
     def result(self) -> dict[str, Any]:
         """The evaluation, with the meter's rule for answers."""
         own = self.meter.result(self.num_images, self.part.groups)
-        notes = {"notes": self.notes} if self.notes else {}
+        notes = {"data_notes": list(self.notes)} if self.notes else {}
         return {"task": self.task.name, "split": self.split, "bad_images": self.bad, **notes, **own}
 
 

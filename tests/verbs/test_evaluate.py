@@ -92,7 +92,9 @@ def test_the_validation_split_that_was_cut_gives_the_number_of_training(trained)
 def test_other_data_is_not_cut(trained, tmp_path):
     _, run = trained
     colours(tmp_path / "colours", num=4)
-    assert evaluate(run, str(tmp_path / "colours"), workers=0)["num_images"] == 12
+    (tmp_path / "colours/loose.heic").touch()
+    result = evaluate(run, str(tmp_path / "colours"), workers=0)
+    assert result["num_images"] == 12 and result["data_notes"][0].startswith("1 file left out: 1 .heic (loose.heic)")
     with pytest.raises(InputError, match=r"no val split; it has: train"):
         evaluate(run, str(tmp_path / "colours"), split="val", workers=0)
 
