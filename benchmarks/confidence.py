@@ -69,16 +69,15 @@ def kept(folder: Path, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
 
 
 def mahalanobis(logits: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """The squared distance to the nearest mean of the logits of a class, in their common covariance; classes as predicted in
-    `like` (Lee et al. 2018, arXiv 1807.03888, on logits)."""
-    answers = like.argmax(1)
-    means = np.stack([like[answers == index].mean(0) for index in np.unique(answers)])
-    precision = np.linalg.pinv(np.cov((like - means[answers]).T))
-    return np.min([np.einsum("ni,ij,nj->n", logits - mean, precision, logits - mean) for mean in means], axis=0)
+    """The squared distance to the nearest class, as in `ood.Reference`, alone."""
+    reference = ood.Reference.fit(like[::2])
+    assert reference is not None
+    return ood.distance(logits, reference.means, reference.precision)
 
 
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "energy (chosen)": lambda logits, like: ood.energy(logits),
+    "energy and distance (chosen)": lambda logits, like: ood.unlikeness(logits, ood.Reference.fit(like[::2])),
+    "energy": lambda logits, like: ood.energy(logits),
     "maximum logit": lambda logits, like: -logits.max(1),
     "maximum probability": lambda logits, like: selective.doubts(logits),
     "Mahalanobis": mahalanobis,
@@ -163,7 +162,8 @@ def unlike(logits: np.ndarray, others: dict[str, np.ndarray], times: int) -> str
         figures: dict[str, list[tuple[float, float, float]]] = {other: [] for other in others}
         for one, other in halves(len(logits), times):
             like = logits[one]
-            known, limit = score(logits[other], like), ood.threshold(score(like, like), 0.01)
+            # What is fitted takes every second picture, and the limit comes from the others.
+            known, limit = score(logits[other], like), ood.threshold(score(like[1::2], like), 0.01)
             false.append((known > limit).mean())
             for kind, pictures in others.items():
                 scores = score(pictures, like)

@@ -130,7 +130,7 @@ def say_notes(texts: Iterable[str]) -> None:
 
 
 @click.command("eval", context_settings=CONTEXT, epilog=EPILOG, short_help="Evaluate a model on labelled data.")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL [MODEL2]")
+@click.argument("models", nargs=-1, metavar="MODEL [MODEL2]")
 @click.argument("data")
 @click.option("--compare", "wants", is_flag=True, help="test whether two models differ; they are always compared")
 @click.option("--split", type=click.Choice(["val", "test", "train"]), help="[test, else val, else train]")
@@ -157,6 +157,8 @@ def evaluate(models: tuple[str, ...], data: str, wants: bool, as_json: bool, **o
     overall and per class. Of two models also whether they differ by more than chance."""
     from resnets.verbs.evaluate import evaluate
 
+    if not models:  # the only word there is stands for the data, and was meant for a model
+        raise click.UsageError("Missing argument 'DATA'.")
     if len(models) > 2 or (wants and len(models) < 2):
         raise InputError(f"{len(models)} models and the data {data}; give one model, or two to compare, and then the data")
     if len(models) == 2:

@@ -114,5 +114,6 @@ def test_many_labels_are_cut_short():
     model = hub.create_model(spec, labels=[f"n{n}" for n in range(30)])
     line = tables.about(type("Header", (), {
         "labels": model.labels, "task": "classify", "preprocess": model.preprocess, "metrics": {}, "provenance": {}, "head": {},
+        "decision": {},
     }))[1]  # fmt: skip
     assert line.endswith("n8, n9, ... (30)")

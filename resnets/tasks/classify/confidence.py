@@ -24,6 +24,7 @@ from resnets.measures import calibration, conformal, ood, selective
 from resnets.measures.intervals import LEVEL, bootstrap, clopper_pearson
 
 UNSURE, UNKNOWN = "unsure", "unknown"
+LEAST_HALF = 200  # validation pictures in each half, where one is for the reference and one for the limit
 Decision = Mapping[str, Any]
 AGAIN = "choose it anew by `resnets calibrate`"
 
@@ -34,7 +35,8 @@ class Rule(NamedTuple):
     temperature: float = 1.0
     doubt: float = math.inf  # the largest with which an answer is given
     probability: float | None = None  # what a class of a prediction set must have at least; None: no sets
-    energy: float = math.inf  # the largest of a picture that is known
+    unlike: float = math.inf  # the largest score of a picture that is known
+    reference: ood.Reference | None = None  # what that score compares with
 
 
 class Answers(NamedTuple):
@@ -44,7 +46,7 @@ class Answers(NamedTuple):
     labels: np.ndarray  # (N,) the index of the likeliest class
     unsure: np.ndarray  # (N,) bool; False where unknown
     unknown: np.ndarray  # (N,) bool
-    scores: np.ndarray  # (N,) energy: greater is less like the training data
+    scores: np.ndarray  # (N,) `ood.unlikeness`: greater is less like the training data
     sets: np.ndarray | None  # (N, num_classes) bool
 
     def word(self, position: int, labels: Sequence[str], said: Mapping[str, Any]) -> str:
@@ -57,7 +59,7 @@ class Answers(NamedTuple):
 def rule(decision: Decision) -> Rule:
     """The rule of a decision. Raises `InputError` where that is damaged."""
     try:
-        doubt, probability, energy = (
+        doubt, probability, unlike = (
             None if (limit := (decision.get(name) or {}).get("limit")) is None else float(limit)
             for name in ("abstain", "sets", "unknown")
         )
@@ -65,11 +67,12 @@ def rule(decision: Decision) -> Rule:
             float(decision.get("temperature", 1.0)),
             math.inf if doubt is None else doubt,
             probability,
-            math.inf if energy is None else energy,
+            math.inf if unlike is None else unlike,
+            None if (reference := (decision.get("unknown") or {}).get("reference")) is None else ood.Reference.parse(reference),
         )
-    except (TypeError, ValueError, AttributeError, OverflowError):
+    except (TypeError, ValueError, AttributeError, OverflowError, KeyError, IndexError):
         raise damaged() from None
-    if not 0 < found.temperature < math.inf or any(math.isnan(limit or 0) for limit in found):
+    if not 0 < found.temperature < math.inf or any(math.isnan(limit or 0) for limit in found[:4]):
         raise damaged()
     return found
 
@@ -84,8 +87,11 @@ def apply(logits: np.ndarray, rule: Rule) -> Answers:
     scaled = logits / np.float32(rule.temperature)
     probabilities = np.exp(scaled - scaled.max(1, keepdims=True))
     probabilities /= probabilities.sum(1, keepdims=True)
-    scores = ood.energy(logits)
-    unknown = scores > rule.energy
+    try:
+        scores = ood.unlikeness(logits, rule.reference)
+    except ValueError:
+        raise damaged() from None
+    unknown = scores > rule.unlike
     unsure = (selective.doubts(logits) > rule.doubt) & ~unknown
     sets = None if rule.probability is None else conformal.sets(softmax(logits), rule.probability)
     return Answers(probabilities, logits.argmax(1), unsure, unknown, scores, sets)
@@ -117,19 +123,30 @@ def decide(logits: np.ndarray, truth: np.ndarray, asked: Mapping[str, Any]) -> d
         InputError: where the split does not support a risk or coverage that is asked for.
     """
     logits = np.asarray(logits, np.float32)
-    wrong, doubt, energy = logits.argmax(1) != truth, selective.doubts(logits), ood.energy(logits)
+    wrong, doubt = logits.argmax(1) != truth, selective.doubts(logits)
     decision: dict[str, Any] = {"validation": {"num_images": len(truth), "num_errors": int(wrong.sum())}}
     if asked.get("temperature", True):
         decision["temperature"] = calibration.fit_temperature(logits, truth)
     rate = asked.get("unknown_at")
-    limit = ood.threshold(energy, rate) if rate else None
-    decision["unknown"] = {"at": rate or None, "limit": limit}
+    reference, scores = compared(logits, rate or 1.0)
+    limit = ood.threshold(scores[1::2] if reference else scores, rate) if rate else None
+    decision["unknown"] = {"at": rate or None, "limit": limit, "reference": reference}
     # Given the limit, the pictures within it are as independent as all were: it is one of their scores, whatever the truth.
-    known = energy < (math.inf if limit is None else limit)
+    known = scores < (math.inf if limit is None else limit)
     of_all = selective.tabulate(doubt, wrong)
     decision["abstain"] = {"all": of_all, "known": of_all if limit is None else selective.tabulate(doubt[known], wrong[known])}
     decision["sets"] = conformal.tabulate(softmax(logits)[np.arange(len(truth)), truth])
     return {**decision, **revise(decision, {name: asked.get(name) for name in ("abstain_at", "sets")})}
+
+
+def compared(logits: np.ndarray, rate: float) -> tuple[dict[str, Any] | None, np.ndarray]:
+    """What new pictures are compared with, fitted to every second one, so that the others can say how far new ones lie; and the
+    scores (N,) of all. None, and the energy, where a half has too few for the limit of a `rate`, or for the fit, or classes are
+    too many."""
+    enough = len(logits) >= 2 * max(LEAST_HALF, ood.num_needed(rate))
+    fitted = ood.Reference.fit(logits[::2]) if enough else None
+    kept = None if fitted is None else fitted.to_json()
+    return kept, ood.unlikeness(logits, None if kept is None else ood.Reference.parse(kept))
 
 
 def revise(decision: Decision, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,7 +260,7 @@ def result(logits: np.ndarray, truth: np.ndarray, decision: Decision, groups: np
     figures: dict[str, Any] = {"ece": ece}
     if "temperature" in decision:
         figures |= {"temperature": chosen.temperature, "ece_before": before}
-    if chosen.doubt < math.inf or chosen.energy < math.inf:
+    if chosen.doubt < math.inf or chosen.unlike < math.inf:
         given = ~(found.unsure | found.unknown)
         figures |= {
             "abstain_at": (decision.get("abstain") or {}).get("at"),

@@ -38,7 +38,7 @@ class Row(Candidate, total=False):
     answer: str  # the label (with an operating point the positive class or the likeliest of the others), "unsure" or "unknown"
     positive: bool  # with an operating point: whether it is the positive class
     set: list[str]  # where sets are asked for: the classes that may be true, the likeliest first
-    ood_score: float  # the energy: greater is less like the training data; rounded to 4 decimals
+    ood_score: float  # greater is less like the training data, see `measures.ood.unlikeness`; rounded to 4 decimals
 
 
 def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> Row:
@@ -58,7 +58,9 @@ def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> Row:
         {"label": labels[index], "index": index, "probability": round(probability, 6)}
         for index, probability in zip(indices.tolist(), probabilities[indices].tolist(), strict=True)
     ]
-    said = points.said(confidence.scaled(answer[None], wanted.decision), labels, wanted.decision)[0]
+    said: dict[str, Any] = {}
+    if "operating_point" in wanted.decision:
+        said = points.said(confidence.scaled(answer[None], wanted.decision), labels, wanted.decision)[0]
     made: Any = {**top[0], "top": top, "answer": found.word(0, labels, said), "ood_score": round(float(found.scores[0]), 4)}
     made |= {name: value for name, value in said.items() if name == "positive"}
     if found.sets is not None:

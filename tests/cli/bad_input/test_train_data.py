@@ -93,7 +93,10 @@ CASES = {
         "keep one",
     ),
     "one picture a class": Case(
-        lambda d: folder(d / "pets", a=1, b=1), TRAIN, "none to spare for validation", "add images or a val split"
+        lambda d: folder(d / "pets", a=1, b=1),
+        TRAIN,
+        "none of 2 training images can be spared for validation",
+        "add images or a val split",
     ),
     "text called .jpg, all of it": Case(
         all_text, TRAIN, "no picture of the training split can be read", "`resnets data check` says why"

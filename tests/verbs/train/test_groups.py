@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from resnets.errors import InputError
-from resnets.measures.intervals import bootstrap
+from resnets.measures.intervals import of_share
 from resnets.verbs.evaluate import evaluate
 from resnets.verbs.train import train
 from tests.data.made_folders import csv
@@ -61,7 +61,7 @@ def test_a_run_by_groups(pets, tmp_path):
     assert record["group_by"] == by and record["num_groups"] == {"train": 6, "val": 4}
 
     right = np.array([row["truth"] == row["answer"] for row in rows])
-    interval = bootstrap(lambda at: float(right[at].mean()), 24, np.array([row["group"] for row in rows]))
+    interval = of_share(right, np.array([row["group"] for row in rows]))
     assert run.result["top1_interval"] == pytest.approx(interval) and run.result["num_groups"] == 4
     found = evaluate(run.path, str(pets / data), split="val", out=tmp_path / "again")
     assert found["top1_interval"] == run.result["top1_interval"]
