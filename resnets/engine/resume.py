@@ -52,7 +52,8 @@ def position_of(told: Any) -> Position:
         kind = (int, float) if isinstance(default, float) else type(default)
         if not isinstance(value, kind) or isinstance(value, bool) is not isinstance(default, bool):
             raise TypeError(f"{item.name} is {short(repr(value))}")
-        if isinstance(default, int | float) and not (math.isfinite(value) and value >= min(default, 0)):
+        least = -math.inf if item.name == "best" else 0  # some scores, such as R2, may be negative
+        if isinstance(default, int | float) and not (math.isfinite(value) and value >= least):
             raise ValueError(f"{item.name} is {value}")
     numbers = all(isinstance(value, int | float) for value in at.scaler.values())
     if not numbers or not all(isinstance(reason, str) for reason in at.bad_images.values()) or at.best_epoch > at.epoch + 1:

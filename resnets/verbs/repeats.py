@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -186,11 +187,12 @@ def scores_of(run: RunDir) -> dict[str, float]:
     the last; and on a test split, if there is one."""
     metrics, result = run.read_metrics(), run.read_provenance()
     key = tasks.of(read_file(run.recipe)).scores[0].key
-    if not metrics or "selected" not in result or not {"epoch", "val_loss", f"val_{key}"} <= metrics[0].keys():
+    if not metrics or "selected" not in result or not {"epoch", f"val_{key}"} <= metrics[0].keys():
         raise InputError(f"{run.path}: metrics.csv and provenance.json are not those of a finished run; {BRING_BACK}")
-    best = max(metrics, key=lambda row: (row[f"val_{key}"], row["epoch"]))
+    best = max(metrics, key=lambda row: (-math.inf if math.isnan(row[f"val_{key}"]) else row[f"val_{key}"], row["epoch"]))
     row = best if result["selected"] == "best" else metrics[-1]
-    found = {f"val_{key}": row[f"val_{key}"], "val_loss": row["val_loss"], f"last_val_{key}": metrics[-1][f"val_{key}"]}
+    found = {name: row[name] for name in (f"val_{key}", "val_loss") if name in row}  # dense tasks have no validation loss
+    found[f"last_val_{key}"] = metrics[-1][f"val_{key}"]
     return found | ({f"test_{key}": result["result"][key]} if result["result"]["split"] == "test" else {})
 
 

@@ -50,6 +50,7 @@ def test_records_of_losses_that_diverged_and_names_that_are_no_utf8_are_read(tmp
 )  # fmt: skip
 def test_a_position_that_is_none(changes):
     assert position_of({"step": 3, "best": -1.0}).step == 3
+    assert position_of({"best": -7.5, "best_epoch": 1}).best == -7.5  # R2 of a bad start
     with pytest.raises((TypeError, ValueError)):
         position_of({"step": 3} | changes)
 

@@ -184,3 +184,11 @@ def test_several_processes_and_no_number_are_refused(data, tmp_path, monkeypatch
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match="start without torchrun"):
         repeat(data, folds=3, out=tmp_path / "cv")
+
+
+def test_runs_without_validation_loss_or_with_an_epoch_that_cannot_be_scored(tmp_path):
+    run = RunDir(tmp_path)
+    run.recipe.write_text("task: segment\n")
+    run.write_metrics([{"epoch": 1, "val_miou": float("nan")}, {"epoch": 2, "val_miou": 0.5}, {"epoch": 3, "val_miou": 0.25}])
+    run.update_provenance(selected="best", result={"split": "val", "miou": 0.5})
+    assert repeats.scores_of(run) == {"val_miou": 0.5, "last_val_miou": 0.25}
