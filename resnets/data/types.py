@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 import numpy as np
 
 from resnets.data.targets import BACKGROUND, Fault
+from resnets.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -208,6 +210,11 @@ class Source:
     cut: Mapping[str, Any] | None = None
     notes: tuple[Note, ...] = ()
     used: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` for a class that is there twice: a saved model of such classes could not be opened."""
+        if twice := [name for name, num in Counter(self.labels).items() if num > 1]:
+            raise InputError(f"{self.name}: the class '{twice[0]:.100}' is there twice; give each its own name")
 
     @property
     def unused(self) -> tuple[str, ...]:

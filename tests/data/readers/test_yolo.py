@@ -113,6 +113,8 @@ REFUSED = {
     "key points": ("data.yaml", "train: x\nnames: [a]\nkpt_shape: [17, 3]", "key points"),
     "no folder": ("data.yaml", "train: gone/images\nnames: [a, b]", "train is 'gone/images', and no such folder"),
     "outside": ("data.yaml", "train: /etc\nnames: [a, b]", "train is '/etc', and no such folder is below"),
+    "a class twice": ("data.yaml", "train: train/images\nnames: [a, a]", "the class 'a' is there twice"),
+    "a name that no file has": ("data.yaml", 'train: "a\\0b"\nnames: [a, b]', "data.yaml: cannot be read .*null"),
     "no YAML": ("data.yaml", "names: [a\ntrain: {", "cannot be read as YAML"),
 }
 
