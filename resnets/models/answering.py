@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from resnets.errors import InputError
+from resnets.files import short
 from resnets.models.header import Header
 from resnets.models.records import Prediction
 
@@ -31,6 +32,14 @@ class Wanted(NamedTuple):
     topk: int = 5
     threshold: float | None = None
     decision: Mapping[str, Any] = MappingProxyType({})
+
+
+def number_of(part: Mapping[str, Any], name: str, default: float | None = None) -> float:
+    """A number of a model's header. Raises `InputError` where that holds something else."""
+    value = part.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e300:
+        raise InputError(f"the model's header is damaged: {name} is {short(repr(value))}, no number; use another copy")
+    return float(value)
 
 
 def answered(

@@ -8,7 +8,8 @@ import torch
 
 import resnets
 from resnets.data.transforms import normalise
-from resnets.models.answering import Wanted, answered, arrays, run_model
+from resnets.errors import InputError
+from resnets.models.answering import Wanted, answered, arrays, number_of, run_model
 from resnets.tasks import get
 
 
@@ -61,3 +62,10 @@ def test_rows_of_images_that_differ_in_size_have_their_own(model):
     assert [list(row)[:3] for row, _ in sized] == [["height", "width", "label"], ["depth", "height", "width"]]
     assert [row["height"] for row, _ in sized] == [20, 6] and "height" not in plain[0][0]
     assert all(len(row["top"]) == 2 and np.array_equal(one, two) for (row, one), (_, two) in zip(plain, sized, strict=True))
+
+
+@pytest.mark.parametrize("value", ["0.5", None, True, [0.5], {}, float("nan"), float("inf"), 10**400], ids=range(8))
+def test_numbers_of_a_header_that_are_none(value):
+    with pytest.raises(InputError, match="the model's header is damaged: threshold is "):
+        number_of({"threshold": value}, "threshold", 0.5)
+    assert number_of({}, "threshold", 0.5) == 0.5 == number_of({"threshold": 0.5}, "threshold")

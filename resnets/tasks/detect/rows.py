@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
-from resnets.models.answering import Wanted
+from resnets.models.answering import Wanted, number_of
 from resnets.tasks.detect import points
 from resnets.tasks.lines import class_table, failed, unreadable
 
@@ -74,7 +74,7 @@ def row(answer: Detections, labels: Sequence[str], wanted: Wanted) -> Row:
 
 def least_score(wanted: Wanted) -> float:
     """The score from which an object is named: what the user asks for, else the model's own threshold, else 0.5."""
-    return float(wanted.decision.get("threshold", SURE)) if wanted.threshold is None else wanted.threshold
+    return number_of(wanted.decision, "threshold", SURE) if wanted.threshold is None else wanted.threshold
 
 
 def at_least(found: Detections, threshold: float) -> Detections:

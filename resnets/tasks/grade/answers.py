@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from resnets.models.answering import number_of
 from resnets.tasks.grade.settings import ORDINAL
 
 MOST = 80.0  # of log(1 + value), so that an untrained network's answers stay finite
@@ -46,7 +47,9 @@ def of_outputs(outputs: np.ndarray, labels: Sequence[str], config: Mapping[str, 
     if config.get("loss") == ORDINAL:
         value = expected(probabilities(outputs), labels)
     else:
-        value = unscaled(outputs[:, 0] * config.get("std", 1.0) + config.get("mean", 0.0), config.get("scale", "linear"))
+        value = unscaled(
+            outputs[:, 0] * number_of(config, "std", 1.0) + number_of(config, "mean", 0.0), config.get("scale", "linear")
+        )
     return np.concatenate([value[:, None], outputs], 1)
 
 
@@ -86,9 +89,9 @@ def intervals(values: np.ndarray, labels: Sequence[str], decision: Mapping[str, 
     """The prediction intervals (N,) and (N,) around values (N,), by what the task decided; None without such."""
     if "half_width" not in decision:
         return None
-    middle = scaled(values, decision["scale"])
-    low, high = middle - decision["half_width"], middle + decision["half_width"]
+    middle, width = scaled(values, decision.get("scale", "linear")), number_of(decision, "half_width")
+    low, high = middle - width, middle + width
     if is_ordinal(labels):
         first, last = float(labels[0]), float(labels[-1])
         return np.clip(low, first, last), np.clip(high, first, last)
-    return unscaled(low, decision["scale"]), unscaled(high, decision["scale"])
+    return unscaled(low, decision.get("scale", "linear")), unscaled(high, decision.get("scale", "linear"))

@@ -13,6 +13,7 @@ from torch import Tensor
 from resnets.data.types import Batch
 from resnets.engine.contract import NO_DECISION, Criterion, Decision, Sample, accumulate
 from resnets.measures.intervals import bootstrap, wilson
+from resnets.models.answering import number_of
 from resnets.models.nn.layers import precise
 from resnets.tasks.grade import figures
 from resnets.tasks.grade.answers import intervals, is_ordinal, probabilities, ranks, scaled, unscaled
@@ -130,7 +131,7 @@ class GradeMeter:
         return {
             "coverage": float(inside.mean()),
             "coverage_interval": by_groups or wilson(int(inside.sum()), num),
-            "coverage_wanted": self.decision["coverage"],
+            "coverage_wanted": number_of(self.decision, "coverage"),
             "mean_width": float((high - low).mean()),
         }
 
