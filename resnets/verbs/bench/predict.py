@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict, cast, final
 
+from resnets.data.readers.walk import Left, walk
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.verbs.bench import process, table
@@ -154,7 +155,7 @@ def find_pictures(folder: str | Path, num: int) -> list[str]:
     """The paths of the first `num` images below `folder`, ordered by path."""
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: no such folder; give one with images, or leave out --pictures")
-    found = sorted(str(p) for p in Path(folder).resolve().rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    found = sorted(walk(folder, str(Path(folder).resolve()), Left(), suffixes=SUFFIXES))
     if not found:
         raise InputError(f"{folder}: no images here ({', '.join(SUFFIXES)})")
     return found[:num]
