@@ -62,7 +62,8 @@ def lines(findings: Findings) -> Iterator[str]:
 def _words(item: Any) -> str:
     if isinstance(item, list):
         more = f", and {len(item) - SHOWN:,} more" if len(item) > SHOWN else ""
-        return ", ".join(f"{picture['name']} ({picture['label']})" for picture in item[:SHOWN]) + more
+        names = (picture["name"] + (f" ({picture['label']})" if picture["label"] else "") for picture in item[:SHOWN])
+        return ", ".join(names) + more
     if "name" in item:
         return f"{item['name']}: {item.get('what', item['label'])}"
     others = ", ".join(f"{key} {value}" for key, value in item.items() if key != "label")

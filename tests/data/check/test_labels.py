@@ -185,6 +185,7 @@ def test_the_same_pictures_in_two_splits_are_found_as_in_classification(tmp_path
     found = of(check_labels(open_source(tmp_path, None)))
     assert found["leakage"].level == "error" and found["leakage"].text.startswith("1 group (2 pictures) of identical pictures")
     assert found["near_leakage"].level == "error"
+    assert any(line.endswith("val/images/0.png") for line in lines(check_labels(open_source(tmp_path, None))))
 
 
 def test_a_file_is_one_image_of_one_split(tmp_path):
