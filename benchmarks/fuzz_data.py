@@ -178,13 +178,20 @@ def masks(root: Path, draw: random.Random) -> None:
     _read_all(root, "boxes" if word == "instances" and draw.random() < 0.5 else "masks")
 
 
+LISTS = {
+    "classes": 'path,label,split\na.png,cat,train\nb.png,"dog",train\nc.png,cat,val\n',
+    "tags": 'path,labels,split\na.png,cat|dog,train\nb.png,"",train\nc.png,dog,val\n',
+}
+
+
 def csv(root: Path, draw: random.Random) -> None:
     for name in ("a", "b", "c"):
         _save(root / f"{name}.png", _picture(draw))
     path = root / "list.csv"
-    path.write_text('path,label,split\na.png,cat,train\nb.png,"dog",train\nc.png,cat,val\n')
+    kind = draw.choice(list(LISTS))
+    path.write_text(LISTS[kind])
     _change(path, draw)
-    _read_all(path, "classes")
+    _read_all(path, kind)
 
 
 def voc(root: Path, draw: random.Random) -> None:
