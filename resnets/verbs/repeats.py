@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from resnets.engine.recipe import own_settings
 from resnets.engine.run import BRING_BACK, RunDir, claiming
 from resnets.engine.settings import parse, read_file
 from resnets.errors import InputError
-from resnets.files import replacing, write_json, write_text
+from resnets.files import foreign, open_regular, replacing, write_json, write_text
 from resnets.verbs import report
 from resnets.verbs import train as training
 
@@ -208,9 +209,20 @@ def join_predictions(whole: RunDir, rows: Sequence[Mapping[str, Any]]) -> None:
         writer: Any = None
         for row in rows:
             own = {key: row[key] for key in KEYS if key in row}
-            with RunDir(whole.path / row["run"]).predictions.open(encoding="utf-8", newline="") as file:
-                for line in csv.DictReader(file):
-                    if writer is None:
-                        writer = csv.DictWriter(out, [*own, *line], lineterminator="\n")
-                        writer.writeheader()
-                    writer.writerow(own | line)
+            for line in answers_of(RunDir(whole.path / row["run"])):
+                if writer is None:
+                    writer = csv.DictWriter(out, [*own, *line], lineterminator="\n")
+                    writer.writeheader()
+                writer.writerow(own | line)
+
+
+def answers_of(run: RunDir) -> Iterator[dict[str, str]]:
+    """The rows of predictions.csv. Raises `InputError` where that is missing or damaged."""
+    with (
+        foreign(run.predictions, "remove the folder of this run, and go on with --resume"),
+        io.TextIOWrapper(open_regular(run.predictions), encoding="utf-8", newline="") as file,
+    ):
+        for line in csv.DictReader(file, strict=True):
+            if None in line or None in line.values():
+                raise ValueError("another number of cells than columns")
+            yield line

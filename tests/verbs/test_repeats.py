@@ -192,3 +192,12 @@ def test_runs_without_validation_loss_or_with_an_epoch_that_cannot_be_scored(tmp
     run.write_metrics([{"epoch": 1, "val_miou": float("nan")}, {"epoch": 2, "val_miou": 0.5}, {"epoch": 3, "val_miou": 0.25}])
     run.update_provenance(selected="best", result={"split": "val", "miou": 0.5})
     assert repeats.scores_of(run) == {"val_miou": 0.5, "last_val_miou": 0.25}
+
+
+@pytest.mark.parametrize("content", [None, b"path,truth\na.png\n", b"path,truth\n\xff,cat\n", b'path,truth\n"a.png,cat\n'])
+def test_answers_that_are_gone_or_damaged_are_named(tmp_path, content):
+    run = RunDir(tmp_path)
+    if content is not None:
+        run.predictions.write_bytes(content)
+    with pytest.raises(InputError, match=r"predictions\.csv: cannot be read .*; remove the folder of this run"):
+        list(repeats.answers_of(run))
