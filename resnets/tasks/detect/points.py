@@ -12,6 +12,7 @@ from resnets.draw.text import share
 from resnets.errors import InputError
 from resnets.measures import curves
 from resnets.measures.intervals import estimate
+from resnets.models.answering import number_of
 from resnets.tasks.detect import voc
 from resnets.tasks.detect.objects import Objects
 from resnets.tasks.lines import with_interval
@@ -96,9 +97,10 @@ def result(boxes: Pooled, threshold: float, decision: Mapping[str, Any], groups:
     kept = decision.get("operating_point")
     if kept is None:
         return found
-    interval = found["precision_interval"]
+    kept = dict(kept) if isinstance(kept, Mapping) else {}
+    interval, wanted = found["precision_interval"], number_of(kept, "wanted")
     high = interval[1] if interval else found["precision"]
-    return found | {"operating_point": dict(kept) | {"reached": None if high is None else bool(high >= kept["wanted"])}}
+    return found | {"operating_point": kept | {"reached": None if high is None else bool(high >= wanted)}}
 
 
 def told(result: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from resnets.errors import InputError
+from resnets.files import short
 from resnets.models.answering import number_of
 from resnets.tasks.grade.settings import ORDINAL
 
@@ -64,7 +66,15 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 
 def expected(chances: np.ndarray, labels: Sequence[str]) -> np.ndarray:
     """(...): the expected grade, from the probabilities (..., K)."""
-    return chances @ np.array(labels, np.float64)
+    return chances @ grades(labels)
+
+
+def grades(labels: Sequence[str]) -> np.ndarray:
+    """(K,): the grades as numbers. Raises `InputError` where a model's header holds others."""
+    try:
+        return np.array(labels, np.float64)
+    except ValueError:
+        raise InputError(f"the model's header is damaged: its grades {short(labels)} are no numbers; copy it again") from None
 
 
 def ranks(chances: np.ndarray) -> np.ndarray:
@@ -92,6 +102,6 @@ def intervals(values: np.ndarray, labels: Sequence[str], decision: Mapping[str, 
     middle, width = scaled(values, decision.get("scale", "linear")), number_of(decision, "half_width")
     low, high = middle - width, middle + width
     if is_ordinal(labels):
-        first, last = float(labels[0]), float(labels[-1])
+        first, *_, last = grades(labels)
         return np.clip(low, first, last), np.clip(high, first, last)
     return unscaled(low, decision.get("scale", "linear")), unscaled(high, decision.get("scale", "linear"))

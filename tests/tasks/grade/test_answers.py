@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from resnets.errors import InputError
 from resnets.tasks.grade import answers
 
 GRADES = ("1", "2", "3", "4")
@@ -62,3 +63,10 @@ def test_intervals_stay_where_truths_can_be():
     low, _ = answers.intervals(np.array([0.5, 0.0]), ("count",), decision | {"scale": "log"})
     assert low.tolist() == [0, 0]
     assert answers.intervals(np.array([1.0]), GRADES, {}) is None
+
+
+def test_grades_of_a_damaged_header_that_are_no_numbers():
+    with pytest.raises(InputError, match="header is damaged: its grades"):
+        answers.of_outputs(np.zeros((2, 2)), ("mild", "none"), {"loss": "corn"})
+    with pytest.raises(InputError, match="header is damaged: std is"):
+        answers.of_outputs(np.zeros((2, 1)), ("age",), {"std": "x"})
