@@ -108,7 +108,8 @@ def told(result: Mapping[str, Any], per_class: bool) -> str:
     accuracy = f"accuracy {with_interval(result, 'top1')}{top5}"
     balanced = f"balanced accuracy {with_interval(result, 'balanced_accuracy')}"
     first, second = (balanced, accuracy) if result["unbalanced"] else (accuracy, balanced)
-    before = f" ({result['ece_before']:.2%} before temperature {result['temperature']:.3g})" if "temperature" in result else ""
+    fitted = result.get("temperature", 1) != 1
+    before = f" ({result['ece_before']:.2%} before temperature {result['temperature']:.3g})" if fitted else ""
     lines = [
         f"{result['split']} {first} on {result['num_images']:,} pictures; loss {result['loss']:.4f}, calibration error "
         f"{result['ece']:.2%}{before}",
