@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import tarfile
 import tempfile
 import zlib
@@ -105,12 +106,27 @@ def _unpack(archive: Path, folder: Path) -> Path:
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as scratch:
             with tarfile.open(archive) as tar:
-                tar.extractall(scratch, filter="data")
+                for member in tar:
+                    _extract(tar, member, Path(scratch))
             if not folder.is_dir():  # another process may have been faster
                 Path(scratch, folder.name).rename(folder)
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise InputError(f"{archive}: cannot be unpacked ({error})") from error
     return folder
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write a regular file of an archive below `folder`; anything else, such as a link, is left out. (What `tarfile` has for
+    this, `filter="data"`, is not in every Python 3.11.)"""
+    source = tar.extractfile(member) if member.isreg() else None
+    if source is None:
+        return
+    path = Path(os.path.normpath(folder / member.name))
+    if not path.is_relative_to(folder):
+        raise tarfile.TarError(f"{printable(member.name)} lies outside of it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with source, path.open("wb") as file:
+        shutil.copyfileobj(source, file)
 
 
 # --- the datasets ----------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,25 +17,8 @@ from resnets.models.nn.layers import precise
 from resnets.tasks.grade import figures
 from resnets.tasks.grade.answers import intervals, is_ordinal, probabilities, ranks, scaled, unscaled
 from resnets.tasks.grade.losses import normalised
+from resnets.tasks.image_level.kept import Kept
 from resnets.tasks.means import plain
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Answers (N, 1 + M) and targets (N,) of pictures, and their positions in the split (N,)."""
-
-    answers: np.ndarray
-    targets: np.ndarray
-    positions: np.ndarray
-
-    def __add__(self, other: Kept) -> Kept:
-        pairs = ((getattr(self, name), getattr(other, name)) for name in ("answers", "targets", "positions"))
-        return Kept(*(np.concatenate(pair) for pair in pairs))
-
-    def sorted(self) -> Kept:
-        """In the order of the split, each picture once: results do not depend on the order, or on the number of processes."""
-        _, first = np.unique(self.positions, return_index=True)
-        return Kept(self.answers[first], self.targets[first], self.positions[first])
 
 
 class GradeMeter:

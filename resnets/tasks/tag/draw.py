@@ -12,7 +12,8 @@ from resnets.draw.gallery import gallery
 from resnets.draw.precision_recall import Curve, draw_precision_recall
 from resnets.draw.style import EMPTY, INK, TRAIN, blank, elide, styled, write
 from resnets.engine.contract import Decision
-from resnets.tasks.tag.meter import Kept, judgement
+from resnets.tasks.image_level.kept import Kept
+from resnets.tasks.tag.meter import judgement
 from resnets.tasks.tag.rows import words
 from resnets.tasks.tag.scores import Judgement
 
@@ -25,13 +26,13 @@ COUNTED = 20  # up to so many labels, counts are written into the cells
 
 def evaluation(kept: Kept, labels: Sequence[str], decision: Decision, images: Any, folder: Path) -> list[Path]:
     """Draw which labels come together, precision over recall, and the pictures with the largest loss; the drawings' paths."""
-    judged = judgement(kept.outputs, kept.targets, labels, decision)
+    judged = judgement(kept.answers, kept.targets, labels, decision)
     true, said = judged.true, judged.said
     drawings = [
         write(draw_cooccurrence(true.T.astype(int) @ true.astype(int), labels), folder / "cooccurrence.png"),
-        write(precision_over_recall(kept.outputs, judged, labels), folder / "precision_recall.png"),
+        write(precision_over_recall(kept.answers, judged, labels), folder / "precision_recall.png"),
     ]
-    losses = np.logaddexp(0, np.where(true, -kept.outputs, kept.outputs)).mean(1)
+    losses = np.logaddexp(0, np.where(true, -kept.answers, kept.answers)).mean(1)
     wrong = [index for index in np.argsort(-losses, kind="stable")[:MOST].tolist() if (true[index] != said[index]).any()]
     if wrong:
         captions = [f"{words(said[index], labels)}\nis {words(true[index], labels)}" for index in wrong]

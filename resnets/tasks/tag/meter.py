@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import numpy as np
@@ -15,27 +14,10 @@ from resnets.data.types import Batch
 from resnets.engine.contract import NO_DECISION, Criterion, Decision, Sample, accumulate
 from resnets.errors import InputError
 from resnets.models.nn.layers import precise
+from resnets.tasks.image_level.kept import Kept
 from resnets.tasks.means import mean, plain
 from resnets.tasks.tag.scores import Judgement, intervals_of
 from resnets.tasks.tag.thresholds import of_labels, probabilities
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Logits and targets (N, C) of pictures, and their positions in the split (N,)."""
-
-    outputs: np.ndarray
-    targets: np.ndarray
-    positions: np.ndarray
-
-    def __add__(self, other: Kept) -> Kept:
-        pairs = ((getattr(self, name), getattr(other, name)) for name in ("outputs", "targets", "positions"))
-        return Kept(*(np.concatenate(pair) for pair in pairs))
-
-    def sorted(self) -> Kept:
-        """In the order of the split, each picture once: results do not depend on the order, or on the number of processes."""
-        _, first = np.unique(self.positions, return_index=True)
-        return Kept(self.outputs[first], self.targets[first], self.positions[first])
 
 
 class TagMeter:
@@ -67,19 +49,19 @@ class TagMeter:
         kept = self.sums["kept"].sorted()
         if self.quick is None:
             groups = None if groups is None else groups[kept.positions]
-            whole = evaluation(kept.outputs, kept.targets, self.labels, self.decision, groups)
+            whole = evaluation(kept.answers, kept.targets, self.labels, self.decision, groups)
             return {**whole, **({} if groups is None else {"num_groups": len(np.unique(groups))})}
-        scores = judgement(kept.outputs, kept.targets, self.labels, self.decision).scores(np.ones(len(kept.outputs)))
+        scores = judgement(kept.answers, kept.targets, self.labels, self.decision).scores(np.ones(len(kept.answers)))
         if (precision := mean(scores.ap)) is None:
-            raise InputError(unmeasured(len(kept.outputs)))
+            raise InputError(unmeasured(len(kept.answers)))
         return {"map": precision, "f1": scores.all_f1}
 
     def sample(self) -> Sample:
         kept = self.sums["kept"].sorted()
-        judged = judgement(kept.outputs, kept.targets, self.labels, self.decision)
+        judged = judgement(kept.answers, kept.targets, self.labels, self.decision)
 
         def mean_precision(at: np.ndarray) -> float:
-            found = mean(judged.scores(np.bincount(at, minlength=len(kept.outputs))).ap)
+            found = mean(judged.scores(np.bincount(at, minlength=len(kept.answers))).ap)
             return np.nan if found is None else found
 
         return Sample("mAP", kept.positions, mean_precision)
@@ -87,7 +69,7 @@ class TagMeter:
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """truth and answer, labels with bars between them, and the probability of each label as p_LABEL."""
         kept, names = self.sums["kept"].sorted(), np.array(self.labels, object)
-        found = probabilities(kept.outputs)
+        found = probabilities(kept.answers)
         said = found >= of_labels(self.decision, self.labels)
         columns = [f"p_{label}" for label in self.labels]
         for position, true, answer, there in zip(kept.positions, kept.targets > 0.5, said, found, strict=True):

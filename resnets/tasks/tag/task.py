@@ -79,7 +79,7 @@ class Tag(ImageLevel):
 
     def decide(self, meter: TagMeter, asked: Settings) -> dict[str, Any]:
         kept = meter.sums["kept"].sorted()
-        return {} if asked["thresholds"] == "none" else thresholds.decide(kept.outputs, kept.targets, meter.labels)
+        return {} if asked["thresholds"] == "none" else thresholds.decide(kept.answers, kept.targets, meter.labels)
 
     def same(self, before: np.ndarray, after: np.ndarray) -> float:
         """The fraction of labels that both say are there, or both say are not."""
