@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict, cast, final
 
-from resnets.data.readers.walk import Left, walk
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.verbs.bench import process, table
@@ -155,6 +154,8 @@ def find_pictures(folder: str | Path, num: int) -> list[str]:
     """The paths of the first `num` images below `folder`, ordered by path."""
     if not Path(folder).is_dir():
         raise InputError(f"{folder}: no such folder; give one with images, or leave out --pictures")
+    from resnets.data.readers.walk import Left, walk  # which reads pictures' headers, with NumPy
+
     found = sorted(walk(folder, str(Path(folder).resolve()), Left(), suffixes=SUFFIXES))
     if not found:
         raise InputError(f"{folder}: no images here ({', '.join(SUFFIXES)})")
