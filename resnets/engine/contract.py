@@ -194,6 +194,10 @@ class Task(Protocol):
         """Whether all inputs are of one size, which the named recipes may depend on."""
         ...
 
+    def most_pixels(self, source: Source, design: Design) -> int:
+        """Of a training picture that keeps its size; 0 where all inputs are brought to one."""
+        ...
+
     def settle(self, recipe: Recipe, origins: Mapping[str, str], source: Source, design: Design, own: str) -> Settings:
         """Settings that are found out once the recipe is known: {name: (value, who decided it)}. `own` is the origin of the
         named recipe. Raises `InputError` for those that exclude each other."""

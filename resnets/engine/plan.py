@@ -97,6 +97,7 @@ def facts(task: Task, source: Source, design: Design, asked: Settings) -> Facts:
         spec=design.spec,
         asked=asked,
         one_size=task.one_size(source),
+        most_pixels=task.most_pixels(source, design),
         num_classes=len(source.labels),
     )
 

@@ -340,6 +340,7 @@ class Facts:
         spec: the network.
         asked: names of the settings that the user gave: what belongs together must not be half of one, half of another.
         one_size: whether all pictures have it (of dense tasks, whose inputs differ).
+        most_pixels: of a training picture that keeps its size; 0 where all inputs have `size`.
         num_classes: of the data.
     """
 
@@ -349,6 +350,7 @@ class Facts:
     spec: ResNetSpec
     asked: Collection[str] = ()
     one_size: bool = True
+    most_pixels: int = 0
     num_classes: int = 2
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnets.data.preprocess import FREE
-from resnets.engine.recipe import Recipe
+from resnets.engine.recipe import Facts, Recipe
 from resnets.engine.settings import AUGMENTATION, DATA, IMAGES, NETWORK, setting
 from resnets.errors import InputError
 
@@ -47,8 +47,22 @@ def head_setting(choices: tuple[str, ...]) -> Any:
     return setting(NETWORK, None, words, choices=choices)
 
 
+# Pixels of a batch up to which its activations in training fit into a few GB at the full resolution of a small stem. Of
+# pictures that differ in size each batch is as large as its largest picture.
+BATCH_PIXELS = 4_200_000
+
+
+def batch(usual: int, facts: Facts) -> dict[str, int]:
+    """The usual batch; in parts (`accumulate`) where so many of the largest pictures would need too much memory and the user
+    chose neither, each of at least two pictures, which batch norm needs."""
+    parts = 1
+    if not {"batch_size", "accumulate"} & set(facts.asked):
+        while usual // parts > 2 and usual // parts * facts.most_pixels > BATCH_PIXELS:
+            parts *= 2
+    return {"batch_size": usual // parts, "accumulate": parts}
+
+
 RECIPE = {
-    "batch_size": 8,
     "opt": "adamw",
     "lr": 1e-3,
     "weight_decay": 0.01,

@@ -13,7 +13,7 @@ import numpy as np
 
 from resnets.data import splits
 from resnets.data.check.labels import check_labels
-from resnets.data.pictures.images import BadPicture
+from resnets.data.pictures.images import BadPicture, StoredImages
 from resnets.data.pictures.resize import mean_array
 from resnets.data.preprocess import FREE, Preprocess
 from resnets.data.readers.label_rules import RULES
@@ -37,6 +37,7 @@ from resnets.tasks.inputs import scaled, with_statistics
 LARGE = 320
 DILATED = 8  # largest stride of a level for heads that read the last one alone, as in torchvision's
 LONGER = 5 / 3  # most of the longer side, in shorter ones, as 1333 to 800 (Detectron)
+MEASURED = 5_000  # training pictures, of whose headers the largest size is read; about 0.1 ms each
 CHECKED = 20_000  # images up to which all labels are looked at before training; it takes some seconds per thousand
 IMAGES_OF = {2: "pictures", 3: "volumes"}  # by the number of spatial axes
 WORST = 6  # images that are drawn
@@ -122,6 +123,12 @@ class Dense(ABC):
 
     def one_size(self, source: Source) -> bool:
         return len(set(sizes(source))) < 2
+
+    def most_pixels(self, source: Source, design: Design) -> int:
+        images = source.splits["train"].images
+        if design.preprocess.resize != "keep" or not isinstance(images, StoredImages):
+            return 0
+        return max((width * height for width, height in images.sizes(MEASURED)), default=0)
 
     def settle(
         self, recipe: DenseSettings, origins: Mapping[str, str], source: Source, design: Design, own: str

@@ -7,7 +7,7 @@ from typing import Any
 
 from resnets.engine.recipe import Facts
 from resnets.engine.settings import ANSWERS, COMMON, setting
-from resnets.tasks.dense.settings import RECIPE, DenseSettings, head_setting
+from resnets.tasks.dense.settings import RECIPE, DenseSettings, batch, head_setting
 
 HEADS = ("pyramid", "c4")
 
@@ -30,7 +30,7 @@ class DetectSettings(DenseSettings):
 def detect(facts: Facts) -> dict[str, Any]:
     """The default: AdamW, one cycle, about 12,000 pictures, each at another scale and mirrored."""
     epochs = min(200, max(10, round(12_000 / facts.num_train)))
-    return RECIPE | {"epochs": epochs, "hflip": 0.5 if facts.hflip else 0.0}
+    return RECIPE | batch(8, facts) | {"epochs": epochs, "hflip": 0.5 if facts.hflip else 0.0}
 
 
 RECIPES = {"detect": detect}

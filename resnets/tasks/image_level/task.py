@@ -85,6 +85,9 @@ class ImageLevel(ABC):
     def one_size(self, source: Source) -> bool:
         return True
 
+    def most_pixels(self, source: Source, design: Design) -> int:
+        return 0
+
     def settle(
         self, recipe: ImageLevelSettings, origins: Mapping[str, str], source: Source, design: Design, own: str
     ) -> dict[str, tuple[Any, str]]:

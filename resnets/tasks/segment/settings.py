@@ -7,7 +7,7 @@ from typing import Any
 
 from resnets.engine.recipe import Facts
 from resnets.engine.settings import DATA, LOSS, setting
-from resnets.tasks.dense.settings import RECIPE, DenseSettings, head_setting
+from resnets.tasks.dense.settings import RECIPE, DenseSettings, batch, head_setting
 
 HEADS = ("unet", "fcn", "deeplabv3")
 PATCH = 64  # side of the parts of volumes that training sees
@@ -38,14 +38,18 @@ def segment(facts: Facts) -> dict[str, Any]:
             "hflip": 0.5,
             "scales": (1.0,),
         }
-    return RECIPE | {
-        "epochs": min(200, max(10, round(12_000 / facts.num_train))),
-        "batch_size": 4 if facts.num_train < 1000 else 8,
-        "balance": "loss" if facts.num_classes > 2 else "none",
-        "train_size": None if facts.one_size else max(32, min(256, min(facts.size) // 32 * 32)),
-        "loss": "ce+dice",
-        "hflip": 0.5 if facts.hflip else 0.0,
-    }
+    usual = 4 if facts.num_train < 1000 else 8
+    return (
+        RECIPE
+        | (batch(usual, facts) if facts.one_size else {"batch_size": usual})
+        | {
+            "epochs": min(200, max(10, round(12_000 / facts.num_train))),
+            "balance": "loss" if facts.num_classes > 2 else "none",
+            "train_size": None if facts.one_size else max(32, min(256, min(facts.size) // 32 * 32)),
+            "loss": "ce+dice",
+            "hflip": 0.5 if facts.hflip else 0.0,
+        }
+    )
 
 
 RECIPES = {"segment": segment}
