@@ -15,16 +15,22 @@ SPEC = zoo.get("resnet18")
 
 
 def facts(most_pixels, **more):
-    return Facts(num_train=400, hflip=True, size=(256, 256), spec=SPEC, most_pixels=most_pixels, **more)
+    return Facts(**{"num_train": 400, "hflip": True, "size": (800, 600), "spec": SPEC, "most_pixels": most_pixels} | more)
 
 
 @pytest.mark.parametrize(
     ("most_pixels", "batch_size", "accumulate"),
-    [(0, 8, 1), (640 * 480, 8, 1), (640 * 640, 8, 1), (1000 * 1000, 4, 2), (1388 * 1040, 2, 4), (6000 * 4000, 2, 4)],
+    [(0, 8, 1), (640 * 480, 8, 1), (640 * 640, 8, 1), (1000 * 1000, 4, 2), (1388 * 1040, 2, 4), (1920 * 1000, 2, 4)],
 )
 def test_a_batch_of_large_pictures_comes_in_parts(most_pixels, batch_size, accumulate):
     recipe = DETECT["detect"](facts(most_pixels))
     assert (recipe["batch_size"], recipe["accumulate"]) == (batch_size, accumulate)
+
+
+def test_pictures_far_larger_than_the_usual_one_are_seen_in_windows_of_its_size():
+    recipe = DETECT["detect"](facts(1388 * 1040, size=(256, 320)))
+    assert (recipe["batch_size"], recipe.get("accumulate", 1), recipe["train_size"]) == (8, 1, 320)
+    assert DETECT["detect"](facts(1388 * 1040)).get("train_size") is None
 
 
 @pytest.mark.parametrize("name", ["batch_size", "accumulate"])
