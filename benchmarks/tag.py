@@ -46,7 +46,7 @@ KINDS = ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", 
 PENALTIES = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 VAL_FRACTION = 0.2
 SIZES = {"coco": 64, "collages": 56}  # of the input, pixels
-WAYS = {"fine-tuned, BCE": [], "fine-tuned, ASL": ["--loss", "asl"]}
+WAYS = {"`--probe`": ["--probe"], "fine-tuned, BCE": [], "fine-tuned, ASL": ["--loss", "asl"]}
 
 
 def written(path: Path, rows: Iterator[tuple[Path, list[str], str]]) -> Path:
@@ -147,7 +147,7 @@ def measured(folder: Path, options: argparse.Namespace) -> Iterator[str]:
         row["linear probe (scikit-learn)"] = probed(data, options.weights, SIZES[name], seed)
         for number, (way, words) in enumerate(WAYS.items()):
             more = [*words, "--task", "tag", "--weights", options.weights, "--img-size", str(SIZES[name]), "--seed", str(seed)]
-            more += ["--val-fraction", str(VAL_FRACTION), "--steps", str(options.steps)]
+            more += ["--val-fraction", str(VAL_FRACTION), *([] if "--probe" in words else ["--steps", str(options.steps)])]
             row[way] = trained([str(data), *more], runs / f"run{number}")
         for way, (score, seconds) in row.items():
             print(f"{name}, seed {seed}, {way}: mAP {score:.4f}, {seconds:.0f} s", flush=True)

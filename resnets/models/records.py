@@ -101,7 +101,7 @@ class SpeedRecord(TypedDict):
 
 
 class ProbeRecord(TypedDict):
-    """A linear probe: the validation "loss" and "top1" of each regularisation strength C that was tried."""
+    """A linear probe: the validation "loss" and scores of each regularisation strength C that was tried."""
 
     scores: dict[str, dict[str, float]]
 

@@ -14,17 +14,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from resnets.data.loader import Loader
-from resnets.data.types import Split
+from resnets.data.types import Batch, Split
+from resnets.engine.contract import Meter
 from resnets.engine.job import Fit
+from resnets.engine.loop import scores_of
 from resnets.errors import InputError
 from resnets.models import weights
 from resnets.ship.sessions import Session, open_session
 
 PENALTIES = (1e-3, 1e-2, 0.1, 1.0, 10.0)  # scikit-learn's C, from the strongest penalty to the weakest
-NEVER = -1e4  # logit of a class that has no training picture
+NEVER, ALWAYS = -1e4, 1e4  # logit of a class or label that no training picture has, and of a label that all have
 BATCH_SIZE = 64
 SAY_SECONDS = 5.0
 
@@ -40,7 +41,8 @@ class Head(NamedTuple):
 
 
 class Features(NamedTuple):
-    """Pooled features (N, num_features) and targets (N,) of the readable pictures of a split."""
+    """Pooled features (N, num_features) of the readable pictures of a split, and their targets: classes (N,), or labels
+    (N, num_labels), 1 where a picture has one."""
 
     values: np.ndarray
     targets: np.ndarray
@@ -70,7 +72,8 @@ def fit_head(job: Fit) -> int:
     seconds = time.perf_counter() - began
     head, scores = best_head(job, shown, val)
     put(job, head)
-    keep(job, {"train": measure(head, train), "val": measure(head, val)}, len(shown.targets) / seconds)
+    found = {"train": measure(job.meter(), head, train), "val": measure(job.meter(), head, val)}
+    keep(job, found, len(shown.targets) / seconds)
     job.run.update_provenance(probe={"scores": scores})
     return 1
 
@@ -112,45 +115,63 @@ def session_of_mirrored(session: Session) -> Session:
 
 
 def best_head(job: Fit, train: Features, val: Features) -> tuple[Head, dict[str, dict[str, float]]]:
-    """The head that is best on validation by accuracy, of equals by loss; and what each penalty gave there."""
+    """The head that is best on validation by the task's first score, of equals by loss; and what each penalty gave there."""
     recipe: Any = job.recipe  # of a task that has these settings
+    key = job.task.scores[0].key
     found: list[tuple[tuple[float, float], Head]] = []
     scores = {}
     for penalty in PENALTIES if recipe.probe_c is None else (recipe.probe_c,):
         head = fitted(train, penalty, job.model.spec.num_classes, balanced=recipe.balance != "none")
-        score = measure(head, val)
-        found.append(((score["top1"], -score["loss"]), head))
+        score = measure(job.meter(), head, val)
+        found.append(((score[key], -score["loss"]), head))
         scores[f"{penalty:g}"] = score
-    job.report.say("probe    " + "; ".join(f"C {penalty}: val_top1 {score['top1']:.4f}" for penalty, score in scores.items()))
+    job.report.say("probe    " + "; ".join(f"C {penalty}: val_{key} {score[key]:.4f}" for penalty, score in scores.items()))
     return max(found, key=lambda pair: pair[0])[1], scores
 
 
 def fitted(train: Features, penalty: float, num_classes: int, *, balanced: bool = False) -> Head:
-    """Multinomial logistic regression on standardised features, in terms of the features as they are."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
+    """Logistic regression on standardised features, in terms of the features as they are: of classes multinomial, of labels one
+    for each."""
     from sklearn.preprocessing import StandardScaler
 
-    if len(np.unique(train.targets)) < 2:
-        raise InputError("fewer than two classes have training pictures that can be read; `resnets data check` says why")
     scaler = StandardScaler().fit(train.values)
-    regression = LogisticRegression(C=penalty, max_iter=1000, class_weight="balanced" if balanced else None)
+    values, weighting = scaler.transform(train.values), "balanced" if balanced else None
+    whole = Head(np.zeros((num_classes, values.shape[1])), np.full(num_classes, NEVER))
+    if train.targets.ndim == 1:
+        if len(np.unique(train.targets)) < 2:
+            raise InputError("fewer than two classes have training pictures that can be read; `resnets data check` says why")
+        weight, bias, classes = regression(values, train.targets, penalty, weighting)
+        if len(weight) == 1:  # of two classes scikit-learn has the difference only
+            weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+        whole.weight[classes], whole.bias[classes] = weight, bias
+    for label, column in enumerate(train.targets.T > 0.5 if train.targets.ndim == 2 else ()):
+        if column.all() or not column.any():
+            whole.bias[label] = ALWAYS if column.all() else NEVER
+        else:
+            (whole.weight[label],), (whole.bias[label],), _ = regression(values, column, penalty, weighting)
+    weight = whole.weight / scaler.scale_
+    return Head(weight, whole.bias - weight @ scaler.mean_)
+
+
+def regression(
+    values: np.ndarray, targets: np.ndarray, penalty: float, weighting: str | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """scikit-learn's coefficients, intercepts and classes."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # nearly converged is good enough, and validation judges it
-        regression.fit(scaler.transform(train.values), train.targets)
-    weight, bias = regression.coef_, regression.intercept_
-    if len(weight) == 1:  # of two classes scikit-learn has the difference only
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    weight = weight / scaler.scale_
-    whole = Head(np.zeros((num_classes, weight.shape[1])), np.full(num_classes, NEVER))
-    whole.weight[regression.classes_], whole.bias[regression.classes_] = weight, bias - weight @ scaler.mean_
-    return whole
+        found = LogisticRegression(C=penalty, max_iter=1000, class_weight=weighting).fit(values, targets)
+    return found.coef_, found.intercept_, found.classes_
 
 
-def measure(head: Head, of: Features) -> dict[str, float]:
-    """Mean loss and accuracy."""
+def measure(meter: Meter, head: Head, of: Features) -> dict[str, float]:
+    """Mean loss and the task's scores, by a quick `meter` that has seen nothing."""
     logits, targets = torch.from_numpy(head.logits(of.values)), torch.from_numpy(of.targets)
-    return {"loss": float(F.cross_entropy(logits, targets)), "top1": float((logits.argmax(1) == targets).float().mean())}
+    targets = targets.to(logits.dtype) if targets.is_floating_point() else targets
+    meter.add(logits, Batch(torch.empty(0), targets, torch.arange(len(targets))))
+    return scores_of(meter, len(targets))
 
 
 def put(job: Fit, head: Head) -> None:

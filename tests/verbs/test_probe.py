@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from resnets import create_model, save
@@ -15,6 +16,7 @@ from resnets.engine.distributed import Processes
 from resnets.errors import InputError
 from resnets.ship import hub
 from resnets.ship.sessions import open_session
+from resnets.tasks import get
 from resnets.verbs import evaluate as evaluation
 from resnets.verbs import probe
 from resnets.verbs.probe import Features, fitted, measure, session_of_mirrored
@@ -80,6 +82,40 @@ def test_one_class_alone_is_refused():
         fitted(Features(np.ones((4, 2)), np.zeros(4, int)), 1.0, 3)
 
 
+def test_each_label_has_scikit_learns_classifier():
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    random = np.random.default_rng(0)
+    values, targets = random.normal(3, 10, (60, 5)), random.integers(0, 2, (60, 4)).astype(np.float32)
+    targets[:, 2], targets[:, 3] = 0, 1  # of which nothing can be learnt
+    head, new = fitted(Features(values, targets), 0.3, 4), random.normal(3, 10, (20, 5))
+    found = torch.from_numpy(head.logits(new)).sigmoid().numpy()
+    for label in (0, 1):
+        wanted = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=1000)).fit(values, targets[:, label])
+        np.testing.assert_allclose(found[:, label], wanted.predict_proba(new)[:, 1], rtol=1e-6, atol=1e-9)
+    assert (found[:, 2] == 0).all() and (found[:, 3] == 1).all()
+
+
+def test_tags_have_a_probe_too(base, tmp_path):
+    random, rows = np.random.default_rng(0), ["path,red,green,split"]
+    for number in range(60):
+        there = random.integers(0, 2, 2)
+        pixels = random.integers(0, 100, (8, 8, 3), np.uint8)
+        pixels[..., :2] += (120 * there).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{there[0]},{there[1]},{('train', 'train', 'val', 'test')[number % 4]}")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    run = train(str(tmp_path / "list.csv"), task="tag", weights=base, probe=True, out=tmp_path / "run", **MACHINE)
+    assert run.result["map"] > 0.95
+    with (run.path / "metrics.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert evaluation.evaluate(run.path, str(tmp_path / "list.csv"), split="val")["map"] == pytest.approx(
+        float(row["val_map"]), abs=1e-6
+    )
+
+
 def test_it_is_an_ordinary_run(run, base, data):
     files = sorted(str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file())
     assert files == [
@@ -133,7 +169,10 @@ def test_mirrored_pictures_are_mirrored(base):
 
 def test_a_mean_feature_of_many_is_measured_right():
     head = probe.Head(np.eye(2), np.zeros(2))
-    found = measure(head, Features(np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0], [2.0, 0.0]]), np.array([0, 1, 1, 0])))
+    task = get("classify")
+    meter = task.meter(["a", "b"], {}, quick=task.criterion(task.settings(), np.array([2, 2])))
+    four = Features(np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0], [2.0, 0.0]]), np.array([0, 1, 1, 0]))
+    found = measure(meter, head, four)
     right, wrong = np.log1p(np.exp(-2)), np.log1p(np.exp(2))
     assert found["top1"] == 0.75 and found["loss"] == pytest.approx((3 * right + wrong) / 4)
 

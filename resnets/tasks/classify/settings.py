@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnets.engine.recipe import Facts
-from resnets.engine.settings import ANSWERS, FINETUNING, LOSS, setting
+from resnets.engine.settings import ANSWERS, LOSS, setting
 from resnets.errors import InputError
 from resnets.tasks.image_level.settings import LabelSettings, fast, finetune
 
@@ -67,14 +67,6 @@ class ClassifySettings(LabelSettings):
         most=1 - 1e-9,
     )
 
-    # Fine-tuning
-    probe: bool = setting(
-        FINETUNING, False, "linear probe: fit the head alone, by logistic regression on features computed once"
-    )
-    probe_c: float | None = setting(
-        FINETUNING, None, "for probe: C of the penalty; default: what is best on validation, of 0.001 to 10", least=1e-9
-    )
-
     # Answers
     temperature: bool = setting(ANSWERS, True, "scale the outputs so that probabilities agree with how often answers are right")
     abstain_at: float | None = setting(
@@ -97,8 +89,6 @@ class ClassifySettings(LabelSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.keep_at and self.probe:
-            raise InputError("keep_at and probe exclude each other: a probe takes no steps; give one of them")
         rules = [name for name in RULES if getattr(self, name) is not None]
         if len(rules) > 1:
             raise InputError(f"{' and '.join(rules)} exclude each other: an operating point has one rule; give one of them")
@@ -106,13 +96,6 @@ class ClassifySettings(LabelSettings):
             raise InputError("prevalence is for an operating point; give sensitivity, specificity or cost, too")
         if self.cost is not None:
             parse_cost(self.cost)
-
-    @property
-    def is_probe(self) -> bool:
-        return self.probe
-
-    def num_images(self, num_train: int) -> float:
-        return super().num_images(num_train) if self.seconds is not None or not self.probe else float(num_train)
 
 
 def he2015(facts: Facts) -> dict[str, Any]:

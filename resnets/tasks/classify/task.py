@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.types import Source, Split
-from resnets.engine.contract import Criterion, Decision, Design, ReportTable, Score, Settings
-from resnets.engine.recipe import need_weights
+from resnets.engine.contract import Criterion, Decision, ReportTable, Score, Settings
 from resnets.engine.settings import answers_of
 from resnets.measures import balance
 from resnets.tasks.classify import confidence, points, rows
@@ -33,12 +32,6 @@ class Classify(ImageLevel):
     rows = rows
     scores = (Score("top1", "accuracy", percent=True),)
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
-
-    def settle(
-        self, recipe: ImageLevelSettings, origins: Mapping[str, str], source: Source, design: Design, own: str
-    ) -> dict[str, tuple[Any, str]]:
-        need_weights(recipe, "probe", (False,))
-        return super().settle(recipe, origins, source, design, own)
 
     def cut(self, source: Source, recipe: ImageLevelSettings) -> Source:
         source = super().cut(source, recipe)

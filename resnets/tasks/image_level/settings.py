@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnets.engine.recipe import Facts, Recipe
-from resnets.engine.settings import AUGMENTATION, DATA, IMAGES, LOSS, setting
+from resnets.engine.settings import AUGMENTATION, DATA, FINETUNING, IMAGES, LOSS, setting
 from resnets.errors import InputError
 
 RESIZE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the settings have too
@@ -80,6 +80,26 @@ class LabelSettings(ImageLevelSettings):
     smoothing: float = setting(LOSS, 0.0, "label smoothing", least=0, most=1)
     mixup: float = setting(AUGMENTATION, 0.0, "alpha of mixing pictures; 0: off", least=0)
     cutmix: float = setting(AUGMENTATION, 0.0, "alpha of pasting parts; 0: off", least=0)
+
+    # Fine-tuning
+    probe: bool = setting(
+        FINETUNING, False, "linear probe: fit the head alone, by logistic regression on features computed once"
+    )
+    probe_c: float | None = setting(
+        FINETUNING, None, "for probe: C of the penalty; default: what is best on validation, of 0.001 to 10", least=1e-9
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.keep_at and self.probe:
+            raise InputError("keep_at and probe exclude each other: a probe takes no steps; give one of them")
+
+    @property
+    def is_probe(self) -> bool:
+        return self.probe
+
+    def num_images(self, num_train: int) -> float:
+        return super().num_images(num_train) if self.seconds is not None or not self.probe else float(num_train)
 
 
 def fast(facts: Facts) -> dict[str, Any]:

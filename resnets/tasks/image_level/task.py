@@ -14,7 +14,7 @@ from resnets.data.preprocess import FREE, Preprocess
 from resnets.data.sources import open_source
 from resnets.data.types import Samples, Source, Split
 from resnets.engine.contract import Decision, Design, Run, Settings, Wanted
-from resnets.engine.recipe import SMALL, Recipe, changed_spec, spec_changes
+from resnets.engine.recipe import SMALL, Recipe, changed_spec, need_weights, spec_changes
 from resnets.engine.settings import fields_of
 from resnets.errors import InputError
 from resnets.models.header import Header
@@ -93,6 +93,8 @@ class ImageLevel(ABC):
     ) -> dict[str, tuple[Any, str]]:
         if design.spec.in_chans == 4 and recipe.auto_augment != "none":
             raise InputError(f"auto_augment={recipe.auto_augment} knows grey and colour pictures; use none with 4 channels")
+        if recipe.is_probe:
+            need_weights(recipe, "probe", (False,))
         found: dict[str, tuple[Any, str]] = {}
         preprocess, (height, width) = design.preprocess, design.preprocess.size
         if recipe.weights:
