@@ -244,7 +244,7 @@ def opened(
     Args:
         source: name of the file or weights, for the provenance.
         mean, std: normalisation of images in [0, 1], one value per channel; default (None): ImageNet's.
-        labels: class names, or a file with them; default (None): torchvision's if it published the file, else numbers.
+        labels: class names, or a file with them; default (None): torchvision's if it published the file, else see `_names`.
 
     Raises:
         InputError: if it is no such network, or the number of names is not the number of classes.
@@ -255,19 +255,32 @@ def opened(
     use = USES[dense.kind]
     habit = Preprocess(size=use.size, resize="shorter", crop_pct=1.0)
     user = facts.of_user(mean, std, labels, habit)
-    named = _names(entry, dense) if user.labels is None else user.labels
+    named, named_by = _names(entry, dense) if user.labels is None else (user.labels, facts.USER)
     if len(named) != dense.spec.num_classes:
         raise InputError(f"{file.path}: {len(named)} class names for {dense.spec.num_classes} classes; give one per class")
-    provenance: Provenance = {"source": source, "family": f"torchvision {dense.kind}", "sha256": digest}
+    provenance: Provenance = {"source": source, "family": f"torchvision {dense.kind}", "sha256": digest, "labels": named_by}
     if entry is not None:
         provenance["weights"] = str(entry)
     preprocess, head = user.preprocess or habit, use.head(dense)
     return Header(dense.spec, use.task, preprocess, named, metrics={}, provenance=provenance, head=head), dense.tensors
 
 
-def _names(entry: Any, dense: Dense) -> tuple[str, ...]:
-    """torchvision's class names, made unique ("N/A 12" for gaps in COCO's list); "0", "1", ... for unknown files."""
+# What unknown files of a kind are likely trained on: torchvision's own weights of a network, if they have as many classes.
+USUAL = {"detect": "fasterrcnn_resnet50_fpn", "segment": "fcn_resnet50"}
+
+
+def _names(entry: Any, dense: Dense) -> tuple[tuple[str, ...], str]:
+    """torchvision's class names, made unique ("N/A 12" for gaps in COCO's list), and where they are stated. For files that
+    it did not publish, those of its own weights with as many classes; or "0", "1", ...
+    """
+    from torchvision import models
+
+    by = f"torchvision's table ({entry})"
     if entry is None:
-        return tuple(str(number) for number in range(dense.spec.num_classes))
-    names = [name.strip("_") for name in entry.meta["categories"]][KINDS[dense.kind].background :]
-    return tuple(name if name != "N/A" else f"N/A {number}" for number, name in enumerate(names, KINDS[dense.kind].background))
+        entry = models.get_model_weights(USUAL[USES[dense.kind].task]).DEFAULT
+        by = f"the defaults of torchvision ({entry})"
+    background = KINDS[dense.kind].background
+    names = [name.strip("_") for name in entry.meta["categories"]][background:]
+    if len(names) != dense.spec.num_classes:
+        return tuple(str(number) for number in range(dense.spec.num_classes)), facts.NUMBERS
+    return tuple(name if name != "N/A" else f"N/A {number}" for number, name in enumerate(names, background)), by

@@ -51,6 +51,7 @@ class Family:
         preprocess: spec -> the authors' preprocessing; None where they do not state it.
         licence: the licence under which the authors publish weights.
         source: where they publish them.
+        sets: what their weights are usually trained on, of `data.classes.of_set`; the one with as many classes names them.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Family:
     hidden: Callable[[Foreign, Tensors], SpecFields] = no_hidden
     finish: Callable[[Tensors], Tensors] = unchanged
     takes_bgr: bool = False
+    sets: tuple[str, ...] = ("ImageNet-1K",)
 
 
 def imagenet(rule: Preprocess) -> Callable[[ResNetSpec], Preprocess | None]:
@@ -116,6 +118,17 @@ def monai_finish(tensors: Tensors) -> Tensors:
 
 FAMILIES = (
     Family(
+        name="Keras Applications (of 2015)",
+        known_by=lambda file, tensors: file.kind == "hdf5" and keras.is_of_2015(tensors),
+        ours=keras.ours,
+        hidden=keras_hidden,
+        finish=lambda tensors: keras.finish(tensors, keras.EPSILON_2015),
+        preprocess=lambda spec: KERAS_V1 if spec.in_chans == 3 else None,
+        takes_bgr=True,
+        licence="MIT, as He et al.'s, which they were ported from",
+        source="Keras, before its version 2.2.5",
+    ),
+    Family(
         name="Keras Applications",
         known_by=lambda file, tensors: file.kind == "hdf5",
         ours=keras.ours,
@@ -135,6 +148,7 @@ FAMILIES = (
         preprocess=lambda spec: None,
         licence="Apache-2.0 (MONAI), MIT (MedicalNet)",
         source="MONAI, github.com/Tencent/MedicalNet",
+        sets=(),
     ),
     Family(
         name="transformers",
@@ -152,6 +166,7 @@ FAMILIES = (
         preprocess=lambda spec: IMAGENET_32,
         licence="BSD-2-Clause",
         source="github.com/akamaster/pytorch_resnet_cifar10",
+        sets=("CIFAR-10",),
     ),
     Family(
         name="kuangliu/pytorch-cifar",
@@ -160,6 +175,7 @@ FAMILIES = (
         preprocess=lambda spec: CIFAR_10,
         licence="MIT",
         source="github.com/kuangliu/pytorch-cifar",
+        sets=("CIFAR-10",),
     ),
     Family(
         name="chenyaofo/pytorch-cifar-models",
@@ -168,6 +184,7 @@ FAMILIES = (
         preprocess=chenyaofo,
         licence="BSD-3-Clause",
         source="github.com/chenyaofo/pytorch-cifar-models",
+        sets=("CIFAR-10", "CIFAR-100"),
     ),
     Family(
         name="timm (pre-activation)",

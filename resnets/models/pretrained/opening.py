@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +144,7 @@ def combined(known: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple[Head
         )
     labels, labels_by = first("labels", lambda labels: len(labels) == spec.num_classes)
     numbers = tuple(str(n) for n in range(spec.num_classes))
-    origins = {"preprocess": preprocess_by, "labels": labels_by or "numbers; their names are not stated"}
+    origins = {"preprocess": preprocess_by, "labels": labels_by or facts.NUMBERS}
     origins |= {name: first(name)[0] for name in ("licence", "training_data", "weights")}
     header = Header(
         spec=spec,
@@ -159,6 +160,10 @@ def combined(known: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple[Head
 def _checked(header: Header, path: Path) -> Header:
     if len(header.labels) != header.spec.num_classes:
         raise InputError(f"{path}: {len(header.labels)} class names for {header.spec.num_classes} outputs; give one per output")
+    if twice := [name for name, num in Counter(header.labels).items() if num > 1]:
+        raise InputError(
+            f"{path}: the class {twice[0][:40]!r} is there twice in what states the names; give others by --labels"
+        )
     if header.preprocess.in_chans != header.spec.in_chans:
         raise InputError(
             f"{path}: mean and std for {header.preprocess.in_chans} channels, and the network takes {header.spec.in_chans}; "
