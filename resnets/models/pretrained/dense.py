@@ -212,7 +212,13 @@ USES = {
     "fcn": Use("segment", (520, 8192), _segmenting),
     "deeplabv3": Use("segment", (520, 8192), _segmenting),
 }
-EPSILON_0 = ("FasterRCNN_ResNet50_FPN_Weights.COCO_V1", "MaskRCNN_ResNet50_FPN_Weights.COCO_V1")  # batch norm epsilon 0
+EPSILON_0 = tuple(  # batch norm epsilon 0
+    f"{name}_ResNet50_FPN_Weights.{entry}"
+    for name, entry in (
+        *((name, "COCO_V1") for name in ("FasterRCNN", "MaskRCNN", "KeypointRCNN", "RetinaNet")),
+        ("KeypointRCNN", "COCO_LEGACY"),
+    )
+)
 
 
 def is_dense(tensors: Mapping[str, Tensor]) -> bool:
@@ -230,6 +236,12 @@ def published() -> dict[str, WeightsEnum]:
     names = [*models.list_models(module=models.detection), *models.list_models(module=models.segmentation)]
     entries = [entry for name in names if "resnet" in name for entry in models.get_model_weights(name)]
     return {entry.url.rsplit("-", 1)[1].split(".")[0]: entry for entry in entries}
+
+
+def published_epsilon(digest: str) -> float:
+    """The epsilon of the batch norms of the file with this SHA-256: 0 for torchvision's first detectors."""
+    entry = next((entry for start, entry in published().items() if digest.startswith(start)), None)
+    return 0.0 if str(entry) in EPSILON_0 else EPSILON
 
 
 def opened(
@@ -251,7 +263,7 @@ def opened(
     """
     digest = facts.sha256(file.path)
     entry = next((entry for start, entry in published().items() if digest.startswith(start)), None)
-    dense = from_torchvision(file.tensors, file.path, norm_eps=0.0 if str(entry) in EPSILON_0 else EPSILON)
+    dense = from_torchvision(file.tensors, file.path, norm_eps=published_epsilon(digest))
     use = USES[dense.kind]
     habit = Preprocess(size=use.size, resize="shorter", crop_pct=1.0)
     user = facts.of_user(mean, std, labels, habit)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
-from resnets.models.pretrained import folding, keras, keymaps
+from resnets.models.pretrained import folding, keras, keymaps, trunks
 from resnets.models.pretrained.files import Foreign
 from resnets.models.spec import ResNetSpec, SpecFields
 
@@ -106,7 +106,8 @@ def is_monai(file: Foreign, tensors: Tensors) -> bool:
 
 def monai_hidden(file: Foreign, tensors: Tensors) -> SpecFields:
     """The default stride of the stem: 1 for networks with a classifier, 2 for encoders of MedicalNet and MONAI."""
-    if tensors["conv1.weight"].shape[-1] != 7:
+    kernel = set(tensors["conv1.weight"].shape[2:])  # one of several lengths is for `infer` to refuse
+    if len(kernel) == 1 and 7 not in kernel:
         raise InputError(f"{file.path}: a stem of MONAI that is not 7 wide; no tensor shows whether a max-pool follows")
     return {"stem_stride": 1 if "fc.weight" in tensors else None}
 
@@ -203,6 +204,14 @@ FAMILIES = (
         source="timm",
     ),
     Family(
+        name="torchvision (modules in an nn.Sequential)",
+        known_by=lambda file, tensors: "0.weight" in tensors and "4.0.conv1.weight" in tensors,
+        ours=lambda tensors: keymaps.renamed(tensors, keymaps.SEQUENTIAL),
+        preprocess=imagenet(IMAGENET),
+        licence="BSD-3-Clause",
+        source="nn.Sequential(*list(torchvision's network.children())[:-1]), as in lightly and fastai",
+    ),
+    Family(
         name="torchvision",
         known_by=lambda file, tensors: "conv1.weight" in tensors and "layer1.0.conv1.weight" in tensors,
         ours=unchanged,
@@ -217,12 +226,14 @@ def recognise(file: Foreign) -> tuple[Family, Tensors]:
     """The family of a file, and its tensors without wrapper prefixes.
 
     Raises:
-        InputError: if no row of `FAMILIES` recognises it; the message gives a few tensor names.
+        InputError: if no row of `FAMILIES` recognises it, or its network is under a prefix; the message names a few tensors.
     """
     try:
         tensors = keras.layers(file) if file.kind == "hdf5" else keymaps.unwrapped(file.tensors)
     except (KeyError, IndexError) as error:
         raise InputError(f"{file.path}: layers of Keras, but not those of a ResNet ({error} is missing)") from None
+    if file.kind != "hdf5":
+        trunks.check_alone(tensors, file)
     for family in FAMILIES:
         if family.known_by(file, tensors):
             return family, tensors

@@ -82,7 +82,7 @@ def layers(file: Foreign) -> dict[str, Tensor]:
 
 
 def _by_order(kinds: dict[str, dict[str, Tensor]], file: Foreign) -> dict[str, dict[str, Tensor]]:
-    """Layers named by class and order, renamed to the names of Keras Applications.
+    """Layers named by class and order, with numbered variables, renamed to the names of Keras Applications.
 
     The convolutions of a block come in the order 1, 2, shortcut (0, if there is one), 3. The shortcut's and the third have
     four times as many outputs as the second, so that two such convolutions mean that there is a shortcut.
@@ -95,6 +95,11 @@ def _by_order(kinds: dict[str, dict[str, Tensor]], file: Foreign) -> dict[str, d
     convs, norms = numbered("conv2d"), numbered("batch_normalization")
     if not convs or not norms:
         raise InputError(f"{file.path}: layers of Keras without the convolutions and norms of a ResNet")
+    if len(convs) > 1 and max(_kernel(convs[1]).shape[:2]) > 1:  # a bottleneck begins with 1x1
+        raise InputError(
+            f"{file.path}: a network of Keras of basic blocks, such as MLPerf Tiny's ResNet-8; TensorFlow pads its strided "
+            "convolutions on one side alone, which no network here does"
+        )
     v2 = len(norms[0]["0"]) == len(convs[0]["0"][0, 0, 0]) and "1" in convs[0] and "1" not in convs[1]
     names, at, stage, block = ["conv1"], 1, 1, 0
     while at < len(convs):
@@ -111,6 +116,10 @@ def _by_order(kinds: dict[str, dict[str, Tensor]], file: Foreign) -> dict[str, d
         by_norm = [f"{name}_bn" for name in names]
     found |= dict(zip(by_norm, norms, strict=False))
     return found | {layer: held for layer, held in kinds.items() if layer.startswith("dense")}
+
+
+def _kernel(held: dict[str, Tensor]) -> Tensor:
+    return next(tensor for tensor in held.values() if tensor.ndim == 4)
 
 
 def ours(tensors: Tensors) -> Tensors:

@@ -17,8 +17,9 @@ from resnets.files import short
 from resnets.models import header as saved
 from resnets.models import weights
 from resnets.models.header import Header
-from resnets.models.pretrained import dense, facts, families, files, folding, infer
+from resnets.models.pretrained import dense, facts, families, files, folding, infer, trunks
 from resnets.models.pretrained.facts import USER, Facts
+from resnets.models.pretrained.files import Foreign
 from resnets.models.pretrained.names import locate
 from resnets.models.records import Origin, Provenance
 from resnets.models.spec import ResNetSpec
@@ -51,6 +52,7 @@ def open_weights(
     std: Sequence[float] | None = None,
     labels: str | Path | Sequence[str] | None = None,
     hidden: Mapping[str, Any] | None = None,
+    prefix: str | None = None,
 ) -> Opened:
     """Read a saved model, or another library's weights.
 
@@ -61,6 +63,9 @@ def open_weights(
         mean, std: normalisation of images in [0, 1], one value per channel; default (None): as stated with the file.
         labels: class names, or a file with them; default (None): as stated with the file.
         hidden: fields of the spec that tensors do not show, such as `stem_stride`, to override the family's defaults.
+        prefix: of another program's file: what names of the network's tensors begin with, such as "encoder" or
+            "teacher.backbone"; "" for names without a prefix. What else is in the file is left out, and the
+            provenance says so. Default (None): all tensors of the file belong to the network.
 
     Raises:
         InputError: if nothing is found, the file is damaged, is not a residual network that can be built here or not
@@ -77,13 +82,23 @@ def open_weights(
             labels=header.labels if user.labels is None else user.labels,
         )
         return Opened(path, _checked(header, path), tensors)
-    return _foreign(path, str(what), model, (mean, std, labels), hidden or {})
+    file = files.read(path, prefix)
+    if prefix is None:
+        trunks.check_other(file.tensors, path)
+    if prefix is None and dense.is_dense(file.tensors):
+        return Opened(path, *dense.opened(file, str(what), mean, std, labels))
+    return _foreign(file, prefix, str(what), model, (mean, std, labels), hidden or {})
 
 
-def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, Any], asked: Mapping[str, Any]) -> Opened:
-    file = files.read(path)
-    if dense.is_dense(file.tensors):
-        return Opened(path, *dense.opened(file, source, *given))
+def _foreign(
+    file: Foreign, prefix: str | None, source: str, model: str | None, given: tuple[Any, Any, Any], asked: Mapping[str, Any]
+) -> Opened:
+    path, every, digest = file.path, file.tensors, facts.sha256(file.path)
+    if prefix is not None:
+        if file.kind == "hdf5":
+            raise InputError(f"{path}: layers of Keras have no prefix; leave out --prefix")
+        held, prefix = trunks.below(every, prefix, path)
+        file = dataclasses.replace(file, tensors=dense.with_epsilon(held, dense.published_epsilon(digest)))
     family, theirs = families.recognise(file)
     try:
         tensors = family.ours(theirs)
@@ -93,9 +108,10 @@ def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, 
         reason = short(error)
         raise InputError(f"{path}: looks like a file of {family.name}, but its tensors are different ({reason})") from None
     spec = infer.with_model(infer.infer(tensors, hidden, path), model, hidden, path)
-    tensors = infer.completed(tensors, spec, path)
+    tensors, beside = infer.completed(tensors, spec, path)
+    if beside and prefix is None:
+        raise trunks.refusing(file, spec.name, beside)
     weights.check_finite(tensors, path)
-    digest = facts.sha256(path)
     user = facts.of_user(*given, default_preprocess(spec))
     # A mean and standard deviation given by the user are in RGB order, for a network that takes RGB.
     if family.takes_bgr and user.preprocess is None and spec.order == "post" and spec.in_chans == 3:
@@ -110,6 +126,10 @@ def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, 
     provenance: Provenance = {"source": source, "family": family.name, **origins, "sha256": digest}
     if file.part:
         provenance["part"] = file.part
+    if prefix is not None:
+        provenance["prefix"] = prefix.rstrip(".")
+        left = [*(name for name in every if not name.startswith(prefix)), *(f"{prefix}{name}" for name in beside)]
+        provenance["left_out"] = trunks.listed(left, prefix) or "nothing"
     return Opened(path, _checked(dataclasses.replace(header, provenance=provenance), path), tensors)
 
 

@@ -172,6 +172,20 @@ def test_whole_networks(keras, name, tmp_path):
     assert model.labels[0] == "tench"
 
 
+@pytest.mark.parametrize("form", WRITE)
+def test_mlperf_tinys_resnet_8_is_refused_by_its_padding(keras, form, tmp_path):
+    layers = keras.layers
+    start = layers.Input((32, 32, 3))
+    x = layers.BatchNormalization()(layers.Conv2D(16, 3, padding="same")(start))
+    for width, stride in ((16, 1), (32, 2)):
+        y = layers.BatchNormalization()(layers.Conv2D(width, 3, strides=stride, padding="same")(x))
+        y = layers.BatchNormalization()(layers.Conv2D(width, 3, padding="same")(y))
+        x = layers.add([y, x if stride == 1 else layers.Conv2D(width, 1, strides=stride, padding="same")(x)])
+    WRITE[form](keras.Model(start, layers.Dense(10)(layers.GlobalAveragePooling2D()(x))), tmp_path)
+    with pytest.raises(InputError, match=r"MLPerf Tiny's ResNet-8; TensorFlow pads its strided convolutions on one side"):
+        open_weights(next(tmp_path.iterdir()))
+
+
 # --- hostile files ----------------------------------------------------------------------------------------------------------
 
 
