@@ -37,7 +37,7 @@ from resnets.data.sources import open_source
 from resnets.data.types import Source
 from resnets.data.workers import BadImages
 from resnets.ship import hub
-from resnets.ship.sessions import answering, open_session
+from resnets.ship.sessions import open_session
 from resnets.verbs.evaluate import judge
 from resnets.verbs.probe import Features, fitted, measure, session_of_mirrored
 
@@ -123,10 +123,10 @@ def features(place: Place, name: str, source: Source) -> tuple[Features, Feature
     """The trunk's features of all pictures of the training split, and of the mirrored ones; computed once, and kept."""
     path = place.runs / f"{name}_features.npz"
     if not path.exists():
-        model = hub.load(place.weights)
+        model, split, found = hub.load(place.weights), source.splits["train"], []
+        task = model.task
         model.reset_classifier(0)
-        session, split = open_session(model), source.splits["train"]
-        task, found = answering(session.header), []
+        session = open_session(model)
         for run in (session.run, session_of_mirrored(session).run):
             samples = task.samples(split, session.header.preprocess, len(source.labels))
             loader = Loader(samples=samples, batch_size=32, bad=BadImages.allowing(None, split), workers=0)
