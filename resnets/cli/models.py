@@ -62,6 +62,7 @@ def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> Non
 @click.option("--out", "-o", metavar="FILE", required=True, help="the file to write; its suffix says how")
 @click.option("--to", type=click.Choice(["torchvision", "timm"]), help="the library to write for  [this package]")
 @click.option("--model", metavar="NAME", help="the network, where the tensors do not determine it")
+@click.option("--prefix", metavar="WORDS", help="take the network whose tensors' names begin so, such as encoder")
 @click.option("--mean", metavar="R,G,B", help="mean of the images in [0, 1], one value per channel")
 @click.option("--std", metavar="R,G,B", help="standard deviation of the same")
 @click.option("--labels", metavar="FILE", help="names of the classes: one per line, or JSON")

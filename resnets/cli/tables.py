@@ -22,6 +22,9 @@ TERMS = {
     "training_data": "trained on",
     "preprocess": "normalised",
     "labels": "names by",
+    "part": "part",
+    "prefix": "taken from",
+    "left_out": "left out",
     "sha256": "sha256",
 }
 Size = int | tuple[int, ...] | None
@@ -106,7 +109,9 @@ def about(header: Header) -> list[str]:
     origin = header.provenance
     told: dict[str, Any] = {name: origin[name] for name in ("command", "started", "seed") if name in origin}
     told |= {"data": origin["data"].get("name")} if isinstance(origin.get("data"), Mapping) else {}
-    terms = saved.origin(header) | {name: origin[name] for name in ("preprocess", "labels") if name in origin}
+    terms = saved.origin(header) | {
+        name: origin[name] for name in ("preprocess", "labels", "part", "prefix", "left_out") if name in origin
+    }
     told |= {words: terms[name] for name, words in TERMS.items() if isinstance(terms.get(name), str)}
     return [visible(line) for line in [*lines, *(f"{name:<12}{value}" for name, value in told.items())]]
 

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ import numpy as np
 from resnets.data.pictures.images import printable
 from resnets.data.readers import boxes, coco, known, layouts, masks, shards, tags, volume_labels, walk, yolo
 from resnets.data.readers.layouts import Found, Part, quoted
+from resnets.data.readers.names import matched
 from resnets.data.types import Note, Source, Split
 from resnets.errors import InputError
 
@@ -83,6 +84,7 @@ def open_source(
     data_dir: str | os.PathLike[str] | None = None,
     in_chans: int | None = None,
     labels: Sequence[str] | None = None,
+    unnamed: bool = False,
     masks: bool = False,
     ignore: int | None = None,
     leave_out: Sequence[str] = (),
@@ -95,6 +97,7 @@ def open_source(
         in_chans: 1, 3 or 4 channels for the pictures; None: those of a built-in dataset, else 3.
         labels: the class names of a saved model, or of the indices in masks. The classes of the data are matched to them by
             name, a training split is not needed, and classes without images are fine. None: those of the training split.
+        unnamed: whether `labels` are bare numbers because the model's classes have no names: they are matched by position.
         masks: with boxes, the objects' masks too.
         ignore: an index in masks that is ignored, beside 255.
         leave_out: columns of a list with a column per label that are no labels, where they are there.
@@ -107,14 +110,14 @@ def open_source(
             raise InputError(f"{data}: a built-in dataset of classes, without {kind}; give a folder that has them")
         row = known.KNOWN[str(data)]
         in_chans = row.in_chans if in_chans is None else in_chans
-        return _with_indices(row.read(data_dir, in_chans), in_chans, labels)
+        return _with_indices(row.read(data_dir, in_chans), in_chans, labels, unnamed)
     in_chans = 3 if in_chans is None else in_chans
     path, layout = recognised(data, kind)
     given: dict[str, Any] = {"masks": masks, "ignore": ignore, "leave_out": leave_out}
     if not {"masks", "ignore"} & set(layout.takes) and (masks or ignore is not None):
         raise InputError(f"{data}: no boxes or masks here, and --ignore-index and --masks are for these; leave them out")
     if layout.kind == "classes":
-        return _with_indices(layout.read(path, in_chans), in_chans, labels)
+        return _with_indices(layout.read(path, in_chans), in_chans, labels, unnamed)
     source: Source = layout.read(path, in_chans, labels, **{name: given[name] for name in layout.takes})
     check_once(source)
     return dataclasses.replace(source, notes=(*source.notes, *alike(source.labels)))
@@ -159,23 +162,22 @@ def existing(data: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _with_indices(found: Found, in_chans: int, labels: Sequence[str] | None) -> Source:
+def _with_indices(found: Found, in_chans: int, labels: Sequence[str] | None, unnamed: bool) -> Source:
     """What was found, its classes as indices into `labels`."""
     names = _labels(found) if labels is None else tuple(labels)
     if not found.parts:
         raise InputError(f"{found.name}: no pictures found")
-    splits = {split: _indexed(found.name, split, part, names, labels is None) for split, part in found.parts.items()}
-    spelled = {label for part in found.parts.values() for label in part.classes} - set(names)
-    notes = (*found.notes, *_two_forms(spelled), *alike(names))
+    seen = _in_order(found)
+    index_of, told = matched(seen, names, unnamed=unnamed)
+    splits = {split: _indexed(found.name, split, part, names, index_of, labels is None) for split, part in found.parts.items()}
+    notes = (*found.notes, *told, *alike(seen))
     return Source(found.name, names, splits, in_chans, size=found.size, hflip=found.hflip, notes=notes)
 
 
-def _two_forms(names: Collection[str]) -> tuple[Note, ...]:
-    """A note on names of classes that are spelled in another form of Unicode than the labels they are matched to."""
-    if not names:
-        return ()
-    words = f"{quoted(sorted(names))}: spelled in another form of Unicode (NFC, NFD) here and there; taken as the same class"
-    return (Note("spelling", words),)
+def _in_order(found: Found) -> tuple[str, ...]:
+    """All classes of all splits: in the order of the split that has them all, or else sorted."""
+    every = {label for part in found.parts.values() for label in part.classes}
+    return next((part.classes for part in found.parts.values() if len(part.classes) == len(every)), tuple(sorted(every)))
 
 
 def alike(names: Sequence[str]) -> tuple[Note, ...]:
@@ -207,14 +209,18 @@ def _labels(found: Found) -> tuple[str, ...]:
     return labels
 
 
-def _indexed(name: str, split: str, part: Part, labels: tuple[str, ...], trains: bool) -> Split:
-    """The part with its classes matched to `labels` by name, whatever the form of Unicode."""
-    indices_of = {walk.normal(label): index for index, label in enumerate(labels)}
-    indices = np.array([indices_of.get(walk.normal(label), -1) for label in part.classes], dtype=np.int64)
+def _indexed(name: str, split: str, part: Part, labels: tuple[str, ...], index_of: Mapping[str, int], trains: bool) -> Split:
+    """The part with its classes as indices."""
+    indices = np.array([index_of.get(label, -1) for label in part.classes], dtype=np.int64)
     targets = indices[part.codes]
-    strange = quoted(part.classes[code] for code in np.unique(part.codes[targets < 0]))
+    strange = [part.classes[code] for code in np.unique(part.codes[targets < 0])]
     if strange and trains:
-        raise InputError(f"{name}: {strange} in {split} but not in train; add training pictures, or take it out of {split}")
+        raise InputError(
+            f"{name}: {quoted(strange)} in {split} but not in train; add training pictures, or take it out of {split}"
+        )
     if strange:
-        raise InputError(f"{name}: the model does not know {strange} (in {split}); its classes are {quoted(labels, 20)}")
+        raise InputError(
+            f"{name}: the model does not know {quoted(strange)} (in {split}); its classes are {quoted(labels, 20)}"
+            + "; `resnets convert --labels FILE` names them otherwise" * (len(strange) == len(part.classes))
+        )
     return Split(part.images, targets, part.columns)

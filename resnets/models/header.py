@@ -53,6 +53,11 @@ class Header:
     head: dict[str, Json] = field(default_factory=dict)
     decision: dict[str, Json] = field(default_factory=dict)
 
+    @property
+    def unnamed(self) -> bool:
+        """Whether the classes have numbers for want of names: no training here named them, nor the source of the weights."""
+        return "data" not in self.provenance and self.labels == tuple(str(number) for number in range(len(self.labels)))
+
     def to_json(self) -> dict[str, object]:
         """The `PARTS`, and `OPTIONAL` ones that are not empty; each can be written as JSON, and `parse` reads them."""
         parts: dict[str, object] = {

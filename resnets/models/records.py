@@ -179,4 +179,6 @@ class Provenance(TypedDict, total=False):
     preprocess: str  # where the normalisation is stated
     labels: str  # where the class names are stated
     part: str  # of a nested checkpoint, such as "state_dict"
+    prefix: str  # of the names of the tensors that were taken out
+    left_out: str  # what else was in that file
     export: ExportRecord

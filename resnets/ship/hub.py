@@ -145,6 +145,7 @@ def convert(
     std: Sequence[float] | None = None,
     labels: str | Path | Sequence[str] | None = None,
     hidden: Mapping[str, Any] | None = None,
+    prefix: str | None = None,
 ) -> Opened:
     """Read weights and write them as a saved model of this package, or as another library's state dict.
 
@@ -165,7 +166,7 @@ def convert(
         raise InputError(f"{out}: name the file to write {' or '.join(f'{out.stem}{suffix}' for suffix in allowed)}")
     if to is not None and to not in keymaps.BACK:
         raise InputError(f"cannot convert to {to!r}; use one of: {', '.join(keymaps.BACK)}")
-    opened = open_weights(checkpoint, model=model, mean=mean, std=std, labels=labels, hidden=hidden)
+    opened = open_weights(checkpoint, model=model, mean=mean, std=std, labels=labels, hidden=hidden, prefix=prefix)
     if to is not None and tasks.get(opened.header.task).own_size:
         raise InputError(
             f"{checkpoint}: for the task {opened.header.task}; only classifiers can be converted to {to}; leave out --to"

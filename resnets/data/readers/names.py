@@ -1,12 +1,15 @@
-"""Names of classes and of files, as the readers of boxes, masks and volumes take them from people. No torch."""
+"""Names of classes and of files, as readers take them from people. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
+from resnets.data.classes import also_called
 from resnets.data.pictures.images import printable
 from resnets.data.readers.layouts import quoted
+from resnets.data.readers.walk import normal
+from resnets.data.types import Note
 from resnets.errors import InputError
 from resnets.files import read_text
 
@@ -39,6 +42,52 @@ def class_indices(names: Sequence[str], seen: Iterable[str], where: str, given: 
     if not indices:
         raise InputError(f"{where}: no object is named in any annotation; there is nothing to learn")
     return indices
+
+
+def matched(seen: Sequence[str], labels: Sequence[str], *, unnamed: bool = False) -> tuple[dict[str, int], tuple[Note, ...]]:
+    """The index into a model's `labels` for each class of data; classes without a match are left out.
+
+    Classes are matched by name, in any form of Unicode; those of ImageNet by WordNet id too; and by position where one side has
+    bare numbers and both have as many classes.
+
+    Args:
+        seen: all classes of the data, in their order.
+        unnamed: whether `labels` are numbers only because the names are not known.
+
+    Returns:
+        The indices, and what to tell of the match.
+    """
+    own = {normal(label): index for index, label in enumerate(labels)}
+    found = {name: own[normal(name)] for name in seen if normal(name) in own}
+    notes = [*_two_forms(set(found) - set(labels))]
+    if len(found) == len(seen):
+        return found, tuple(notes)
+    others = also_called(labels)
+    if also := {name: others[name] for name in seen if name not in found and name in others}:
+        first = next(iter(also))
+        words = f"{len(also)} classes of ImageNet have another name here: '{first}' is the model's '{labels[also[first]]}', ..."
+        notes.append(Note("other_names", words))
+        found |= also
+    numbers = tuple(str(number) for number in range(len(labels)))
+    if len(found) < len(seen) == len(labels) and (unnamed or set(seen) == set(numbers)):
+        order = tuple(seen) if unnamed else numbers
+        return {name: index for index, name in enumerate(order)}, (by_position(order if unnamed else labels, unnamed),)
+    return found, tuple(notes)
+
+
+def by_position(names: Sequence[str], unnamed: bool) -> Note:
+    """A note that classes are matched by position: those of the model, if `unnamed`, or of the data are bare numbers."""
+    pairs = ", ".join(f"{index} is '{name:.100}'" for index, name in enumerate(names[:2]))
+    whose = "model" if unnamed else "data"
+    return Note("by_position", f"classes are matched by position, because the {whose} has only numbers for them: {pairs}, ...")
+
+
+def _two_forms(names: Collection[str]) -> tuple[Note, ...]:
+    """A note on names of classes that are spelled in another form of Unicode than the labels they are matched to."""
+    if not names:
+        return ()
+    words = f"{quoted(sorted(names))}: spelled in another form of Unicode (NFC, NFD) here and there; taken as the same class"
+    return (Note("spelling", words),)
 
 
 def in_folder(path: str, where: str) -> str:

@@ -212,7 +212,13 @@ USES = {
     "fcn": Use("segment", (520, 8192), _segmenting),
     "deeplabv3": Use("segment", (520, 8192), _segmenting),
 }
-EPSILON_0 = ("FasterRCNN_ResNet50_FPN_Weights.COCO_V1", "MaskRCNN_ResNet50_FPN_Weights.COCO_V1")  # batch norm epsilon 0
+EPSILON_0 = tuple(  # batch norm epsilon 0
+    f"{name}_ResNet50_FPN_Weights.{entry}"
+    for name, entry in (
+        *((name, "COCO_V1") for name in ("FasterRCNN", "MaskRCNN", "KeypointRCNN", "RetinaNet")),
+        ("KeypointRCNN", "COCO_LEGACY"),
+    )
+)
 
 
 def is_dense(tensors: Mapping[str, Tensor]) -> bool:
@@ -232,6 +238,12 @@ def published() -> dict[str, WeightsEnum]:
     return {entry.url.rsplit("-", 1)[1].split(".")[0]: entry for entry in entries}
 
 
+def published_epsilon(digest: str) -> float:
+    """The epsilon of the batch norms of the file with this SHA-256: 0 for torchvision's first detectors."""
+    entry = next((entry for start, entry in published().items() if digest.startswith(start)), None)
+    return 0.0 if str(entry) in EPSILON_0 else EPSILON
+
+
 def opened(
     file: Foreign,
     source: str,
@@ -244,30 +256,43 @@ def opened(
     Args:
         source: name of the file or weights, for the provenance.
         mean, std: normalisation of images in [0, 1], one value per channel; default (None): ImageNet's.
-        labels: class names, or a file with them; default (None): torchvision's if it published the file, else numbers.
+        labels: class names, or a file with them; default (None): torchvision's if it published the file, else see `_names`.
 
     Raises:
         InputError: if it is no such network, or the number of names is not the number of classes.
     """
     digest = facts.sha256(file.path)
     entry = next((entry for start, entry in published().items() if digest.startswith(start)), None)
-    dense = from_torchvision(file.tensors, file.path, norm_eps=0.0 if str(entry) in EPSILON_0 else EPSILON)
+    dense = from_torchvision(file.tensors, file.path, norm_eps=published_epsilon(digest))
     use = USES[dense.kind]
     habit = Preprocess(size=use.size, resize="shorter", crop_pct=1.0)
     user = facts.of_user(mean, std, labels, habit)
-    named = _names(entry, dense) if user.labels is None else user.labels
+    named, named_by = _names(entry, dense) if user.labels is None else (user.labels, facts.USER)
     if len(named) != dense.spec.num_classes:
         raise InputError(f"{file.path}: {len(named)} class names for {dense.spec.num_classes} classes; give one per class")
-    provenance: Provenance = {"source": source, "family": f"torchvision {dense.kind}", "sha256": digest}
+    provenance: Provenance = {"source": source, "family": f"torchvision {dense.kind}", "sha256": digest, "labels": named_by}
     if entry is not None:
         provenance["weights"] = str(entry)
     preprocess, head = user.preprocess or habit, use.head(dense)
     return Header(dense.spec, use.task, preprocess, named, metrics={}, provenance=provenance, head=head), dense.tensors
 
 
-def _names(entry: Any, dense: Dense) -> tuple[str, ...]:
-    """torchvision's class names, made unique ("N/A 12" for gaps in COCO's list); "0", "1", ... for unknown files."""
+# What unknown files of a kind are likely trained on: torchvision's own weights of a network, if they have as many classes.
+USUAL = {"detect": "fasterrcnn_resnet50_fpn", "segment": "fcn_resnet50"}
+
+
+def _names(entry: Any, dense: Dense) -> tuple[tuple[str, ...], str]:
+    """torchvision's class names, made unique ("N/A 12" for gaps in COCO's list), and where they are stated. For files that
+    it did not publish, those of its own weights with as many classes; or "0", "1", ...
+    """
+    from torchvision import models
+
+    by = f"torchvision's table ({entry})"
     if entry is None:
-        return tuple(str(number) for number in range(dense.spec.num_classes))
-    names = [name.strip("_") for name in entry.meta["categories"]][KINDS[dense.kind].background :]
-    return tuple(name if name != "N/A" else f"N/A {number}" for number, name in enumerate(names, KINDS[dense.kind].background))
+        entry = models.get_model_weights(USUAL[USES[dense.kind].task]).DEFAULT
+        by = f"the defaults of torchvision ({entry})"
+    background = KINDS[dense.kind].background
+    names = [name.strip("_") for name in entry.meta["categories"]][background:]
+    if len(names) != dense.spec.num_classes:
+        return tuple(str(number) for number in range(dense.spec.num_classes)), facts.NUMBERS
+    return tuple(name if name != "N/A" else f"N/A {number}" for number, name in enumerate(names, background)), by

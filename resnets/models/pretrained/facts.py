@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnets.data import classes
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
 from resnets.files import MAX_YAML, open_file, parse_yaml, read_json, read_text, short
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
 UNKNOWN = "not stated"
+NUMBERS = "numbers; their names are not stated"
 USER = "you"  # the `source` of metadata given by the user
 INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers, in Hugging Face's configs
 CROP_MODES = {"center": "crop", "squash": "squash", "border": "pad"}
@@ -86,7 +88,7 @@ def of_torchvision(digest: str) -> Facts | None:
             mean=rule.mean,
             std=rule.std,
         ),
-        labels=tuple(entry.meta["categories"]),
+        labels=classes.of_set("ImageNet-1K"),  # torchvision's own words for them
         licence="BSD-3-Clause; the terms of ImageNet may apply",
         training_data="ImageNet-1K" + (" (after weakly supervised pre-training)" if "SWAG" in entry.name else ""),
         weights=f"{name}, {entry}",
@@ -120,7 +122,7 @@ def of_configs(file: Foreign) -> Facts | None:
     return Facts(
         source=f"config.json beside {file.path.name}",
         preprocess=rule,
-        labels=tuple(map(str, labels)) if labels else None,
+        labels=classes.as_named_here(list(map(str, labels))) if labels else None,
         licence=card.get("license") or (own.get("license") and str(own["license"])),
         training_data=card.get("datasets"),
         weights=".".join(str(word) for word in (config.get("architecture"), own.get("tag")) if word) or None,
@@ -184,20 +186,15 @@ def model_card(path: Path) -> dict[str, str]:
 
 def of_family(family: Family, spec: ResNetSpec) -> Facts:
     """The defaults of the family's authors. Whether they made this very file is not known."""
-    thousand = spec.num_classes == 1000 and spec.dims == 2
+    names = {name: classes.of_set(name) for name in family.sets if spec.dims == 2}
+    usual = next((name for name, labels in names.items() if len(labels) == spec.num_classes), None)
     return Facts(
         source=f"the defaults of {family.name}",
         preprocess=family.preprocess(spec),
-        labels=imagenet_labels() if thousand else None,
+        labels=names[usual] if usual else None,
         licence=f"{UNKNOWN} ({family.name} publishes under {family.licence})",
-        training_data="ImageNet-1K, by its 1000 classes" if thousand else UNKNOWN,
+        training_data=f"{usual}, by its {spec.num_classes} classes" if usual else UNKNOWN,
     )
-
-
-def imagenet_labels() -> tuple[str, ...]:
-    from torchvision.models import ResNet18_Weights
-
-    return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
 
 
 # --- what the user says -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
-from resnets.models.pretrained import folding, keras, keymaps
+from resnets.models.pretrained import folding, keras, keymaps, trunks
 from resnets.models.pretrained.files import Foreign
 from resnets.models.spec import ResNetSpec, SpecFields
 
@@ -51,6 +51,7 @@ class Family:
         preprocess: spec -> the authors' preprocessing; None where they do not state it.
         licence: the licence under which the authors publish weights.
         source: where they publish them.
+        sets: what their weights are usually trained on, of `data.classes.of_set`; the one with as many classes names them.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Family:
     hidden: Callable[[Foreign, Tensors], SpecFields] = no_hidden
     finish: Callable[[Tensors], Tensors] = unchanged
     takes_bgr: bool = False
+    sets: tuple[str, ...] = ("ImageNet-1K",)
 
 
 def imagenet(rule: Preprocess) -> Callable[[ResNetSpec], Preprocess | None]:
@@ -104,7 +106,8 @@ def is_monai(file: Foreign, tensors: Tensors) -> bool:
 
 def monai_hidden(file: Foreign, tensors: Tensors) -> SpecFields:
     """The default stride of the stem: 1 for networks with a classifier, 2 for encoders of MedicalNet and MONAI."""
-    if tensors["conv1.weight"].shape[-1] != 7:
+    kernel = set(tensors["conv1.weight"].shape[2:])  # one of several lengths is for `infer` to refuse
+    if len(kernel) == 1 and 7 not in kernel:
         raise InputError(f"{file.path}: a stem of MONAI that is not 7 wide; no tensor shows whether a max-pool follows")
     return {"stem_stride": 1 if "fc.weight" in tensors else None}
 
@@ -115,6 +118,17 @@ def monai_finish(tensors: Tensors) -> Tensors:
 
 
 FAMILIES = (
+    Family(
+        name="Keras Applications (of 2015)",
+        known_by=lambda file, tensors: file.kind == "hdf5" and keras.is_of_2015(tensors),
+        ours=keras.ours,
+        hidden=keras_hidden,
+        finish=lambda tensors: keras.finish(tensors, keras.EPSILON_2015),
+        preprocess=lambda spec: KERAS_V1 if spec.in_chans == 3 else None,
+        takes_bgr=True,
+        licence="MIT, as He et al.'s, which they were ported from",
+        source="Keras, before its version 2.2.5",
+    ),
     Family(
         name="Keras Applications",
         known_by=lambda file, tensors: file.kind == "hdf5",
@@ -135,6 +149,7 @@ FAMILIES = (
         preprocess=lambda spec: None,
         licence="Apache-2.0 (MONAI), MIT (MedicalNet)",
         source="MONAI, github.com/Tencent/MedicalNet",
+        sets=(),
     ),
     Family(
         name="transformers",
@@ -152,6 +167,7 @@ FAMILIES = (
         preprocess=lambda spec: IMAGENET_32,
         licence="BSD-2-Clause",
         source="github.com/akamaster/pytorch_resnet_cifar10",
+        sets=("CIFAR-10",),
     ),
     Family(
         name="kuangliu/pytorch-cifar",
@@ -160,6 +176,7 @@ FAMILIES = (
         preprocess=lambda spec: CIFAR_10,
         licence="MIT",
         source="github.com/kuangliu/pytorch-cifar",
+        sets=("CIFAR-10",),
     ),
     Family(
         name="chenyaofo/pytorch-cifar-models",
@@ -168,6 +185,7 @@ FAMILIES = (
         preprocess=chenyaofo,
         licence="BSD-3-Clause",
         source="github.com/chenyaofo/pytorch-cifar-models",
+        sets=("CIFAR-10", "CIFAR-100"),
     ),
     Family(
         name="timm (pre-activation)",
@@ -186,6 +204,14 @@ FAMILIES = (
         source="timm",
     ),
     Family(
+        name="torchvision (modules in an nn.Sequential)",
+        known_by=lambda file, tensors: "0.weight" in tensors and "4.0.conv1.weight" in tensors,
+        ours=lambda tensors: keymaps.renamed(tensors, keymaps.SEQUENTIAL),
+        preprocess=imagenet(IMAGENET),
+        licence="BSD-3-Clause",
+        source="nn.Sequential(*list(torchvision's network.children())[:-1]), as in lightly and fastai",
+    ),
+    Family(
         name="torchvision",
         known_by=lambda file, tensors: "conv1.weight" in tensors and "layer1.0.conv1.weight" in tensors,
         ours=unchanged,
@@ -200,12 +226,14 @@ def recognise(file: Foreign) -> tuple[Family, Tensors]:
     """The family of a file, and its tensors without wrapper prefixes.
 
     Raises:
-        InputError: if no row of `FAMILIES` recognises it; the message gives a few tensor names.
+        InputError: if no row of `FAMILIES` recognises it, or its network is under a prefix; the message names a few tensors.
     """
     try:
         tensors = keras.layers(file) if file.kind == "hdf5" else keymaps.unwrapped(file.tensors)
     except (KeyError, IndexError) as error:
         raise InputError(f"{file.path}: layers of Keras, but not those of a ResNet ({error} is missing)") from None
+    if file.kind != "hdf5":
+        trunks.check_alone(tensors, file)
     for family in FAMILIES:
         if family.known_by(file, tensors):
             return family, tensors

@@ -27,12 +27,12 @@ from torch import Tensor
 from resnets.errors import InputError
 from resnets.files import foreign, open_file, read_json, temporary_folder
 from resnets.models import weights
-from resnets.models.pretrained import hdf5
+from resnets.models.pretrained import content, hdf5
 
 NESTED_KEYS = (
     # Averaged weights first: they are the ones that those programs evaluate.
     *("state_dict_ema", "model_ema", "params_ema"),
-    *("state_dict", "model_state_dict", "model", "net", "network", "params", "weights"),
+    *("state_dict", "model_state_dict", "model_state", "model", "net", "network", "params", "weights"),
 )
 KERAS_MEMBER = "model.weights.h5"
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -43,7 +43,7 @@ GLOBALS = (
     r"collections\.(OrderedDict|Counter)|torch\._utils\._rebuild_(tensor|tensor_v2|parameter|parameter_with_state)"
     r"|torch(\.cuda)?\.\w+Storage|torch\.storage\.\w+Storage|torch\.nn\.parameter\.Parameter|torch\.(Size|device)"
     r"|torch\.(b?float|u?int|bool|complex)\d*|argparse\.Namespace|_codecs\.encode|__builtin__\.set|builtins\.set"
-    r"|torch\.serialization\._get_layout"
+    r"|torch\.serialization\._get_layout|" + "|".join(re.escape(name) for name in content.STOOD_FOR)
 )
 PLAIN = "save only the tensors, by torch.save(model.state_dict(), FILE) or as safetensors, and give that file"
 
@@ -67,8 +67,11 @@ class Foreign:
     configs: dict[str, Any] = field(default_factory=dict)
 
 
-def read(path: Path) -> Foreign:
+def read(path: Path, prefix: str | None = None) -> Foreign:
     """The content of a weights file of another program.
+
+    Args:
+        prefix: what names of tensors begin with that are wanted; in a checkpoint of several networks it says which.
 
     Raises:
         InputError: if it holds anything besides tensors, is truncated, or is of an unknown format.
@@ -77,12 +80,14 @@ def read(path: Path) -> Foreign:
         start = file.read(8)
     if weights.is_safetensors(path):
         tensors, part, kind = weights.read_plain(path), "", "safetensors"
+    elif words := content.what_it_is(path):
+        raise InputError(f"{path}: {words}")
     elif start == HDF5:
         tensors, part, kind = _hdf5(path, path), "", "hdf5"
     elif start[:2] == b"PK" and KERAS_MEMBER in (members := _members(path)):
         tensors, part, kind = _keras_archive(path, members[KERAS_MEMBER]), KERAS_MEMBER, "hdf5"
     elif start[:2] == b"PK" or start[:1] == b"\x80":
-        (tensors, part), kind = _torch(path), "torch"
+        (tensors, part), kind = _torch(path, prefix), "torch"
     else:
         raise InputError(f"{path}: not a weights file that can be read; give .safetensors, a torch.save file, .h5 or .keras")
     if not tensors:
@@ -101,11 +106,12 @@ def _configs(folder: Path) -> dict[str, Any]:
 # --- torch.save -------------------------------------------------------------------------------------------------------------
 
 
-def _torch(path: Path) -> tuple[dict[str, Tensor], str]:
+def _torch(path: Path, prefix: str | None) -> tuple[dict[str, Tensor], str]:
     _check_pickles(path, _members(path))
     try:
         # argparse.Namespace holds a script's flags and runs no code. The open file, because torch also considers the suffix.
-        with torch.serialization.safe_globals([Namespace]), open_file(path) as file, warnings.catch_warnings():
+        known: list[Any] = [Namespace, *((content.Inert, name) for name in content.STOOD_FOR)]
+        with torch.serialization.safe_globals(known), open_file(path) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about old protocols
             whole = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a malformed file can raise any exception
@@ -120,12 +126,24 @@ def _torch(path: Path) -> tuple[dict[str, Tensor], str]:
             ) from None
         raise InputError(f"{path}: truncated, damaged, or not written by torch.save; copy it again") from error
     tensors, part = _nested(whole)
+    every = _all(whole) if not tensors or prefix else {}
+    if not tensors or not any(name.startswith(prefix or "") for name in tensors):
+        tensors, part = every, ""
+    if not tensors and _holds_numpy(whole):
+        raise InputError(f"{path}: its weights are NumPy arrays, which are not read; {PLAIN}")
     if not tensors:
         raise InputError(f"{path}: contains no dictionary of tensors, also not under {', '.join(NESTED_KEYS)}; {PLAIN}")
     plain = all(tensor.layout == torch.strided and not tensor.is_quantized for tensor in tensors.values())
-    if not plain or sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > path.stat().st_size:
+    if not plain or _num_bytes(tensors) > path.stat().st_size:
         raise InputError(f"{path}: its tensors claim to be larger than the file, or are sparse or quantised; {PLAIN}")
     return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, part
+
+
+def _num_bytes(tensors: Mapping[str, Tensor]) -> int:
+    """The memory of the tensors; what several share (a teacher's and a student's) is counted once."""
+    shared = [tensor.untyped_storage() for tensor in tensors.values()]
+    spread = [tensor.numel() * tensor.element_size() for tensor in tensors.values() if not tensor.is_contiguous()]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in shared}.values()) + sum(spread)
 
 
 def _check_pickles(path: Path, members: Mapping[str, zipfile.ZipInfo]) -> None:
@@ -178,6 +196,34 @@ def _nested(whole: Any, depth: int = 3) -> tuple[dict[str, Tensor], str]:
         if tensors:
             return tensors, f"{key}.{inner}".rstrip(".")
     return {key: value for key, value in whole.items() if isinstance(key, str) and isinstance(value, Tensor)}, ""
+
+
+def _all(whole: Any) -> dict[str, Tensor]:
+    """All tensors in a checkpoint's dictionaries, by the keys that lead to them with dots between: "student.conv1.weight"."""
+    return {
+        f"{start}{key}": value
+        for start, mapping in _mappings(whole)
+        for key, value in mapping.items()
+        if isinstance(key, str) and isinstance(value, Tensor)
+    }
+
+
+def _holds_numpy(whole: Any) -> bool:
+    return any(isinstance(value, content.Inert) for _, mapping in _mappings(whole) for value in mapping.values())
+
+
+def _mappings(whole: Any, depth: int = 4) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """A checkpoint's dictionaries within dictionaries, each once, with the keys that lead to it: "", "student.", ..."""
+    seen: set[int] = set()
+    level = [("", whole)]
+    for _ in range(depth):
+        below = []
+        for start, held in level:
+            if isinstance(held, Mapping) and id(held) not in seen:
+                seen.add(id(held))
+                yield start, held
+                below += [(f"{start}{key}.", value) for key, value in held.items() if isinstance(key, str)]
+        level = below
 
 
 def _members(path: Path) -> dict[str, zipfile.ZipInfo]:

@@ -24,6 +24,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 # Fields that may differ between a spec and the row of the zoo that gives its name: FREE, and if no row agrees, LOOSE.
 FREE = {"name", "in_chans", "num_classes", "dims", "zero_init_last", "depth_counts", "drop_path", "output_stride"}
 LOOSE = FREE | {"stem", "stem_stride", "stem_width", "stage_stride", "shortcut"}
+IN_TRUNK = r"(conv|bn|norm|stem|layer)\d*\."  # of names that cannot be left out without another network
 SHOWN = ("block", "depths", "width", "groups", "group_width", "order", "attention")  # fields that tensors always show
 
 
@@ -39,6 +40,11 @@ def infer(tensors: Tensors, hidden: Mapping[str, Any], path: Path) -> ResNetSpec
         InputError: if they do not belong to a residual network that this package can build.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name, shape in shapes.items():
+        if len(set(shape[2:])) > 1:
+            form = " x ".join(map(str, shape[2:]))
+            inflated = ", as in 3-D networks inflated from 2-D ones (I3D, SlowFast)" * (len(shape) == 5)
+            raise InputError(f"{path}: {name} is a kernel of {form}{inflated}; those here are as long along each axis")
     try:
         fields: dict[str, Any] = {**_stem(shapes), **_blocks(shapes), **_head(shapes), **hidden}
         spec = ResNetSpec(**fields)
@@ -86,19 +92,23 @@ def with_model(spec: ResNetSpec, model: str | None, hidden: Mapping[str, Any], p
     return dataclasses.replace(spec, name=row.name, stride_in=row.stride_in, depth_counts=row.depth_counts)
 
 
-def completed(tensors: Tensors, spec: ResNetSpec, path: Path) -> dict[str, Tensor]:
+def completed(tensors: Tensors, spec: ResNetSpec, path: Path) -> tuple[dict[str, Tensor], list[str]]:
     """The state dict for a network of `spec`: in its order and dtypes, missing `num_batches_tracked` added as 0.
 
+    Returns:
+        The tensors, and the names of others that are beside the network, such as those of another head.
+
     Raises:
-        InputError: if a tensor is missing, is not part of the network, or has another shape.
+        InputError: if a tensor is missing, has another shape, or is in the trunk and no part of it.
     """
     weights.check_size(spec, dict(tensors), path)
     own = skeleton(spec)
+    beside = [name for name in tensors if name not in own and not re.match(IN_TRUNK, name)]
     counters = {name: torch.zeros((), dtype=torch.long) for name in own if name.endswith("num_batches_tracked")}
-    held = counters | dict(tensors)
+    held = counters | {name: tensor for name, tensor in tensors.items() if name not in beside}
     if found := weights.faults(own, held):
         raise InputError(f"{path}: looks like a {spec.name}, but cannot be built here ({found})")
-    return {name: held[name].to(tensor.dtype).contiguous() for name, tensor in own.items()}
+    return {name: held[name].to(tensor.dtype).contiguous() for name, tensor in own.items()}, beside
 
 
 def skeleton(spec: ResNetSpec) -> dict[str, Tensor]:

@@ -53,6 +53,7 @@ TRANSFORMERS: tuple[Rule, ...] = (
     (r"\.shortcut\.normalization\.", ".downsample.1."),
     (r"^classifier\.1\.", "fc."),
 )
+SEQUENTIAL: tuple[Rule, ...] = ((r"^0\.", "conv1."), (r"^1\.", "bn1."), (r"^([4-7])\.", _shifted("layer", -3, ".")))
 CIFAR: tuple[Rule, ...] = ((r"^linear\.", "fc."), (r"\.shortcut\.", ".downsample."))
 
 # Values of our spec that other libraries' networks can have. With others the names, or only the outputs, would differ.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,9 @@ from resnets.files import short
 from resnets.models import header as saved
 from resnets.models import weights
 from resnets.models.header import Header
-from resnets.models.pretrained import dense, facts, families, files, folding, infer
+from resnets.models.pretrained import dense, facts, families, files, folding, infer, trunks
 from resnets.models.pretrained.facts import USER, Facts
+from resnets.models.pretrained.files import Foreign
 from resnets.models.pretrained.names import locate
 from resnets.models.records import Origin, Provenance
 from resnets.models.spec import ResNetSpec
@@ -50,6 +52,7 @@ def open_weights(
     std: Sequence[float] | None = None,
     labels: str | Path | Sequence[str] | None = None,
     hidden: Mapping[str, Any] | None = None,
+    prefix: str | None = None,
 ) -> Opened:
     """Read a saved model, or another library's weights.
 
@@ -60,6 +63,9 @@ def open_weights(
         mean, std: normalisation of images in [0, 1], one value per channel; default (None): as stated with the file.
         labels: class names, or a file with them; default (None): as stated with the file.
         hidden: fields of the spec that tensors do not show, such as `stem_stride`, to override the family's defaults.
+        prefix: of another program's file: what names of the network's tensors begin with, such as "encoder" or
+            "teacher.backbone"; "" for names without a prefix. What else is in the file is left out, and the
+            provenance says so. Default (None): all tensors of the file belong to the network.
 
     Raises:
         InputError: if nothing is found, the file is damaged, is not a residual network that can be built here or not
@@ -76,13 +82,23 @@ def open_weights(
             labels=header.labels if user.labels is None else user.labels,
         )
         return Opened(path, _checked(header, path), tensors)
-    return _foreign(path, str(what), model, (mean, std, labels), hidden or {})
+    file = files.read(path, prefix)
+    if prefix is None:
+        trunks.check_other(file.tensors, path)
+    if prefix is None and dense.is_dense(file.tensors):
+        return Opened(path, *dense.opened(file, str(what), mean, std, labels))
+    return _foreign(file, prefix, str(what), model, (mean, std, labels), hidden or {})
 
 
-def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, Any], asked: Mapping[str, Any]) -> Opened:
-    file = files.read(path)
-    if dense.is_dense(file.tensors):
-        return Opened(path, *dense.opened(file, source, *given))
+def _foreign(
+    file: Foreign, prefix: str | None, source: str, model: str | None, given: tuple[Any, Any, Any], asked: Mapping[str, Any]
+) -> Opened:
+    path, every, digest = file.path, file.tensors, facts.sha256(file.path)
+    if prefix is not None:
+        if file.kind == "hdf5":
+            raise InputError(f"{path}: layers of Keras have no prefix; leave out --prefix")
+        held, prefix = trunks.below(every, prefix, path)
+        file = dataclasses.replace(file, tensors=dense.with_epsilon(held, dense.published_epsilon(digest)))
     family, theirs = families.recognise(file)
     try:
         tensors = family.ours(theirs)
@@ -92,9 +108,10 @@ def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, 
         reason = short(error)
         raise InputError(f"{path}: looks like a file of {family.name}, but its tensors are different ({reason})") from None
     spec = infer.with_model(infer.infer(tensors, hidden, path), model, hidden, path)
-    tensors = infer.completed(tensors, spec, path)
+    tensors, beside = infer.completed(tensors, spec, path)
+    if beside and prefix is None:
+        raise trunks.refusing(file, spec.name, beside)
     weights.check_finite(tensors, path)
-    digest = facts.sha256(path)
     user = facts.of_user(*given, default_preprocess(spec))
     # A mean and standard deviation given by the user are in RGB order, for a network that takes RGB.
     if family.takes_bgr and user.preprocess is None and spec.order == "post" and spec.in_chans == 3:
@@ -109,6 +126,10 @@ def _foreign(path: Path, source: str, model: str | None, given: tuple[Any, Any, 
     provenance: Provenance = {"source": source, "family": family.name, **origins, "sha256": digest}
     if file.part:
         provenance["part"] = file.part
+    if prefix is not None:
+        provenance["prefix"] = prefix.rstrip(".")
+        left = [*(name for name in every if not name.startswith(prefix)), *(f"{prefix}{name}" for name in beside)]
+        provenance["left_out"] = trunks.listed(left, prefix) or "nothing"
     return Opened(path, _checked(dataclasses.replace(header, provenance=provenance), path), tensors)
 
 
@@ -143,7 +164,7 @@ def combined(known: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple[Head
         )
     labels, labels_by = first("labels", lambda labels: len(labels) == spec.num_classes)
     numbers = tuple(str(n) for n in range(spec.num_classes))
-    origins = {"preprocess": preprocess_by, "labels": labels_by or "numbers; their names are not stated"}
+    origins = {"preprocess": preprocess_by, "labels": labels_by or facts.NUMBERS}
     origins |= {name: first(name)[0] for name in ("licence", "training_data", "weights")}
     header = Header(
         spec=spec,
@@ -159,6 +180,10 @@ def combined(known: Sequence[Facts], spec: ResNetSpec, path: Path) -> tuple[Head
 def _checked(header: Header, path: Path) -> Header:
     if len(header.labels) != header.spec.num_classes:
         raise InputError(f"{path}: {len(header.labels)} class names for {header.spec.num_classes} outputs; give one per output")
+    if twice := [name for name, num in Counter(header.labels).items() if num > 1]:
+        raise InputError(
+            f"{path}: the class {twice[0][:40]!r} is there twice in what states the names; give others by --labels"
+        )
     if header.preprocess.in_chans != header.spec.in_chans:
         raise InputError(
             f"{path}: mean and std for {header.preprocess.in_chans} channels, and the network takes {header.spec.in_chans}; "

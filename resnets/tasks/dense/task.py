@@ -18,6 +18,7 @@ from resnets.data.pictures.resize import mean_array
 from resnets.data.preprocess import FREE, Preprocess
 from resnets.data.readers.label_rules import RULES
 from resnets.data.readers.layouts import quoted
+from resnets.data.readers.names import by_position
 from resnets.data.sources import open_source, recognised
 from resnets.data.types import KINDS, Samples, Source, Split
 from resnets.draw.panels import Panel
@@ -80,11 +81,24 @@ class Dense(ABC):
         if layout.dims != header.spec.dims:
             there, taken = (IMAGES_OF[dims] for dims in (layout.dims, header.spec.dims))
             raise InputError(f"{data}: {there} here, and the model takes {taken}; give data like those of its training")
-        source = self._opened(data, own, header.spec.in_chans, header.labels)
+        source = self._matched(data, own, header)
         if source.in_chans != header.spec.in_chans:
             raise InputError(f"{data}: volumes of {source.in_chans} channels, and the model takes {header.spec.in_chans}")
         trained = header.provenance.get("data", {})
         return splits.cut_as_trained(source, trained, lambda labels: self._opened(data, own, header.spec.in_chans, labels))
+
+    def _matched(self, data: str, own: Settings, header: Header) -> Source:
+        """The data with the model's classes, which are matched by name; by position if the model has only numbers for them."""
+        source = self._opened(data, own, header.spec.in_chans, None) if header.unnamed else None
+        if source is None or set(source.labels) <= set(header.labels):
+            return self._opened(data, own, header.spec.in_chans, header.labels)
+        if len(source.labels) != len(header.labels):
+            raise InputError(
+                f"{data}: {len(source.labels)} classes, and the model has {len(header.labels)} without names; name them by "
+                "`resnets convert --labels FILE`"
+            )
+        notes = (*source.notes, by_position(source.labels, unnamed=True))
+        return dataclasses.replace(source, labels=header.labels, notes=notes)
 
     def design(self, asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
         """The network, new or that of a saved model, whatever its task; and its inputs, which keep their shape.

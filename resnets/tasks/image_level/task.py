@@ -55,6 +55,7 @@ class ImageLevel(ABC):
         own: dict[str, Any] = {
             "in_chans": header.spec.in_chans,
             "labels": header.labels,
+            "unnamed": header.unnamed,
             "leave_out": no_labels(asked, trained),
         }
         return splits.cut_as_trained(open_source(data, self.kind, data_dir=data_dir, **own), trained)

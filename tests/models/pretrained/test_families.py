@@ -155,6 +155,18 @@ def test_a_folder_of_timms_says_preprocessing_and_licence(tmp_path):
     assert told["preprocess"].startswith("config.json")
 
 
+def test_imagenets_synonyms_of_a_configuration_become_its_names(tmp_path):
+    """ "crane" is there twice among the first synonyms, and a saved model has each class once."""
+    synonyms = timm.data.ImageNetInfo().label_descriptions()
+    timm.models.save_for_hf(randomise(timm.create_model("resnet10t", num_classes=1000, stem_width=64, stem_type="")), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config = {"architectures": ["ResNet"], "id2label": dict(enumerate(synonyms)), "model_type": "resnet"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    hub.convert(tmp_path, tmp_path / "ours.safetensors", mean=[0.5] * 3, std=[0.5] * 3)
+    labels = hub.load(tmp_path / "ours.safetensors").labels
+    assert (labels[0], labels[134], labels[517]) == ("tench", "crane bird", "crane")
+
+
 @pytest.mark.parametrize("name", ["resnetblur18", "resnetaa50", "resnet50t", "resnet50_gn", "ecaresnet26t"])
 def test_what_only_looks_like_ours_is_refused(name, tmp_path):
     """Some of timm's networks have the tensors of a ResNet and compute another function; its config says which they are."""
@@ -181,6 +193,9 @@ def test_repositories_for_cifar(family, tmp_path):
     assert difference(theirs, model, 32, 33) < CLOSE
     assert (header.provenance["family"], header.spec.name, header.preprocess.size) == (family, name, (32, 32))
     assert header.spec.shortcut == ("A" if settings["option"] == "A" else "B")
+    fine = settings.get("num_classes") == 100  # the names of what they trained on
+    assert header.labels[:2] == (("apple", "aquarium_fish") if fine else ("airplane", "automobile"))
+    assert header.provenance["training_data"] == f"CIFAR-{len(header.labels)}, by its {len(header.labels)} classes"
 
 
 def test_akamasters_and_chenyaofos_preprocessing_is_their_own(tmp_path):

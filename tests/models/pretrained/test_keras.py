@@ -1,6 +1,7 @@
 """Keras Applications' networks with random weights, saved as Keras saves them, give the same outputs here."""
 
 import os
+import re
 
 import h5py
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from resnets.errors import InputError
+from resnets.models.pretrained.keras import present_name
 from resnets.models.pretrained.opening import open_weights
 from resnets.ship import hub
 from tests.models.pretrained.theirs import difference
@@ -107,6 +109,48 @@ def test_layers_without_names_go_by_their_order(version, nets, tmp_path):
     assert difference(outputs(nets[version], version), ours(model), 65) < 1e-4
 
 
+def name_of_2015(layer):
+    """The name of a layer of Keras Applications as it was before 2019; blocks are letters."""
+    single = {"conv1_conv": "conv1", "conv1_bn": "bn_conv1", "predictions": "fc1000"}
+    if layer in single:
+        return single[layer]
+    stage, block, place, kind = re.fullmatch(r"conv(\d)_block(\d)_(\d)_(conv|bn)", layer).groups()
+    branch = {"0": "1", "1": "2a", "2": "2b", "3": "2c"}[place]
+    return f"{'res' if kind == 'conv' else 'bn'}{stage}{'_abc'[int(block)]}_branch{branch}"
+
+
+# By what follows the layer's name: Keras 2's variables, and Keras 1's.
+VARIABLES = {
+    "keras 2": lambda layer, variable: f"{variable}:0",
+    "keras 1": lambda layer, variable: (
+        f"{layer}_"
+        + {"kernel": "W", "bias": "b", "moving_mean": "running_mean", "moving_variance": "running_std"}.get(variable, variable)
+        + ":0"
+    ),
+}
+
+
+@pytest.mark.parametrize("names", VARIABLES)
+def test_the_names_and_the_epsilon_of_2015(names, nets, tmp_path):
+    with h5py.File(tmp_path / "theirs.h5", "w") as file:
+        for layer in nets["v1"].layers:
+            name = name_of_2015(layer.name) if layer.weights else ""
+            for weight in layer.weights:
+                variable, value = weight.path.rsplit("/", 1)[1], np.asarray(weight.numpy(), np.float32)
+                if variable == "moving_variance":
+                    value = value - np.float32(1e-3 - 1.001e-5)  # so that outputs are those of the net
+                file[f"{name}/{VARIABLES[names](name, variable)}"] = value
+    model = hub.built(open_weights(tmp_path / "theirs.h5"))
+    assert difference(outputs(nets["v1"], "v1"), ours(model), 64, 97) < 1e-4
+    assert model.header.provenance["family"] == "Keras Applications (of 2015)" and model.spec.stride_in == "1x1"
+
+
+def test_blocks_of_deeper_networks_of_2015():
+    assert [present_name(f"res4{block}_branch2c") for block in ("a", "b", "f", "b1", "b22")] == [
+        f"conv4_block{number}_3_conv" for number in (1, 2, 6, 2, 23)
+    ]
+
+
 def test_who_says_mean_and_deviation_speaks_of_red_green_blue(nets, tmp_path):
     nets["v1"].save_weights(tmp_path / "theirs.weights.h5")
     half = torch.tensor(0.5)
@@ -126,6 +170,20 @@ def test_whole_networks(keras, name, tmp_path):
     depth = name.removeprefix("ResNet").removesuffix("V2")
     assert model.spec.name == (f"preresnet{depth}" if version == "v2" else f"resnet{depth}_v1")
     assert model.labels[0] == "tench"
+
+
+@pytest.mark.parametrize("form", WRITE)
+def test_mlperf_tinys_resnet_8_is_refused_by_its_padding(keras, form, tmp_path):
+    layers = keras.layers
+    start = layers.Input((32, 32, 3))
+    x = layers.BatchNormalization()(layers.Conv2D(16, 3, padding="same")(start))
+    for width, stride in ((16, 1), (32, 2)):
+        y = layers.BatchNormalization()(layers.Conv2D(width, 3, strides=stride, padding="same")(x))
+        y = layers.BatchNormalization()(layers.Conv2D(width, 3, padding="same")(y))
+        x = layers.add([y, x if stride == 1 else layers.Conv2D(width, 1, strides=stride, padding="same")(x)])
+    WRITE[form](keras.Model(start, layers.Dense(10)(layers.GlobalAveragePooling2D()(x))), tmp_path)
+    with pytest.raises(InputError, match=r"MLPerf Tiny's ResNet-8; TensorFlow pads its strided convolutions on one side"):
+        open_weights(next(tmp_path.iterdir()))
 
 
 # --- hostile files ----------------------------------------------------------------------------------------------------------
