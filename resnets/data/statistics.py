@@ -39,6 +39,6 @@ def statistics(
         raise InputError("no picture of the training split can be read; `resnets data check` says why")
     mean = (total / count).mean((1, 2))
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    std[(std < 1e-4) | per_pixel] = 1.0  # the former: a channel without contrast
+    std[(std < 1e-4) | per_pixel] = 1.0  # the former: a channel without contrast, which `tasks.inputs` says
     centre = (total / count).ravel() if per_pixel else mean
     return dataclasses.replace(preprocess, mean=tuple(np.round(centre, 6).tolist()), std=tuple(np.round(std, 6).tolist()))

@@ -43,8 +43,8 @@ MODES = {
     "LA": "transparent parts become white",
     "PA": "transparent parts become white",
     "CMYK": "converted without its colour profile",
-    "I;16": "16 bits become 8",
-    "I": "16 bits become 8",
+    "I;16": "16 bits become 8, by --bit-depth",
+    "I": "16 bits become 8, by --bit-depth",
     "F": "floats become 8 bits",
     "P": "the palette is resolved",
     "1": "black and white",
@@ -126,7 +126,7 @@ def _facts(images: Images, index: int, picture: Picture) -> Picture:
         pixels = images[index]
     except BadPicture as bad:
         return picture._replace(reason=bad.reason)
-    picture = compared(picture, pixels)
+    picture = compared(picture, pixels, images, index)
     if not isinstance(images, StoredImages):
         return picture
     with images.open(index) as file:
@@ -135,10 +135,11 @@ def _facts(images: Images, index: int, picture: Picture) -> Picture:
             return picture._replace(format=header.format or "", mode=header.mode, size=header.size, num_bytes=num_bytes)
 
 
-def compared(picture: Picture, pixels: np.ndarray) -> Picture:
-    """With what is compared of two pictures."""
+def compared(picture: Picture, pixels: np.ndarray, images: Images, index: int) -> Picture:
+    """With what is compared of two pictures. Those of 16 bits are the same only if all their bits are."""
     digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels).data)
+    values = images.all_bits(index) if isinstance(images, StoredImages) else None
+    digest.update(np.ascontiguousarray(pixels if values is None else values).data)
     return picture._replace(digest=digest.digest(), look=perceptual_hash(pixels))
 
 
