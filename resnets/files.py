@@ -381,6 +381,22 @@ def write_text(path: str | Path, text: str) -> Path:
     return Path(path)
 
 
-def write_json(path: str | Path, value: Any) -> Path:
-    """Write `value` as indented JSON, atomically; returns `path`. Raises as `replacing`."""
-    return write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+def write_json(path: str | Path, value: Any, *, strict: bool = True) -> Path:
+    """Write `value` as indented JSON, atomically; returns `path`. `strict` as in `parse_json`. Raises as `replacing`."""
+    return write_text(path, to_json(value, indent=2, strict=strict) + "\n")
+
+
+def to_json(value: Any, *, indent: int | None = None, strict: bool = True) -> str:
+    """`value` as JSON text; where it is `strict`, NaN and infinity, which JSON does not have, are null."""
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=not strict)
+    except ValueError:
+        return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
