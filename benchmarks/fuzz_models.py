@@ -318,7 +318,8 @@ def read(reader: str, path: Path) -> None:
         size = session.header.preprocess.size
         if np.prod(size) < 1e5:
             rows = list(predict(session, [path.with_name("grey.png")], workers=0))
-            json.dumps([*rows, session.header.to_json()], allow_nan=False)
+            json.dumps(rows, allow_nan=False)  # which a service sends
+            json.dumps(session.header.to_json())
     elif reader in ("pt2", "onnx", "onnx in openvino", "openvino xml", "openvino bin"):
         runtime = "openvino" if "openvino" in reader else "auto"
         session = open_session(path.with_suffix(".xml") if path.suffix == ".bin" else path, runtime=runtime, device="auto")

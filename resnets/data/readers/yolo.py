@@ -87,7 +87,7 @@ def read_yolo(path: Path, in_chans: int, labels: Sequence[str] | None = None, ma
         images = FileImages([image for image, _ in pairs], in_chans, root)
         raw = [row if isinstance(row, Broken) else _with_index(row, table) for row in rows[split]]
         splits[split] = Split(images, BoxTargets(images, raw, names, masks))
-        empty += sum(not text.exists() for _, text in pairs)
+        empty += sum(not _is_there(text) for _, text in pairs)
     notes = list(left.notes())
     if empty:
         notes.append(Note("negative", f"{empty:,} images without a label file: taken as images without objects, as YOLO does"))
@@ -215,13 +215,18 @@ def _own_names(root: Path, settings: dict[str, Any]) -> tuple[str, ...] | None:
     return None
 
 
+def _is_there(path: Path) -> bool:
+    """Whether there is something at `path`, which may be a name that no file can have."""
+    return os.path.exists(path)  # noqa: PTH110 (Path.exists raises for names that are too long)
+
+
 def _read_labels(path: Path, root: Path) -> RawBoxes | Broken:
     """The objects of a label file, with their numbers as labels; none where there is no file."""
     corners: list[list[float]] = []
     codes: list[int] = []
     segments: list[Any] = []
     try:
-        lines = read_text(path, most=MAX_BYTES).splitlines() if path.exists() else []
+        lines = read_text(path, most=MAX_BYTES).splitlines() if _is_there(path) else []
         for number, line in enumerate(lines, 1):
             values = [float(word) for word in line.split()]
             if not values:

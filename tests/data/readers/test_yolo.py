@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from resnets.data.check.labels import check_labels
+from resnets.data.pictures.images import BadPicture
 from resnets.data.readers.label_rules import BadLabel
 from resnets.data.sources import open_source, recognised
 from resnets.errors import InputError
@@ -167,3 +168,13 @@ def test_presence_and_counts(tmp_path):
     (root / "train/labels/train1.txt").write_text("0 0.5")
     with pytest.raises(InputError, match=r"train1.jpg: .*train1.txt cannot be read .*mend it, or take the picture out"):
         open_source(root, "tags")
+
+
+def test_names_that_no_file_can_have(tmp_path):
+    root = yolo(tmp_path, train=1)
+    (root / "data.yaml").write_text("train: list.txt\nnames: [cat, dog]\n")
+    (root / "list.txt").write_text(f"train/images/train0.jpg\n{'9' * 400}\n")
+    split = open_source(root, None).splits["train"]
+    assert len(split[0][1].labels) == 1
+    with pytest.raises(BadPicture, match=r"9{400}: "):
+        split[1]
