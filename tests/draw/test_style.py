@@ -56,7 +56,7 @@ def test_elided_text_keeps_its_end():
 def test_characters_without_a_font_are_told(tmp_path):
     @styled
     def draw():
-        return blank(3, 1, "cat \U000e0100\U000e0101")
+        return blank(3, 1, "cat \U000f1234\U000f1235")
 
     with pytest.warns(UserWarning, match=r"a\.png: 2 characters, .* have no font here"):
         write(draw(), tmp_path / "a.png")
