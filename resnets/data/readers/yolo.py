@@ -162,6 +162,8 @@ def _images_at(root: Path, file: Path, settings: dict[str, Any], entry: Any, spl
 
 def _below(root: Path, name: str, folder: Path = Path()) -> Path | None:
     """The path that `name` means, counted from `folder` and relative to `root`; None where its words lead out of `root`."""
+    if "\0" in name:  # no file can be called so
+        return None
     whole = Path(os.path.abspath(root / folder / name))  # noqa: PTH100 (links are not followed: they may lead out)
     for inside in (Path(os.path.abspath(root)), root.resolve()):  # noqa: PTH100
         if whole.is_relative_to(inside):
