@@ -38,10 +38,11 @@ import numpy as np
 from PIL import Image
 
 from resnets.data import cache
-from resnets.data.pictures.images import FileImages, read_picture, read_quickly
+from resnets.data.pictures.images import FileImages, read_16_bits, read_picture, read_quickly
 from resnets.data.readers import download, known
 from resnets.data.sources import open_source
 from resnets.errors import InputError
+from resnets.tasks.grade import data as grade
 
 SECONDS, NUM_BYTES = 20, 3 * 2**30
 NUM_IMAGES = {"train": 10, "test": 2}  # of a small CIFAR
@@ -158,7 +159,8 @@ def pictures(root: Path, draw: random.Random) -> None:
     path = _save(root / f"a.{suffix}", _picture(draw).convert(mode), **settings)
     _change(path, draw)
     if draw.random() < 0.5:
-        read_picture(path, draw.choice((1, 3, 4)))
+        read_picture(path, draw.choice((1, 3, 4)), bit_depth=draw.choice((12, 16)))
+        read_16_bits(io.BytesIO(path.read_bytes()), "a")
     else:
         read_quickly(io.BytesIO(path.read_bytes()), draw.choice((1, 3)), "a")
 
@@ -181,6 +183,7 @@ def masks(root: Path, draw: random.Random) -> None:
 LISTS = {
     "classes": 'path,label,split\na.png,cat,train\nb.png,"dog",train\nc.png,cat,val\n',
     "tags": 'path,labels,split\na.png,cat|dog,train\nb.png,"",train\nc.png,dog,val\n',
+    "grades": 'path,age,place,split\na.png,1.5,x,train\nb.png,"2",y,train\nc.png,3e0,,val\n',
 }
 
 
@@ -191,7 +194,11 @@ def csv(root: Path, draw: random.Random) -> None:
     kind = draw.choice(list(LISTS))
     path.write_text(LISTS[kind])
     _change(path, draw)
-    _read_all(path, kind)
+    if kind == "grades":
+        asked = {"target": draw.choice(("age", None)), "loss": draw.choice(("auto", "corn"))}
+        grade.read(str(path), scale=draw.choice(("linear", "log")), in_chans=3, labels=None, data_dir=None, **asked)
+    else:
+        _read_all(path, kind)
 
 
 def voc(root: Path, draw: random.Random) -> None:
@@ -239,7 +246,10 @@ def yolo(root: Path, draw: random.Random) -> None:
     listed = root / "images.txt"
     listed.write_text("./val/images/a.jpg\n")
     _change(draw.choice((path, path, settings, listed)), draw)
-    _read_all(root, "boxes", masks=True)
+    if draw.random() < 0.7:
+        _read_all(root, "boxes", masks=True)
+    else:
+        _read_all(root, "tags")
 
 
 def npz(root: Path, draw: random.Random) -> None:

@@ -44,8 +44,14 @@ def made(folder: Path) -> None:
     from resnets.ship.graph import program
 
     torch.manual_seed(0)
-    model = resnets.create_model("resnet20_cifar", depths=(1, 1, 1), width=4, labels=["cat", "dog"]).eval()
+    small: dict[str, Any] = {"depths": (1, 1, 1), "width": 4}
+    model = resnets.create_model("resnet20_cifar", labels=["cat", "dog"], **small).eval()
+    model.decision, operating_point = decided_on_noise()
     save(model, folder / "model.safetensors")
+    for task, (labels, config, decision) in {**OTHERS, "classify": (["cat", "dog"], {}, operating_point)}.items():
+        other = resnets.create_model("resnet20_cifar", task=task, labels=labels, head_config=config, **small)
+        other.decision = decision
+        save(other, folder / f"{task}.safetensors")
     graph = program(model)
     for row in FORMATS.values():
         row.write(graph, folder / f"model{row.suffix}", model.header, None)
@@ -63,6 +69,29 @@ def made(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "labels.json").write_text(json.dumps({"0": "cat", "1": ["n1", "dog"]}))
     written_by_keras(folder / "model.h5")
+
+
+# Models of the other tasks: labels, settings of the head, and what was decided on validation.
+OF_A_LIST: dict[str, Any] = {"target": "age", "loss": "huber", "scale": "linear", "mean": 40.0, "std": 12.5}
+OTHERS: dict[str, tuple[list[str], dict[str, Any], dict[str, Any]]] = {
+    "detect": (["cat", "dog"], {}, {"threshold": 0.4, "operating_point": {"rule": "precision_at", "wanted": 0.9}}),
+    "segment": (["background", "cat"], {}, {}),
+    "tag": (["cat", "dog"], {}, {"thresholds": {"cat": 0.4, "dog": 0.6}, "unsupported": {"dog": 2}}),
+    "grade": (["age"], OF_A_LIST, {"coverage": 0.9, "half_width": 1.5, "scale": "linear", "num_images": 40}),
+}
+
+
+def decided_on_noise() -> tuple[dict[str, Any], dict[str, Any]]:
+    """What two classifiers of two classes decide on validation: when not to answer, and an operating point."""
+    import numpy as np
+
+    from resnets.tasks.classify import confidence, points
+
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 2, 500)
+    logits = (random.normal(0, 1, (500, 2)) + 4 * np.eye(2)[truth]).astype(np.float32)
+    asked = {"temperature": True, "abstain_at": 0.05, "sets": 0.95, "unknown_at": 0.01}
+    return confidence.decide(logits, truth, asked), points.decide(logits, truth, ["cat", "dog"], {"sensitivity": 0.9})
 
 
 def written_by_keras(path: Path) -> None:
@@ -255,6 +284,7 @@ def changed_onnx(content: bytes, draw: random.Random) -> bytes:
 Change = Callable[[bytes, random.Random], bytes]
 READERS: dict[str, tuple[str, Change]] = {  # name: the file that is changed, and how
     "safetensors": ("model.safetensors", changed_header),
+    **{task: (f"{task}.safetensors", changed_header) for task in ("classify", *OTHERS)},
     "pt2": ("model.pt2", changed_zip),
     "onnx": ("model.onnx", changed_onnx),
     "onnx in openvino": ("model.onnx", changed_onnx),
@@ -281,8 +311,16 @@ def read(reader: str, path: Path) -> None:
     from resnets.ship import hub
     from resnets.ship.sessions import open_session
     from resnets.tasks.classify.settings import ClassifySettings
+    from resnets.verbs.predict import predict
 
-    if reader in ("safetensors", "pt2", "onnx", "onnx in openvino", "openvino xml", "openvino bin"):
+    if path.suffix == ".safetensors":  # also how outputs become answers
+        session = open_session(path, device="cpu")
+        size = session.header.preprocess.size
+        if np.prod(size) < 1e5:
+            rows = list(predict(session, [path.with_name("grey.png")], workers=0))
+            json.dumps(rows, allow_nan=False)  # which a service sends
+            json.dumps(session.header.to_json())
+    elif reader in ("pt2", "onnx", "onnx in openvino", "openvino xml", "openvino bin"):
         runtime = "openvino" if "openvino" in reader else "auto"
         session = open_session(path.with_suffix(".xml") if path.suffix == ".bin" else path, runtime=runtime, device="auto")
         size = (session.header.spec.in_chans, *session.header.preprocess.size)
@@ -317,6 +355,8 @@ def child(folder: Path, reader: str, seed: int, first: int, last: int) -> None:
     import signal
     import traceback
 
+    from PIL import Image
+
     from resnets.errors import InputError
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -329,6 +369,7 @@ def child(folder: Path, reader: str, seed: int, first: int, last: int) -> None:
     shutil.copy(folder / "zip.pth", place / "model.pth")
     content = (folder / name).read_bytes()
     (place / name).write_bytes(content)
+    Image.new("RGB", (40, 40), "grey").save(place / "grey.png")
     with suppress(InputError):  # of the HDF5 file, which is no whole network
         read(reader, place / name)  # whatever has to be imported is then
     for number in range(first, last):

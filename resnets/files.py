@@ -228,13 +228,16 @@ def _none(word: str) -> float:
     raise ValueError(f"the number {word}, which JSON does not have")
 
 
-def read_yaml(path: str | Path) -> Any:
+def read_yaml(path: str | Path, *, plain: bool = False) -> Any:
     """The content of a YAML file. Raises as `read_text` and `parse_yaml`."""
-    return parse_yaml(read_text(path, most=MAX_YAML), path)
+    return parse_yaml(read_text(path, most=MAX_YAML), path, plain=plain)
 
 
-def parse_yaml(text: str, name: object) -> Any:
+def parse_yaml(text: str, name: object, *, plain: bool = False) -> Any:
     """The value of YAML text: lists, mappings, text, numbers, true and false, null; `name` is what it is called in errors.
+
+    Args:
+        plain: whether all but lists and mappings is text as it stands: names such as no, 010 and 1.0 are no values then.
 
     Raises:
         InputError: with the line, where it is no YAML, has a key twice, an alias (`*name`, which can stand for more than memory
@@ -243,7 +246,7 @@ def parse_yaml(text: str, name: object) -> Any:
     import yaml
 
     try:
-        return yaml.load(text, _loader())
+        return yaml.load(text, _loader(plain))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}" if mark is not None else ""
@@ -253,8 +256,8 @@ def parse_yaml(text: str, name: object) -> Any:
 
 
 @cache
-def _loader() -> type[yaml.SafeLoader]:
-    """PyYAML's safe loader within the limits of `parse_yaml`; dates and `<<` stay text."""
+def _loader(plain: bool) -> type[yaml.SafeLoader]:
+    """PyYAML's safe loader within the limits of `parse_yaml`; dates and `<<` stay text, where it is `plain` all values."""
     import yaml
 
     def fault(text: str, mark: Any) -> yaml.MarkedYAMLError:
@@ -264,6 +267,7 @@ def _loader() -> type[yaml.SafeLoader]:
         yaml_implicit_resolvers = {  # noqa: RUF012
             sign: [rule for rule in rules if rule[0].rpartition(":")[2] not in ("timestamp", "merge", "value")]
             for sign, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+            if not plain
         }
         depth = 0
 
@@ -377,6 +381,22 @@ def write_text(path: str | Path, text: str) -> Path:
     return Path(path)
 
 
-def write_json(path: str | Path, value: Any) -> Path:
-    """Write `value` as indented JSON, atomically; returns `path`. Raises as `replacing`."""
-    return write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+def write_json(path: str | Path, value: Any, *, strict: bool = True) -> Path:
+    """Write `value` as indented JSON, atomically; returns `path`. `strict` as in `parse_json`. Raises as `replacing`."""
+    return write_text(path, to_json(value, indent=2, strict=strict) + "\n")
+
+
+def to_json(value: Any, *, indent: int | None = None, strict: bool = True) -> str:
+    """`value` as JSON text; where it is `strict`, NaN and infinity, which JSON does not have, are null."""
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=not strict)
+    except ValueError:
+        return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -146,3 +146,12 @@ def test_a_full_disk_is_one_line(error, tmp_path):
     with pytest.raises(InputError, match=words), files.replacing(path):
         raise error
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_number_is_null(tmp_path):
+    value = {"loss": float("nan"), "all": [1.5, (float("inf"), "NaN")], "none": None}
+    wanted = {"loss": None, "all": [1.5, [None, "NaN"]], "none": None}
+    assert json.loads(files.to_json(value)) == json.loads(files.to_json(value, indent=2)) == wanted
+    assert files.read_json(files.write_json(tmp_path / "a.json", value)) == wanted
+    own = files.read_json(files.write_json(tmp_path / "b.json", value, strict=False), strict=False)
+    assert own["all"] == [1.5, [float("inf"), "NaN"]]

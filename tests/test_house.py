@@ -52,7 +52,7 @@ def test_three_hops_from_the_command_to_backward(walks):
 # operating points are checked before the first step; of both 150 are readers of files from anyone, budgets, and the one walk.
 @pytest.mark.parametrize(
     ("command", "part", "most"),
-    [("train", "step", 400), ("predict", "step", 640), ("train", "all", 2480), ("predict", "all", 1440)],
+    [("train", "step", 400), ("predict", "step", 640), ("train", "all", 2500), ("predict", "all", 1440)],
 )
 def test_lines_that_one_reads(walks, command, part, most):
     found = walks[command][part]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from resnets.cli.options import CONTEXT, EPILOG, data_dir_flag, device_flag, json_flag
 from resnets.draw.text import columns, printable, visible
+from resnets.files import to_json
 
 rounds_flag = click.option("--rounds", type=click.IntRange(1), default=3, help="how many times each row is measured  [3]")
 rows_flag = click.option("--rows", metavar="NAME,...", help="what to measure, separated by commas  [most]")
@@ -66,7 +66,7 @@ def run_bench(room: Any, *, out: str | None, rows: str | None, as_json: bool, **
         result = room.measure(rows=names, progress=progress, **options)
     report = room.report(result)
     if as_json:
-        click.echo(json.dumps(result, ensure_ascii=False))
+        click.echo(to_json(result))
     else:
         for line in (*report.heading, ""):
             click.echo(visible(line))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from resnets import tasks
 from resnets.cli.options import CONTEXT, EPILOG, SettingsCommand, data_dir_flag, json_flag, settings_flags
 from resnets.draw.text import visible
+from resnets.files import to_json
 
 
 @click.group(context_settings=CONTEXT, epilog=EPILOG)
@@ -50,7 +50,7 @@ def check(
         source = open_source(data, kind, data_dir=data_dir, in_chans=in_chans, masks=masks, ignore=ignore_index)
         findings = check(grouped(source, group_by), progress=progress)
     if as_json:
-        click.echo(json.dumps(findings.to_json(), ensure_ascii=False))
+        click.echo(to_json(findings.to_json()))
     else:
         for line in lines(findings):
             click.echo(visible(line))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from resnets.draw.text import printable, visible
 from resnets.engine.recipe import Recipe
 from resnets.engine.settings import parse
 from resnets.errors import InputError
+from resnets.files import to_json
 
 
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="List the named networks.")
@@ -25,7 +25,7 @@ def models(pattern: str, as_json: bool) -> None:
     rows, bundled = tables.model_rows(pattern), tables.bundled_rows(pattern)
     if not rows + bundled:
         raise InputError(f"no network matches {pattern!r}; `resnets models` lists them all")
-    click.echo(json.dumps({"models": rows, "bundled": bundled}) if as_json else printable(tables.models(rows, bundled)))
+    click.echo(to_json({"models": rows, "bundled": bundled}) if as_json else printable(tables.models(rows, bundled)))
 
 
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Show a network stage by stage, or a saved file.")
@@ -52,7 +52,7 @@ def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> Non
         spec = zoo.change(header.spec, **given)
         size = size or header.preprocess.size if spec.dims == len(header.preprocess.size) else size
     if as_json:
-        click.echo(json.dumps(tables.info_json(spec, size, header), ensure_ascii=False))
+        click.echo(to_json(tables.info_json(spec, size, header)))
     else:
         click.echo(printable(tables.info(spec, size, header)))
 
@@ -81,7 +81,7 @@ def convert(checkpoint: str, out: str, as_json: bool, stem_stride: int | None, *
     opened = convert(checkpoint, out, **given, hidden={} if stem_stride is None else {"stem_stride": stem_stride})
     result = {"file": out, "model": opened.header.spec.name} | opened.header.provenance
     if as_json:
-        click.echo(json.dumps(result, ensure_ascii=False))
+        click.echo(to_json(result))
         return
     for line in [*tables.about(opened.header), f"written     {out}"]:
         click.echo(visible(line))
@@ -108,4 +108,4 @@ def export(model: str, form: str, as_json: bool, **options: Any) -> None:
     except Refused as refused:
         click.echo(printable(tables.export(refused.result)), err=True)
         raise InputError(f"{refused}; nothing was written (--force overrides)") from None
-    click.echo(json.dumps(result, ensure_ascii=False) if as_json else printable(tables.export(result)))
+    click.echo(to_json(result) if as_json else printable(tables.export(result)))

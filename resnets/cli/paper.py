@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import click
 from resnets.cli.options import CONTEXT, EPILOG, data_dir_flag, device_flag, json_flag
 from resnets.draw.text import columns, visible
 from resnets.errors import InputError
+from resnets.files import to_json
 
 REPORT = "report"
 Told = tuple[dict[str, Any], Sequence[str]]  # for programs, and for people
@@ -44,7 +44,7 @@ def paper(item: str | None, as_json: bool, **options: Any) -> None:
     verbs: dict[str | None, Callable[..., Told]] = {None: list_items, REPORT: report}
     told, lines = verbs.get(item, reproduce)(item, **options)
     if as_json:
-        click.echo(json.dumps(told, ensure_ascii=False))
+        click.echo(to_json(told))
         return
     for line in lines:
         click.echo(visible(line))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from resnets.cli.options import (
 )
 from resnets.draw.text import printable, visible
 from resnets.errors import InputError
+from resnets.files import to_json
 
 
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Predict images with a model.")
@@ -166,15 +166,13 @@ def evaluate(models: tuple[str, ...], data: str, wants: bool, as_json: bool, **o
 
         found = compare(*models, data, **options)
         say_notes(found["first"].get("data_notes", ()))
-        click.echo(json.dumps(found, ensure_ascii=False) if as_json else printable(told(found)))
+        click.echo(to_json(found) if as_json else printable(told(found)))
         return
     result = evaluate(models[0], data, **options)
     say_notes(result.get("data_notes", ()))
     if "weights" in result:
         click.echo(visible(f"weights  {result['weights']}"), err=True)
-    click.echo(
-        json.dumps(result, ensure_ascii=False) if as_json else printable(tasks.get(result["task"]).rows.told(result, True))
-    )
+    click.echo(to_json(result) if as_json else printable(tasks.get(result["task"]).rows.told(result, True)))
 
 
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Choose on labelled data how a model answers.")
@@ -197,7 +195,7 @@ def calibrate(model: str, data: str, as_json: bool, **options: Any) -> None:
     result = calibrate(model, data, **options)
     say_notes(result.get("data_notes", ()))
     if as_json:
-        click.echo(json.dumps(result, ensure_ascii=False))
+        click.echo(to_json(result))
         return
     click.echo("of the pictures by which the rules were chosen:")
     click.echo(printable(tasks.get(result["task"]).rows.told(result, False)))

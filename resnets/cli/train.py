@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shlex
 import time
 from typing import Any
@@ -14,6 +13,7 @@ from resnets import tasks
 from resnets.cli import tables
 from resnets.cli.options import BEGAN, CONTEXT, EPILOG, SettingsCommand, data_dir_flag, json_flag, settings_flags
 from resnets.draw.text import printable, visible
+from resnets.files import to_json
 
 
 @click.command(cls=SettingsCommand, context_settings=CONTEXT, epilog=EPILOG, short_help="Train a network.")
@@ -36,7 +36,7 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
         with watch() as reporter:
             whole = repeats.repeat(data, reporter=reporter, **options)
         result = whole.to_json()
-        click.echo(json.dumps({"run": str(whole.path)} | result) if as_json else printable(tables.repeats(result)))
+        click.echo(to_json({"run": str(whole.path)} | result) if as_json else printable(tables.repeats(result)))
         if not as_json:
             click.echo(visible(f"all of it in {whole.summary} and {whole.path / 'report.html'}"))
         return
@@ -51,7 +51,7 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
         click.echo(visible(f"{num_bad} pictures could not be read and were skipped; {bad} names them"), err=True)
     result = {"run": str(run.path), "seconds": round(time.perf_counter() - BEGAN, 2)} | run.result
     if as_json:
-        click.echo(json.dumps(result, ensure_ascii=False))
+        click.echo(to_json(result))
         return
     click.echo(printable(tasks.get(result["task"]).rows.told(result, False)))
     click.echo(visible(f"{result['seconds']:.0f} s; all of it in {run.path / 'report.html'}"))

@@ -213,6 +213,7 @@ def packed(images: StoredImages, num_bytes: int, folder: Path, workers: int, say
 
 def _fingerprint(images: StoredImages) -> str:
     parts = [b"resnets pixels 2", images.digest(), images.state(), bytes([images.in_chans])]
+    parts += [bytes([images.bit_depth])] * (images.bit_depth < 16)
     return hashlib.sha256(b"".join(parts)).hexdigest()[:32]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
-from resnets.errors import InputError, check_choices
+from resnets.errors import InputError, check_choices, is_whole
 from resnets.files import short
 
 # The allowed values of each field that is a choice.
@@ -17,6 +19,7 @@ FREE = ("shorter", "keep")  # resize rules for inputs of any size, which keep th
 MAX_SIDE, MAX_VALUES = 8192, 1 << 26  # of an input: the longest side, and pixels or voxels in all
 LEAST_CROP = 0.1  # images are resized to size / crop_pct; published values are 0.8 and more
 LEAST_STD = 1e-6  # smaller ones make infinite inputs
+BIT_DEPTHS = range(8, 17)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -24,8 +27,8 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Preprocess:
     """How an image becomes the input of a network, in evaluation, prediction and export alike.
 
-    The image is turned upright (EXIF), converted to `in_chans` channels of 8 bits, resized to `size` by the rule `resize`,
-    scaled to [0, 1], and normalised as (x - mean) / std.
+    The image is turned upright (EXIF), converted to `in_chans` channels of 8 bits (of an image of 16 bits by `bit_depth`),
+    resized to `size` by the rule `resize`, scaled to [0, 1], and normalised as (x - mean) / std.
 
     Args:
         size: (height, width) of the input in pixels. For volumes, whose inputs may have any size, (depth, height, width) of
@@ -39,6 +42,8 @@ class Preprocess:
         mean: one value per channel, in [0, 1]; or one per value of the input, in the order (channel, row, column), for the
             per-pixel mean of He et al. (2015, section 4.2).
         std: standard deviation, one value per channel, above 0.
+        bit_depth: of images of 16 bits, how many of these their values use, 8 to 16 (DICOM's "bits stored"): 2**bit_depth - 1
+            becomes white. Other images have no use for it.
 
     Raises:
         InputError: for a value out of range.
@@ -50,6 +55,7 @@ class Preprocess:
     interpolation: str = "bilinear"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    bit_depth: int = 16
 
     def __post_init__(self) -> None:
         check_choices(self, CHOICES)
@@ -68,12 +74,19 @@ class Preprocess:
             )
         if not isinstance(self.crop_pct, int | float) or not LEAST_CROP <= self.crop_pct <= 1:
             raise InputError(f"crop_pct={short(self.crop_pct)}: give a fraction from {LEAST_CROP} to 1")
+        if not is_whole(self.bit_depth) or self.bit_depth not in BIT_DEPTHS:
+            raise InputError(f"bit_depth={short(self.bit_depth)}: give a number of bits from 8 to 16")
         if len(self.mean) not in (len(self.std), len(self.std) * math.prod(self.size)):
             raise InputError(f"mean has {len(self.mean)} values and std {len(self.std)}: give one per channel")
         if not all(abs(value) <= 1 / LEAST_STD for value in self.mean):
             raise InputError(f"mean={short(self.mean)}: give finite numbers; compute them from images in [0, 1]")
         if not all(LEAST_STD <= value <= 1 / LEAST_STD for value in self.std):
             raise InputError(f"std={short(self.std)}: give numbers of at least {LEAST_STD}; compute them from images in [0, 1]")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain data; without the bit depth where it is the usual one, so that version 0.1.0 reads it."""
+        fields = dataclasses.asdict(self)
+        return fields if self.bit_depth < BIT_DEPTHS[-1] else {name: fields[name] for name in fields if name != "bit_depth"}
 
     @property
     def in_chans(self) -> int:

@@ -41,12 +41,12 @@ class Layout(NamedTuple):
 
 
 # The first that recognises a path, of the kind that is wanted, reads it.
-VOC, PAIRS = "Pascal VOC: JPEGImages", "[{train,val,test}/]images"
+VOC, YOLO, PAIRS = "Pascal VOC: JPEGImages", "YOLO: data.yaml", "[{train,val,test}/]images"
 LAYOUTS = (
     Layout(f"{VOC}, Annotations, ImageSets/Main", "boxes", boxes.is_voc, boxes.read_voc, ("masks",)),
     Layout("COCO: annotations/instances_{train,val}*.json", "boxes", coco.is_coco, coco.read_coco, ("masks",)),
     Layout(f"{PAIRS} + labels, .nii[.gz]", "masks", volume_labels.is_volumes, volume_labels.read_volumes, ("ignore",), 3),
-    Layout(f"YOLO: data.yaml, or {PAIRS} + labels, .txt", "boxes", yolo.is_yolo, yolo.read_yolo, ("masks",)),
+    Layout(f"{YOLO}, or {PAIRS} + labels, .txt", "boxes", yolo.is_yolo, yolo.read_yolo, ("masks",)),
     Layout(f"{PAIRS} + masks", "masks", masks.is_masks, masks.read_masks, ("ignore",)),
     Layout(f"{VOC}, SegmentationClass", "masks", masks.is_voc_masks, masks.read_voc_masks, ("ignore",)),
     Layout(f"{PAIRS} + instances", "boxes", masks.is_instances, masks.read_instances, ("masks",)),
@@ -60,6 +60,7 @@ LAYOUTS = (
     ),
     Layout("COCO: annotations/instances_{train,val}*.json", "tags", coco.is_coco, tags.coco_presence),
     Layout(f"{VOC}, Annotations, ImageSets/Main", "tags", boxes.is_voc, tags.voc_presence),
+    Layout(f"{YOLO}, or {PAIRS} + labels, .txt", "tags", yolo.is_yolo, tags.yolo_presence),
     Layout(
         "shards: train-*.tar [val-*.tar test-*.tar], or their pattern or address",
         "classes",

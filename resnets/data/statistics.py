@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,18 @@ from resnets.data.preprocess import Preprocess
 from resnets.data.types import Split
 from resnets.data.workers import BadImages
 from resnets.errors import InputError
+
+LONG = 3  # times as long as wide
+
+
+def cut_off(images: Any, preprocess: Preprocess) -> str | None:
+    """How many of a sample are so long that the centre crop loses most of them, and the remedy; None where there are none."""
+    if preprocess.resize != "crop" or not isinstance(images, StoredImages):
+        return None
+    sizes = images.sizes()
+    num = sum(max(size) > LONG * min(size) for size in sizes)
+    words = f"{num} of {len(sizes)} images looked at are more than {LONG} times as long as wide; a crop keeps their middle"
+    return f"{words}; --resize pad keeps all of them" if num else None
 
 
 def statistics(
@@ -39,6 +52,6 @@ def statistics(
         raise InputError("no picture of the training split can be read; `resnets data check` says why")
     mean = (total / count).mean((1, 2))
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    std[(std < 1e-4) | per_pixel] = 1.0  # the former: a channel without contrast
+    std[(std < 1e-4) | per_pixel] = 1.0  # the former: a channel without contrast, which `tasks.inputs` says
     centre = (total / count).ravel() if per_pixel else mean
     return dataclasses.replace(preprocess, mean=tuple(np.round(centre, 6).tolist()), std=tuple(np.round(std, 6).tolist()))

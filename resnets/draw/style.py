@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -57,9 +58,18 @@ def write(figure: Figure, path: Path | str) -> Path:
 
     No software version is stored in the file, so that equal figures give equal bytes.
     """
-    with replacing(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)  # drawn as an empty box
+    with replacing(path) as temporary, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+    missing = ""
+    for warning in told:
+        if found := re.match(r"Glyph (\d+) .* missing", str(warning.message)):  # drawn as an empty box
+            missing += chr(int(found[1])) * (chr(int(found[1])) not in missing)
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    if missing:
+        words = f"{len(missing)} characters, such as {missing[:5]!r}, have no font here and are drawn as boxes"
+        warnings.warn(f"{Path(path).name}: {words}; install one, such as Noto Sans CJK", stacklevel=2)
     return Path(path)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from resnets.data import groups
+from resnets.data import depth, groups
 from resnets.data.pictures.images import default_workers
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import KINDS, Source
@@ -77,10 +77,23 @@ def settle(task: Task, layers: Mapping[str, Settings], data_dir: str | Path | No
     if recipe.group_by is not None:
         groups.check_apart(source, recipe.group_by)
     bad = BadImages.allowing(recipe.max_bad, *source.splits.values())
+    source, recipe, origins = at_its_depth(source, recipe, origins, design.preprocess.bit_depth)
     preprocess = task.preprocess(recipe, design, source, bad)
+    preprocess = dataclasses.replace(preprocess, bit_depth=recipe.bit_depth or preprocess.bit_depth)
     labels = padded(source.labels, recipe.num_classes)
     spec = dataclasses.replace(design.spec, num_classes=len(labels))
     return Plan(task, source, fingerprint, labels, spec, preprocess, recipe, origins, bad, opened)
+
+
+def at_its_depth(source: Source, recipe: Recipe, origins: dict[str, str], before: int) -> tuple[Source, Recipe, dict[str, str]]:
+    """The source with its images of 16 bits read by their bit depth, and the settings that say so; `before`: of the weights."""
+    found = depth.depth_of(source)
+    if found is None and recipe.bit_depth not in (None, 16):
+        raise InputError(f"bit_depth={recipe.bit_depth}: no image here has 16 bits; leave it out")
+    if found is not None and recipe.bit_depth is None:
+        bits, whose = (before, "the weights") if found.bits <= before < 16 else (found.bits, "the data")
+        recipe, origins = dataclasses.replace(recipe, bit_depth=bits), origins | {"bit_depth": whose}
+    return depth.applied(source, recipe.bit_depth or before, found), recipe, origins
 
 
 def given(layers: Mapping[str, Settings]) -> dict[str, Any]:
@@ -200,7 +213,7 @@ def continued(run: RunDir, schema: Schema, saved: Settings, given: Settings) -> 
     Raises:
         InputError: where `given` has other settings than the run (they are named).
     """
-    settings = own_settings(schema, saved, str(run.recipe))
+    settings = {"bit_depth": 16} | own_settings(schema, saved, str(run.recipe))  # runs of before have all 16
     parsed(schema, settings, str(run.recipe))
     again = {name: value for layer in requested(given).values() for name, value in layer.items()}
     changes = []

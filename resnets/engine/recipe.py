@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self
 
 import yaml
 
+from resnets.data.preprocess import BIT_DEPTHS
 from resnets.data.preprocess import CHOICES as FIT_CHOICES
 from resnets.engine.settings import (
     AUGMENTATION,
@@ -141,6 +142,13 @@ class Recipe:
         DATA, None, "unreadable images to skip before the run stops; default: 1 % of them, at least 10", least=0
     )
     in_chans: int | None = setting(DATA, None, "channels of the input; default: as the images have", least=1)
+    bit_depth: int | None = setting(
+        DATA,
+        None,
+        "of images of 16 bits: how many of these their values use; default: by the largest value of the training images",
+        least=BIT_DEPTHS[0],
+        most=BIT_DEPTHS[-1],
+    )
 
     # Fine-tuning
     freeze: str = setting(

@@ -91,7 +91,7 @@ class State:
         counters = [int(group["step"]) for group in self.optimizer.param_groups if "step" in group]  # LAMB counts there
         header = {"format": FORMAT, "position": position, "optimizer_steps": counters}
         write_tensors(run.resume_tensors, self.tensors(), header)
-        write_json(run.resume_position, {"format": FORMAT} | position)
+        write_json(run.resume_position, {"format": FORMAT} | position, strict=False)
 
     def restore(self, path: Path) -> None:
         """Take up the state in `path`.

@@ -191,17 +191,17 @@ class RunDir:
             return {}
         whole: Provenance = read_json(self.provenance, most=MAX_RECORD, strict=False)
         for place, kind in SHAPES.items():
-            value: Any = whole
-            for name in place.split("."):
-                value = value.get(name) if isinstance(value, dict) else None
-            if value is not None and type(value) is not kind:
+            *above, last = place.split(".")
+            holder: Any = whole.get(above[0], {}) if above else whole  # of a place above, an object: that was looked at before
+            value = holder.get(last, kind())
+            if type(value) is not kind and (value is not None or kind is dict):
                 raise InputError(f"{self.provenance}: is damaged ({place} is {short(repr(value))}); {BRING_BACK}")
         return whole
 
     def update_provenance(self, **values: Unpack[Provenance]) -> Provenance:
         """Set these keys in provenance.json; its new content."""
         whole = self.read_provenance() | values
-        write_json(self.provenance, whole)
+        write_json(self.provenance, whole, strict=False)  # a loss that diverged is read back
         return whole
 
 

@@ -64,7 +64,7 @@ class Header:
             "format": self.format,
             "spec": dataclasses.asdict(self.spec),
             "task": self.task,
-            "preprocess": dataclasses.asdict(self.preprocess),
+            "preprocess": self.preprocess.to_json(),
             "labels": self.labels,
             "metrics": self.metrics,
             "provenance": self.provenance,

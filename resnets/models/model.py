@@ -122,9 +122,9 @@ class Model(Trunk):
         """
         todo = [pictures] if isinstance(pictures, Picture) else list(pictures)
         header, wanted, run = self.header, Wanted(topk, threshold), functools.partial(run_model, self)
-        rows, num = [], 1 if self.task.own_size else batch_size
+        rows, rule, num = [], self.preprocess, 1 if self.task.own_size else batch_size
         for start in range(0, len(todo), num):
-            images = [as_image(picture, self.preprocess.in_chans) for picture in todo[start : start + num]]
+            images = [as_image(picture, rule.in_chans, rule.bit_depth) for picture in todo[start : start + num]]
             pixels = np.stack([to_array(fit_image(image, self.preprocess), self.preprocess) for image in images])
             sizes = [(image.height, image.width) for image in images] if self.task.own_size else []
             rows += [row for row, _ in answered(self.task, run, header, pixels, sizes, wanted)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from resnets.engine.run import RunDir
 from resnets.engine.settings import read_file
 from resnets.errors import InputError
+from resnets.files import read_json
 from resnets.models.records import DeviceRecord, Evaluation, GitRecord, Provenance
 from resnets.paper.result import Evidence
 from resnets.paper.trainings import Training
@@ -40,11 +40,7 @@ def evaluation(folder: Path) -> Score:
     Raises:
         InputError: if it cannot be read.
     """
-    path = RunDir(folder).evaluation
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); delete the run's folder, then it is run again") from None
+    return read_json(RunDir(folder).evaluation, strict=False)
 
 
 def test_error(folder: Path) -> float:

@@ -5,7 +5,6 @@ Results are stored in OUT/items/<scale>/<item>/result.json, with their drawings;
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TypedDict
 
 from resnets.engine.run import RunDir
 from resnets.errors import InputError
-from resnets.files import write_json
+from resnets.files import read_json, short, write_json
 from resnets.paper import counts, degradation, identity, opening, shortcuts
 from resnets.paper.context import Context
 from resnets.paper.result import Result
@@ -227,10 +226,11 @@ def stored(out: Path) -> Iterator[tuple[Path, Result]]:
 
 def read(path: Path) -> Result:
     """The result that `reproduce` stored, in this or an earlier version; `InputError` if the file is none."""
+    found = read_json(path, strict=False)
     try:
-        return Result.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: is not a result ({type(error).__name__}: {error}); run the item again") from None
+        return Result.from_json(found)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is not a result ({type(error).__name__}: {short(error)}); run the item again") from None
 
 
 def listing(out: str | Path, data: str = "cifar10", jobs: int = 1) -> list[Listed]:

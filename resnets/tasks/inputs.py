@@ -25,6 +25,8 @@ def scaled(shape: str, recipe: Recipe, kind: str, preprocess: Preprocess) -> str
     per_pixel = len(preprocess.mean) > preprocess.in_chans
     mean = "a mean for each pixel" if per_pixel else f"mean {','.join(f'{value:.3f}' for value in preprocess.mean)}"
     std = ",".join(f"{value:.3f}" for value in preprocess.std)
+    flat = [str(number) for number, value in enumerate(preprocess.std, 1) if value == 1.0 and not per_pixel]
+    std += f" (no contrast in channel {', '.join(flat)})" * bool(flat)
     origin = "ImageNet's" if kind == "imagenet" else "of the training split"
     if recipe.weights:
         origin = f"those of the weights ({recipe.weights}), not of this data"

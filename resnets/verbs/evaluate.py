@@ -150,8 +150,9 @@ def judge(
     session = model if isinstance(model, Session) else open_session(model)
     header, part = session.header, source.splits[split]
     task, bad = answering(header), BadImages.allowing(max_bad, part)
+    samples = task.samples(part, header.preprocess, header.spec.num_classes)
     loader = Loader(
-        samples=task.samples(part, header.preprocess, header.spec.num_classes),
+        samples=samples,
         batch_size=1 if task.own_size else batch_size,
         bad=bad,
         workers=default_workers() if workers is None else workers,
@@ -164,7 +165,7 @@ def judge(
             num_images += len(batch.images)
     if not num_images:
         raise InputError("no picture of the split can be read; `resnets data check` says why")
-    return Judged(task, split, part, meter, num_images, bad.reasons, tuple(note.text for note in source.told))
+    return Judged(task, split, samples.split, meter, num_images, bad.reasons, tuple(note.text for note in source.told))
 
 
 def summary(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from resnets.data import splits
-from resnets.data.pictures.images import FileImages, open_picture
+from resnets.data.pictures.images import FileImages
 from resnets.data.pictures.resize import fit_picture
 from resnets.data.pictures.samples import SAMPLES, write_samples
 from resnets.data.readers import known
@@ -348,7 +348,7 @@ def score(header: Header, found: dict[int, np.ndarray], targets: Values | None, 
 def pixels(session: Session, files: Sequence[Path]) -> np.ndarray:
     """uint8 (N, C, H, W): readable files at the size of the network's input."""
     preprocess = session.header.preprocess
-    return np.stack([fit_picture(open_picture(file, preprocess.in_chans), preprocess) for file in files])
+    return np.stack([fit_picture(file, preprocess) for file in files])
 
 
 def largest_difference(reference: Session, opened: Session, files: Sequence[Path], sizes: Sequence[int] = (1, 7, 32)) -> float:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 
 from resnets.data import groups, splits
+from resnets.data.statistics import cut_off
 from resnets.data.types import KINDS
 from resnets.engine import freeze
 from resnets.engine.job import Fit
@@ -55,6 +56,8 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
             yield f"         {how:<15}{len(names):>4} tensors{few}"
         yield f"learns   {learning(job)}"
     yield f"inputs   {plan.inputs}"
+    if lost := cut_off(source.splits["train"].images, plan.preprocess):
+        yield f"note     {lost}"
     values = dataclasses.asdict(recipe)
     for origin in sorted(set(origins.values()), key=lambda origin: (origin == "default", origin)):
         own = [name for name in fields_of(type(recipe)) if origins[name] == origin]

@@ -16,7 +16,7 @@ from resnets.data.pictures.volumes import SUFFIXES
 from resnets.draw.text import visible
 from resnets.engine.contract import Rows, Task, Wanted
 from resnets.errors import InputError
-from resnets.files import ELSEWHERE, REMEDIES
+from resnets.files import ELSEWHERE, REMEDIES, to_json
 from resnets.models.records import Prediction
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ FORMS: dict[str, Callable[[Rows], Form]] = {
     "table": lambda rows: Form(lambda topk: "", lambda row, topk: rows.line(row)),
     "json": lambda rows: Form(
         lambda topk: "",
-        lambda row, topk: json.dumps(row, ensure_ascii=False),
+        lambda row, topk: to_json(row),
         lambda text, topk: json_path(text, rows.KEYS),
         '{"path": "',
     ),

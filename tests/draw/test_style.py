@@ -51,3 +51,12 @@ def test_elided_text_keeps_its_end():
     assert elide("short", 5) == "short" and elide("two\n lines", 20) == "two lines"
     assert elide("a long name number 17", 12) == "a long…r 17"
     assert all(len(elide("word " * 9, limit)) <= limit for limit in range(3, 50))
+
+
+def test_characters_without_a_font_are_told(tmp_path):
+    @styled
+    def draw():
+        return blank(3, 1, "cat \U000f1234\U000f1235")
+
+    with pytest.warns(UserWarning, match=r"a\.png: 2 characters, .* have no font here"):
+        write(draw(), tmp_path / "a.png")

@@ -28,7 +28,7 @@ def test_damaged_metrics(text, tmp_path):
 
 @pytest.mark.parametrize(
     "text", ["[]", "", '{"data": 3}', '{"device": {"processes": "x"}}', '{"resumed": {}}', "{" * 5000, "\x00",
-             '{"data": {"dir": []}}']
+             '{"data": {"dir": []}}', '{"data": null}', '{"device": null}']
 )  # fmt: skip
 def test_damaged_provenance(text, tmp_path):
     run = RunDir(tmp_path)

@@ -28,6 +28,9 @@ def photos(tmp_path_factory):
         exif = Image.Exif()
         exif[ORIENTATION] = 6 if number == 1 else 1
         image.save(folder / f"{number}.png", exif=exif)
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    image.save(folder / "transparent.png")
+    Image.fromarray(random.integers(0, 65536, (40, 40)).astype(np.uint16)).save(folder / "deep.png")
     return sorted(folder.iterdir())
 
 

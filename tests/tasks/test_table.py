@@ -19,6 +19,9 @@ def test_a_row_is_a_task_with_its_settings(name):
 def test_a_task_that_there_is_not(find):
     with pytest.raises(InputError, match="no task 'embed'; this version has: classify, detect, segment"):
         find("embed")
+    with pytest.raises(InputError) as error:
+        find("A" * 20_000)
+    assert len(str(error.value)) < 400
 
 
 def test_the_task_that_some_settings_are_for():

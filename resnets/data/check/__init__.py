@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from resnets.data import depth
 from resnets.data.check import groups
 from resnets.data.check.findings import LEVELS, Finding, Findings
 from resnets.data.check.labels import check_labels
@@ -24,6 +25,7 @@ CHECKS: dict[str, Callable[..., Findings]] = {
 def check(source: Source, *, progress: Callable[[int, int], None] | None = None, workers: int | None = None) -> Findings:
     """Look at every image of `source`, its labels and its groups, and tell the reader's notes; see `check_pictures`,
     `check_labels`, `groups.look`."""
+    source = depth.told(source)
     found = CHECKS[source.kind](source, progress=progress, workers=workers)
     notes = [Finding(note.level, note.kind, note.text, [{"label": item} for item in note.items]) for note in source.told]
     every = sorted((*found.findings, *groups.look(source), *notes), key=lambda finding: LEVELS.index(finding.level))

@@ -85,7 +85,8 @@ def _facts(source: Source, split: str, index: int, voxels: bool) -> Seen:
     except BadPicture as bad:
         rule = bad.rule if isinstance(bad, BadLabel) else "unreadable"
         return Seen(split, name, [Fault(rule, "", bad.reason)], np.zeros(num, np.int64), usable=False)
-    alike = compared(Picture(split, "", name), picture) if voxels and isinstance(picture, np.ndarray) else None
+    is_picture = voxels and isinstance(picture, np.ndarray)
+    alike = compared(Picture(split, "", name), picture, part.images, index) if is_picture else None
     if not isinstance(target, Boxes):
         return Seen(split, name, faults, np.bincount(target.ravel(), minlength=num)[:num], picture=alike)
     counts = np.bincount(target.labels[~target.ignore], minlength=num)

@@ -22,6 +22,7 @@ from PIL import Image
 
 from resnets.data.check.findings import LEAKAGE, LEVELS, SKEW, TINY, Finding, Findings, many
 from resnets.data.pictures.images import FORMATS, BadPicture, StoredImages
+from resnets.data.statistics import LONG
 from resnets.data.types import Images, Source
 
 CHUNK = 64  # pictures that a worker looks at before it reports
@@ -33,7 +34,6 @@ NEAR_BITS = 4
 LOOK_SIDE = 32
 LEAST_CONTRAST = 5.0  # standard deviation of the grey values, 0 to 255
 
-LONG = 3  # times as long as wide
 SMALL = 0.5  # of the median short side
 RARE = 0.1  # share of the pictures up to which something is odd rather than how the data are
 REPEATED = 5  # pictures for each format, mode or size that a class has to itself, below which that may be chance
@@ -43,8 +43,8 @@ MODES = {
     "LA": "transparent parts become white",
     "PA": "transparent parts become white",
     "CMYK": "converted without its colour profile",
-    "I;16": "16 bits become 8",
-    "I": "16 bits become 8",
+    "I;16": "16 bits become 8, by --bit-depth",
+    "I": "16 bits become 8, by --bit-depth",
     "F": "floats become 8 bits",
     "P": "the palette is resolved",
     "1": "black and white",
@@ -126,7 +126,7 @@ def _facts(images: Images, index: int, picture: Picture) -> Picture:
         pixels = images[index]
     except BadPicture as bad:
         return picture._replace(reason=bad.reason)
-    picture = compared(picture, pixels)
+    picture = compared(picture, pixels, images, index)
     if not isinstance(images, StoredImages):
         return picture
     with images.open(index) as file:
@@ -135,10 +135,11 @@ def _facts(images: Images, index: int, picture: Picture) -> Picture:
             return picture._replace(format=header.format or "", mode=header.mode, size=header.size, num_bytes=num_bytes)
 
 
-def compared(picture: Picture, pixels: np.ndarray) -> Picture:
-    """With what is compared of two pictures."""
+def compared(picture: Picture, pixels: np.ndarray, images: Images, index: int) -> Picture:
+    """With what is compared of two pictures. Those of 16 bits are the same only if all their bits are."""
     digest = hashlib.sha256(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels).data)
+    values = images.all_bits(index) if isinstance(images, StoredImages) else None
+    digest.update(np.ascontiguousarray(pixels if values is None else values).data)
     return picture._replace(digest=digest.digest(), look=perceptual_hash(pixels))
 
 

@@ -1,4 +1,4 @@
-"""What an image file's header shows before it is decoded: missing rows, too many scans, values that Pillow spreads.
+"""What an image file's header shows before it is decoded: missing rows, too many scans, values that Pillow spreads or cuts.
 
 The images are Pillow's, opened and not loaded. No torch.
 """
@@ -81,8 +81,11 @@ def _check_strips(picture: TiffImagePlugin.TiffImageFile, file: BinaryIO) -> Non
 
 def spread(picture: Image.Image) -> int:
     """The factor by which Pillow multiplies the grey values that `picture` stores; 1 unless they have 2 or 4 bits."""
+    return SPREAD.get(stored_mode(picture).rstrip("RI"), 1) if picture.mode == "L" else 1
+
+
+def stored_mode(picture: Image.Image) -> str:
+    """How `picture` is stored, as Pillow names it: "L;4", "I;16B", "RGB;16L"; "" where that is not known, or not any more."""
     tiles = getattr(picture, "tile", None)
-    if picture.mode != "L" or not tiles:
-        return 1
-    raw = tiles[0][3]  # the stored mode, or it and more
-    return SPREAD.get(str(raw if isinstance(raw, str) else raw[0]).rstrip("RI"), 1) if raw else 1
+    raw = tiles[0][3] if tiles else None  # the stored mode, or it and more
+    return str(raw if isinstance(raw, str) else raw[0]) if raw else ""

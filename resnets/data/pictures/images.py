@@ -13,7 +13,7 @@ import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from resnets.data.pictures.deep import UnfitError, all_bits, has_16_bits, in_8_bits, with_depth
 from resnets.data.pictures.headers import check_header, check_scans
 from resnets.data.pictures.jpeg import before_scan, read_jpeg
 from resnets.errors import InputError
@@ -73,11 +74,13 @@ def mode_of(in_chans: int) -> str:
     return MODES[in_chans]
 
 
-def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "image") -> Image.Image:
+def open_picture(
+    picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "image", bit_depth: int = 16
+) -> Image.Image:
     """Read an image from a path or an open binary file: decoded, upright, 8 bits, `in_chans` channels.
 
-    Of an animation the first frame is read. Transparency is composited over white, unless `in_chans` is 4. 16-bit values are
-    divided by 257; floats are taken as [0, 1], or, if one is above 1, as [0, 255].
+    Of an animation the first frame is read. Transparency is composited over white, unless `in_chans` is 4. Values of 16
+    bits become 8 by `bit_depth`, as `Preprocess` says; floats are taken as [0, 1], or, if one is above 1, as [0, 255].
 
     Args:
         name: name of an open file in error messages.
@@ -90,27 +93,49 @@ def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, 
         name = os.fspath(picture)
         with _blame(name), open_regular(picture, MAX_PICTURE_BYTES) as file:
             # As bytes: a part of a file that claims to have gigabytes would be given memory for these.
-            return open_picture(BytesIO(file.read()), in_chans, name)
+            return open_picture(BytesIO(file.read()), in_chans, name, bit_depth)
     with _blame(name):
         with _quiet():
             image: Image.Image = Image.open(picture, formats=FORMATS)
             check_header(image, picture)
-        return convert(image, in_chans, name)
+        if bit_depth < 16 and not image.mode.startswith("I") and has_16_bits(image):
+            _check_size(image, name)
+            with _loading(image):
+                image = with_depth(image, picture, bit_depth)
+        return convert(image, in_chans, name, bit_depth)
 
 
-def read_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "image") -> np.ndarray:
+def read_picture(
+    picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "image", bit_depth: int = 16
+) -> np.ndarray:
     """As `open_picture`, as a uint8 array (H, W, in_chans)."""
-    return _pixels(open_picture(picture, in_chans, name))
+    return _pixels(open_picture(picture, in_chans, name, bit_depth))
 
 
-def read_quickly(file: BinaryIO, in_chans: int, name: str) -> np.ndarray:
+def read_16_bits(file: BinaryIO, name: str) -> np.ndarray | None:
+    """The values of an image of 16 bits, (H, W) or (H, W, 3 or 4), as they are stored; None of other images. Raises
+    `BadPicture` where it cannot be read."""
+    with _blame(name):
+        with _quiet():
+            if not has_16_bits(Image.open(file, formats=FORMATS)):
+                return None
+            file.seek(0)
+            data = BytesIO(file.read())  # as in `open_picture`
+            image = Image.open(data, formats=FORMATS)
+            check_header(image, data)
+        _check_size(image, name)
+        with _loading(image):
+            return all_bits(image, data)
+
+
+def read_quickly(file: BinaryIO, in_chans: int, name: str, bit_depth: int = 16) -> np.ndarray:
     """As `read_picture`, but faster for most JPEGs, with the same pixels if simplejpeg and Pillow use the same libjpeg."""
     with _blame(name):
         data = file.read()
         if data.startswith(JPEG):
             check_scans(data)
         pixels = read_jpeg(data, in_chans, MAX_PIXELS) if _is_upright_jpeg(data) else None
-    return read_picture(BytesIO(data), in_chans, name) if pixels is None else pixels
+    return read_picture(BytesIO(data), in_chans, name, bit_depth) if pixels is None else pixels
 
 
 def _is_upright_jpeg(data: bytes) -> bool:
@@ -129,19 +154,16 @@ def _pixels(picture: Image.Image) -> np.ndarray:
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def convert(picture: Image.Image, in_chans: int, name: str = "image") -> Image.Image:
+def convert(picture: Image.Image, in_chans: int, name: str = "image", bit_depth: int = 16) -> Image.Image:
     """Convert a Pillow image as `open_picture` does: upright, 8 bits, `in_chans` channels. Raises the same errors."""
     mode = mode_of(in_chans)
-    width, height = picture.size
-    if width * height > MAX_PIXELS:
-        raise BadPicture(name, f"{width} x {height} pixels are more than the {MAX_PIXELS:,} that are read; make it smaller")
+    _check_size(picture, name)
     with _blame(name):
-        # Only TIFF still reads headers, and warns, while loading. The others are decoded without the lock, in several threads.
-        with _quiet() if picture.format == "TIFF" else nullcontext():
+        with _loading(picture):
             picture.load()
         upright = UPRIGHT.get(_orientation(picture))  # after loading: Pillow turns TIFF images then, and removes the tag
         if picture.mode[0] in "IF":
-            picture = Image.fromarray(_eight_bits(np.asarray(picture), name))
+            picture = Image.fromarray(in_8_bits(np.asarray(picture), bit_depth))
         if picture.has_transparency_data:
             picture = _in_mode(picture, "RGBA")
             if mode != "RGBA":
@@ -152,22 +174,20 @@ def convert(picture: Image.Image, in_chans: int, name: str = "image") -> Image.I
         return picture if upright is None else picture.transpose(upright)
 
 
+def _check_size(picture: Image.Image, name: str) -> None:
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise BadPicture(name, f"{width} x {height} pixels are more than the {MAX_PIXELS:,} that are read; make it smaller")
+
+
+def _loading(picture: Image.Image) -> AbstractContextManager[None]:
+    """Only TIFF still reads headers, and warns, while loading. The others are decoded without the lock, in several threads."""
+    return _quiet() if picture.format == "TIFF" else nullcontext()
+
+
 def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
     """`picture.convert(mode)`, without the copy that Pillow makes if the image already has the mode."""
     return picture if picture.mode == mode else picture.convert(mode)
-
-
-def _eight_bits(values: np.ndarray, name: str) -> np.ndarray:
-    """16-bit integers or floats (H, W), rescaled to uint8. Pillow's own conversion clips them: most images become white."""
-    if not np.isfinite(values).all():
-        raise BadPicture(name, "holds NaN or infinite values")
-    low, high = values.min(), values.max()
-    is_float = values.dtype.kind == "f"
-    largest = 255 if is_float else 65535
-    if low < 0 or high > largest:
-        raise BadPicture(name, f"values from {low:g} to {high:g} lie outside 0 to {largest}; rescale it")
-    scale = (255 if high <= 1 else 1) if is_float else 1 / 257
-    return np.rint(values * np.float64(scale)).astype(np.uint8)
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -208,6 +228,8 @@ def _reason(error: Exception) -> str:
         return f"not an image of a known format ({', '.join(FORMATS)}), or truncated in its header"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than the {MAX_PIXELS:,} pixels that are read; make it smaller"
+    if isinstance(error, UnfitError):
+        return text
     if isinstance(error, OSError) and error.strerror:
         return text.lower()
     cut_off = isinstance(error, EOFError) or "truncated" in text.lower()
@@ -267,6 +289,7 @@ class StoredImages(ABC):
     """Encoded images, decoded on access: `images[i]` is uint8 (H, W, in_chans), or raises `BadPicture`."""
 
     in_chans: int
+    bit_depth = 16  # of images of 16 bits, as in `Preprocess`
     groups: np.ndarray | None = None  # (N,) if images are in larger files that must be downloaded: the file of each image
     _quick = False
 
@@ -302,12 +325,24 @@ class StoredImages(ABC):
         images._quick = True
         return images
 
+    def at_depth(self, bit_depth: int) -> Self:
+        """The same images, those of 16 bits read by this bit depth."""
+        images = copy.copy(self)
+        images.bit_depth = bit_depth
+        return images
+
     def __getitem__(self, index: int, /) -> np.ndarray:
         name = self.name(index)
         with _blame(name), self.open(index) as file:
             if self._quick:
-                return read_quickly(file, self.in_chans, name)
-            return read_picture(BytesIO(file.read()), self.in_chans, name)
+                return read_quickly(file, self.in_chans, name, self.bit_depth)
+            return read_picture(BytesIO(file.read()), self.in_chans, name, self.bit_depth)
+
+    def all_bits(self, index: int, /) -> np.ndarray | None:
+        """See `read_16_bits`."""
+        name = self.name(index)
+        with _blame(name), self.open(index) as file:
+            return read_16_bits(file, name)
 
     def sample(self, most: int) -> np.ndarray:
         """Indices of at most `most` evenly spaced images; of files that must be downloaded, at most `WINDOW` are used."""
@@ -318,11 +353,15 @@ class StoredImages(ABC):
 
     def sizes(self, most: int = 100) -> list[tuple[int, int]]:
         """(width, height) in pixels, from the headers of at most `most` evenly spaced images, without unreadable ones."""
-        sizes = []
+        return [picture.size for _, picture in self.headers(most)]
+
+    def headers(self, most: int = 100) -> Iterator[tuple[int, Image.Image]]:
+        """(index, Pillow's image with its header alone) of at most `most` evenly spaced images, without unreadable ones."""
         for index in self.sample(most).tolist():
+            opened: list[Image.Image] = []
             with suppress(Exception), _quiet(), self.open(index) as file, Image.open(file, formats=FORMATS) as picture:
-                sizes.append(picture.size)
-        return sizes
+                opened.append(picture)
+            yield from ((index, picture) for picture in opened)
 
     def short_side(self) -> int | None:
         """The median of the images' shorter sides in pixels, from a sample; None if none can be read."""
@@ -370,7 +409,7 @@ class FileImages(StoredImages):
         return open_regular(self.path(index), MAX_PICTURE_BYTES)
 
     def subset(self, indices: Iterable[Any]) -> FileImages:
-        return FileImages((self._relative(index) for index in indices), self.in_chans, self.root)
+        return FileImages((self._relative(index) for index in indices), self.in_chans, self.root).at_depth(self.bit_depth)
 
     def digest(self) -> bytes:
         """A SHA-256 of relative paths and file sizes, which does not depend on where the folder is."""

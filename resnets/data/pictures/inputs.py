@@ -32,7 +32,7 @@ def fitted_picture(images: FileImages, index: int, preprocess: Preprocess, own_s
     """The image at `index`, resized; with `own_size` also its size and itself. Raises `BadPicture` if it cannot be read."""
     if not own_size:
         return Fitted(fit_picture(images.path(index), preprocess))
-    picture = images[index]
+    picture = images.at_depth(preprocess.bit_depth)[index]
     return Fitted(fit_picture(picture, preprocess), picture.shape[:2], picture)
 
 

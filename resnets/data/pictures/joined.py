@@ -48,7 +48,7 @@ class JoinedImages(StoredImages):
         return part.open(position)
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> JoinedImages:
-        return JoinedImages(self.parts, self.positions[np.asarray(indices, dtype=np.int64)])
+        return JoinedImages(self.parts, self.positions[np.asarray(indices, dtype=np.int64)]).at_depth(self.bit_depth)
 
     def digest(self) -> bytes:
         return self._hash([part.digest() for part in self.parts])

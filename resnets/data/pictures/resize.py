@@ -27,13 +27,13 @@ def fit_picture(picture: Picture, preprocess: Preprocess) -> np.ndarray:
     Raises:
         InputError: if it cannot be read, or is none of these.
     """
-    return to_array(fit_image(as_image(picture, preprocess.in_chans), preprocess), preprocess)
+    return to_array(fit_image(as_image(picture, preprocess.in_chans, preprocess.bit_depth), preprocess), preprocess)
 
 
-def as_image(picture: Picture, in_chans: int) -> Image.Image:
+def as_image(picture: Picture, in_chans: int, bit_depth: int = 16) -> Image.Image:
     """A path, `PIL.Image` or uint8 array as an upright Pillow image of `in_chans` channels. Raises as `fit_picture`."""
     if isinstance(picture, str | Path):
-        return open_picture(picture, in_chans)
+        return open_picture(picture, in_chans, bit_depth=bit_depth)
     if isinstance(picture, np.ndarray):
         channels = picture.shape[2] if picture.ndim == 3 else 1
         if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or channels not in MODES or not picture.size:
@@ -43,7 +43,7 @@ def as_image(picture: Picture, in_chans: int) -> Image.Image:
         picture = Image.fromarray(picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture)
     if not isinstance(picture, Image.Image):
         raise InputError(f"{type(picture).__name__} is not an image; give a path, a PIL.Image or a uint8 array (H, W, C)")
-    return convert(picture, in_chans)
+    return convert(picture, in_chans, bit_depth=bit_depth)
 
 
 def fit_image(image: Image.Image, preprocess: Preprocess) -> Image.Image:

@@ -132,12 +132,11 @@ def meaning(
     if named is not None:
         return Meaning(named, (Note("values", f"masks: 0 is {named[0]}, 1 is {named[1]}{ignored}", level="note"),))
     most = max(usual, default=0)
-    missing = sorted(set(range(most + 1)) - usual - {ignore})
-    if most > IGNORE and len(usual) > IGNORE:
+    if most > IGNORE and (len(usual) > IGNORE or most >= NUMBERS):
         raise InputError(
             f"{printable(root)}: masks with numbers up to {most:,}, and classes end at {IGNORE - 1}; objects go into instances/"
         )
-    if missing:
+    if missing := sorted(set(range(most + 1)) - usual - {ignore}):
         lines = ", ".join(f"'{value}: name'" for value in sorted(usual)[:SHOWN]) + ", ..." * (len(usual) > SHOWN)
         raise InputError(
             f"{printable(root)}: masks hold the values {_few(sorted(usual))} and not {_few(missing)}, though classes are "

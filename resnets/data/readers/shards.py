@@ -341,7 +341,8 @@ class ShardImages(StoredImages):
     def subset(self, indices: Sequence[int] | np.ndarray) -> ShardImages:
         indices = np.asarray(indices, dtype=np.int64)
         keys = [self._key(index) for index in indices.tolist()]
-        return ShardImages(self.shards, self.numbers[indices], self.extents[indices], keys, self.in_chans)
+        images = ShardImages(self.shards, self.numbers[indices], self.extents[indices], keys, self.in_chans)
+        return images.at_depth(self.bit_depth)
 
     def digest(self) -> bytes:
         names = json.dumps([(Path(shard.url).name, shard.size) for shard in self.shards]).encode()

@@ -18,6 +18,7 @@ from resnets.data.readers.boxes import BoxTargets, Broken, read_voc
 from resnets.data.readers.coco import read_coco
 from resnets.data.readers.layouts import SPLITS, csv_rows, is_csv, quoted, split_of
 from resnets.data.readers.walk import Spelled, one_spelling
+from resnets.data.readers.yolo import read_yolo
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
 from resnets.files import is_file
@@ -172,6 +173,11 @@ def voc_presence(root: Path, in_chans: int, labels: Sequence[str] | None = None)
     """The same of a Pascal VOC folder, objects marked difficult counted. Raises as `boxes.read_voc`, and where an annotation
     is missing or cannot be read: what is in that picture is not known."""
     return _presence(read_voc(root, in_chans, labels), labels)
+
+
+def yolo_presence(root: Path, in_chans: int, labels: Sequence[str] | None = None) -> Source:
+    """The same of YOLO's files. Raises as `yolo.read_yolo`, and where a label file cannot be read."""
+    return _presence(read_yolo(root, in_chans, labels), labels)
 
 
 def _presence(source: Source, labels: Sequence[str] | None) -> Source:

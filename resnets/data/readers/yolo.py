@@ -6,6 +6,8 @@ file has no objects, as in Ultralytics' programs.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ IMAGES, LABELS, TEXT = "images", "labels", ".txt"
 SETTINGS = ("data.yaml", "dataset.yaml", "data.yml")
 LISTS = ("classes.txt", "obj.names", "labels.txt")  # names of classes, one a line, beside or among the labels
 ROUNDING = 1e-5  # of coordinates in texts
+NUMBER = re.compile("[0-9]{1,4}")  # of a class
 MAX_BYTES, MAX_LIST_BYTES = 2**22, 2**28  # of labels or names, and of a list of images
 
 
@@ -84,7 +87,7 @@ def read_yolo(path: Path, in_chans: int, labels: Sequence[str] | None = None, ma
         images = FileImages([image for image, _ in pairs], in_chans, root)
         raw = [row if isinstance(row, Broken) else _with_index(row, table) for row in rows[split]]
         splits[split] = Split(images, BoxTargets(images, raw, names, masks))
-        empty += sum(not text.exists() for _, text in pairs)
+        empty += sum(not _is_there(text) for _, text in pairs)
     notes = list(left.notes())
     if empty:
         notes.append(Note("negative", f"{empty:,} images without a label file: taken as images without objects, as YOLO does"))
@@ -131,32 +134,41 @@ def _by_settings(root: Path, file: Path, settings: dict[str, Any], left: Left) -
 
 
 def _images_at(root: Path, file: Path, settings: dict[str, Any], entry: Any, split: str, left: Left) -> list[Path]:
-    """The images, relative to `root`, in a folder or a list that `data.yaml` names. What it names must lie below `root`."""
-    inside = root.resolve()
+    """The images, relative to `root`, in a folder or a list that `data.yaml` names. What it names must lie below `root`; links
+    there are followed, as everywhere."""
     names = [str(entry).replace("\\", "/")]
     names += [f"{settings['path']}/{names[0]}"] if isinstance(settings.get("path"), str) else []
     names += [names[0].lstrip("./")]  # Roboflow writes ../train/images for train/images
-    for place in (Path(inside, name).resolve() for name in names):
-        if place.exists() and place.is_relative_to(inside):
-            break
-    else:
+    below = [path for name in names if (path := _below(root, name)) is not None and (root / path).exists()]
+    if not below:
         if split == "test":  # Roboflow names one that it does not write
             return []
         raise InputError(
             f"{printable(file)}: {split} is '{printable(names[0])}', and no such folder is below {printable(root)}"
         )
+    place, others = root / below[0], Left()
     if place.suffix.lower() == TEXT and is_file(place):
         lines = [line.strip() for line in read_text(place, most=MAX_LIST_BYTES).splitlines() if line.strip()]
-        found = [Path(inside, place.parent, line.removeprefix("./")).resolve() for line in lines]
-        if outside := [path for path in found if not path.is_relative_to(inside)]:
+        found = [(line, _below(root, line, below[0].parent)) for line in lines]
+        if outside := [line for line, path in found if path is None]:
             raise InputError(f"{printable(place)}: names '{printable(outside[0])}', which leads out of its folder")
-        return [path.relative_to(inside) for path in found]
-    others = Left()
-    images = [Path(path) for path in sorted(walk(place, str(place.relative_to(inside)), others))]
+        return [path for _, path in found if path is not None]
+    images = [Path(path) for path in sorted(walk(place, str(below[0]), others))]
     for kind, (num, first) in others.kinds.items():
         if kind != TEXT:  # labels may lie beside their images
             left.add(kind, first, num)
     return images
+
+
+def _below(root: Path, name: str, folder: Path = Path()) -> Path | None:
+    """The path that `name` means, counted from `folder` and relative to `root`; None where its words lead out of `root`."""
+    if "\0" in name:  # no file can be called so
+        return None
+    whole = Path(os.path.abspath(root / folder / name))  # noqa: PTH100 (links are not followed: they may lead out)
+    for inside in (Path(os.path.abspath(root)), root.resolve()):  # noqa: PTH100
+        if whole.is_relative_to(inside):
+            return whole.relative_to(inside)
+    return None
 
 
 def _label_of(image: Path) -> Path:
@@ -173,7 +185,7 @@ def _label_of(image: Path) -> Path:
 
 
 def _read_settings(file: Path) -> dict[str, Any]:
-    settings = read_yaml(file)
+    settings = read_yaml(file, plain=True)
     if not isinstance(settings, dict):
         raise InputError(f"{printable(file)}: holds no settings; write train, val and names")
     if "kpt_shape" in settings:
@@ -191,8 +203,9 @@ def _names(root: Path, settings: dict[str, Any], labels: Sequence[str] | None) -
 def _own_names(root: Path, settings: dict[str, Any]) -> tuple[str, ...] | None:
     """The names of the numbers 0, 1, ... in labels."""
     names = settings.get("names")
-    if isinstance(names, dict) and all(type(key) is int and 0 <= key < 2**16 for key in names):
-        return tuple(str(names.get(number, f"unused_{number}")) for number in range(max(names, default=-1) + 1))
+    if isinstance(names, dict) and all(NUMBER.fullmatch(key) for key in names):
+        by_number = {int(key): str(name) for key, name in names.items()}
+        return tuple(by_number.get(number, f"unused_{number}") for number in range(max(by_number, default=-1) + 1))
     if isinstance(names, list):
         return tuple(map(str, names))
     for folder in (root, root / LABELS, root / LABELS / "train", root / "train" / LABELS):
@@ -204,13 +217,18 @@ def _own_names(root: Path, settings: dict[str, Any]) -> tuple[str, ...] | None:
     return None
 
 
+def _is_there(path: Path) -> bool:
+    """Whether there is something at `path`, which may be a name that no file can have."""
+    return os.path.exists(path)  # noqa: PTH110 (Path.exists raises for names that are too long)
+
+
 def _read_labels(path: Path, root: Path) -> RawBoxes | Broken:
     """The objects of a label file, with their numbers as labels; none where there is no file."""
     corners: list[list[float]] = []
     codes: list[int] = []
     segments: list[Any] = []
     try:
-        lines = read_text(path, most=MAX_BYTES).splitlines() if path.exists() else []
+        lines = read_text(path, most=MAX_BYTES).splitlines() if _is_there(path) else []
         for number, line in enumerate(lines, 1):
             values = [float(word) for word in line.split()]
             if not values:

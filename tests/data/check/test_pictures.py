@@ -229,7 +229,7 @@ def test_modes_that_few_pictures_have(folder: Path) -> None:
     findings = look(folder)
     assert kinds(findings) == {"rare_modes": "warning"}
     assert [item["what"] for item in items(findings, "rare_modes")] == [
-        "I;16, 16 bits become 8", "CMYK, converted without its colour profile",
+        "I;16, 16 bits become 8, by --bit-depth", "CMYK, converted without its colour profile",
     ]  # fmt: skip
 
 

@@ -274,6 +274,13 @@ def test_names_that_never_match_and_masks_that_are_objects(tmp_path):
         open_source(root, None)
     with pytest.raises(InputError, match=r"values 0, 300 and not 1, .*; numbers of objects go into instances"):
         open_source(folder(tmp_path / "b", a=mask(0, 300, dtype=np.uint16)), None)
+    root = folder(tmp_path / "large")
+    picture(root / "images/a.png")
+    Image.fromarray(np.full((30, 40), 2**31 - 1, np.int32)).save(tmp_path / "a.tif")
+    (root / "masks").mkdir(exist_ok=True)
+    (tmp_path / "a.tif").rename(root / "masks/a.tif")
+    with pytest.raises(InputError, match=r"numbers up to 2,147,483,647, and classes end at 254"):
+        open_source(root, None)
     root = folder(tmp_path / "c", a=mask(0, 1))
     picture(root / "images/a.jpeg")
     with pytest.raises(InputError, match="has the same name; keep one"):

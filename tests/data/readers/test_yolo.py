@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from resnets.data.check.labels import check_labels
+from resnets.data.pictures.images import BadPicture
 from resnets.data.readers.label_rules import BadLabel
 from resnets.data.sources import open_source, recognised
 from resnets.errors import InputError
+from resnets.tasks.grade.data import read
 from tests.data.made_dense import picture, rules
 
 LINE = "1 0.5 0.5 0.5 0.2"  # in 40 x 30: x 10 to 30, y 12 to 18
@@ -114,7 +116,7 @@ REFUSED = {
     "no folder": ("data.yaml", "train: gone/images\nnames: [a, b]", "train is 'gone/images', and no such folder"),
     "outside": ("data.yaml", "train: /etc\nnames: [a, b]", "train is '/etc', and no such folder is below"),
     "a class twice": ("data.yaml", "train: train/images\nnames: [a, a]", "the class 'a' is there twice"),
-    "a name that no file has": ("data.yaml", 'train: "a\\0b"\nnames: [a, b]', "data.yaml: cannot be read .*null"),
+    "a name that no file has": ("data.yaml", 'train: "a\\0b"\nnames: [a, b]', "train is 'a\x00b', and no such folder"),
     "no YAML": ("data.yaml", "names: [a\ntrain: {", "cannot be read as YAML"),
 }
 
@@ -132,3 +134,47 @@ def test_pixels_where_fractions_belong(tmp_path):
     root = yolo(tmp_path, lines=("0 20 15 10 8",), train=2)
     (finding,) = [finding for finding in check_labels(open_source(root, None)).findings if finding.kind == "nothing"]
     assert "its coordinates are above 1, and YOLO's are fractions of the image" in finding.text
+
+
+def test_folders_may_be_links_and_names_that_yaml_takes_for_values(tmp_path):
+    root = yolo(tmp_path / "pets", names="names: [no, 010]", train=2, val=1)
+    (root / "train").rename(tmp_path / "disk")
+    (root / "train").symlink_to(tmp_path / "disk")
+    (tmp_path / "link").symlink_to(root)
+    (root / "val.txt").write_text(f"{root}/val/images/val0.jpg\n")
+    for train in ("train/images", f"{root}/train/images"):
+        (root / "data.yaml").write_text(f"train: {train}\nval: val.txt\nnames:\n  0: no\n  1: 010\n")
+        for data in (root, tmp_path / "link"):
+            source = open_source(data, None)
+            assert (source.labels, len(source.splits["train"]), len(source.splits["val"])) == (("no", "010"), 2, 1)
+            assert source.splits["train"][1][1].labels.tolist() == [1]
+    (root / "data.yaml").write_text("train: train/../../disk/images\nnames: [a, b]\n")
+    with pytest.raises(InputError, match="no such folder is below"):
+        open_source(root, None)
+
+
+def test_presence_and_counts(tmp_path):
+    root = yolo(tmp_path, train=3, val=1)
+    (root / "train/labels/train0.txt").write_text("0 0.5 0.5 0.2 0.2\n0 0.2 0.2 0.1 0.1\n")
+    (root / "train/labels/train2.txt").unlink()
+    tags = open_source(root, "tags")
+    assert tags.labels == ("cat", "dog") and tags.kind == "tags"
+    assert tags.splits["train"].targets.values.tolist() == [[1, 0], [0, 1], [0, 0]]
+    counts = {"loss": "huber", "scale": "linear", "in_chans": None, "labels": None, "data_dir": None}
+    assert read(str(root), target=None, **counts).splits["train"].targets.values.tolist() == [2, 1, 0]
+    assert read(str(root), target="count:dog", **counts | {"labels": ("count:dog",)}).splits["val"].targets.values.tolist() == [
+        1
+    ]
+    (root / "train/labels/train1.txt").write_text("0 0.5")
+    with pytest.raises(InputError, match=r"train1.jpg: .*train1.txt cannot be read .*mend it, or take the picture out"):
+        open_source(root, "tags")
+
+
+def test_names_that_no_file_can_have(tmp_path):
+    root = yolo(tmp_path, train=1)
+    (root / "data.yaml").write_text("train: list.txt\nnames: [cat, dog]\n")
+    (root / "list.txt").write_text(f"train/images/train0.jpg\n{'9' * 400}\n")
+    split = open_source(root, None).splits["train"]
+    assert len(split[0][1].labels) == 1
+    with pytest.raises(BadPicture, match=r"9{400}: "):
+        split[1]
