@@ -17,6 +17,7 @@ from resnets.data.readers import boxes, coco, known, layouts, masks, shards, tag
 from resnets.data.readers.layouts import Found, Part, quoted
 from resnets.data.types import Note, Source, Split
 from resnets.errors import InputError
+from resnets.files import check_no_address
 
 
 class Layout(NamedTuple):
@@ -151,6 +152,7 @@ def recognised(data: str | os.PathLike[str], kind: str | None = None) -> tuple[A
 
 
 def existing(data: str | os.PathLike[str]) -> Path:
+    check_no_address(data)
     path = Path(data).expanduser()
     if not path.exists():
         near = difflib.get_close_matches(str(data).lower(), known.KNOWN, n=1)
