@@ -86,6 +86,7 @@ def fit(job: Fit, *, resume: bool) -> Position:
 def start(job: Fit) -> State:
     """The state before the first step."""
     model, ema, autocast = job.model, job.recipe.ema, job.device.autocast
+    weights.check_unchanged(model)  # not at the end, when the best weights cannot be loaded
     average = None if ema is None else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
     scaler = torch.amp.GradScaler(job.device.torch_device.type, enabled=autocast is torch.float16)
     return State(model, build_optimizer(model, job.recipe), average, scaler, job.meter(), Position())
