@@ -97,9 +97,9 @@ def usable(job: Fit, group: list[Batch]) -> list[Batch]:
 
     Several processes take every step together, whatever each has of it: what one has no use for is empty.
     """
+    least = 1 if job.recipe.batch_size == 1 or (job.recipe.sync_bn and not job.processes.alone) else 2
     if job.processes.alone:
-        return [batch for batch in group if len(batch.images) > 1]
-    least = 1 if job.recipe.sync_bn else 2
+        return [batch for batch in group if len(batch.images) >= least]
     return [
         batch if len(batch.images) >= least else Batch(batch.images[:0], batch.targets[:0], batch.indices[:0])
         for batch in group

@@ -15,7 +15,7 @@ from resnets.data.workers import BadImages
 from resnets.engine import device as devices
 from resnets.engine import freeze
 from resnets.engine.contract import Design, Named_recipe, Settings, Task
-from resnets.engine.recipe import Facts, Recipe, Schema, own_settings, parsed, resolve
+from resnets.engine.recipe import Facts, Recipe, Schema, check_effect, of_optimiser, own_settings, parsed, resolve
 from resnets.engine.run import RunDir
 from resnets.engine.settings import parse, read_file, show
 from resnets.errors import InputError
@@ -71,8 +71,10 @@ def settle(task: Task, layers: Mapping[str, Settings], data_dir: str | Path | No
     fingerprint = source.fingerprint()
     design = task.design(asked, source, header, named)
     check_axes(design.spec, source)
-    layers = {f"recipe {recipe_name}": make(facts(task, source, design, given(own))), **own}
+    base = make(facts(task, source, design, given(own)))
+    layers = {f"recipe {recipe_name}": base, **of_optimiser(asked, base), **own}
     recipe, origins = settings(task, layers, source, design, (recipe_name, by_whom))
+    check_effect(recipe, own)
     source = task.cut(source, recipe)
     if recipe.group_by is not None:
         groups.check_apart(source, recipe.group_by)
@@ -127,8 +129,6 @@ def settings(
         raise InputError(f"find_lr and lr={given(layers)['lr']} exclude each other; give one of them")
     if recipe.seeds is not None:
         raise InputError(f"seeds={show(recipe.seeds)}: a single run has one seed, such as seed=0; several are resnets.repeat's")
-    if recipe.batch_size == 1:
-        raise InputError("batch_size=1: batch norm cannot learn from one picture at a time; use at least 2, and --accumulate")
     found: dict[str, tuple[Any, str]] = {"recipe": (named[0], named[1] if recipe.recipe == "auto" else origins["recipe"])}
     found |= task.settle(recipe, origins, source, design, f"recipe {named[0]}")
     if recipe.model == "auto":
@@ -143,6 +143,7 @@ def settings(
         if getattr(recipe, setting) in (None, "auto"):
             found[setting] = (value, "this machine")
     settled = dataclasses.replace(recipe, **{setting: value for setting, (value, _) in found.items()})
+    freeze.check_batch(settled, spec)
     return settled, origins | {setting: origin for setting, (_, origin) in found.items()}
 
 

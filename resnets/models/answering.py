@@ -46,6 +46,13 @@ class Wanted:
             raise InputError(f"threshold={short(repr(self.threshold))}: give a score from 0 to 1")
 
 
+def check_wanted(task: Any, **given: float | None) -> None:
+    """Raise `InputError` for a field of `Wanted` that was given, and that the answers of `task` do not go by."""
+    for name, value in given.items():
+        if value is not None and name not in task.wanted:
+            raise InputError(f"{name}={value} has no effect on the answers of a model for the task {task.name}; leave it out")
+
+
 def number_of(part: Mapping[str, Any], name: str, default: float | None = None) -> float:
     """A number of a model's header. Raises `InputError` where that holds something else."""
     value = part.get(name, default)

@@ -15,7 +15,7 @@ from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import to_input
 from resnets.errors import InputError, is_whole
 from resnets.models import budget
-from resnets.models.answering import Wanted, answered, run_model
+from resnets.models.answering import Wanted, answered, check_wanted, run_model
 from resnets.models.header import Header
 from resnets.models.nn.trunk import Trunk
 from resnets.models.spec import ResNetSpec
@@ -128,6 +128,7 @@ class Model(Trunk):
             raise InputError("the model has no classes to predict; its pooled features are model(model.inputs(pictures))")
         if not is_whole(batch_size) or batch_size < 1:
             raise InputError(f"batch_size={batch_size!r}: give a whole number of at least 1")
+        check_wanted(self.task, threshold=threshold)
         run = functools.partial(run_model, self)
         rows, num = [], 1 if self.task.own_size else batch_size
         for start in range(0, len(todo), num):

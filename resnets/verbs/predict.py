@@ -21,7 +21,7 @@ from resnets.data.pictures.volumes import SUFFIXES
 from resnets.data.readers.walk import Left, walk
 from resnets.errors import InputError
 from resnets.files import check_no_address
-from resnets.models.answering import Wanted, answered
+from resnets.models.answering import Wanted, answered, check_wanted
 from resnets.models.header import Header
 from resnets.models.records import Prediction
 from resnets.ship.sessions import Session, answering, deciding, open_session
@@ -115,6 +115,7 @@ def predict(
     """
     session = model if isinstance(model, Session) else open_session(model, runtime=runtime, device=device, amp=amp)
     session = deciding(session, {"abstain_at": abstain_at, "sets": sets, "unknown_at": None if unknown else 0})
+    check_wanted(answering(session.header), threshold=threshold)
     files = find_files(session.header, paths)
     for found in stream(session, files, wanted=Wanted(topk, threshold), batch_size=batch_size, workers=workers):
         yield found.row

@@ -19,6 +19,7 @@ from resnets.models.model import default_preprocess
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import get
 from resnets.ship.hub import create_model
+from resnets.verbs.predict import predict
 
 SMALL = ResNetSpec(name="small", depths=(1, 1), width=8, stem="small", num_classes=3)
 
@@ -160,6 +161,14 @@ def test_predict_says_what_it_takes(given, words):
 def test_predict_names_the_argument_that_is_out_of_range(options):
     with pytest.raises(InputError, match=f"^{next(iter(options))}="):
         create_model(SMALL).predict(picture(), **options)
+
+
+def test_a_threshold_has_no_effect_on_a_classifier(tmp_path):
+    Image.fromarray(picture()).save(tmp_path / "one.png")
+    for ask in (lambda: create_model(SMALL).predict(picture(), threshold=0.5),
+                lambda: list(predict(create_model(SMALL), tmp_path, threshold=0.5))):  # fmt: skip
+        with pytest.raises(InputError, match=r"^threshold=0\.5 has no effect .* classify"):
+            ask()
 
 
 def test_without_classes_the_answer_is_features():

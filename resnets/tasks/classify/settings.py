@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnets.engine.recipe import Facts
-from resnets.engine.settings import ANSWERS, FINETUNING, LOSS, setting
+from resnets.engine.settings import ANSWERS, FINETUNING, LOSS, ON, setting
 from resnets.errors import InputError
 from resnets.tasks.image_level.settings import LabelSettings, fast, finetune
 
@@ -33,6 +33,8 @@ def parse_cost(text: str) -> tuple[float, float]:
 @dataclass(frozen=True, kw_only=True)
 class ClassifySettings(LabelSettings):
     """The settings of classification."""
+
+    of_probe = frozenset({"balance", "hflip", "probe", "probe_c"})
 
     loss: str = setting(LOSS, "ce", "cross-entropy, or a yes or no for every class (bce)", choices=("ce", "bce"))
     balance: str = setting(
@@ -72,7 +74,11 @@ class ClassifySettings(LabelSettings):
         FINETUNING, False, "linear probe: fit the head alone, by logistic regression on features computed once"
     )
     probe_c: float | None = setting(
-        FINETUNING, None, "for probe: C of the penalty; default: what is best on validation, of 0.001 to 10", least=1e-9
+        FINETUNING,
+        None,
+        "for probe: C of the penalty; default: what is best on validation, of 0.001 to 10",
+        least=1e-9,
+        only={"probe": ON},
     )
 
     # Answers

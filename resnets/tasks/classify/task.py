@@ -30,6 +30,7 @@ class Classify(ImageLevel):
     name = "classify"
     settings = ClassifySettings
     recipes = RECIPES
+    wanted = ("topk",)
     rows = rows
     scores = (Score("top1", "accuracy", percent=True),)
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)

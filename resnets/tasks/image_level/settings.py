@@ -18,12 +18,15 @@ class ImageLevelSettings(Recipe):
 
     # Images
     resize: str = setting(IMAGES, "crop", "how a picture of another shape becomes the input", choices=("crop", "pad", "squash"))
-    crop_pct: float = setting(IMAGES, 0.875, "for crop: fraction of the resized picture that is kept", least=0.01, most=1)
+    crop_pct: float = setting(
+        IMAGES, 0.875, "for crop: fraction of the resized picture that is kept", least=0.01, most=1, only={"resize": ("crop",)}
+    )
     normalise: str = setting(
         IMAGES,
         "data",
         "subtract a mean for each channel, or each pixel, of the data; or ImageNet's",
         choices=("data", "pixel", "imagenet"),
+        only={"weights": (None,)},
     )
     grow_from: float = setting(
         IMAGES,
@@ -36,9 +39,16 @@ class ImageLevelSettings(Recipe):
     # Augmentation
     crop: str = setting(AUGMENTATION, "pad", "random crop in training", choices=("pad", "resized", "none"))
     crop_pad: float = setting(
-        AUGMENTATION, 0.125, "for pad: width of each side as a fraction of the picture's", least=0, most=1
+        AUGMENTATION,
+        0.125,
+        "for pad: width of each side as a fraction of the picture's",
+        least=0,
+        most=1,
+        only={"crop": ("pad",)},
     )
-    crop_scale: tuple[float, ...] = setting(AUGMENTATION, (0.08, 1.0), "for resized: smallest and largest fraction of the area")
+    crop_scale: tuple[float, ...] = setting(
+        AUGMENTATION, (0.08, 1.0), "for resized: smallest and largest fraction of the area", only={"crop": ("resized",)}
+    )
     auto_augment: str = setting(
         AUGMENTATION,
         "none",
