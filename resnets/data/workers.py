@@ -60,7 +60,7 @@ def check_spawning() -> None:
         sys.exit(1)
     if multiprocessing.get_start_method() == "fork" or not hasattr(sys.modules["__main__"], "__file__"):
         return
-    tried = multiprocessing.Process(target=nothing)
+    tried = multiprocessing.Process(target=int)  # which is there at once, whatever the program imports
     try:
         tried.start()
         tried.join()
@@ -68,10 +68,6 @@ def check_spawning() -> None:
         raise InputError(words) from None
     if tried.exitcode:
         raise InputError(words)
-
-
-def nothing() -> None:
-    """What the process does that is tried."""
 
 
 class Stream:

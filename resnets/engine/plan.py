@@ -10,6 +10,7 @@ from typing import Any
 from resnets.data import groups
 from resnets.data.pictures.images import default_workers
 from resnets.data.preprocess import Preprocess
+from resnets.data.readers.arrays import in_memory
 from resnets.data.types import KINDS, Source
 from resnets.data.workers import BadImages
 from resnets.engine import device as devices
@@ -56,8 +57,15 @@ class Plan:
         return self.task.inputs(self.recipe, self.preprocess)
 
 
-def settle(task: Task, layers: Mapping[str, Settings], data_dir: str | Path | None, named: Named = zoo.get) -> Plan:
-    """Open the data, find the network, and resolve every setting that was left open. `named` knows the networks' names."""
+def settle(
+    task: Task, layers: Mapping[str, Settings], data_dir: str | Path | None, named: Named = zoo.get, data: Any = None
+) -> Plan:
+    """Open the data, find the network, and resolve every setting that was left open.
+
+    Args:
+        named: knows the networks' names.
+        data: what is in memory, and has no more than a name among the settings.
+    """
     own = {origin: own_settings(task.settings, layer, origin) for origin, layer in layers.items()}
     asked = {name: value for origin, layer in own.items() for name, value in parsed(task.settings, layer, origin).items()}
     recipe_name, by_whom = chosen_recipe(task, asked)
@@ -66,7 +74,7 @@ def settle(task: Task, layers: Mapping[str, Settings], data_dir: str | Path | No
     opened = open_weights(asked["weights"], model=model) if asked.get("weights") else None
     header = None if opened is None else opened.header
     in_chans = asked.get("in_chans") or (None if header is None else header.spec.in_chans)
-    source = task.open(asked.get("data", "digits"), asked, in_chans=in_chans, data_dir=data_dir)
+    source = task.open(data if in_memory(data) else asked.get("data", "digits"), asked, in_chans=in_chans, data_dir=data_dir)
     source = groups.grouped(source, asked.get("group_by"))
     fingerprint = source.fingerprint()
     design = task.design(asked, source, header, named)
