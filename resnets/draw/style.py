@@ -57,10 +57,22 @@ def write(figure: Figure, path: Path | str) -> Path:
 
     No software version is stored in the file, so that equal figures give equal bytes.
     """
-    with replacing(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)  # drawn as an empty box
+    with replacing(path) as temporary, warnings.catch_warnings(record=True) as caught:
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+    if any("missing from font" in str(each.message) for each in caught):  # drawn as an empty box
+        tell_of_fonts()
     return Path(path)
+
+
+class DrawingWarning(UserWarning):
+    """Something is not drawn as it should be."""
+
+
+@functools.cache
+def tell_of_fonts() -> None:
+    """Warn, once, that names hold characters for which no font is installed."""
+    words = "names are drawn as empty boxes: no font for some of their characters is installed; install one of"
+    warnings.warn(f"{words} {', '.join(MORE_FONTS[:2])} (such as the package fonts-noto-cjk)", DrawingWarning, stacklevel=2)
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:

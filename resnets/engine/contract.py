@@ -301,6 +301,11 @@ class Task(Protocol):
         """
         ...
 
+    def doubt(self, result: Mapping[str, Any], recipe: Recipe) -> str:
+        """Why the evaluation that ends a training says that nothing was learnt, and what to do, in a line; "" where it does
+        not."""
+        ...
+
     def same(self, before: Any, after: Any) -> float:
         """How far two answers to one image agree, from 0 to 1: what the check of an exported file goes by."""
         ...

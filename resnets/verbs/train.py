@@ -326,6 +326,8 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     predictions.write(run.predictions, judged)
     result = judged[-1].result()
     evaluate.keep(judged[-1], result, run.path)
+    if doubt := job.task.doubt(result, recipe):
+        job.report.say(f"hint     {doubt}")
     run.write_bad_images(job.bad.reasons)
     result["selected"] = f"{recipe.select} (epoch {best_epoch})" if recipe.select == "best" else "last"
     seconds = time.perf_counter() - job.began

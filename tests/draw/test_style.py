@@ -51,3 +51,13 @@ def test_elided_text_keeps_its_end():
     assert elide("short", 5) == "short" and elide("two\n lines", 20) == "two lines"
     assert elide("a long name number 17", 12) == "a long…r 17"
     assert all(len(elide("word " * 9, limit)) <= limit for limit in range(3, 50))
+
+
+def test_missing_fonts_are_told_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "MORE_FONTS", style.MORE_FONTS[:0] + ("A Font",))
+    style.tell_of_fonts.cache_clear()
+    figure = style.styled(lambda: style.blank(2, 2, "\U00013000"))()  # a hieroglyph, which no usual font has
+    with pytest.warns(style.DrawingWarning, match="A Font") as told:
+        style.write(figure, tmp_path / "a.png")
+        style.write(figure, tmp_path / "b.png")
+    assert len(told) == 1 and (tmp_path / "b.png").exists()
