@@ -4,6 +4,7 @@ import matplotlib
 import pytest
 from PIL import Image
 
+from resnets.draw import style
 from resnets.draw.style import blank, elide, label_ends, log_scale, styled, write
 
 
@@ -54,7 +55,7 @@ def test_elided_text_keeps_its_end():
 
 
 def test_missing_fonts_are_told_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(style, "MORE_FONTS", style.MORE_FONTS[:0] + ("A Font",))
+    monkeypatch.setattr(style, "MORE_FONTS", ("A Font",))
     style.tell_of_fonts.cache_clear()
     figure = style.styled(lambda: style.blank(2, 2, "\U00013000"))()  # a hieroglyph, which no usual font has
     with pytest.warns(style.DrawingWarning, match="A Font") as told:

@@ -1,6 +1,7 @@
 """What a person is told that may spoil a run, or is left unused."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +13,6 @@ from resnets.verbs.train import prepare
 from tests.engine.made import TINY
 
 
-class Told(list):
-    say = list.append
-
-
 def told(tmp_path, labels=("a", "b"), shape=(80, 100), **settings):
     """The hints before training on a folder of noise."""
     for label in labels:
@@ -23,8 +20,8 @@ def told(tmp_path, labels=("a", "b"), shape=(80, 100), **settings):
         for number in range(8):
             pixels = np.random.default_rng(number).integers(0, 256, (*shape, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "d" / label / f"{number}.png")
-    said = Told()
-    prepare(str(tmp_path / "d"), out=tmp_path / "run", reporter=said, **TINY | settings)
+    said = []
+    prepare(str(tmp_path / "d"), out=tmp_path / "run", reporter=SimpleNamespace(say=said.append), **TINY | settings)
     return [line for line in said if line.startswith("hint")]
 
 
