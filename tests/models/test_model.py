@@ -182,15 +182,15 @@ def test_without_classes_the_answer_is_features():
         model.inputs([])
 
 
-@pytest.mark.parametrize("task, keys", [("segment", {"classes"}), ("detect", {"objects"})])
-def test_a_dense_model_of_inputs_of_one_size_answers_in_each_pictures_own(task, keys):
+@pytest.mark.parametrize("task, keys, asked", [("segment", {"classes"}, {}), ("detect", {"objects"}, {"threshold": 0.0})])
+def test_a_dense_model_of_inputs_of_one_size_answers_in_each_pictures_own(task, keys, asked):
     model = create_model("resnet20_cifar", depths=(1, 1, 1), width=8, task=task, labels=["cat", "dog"])
     assert model.preprocess.resize == "crop"
     pictures = [picture((48, 64)), picture((40, 64))]
-    rows = model.predict(pictures, threshold=0.0)
+    rows = model.predict(pictures, **asked)
     assert [(row["height"], row["width"]) for row in rows] == [(48, 64), (40, 64)]
     assert all(row.keys() == {"height", "width"} | keys for row in rows)
-    assert model.predict(pictures[1], threshold=0.0) == rows[1:]
+    assert model.predict(pictures[1], **asked) == rows[1:]
 
 
 def test_init_says_what_it_keeps():
