@@ -160,8 +160,7 @@ def recognised(data: str | os.PathLike[str], kind: str | None = None) -> tuple[A
 
 
 def existing(data: str | os.PathLike[str]) -> Path:
-    check_no_address(data)
-    path = Path(data).expanduser()
+    path = check_no_address(data).expanduser()
     if not path.exists():
         if str(data) == arrays.NAME:
             raise InputError(

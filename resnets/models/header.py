@@ -108,8 +108,7 @@ def find(model: str | Path) -> Path:
     Raises:
         InputError: where there is no such file, run directory or bundled model.
     """
-    check_no_address(model)
-    path = Path(model)
+    path = check_no_address(model)
     if path.is_dir():
         weights = [path / "best.safetensors", path / "last.safetensors"]
         for file in reversed(weights) if _selected(path) == "last" else weights:

@@ -55,8 +55,7 @@ def find_pictures(paths: Paths, *, dims: int = 2, left: Left | None = None) -> I
     for named in [paths] if isinstance(paths, str | os.PathLike) else paths:
         if not isinstance(named, str | os.PathLike):
             raise InputError(f"{type(named).__name__} is no path; pictures in memory are for `predict` of a model, in Python")
-        check_no_address(named)
-        path = Path(named)
+        path = check_no_address(named)
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
         if path.is_dir():
