@@ -83,6 +83,14 @@ def is_file(path: str | os.PathLike[str]) -> bool:
     return os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises for names that are too long)
 
 
+def check_no_address(path: str | os.PathLike[str], remedy: str = "download it, and give the file") -> Path:
+    """The path. Raises `InputError` for an address such as https://host/name, which as a `Path` has one slash."""
+    if found := re.match(r"((file|ftp|gs|hf|https?|s3):)/+", text := os.fspath(path), re.ASCII | re.IGNORECASE):
+        remedy = "give its path, without file://" if found[2].lower() == "file" else remedy
+        raise InputError(f"{short(f'{found[1]}//{text[found.end() :]}')}: an address, which is not fetched; {remedy}")
+    return Path(path)
+
+
 def open_regular(path: str | os.PathLike[str], most: int | None = None) -> BufferedReader:
     """The file, open for reading. Only regular files: a pipe would wait for ever, and a device has no end.
 

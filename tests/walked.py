@@ -36,7 +36,7 @@ import torch
 from PIL import Image
 
 import resnets
-from resnets import Preprocess
+from resnets import Preprocess, tasks
 
 ROOT = Path(resnets.__file__).parent
 
@@ -169,7 +169,7 @@ def predict(task: str, folder: Path) -> Walk:
             walk.end()
 
     with contextlib.redirect_stdout(Out()):
-        walk.run(["predict", str(path), str(photo), "--threshold", "0"])
+        walk.run(["predict", str(path), str(photo), *(["--threshold", "0"] if "threshold" in tasks.get(task).wanted else [])])
     return walk
 
 

@@ -9,7 +9,9 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -19,6 +21,7 @@ from resnets.draw.text import printable, visible
 from resnets.errors import InputError, Interrupted, ProcessEnded, is_memory
 from resnets.files import short
 
+AS_PYTHON = warnings.formatwarning
 # What the system says of a path that the user gave.
 PATH_ERRORS = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
@@ -61,6 +64,13 @@ def cli() -> None:
     """
 
 
+def warning(message: Warning | str, category: type[Warning], *where: Any) -> str:
+    """A warning of ours as one line; others as Python has them."""
+    if category.__module__.startswith("resnets."):
+        return f"warning  {visible(str(message))}\n"
+    return AS_PYTHON(message, category, *where)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The command. Exits with 0 (done), 1 (our fault), 2 (the input's), 130 (Ctrl-C) or 143 (SIGTERM), the state saved."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -70,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a sign that the terminal cannot show is no reason to stop
             stream.reconfigure(errors="backslashreplace")
+    warnings.formatwarning = warning
     try:
         code = cli.main([word for word in words if word != "--debug"], prog_name="resnets", standalone_mode=False)
     except click.ClickException as error:

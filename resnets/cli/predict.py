@@ -30,7 +30,7 @@ from resnets.files import to_json
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Predict images with a model.")
 @click.argument("model")
 @click.argument("pictures", nargs=-1, required=True)
-@click.option("--topk", type=click.IntRange(1), default=5, help="classes per image, the likeliest first  [5]")
+@click.option("--topk", type=click.IntRange(1), help="classes per image, the likeliest first  [5]")
 @click.option(
     "--format",
     "form_name",
@@ -64,7 +64,7 @@ def predict(
     form_name: str | None,
     out: Path | None,
     resume: bool,
-    topk: int,
+    topk: int | None,
     runtime: str,
     amp: bool,
     device: str,
@@ -81,7 +81,7 @@ def predict(
     from resnets.cli.progress import counting
     from resnets.data.pictures.inputs import INPUTS
     from resnets.data.readers.walk import Left
-    from resnets.models.answering import Wanted
+    from resnets.models.answering import Wanted, check_wanted
     from resnets.models.header import terms
     from resnets.ship.sessions import answering, deciding, open_session
     from resnets.verbs import rows
@@ -93,7 +93,8 @@ def predict(
     session = deciding(session, {"abstain_at": abstain_at, "sets": sets, "unknown_at": None if unknown else 0})
     header, task = session.header, answering(session.header)
     form = rows.form_of(task.rows, form_name, out)
-    wanted = Wanted(min(topk, len(header.labels)), threshold, header.decision)
+    check_wanted(task, topk=topk, threshold=threshold)
+    wanted = Wanted(min(topk or Wanted.topk, len(header.labels)), threshold, header.decision)
     if out:
         rows.check_out(out, form, resume)
     task.check_asked(header, draw=draw is not None, masks=masks is not None)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from resnets.data.types import Batch, Part, Read, Samples
-from resnets.data.workers import BadImages, Stream
+from resnets.data.workers import BadImages, Stream, check_spawning
 from resnets.errors import InputError
 
 
@@ -43,6 +43,8 @@ class Loader:
         self._stream: Stream | None = None
         if len(self) == 0:
             raise InputError("the split has no picture to make a batch of")
+        if self.workers and not (self.samples.in_memory or self.samples.sequential):
+            check_spawning()
 
     @property
     def num_images(self) -> int:

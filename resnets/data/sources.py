@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.data.pictures.images import printable
-from resnets.data.readers import boxes, coco, known, layouts, masks, shards, tags, volume_labels, walk, yolo
+from resnets.data.readers import arrays, boxes, coco, known, layouts, masks, shards, tags, volume_labels, walk, yolo
 from resnets.data.readers.layouts import Found, Part, quoted
 from resnets.data.readers.names import matched
 from resnets.data.types import Note, Source, Split
 from resnets.errors import InputError
+from resnets.files import check_no_address
 
 
 class Layout(NamedTuple):
@@ -79,7 +80,7 @@ LAYOUTS = (
 
 
 def open_source(
-    data: str | os.PathLike[str],
+    data: Any,
     kind: str | None = "classes",
     *,
     data_dir: str | os.PathLike[str] | None = None,
@@ -93,6 +94,7 @@ def open_source(
     """Open a built-in dataset by its name, or a path by its layout. A built-in name wins over a folder called so (`./digits`).
 
     Args:
+        data: a name, a path, or arrays (see `readers.arrays`).
         kind: what is to be known of the images, of `Layout.kind`; None: whatever the path has, boxes and masks first.
         data_dir: where built-in datasets lie and are fetched to; default $RESNETS_DATA, else ~/.cache/resnets/datasets.
         in_chans: 1, 3 or 4 channels for the pictures; None: those of a built-in dataset, else 3.
@@ -106,6 +108,11 @@ def open_source(
     Raises:
         InputError: if there is nothing there, nothing that is recognised, or the classes do not fit.
     """
+    if arrays.in_memory(data):
+        if kind not in (None, "classes"):
+            raise InputError(f"arrays have classes, without {kind}; give a folder that has them")
+        found = arrays.read_arrays(data, in_chans)
+        return _with_indices(found, next(iter(found.parts.values())).images[0].shape[2], labels, unnamed)
     if str(data) in known.KNOWN:
         if kind not in (None, "classes"):
             raise InputError(f"{data}: a built-in dataset of classes, without {kind}; give a folder that has them")
@@ -143,6 +150,8 @@ def check_once(source: Source) -> None:
 
 def recognised(data: str | os.PathLike[str], kind: str | None = None) -> tuple[Any, Layout]:
     """The path (or pattern) that `data` means, and the first layout of the `kind` that recognises it."""
+    if arrays.in_memory(data):
+        raise InputError(f"{type(data).__name__} is no path, and arrays are for classification only; give a path")
     path = os.fspath(data) if shards.is_pattern(data) else existing(data)
     if isinstance(path, Path) and walk.is_run(path):
         raise InputError(f"{printable(path)}: a run directory of resnets; give the data that it was trained on, or other data")
@@ -155,8 +164,12 @@ def recognised(data: str | os.PathLike[str], kind: str | None = None) -> tuple[A
 
 
 def existing(data: str | os.PathLike[str]) -> Path:
-    path = Path(data).expanduser()
+    path = check_no_address(data).expanduser()
     if not path.exists():
+        if str(data) == arrays.NAME:
+            raise InputError(
+                "the data were arrays in memory; give them again: resnets.train(data=(X, y), resume=True, out=...)"
+            )
         near = difflib.get_close_matches(str(data).lower(), known.KNOWN, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(f"no file or folder '{printable(path)}', and the built-in datasets are {', '.join(known.KNOWN)}{hint}")

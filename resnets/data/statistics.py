@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -13,18 +12,6 @@ from resnets.data.preprocess import Preprocess
 from resnets.data.types import Split
 from resnets.data.workers import BadImages
 from resnets.errors import InputError
-
-LONG = 3  # times as long as wide
-
-
-def cut_off(images: Any, preprocess: Preprocess) -> str | None:
-    """How many of a sample are so long that the centre crop loses most of them, and the remedy; None where there are none."""
-    if preprocess.resize != "crop" or not isinstance(images, StoredImages):
-        return None
-    sizes = images.sizes()
-    num = sum(max(size) > LONG * min(size) for size in sizes)
-    words = f"{num} of {len(sizes)} images looked at are more than {LONG} times as long as wide; a crop keeps their middle"
-    return f"{words}; --resize pad keeps all of them" if num else None
 
 
 def statistics(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +44,32 @@ class BadImages:
             )
 
 
+@functools.cache
+def check_spawning() -> None:
+    """Raise `InputError` where worker processes cannot start, for the program trains as soon as it is imported.
+
+    Where processes are not forked (macOS, Windows, Python 3.14), each imports the main program anew. Without
+    `if __name__ == "__main__"` it would begin a training of its own, in which Python lets no process be started. One process
+    is tried, once; what it comes to is seen here before any worker, or a run directory, is there.
+    """
+    words = (
+        'worker processes import this program anew, and it trains as it is imported; put what it does under `if __name__ == "'
+        '__main__":`, or give workers=0'
+    )
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # this is such a process, and imports
+        sys.exit(1)
+    if multiprocessing.get_start_method() == "fork" or not hasattr(sys.modules["__main__"], "__file__"):
+        return
+    tried = multiprocessing.Process(target=int)  # which is there at once, whatever the program imports
+    try:
+        tried.start()
+        tried.join()
+    except (EOFError, OSError):  # the server that was to start it ended, for the same reason
+        raise InputError(words) from None
+    if tried.exitcode:
+        raise InputError(words)
+
+
 class Stream:
     """Samples from worker processes, which live on from epoch to epoch.
 
@@ -55,6 +84,8 @@ class Stream:
     """
 
     def __init__(self, reader: Dataset, collate: Callable[[list[Any]], Any], *, workers: int, pin_memory: bool) -> None:
+        if workers:
+            check_spawning()
         self.todo = _Todo()
         self.batches = DataLoader(
             reader,

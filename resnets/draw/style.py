@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -58,19 +57,22 @@ def write(figure: Figure, path: Path | str) -> Path:
 
     No software version is stored in the file, so that equal figures give equal bytes.
     """
-    with replacing(path) as temporary, warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
+    with replacing(path) as temporary, warnings.catch_warnings(record=True) as caught:
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
-    missing = ""
-    for warning in told:
-        if found := re.match(r"Glyph (\d+) .* missing", str(warning.message)):  # drawn as an empty box
-            missing += chr(int(found[1])) * (chr(int(found[1])) not in missing)
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    if missing:
-        words = f"{len(missing)} characters, such as {missing[:5]!r}, have no font here and are drawn as boxes"
-        warnings.warn(f"{Path(path).name}: {words}; install one, such as Noto Sans CJK", stacklevel=2)
+    if any("missing from font" in str(each.message) for each in caught):  # drawn as an empty box
+        tell_of_fonts()
     return Path(path)
+
+
+class DrawingWarning(UserWarning):
+    """Something is not drawn as it should be."""
+
+
+@functools.cache
+def tell_of_fonts() -> None:
+    """Warn, once, that names hold characters for which no font is installed."""
+    words = "names are drawn as empty boxes: no font for some of their characters is installed; install one of"
+    warnings.warn(f"{words} {', '.join(MORE_FONTS[:2])} (such as the package fonts-noto-cjk)", DrawingWarning, stacklevel=2)
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:

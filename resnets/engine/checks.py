@@ -33,7 +33,7 @@ def check_seen(job: Fit, num_images: int) -> None:
     if any(images.name(index) not in job.bad.reasons for index in range(len(images))):
         raise InputError(
             "no batch has two training pictures that can be read, which batch norm needs; `resnets data check` names those "
-            "that cannot; with --batch-size 1 give 2 or more"
+            "that cannot"
         )
     raise InputError("no picture of the training split can be read; `resnets data check` says why")
 

@@ -163,6 +163,7 @@ class Task(Protocol):
     scores: tuple[Score, ...]  # the first decides which weights are best
     report_table: ReportTable
     of_classes: tuple[str, ...]  # how the names of the head's tensors begin that are made anew for other classes
+    wanted: tuple[str, ...]  # which fields of `Wanted` its rows go by
     runtimes: tuple[str, ...]  # which of `ship.sessions.RUNTIMES` compute its answers
     one_process: bool  # whether it trains in one process only
     own_size: bool  # whether answers have the size of the image, which then goes through the network alone
@@ -302,6 +303,11 @@ class Task(Protocol):
         Raises:
             InputError: where the decision does not support what is asked for.
         """
+        ...
+
+    def doubt(self, result: Mapping[str, Any], recipe: Recipe) -> str:
+        """Why the evaluation that ends a training says that nothing was learnt, and what to do, in a line; "" where it does
+        not."""
         ...
 
     def same(self, before: Any, after: Any) -> float:

@@ -77,6 +77,16 @@ def learning(model: nn.Module, recipe: Recipe) -> list[tuple[nn.Parameter, float
     return [(parameter, recipe.layer_decay ** (stages + 1 - part)) for parameter, part in parts if part >= never]
 
 
+def check_batch(recipe: Recipe, spec: ResNetSpec) -> None:
+    """Raise `InputError` where batch norm would take its statistics from one image at a time."""
+    learns = recipe.norm_stats == "batch" and recipe.freeze != "trunk" and getattr(spec, "norm", "batch") == "batch"
+    if recipe.batch_size == 1 and learns and not recipe.is_probe:
+        raise InputError(
+            "batch_size=1: batch norm cannot learn from one picture at a time; use at least 2, and --accumulate; or --norm "
+            "none, or --weights with --norm-stats frozen"
+        )
+
+
 def check(recipe: Recipe, spec: ResNetSpec) -> None:
     """Raise `InputError` for fine-tuning settings that make no sense for this run."""
     if recipe.freeze.isdigit() and int(recipe.freeze) > len(spec.depths):

@@ -86,6 +86,7 @@ def fit(job: Fit, *, resume: bool) -> Position:
 def start(job: Fit) -> State:
     """The state before the first step."""
     model, ema, autocast = job.model, job.recipe.ema, job.device.autocast
+    weights.check_unchanged(model)  # not at the end, when the best weights cannot be loaded
     average = None if ema is None else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
     scaler = torch.amp.GradScaler(job.device.torch_device.type, enabled=autocast is torch.float16)
     return State(model, build_optimizer(model, job.recipe), average, scaler, job.meter(), Position())
@@ -96,9 +97,9 @@ def usable(job: Fit, group: list[Batch]) -> list[Batch]:
 
     Several processes take every step together, whatever each has of it: what one has no use for is empty.
     """
+    least = 1 if job.recipe.batch_size == 1 or (job.recipe.sync_bn and not job.processes.alone) else 2
     if job.processes.alone:
-        return [batch for batch in group if len(batch.images) > 1]
-    least = 1 if job.recipe.sync_bn else 2
+        return [batch for batch in group if len(batch.images) >= least]
     return [
         batch if len(batch.images) >= least else Batch(batch.images[:0], batch.targets[:0], batch.indices[:0])
         for batch in group

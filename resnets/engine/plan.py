@@ -10,12 +10,13 @@ from typing import Any
 from resnets.data import depth, groups
 from resnets.data.pictures.images import default_workers
 from resnets.data.preprocess import Preprocess
+from resnets.data.readers.arrays import in_memory
 from resnets.data.types import KINDS, Source
 from resnets.data.workers import BadImages
 from resnets.engine import device as devices
 from resnets.engine import freeze
 from resnets.engine.contract import Design, Named_recipe, Settings, Task
-from resnets.engine.recipe import Facts, Recipe, Schema, own_settings, parsed, resolve
+from resnets.engine.recipe import Facts, Recipe, Schema, check_effect, of_optimiser, own_settings, parsed, resolve
 from resnets.engine.run import RunDir
 from resnets.engine.settings import parse, read_file, show
 from resnets.errors import InputError
@@ -56,8 +57,15 @@ class Plan:
         return self.task.inputs(self.recipe, self.preprocess)
 
 
-def settle(task: Task, layers: Mapping[str, Settings], data_dir: str | Path | None, named: Named = zoo.get) -> Plan:
-    """Open the data, find the network, and resolve every setting that was left open. `named` knows the networks' names."""
+def settle(
+    task: Task, layers: Mapping[str, Settings], data_dir: str | Path | None, named: Named = zoo.get, data: Any = None
+) -> Plan:
+    """Open the data, find the network, and resolve every setting that was left open.
+
+    Args:
+        named: knows the networks' names.
+        data: what is in memory, and has no more than a name among the settings.
+    """
     own = {origin: own_settings(task.settings, layer, origin) for origin, layer in layers.items()}
     asked = {name: value for origin, layer in own.items() for name, value in parsed(task.settings, layer, origin).items()}
     recipe_name, by_whom = chosen_recipe(task, asked)
@@ -66,13 +74,15 @@ def settle(task: Task, layers: Mapping[str, Settings], data_dir: str | Path | No
     opened = open_weights(asked["weights"], model=model) if asked.get("weights") else None
     header = None if opened is None else opened.header
     in_chans = asked.get("in_chans") or (None if header is None else header.spec.in_chans)
-    source = task.open(asked.get("data", "digits"), asked, in_chans=in_chans, data_dir=data_dir)
+    source = task.open(data if in_memory(data) else asked.get("data", "digits"), asked, in_chans=in_chans, data_dir=data_dir)
     source = groups.grouped(source, asked.get("group_by"))
     fingerprint = source.fingerprint()
     design = task.design(asked, source, header, named)
     check_axes(design.spec, source)
-    layers = {f"recipe {recipe_name}": make(facts(task, source, design, given(own))), **own}
+    base = make(facts(task, source, design, given(own)))
+    layers = {f"recipe {recipe_name}": base, **of_optimiser(asked, base), **own}
     recipe, origins = settings(task, layers, source, design, (recipe_name, by_whom))
+    check_effect(recipe, own)
     source = task.cut(source, recipe)
     if recipe.group_by is not None:
         groups.check_apart(source, recipe.group_by)
@@ -141,8 +151,6 @@ def settings(
         raise InputError(f"find_lr and lr={given(layers)['lr']} exclude each other; give one of them")
     if recipe.seeds is not None:
         raise InputError(f"seeds={show(recipe.seeds)}: a single run has one seed, such as seed=0; several are resnets.repeat's")
-    if recipe.batch_size == 1:
-        raise InputError("batch_size=1: batch norm cannot learn from one picture at a time; use at least 2, and --accumulate")
     found: dict[str, tuple[Any, str]] = {"recipe": (named[0], named[1] if recipe.recipe == "auto" else origins["recipe"])}
     found |= task.settle(recipe, origins, source, design, f"recipe {named[0]}")
     if recipe.model == "auto":
@@ -157,6 +165,7 @@ def settings(
         if getattr(recipe, setting) in (None, "auto"):
             found[setting] = (value, "this machine")
     settled = dataclasses.replace(recipe, **{setting: value for setting, (value, _) in found.items()})
+    freeze.check_batch(settled, spec)
     return settled, origins | {setting: origin for setting, (_, origin) in found.items()}
 
 

@@ -26,13 +26,17 @@ from resnets.engine.settings import (
     IMAGES,
     KEEPING,
     LENGTH,
+    LOSS,
     MACHINE,
     NETWORK,
+    ON,
     OPTIMISATION,
     fields_of,
+    needed,
     parse,
     parse_duration,
     setting,
+    show,
 )
 from resnets.errors import InputError
 from resnets.files import short
@@ -45,6 +49,9 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 SMALL = 64  # pixels up to which pictures go to the CIFAR family, and stay as they are
 
 
+WARMED = {"warmup_epochs": ON, "warmup_steps": ON, "sched": ("onecycle",)}  # what has a warm-up
+
+
 def network(name: str, text: str) -> Any:
     """A change to the network's spec; None leaves it as its name says."""
     return setting(NETWORK, None, text, choices=SPEC_CHOICES.get(name, ()))
@@ -55,6 +62,8 @@ class Recipe:
     """The settings that every task uses; `resnets train --help` lists them with their meaning. None: see the text."""
 
     compiles: ClassVar[bool] = True  # whether torch.compile pays by default: inputs of one size
+    # What acts on a linear probe too, of the settings of those sections that say how steps are taken.
+    of_probe: ClassVar[frozenset[str]] = frozenset()
 
     data: str = setting(COMMON, "digits", "a built-in dataset, or a path whose layout is recognised")
     task: str = setting(COMMON, "classify", "what the network is for")
@@ -82,23 +91,36 @@ class Recipe:
     accumulate: int = setting(OPTIMISATION, 1, "batches whose gradients make one step", least=1)
     opt: str = setting(OPTIMISATION, "sgd", "optimiser", choices=("sgd", "adamw", "lamb", "muon"))
     find_lr: bool = setting(OPTIMISATION, False, "take the learning rate from a range test of 100 steps before the training")
-    momentum: float = setting(OPTIMISATION, 0.9, "of SGD and Muon", least=0, most=1)
-    nesterov: bool = setting(OPTIMISATION, True, "Nesterov momentum")
+    momentum: float = setting(OPTIMISATION, 0.9, "of SGD and Muon", least=0, most=1, only={"opt": ("sgd", "muon")})
+    nesterov: bool = setting(OPTIMISATION, True, "of SGD: Nesterov momentum", only={"opt": ("sgd",)})
     weight_decay: float = setting(OPTIMISATION, 5e-4, "coupled for SGD, decoupled for AdamW, LAMB and Muon", least=0)
-    norm_bias_decay: bool = setting(OPTIMISATION, True, "apply weight decay to the scales of norms, and to biases, too")
+    norm_bias_decay: bool = setting(
+        OPTIMISATION, True, "apply weight decay to the scales of norms, and to biases, too", only={"weight_decay": ON}
+    )
     clip_grad: float | None = setting(OPTIMISATION, None, "largest norm of the gradient; default: no limit", least=0)
     sched: str = setting(OPTIMISATION, "onecycle", "learning rate schedule", choices=("onecycle", "cosine", "step", "constant"))
     milestones: tuple[float, ...] = setting(
-        OPTIMISATION, (0.5, 0.75), "for step: fractions of the run after which the rate is multiplied by gamma"
+        OPTIMISATION,
+        (0.5, 0.75),
+        "for step: fractions of the run after which the rate is multiplied by gamma",
+        only={"sched": ("step",)},
     )
-    gamma: float = setting(OPTIMISATION, 0.1, "for step: what the rate is multiplied by", least=0)
-    min_lr: float = setting(OPTIMISATION, 0.0, "for onecycle and cosine: the last learning rate", least=0)
+    gamma: float = setting(OPTIMISATION, 0.1, "for step: what the rate is multiplied by", least=0, only={"sched": ("step",)})
+    min_lr: float = setting(
+        OPTIMISATION,
+        0.0,
+        "for onecycle and cosine: the last learning rate",
+        least=0,
+        only={"sched": ("onecycle", "cosine")},
+    )
     warmup_epochs: float | None = setting(
         OPTIMISATION, None, "length of the warm-up; default: a quarter of the run for onecycle, else none", least=0
     )
     warmup_steps: int | None = setting(OPTIMISATION, None, "the same in steps", least=0)
-    warmup_lr: float = setting(OPTIMISATION, 0.0, "learning rate at the start of the warm-up", least=0)
-    warmup: str = setting(OPTIMISATION, "linear", "rise linearly, or stay at warmup_lr", choices=("linear", "constant"))
+    warmup_lr: float = setting(OPTIMISATION, 0.0, "learning rate at the start of the warm-up", least=0, only=WARMED)
+    warmup: str = setting(
+        OPTIMISATION, "linear", "rise linearly, or stay at warmup_lr", choices=("linear", "constant"), only=WARMED
+    )
     ema: float | None = setting(
         OPTIMISATION,
         None,
@@ -260,6 +282,41 @@ class Recipe:
     def to_yaml(self) -> str:
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(self).items()}
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+STEPS = (LENGTH, OPTIMISATION, LOSS, AUGMENTATION, FINETUNING)  # sections that say how steps are taken
+# Of each optimiser what is its own, where a recipe is written for another one: the rate of SGD for a batch of 128, which
+# changes with the batch (arXiv 1706.02677).
+OPTIMISERS: dict[str, dict[str, float]] = {
+    "sgd": {"lr": 0.2, "momentum": 0.9, "weight_decay": 5e-4},  # as of the recipe "fast"
+    "adamw": {"lr": 1e-3, "weight_decay": 0.01},  # torch's; the rate of arXiv 1412.6980, algorithm 1
+    "lamb": {"lr": 5e-3, "weight_decay": 0.02},  # arXiv 2110.00476, table 2, procedure A2
+    "muon": {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.01},  # of its author
+}
+
+
+def of_optimiser(asked: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """A layer with the defaults of the optimiser that was asked for; none where the `named` recipe is for this one."""
+    opt = asked.get("opt")
+    if opt not in OPTIMISERS or opt == named.get("opt", Recipe.opt):
+        return {}
+    own = dict(OPTIMISERS[opt])
+    if opt == Recipe.opt:
+        own["lr"] *= asked.get("batch_size", named.get("batch_size", Recipe.batch_size)) / Recipe.batch_size
+    return {f"optimiser {opt}": own}
+
+
+def check_effect(recipe: Recipe, layers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise `InputError` for a setting in `layers` that has no effect in this recipe; not for those of a run's recipe.yaml,
+    which are all that there are."""
+    known = fields_of(type(recipe))
+    for layer in layers.values():
+        given = [name for name in layer if name in known and layer[name] is not None]
+        for name in given if len(given) <= len(known) / 2 else ():
+            for_steps = (known[name].metadata["section"] in STEPS or name == "lr") and recipe.is_probe
+            words = "no probe" * (for_steps and name not in recipe.of_probe) or needed(recipe, name)
+            if words:
+                raise InputError(f"{name}={show(getattr(recipe, name))} has no effect here, only with {words}; leave it out")
 
 
 SPEC_FIELDS = {item.name for item in dataclasses.fields(ResNetSpec)} & {item.name for item in dataclasses.fields(Recipe)}

@@ -7,9 +7,11 @@ import math
 import re
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from resnets.errors import InputError
@@ -32,6 +34,9 @@ COMMON, LENGTH, OPTIMISATION, LOSS, IMAGES, AUGMENTATION, DATA, FINETUNING, NETW
 )
 
 
+ON, OFF = ("on",), (None, False, 0, "none", ())
+
+
 def setting(
     section: str,
     default: Any,
@@ -41,10 +46,16 @@ def setting(
     least: float | None = None,
     most: float | None = None,
     alone: bool = False,
+    only: Mapping[str, tuple[Any, ...]] = MappingProxyType({}),
 ) -> Any:
-    """A field of a recipe: where help lists it, its default, what it means, and what it may hold; `alone`: one number as well
-    as a list."""
-    limits = {"choices": choices, "least": least, "most": most, "alone": alone}
+    """A field of a recipe: where help lists it, its default, what it means, and what it may hold.
+
+    Args:
+        alone: one number as well as a list.
+        only: other settings and their values; where none of them has one of these, this one has no effect. `ON` stands for
+            all values by which a setting is on.
+    """
+    limits = {"choices": choices, "least": least, "most": most, "alone": alone, "only": only}
     return field(default=default, metadata={"section": section, "help": text} | limits)
 
 
@@ -57,6 +68,16 @@ def answers_of(recipe: Any) -> dict[str, Any]:
     """The settings of the section `ANSWERS`, which `Task.decide` works by."""
     own = fields_of(type(recipe))
     return {name: getattr(recipe, name) for name in own if own[name].metadata["section"] == ANSWERS}
+
+
+def needed(recipe: Any, name: str) -> str:
+    """What the setting `name` would need to have an effect in this recipe, in words; "" where it has one."""
+    only: Mapping[str, tuple[Any, ...]] = fields_of(type(recipe))[name].metadata["only"]
+    values = {other: getattr(recipe, other) for other in only}
+    if not only or any(value not in OFF if only[other] == ON else value in only[other] for other, value in values.items()):
+        return ""
+    words = {ON: "{}", (None,): "no {}"}
+    return ", or ".join(words.get(on, f"{{}}={' or '.join(map(show, on))}").format(other) for other, on in only.items())
 
 
 @cache

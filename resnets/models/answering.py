@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType, MethodType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from types import MethodType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnets.errors import InputError
+from resnets.errors import InputError, is_whole
 from resnets.files import short
 from resnets.models.header import Header
 from resnets.models.records import Prediction
@@ -20,18 +22,35 @@ if TYPE_CHECKING:
 AXES = ("depth", "height", "width")
 
 
-class Wanted(NamedTuple):
+@dataclass(frozen=True)
+class Wanted:
     """What a user wants of an answer, and the model's own rule for it.
 
     Args:
         topk: so many classes.
-        threshold: of detectors: objects from this score on; None: from the model's own threshold.
+        threshold: of detectors and tags: from this score on; None: from the model's own threshold.
         decision: of the model's header.
+
+    Raises:
+        InputError: for a value out of range.
     """
 
     topk: int = 5
     threshold: float | None = None
-    decision: Mapping[str, Any] = MappingProxyType({})
+    decision: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not is_whole(self.topk) or self.topk < 1:
+            raise InputError(f"topk={short(repr(self.topk))}: give a whole number of at least 1")
+        if self.threshold is not None and not (isinstance(self.threshold, int | float) and 0 <= self.threshold <= 1):
+            raise InputError(f"threshold={short(repr(self.threshold))}: give a score from 0 to 1")
+
+
+def check_wanted(task: Any, **given: float | None) -> None:
+    """Raise `InputError` for a field of `Wanted` that was given, and that the answers of `task` do not go by."""
+    for name, value in given.items():
+        if value is not None and name not in task.wanted:
+            raise InputError(f"{name}={value} has no effect on the answers of a model for the task {task.name}; leave it out")
 
 
 def number_of(part: Mapping[str, Any], name: str, default: float | None = None) -> float:
@@ -53,7 +72,7 @@ def answered(
         pixels: uint8 (N, C, H, W), fitted, or of volumes float32 (N, C, D, H, W), normalised.
         sizes: the images' own, where answers have these; rows then have "height" and "width", of volumes "depth" too.
     """
-    answers, wanted = task.infer(run, pixels, sizes, header), wanted._replace(decision=header.decision)
+    answers, wanted = task.infer(run, pixels, sizes, header), dataclasses.replace(wanted, decision=header.decision)
     own = [dict(zip(AXES[-len(size) :], size, strict=True)) for size in sizes] or [{}] * len(answers)
     return [(size | task.rows.row(answer, header.labels, wanted), answer) for size, answer in zip(own, answers, strict=True)]
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
-from resnets.files import read_json, short
+from resnets.files import check_no_address, read_json, short
 from resnets.models import zoo
 from resnets.models.records import Json, Origin, Provenance, Row
 from resnets.models.spec import ResNetSpec
@@ -113,7 +113,7 @@ def find(model: str | Path) -> Path:
     Raises:
         InputError: where there is no such file, run directory or bundled model.
     """
-    path = Path(model)
+    path = check_no_address(model)
     if path.is_dir():
         weights = [path / "best.safetensors", path / "last.safetensors"]
         for file in reversed(weights) if _selected(path) == "last" else weights:

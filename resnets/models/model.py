@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from resnets.data.pictures.resize import Picture, as_image, fit_image, to_array
+from resnets.data.pictures.resize import as_image, fit_image, fit_picture, listed, to_array
 from resnets.data.preprocess import Preprocess
-from resnets.errors import InputError
+from resnets.data.transforms import to_input
+from resnets.errors import InputError, is_whole
 from resnets.models import budget
-from resnets.models.answering import Wanted, answered, run_model
+from resnets.models.answering import Wanted, answered, check_wanted, run_model
 from resnets.models.header import Header
 from resnets.models.nn.trunk import Trunk
 from resnets.models.spec import ResNetSpec
@@ -108,7 +109,8 @@ class Model(Trunk):
         """What the model says of pictures, the task's preprocessing and class names applied.
 
         Args:
-            pictures: one picture or a sequence: paths, `PIL.Image`s or uint8 arrays (H, W) or (H, W, C), C in RGB order.
+            pictures: one picture, a sequence of them, or a uint8 array (N, H, W, C). A picture is a path, the bytes of an image
+                file, an open file, a `PIL.Image`, or a uint8 array (H, W) or (H, W, C), C in the order RGB (OpenCV has BGR).
             topk: classes to name for each picture.
             batch_size: pictures that go through the network at once; where answers have the size of the image always one.
             threshold: of detectors and tags: the lowest score of what is named; None: the model's own, else 0.5.
@@ -118,10 +120,16 @@ class Model(Trunk):
             "probability", "top": [{...}, ...], "answer", "ood_score"}.
 
         Raises:
-            InputError: for a picture that cannot be read; `resnets predict` goes on past such pictures instead.
+            InputError: for a picture that cannot be read (`resnets predict` goes on past such pictures instead), an argument
+                out of range, and a model without classes.
         """
-        todo = [pictures] if isinstance(pictures, Picture) else list(pictures)
-        header, wanted, run = self.header, Wanted(topk, threshold), functools.partial(run_model, self)
+        todo, wanted, header = listed(pictures), Wanted(topk, threshold), self.header
+        if not self.labels:
+            raise InputError("the model has no classes to predict; its pooled features are model(model.inputs(pictures))")
+        if not is_whole(batch_size) or batch_size < 1:
+            raise InputError(f"batch_size={batch_size!r}: give a whole number of at least 1")
+        check_wanted(self.task, threshold=threshold)
+        run = functools.partial(run_model, self)
         rows, rule, num = [], self.preprocess, 1 if self.task.own_size else batch_size
         for start in range(0, len(todo), num):
             images = [as_image(picture, rule.in_chans, rule.bit_depth) for picture in todo[start : start + num]]
@@ -129,6 +137,20 @@ class Model(Trunk):
             sizes = [(image.height, image.width) for image in images] if self.task.own_size else []
             rows += [row for row, _ in answered(self.task, run, header, pixels, sizes, wanted)]
         return rows
+
+    def inputs(self, pictures: Any) -> Tensor:
+        """What `forward` and `features` take: pictures as `predict` takes them, preprocessed, on the model's device.
+
+        Returns:
+            float32 (N, C, H, W), normalised. Where inputs have the size of their pictures, these must be of one size.
+
+        Raises:
+            InputError: for a picture that cannot be read, and for sizes that differ.
+        """
+        found = [fit_picture(picture, self.preprocess) for picture in listed(pictures)]
+        if len({pixels.shape for pixels in found}) != 1:
+            raise InputError(f"{len(found)} pictures, which give inputs of several sizes or none; give some of one size")
+        return to_input(np.stack(found), self.preprocess, next(self.parameters()).device)
 
 
 def default_preprocess(spec: ResNetSpec) -> Preprocess:

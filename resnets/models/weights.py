@@ -7,6 +7,7 @@ The header's `metadata` has these keys, each value as JSON: `format`, `spec`, `t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,24 +20,57 @@ from resnets.errors import InputError
 from resnets.files import check_file, foreign, open_file, parse_json, replacing
 from resnets.models import header as saved
 from resnets.models.model import Model
+from resnets.models.nn.layers import NORMS
 from resnets.models.spec import ResNetSpec
 
 MAX_HEADER_BYTES = 100_000_000  # bytes; the format's own limit
 
 
 def save(model: Model, path: str | Path) -> Path:
-    """Write `model` to `path`, a `.safetensors` file, atomically; returns `path`.
+    """Write `model`, for which `check_unchanged` holds, to `path`, a `.safetensors` file, atomically; returns `path`.
 
     Raises:
-        InputError: if `path` cannot be written, or `model.fc` was replaced by a layer of another size.
+        InputError: if `path` cannot be written.
     """
-    head = getattr(model, "fc", None)
-    if isinstance(head, nn.Linear) and head.out_features != model.spec.num_classes:
-        raise InputError(
-            f"{path}: fc has {head.out_features} outputs and the model {model.spec.num_classes} labels, so that the file could "
-            f"not be loaded; set the head by model.reset_classifier({head.out_features}) instead"
-        )
     return write_tensors(path, model.state_dict(), model.header.to_json())
+
+
+def check_unchanged(model: nn.Module) -> None:
+    """Raise `InputError` where parts of a model were replaced: a file holds tensors, and a header from which the network is
+    built anew, and would not load, or load as another network. The first changes are named."""
+    kind: Any = next((kind for kind in type(model).__mro__ if kind.__module__.startswith("resnets.")), None)
+    if kind is None:
+        raise InputError(
+            f"{type(model).__name__} is no model of resnets and cannot be saved; of one that is wrapped give what is inside, "
+            "model.module or model._orig_mod"
+        )
+    whole: Any = model
+    names = ("preprocess", "labels", "head_config", "decision")
+    with torch.device("meta"):
+        twin = kind(whole.spec, whole.task, **{name: getattr(whole, name) for name in names})
+    own, theirs = dict(model.named_modules()), dict(twin.named_modules())
+    found: dict[str, str] = {}
+    for name in {**theirs, **own}:
+        (kind, settings), (usual, expected) = (_described(modules.get(name)) for modules in (own, theirs))
+        inside_another = any(name.startswith(f"{before}.") for before in found if before)
+        if (kind, settings) != (usual, expected) and not inside_another:
+            words = (f"{kind}({settings})", f"{usual}({expected})") if kind == usual else (kind, usual)
+            found[name] = f"{name or 'the model'} is {words[0]}, not {words[1]}"
+    changes = "; ".join(list(found.values())[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+    if changes := changes or faults(twin.state_dict(), model.state_dict()):
+        raise InputError(
+            f"the model was changed, and its saved file would be another network: {changes}; give it another head by "
+            "model.reset_classifier, or keep it by torch.save(model.state_dict(), FILE) and the code that builds it"
+        )
+
+
+def _described(module: nn.Module | None) -> tuple[str, str]:
+    """The type of a module, and its settings as far as they concern what it computes in evaluation."""
+    if module is None:
+        return "nothing", ""
+    kind = "BatchNorm" if type(module) in NORMS else type(module).__name__  # also of several processes together
+    settings = re.sub(r"\b(inplace|momentum|p)=[^,]*(, )?", "", module.extra_repr()).removesuffix(", ")
+    return kind + " with another forward" * ("forward" in vars(module)), settings
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> Path:

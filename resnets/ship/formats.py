@@ -97,9 +97,8 @@ def write_onnx(program: ExportedProgram, path: Path, header: Header, calibration
     for node in proto.graph.node:
         del node.metadata_props[:]  # stack traces, with paths of this machine
         node.doc_string = ""
-    # The exporter writes its own version, which older runtimes refuse though they have all operators.
-    needed = onnx.helper.find_min_ir_version_for(list(proto.opset_import), ignore_unknown=True)
-    proto.ir_version = min(proto.ir_version, needed)
+    # The least that the operators need: older runtimes refuse newer ones by this number alone.
+    proto.ir_version = onnx.helper.find_min_ir_version_for(list(proto.opset_import), ignore_unknown=True)
     onnx.helper.set_model_props(proto, {key: json.dumps(value) for key, value in header.to_json().items()})
     onnx.save(proto, path)
 

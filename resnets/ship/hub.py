@@ -91,8 +91,10 @@ def save(model: Model, path: str | Path) -> Path:
     """Write a model with preprocessing, labels and provenance to a `.safetensors` file, atomically; returns the path.
 
     Raises:
-        InputError: if `path` cannot be written, or `model.fc` was replaced by a layer of another size.
+        InputError: if `path` cannot be written, or the model was changed, so that the file would be another network; see
+            `weights.check_unchanged`.
     """
+    weights.check_unchanged(model)
     return weights.save(model, path)
 
 

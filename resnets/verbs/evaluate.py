@@ -9,6 +9,7 @@ from typing import Any
 from resnets.data.groups import grouped
 from resnets.data.loader import Loader
 from resnets.data.pictures.images import default_workers
+from resnets.data.readers.arrays import name_of
 from resnets.data.types import Source
 from resnets.data.workers import BadImages
 from resnets.errors import InputError
@@ -24,7 +25,7 @@ SPLITS = ("test", "val", "train")  # the first that the data has is the one to e
 
 def evaluate(
     model: str | Path | Model,
-    data: str,
+    data: Any,
     *,
     split: str | None = None,
     out: str | Path | None = None,
@@ -45,7 +46,7 @@ def evaluate(
 
     Args:
         model: a file (ours or exported), a run directory or a model.
-        data: a built-in dataset or a path.
+        data: a built-in dataset, a path, or arrays as `train` takes them.
         split: "test", "val" or "train"; None: the first of them that the data has. Where data has no validation split, "val" is
             the one that was cut off when the model was trained on the same data.
         out: a folder for evaluation.json, predictions.csv and drawings.
@@ -74,13 +75,13 @@ def evaluate(
     session, source = opened(model, data, data_dir=data_dir, device=device, runtime=runtime, amp=amp, **asked)
     header, name = session.header, pick(source, split)
     result = score(session, source, name, out=out, batch_size=batch_size, workers=workers, max_bad=max_bad)
-    named = {"model": str(model) if isinstance(model, str | Path) else header.spec.name, "data": data}
+    named = {"model": str(model) if isinstance(model, str | Path) else header.spec.name, "data": name_of(data)}
     return named | ({"weights": told} if (told := terms(header)) else {}) | result
 
 
 def opened(
     model: str | Path | Model,
-    data: str,
+    data: Any,
     *,
     data_dir: str | Path | None = None,
     device: str = "auto",

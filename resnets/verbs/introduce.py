@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from resnets.data import groups, splits
-from resnets.data.statistics import cut_off
+from resnets.data.check.pictures import LONG
+from resnets.data.pictures.images import StoredImages
 from resnets.data.types import KINDS
 from resnets.engine import freeze
 from resnets.engine.job import Fit
 from resnets.engine.plan import Plan
+from resnets.engine.recipe import SMALL
 from resnets.engine.settings import fields_of, show
 from resnets.models.model import Model
 
+FEW_IMAGES = 5000  # from which on random weights are no handicap in a short training, as a rule
 NAMED = 10  # classes that the line on the data names
 
 
@@ -56,13 +59,36 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
             yield f"         {how:<15}{len(names):>4} tensors{few}"
         yield f"learns   {learning(job)}"
     yield f"inputs   {plan.inputs}"
-    if lost := cut_off(source.splits["train"].images, plan.preprocess):
-        yield f"note     {lost}"
+    yield from hints(job, plan)
     values = dataclasses.asdict(recipe)
     for origin in sorted(set(origins.values()), key=lambda origin: (origin == "default", origin)):
         own = [name for name in fields_of(type(recipe)) if origins[name] == origin]
         told = [name for name in own if not (origin == "default" and values[name] is None)]
         yield f"settings ({origin}) " + " ".join(f"{name}={show(values[name])}" for name in told)
+
+
+def hints(job: Fit, plan: Plan) -> Iterator[str]:
+    """What may spoil the run, or is left unused."""
+    spec, preprocess, train = job.model.spec, job.model.preprocess, plan.source.splits["train"]
+    photographs = spec.in_chans == 3 and spec.dims == 2 and max(preprocess.size) > SMALL
+    if plan.opened is None and photographs and len(train) < FEW_IMAGES and "/" not in spec.name:
+        words = f"{len(train):,} {KINDS[plan.source.kind].images} are few for random weights"
+        yield f"hint     {words}; a trained network to start from: --weights torchvision/resnet18 (docs/transfer.md)"
+    if job.recipe.hflip and (pair := mirrored(plan.source.labels)):
+        words = f"'{pair[0]}' and '{pair[1]}' may be each other's mirror image, and training mirrors images"
+        yield f"hint     {words}; --hflip 0 leaves them as they are"
+    if preprocess.resize == "crop" and isinstance(train.images, StoredImages):
+        sizes = train.images.sizes()
+        if long := sum(max(size) > LONG * min(size) for size in sizes):
+            words = f"{long} of {len(sizes)} that were looked at are more than {LONG} times as long as wide"
+            yield f"hint     {words}, of which the crop keeps the middle only; --resize pad keeps all"
+
+
+def mirrored(labels: Sequence[str]) -> tuple[str, str] | None:
+    """Two classes of which one is called left where the other is called right."""
+    known = {label.lower(): label for label in labels}
+    pairs = ((label, known.get(label.lower().replace("left", "right"))) for label in labels if "left" in label.lower())
+    return next(((left, right) for left, right in pairs if right), None)
 
 
 def learning(job: Fit) -> str:

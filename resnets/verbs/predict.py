@@ -4,6 +4,7 @@ error. No torch, unless that is the runtime.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -19,13 +20,17 @@ from resnets.data.pictures.inputs import INPUTS, Fitted
 from resnets.data.pictures.volumes import SUFFIXES
 from resnets.data.readers.walk import Left, walk
 from resnets.errors import InputError
-from resnets.models.answering import Wanted, answered
+from resnets.files import check_no_address
+from resnets.models.answering import Wanted, answered, check_wanted
 from resnets.models.header import Header
 from resnets.models.records import Prediction
 from resnets.ship.sessions import Session, answering, deciding, open_session
 
 if TYPE_CHECKING:
     from resnets.models.model import Model
+
+
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
 class Found(NamedTuple):
@@ -36,7 +41,7 @@ class Found(NamedTuple):
     answer: Any = None
 
 
-def find_pictures(paths: Iterable[str | Path], *, dims: int = 2, left: Left | None = None) -> Iterator[Path]:
+def find_pictures(paths: Paths, *, dims: int = 2, left: Left | None = None) -> Iterator[Path]:
     """Every file that is named, and every picture (`dims=3`: volume), by its suffix, below every folder: the files of a folder
     in order of their names, then those of its folders (see `readers.walk`).
 
@@ -47,7 +52,10 @@ def find_pictures(paths: Iterable[str | Path], *, dims: int = 2, left: Left | No
         InputError: for a path where there is nothing, a folder without pictures, and volumes among pictures or the reverse.
     """
     inputs, left = INPUTS[dims], Left() if left is None else left
-    for path in map(Path, paths):
+    for named in [paths] if isinstance(paths, str | os.PathLike) else paths:
+        if not isinstance(named, str | os.PathLike):
+            raise InputError(f"{type(named).__name__} is no path; pictures in memory are for `predict` of a model, in Python")
+        path = check_no_address(named)
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
         if path.is_dir():
@@ -67,7 +75,7 @@ def find_pictures(paths: Iterable[str | Path], *, dims: int = 2, left: Left | No
         yield path
 
 
-def find_files(header: Header, paths: Iterable[str | Path], left: Left | None = None) -> FileImages:
+def find_files(header: Header, paths: Paths, left: Left | None = None) -> FileImages:
     """The files that the model of `header` is to look at; see `find_pictures`."""
     spec = header.spec
     return INPUTS[spec.dims].files(find_pictures(paths, dims=spec.dims, left=left), spec.in_chans)
@@ -75,7 +83,7 @@ def find_files(header: Header, paths: Iterable[str | Path], left: Left | None = 
 
 def predict(
     model: str | Path | Model | Session,
-    paths: Iterable[str | Path],
+    paths: Paths,
     *,
     runtime: str = "auto",
     topk: int = 5,
@@ -106,6 +114,7 @@ def predict(
     """
     session = model if isinstance(model, Session) else open_session(model, runtime=runtime, device=device, amp=amp)
     session = deciding(session, {"abstain_at": abstain_at, "sets": sets, "unknown_at": None if unknown else 0})
+    check_wanted(answering(session.header), threshold=threshold)
     files = find_files(session.header, paths)
     for found in stream(session, files, wanted=Wanted(topk, threshold), batch_size=batch_size, workers=workers):
         yield found.row

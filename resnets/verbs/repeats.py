@@ -18,6 +18,7 @@ import numpy as np
 import yaml
 
 from resnets import tasks
+from resnets.data.readers import arrays
 from resnets.draw.curves import several
 from resnets.engine.distributed import Processes
 from resnets.engine.job import Reporter
@@ -68,7 +69,7 @@ def asked(settings: Mapping[str, Any], out: str | Path | None, *, resume: bool) 
 
 @claiming()
 def repeat(
-    data: str | None = None,
+    data: Any = None,
     *,
     out: str | Path | None = None,
     resume: bool = False,
@@ -88,7 +89,7 @@ def repeat(
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
     reporter = reporter or training.Silent()
-    chosen = given({"": {"data": data} | settings})
+    chosen = given({"": {"data": arrays.name_of(data)} | settings})
     if not Processes.from_environment().alone:
         raise InputError(
             "these runs go one after the other in one process each; start without torchrun, or give --fold or --seed"
@@ -102,7 +103,8 @@ def repeat(
         reporter.say(f"run      {number} of {len(parts)}: " + ", ".join(f"{key} {value}" for key, value in part.items()))
         if not is_finished(run, own):
             again = run.recipe.is_file()
-            training.train(out=run.path, resume=again, data_dir=data_dir, began=began, reporter=reporter, **own)
+            held = {"data": data} if arrays.in_memory(data) else {}
+            training.train(out=run.path, resume=again, data_dir=data_dir, began=began, reporter=reporter, **own | held)
         began = time.perf_counter()
         rows.append(part | {"run": run.path.name} | scores_of(run))
     return finish(whole, rows)

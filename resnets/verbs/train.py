@@ -17,7 +17,7 @@ from resnets import tasks
 from resnets.data import groups
 from resnets.data.check.leaks import leaks
 from resnets.data.loader import Loader
-from resnets.data.readers import known
+from resnets.data.readers import arrays, known
 from resnets.data.types import Source
 from resnets.draw.curves import curves
 from resnets.engine import device as devices
@@ -70,7 +70,7 @@ class Run:
 
 @claiming()
 def train(
-    data: str | None = None,
+    data: Any = None,
     *,
     out: str | Path | None = None,
     resume: bool = False,
@@ -82,7 +82,8 @@ def train(
     """Train a network and keep what belongs to it in a run directory. `resnets train` is this function.
 
     Args:
-        data: a built-in dataset ("digits", "cifar10", "cifar100") or a path whose layout is recognised.
+        data: a built-in dataset ("digits", "cifar10", "cifar100"), a path whose layout is recognised, or arrays: (X, y), or
+            {"train": (X, y), "val": ..., "test": ...}, X uint8 (N, H, W, C) in the order RGB and y N integers or names.
         out: the run directory, new or empty; None: the next free runs/<task>/trainN.
         resume: go on with the run in `out` (None: the newest). Settings that are given must be those of the run.
         data_dir: where built-in datasets lie.
@@ -121,7 +122,7 @@ def train(
 
 
 def prepare(
-    data: str | None = None,
+    data: Any = None,
     *,
     out: str | Path | None = None,
     resume: bool = False,
@@ -143,7 +144,7 @@ def prepare(
         data_dir = run.read_provenance().get("data", {}).get("dir")
     if not processes.alone and (name := chosen.get("data")) in known.FETCHED:
         processes.ahead(lambda: known.get(name, data_dir))
-    plan = settle(task, layers, data_dir, external.named)
+    plan = settle(task, layers, data_dir, external.named, data)
     if task.one_process and not processes.alone:
         raise InputError(f"the task {task.name} trains in one process, so far; start it without torchrun")
     prints = processes.gather(plan.fingerprint)
@@ -196,10 +197,10 @@ def prepare(
 
 
 def layers_of(
-    data: str | None, settings: Mapping[str, Any], out: str | Path | None = None, *, resume: bool = False
+    data: Any, settings: Mapping[str, Any], out: str | Path | None = None, *, resume: bool = False
 ) -> tuple[RunDir | None, dict[str, dict[str, Any]], Task]:
     """The run to go on with, if it is to be resumed; the layers of settings, and the task that they are for."""
-    asked = given({"": {"data": data} | dict(settings)})
+    asked = given({"": {"data": arrays.name_of(data)} | dict(settings)})
     if not resume:
         layers = requested(asked)
         return None, layers, tasks.of(given(layers))
@@ -325,6 +326,8 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     predictions.write(run.predictions, judged)
     result = judged[-1].result()
     evaluate.keep(judged[-1], result, run.path)
+    if doubt := job.task.doubt(result, recipe):
+        job.report.say(f"hint     {doubt}")
     run.write_bad_images(job.bad.reasons)
     result["selected"] = f"{recipe.select} (epoch {best_epoch})" if recipe.select == "best" else "last"
     seconds = time.perf_counter() - job.began

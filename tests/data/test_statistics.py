@@ -1,15 +1,12 @@
 """Mean and standard deviation are those of what the network will see."""
 
-import dataclasses
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from resnets.data.pictures.images import ArrayImages, FileImages
 from resnets.data.pictures.resize import fit_picture
 from resnets.data.preprocess import Preprocess
-from resnets.data.statistics import cut_off, statistics
+from resnets.data.statistics import statistics
 from resnets.data.types import Split
 from resnets.data.workers import BadImages
 from resnets.errors import InputError
@@ -64,12 +61,3 @@ def test_a_channel_without_contrast_is_not_divided_by_zero():
     split = Split(ArrayImages(np.full((4, 8, 8, 1), 51, np.uint8), "train"), np.zeros(4, int))
     assert statistics(split, RULE, BadImages(0)).mean == pytest.approx((0.2,))
     assert statistics(split, RULE, BadImages(0)).std == (1.0,)
-
-
-def test_images_that_a_crop_cuts_are_told(tmp_path):
-    for number, size in enumerate([(40, 12), (40, 40), (10, 100)]):
-        Image.new("L", size).save(tmp_path / f"{number}.png")
-    images = FileImages([f"{number}.png" for number in range(3)], 1, tmp_path)
-    assert cut_off(images, RULE).startswith("2 of 3 images looked at are more than 3 times as long as wide")
-    assert cut_off(images, dataclasses.replace(RULE, resize="pad")) is None
-    assert cut_off(images.subset([1]), RULE) is None

@@ -4,6 +4,7 @@ import matplotlib
 import pytest
 from PIL import Image
 
+from resnets.draw import style
 from resnets.draw.style import blank, elide, label_ends, log_scale, styled, write
 
 
@@ -53,10 +54,11 @@ def test_elided_text_keeps_its_end():
     assert all(len(elide("word " * 9, limit)) <= limit for limit in range(3, 50))
 
 
-def test_characters_without_a_font_are_told(tmp_path):
-    @styled
-    def draw():
-        return blank(3, 1, "cat \U000f1234\U000f1235")
-
-    with pytest.warns(UserWarning, match=r"a\.png: 2 characters, .* have no font here"):
-        write(draw(), tmp_path / "a.png")
+def test_missing_fonts_are_told_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "MORE_FONTS", ("A Font",))
+    style.tell_of_fonts.cache_clear()
+    figure = style.styled(lambda: style.blank(2, 2, "\U00013000"))()  # a hieroglyph, which no usual font has
+    with pytest.warns(style.DrawingWarning, match="A Font") as told:
+        style.write(figure, tmp_path / "a.png")
+        style.write(figure, tmp_path / "b.png")
+    assert len(told) == 1 and (tmp_path / "b.png").exists()

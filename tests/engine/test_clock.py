@@ -17,11 +17,14 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that only the test moves: 96 pictures to validate, 48 to test, 32 a step, a minute in all."""
-    now = SimpleNamespace(seconds=0.0)
-    monkeypatch.setattr("resnets.engine.clock.time", SimpleNamespace(perf_counter=lambda: now.seconds))
+    now = SimpleNamespace(seconds=0.0, cpu=0.0)
+    monkeypatch.setattr(
+        "resnets.engine.clock.time", SimpleNamespace(perf_counter=lambda: now.seconds, thread_time=lambda: now.cpu)
+    )
     job = SimpleNamespace(
         began=0.0,
         num_test=48,
+        task=SimpleNamespace(own_size=False),
         processes=SimpleNamespace(world=1),
         recipe=Recipe(time="60s", batch_size=32),
         val=SimpleNamespace(num_images=96),
@@ -34,9 +37,10 @@ def clock(monkeypatch):
     return clock
 
 
-def steps(clock, num, seconds):
+def steps(clock, num, seconds, load=1.0):
     for _ in range(num):
         clock.now.seconds += seconds
+        clock.now.cpu += seconds / load
         clock.at.step += 1
         clock.count_step()
 
@@ -58,6 +62,21 @@ def test_then_it_costs_what_it_cost(clock):
     steps(clock, 4, 1.0)
     clock.val_seconds = 5.0
     assert clock.fit_steps(50) == 4 + round((60 - 4 - 5 - 15 - 2.5) / (1 + 5 / 50))
+
+
+def test_drawing_takes_longer_beside_other_load_and_not_because_images_are_waited_for(clock):
+    steps(clock, 4, 1.0, load=4.0)
+    assert clock.load() == 4 and clock.fit_steps(50) == 4 + round((60 - 4 - 1 - 3 - 4 * 2.5) / 1.02)
+    clock.job.train.data_wait = 3.0
+    steps(clock, 1, 4.0, load=4.0)
+    assert clock.load() == pytest.approx(2 / 1.25)  # of five seconds three of waiting; 1.25 on a processor
+
+
+def test_answers_for_images_that_come_one_by_one_cost_what_validation_did(clock):
+    clock.job.task.own_size = True
+    steps(clock, 4, 1.0)
+    clock.val_seconds = 5.0
+    assert clock.fit_steps(50) == 4 + round((60 - 4 - 5 - 1.1 * 7.5 - 4.0) / (1 + 5 / 50))
 
 
 def test_slow_first_steps_count_as_time_but_not_as_speed(clock):
@@ -98,7 +117,7 @@ def test_a_run_ends_within_its_time_and_uses_it(clock, step, val):
             clock.now.seconds += val
             clock.val_seconds = val
             clock.last = clock.now.seconds
-    end = clock.now.seconds + 3 * val + DRAWING_SECONDS  # 144 answers, each for twice what one in validation takes
+    end = clock.now.seconds + 3 * val + DRAWING_SECONDS[False]  # 144 answers, each for twice what one in validation takes
     assert 60 - 2 * (step + val) - 1 <= end <= 60 + step + 3 * val
 
 

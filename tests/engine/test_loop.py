@@ -281,3 +281,9 @@ def test_a_compiled_network_trains_the_same(data, tmp_path):
         [float(row["train_loss"]) for row in plain], abs=1e-2
     )
     assert set(load_file(tmp_path / "compiled/last.safetensors")) == set(load_file(tmp_path / "plain/last.safetensors"))
+
+
+def test_a_run_of_single_pictures(data, tmp_path):
+    """Without batch norm, every picture is a step."""
+    training.train(data, out=tmp_path / "run", **TINY | {"batch_size": 1, "norm": "none", "epochs": 1, "lr": 0.001})
+    assert [row["step"] for row in rows(tmp_path / "run")] == ["36"]

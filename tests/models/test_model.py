@@ -2,6 +2,9 @@
 
 import copy
 import inspect
+import io
+import os
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from resnets.models.model import default_preprocess
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import get
 from resnets.ship.hub import create_model
+from resnets.verbs.predict import predict
 
 SMALL = ResNetSpec(name="small", depths=(1, 1), width=8, stem="small", num_classes=3)
 
@@ -126,15 +130,67 @@ def test_predict_reads_files(tmp_path):
     assert model.training  # even though it failed
 
 
-@pytest.mark.parametrize("task, keys", [("segment", {"classes"}), ("detect", {"objects"})])
-def test_a_dense_model_of_inputs_of_one_size_answers_in_each_pictures_own(task, keys):
+def test_predict_takes_what_a_program_has_in_hand(tmp_path):
+    """Paths of any kind, bytes, open files, one picture or many, an array of many: all the same answers."""
+    path, model = tmp_path / "one.png", create_model(SMALL)
+    Image.fromarray(picture()).save(path)
+    data, expected = path.read_bytes(), model.predict(picture())
+    with path.open("rb") as file, os.scandir(tmp_path) as entries:
+        for given in (PurePath(path), list(entries), data, bytearray(data), io.BytesIO(data), file, np.array([str(path)])):
+            assert model.predict(given) == expected, type(given)
+    assert model.predict(np.stack([picture()] * 2)) == model.predict(iter([data, path])) == expected * 2
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        (None, "NoneType is not an image; give a path"), ([None], "NoneType is not"), ({"a": 1}, "dict is not"),
+        (torch.zeros(3, 8, 8), "Tensor is not"), (io.StringIO("x"), "mode 'rb'"), (b"", "empty"), (b"GIF", "known format"),
+        ("https://host/a.jpg", "an address.*its bytes"), (Path("http://host/a.jpg"), "http://host.*address"),
+        ("file:///a.jpg", "without file://"), (np.zeros((2, 3, 8, 8), np.uint8), r"\(3, 8, 8\).*\(N, H, W, C\)"),
+    ],
+)  # fmt: skip
+def test_predict_says_what_it_takes(given, words):
+    with pytest.raises(InputError, match=words):
+        create_model(SMALL).predict(given)
+
+
+@pytest.mark.parametrize(
+    "options", [{"topk": 0}, {"topk": 1.5}, {"topk": True}, {"batch_size": 0}, {"threshold": 2}, {"threshold": float("nan")}]
+)
+def test_predict_names_the_argument_that_is_out_of_range(options):
+    with pytest.raises(InputError, match=f"^{next(iter(options))}="):
+        create_model(SMALL).predict(picture(), **options)
+
+
+def test_a_threshold_has_no_effect_on_a_classifier(tmp_path):
+    Image.fromarray(picture()).save(tmp_path / "one.png")
+    for ask in (lambda: create_model(SMALL).predict(picture(), threshold=0.5),
+                lambda: list(predict(create_model(SMALL), tmp_path, threshold=0.5))):  # fmt: skip
+        with pytest.raises(InputError, match=r"^threshold=0\.5 has no effect .* classify"):
+            ask()
+
+
+def test_without_classes_the_answer_is_features():
+    model = create_model(SMALL).eval()
+    model.reset_classifier(0)
+    with pytest.raises(InputError, match=r"model\(model\.inputs\(pictures\)\)"):
+        model.predict(picture())
+    x = model.inputs([picture(), picture((60, 70))])
+    assert x.shape == (2, 3, 32, 32) and x.dtype == torch.float32 and model(x).shape == (2, 16)
+    with pytest.raises(InputError, match="0 pictures"):
+        model.inputs([])
+
+
+@pytest.mark.parametrize("task, keys, asked", [("segment", {"classes"}, {}), ("detect", {"objects"}, {"threshold": 0.0})])
+def test_a_dense_model_of_inputs_of_one_size_answers_in_each_pictures_own(task, keys, asked):
     model = create_model("resnet20_cifar", depths=(1, 1, 1), width=8, task=task, labels=["cat", "dog"])
     assert model.preprocess.resize == "crop"
     pictures = [picture((48, 64)), picture((40, 64))]
-    rows = model.predict(pictures, threshold=0.0)
+    rows = model.predict(pictures, **asked)
     assert [(row["height"], row["width"]) for row in rows] == [(48, 64), (40, 64)]
     assert all(row.keys() == {"height", "width"} | keys for row in rows)
-    assert model.predict(pictures[1], threshold=0.0) == rows[1:]
+    assert model.predict(pictures[1], **asked) == rows[1:]
 
 
 def test_init_says_what_it_keeps():

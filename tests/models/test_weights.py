@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
+import resnets.models.model
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
 from resnets.models import header as saved
 from resnets.models import weights
+from resnets.models.nn.sync import synchronise
 from resnets.models.spec import ResNetSpec
 from resnets.ship.hub import create_model, load, save
 
@@ -105,14 +108,51 @@ def test_saving_where_nothing_can_be_written_is_the_users_input(tmp_path):
         save(create_model(SMALL), tmp_path / "file" / "model.safetensors")
 
 
-def test_a_replaced_head_travels_or_is_refused_when_it_is_saved(tmp_path):
+class Own(resnets.models.model.Model):
+    """A model with a forward pass of its own."""
+
+
+def own_norms(model):
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, nn.GroupNorm(1, child.num_features))
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda model: setattr(model, "fc", nn.Linear(16, 7)), r"fc is Linear\(.*7.*\), not Linear\(.*3.*reset_classifier"),
+        (lambda model: setattr(model, "fc", nn.Sequential(nn.Dropout(0.1), nn.Linear(16, 3))), "fc is Sequential, not Linear;"),
+        (lambda model: setattr(model.layer1, "0", nn.Identity()), "layer1.0 is Identity, not ResidualBlock;"),
+        (lambda model: setattr(model.layer1[0], "relu", nn.GELU()), "layer1.0.relu is GELU, not ReLU"),  # with the same tensors
+        (lambda model: model.layer2.append(nn.Identity()), "layer2.1 is Identity, not nothing"),
+        (own_norms, "bn1 is GroupNorm, not BatchNorm; .* and 3 more"),
+        (lambda model: setattr(model.bn1, "eps", 1e-3), "eps=0.001"),
+        (lambda model: setattr(model.layer1, "forward", lambda x: x), "layer1 is Sequential with another forward"),
+        (lambda model: model.register_buffer("mine", torch.zeros(3)), "mine is not part of the network"),
+        (lambda model: setattr(model, "__class__", Own), "the model is Own, not Model"),
+    ],
+)
+def test_a_changed_model_is_refused_when_it_is_saved_and_what_was_changed_is_said(change, words, tmp_path):
     model = create_model(SMALL)
-    model.fc = torch.nn.Linear(model.fc.in_features, 7)
-    try:
-        path = save(model, tmp_path / "model.safetensors")
-    except InputError:
-        return
-    assert load(path).fc.out_features == 7  # not a file that cannot be read once training is over
+    change(model)
+    with pytest.raises(InputError, match=words):
+        save(model, tmp_path / "model.safetensors")
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_concerns_training_alone_may_be_changed(tmp_path):
+    model = create_model(SMALL, drop_path=0.1)
+    model.bn1.momentum, model.relu.inplace, model.fc = 0.01, False, nn.Linear(16, 3)
+    synchronise(model)
+    assert torch.equal(load(save(model, tmp_path / "model.safetensors")).fc.weight, model.fc.weight)
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile, lambda model: model.fc], ids=["parallel", "compiled", "part"])
+def test_what_is_no_model_is_told(wrap, tmp_path):
+    with pytest.raises(InputError, match=r"no model of resnets.*model\.module"):
+        save(wrap(create_model(SMALL)), tmp_path / "model.safetensors")
 
 
 # --- what is not ours -------------------------------------------------------------------------------------------------

@@ -22,7 +22,6 @@ from PIL import Image
 
 from resnets.data.check.findings import LEAKAGE, LEVELS, SKEW, TINY, Finding, Findings, many
 from resnets.data.pictures.images import FORMATS, BadPicture, StoredImages
-from resnets.data.statistics import LONG
 from resnets.data.types import Images, Source
 
 CHUNK = 64  # pictures that a worker looks at before it reports
@@ -34,6 +33,7 @@ NEAR_BITS = 4
 LOOK_SIDE = 32
 LEAST_CONTRAST = 5.0  # standard deviation of the grey values, 0 to 255
 
+LONG = 3  # times as long as wide
 SMALL = 0.5  # of the median short side
 RARE = 0.1  # share of the pictures up to which something is odd rather than how the data are
 REPEATED = 5  # pictures for each format, mode or size that a class has to itself, below which that may be chance

@@ -105,6 +105,29 @@ def open_picture(
         return convert(image, in_chans, name, bit_depth)
 
 
+def read_stream(stream: Any) -> tuple[BytesIO, str]:
+    """An encoded image from bytes, or from an open file or an answer of a server from where it stands; and what to call it.
+
+    Raises:
+        BadPicture: where it is empty, holds more than `MAX_PICTURE_BYTES`, or cannot be read.
+        InputError: where it gives no bytes.
+    """
+    if isinstance(stream, bytes | bytearray | memoryview):
+        data, name = bytes(stream), "image"
+    else:
+        name = found if isinstance(found := getattr(stream, "name", None), str) else "image"
+        with _blame(name):
+            data = stream.read(MAX_PICTURE_BYTES + 1)
+        if not isinstance(data, bytes):
+            read = "text; open it with mode 'rb'" if isinstance(data, str) else f"{type(data).__name__}; give its bytes"
+            raise InputError(f"{printable(name)}: an open file that reads {read}")
+    if not data:
+        raise BadPicture(name, "empty, or read to its end before; rewind it by seek(0)")
+    if len(data) > MAX_PICTURE_BYTES:
+        raise BadPicture(name, f"more than the {MAX_PICTURE_BYTES:,} bytes that are read")
+    return BytesIO(data), name
+
+
 def read_picture(
     picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "image", bit_depth: int = 16
 ) -> np.ndarray:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
 from functools import cache
-from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from PIL import Image
 
-from resnets.data.pictures.images import MODES, convert, open_picture
+from resnets.data.pictures.images import MODES, convert, open_picture, read_stream
 from resnets.data.preprocess import FREE, Preprocess
 from resnets.errors import InputError
+from resnets.files import check_no_address
 
-Picture = str | Path | Image.Image | np.ndarray
+Picture: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray"
+GIVE = "give a path, the bytes of a file, an open file, a PIL.Image or a uint8 array (H, W, C)"
 
 RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -21,7 +25,7 @@ def fit_picture(picture: Picture, preprocess: Preprocess) -> np.ndarray:
     """Read and resize one image for the network: uint8 (C, H, W), channels last in memory.
 
     Args:
-        picture: a path, a `PIL.Image`, or a uint8 array (H, W) or (H, W, C).
+        picture: see `as_image`.
         preprocess: the input's size and channels, and how to resize.
 
     Raises:
@@ -31,19 +35,52 @@ def fit_picture(picture: Picture, preprocess: Preprocess) -> np.ndarray:
 
 
 def as_image(picture: Picture, in_chans: int, bit_depth: int = 16) -> Image.Image:
-    """A path, `PIL.Image` or uint8 array as an upright Pillow image of `in_chans` channels. Raises as `fit_picture`."""
-    if isinstance(picture, str | Path):
+    """An image as an upright Pillow image of `in_chans` channels.
+
+    Args:
+        picture: a path; the bytes of an image file, or an open file (`BytesIO`, an upload, an answer of `urlopen`), which is
+            read from where it stands; a `PIL.Image`; or a uint8 array (H, W) or (H, W, C), C in the order RGB or RGBA.
+
+    Raises:
+        BadPicture: if it cannot be read.
+        InputError: if it is none of these, or an address: nothing is fetched.
+    """
+    if isinstance(picture, str | os.PathLike):
+        check_no_address(picture, "give its bytes: urllib.request.urlopen(ADDRESS).read()")
         return open_picture(picture, in_chans, bit_depth=bit_depth)
+    if isinstance(picture, bytes | bytearray | memoryview) or is_open(picture):
+        file, name = read_stream(picture)
+        return open_picture(file, in_chans, name, bit_depth)
     if isinstance(picture, np.ndarray):
         channels = picture.shape[2] if picture.ndim == 3 else 1
         if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or channels not in MODES or not picture.size:
             raise InputError(
-                f"an array of {picture.dtype} and shape {picture.shape} is not an image; give uint8 (H, W) or (H, W, 1, 3 or 4)"
+                f"an array of {picture.dtype} and shape {picture.shape} is not an image; give uint8 (H, W) or (H, W, 1, 3 or "
+                "4), several as (N, H, W, C)"
             )
         picture = Image.fromarray(picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture)
     if not isinstance(picture, Image.Image):
-        raise InputError(f"{type(picture).__name__} is not an image; give a path, a PIL.Image or a uint8 array (H, W, C)")
+        raise InputError(f"{type(picture).__name__} is not an image; {GIVE}")
     return convert(picture, in_chans, bit_depth=bit_depth)
+
+
+def is_open(value: Any) -> bool:
+    """Whether it is an open file, or what can be read like one."""
+    return callable(getattr(value, "read", None))
+
+
+def listed(pictures: Any) -> list[Any]:
+    """One image, or several in a sequence or an array (N, H, W, C), as a list of what `as_image` takes.
+
+    Raises:
+        InputError: where it is neither.
+    """
+    if isinstance(pictures, np.ndarray) and pictures.ndim in (1, 4):
+        return list(pictures)
+    one = str | os.PathLike | bytes | bytearray | memoryview | Image.Image | Mapping
+    if isinstance(pictures, one) or is_open(pictures) or hasattr(pictures, "__array__") or not isinstance(pictures, Iterable):
+        return [pictures]
+    return list(pictures)
 
 
 def fit_image(image: Image.Image, preprocess: Preprocess) -> Image.Image:

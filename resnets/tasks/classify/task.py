@@ -29,6 +29,7 @@ class Classify(ImageLevel):
     name = "classify"
     settings = ClassifySettings
     recipes = RECIPES
+    wanted = ("topk",)
     rows = rows
     scores = (Score("top1", "accuracy", percent=True),)
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
@@ -83,6 +84,14 @@ class Classify(ImageLevel):
 
     def revise(self, decision: Decision, asked: Settings) -> dict[str, Any]:
         return confidence.revise(decision, asked)
+
+    def doubt(self, result: Mapping[str, Any], recipe: ClassifySettings) -> str:
+        chance = max(row["support"] for row in result["per_class"]) / result["num_images"]
+        if result["top1_interval"][0] > chance:
+            return ""
+        words = f"accuracy {result['top1']:.1%} is not clearly above chance: the commonest class alone is {chance:.1%}"
+        mirror = "classes that differ by left and right need --hflip 0, for training mirrors images; else "
+        return f"{words}; {mirror * (recipe.hflip > 0)}look at the labels (`resnets data preview`), or train longer"
 
     def same(self, before: np.ndarray, after: np.ndarray) -> float:
         """1 for the same class, else 0."""

@@ -24,7 +24,11 @@ class DenseSettings(Recipe):
     )
     resize: str = setting(IMAGES, "keep", "keep the size of each picture, or bring its shorter side to img_size", choices=FREE)
     normalise: str = setting(
-        IMAGES, "data", "subtract a mean for each channel of the data, or ImageNet's", choices=("data", "imagenet")
+        IMAGES,
+        "data",
+        "subtract a mean for each channel of the data, or ImageNet's",
+        choices=("data", "imagenet"),
+        only={"weights": (None,)},
     )
     scales: tuple[float, ...] = setting(AUGMENTATION, (1.0,), "fractions of its size, of which each training picture gets one")
     jitter: float = setting(

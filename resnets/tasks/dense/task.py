@@ -250,6 +250,9 @@ class Dense(ABC):
     def revise(self, decision: Decision, asked: Settings) -> dict[str, Any]:
         return dict(decision)
 
+    def doubt(self, result: Mapping[str, Any], recipe: Any) -> str:
+        return ""
+
     def preview(self, source: Source, recipe: Any, preprocess: Preprocess, out: str | Path) -> Path:
         from resnets.tasks.dense import preview
 

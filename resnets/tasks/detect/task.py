@@ -41,6 +41,7 @@ class Detect(Dense):
     kind = "boxes"
     settings = DetectSettings
     recipes = RECIPES
+    wanted = ("threshold",)
     rows = rows
     scores = (Score("map", "mAP"), Score("map50", "mAP at IoU .5"))
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)

@@ -11,6 +11,7 @@ from resnets.errors import InputError
 from resnets.tasks.image_level import settings as image_level
 from resnets.tasks.image_level.settings import ImageLevelSettings
 
+NUMBERS = ("huber", "l1", "mse")  # losses of a number
 ORDINAL = "corn"  # the loss whose outputs are ordered grades; those of the others are a number
 
 
@@ -22,7 +23,7 @@ class GradeSettings(ImageLevelSettings):
         LOSS,
         "auto",
         "of a number: huber, l1 or mse; of ordered grades: corn; auto: corn for folders named by whole numbers, else huber",
-        choices=("auto", "huber", "l1", "mse", ORDINAL),
+        choices=("auto", *NUMBERS, ORDINAL),
     )
     target: str | None = setting(
         DATA,
@@ -34,10 +35,17 @@ class GradeSettings(ImageLevelSettings):
         LOSS, "linear", "log: learn log(1 + target), of counts that differ by factors", choices=("linear", "log")
     )
     target_mean: float | None = setting(
-        LOSS, None, "what is subtracted from the target, on its scale; default: the mean of the training split"
+        LOSS,
+        None,
+        "what is subtracted from the target, on its scale; default: the mean of the training split",
+        only={"loss": NUMBERS},
     )
     target_std: float | None = setting(
-        LOSS, None, "what it is divided by; default: the standard deviation of the training split", least=1e-12
+        LOSS,
+        None,
+        "what it is divided by; default: the standard deviation of the training split",
+        least=1e-12,
+        only={"loss": NUMBERS},
     )
     interval: float | None = setting(
         ANSWERS,

@@ -35,6 +35,7 @@ class Grade(ImageLevel):
     name = "grade"
     settings = GradeSettings
     recipes = RECIPES
+    wanted: tuple[str, ...] = ()
     rows = rows
     scores = (Score("r2", "R2"),)
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnets.engine.recipe import Facts, Recipe
-from resnets.engine.settings import AUGMENTATION, DATA, FINETUNING, IMAGES, LOSS, setting
+from resnets.engine.settings import AUGMENTATION, DATA, FINETUNING, IMAGES, LOSS, ON, setting
 from resnets.errors import InputError
 
 RESIZE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the settings have too
@@ -18,12 +18,15 @@ class ImageLevelSettings(Recipe):
 
     # Images
     resize: str = setting(IMAGES, "crop", "how a picture of another shape becomes the input", choices=("crop", "pad", "squash"))
-    crop_pct: float = setting(IMAGES, 0.875, "for crop: fraction of the resized picture that is kept", least=0.01, most=1)
+    crop_pct: float = setting(
+        IMAGES, 0.875, "for crop: fraction of the resized picture that is kept", least=0.01, most=1, only={"resize": ("crop",)}
+    )
     normalise: str = setting(
         IMAGES,
         "data",
         "subtract a mean for each channel, or each pixel, of the data; or ImageNet's",
         choices=("data", "pixel", "imagenet"),
+        only={"weights": (None,)},
     )
     grow_from: float = setting(
         IMAGES,
@@ -36,9 +39,16 @@ class ImageLevelSettings(Recipe):
     # Augmentation
     crop: str = setting(AUGMENTATION, "pad", "random crop in training", choices=("pad", "resized", "none"))
     crop_pad: float = setting(
-        AUGMENTATION, 0.125, "for pad: width of each side as a fraction of the picture's", least=0, most=1
+        AUGMENTATION,
+        0.125,
+        "for pad: width of each side as a fraction of the picture's",
+        least=0,
+        most=1,
+        only={"crop": ("pad",)},
     )
-    crop_scale: tuple[float, ...] = setting(AUGMENTATION, (0.08, 1.0), "for resized: smallest and largest fraction of the area")
+    crop_scale: tuple[float, ...] = setting(
+        AUGMENTATION, (0.08, 1.0), "for resized: smallest and largest fraction of the area", only={"crop": ("resized",)}
+    )
     auto_augment: str = setting(
         AUGMENTATION,
         "none",
@@ -86,7 +96,11 @@ class LabelSettings(ImageLevelSettings):
         FINETUNING, False, "linear probe: fit the head alone, by logistic regression on features computed once"
     )
     probe_c: float | None = setting(
-        FINETUNING, None, "for probe: C of the penalty; default: what is best on validation, of 0.001 to 10", least=1e-9
+        FINETUNING,
+        None,
+        "for probe: C of the penalty; default: what is best on validation, of 0.001 to 10",
+        least=1e-9,
+        only={"probe": ON},
     )
 
     def __post_init__(self) -> None:

@@ -206,6 +206,9 @@ class ImageLevel(ABC):
     def revise(self, decision: Decision, asked: Settings) -> dict[str, Any]:
         return dict(decision)
 
+    def doubt(self, result: Mapping[str, Any], recipe: Any) -> str:
+        return ""
+
     def check_asked(self, header: Header, *, draw: bool, masks: bool) -> None:
         if draw or masks:
             raise InputError(

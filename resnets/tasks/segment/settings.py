@@ -20,7 +20,7 @@ class SegmentSettings(DenseSettings):
     head: str | None = head_setting(HEADS)
     ignore_index: int | None = setting(DATA, None, "index in masks that is ignored, beside 255", least=0, most=255)
     loss: str = setting(LOSS, "ce", "cross-entropy, Dice, both, or focal loss", choices=("ce", "dice", "ce+dice", "focal"))
-    smoothing: float = setting(LOSS, 0.0, "label smoothing", least=0, most=1)
+    smoothing: float = setting(LOSS, 0.0, "label smoothing", least=0, most=1, only={"loss": ("ce", "ce+dice", "focal")})
     balance: str = setting(LOSS, "none", "give rare classes more weight in the loss", choices=("none", "loss"))
 
 

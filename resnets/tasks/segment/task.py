@@ -38,6 +38,7 @@ class Segment(Dense):
     kind = "masks"
     settings = SegmentSettings
     recipes = RECIPES
+    wanted: tuple[str, ...] = ()
     rows = rows
     scores = (Score("miou", "mIoU"), Score("pixel_accuracy", "pixel accuracy"), Score("dice", "Dice"))
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)

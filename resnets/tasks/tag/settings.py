@@ -15,9 +15,13 @@ class TagSettings(LabelSettings):
     loss: str = setting(
         LOSS, "bce", "binary cross-entropy, or the asymmetric loss of Ridnik et al. 2021 (asl)", choices=("bce", "asl")
     )
-    gamma_neg: float = setting(LOSS, 4.0, "for asl: the greater, the less easy negatives count", least=0)
-    gamma_pos: float = setting(LOSS, 0.0, "for asl: the same of positives", least=0)
-    asl_clip: float = setting(LOSS, 0.05, "for asl: negatives of a lower probability do not count", least=0, most=0.5)
+    gamma_neg: float = setting(
+        LOSS, 4.0, "for asl: the greater, the less easy negatives count", least=0, only={"loss": ("asl",)}
+    )
+    gamma_pos: float = setting(LOSS, 0.0, "for asl: the same of positives", least=0, only={"loss": ("asl",)})
+    asl_clip: float = setting(
+        LOSS, 0.05, "for asl: negatives of a lower probability do not count", least=0, most=0.5, only={"loss": ("asl",)}
+    )
     balance: str = setting(
         LOSS, "none", "loss: give a label that few pictures have more weight where it is there", choices=("none", "loss")
     )

@@ -29,6 +29,7 @@ class Tag(ImageLevel):
     kind = "tags"
     settings = TagSettings
     recipes = RECIPES
+    wanted = ("threshold",)
     rows = rows
     scores = (Score("map", "mAP"), Score("f1", "F1"))
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
