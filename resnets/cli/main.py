@@ -11,7 +11,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
@@ -64,11 +63,11 @@ def cli() -> None:
     """
 
 
-def warning(message: Warning | str, category: type[Warning], *where: Any) -> str:
+def warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
     """A warning of ours as one line; others as Python has them."""
     if category.__module__.startswith("resnets."):
         return f"warning  {visible(str(message))}\n"
-    return AS_PYTHON(message, category, *where)
+    return AS_PYTHON(message, category, filename, lineno, line)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
