@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from resnets.engine.recipe import ALL_TASKS, Schema
 from resnets.engine.settings import fields_of, show
 from resnets.errors import InputError
-from resnets.files import short
 
 if TYPE_CHECKING:
     from resnets.engine.contract import Task
@@ -41,7 +40,7 @@ def settings(name: str) -> Schema:
 
 def _module(name: str, part: str) -> ModuleType:
     if name not in TASKS:
-        raise InputError(f"there is no task {short(name)!r}; this version has: {', '.join(TASKS)}")
+        raise InputError(f"there is no task {str(name)[:80]!r}; this version has: {', '.join(TASKS)}")
     return importlib.import_module(f"resnets.tasks.{name}.{part}")
 
 

@@ -34,8 +34,6 @@ def parse_cost(text: str) -> tuple[float, float]:
 class ClassifySettings(LabelSettings):
     """The settings of classification."""
 
-    of_probe = frozenset({"balance", "hflip", "probe", "probe_c"})
-
     loss: str = setting(LOSS, "ce", "cross-entropy, or a yes or no for every class (bce)", choices=("ce", "bce"))
     balance: str = setting(
         LOSS,

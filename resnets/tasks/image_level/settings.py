@@ -87,6 +87,8 @@ class ImageLevelSettings(Recipe):
 class LabelSettings(ImageLevelSettings):
     """The settings of those tasks whose targets are classes, which can be softened and mixed."""
 
+    of_probe = frozenset({"balance", "hflip", "probe", "probe_c"})
+
     smoothing: float = setting(LOSS, 0.0, "label smoothing", least=0, most=1)
     mixup: float = setting(AUGMENTATION, 0.0, "alpha of mixing pictures; 0: off", least=0)
     cutmix: float = setting(AUGMENTATION, 0.0, "alpha of pasting parts; 0: off", least=0)
