@@ -38,6 +38,7 @@ class ImageLevel(ABC):
     one_process = False
     own_size = False
     dims: tuple[int, ...] = (2,)
+    map_method = "gradcam"  # behind global pooling all positions have one gradient: LayerCAM would leave out what speaks against
     counts_head = True
 
     # --- data and network ---
@@ -199,6 +200,9 @@ class ImageLevel(ABC):
 
     def revise(self, decision: Decision, asked: Settings) -> dict[str, Any]:
         return dict(decision)
+
+    def map_layers(self, model: Any) -> dict[str, int]:
+        return model.map_layers()
 
     def check_asked(self, header: Header, *, draw: bool, masks: bool) -> None:
         if draw or masks:
