@@ -45,6 +45,7 @@ class Method:
         source: the paper.
         of_layer: whether it is a map of a layer, and as coarse.
         gradient: whether it needs gradients, which only torch has.
+        dims: how many spatial axes it can have.
     """
 
     map: Callable[[Seen, str], Tensor]
@@ -52,6 +53,7 @@ class Method:
     source: str
     of_layer: bool = False
     gradient: bool = True
+    dims: tuple[int, ...] = (1, 2, 3)
 
 
 def class_activation(name: str, seen: Seen, layer: str, **settings: Any) -> Tensor:
@@ -62,6 +64,20 @@ def class_activation(name: str, seen: Seen, layer: str, **settings: Any) -> Tens
         numbers = seen.evidence(seen.x.clone().requires_grad_())
         (found,) = cam(scores=numbers, targets=lambda number: number, normalized=False)
     return found[0].clamp(min=0)
+
+
+def grad_cam_plus_plus(seen: Seen, layer: str) -> Tensor:
+    """The paper's equations 10 and 19, of the activations and gradients that torch-cam holds: its own class (0.5.0) leaves the
+    denominator out, for it divides a copy."""
+    assert seen.evidence is not None and seen.x is not None
+    with torch.enable_grad(), library("torchcam.methods").GradCAM(seen.evidence, f"model.{layer}") as cam:
+        numbers = seen.evidence(seen.x.clone().requires_grad_())
+        cam(scores=numbers, targets=lambda number: number, normalized=False)
+        (activations,), (gradient,) = cam.hook_a, cam.hook_g
+    positions = tuple(range(2, gradient.ndim))
+    shares = 1 / (2 + activations.sum(positions, keepdim=True) * gradient.relu())  # equation 19, divided by the gradient squared
+    weights = (shares * gradient.relu()).sum(positions, keepdim=True)
+    return (weights * activations).sum(1)[0].clamp(min=0)
 
 
 def integrated_gradients(seen: Seen, layer: str) -> Tensor:
@@ -105,14 +121,14 @@ METHODS: dict[str, Method] = {
         partial(class_activation, "GradCAM"), "activations, each channel weighted by its mean gradient", "arXiv 1610.02391", True
     ),
     "gradcam++": Method(
-        partial(class_activation, "GradCAMpp"), "as gradcam, positive gradients weighted by position", "arXiv 1710.11063", True
+        grad_cam_plus_plus, "as gradcam, positive gradients weighted by position", "arXiv 1710.11063", True
     ),
     "xgradcam": Method(
         partial(class_activation, "XGradCAM"), "as gradcam, gradients weighted by activation", "arXiv 2008.02312", True
     ),
     "scorecam": Method(
         partial(class_activation, "ScoreCAM", batch_size=CHANNELS), "channels weighted by what they say alone; slow",
-        "arXiv 1910.01279", True,
+        "arXiv 1910.01279", True, dims=(2, 3),
     ),
     "integrated_gradients": Method(integrated_gradients, "gradients on the way from a blank input", "arXiv 1703.01365"),
     "occlusion": Method(occlusion, "how far the answer falls where a patch is hidden", "arXiv 1311.2901", gradient=False),
@@ -124,8 +140,10 @@ def attribute(method: str, seen: Seen, layer: str) -> np.ndarray:
     """The map (*positions) of a method of `METHODS`, float32, with 1 at its greatest; all 0 where nothing speaks for it.
 
     Raises:
-        InputError: where the method's library is missing.
+        InputError: where the method's library is missing, or the method does not take so many axes.
     """
+    if len(seen.size) not in METHODS[method].dims:
+        raise InputError(f"{method} takes no inputs with {len(seen.size)} spatial axis; use another method, such as gradcam")
     values = METHODS[method].map(seen, layer).detach().float().cpu().numpy()
     values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
     most = float(values.max(initial=0.0))

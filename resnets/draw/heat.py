@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,42 @@ class Heat(NamedTuple):
 def heats(picture: np.ndarray, maps: Sequence[Heat], path: Path | str, *, title: str = "", caption: str = "") -> Path:
     """Save an image and maps over it as PNG. See `draw_heats`."""
     return write(draw_heats(picture, maps, title=title, caption=caption), path)
+
+
+def sheet(images: Sequence[tuple[str, np.ndarray, Sequence[Heat]]], path: Path | str, **settings: Any) -> Path:
+    """Save many images with their maps as PNG. See `draw_sheet`."""
+    return write(draw_sheet(images, **settings), path)
+
+
+@styled
+def draw_sheet(
+    images: Sequence[tuple[str, np.ndarray, Sequence[Heat]]], *, across: int = 2, side: float = 1.35, title: str = ""
+) -> Figure:
+    """Many images, each with its maps beside it, `across` images in a row.
+
+    Args:
+        images: (name, uint8 (H, W, C), maps) each; as many maps for every image.
+        side: inches of the longer side of a panel.
+    """
+    panels = 1 + max(len(maps) for _, _, maps in images)
+    gap, under, over, room = 0.06, 0.42, 0.42 if title else 0.08, int(side * 15)
+    group, rows = panels * (side + gap) + 0.12, -(-len(images) // across)
+    width, height = across * group + gap, over + rows * (side + under)
+    figure = blank(width, height, title)
+    figure.set_layout_engine("none")
+    for number, (name, picture, maps) in enumerate(images):
+        row, column = divmod(number, across)
+        for place, heat in enumerate([Heat(np.zeros(0), name), *maps]):
+            left, bottom = gap + column * group + place * (side + gap), height - over - row * (side + under) - side
+            axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+            show(axes, painted(picture, heat.values) if heat.values.size else picture)
+            if heat.box is not None:
+                x0, y0, x1, y1 = heat.box
+                axes.plot((x0, x1, x1, x0, x0), (y0, y0, y1, y1, y0), color="#46FFFF", linewidth=0.9)
+            lines = [elide(heat.title, room), *(elide(line, room + 4) for line in heat.words.splitlines())][:3]
+            words = {"va": "top", "fontsize": 6.5, "linespacing": 1.25, "color": VAL if heat.fails else INK}
+            figure.text(left / width, (bottom - 0.04) / height, "\n".join(lines), **words)
+    return figure
 
 
 def painted(picture: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -38,7 +38,7 @@ def draw_faithful(curves: Sequence[Any], random: Sequence[tuple[float, float]]) 
         axes.plot(shares, lines.mean(0), color=TRAIN, linewidth=2.2)
         area, beside = float(np.trapezoid(lines.mean(0), shares)), float(np.mean([each[number] for each in random]))
         axes.axhline(beside, color=VAL, linestyle="--", linewidth=1.2)
-        axes.set_title(f"{name}: area {area:.2f}, random maps {beside:.2f} (dashed)")
+        axes.set_title(f"{name}: {area:.2f}, random maps {beside:.2f}")
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="part of the input " + ("made blank" if number == 0 else "shown"))
         axes.set_ylabel("the network's answer")
     return figure

@@ -22,7 +22,7 @@ from resnets.attribution.seen import AT_ONCE, Evidence, Seen
 from resnets.data.pictures.images import BadPicture
 from resnets.engine.contract import Explained, Question, Task
 from resnets.errors import InputError
-from resnets.models.answering import evaluating
+from resnets.models.answering import evaluating, run_model
 from resnets.models.header import Header
 from resnets.models.model import Model
 from resnets.models.pretrained.names import locate
@@ -245,21 +245,16 @@ def seen_of(opened: Opened, item: Item, what: Explained, network: Any = None) ->
     """The image and one of its answers as attribution takes them; with another network than the model's own."""
     from resnets.data.transforms import to_input
 
-    header = opened.header
+    run = opened.session.run if network is None else functools.partial(run_model, network)
 
     def chance(inputs: np.ndarray) -> np.ndarray:
-        return np.array([what.chance(output) for output in outputs_of(opened, inputs)])
+        return np.array([what.chance(output) for output in run(inputs)])
 
     own = opened.network if network is None else network
     if own is None:
         return Seen(pixels=item.pixels, blank=item.blank, chance=chance)
-    x = to_input(np.ascontiguousarray(item.pixels)[None], header.preprocess, next(own.parameters()).device)
+    x = to_input(np.ascontiguousarray(item.pixels)[None], opened.header.preprocess, next(own.parameters()).device)
     return Seen(pixels=item.pixels, blank=item.blank, chance=chance, x=x, evidence=Evidence(own, what.evidence))
-
-
-def outputs_of(opened: Opened, inputs: np.ndarray) -> list[Any]:
-    """The outputs for inputs (N, C, *size), one for each."""
-    return list(opened.session.run(inputs))
 
 
 def answers_of(opened: Opened, item: Item, question: Question) -> list[Explained]:
@@ -267,7 +262,7 @@ def answers_of(opened: Opened, item: Item, question: Question) -> list[Explained
     if int(np.prod(item.pixels.shape[1:])) > AT_ONCE:
         size = " x ".join(map(str, item.pixels.shape[1:]))
         raise BadPicture(item.name, f"{size} are more than the {AT_ONCE:,} pixels that are explained at once; cut out a part")
-    return list(opened.task.explained(outputs_of(opened, item.pixels[None])[0], opened.header, question))
+    return list(opened.task.explained(opened.session.run(item.pixels[None])[0], opened.header, question))
 
 
 def check_learnt(
@@ -285,14 +280,19 @@ def check_learnt(
         return {}
     if say is not None:
         say(f"check    the same maps of a network with random weights, on {len(pairs)} images")
-    layer = report.layer or ""
-    seen = [seen_of(opened, item, what) for item, what in pairs]
-    own = [attribute(report.method, each, layer) for each in seen]
-    inputs = [each.x for each in seen if each.x is not None]
+    def maps(changed: Any = None) -> list[np.ndarray]:
+        """Each map where its answer is: what lies around a box has little to do with it, whatever the weights."""
+        found = []
+        for item, what in pairs:
+            seen = seen_of(opened, item, what, changed)
+            values = attribute(report.method, seen, report.layer or "")
+            found.append(values if what.place is None else enlarged(values, seen.size)[what.place])
+        return found
+
+    own, inputs = maps(), [seen_of(opened, item, what).x for item, what in pairs]
     rows: list[dict[str, Any]] = []
-    for name, changed in learnt.cascade(network, network.head_names, inputs):
-        others = [attribute(report.method, seen_of(opened, item, what, changed), layer) for item, what in pairs]
-        same = [learnt.similarity(one, other) for one, other in zip(own, others, strict=True)]
+    for name, changed in learnt.cascade(network, network.head_names, [x for x in inputs if x is not None]):
+        same = [learnt.similarity(one, other) for one, other in zip(own, maps(changed), strict=True)]
         rows.append({"random_down_to": name, "similarity": round(float(np.mean(same)), 4)})
         if len(rows) == DECISIVE and not whole:
             break

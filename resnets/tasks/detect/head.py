@@ -330,14 +330,14 @@ def look(
     return head(images, trunk.features(images, last=head.last_level), sizes, targets)
 
 
-def class_odds(trunk: Trunk, head: Detection, images: Tensor, box: Any) -> Tensor:
-    """(N, num_classes): the log-odds of each class in the region `box` (4,) of images (N, C, H, W), as sizes are in `look`."""
+def class_odds(trunk: Trunk, head: Detection, images: Tensor, box: Any, label: int) -> Tensor:
+    """(N,): the log-odds of a class in the region `box` (4,) of images (N, C, H, W), none of which is padded."""
     height, width = images.shape[2:]
     padded = F.pad(images, (0, -width % head.pad_to, 0, -height % head.pad_to))
     boxes = [torch.as_tensor(box, dtype=torch.float32, device=images.device)[None]] * len(images)
     logits = head.class_logits(trunk.features(padded, last=head.last_level), boxes, (height, width))
-    log = logits.log_softmax(1)[:, 1:]
-    return log - torch.log1p(-log.exp().clamp(max=1 - 1e-6))
+    others = [index for index in range(logits.shape[1]) if index != label + 1]  # the background is 0
+    return logits[:, label + 1] - logits[:, others].logsumexp(1)
 
 
 class Detector(Trunk):

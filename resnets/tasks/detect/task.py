@@ -170,7 +170,7 @@ def explained_box(output: Mapping[str, np.ndarray], number: int, labels: Sequenc
     def evidence(model: Any, x: Tensor) -> Tensor:
         from resnets.tasks.detect.head import class_odds
 
-        return class_odds(model, model.head, x, box)[:, label]
+        return class_odds(model, model.head, x, box, label)
 
     def chance(found: Mapping[str, np.ndarray]) -> float:
         import torch
