@@ -23,7 +23,8 @@ from resnets.draw import heat
 from resnets.models.answering import run_model
 from resnets.ship import hub
 from resnets.verbs import explain_inputs, explain_pages
-from resnets.verbs.explain import Explanation, Report, explain
+from resnets.verbs.explain import explain
+from resnets.verbs.explanation import Explanation, Report
 
 NUM = 12
 

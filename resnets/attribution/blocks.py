@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -45,7 +46,7 @@ def places(model: Any) -> list[Place]:
 def pairs(model: Any) -> list[tuple[Place, Place]]:
     """Neighbours that can change places: both of one shape."""
     found = places(model)
-    return [(a, b) for a, b in zip(found, found[1:], strict=False) if a.stage is b.stage and not (a.changes_shape or b.changes_shape)]
+    return [(a, b) for a, b in pairwise(found) if a.stage is b.stage and not (a.changes_shape or b.changes_shape)]
 
 
 def branch_end(block: Any) -> nn.Module:

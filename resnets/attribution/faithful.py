@@ -1,7 +1,7 @@
 """Whether a map tells what the network goes by: deletion and insertion curves, beside those of random maps.
 
-Positions are taken from the greatest value of the map down. Deletion makes them blank, insertion shows them in a blank input; the
-curve is the network's answer (Petsiuk et al. 2018, arXiv 1806.07421, section 3.3). A good map has a small area under the
+Positions are taken from the greatest value of the map down. Deletion makes them blank, insertion shows them in a blank input;
+the curve is the network's answer (Petsiuk et al. 2018, arXiv 1806.07421, section 3.3). A good map has a small area under the
 first and a large one under the second. Random maps, as coarse as the map itself, say what small and large are here.
 """
 
@@ -46,13 +46,13 @@ class Faithfulness(NamedTuple):
 
 
 def curves(seen: Seen, values: np.ndarray, steps: int = STEPS) -> Curves:
-    """The curves of a map (*size) of the size of the input; of equal values the position that comes first in memory is first."""
+    """The curves of a map (*size) of the size of the input; of equal values the first in memory comes first."""
     order = np.argsort(-values, axis=None, kind="stable")
     num, step = len(order), -(-len(order) // steps)
     counts = [*range(0, num, step), num]
-    rank = np.empty(num, np.int64)
-    rank[order] = np.arange(num)
-    rank = rank.reshape(values.shape)
+    ranks = np.empty(num, np.int64)
+    ranks[order] = np.arange(num)
+    rank = ranks.reshape(values.shape)
 
     def inputs() -> Iterator[np.ndarray]:
         for count in counts:

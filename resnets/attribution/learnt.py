@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnets.models.nn.layers import CONVS, NORMS
+from resnets.models.nn.layers import NORMS
 
 SAME = math.sqrt(0.5)  # rank correlation from which on more than half of a map (R squared, by rank) is that of random weights
 

@@ -75,7 +75,9 @@ def grad_cam_plus_plus(seen: Seen, layer: str) -> Tensor:
         cam(scores=numbers, targets=lambda number: number, normalized=False)
         (activations,), (gradient,) = cam.hook_a, cam.hook_g
     positions = tuple(range(2, gradient.ndim))
-    shares = 1 / (2 + activations.sum(positions, keepdim=True) * gradient.relu())  # equation 19, divided by the gradient squared
+    shares = 1 / (
+        2 + activations.sum(positions, keepdim=True) * gradient.relu()
+    )  # equation 19, divided by the gradient squared
     weights = (shares * gradient.relu()).sum(positions, keepdim=True)
     return (weights * activations).sum(1)[0].clamp(min=0)
 
@@ -115,10 +117,12 @@ def occlusion(seen: Seen, layer: str) -> Tensor:
 
 METHODS: dict[str, Method] = {
     "layercam": Method(
-        partial(class_activation, "LayerCAM"), "activations, each weighted by its own positive gradient", "LayerCAM, Jiang 2021", True
+        partial(class_activation, "LayerCAM"), "activations, each weighted by its own positive gradient",
+        "LayerCAM, Jiang et al. 2021", True,
     ),
     "gradcam": Method(
-        partial(class_activation, "GradCAM"), "activations, each channel weighted by its mean gradient", "arXiv 1610.02391", True
+        partial(class_activation, "GradCAM"), "activations, each channel weighted by its mean gradient",
+        "arXiv 1610.02391", True,
     ),
     "gradcam++": Method(
         grad_cam_plus_plus, "as gradcam, positive gradients weighted by position", "arXiv 1710.11063", True

@@ -32,7 +32,9 @@ METHODS = (
 @click.option("--split", type=click.Choice(["val", "test", "train"]), help="of that data  [test, else val, else train]")
 @click.option("--num", type=click.IntRange(1), default=24, help="images of the sample  [24]")
 @click.option("--most", type=click.IntRange(1), default=3, help="objects, labels or classes of one image  [3]")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="lowest score of an object or a tag  [the model's own, else 0.5]")
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1), help="lowest score of an object or a tag  [the model's own, else 0.5]"
+)
 @click.option("--trust/--no-trust", default=True, help="measure how far the maps can be trusted; without it is faster")
 @click.option("--blocks", is_flag=True, help="of a sample: what each residual block adds, and the score without it")
 @click.option("--arrays", is_flag=True, help="write each map as .npy, too")

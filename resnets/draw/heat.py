@@ -77,7 +77,7 @@ def draw_sheet(
                 x0, y0, x1, y1 = heat.box
                 axes.plot((x0, x1, x1, x0, x0), (y0, y0, y1, y1, y0), color="#46FFFF", linewidth=0.9)
             lines = [elide(heat.title, room), *(elide(line, room + 4) for line in heat.words.splitlines())][:3]
-            words = {"va": "top", "fontsize": 6.5, "linespacing": 1.25, "color": VAL if heat.fails else INK}
+            words: dict[str, Any] = {"va": "top", "fontsize": 6.5, "linespacing": 1.25, "color": VAL if heat.fails else INK}
             figure.text(left / width, (bottom - 0.04) / height, "\n".join(lines), **words)
     return figure
 
@@ -126,8 +126,10 @@ def draw_heats(picture: np.ndarray, maps: Sequence[Heat], *, title: str = "", ca
         lines = [elide(line, room + 4) for line in heat.words.splitlines()][:4]
         figure.text(left / width, (under - 0.06) / height, "\n".join(lines), va="top", fontsize=7, color=FAINT, linespacing=1.3)
         if heat.fails:
-            note = {"ha": "center", "va": "bottom", "fontsize": 7.5, "color": "white"}
-            axes.text(0.5, 0.02, WARNING, transform=axes.transAxes, bbox={"facecolor": VAL, "edgecolor": "none", "pad": 2}, **note)
+            note: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 7.5, "color": "white"}
+            axes.text(
+                0.5, 0.02, WARNING, transform=axes.transAxes, bbox={"facecolor": VAL, "edgecolor": "none", "pad": 2}, **note
+            )
     return figure
 
 
@@ -142,5 +144,3 @@ def _signal(axes: Axes, signal: np.ndarray, values: np.ndarray) -> None:
         axes.plot(steps, channel, linewidth=0.8)
     axes.set(xlim=(-0.5, len(steps) - 0.5), yticks=[])
     axes.tick_params(labelsize=6, length=2)
-
-

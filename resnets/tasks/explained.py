@@ -22,7 +22,9 @@ def index_of(name: str, labels: Sequence[str]) -> int:
     folded = [label.casefold() for label in labels]
     if folded.count(name.casefold()) == 1:
         return folded.index(name.casefold())
-    near = difflib.get_close_matches(name.casefold(), folded, n=3) or [label for label in folded if name.casefold() in label][:3]
+    near = (
+        difflib.get_close_matches(name.casefold(), folded, n=3) or [label for label in folded if name.casefold() in label][:3]
+    )
     known = [labels[folded.index(each)] for each in near] or list(labels[:8])
     words = "did you mean" if near else "it has"
     more = " ..." * (not near and len(labels) > len(known))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,64 +30,11 @@ from resnets.ship import hub
 from resnets.ship.sessions import SUFFIXES, Session, open_session
 from resnets.verbs import explain_inputs, explain_pages
 from resnets.verbs.explain_inputs import Item
+from resnets.verbs.explanation import Explanation, Report, lighter, summarise
 
 CHECKED = 8  # images on which the check with randomised weights is made
 LEAST_POSITIONS = 4  # along each axis of a layer's map that is chosen by itself
 DECISIVE = 2  # parts that are random where the check decides: the head and the last stage
-
-
-@dataclass
-class Explanation:
-    """A map of one image for one answer.
-
-    Args:
-        path: what the image is called.
-        answer: what is explained, for people; `label` is its class.
-        chance: the network's own answer, from 0 to 1.
-        values: (*size) float32 from 0 to 1, of the size of the input.
-        positions: how coarse the map was, before it was enlarged.
-        faithful: deletion and insertion; None where it was not asked for.
-        points: whether the greatest value lies where the class truly is; None where that is not known.
-    """
-
-    path: str
-    answer: str
-    label: str | None
-    chance: float
-    values: np.ndarray
-    positions: tuple[int, ...]
-    faithful: faithful.Faithfulness | None = None
-    points: bool | None = None
-    chance_to_point: float | None = None
-    place: tuple[slice, ...] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures, without the map."""
-        found: dict[str, Any] = {"answer": self.answer, "label": self.label, "chance": self.chance}
-        if self.faithful is not None:
-            deletion, insertion = self.faithful.curves.areas
-            found |= {"deletion": deletion, "insertion": insertion}
-            found |= dict(zip(("random_deletion", "random_insertion"), self.faithful.random, strict=True))
-        if self.points is not None:
-            found |= {"points": self.points, "share_of_place": self.chance_to_point}
-        return {name: round(value, 6) if isinstance(value, float) else value for name, value in found.items()}
-
-
-@dataclass
-class Report:
-    """What `explain` found: `rows` for each image, in order, and the figures of all together."""
-
-    model: str
-    method: str
-    layer: str | None
-    explanations: list[Explanation] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    trust: dict[str, Any] = field(default_factory=dict)
-    out: Path | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        about = {"model": self.model, "method": self.method, "layer": self.layer}
-        return {**about, "trust": self.trust, "images": self.rows}
 
 
 @dataclass(frozen=True)
@@ -280,6 +227,7 @@ def check_learnt(
         return {}
     if say is not None:
         say(f"check    the same maps of a network with random weights, on {len(pairs)} images")
+
     def maps(changed: Any = None) -> list[np.ndarray]:
         """Each map where its answer is: what lies around a box has little to do with it, whatever the weights."""
         found = []
@@ -300,21 +248,18 @@ def check_learnt(
     return {"num_checked": len(pairs), "randomised": rows, "similarity": decisive, "depends": decisive < learnt.SAME}
 
 
-def one_image(
-    opened: Opened, report: Report, question: Question, item: Item, *, trust: bool, arrays: bool, seed: int
-) -> None:
+def one_image(opened: Opened, report: Report, question: Question, item: Item, *, trust: bool, arrays: bool, seed: int) -> None:
     """Explain one image, draw it, and note its figures."""
     row: dict[str, Any] = {"path": item.name}
     report.rows.append(row)
-    found: list[Explanation] = []
     try:
         if item.error is not None:
             raise BadPicture(item.name, item.error)
-        for what in answers_of(opened, item, question):
-            found.append(one_answer(opened, report, item, what, trust=trust, seed=seed))
+        answers = answers_of(opened, item, question)
     except BadPicture as bad:
         row["error"] = bad.reason
         return
+    found = [one_answer(opened, report, item, what, trust=trust, seed=seed) for what in answers]
     row["answers"] = [each.to_json() for each in found]
     report.explanations += found if report.out is None else [lighter(each) for each in found]
     if report.out is not None and found:
@@ -334,26 +279,3 @@ def one_answer(opened: Opened, report: Report, item: Item, what: Explained, *, t
     if what.label is not None and (place := item.place(what.label)) is not None and place.any():
         made.points, made.chance_to_point = faithful.points_at(whole, place), float(place.mean())
     return made
-
-
-def lighter(made: Explanation) -> Explanation:
-    """Without its map, which is drawn: a folder of thousands of images fits into memory."""
-    return Explanation(**{**vars(made), "values": np.zeros(0, np.float32)})
-
-
-def summarise(report: Report) -> None:
-    """The figures of all maps together."""
-    every = report.explanations
-    judged = [each.faithful for each in every if each.faithful is not None]
-    if judged:
-        areas = np.array([[*each.curves.areas, *each.random] for each in judged])
-        names = ("deletion", "insertion", "random_deletion", "random_insertion")
-        report.trust |= {name: round(float(value), 4) for name, value in zip(names, areas.mean(0), strict=True)}
-        report.trust |= {"num_maps": len(judged), "better_than_random": sum(each.better for each in judged)}
-    pointed = [each for each in every if each.points is not None]
-    if pointed:
-        report.trust["pointing"] = {
-            "hits": sum(bool(each.points) for each in pointed),
-            "num": len(pointed),
-            "by_chance": round(float(np.mean([each.chance_to_point for each in pointed])), 4),
-        }

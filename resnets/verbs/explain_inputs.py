@@ -94,7 +94,11 @@ def _of_files(task: Task, header: Header, files: Any) -> Iterator[Item]:
 def _of_array(header: Header, name: str, image: Any) -> Item:
     """An image as `Model.predict` takes it, or an input (C, *size)."""
     spec = header.spec
-    if isinstance(image, np.ndarray) and image.ndim == spec.dims + 1 and (image.dtype != np.uint8 or spec.in_chans not in MODES):
+    if (
+        isinstance(image, np.ndarray)
+        and image.ndim == spec.dims + 1
+        and (image.dtype != np.uint8 or spec.in_chans not in MODES)
+    ):
         if image.shape[0] != spec.in_chans:
             raise InputError(f"{name}: {image.shape[0]} channels, and the model takes {spec.in_chans}; give (C, *size)")
         pixels = image if image.dtype == np.uint8 else image.astype(np.float32)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,10 +13,8 @@ from resnets.draw import heat, trust
 from resnets.files import replacing, write_json, write_text
 from resnets.models.header import Header, terms
 from resnets.verbs.explain_inputs import Item
+from resnets.verbs.explanation import Explanation, Report
 from resnets.verbs.report import filled, picture
-
-if TYPE_CHECKING:
-    from resnets.verbs.explain import Explanation, Report
 
 SHOWN = 60  # images on the page; all are in the folder
 

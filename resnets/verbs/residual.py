@@ -42,7 +42,9 @@ def measure(
     """
     places = blocks.places(network)
     if not places:
-        raise InputError(f"{network.spec.name} has no shortcuts: without a block there is no way through it; leave out --blocks")
+        raise InputError(
+            f"{network.spec.name} has no shortcuts: without a block there is no way through it; leave out --blocks"
+        )
     part = dataclasses.replace(source, splits={split: source.splits[split].subset(some(source, split, num))})
 
     def score() -> float:
@@ -52,7 +54,8 @@ def measure(
 
     pairs = blocks.pairs(network)
     if say is not None:
-        say(f"blocks   {len(places)} left out and {len(pairs)} pairs exchanged, one at a time, on {len(part.splits[split])} images")
+        num_images = len(part.splits[split])
+        say(f"blocks   {len(places)} left out and {len(pairs)} pairs exchanged, one at a time, on {num_images} images")
     with blocks.norms(network) as found:
         whole = score()
     rows = []
@@ -122,4 +125,3 @@ def first_layer(network: Any) -> tuple[np.ndarray, np.ndarray]:
         edges = np.array([np.where(edge, 1.0, -1.0) - np.where(edge, 1.0, -1.0).mean() for edge in shifts])
         responses.append(np.abs(np.einsum("khw,ehw->ke", weight.sum(1), edges)).max(1))
     return weight, np.array(responses).T
-

@@ -31,7 +31,9 @@ def test_areas_are_torch_cams(network, photographs, seen):
             return cams[0]
 
     with GradCAM(network, "layer3") as real:
-        real.__class__ = type("Given", (GradCAM,), {"__call__": Fixed.__call__, "fuse_cams": staticmethod(lambda cams: cams[0])})
+        real.__class__ = type(
+            "Given", (GradCAM,), {"__call__": Fixed.__call__, "fuse_cams": staticmethod(lambda cams: cams[0])}
+        )
         metric = DeletionInsertionMetric(real, lambda logits: logits.softmax(-1), steps=20, baseline=blank.view(1, 3, 1, 1))
         metric.update(given.x, 6)
         theirs = metric.summary()

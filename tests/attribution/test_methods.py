@@ -17,8 +17,9 @@ def from_0_to_1(values):
 
 
 @pytest.mark.parametrize(
-    ("method", "name"), [("layercam", "LayerCAM"), ("gradcam", "GradCAM"), ("gradcam++", "GradCAMPlusPlus"), ("xgradcam", "XGradCAM")]
-)  # fmt: skip
+    ("method", "name"),
+    [("layercam", "LayerCAM"), ("gradcam", "GradCAM"), ("gradcam++", "GradCAMPlusPlus"), ("xgradcam", "XGradCAM")],
+)
 def test_class_activation_maps_are_pytorch_grad_cams(method, name, network, photographs, seen):
     import pytorch_grad_cam
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -99,9 +100,7 @@ def test_occlusion_is_the_mean_fall_of_the_patches_over_a_position(photographs, 
 @pytest.mark.parametrize("chans", [1, 13])
 def test_any_number_of_axes_and_channels(dims, chans):
     torch.manual_seed(0)
-    model = resnets.create_model(
-        "resnet20_cifar", depths=(1, 1, 1), width=4, dims=dims, in_chans=chans, num_classes=2
-    ).eval()
+    model = resnets.create_model("resnet20_cifar", depths=(1, 1, 1), width=4, dims=dims, in_chans=chans, num_classes=2).eval()
     size = (16,) * dims
     pixels = np.random.default_rng(0).normal(size=(chans, *size)).astype(np.float32)
     seen = Seen(

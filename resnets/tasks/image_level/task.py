@@ -38,7 +38,9 @@ class ImageLevel(ABC):
     one_process = False
     own_size = False
     dims: tuple[int, ...] = (2,)
-    map_method = "gradcam"  # behind global pooling all positions have one gradient: LayerCAM would leave out what speaks against
+    map_method = (
+        "gradcam"  # behind global pooling all positions have one gradient: LayerCAM would leave out what speaks against
+    )
     counts_head = True
 
     # --- data and network ---
