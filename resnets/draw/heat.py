@@ -76,7 +76,8 @@ def draw_sheet(
             if heat.box is not None:
                 x0, y0, x1, y1 = heat.box
                 axes.plot((x0, x1, x1, x0, x0), (y0, y0, y1, y1, y0), color="#46FFFF", linewidth=0.9)
-            lines = [elide(heat.title, room), *(elide(line, room + 4) for line in heat.words.splitlines())][:3]
+            title_lines = heat.title.replace(" rather than ", "\nrather than ").splitlines()
+            lines = [elide(line, room + 2) for line in (*title_lines, *heat.words.splitlines())][:3]
             words: dict[str, Any] = {"va": "top", "fontsize": 6.5, "linespacing": 1.25, "color": VAL if heat.fails else INK}
             figure.text(left / width, (bottom - 0.04) / height, "\n".join(lines), **words)
     return figure

@@ -173,7 +173,7 @@ def choose_layer(opened: Opened, layer: str | None, size: tuple[int, ...]) -> st
     known = dict(opened.task.map_layers(network))
     if layer is not None:
         if layer not in dict(network.named_modules()) or not layer:
-            raise InputError(f"the network has no layer {layer!r}; use one of: {', '.join(known)}, or a block such as layer2.0")
+            raise InputError(f"the network has no layer {layer!r}; use one of: {', '.join(known)}, or a block, as layer2.0")
         return layer
     positions = {name: min(-(-side // stride) for side in size) for name, stride in known.items()}
     for name in reversed(positions):
@@ -182,8 +182,8 @@ def choose_layer(opened: Opened, layer: str | None, size: tuple[int, ...]) -> st
     best = max(positions, key=lambda name: positions[name])
     if positions[best] < 2:
         raise InputError(
-            f"an input of {' x '.join(map(str, size))} leaves {positions[best]} position in every stage, which makes no map; use "
-            "--method occlusion or integrated_gradients"
+            f"an input of {' x '.join(map(str, size))} leaves {positions[best]} position in every stage, which makes no map; "
+            "use --method occlusion or integrated_gradients"
         )
     return best
 
