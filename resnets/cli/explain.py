@@ -70,7 +70,7 @@ def told(found: dict[str, Any]) -> str:
         for answer in image.get("answers", []):
             figures = [answer.get(name) for name in ("deletion", "random_deletion", "insertion", "random_insertion")]
             cells = ["-" if value is None else f"{value:.3f}" for value in figures]
-            head.append((image["path"], answer["answer"], *cells))  # type: ignore[arg-type]
+            head.append((image["path"], answer["answer"], *cells))
         if "error" in image:
             head.append((image["path"], image["error"], "", "", "", ""))
     lines = [f"{found['method']}{layer}", columns(head, "llrrrr")]

@@ -105,7 +105,7 @@ def explain(
         raise InputError(f"there is no method {method!r}; use one of: {', '.join(METHODS)}")
     if row.gradient and opened.network is None:
         raise InputError(
-            f"{opened.name}: {opened.session.runtime} computes no gradients, which {method} needs; use --method occlusion, or "
+            f"{opened.name}: {opened.session.runtime} gives no gradients here, which {method} needs; use --method occlusion, or "
             "explain the saved model (.safetensors)"
         )
     question = Question(class_name, against, most, threshold)

@@ -74,7 +74,7 @@ def of_pictures(task: Task, header: Header, pictures: Iterable[Any]) -> Iterator
         raise InputError("there is no picture to explain; name some, or leave them out for a sample of the training's data")
     if all(isinstance(each, str | Path) for each in given):
         answering(header)
-        return _of_files(task, header, find_files(header, given))
+        return _of_files(task, header, find_files(header, map(str, given)))
     return (_of_array(header, f"image {number}", each) for number, each in enumerate(given, start=1))
 
 

@@ -84,7 +84,7 @@ def test_without_torch_there_is_occlusion(tmp_path):
     assert (there.method, there.layer) == ("occlusion", None) and "depends" not in there.trust
     assert np.allclose(there.explanations[0].values, here.explanations[0].values, atol=1e-2)
     assert there.trust["deletion"] == pytest.approx(here.trust["deletion"], abs=1e-3)
-    with pytest.raises(InputError, match="onnxruntime computes no gradients, which gradcam needs; use --method occlusion"):
+    with pytest.raises(InputError, match="onnxruntime gives no gradients here, which gradcam needs; use --method occlusion"):
         explain(str(out), given, method="gradcam")
 
 
