@@ -105,8 +105,8 @@ def explain(
         raise InputError(f"there is no method {method!r}; use one of: {', '.join(METHODS)}")
     if row.gradient and opened.network is None:
         raise InputError(
-            f"{opened.name}: {opened.session.runtime} gives no gradients here, which {method} needs; use --method occlusion, or "
-            "explain the saved model (.safetensors)"
+            f"{opened.name}: {opened.session.runtime} gives no gradients here, which {method} needs; use --method "
+            "occlusion, or explain the saved model (.safetensors)"
         )
     question = Question(class_name, against, most, threshold)
     if pictures is not None:
