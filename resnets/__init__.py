@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from resnets.ship.hub import convert, create_model, load, save
     from resnets.verbs.calibrate import calibrate
     from resnets.verbs.evaluate import evaluate
+    from resnets.verbs.explain import explain
     from resnets.verbs.export import export
     from resnets.verbs.predict import predict
     from resnets.verbs.repeats import cross_validate, repeat
@@ -41,6 +42,7 @@ _LATER = {
     "calibrate": "resnets.verbs.calibrate",
     "evaluate": "resnets.verbs.evaluate",
     "predict": "resnets.verbs.predict",
+    "explain": "resnets.verbs.explain",
     "export": "resnets.verbs.export",
 }
 
@@ -54,6 +56,7 @@ __all__ = [
     "create_model",
     "cross_validate",
     "evaluate",
+    "explain",
     "export",
     "get_spec",
     "list_models",

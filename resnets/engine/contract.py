@@ -69,6 +69,41 @@ class Design(NamedTuple):
     preprocess: Preprocess
 
 
+class Question(NamedTuple):
+    """What is to be explained of an answer.
+
+    Args:
+        label: the name of a class; None: what the model answers.
+        against: the name of another class: why the one and not the other.
+        most: objects or labels of one image, the surest first.
+        threshold: the lowest score of an object or a label; None: the model's own.
+    """
+
+    label: str | None = None
+    against: str | None = None
+    most: int = 3
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One thing that a network says of an image, as numbers that can be explained.
+
+    Args:
+        name: for people: "ant", "ant rather than bee", "WBC 0.98".
+        label: the index of the class that it is about; None where answers have no classes.
+        evidence: (model, x (N, C, *size), normalised) -> (N,), differentiable, of any size: mostly a logit.
+        chance: what a runtime computes for one image -> the same from 0 to 1, mostly a probability.
+        place: where in the input it is, as slices of its axes; None: anywhere.
+    """
+
+    name: str
+    label: int | None
+    evidence: Callable[[Any, Tensor], Tensor]
+    chance: Callable[[Any], float]
+    place: tuple[slice, ...] | None = None
+
+
 class Sample(NamedTuple):
     """A figure of a split whose images can be drawn again: what intervals and comparisons of two models go by.
 
@@ -168,6 +203,7 @@ class Task(Protocol):
     one_process: bool  # whether it trains in one process only
     own_size: bool  # whether answers have the size of the image, which then goes through the network alone
     dims: tuple[int, ...]  # how many spatial axes its inputs may have
+    map_method: str  # of `attribution.methods.METHODS`, by which answers are explained unless another is asked for
     counts_head: bool  # whether the multiply-adds of the spec are those of the whole network, head included
 
     @property
@@ -280,6 +316,21 @@ class Task(Protocol):
 
     def meter(self, labels: Sequence[str], config: Mapping[str, Any], *, quick: Criterion | None = None) -> Meter:
         """`quick`: for training and validation, with the criterion of validation; None: everything that eval reports."""
+        ...
+
+    def explained(self, output: Any, header: Header, question: Question) -> Sequence[Explained]:
+        """What is to be explained of one image, the surest first; nothing where the model answers nothing.
+
+        Args:
+            output: what a runtime computes for that image (`Run`), arrays without the axis N.
+
+        Raises:
+            InputError: for a class that the model does not have, and questions that do not suit the task.
+        """
+        ...
+
+    def map_layers(self, model: Any) -> Mapping[str, int]:
+        """The modules whose outputs are maps of the whole image, from the input on, with their strides."""
         ...
 
     def decide(self, meter: Any, asked: Settings) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def write_repeats(run: RunDir, result: Mapping[str, Any], score: Score) -> Path:
         "words": ", ".join(f"{result[name]} {name}" for name in ("seeds", "folds") if name in result),
         "scores": result["scores"],
         "runs": result["runs"],
-        "curves": _picture(curves) if curves.exists() else None,
+        "curves": picture(curves) if curves.exists() else None,
     }
     return write_text(run.report, filled("repeats.html.jinja", page))
 
@@ -81,7 +81,7 @@ def contents(run: RunDir) -> dict[str, Any]:
     """What the template reads, from the files that are there."""
     provenance, evaluation = _json(run.provenance), _json(run.evaluation)
     recipe, metrics = _yaml(run.recipe), run.read_metrics()
-    drawings = {path.stem: _picture(path) for path in sorted(run.plots.glob("*.png"))}
+    drawings = {path.stem: picture(path) for path in sorted(run.plots.glob("*.png"))}
     task = tasks.get(str(recipe.get("task") or tasks.DEFAULT))
     score, table = task.scores[0], task.report_table
     per_class = sorted(evaluation.get("per_class") or [], key=lambda row: _weakest(row, table.columns))
@@ -128,7 +128,8 @@ def _csv(path: Path) -> list[dict[str, str]]:
         return [{str(key): str(value) for key, value in row.items()} for row in table]
 
 
-def _picture(path: Path) -> dict[str, Any]:
+def picture(path: Path) -> dict[str, Any]:
+    """A PNG file as the page embeds it."""
     content = path.read_bytes()
     width, height = struct.unpack(">II", content[16:24])  # where every PNG states them
     return {"width": width, "height": height, "base64": base64.b64encode(content).decode("ascii")}

@@ -64,6 +64,13 @@ class Trunk(nn.Module):
     def stages(self) -> list[nn.Sequential]:
         return [getattr(self, f"layer{number}") for number in range(1, len(self.spec.depths) + 1)]
 
+    def map_layers(self) -> dict[str, int]:
+        """The modules whose outputs are the levels c2, c3, ..., by their names, with their strides."""
+        names = [f"layer{number}" for number in range(1, len(self.stages) + 1)]
+        if self.spec.order == "pre":
+            names[-1] = "norm"  # and the ReLU that follows, which changes its output in place
+        return {name: level.stride for name, level in zip(names, self.levels[1:], strict=True)}
+
     def features(self, x: Tensor, last: str | None = None) -> Features:
         """The levels of x (N, in_chans, *spatial), normalised: {"c1": (N, C, *spatial / stride), ...}.
 

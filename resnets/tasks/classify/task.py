@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.types import Source, Split
-from resnets.engine.contract import Criterion, Decision, ReportTable, Score, Settings
+from resnets.engine.contract import Criterion, Decision, Explained, Question, ReportTable, Score, Settings
 from resnets.engine.settings import answers_of
 from resnets.measures import balance
+from resnets.models.header import Header
+from resnets.tasks import explained
 from resnets.tasks.classify import confidence, points, rows
 from resnets.tasks.classify.settings import RECIPES, ClassifySettings
 from resnets.tasks.image_level.settings import ImageLevelSettings
@@ -96,6 +98,16 @@ class Classify(ImageLevel):
     def same(self, before: np.ndarray, after: np.ndarray) -> float:
         """1 for the same class, else 0."""
         return float(before.argmax() == after.argmax())
+
+    def explained(self, output: np.ndarray, header: Header, question: Question) -> list[Explained]:
+        labels = header.labels
+        index = int(output.argmax()) if question.label is None else explained.index_of(question.label, labels)
+        if question.against is not None:
+            other = explained.index_of(question.against, labels)
+            explained.different(index, other, labels)
+            return explained.rather(index, other, labels)
+        chance = lambda logits: float(explained.softmax(logits)[index])  # noqa: E731
+        return [Explained(f"{labels[index]} {chance(output):.2f}", index, explained.output(index), chance)]
 
     def draw(self, meter: ClassifyMeter, split: Split, folder: Path) -> list[Path]:
         from resnets.tasks.classify import draw

@@ -56,6 +56,7 @@ class Dense(ABC):
     one_process = False
     own_size = True
     dims: tuple[int, ...] = (2,)
+    map_method = "layercam"  # answers are for places, and gradients differ from position to position
     counts_head = False
 
     # --- data and network ---
@@ -243,6 +244,9 @@ class Dense(ABC):
         return None
 
     # --- answers ---
+
+    def map_layers(self, model: Any) -> dict[str, int]:
+        return model.map_layers()
 
     def decide(self, meter: Any, asked: Settings) -> dict[str, Any]:
         return {}

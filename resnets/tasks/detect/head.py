@@ -238,6 +238,16 @@ class Detection(nn.Module):
         """Regions (M, C, h, w) -> (M, num_features), M may be 0."""
         return self.last_stage(regions).mean((2, 3))
 
+    def _maps(self, features: Features) -> Features:
+        """The maps that regions are found in and pooled from."""
+        maps = self.pyramid(features) if hasattr(self, "pyramid") else {self.reads: features[self.reads]}
+        return {name: x.float() for name, x in maps.items()}  # anchors take this type, see `exactly`
+
+    def class_logits(self, features: Features, boxes: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """What is said of given regions, (K,) logits each, the background first: boxes (R, 4) of each image of `size`."""
+        regions = self.roi_heads.box_roi_pool(self._maps(features), list(boxes), [size] * len(boxes))
+        return self.roi_heads.box_predictor(self.roi_heads.box_head(regions))[0]
+
     def forward(
         self,
         images: Tensor,
@@ -258,11 +268,7 @@ class Detection(nn.Module):
             In training the loss of each part and "loss", their sum; else for each picture xyxy, labels, scores and, with
             masks, masks (K, height, width) bool, best scores first.
         """
-        if hasattr(self, "pyramid"):
-            maps = self.pyramid(features)
-        else:
-            maps = {self.reads: features[self.reads]}
-        maps = {name: x.float() for name, x in maps.items()}  # anchors take this type, see `exactly`
+        maps = self._maps(features)
         listed = ImageList(images, list(sizes))
         wanted = None if targets is None else [objects(target) for target in targets]
         regions, losses = self.rpn(listed, maps, wanted)
@@ -322,6 +328,16 @@ def look(
     sizes = [(height, width)] * len(images) if sizes is None else sizes
     images = F.pad(images, (0, -width % head.pad_to, 0, -height % head.pad_to))
     return head(images, trunk.features(images, last=head.last_level), sizes, targets)
+
+
+def class_odds(trunk: Trunk, head: Detection, images: Tensor, box: Any, label: int) -> Tensor:
+    """(N,): the log-odds of a class in the region `box` (4,) of images (N, C, H, W), none of which is padded."""
+    height, width = images.shape[2:]
+    padded = F.pad(images, (0, -width % head.pad_to, 0, -height % head.pad_to))
+    boxes = [torch.as_tensor(box, dtype=torch.float32, device=images.device)[None]] * len(images)
+    logits = head.class_logits(trunk.features(padded, last=head.last_level), boxes, (height, width))
+    others = [index for index in range(logits.shape[1]) if index != label + 1]  # the background is 0
+    return logits[:, label + 1] - logits[:, others].logsumexp(1)
 
 
 class Detector(Trunk):

@@ -17,10 +17,11 @@ import numpy as np
 from resnets.data.targets import Boxes, Detections
 from resnets.data.types import Source, Split
 from resnets.draw.panels import Panel
-from resnets.engine.contract import Criterion, Losses, ReportTable, Run, Score, Settings, Wanted
+from resnets.engine.contract import Criterion, Explained, Losses, Question, ReportTable, Run, Score, Settings, Wanted
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
+from resnets.tasks import explained
 from resnets.tasks.dense.task import Dense, as_array, save_png, shown
 from resnets.tasks.detect import points, rows
 from resnets.tasks.detect.rows import SURE, at_least, least_score
@@ -121,6 +122,22 @@ class Detect(Dense):
 
         return f1(after, Boxes(before.xyxy, before.labels, np.zeros(len(before.labels), bool)))
 
+    def map_layers(self, model: Any) -> dict[str, int]:
+        """Of a head that applies the last stage to each region, the stages before it."""
+        layers = model.map_layers()
+        return layers if model.head.last_level is None else dict(list(layers.items())[:-1])
+
+    def explained(self, output: Mapping[str, np.ndarray], header: Header, question: Question) -> list[Explained]:
+        """The surest boxes, each by the log-odds of its class; their chance is the score of the box found at that place, times
+        the overlap (Petsiuk et al. 2021, arXiv 2006.03204, equation 2)."""
+        if question.against is not None:
+            raise InputError("--against: a box has the score of one class alone; leave it out, or name the class by --class")
+        least = least_score(Wanted(threshold=question.threshold, decision=header.decision))
+        wanted = output["scores"] >= least
+        if question.label is not None:
+            wanted &= output["labels"] == explained.index_of(question.label, header.labels)
+        return [explained_box(output, number, header.labels) for number in np.flatnonzero(wanted)[: question.most].tolist()]
+
     def draw(self, meter: DetectMeter, split: Split, folder: Path) -> list[Path]:
         from resnets.tasks.detect import draw
 
@@ -145,3 +162,25 @@ class Detect(Dense):
         for number in reversed(range(len(found.masks))):
             numbers[found.masks[number]] = number + 1
         return save_png(numbers, path)
+
+
+def explained_box(output: Mapping[str, np.ndarray], number: int, labels: Sequence[str]) -> Explained:
+    """The box `number` of what was found in an image."""
+    box, label, score = output["xyxy"][number], int(output["labels"][number]), float(output["scores"][number])
+
+    def evidence(model: Any, x: Tensor) -> Tensor:
+        from resnets.tasks.detect.head import class_odds
+
+        return class_odds(model, model.head, x, box, label)
+
+    def chance(found: Mapping[str, np.ndarray]) -> float:
+        import torch
+        from torchvision.ops import box_iou
+
+        own = found["labels"] == label
+        overlap = box_iou(torch.as_tensor(found["xyxy"][own]), torch.as_tensor(box[None]))[:, 0].numpy()
+        return float((overlap * found["scores"][own]).max(initial=0.0))
+
+    left, top, right, bottom = (max(0, round(float(side))) for side in box)
+    place = (slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1)))
+    return Explained(f"{labels[label]} {score:.2f}", label, evidence, chance, place)

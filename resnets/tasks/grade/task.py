@@ -13,17 +13,20 @@ import numpy as np
 
 from resnets.data.splits import cut_as_trained
 from resnets.data.types import Source, Split
-from resnets.engine.contract import Criterion, Design, ReportTable, Run, Score, Settings
+from resnets.engine.contract import Criterion, Design, Explained, Question, ReportTable, Run, Score, Settings
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
+from resnets.tasks import explained
 from resnets.tasks.grade import answers, rows
 from resnets.tasks.grade.data import read
 from resnets.tasks.grade.settings import ORDINAL, RECIPES, WHOLE, GradeSettings
 from resnets.tasks.image_level.task import ImageLevel
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from resnets.tasks.grade.meter import GradeMeter
 
 COVERAGE = 0.9  # of prediction intervals, unless another is asked for
@@ -158,6 +161,31 @@ class Grade(ImageLevel):
     def same(self, before: np.ndarray, after: np.ndarray) -> float:
         """1 for outputs that are as good as equal, in standard deviations or logits; else 0."""
         return float(np.abs(before[1:] - after[1:]).max() <= answers.CLOSE)
+
+    def explained(self, output: np.ndarray, header: Header, question: Question) -> list[Explained]:
+        if question.against is not None:
+            raise InputError("--against is for classes, and here they are numbers on one scale; leave it out")
+        value = float(answers.of_outputs(output[None], header.labels, header.head)[0, 0])
+        if not answers.is_ordinal(header.labels):
+            if question.label is not None:
+                raise InputError("--class is for classes, and the model tells a number; leave it out")
+            # By how many standard deviations it is above the mean of training; as a chance, the share of a normal distribution.
+            chance = lambda outputs: explained.normal_share(outputs[0])  # noqa: E731
+            return [Explained(f"higher {header.labels[0]} ({value:.4g})", None, explained.output(0), chance)]
+        median = int(answers.ranks(answers.probabilities(output)))
+        rank = median if question.label is None else explained.index_of(question.label, header.labels)
+        rank = max(rank, 1)  # to be at the lowest grade or above is certain
+
+        def evidence(model: Any, x: Tensor) -> Tensor:
+            """The logarithm of the probability of this grade or above."""
+            from torch.nn.functional import logsigmoid
+
+            return logsigmoid(model(x)[:, 1 : rank + 1]).sum(1)
+
+        def chance_of(outputs: np.ndarray) -> float:
+            return float(answers.probabilities(np.asarray(outputs, np.float64))[rank:].sum())
+
+        return [Explained(f"{header.labels[rank]} or above {chance_of(output):.2f}", rank, evidence, chance_of)]
 
     def draw(self, meter: GradeMeter, split: Split, folder: Path) -> list[Path]:
         from resnets.tasks.grade import draw

@@ -38,6 +38,9 @@ class ImageLevel(ABC):
     one_process = False
     own_size = False
     dims: tuple[int, ...] = (2,)
+    map_method = (
+        "gradcam"  # behind global pooling all positions have one gradient: LayerCAM would leave out what speaks against
+    )
     counts_head = True
 
     # --- data and network ---
@@ -208,6 +211,9 @@ class ImageLevel(ABC):
 
     def doubt(self, result: Mapping[str, Any], recipe: Any) -> str:
         return ""
+
+    def map_layers(self, model: Any) -> dict[str, int]:
+        return model.map_layers()
 
     def check_asked(self, header: Header, *, draw: bool, masks: bool) -> None:
         if draw or masks:

@@ -15,11 +15,12 @@ import numpy as np
 from resnets.data.targets import background_of
 from resnets.data.types import Samples, Source, Split
 from resnets.draw.panels import Panel
-from resnets.engine.contract import Criterion, Design, ReportTable, Run, Score, Settings, Wanted
+from resnets.engine.contract import Criterion, Design, Explained, Question, ReportTable, Run, Score, Settings, Wanted
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
+from resnets.tasks import explained
 from resnets.tasks.dense.task import Dense, shown
 from resnets.tasks.segment import rows, volumes
 from resnets.tasks.segment.settings import HEADS, RECIPES, SegmentSettings
@@ -116,6 +117,21 @@ class Segment(Dense):
         """The fraction of pixels with the same class."""
         return float((before == after).mean())
 
+    def explained(self, output: np.ndarray, header: Header, question: Question) -> list[Explained]:
+        """The pixels of a class together: the mean of their logits (Vinogradova et al. 2020, arXiv 2002.11434)."""
+        labels, found = header.labels, output.argmax(0)
+        if question.label is None:
+            counts = np.bincount(found.reshape(-1), minlength=len(labels))
+            counts[background_of(labels)] = 0
+            named = [index for index in np.argsort(-counts, kind="stable").tolist() if counts[index]][: question.most]
+        else:
+            named = [explained.index_of(question.label, labels)]
+        other = None if question.against is None else explained.index_of(question.against, labels)
+        if other is not None and named:
+            explained.different(named[0], other, labels)
+            return [explained_region(labels, found == named[0], named[0], other)]
+        return [explained_region(labels, found == index, index) for index in named]
+
     def draw(self, meter: SegmentMeter, split: Split, folder: Path) -> list[Path]:
         from resnets.tasks.segment import draw
 
@@ -149,3 +165,27 @@ class Segment(Dense):
         if source.dims == 3:
             raise InputError(f"{source.name}: volumes are not drawn; look at them in a viewer, and use `resnets data check`")
         return super().preview(source, recipe, preprocess, out)
+
+
+def explained_region(labels: Sequence[str], region: np.ndarray, index: int, other: int | None = None) -> Explained:
+    """The logit of a class, less that of another, over the pixels (*size) that were given it; over all where none was."""
+    share = float(region.mean())
+    region = region if share else np.ones_like(region)
+    name = f"{labels[index]} rather than {labels[other]}" if other is not None else labels[index]
+    words = f"{share:.0%} of the image" if share else "found nowhere"
+
+    def evidence(model: Any, x: Tensor) -> Tensor:
+        import torch
+
+        logits, chosen = model(x), torch.as_tensor(region, device=x.device)
+        of = logits[:, index] if other is None else logits[:, index] - logits[:, other]
+        return of[:, chosen].mean(1)
+
+    def chance(logits: np.ndarray) -> float:
+        if other is not None:
+            return float(np.exp(-np.logaddexp(0, logits[other, region] - logits[index, region])).mean())
+        return float(explained.softmax(logits[:, region])[index].mean())
+
+    lines = [np.flatnonzero(region.any(tuple(n for n in range(region.ndim) if n != axis))) for axis in range(region.ndim)]
+    place = tuple(slice(int(line[0]), int(line[-1]) + 1) for line in lines) if share else None
+    return Explained(f"{name} ({words})", index, evidence, chance, place)

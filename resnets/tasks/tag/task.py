@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.types import Source, Split
-from resnets.engine.contract import Criterion, Design, ReportTable, Score, Settings
+from resnets.engine.contract import Criterion, Design, Explained, Question, ReportTable, Score, Settings
 from resnets.errors import InputError
+from resnets.models.answering import Wanted
+from resnets.models.header import Header
+from resnets.tasks import explained
 from resnets.tasks.image_level.settings import ImageLevelSettings
 from resnets.tasks.image_level.task import ImageLevel
 from resnets.tasks.tag import rows, thresholds
@@ -85,6 +88,24 @@ class Tag(ImageLevel):
     def same(self, before: np.ndarray, after: np.ndarray) -> float:
         """The fraction of labels that both say are there, or both say are not."""
         return float(((before > 0) == (after > 0)).mean())
+
+    def explained(self, output: np.ndarray, header: Header, question: Question) -> list[Explained]:
+        labels = header.labels
+        if question.label is not None:
+            named = [explained.index_of(question.label, labels)]
+        else:
+            row = rows.row(output, labels, Wanted(threshold=question.threshold, decision=header.decision))
+            named = [label["index"] for label in row["labels"]][: question.most] or [int(output.argmax())]
+        if question.against is not None:
+            other = explained.index_of(question.against, labels)
+            explained.different(named[0], other, labels)
+            return explained.rather(named[0], other, labels)
+
+        def one(index: int) -> Explained:
+            chance = lambda logits: explained.sigmoid(logits[index])  # noqa: E731
+            return Explained(f"{labels[index]} {chance(output):.2f}", index, explained.output(index), chance)
+
+        return [one(index) for index in named]
 
     def draw(self, meter: TagMeter, split: Split, folder: Path) -> list[Path]:
         from resnets.tasks.tag import draw

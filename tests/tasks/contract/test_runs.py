@@ -6,13 +6,19 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import resnets
+from resnets.attribution.methods import METHODS
+from resnets.data.loader import Loader
+from resnets.data.transforms import to_input
+from resnets.data.workers import BadImages
+from resnets.engine.contract import Question
 from resnets.engine.run import RunDir
 from resnets.errors import InputError
 from resnets.models import weights
-from resnets.models.answering import Wanted
+from resnets.models.answering import Wanted, run_model
 from resnets.ship.formats import FORMATS
 from resnets.ship.sessions import RUNTIMES, open_session
 from resnets.verbs import export
@@ -227,3 +233,22 @@ def test_an_exported_file_is_the_model_or_it_is_refused_by_name(done, tmp_path):
     score = done.task.scores[0]
     assert result["score"] == score.words
     assert result["before"]["score"] == pytest.approx(done.result[score.key]) == result["after"]["score"]
+
+
+def test_answers_can_be_explained(done):
+    """Each by a number that has a gradient, and a chance that any runtime tells."""
+    header, network = done.model.header, done.model.eval()
+    assert done.task.map_method in METHODS
+    assert set(done.task.map_layers(network)) <= set(dict(network.named_modules()))
+    samples = done.task.samples(done.source.splits["val"], header.preprocess, len(header.labels))
+    batch = next(Loader(samples=samples, batch_size=1, bad=BadImages(0)).epoch(0))
+    pixels = batch.images.numpy()
+    output = run_model(network, pixels)[0]
+    found = done.task.explained(output, header, Question(threshold=0.0))
+    for what in found:
+        x = to_input(pixels, header.preprocess, torch.device("cpu")).requires_grad_()
+        number = what.evidence(network, x)
+        assert number.shape == (1,) and torch.autograd.grad(number.sum(), x)[0].isfinite().all()
+        assert 0 <= what.chance(output) <= 1 and what.name and what.label in (None, *range(len(header.labels)))
+    with pytest.raises(InputError, match=r"--class|has no class 'x y z'"):
+        done.task.explained(output, header, Question(label="x y z"))

@@ -1,0 +1,88 @@
+"""What `explain` finds: a map of one image for one answer, and the figures of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnets.attribution.faithful import Faithfulness
+
+
+@dataclass
+class Explanation:
+    """A map of one image for one answer.
+
+    Args:
+        path: what the image is called.
+        answer: what is explained, for people; `label` is its class.
+        chance: the network's own answer, from 0 to 1.
+        values: (*size) float32 from 0 to 1, of the size of the input.
+        positions: how coarse the map was, before it was enlarged.
+        faithful: deletion and insertion; None where it was not asked for.
+        points: whether the greatest value lies where the class truly is; None where that is not known.
+    """
+
+    path: str
+    answer: str
+    label: str | None
+    chance: float
+    values: np.ndarray
+    positions: tuple[int, ...]
+    faithful: Faithfulness | None = None
+    points: bool | None = None
+    chance_to_point: float | None = None
+    place: tuple[slice, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures, without the map."""
+        found: dict[str, Any] = {"answer": self.answer, "label": self.label, "chance": self.chance}
+        if self.faithful is not None:
+            deletion, insertion = self.faithful.curves.areas
+            found |= {"deletion": deletion, "insertion": insertion}
+            found |= dict(zip(("random_deletion", "random_insertion"), self.faithful.random, strict=True))
+        if self.points is not None:
+            found |= {"points": self.points, "share_of_place": self.chance_to_point}
+        return {name: round(value, 6) if isinstance(value, float) else value for name, value in found.items()}
+
+
+@dataclass
+class Report:
+    """What `explain` found: `rows` for each image, in order, and the figures of all together."""
+
+    model: str
+    method: str
+    layer: str | None
+    explanations: list[Explanation] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    trust: dict[str, Any] = field(default_factory=dict)
+    out: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        about = {"model": self.model, "method": self.method, "layer": self.layer}
+        return {**about, "trust": self.trust, "images": self.rows}
+
+
+def lighter(made: Explanation) -> Explanation:
+    """Without its map, which is drawn: a folder of thousands of images fits into memory."""
+    return Explanation(**{**vars(made), "values": np.zeros(0, np.float32)})
+
+
+def summarise(report: Report) -> None:
+    """The figures of all maps together."""
+    every = report.explanations
+    judged = [each.faithful for each in every if each.faithful is not None]
+    if judged:
+        areas = np.array([[*each.curves.areas, *each.random] for each in judged])
+        names = ("deletion", "insertion", "random_deletion", "random_insertion")
+        report.trust |= {name: round(float(value), 4) for name, value in zip(names, areas.mean(0), strict=True)}
+        report.trust |= {"num_maps": len(judged), "better_than_random": sum(each.better for each in judged)}
+    pointed = [each for each in every if each.points is not None]
+    if pointed:
+        report.trust["pointing"] = {
+            "hits": sum(bool(each.points) for each in pointed),
+            "num": len(pointed),
+            "by_chance": round(float(np.mean([each.chance_to_point for each in pointed])), 4),
+        }
