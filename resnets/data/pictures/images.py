@@ -73,7 +73,9 @@ def mode_of(in_chans: int) -> str:
     return MODES[in_chans]
 
 
-def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "image") -> Image.Image:
+def open_picture(
+    picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "image", max_pixels: int | None = None
+) -> Image.Image:
     """Read an image from a path or an open binary file: decoded, upright, 8 bits, `in_chans` channels.
 
     Of an animation the first frame is read. Transparency is composited over white, unless `in_chans` is 4. 16-bit values are
@@ -81,6 +83,7 @@ def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, 
 
     Args:
         name: name of an open file in error messages.
+        max_pixels: a larger image is refused by its header, before it is decoded; default (None): `MAX_PIXELS`.
 
     Raises:
         BadPicture: if the file is missing, truncated, of an unknown format or too large, or has values out of range.
@@ -90,17 +93,18 @@ def open_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, 
         name = os.fspath(picture)
         with _blame(name), open_regular(picture, MAX_PICTURE_BYTES) as file:
             # As bytes: a part of a file that claims to have gigabytes would be given memory for these.
-            return open_picture(BytesIO(file.read()), in_chans, name)
+            return open_picture(BytesIO(file.read()), in_chans, name, max_pixels)
     with _blame(name):
         with _quiet():
             image: Image.Image = Image.open(picture, formats=FORMATS)
+            check_pixels(image.size, name, max_pixels or MAX_PIXELS)
             check_header(image, picture)
         return convert(image, in_chans, name)
 
 
 def read_picture(picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "image") -> np.ndarray:
     """As `open_picture`, as a uint8 array (H, W, in_chans)."""
-    return _pixels(open_picture(picture, in_chans, name))
+    return pixels_of(open_picture(picture, in_chans, name))
 
 
 def read_quickly(file: BinaryIO, in_chans: int, name: str) -> np.ndarray:
@@ -124,7 +128,8 @@ def _is_upright_jpeg(data: bytes) -> bool:
     return _orientation(picture) not in UPRIGHT
 
 
-def _pixels(picture: Image.Image) -> np.ndarray:
+def pixels_of(picture: Image.Image) -> np.ndarray:
+    """uint8 (H, W, C)."""
     pixels = np.array(picture)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
@@ -132,9 +137,7 @@ def _pixels(picture: Image.Image) -> np.ndarray:
 def convert(picture: Image.Image, in_chans: int, name: str = "image") -> Image.Image:
     """Convert a Pillow image as `open_picture` does: upright, 8 bits, `in_chans` channels. Raises the same errors."""
     mode = mode_of(in_chans)
-    width, height = picture.size
-    if width * height > MAX_PIXELS:
-        raise BadPicture(name, f"{width} x {height} pixels are more than the {MAX_PIXELS:,} that are read; make it smaller")
+    check_pixels(picture.size, name, MAX_PIXELS)
     with _blame(name):
         # Only TIFF still reads headers, and warns, while loading. The others are decoded without the lock, in several threads.
         with _quiet() if picture.format == "TIFF" else nullcontext():
@@ -150,6 +153,13 @@ def convert(picture: Image.Image, in_chans: int, name: str = "image") -> Image.I
             picture = _in_mode(picture, "RGB")  # CMYK, YCbCr and others go through RGB, also to grey or RGBA
         picture = _in_mode(picture, mode)
         return picture if upright is None else picture.transpose(upright)
+
+
+def check_pixels(size: tuple[int, int], name: str, most: int) -> None:
+    """Raise `BadPicture` where an image of `size` (width, height) has more than `most` pixels."""
+    width, height = size
+    if width * height > most:
+        raise BadPicture(name, f"{width} x {height} pixels are more than the {most:,} that are read; make it smaller")
 
 
 def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
@@ -222,7 +232,7 @@ def with_channels(images: np.ndarray, in_chans: int) -> np.ndarray:
         return np.ascontiguousarray(images.reshape(num, height, width, in_chans))
     tall = images.reshape(num * height, width, -1)  # all of them as one tall image
     picture = Image.fromarray(tall[:, :, 0] if tall.shape[2] == 1 else tall).convert(mode)
-    return _pixels(picture).reshape(num, height, width, in_chans)
+    return pixels_of(picture).reshape(num, height, width, in_chans)
 
 
 class ArrayImages:
