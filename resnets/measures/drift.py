@@ -1,7 +1,7 @@
-"""Whether what a model answers now is distributed as on validation: the population stability index, and when it means something.
+"""Whether a model at work answers as it did on validation: the population stability index, and when it tells something.
 
-PSI = sum over bins of (p - q) ln(p / q), the symmetric Kullback-Leibler divergence of the fractions p of validation and q of now.
-By custom below 0.1 nothing has changed, and above 0.25 much has. Where nothing has changed, PSI is not 0 but near
+PSI = sum over bins of (p - q) ln(p / q), the symmetric Kullback-Leibler divergence of the fractions p of validation and q of
+now. By custom below 0.1 nothing has changed, and above 0.25 much has. Where nothing has changed, PSI is not 0 but near
 (B - 1)(1/N + 1/M) for B bins and N and M pictures: divided by (1/N + 1/M) it is distributed as chi-square with B - 1 degrees of
 freedom (Yurdakul 2018, "Statistical properties of population stability index"). So a warning asks for both: above 0.25, and
 beyond chance.

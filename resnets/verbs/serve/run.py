@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
@@ -16,6 +17,7 @@ import uvicorn
 
 from resnets.draw.text import printable
 from resnets.errors import InputError
+from resnets.models.header import terms
 from resnets.verbs.serve.app import App
 from resnets.verbs.serve.bounds import bounded
 from resnets.verbs.serve.limits import MAX_CONNECTIONS, Limits
@@ -37,7 +39,7 @@ def serve(
     access_log: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> int:
-    """Serve models over HTTP until SIGTERM or Ctrl-C; which signal it was, or 0.
+    """Serve models over HTTP until SIGTERM or Ctrl-C; returns the number of that signal.
 
     Args:
         models: MODEL or NAME=MODEL.
@@ -49,39 +51,26 @@ def serve(
     Raises:
         InputError: where a model cannot be opened, or the address cannot be listened on.
     """
-    limits, opening = limits or Limits(), opening or Opening()
-    listener = listen(host, port)
-    with listener:
-        served = [Served(name, path, opening) for name, path in named(models).items()]
-        service = Service(served, limits)
-        app = App(service, token=token, local=is_local(host), access_log=access_log).asgi()
-        config = uvicorn.Config(
-            app,
-            http=bounded(limits.timeout_s),
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            backlog=BACKLOG,
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_graceful_shutdown=int(2 * limits.timeout_s) + 1,
-        )
+    with listen(host, port) as listener:
+        served = [Served(name, path, opening or Opening()) for name, path in named(models).items()]
+        service = Service(served, limits or Limits())
+        app = App(service, token=token, local=is_local(host), access_log=access_log)
         shown = f"[{host}]" if ":" in host else host
         where = f"http://{shown}:{listener.getsockname()[1]}"
-        server = Server(config, service, lambda: say_ready(say, served, where, token, is_local(host)))
+        server = Server(app, lambda: say_ready(say, served, where, open_to_all=token is None and not is_local(host)))
         more_files()
         server.run(sockets=[listener])
     return server.stopped_by
 
 
-def say_ready(say: Callable[[str], None], served: Sequence[Served], where: str, token: str | None, local: bool) -> None:
+def say_ready(say: Callable[[str], None], served: Sequence[Served], where: str, *, open_to_all: bool) -> None:
     for model in served:
         opened = model.opened
         num = len(opened.header.labels)
         say(f"model    {model.name}: {opened.task.name}, {num} class{'es' * (num != 1)}, by {opened.session.runtime}")
-    if not local and token is None:
+        if told := terms(opened.header):
+            say(f"weights  {told}")
+    if open_to_all:
         say("note     anyone who reaches this address may ask: give --token, or put it behind a proxy that asks who it is")
     say(f"serving  {where}  (page, /predict, /v2, /docs, /metrics); Ctrl-C stops it")
 
@@ -93,10 +82,23 @@ class Server(uvicorn.Server):
     are under way, and ends. A second signal ends it at once.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self.service, self.on_ready = service, on_ready
+    def __init__(self, app: App, on_ready: Callable[[], None] = lambda: None) -> None:
+        self.service, self.on_ready = app.service, on_ready
         self.stopped_by, self.stop_at = 0, float("inf")
+        timeout_s = self.service.limits.timeout_s
+        config = uvicorn.Config(
+            app.asgi(),
+            http=bounded(timeout_s),
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=BACKLOG,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_graceful_shutdown=int(2 * timeout_s) + 1,
+        )
+        super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -104,7 +106,10 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """As uvicorn's, but the signal is not raised again at the end: the caller is told which it was."""
+        """As uvicorn's, but the signal is not raised again at the end: `stopped_by` says which it was."""
+        if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+            yield
+            return
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield

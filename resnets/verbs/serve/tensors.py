@@ -1,8 +1,8 @@
 """Tensors in requests and answers of the Open Inference Protocol (KServe's V2), as JSON and as binary data.
 
-Source: the protocol's REST specification of KServe, and Triton's extension "binary tensor data". With it a body is a JSON object
-of `Inference-Header-Content-Length` bytes, and then the data of the inputs, one after the other, little-endian; an element of
-the type BYTES is its length in 4 bytes, and its content.
+Source: the protocol's REST specification of KServe, and Triton's extension "binary tensor data". With it a body is a JSON
+object of `Inference-Header-Content-Length` bytes, and then the data of the inputs, one after the other, little-endian; an
+element of the type BYTES is its length in 4 bytes, and its content.
 """
 
 from __future__ import annotations
