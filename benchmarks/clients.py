@@ -1,7 +1,6 @@
 """Many clients of an HTTP server in one thread, which takes little of the processors that the server is measured on.
 
-Each client has a connection of its own and sends the next request when the answer to the last one is there (a closed loop), or at
-a given rate whatever the answers do (an open loop), which is how a server is overloaded.
+Each client has a connection of its own and sends the next request when the answer to the last one is there (a closed loop).
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.client import HTTPException, HTTPConnection
+from http.client import HTTPConnection, HTTPException
 
 
 @dataclass
 class Seen:
-    """Of one answered request: its HTTP status (0: the connection ended without an answer), and seconds from the first byte sent to
-    the last one received. `number` is that of the request, `body` the answer's."""
+    """Of one answered request: its HTTP status (0: it ended without an answer), and seconds from the first byte sent to the
+    last one received. `number` is that of the request, `body` the answer's."""
 
     number: int
     status: int
@@ -37,7 +36,14 @@ class _Client:
 
 def request(path: str, body: bytes, *, port: int, kind: str = "image/jpeg") -> bytes:
     """A whole POST."""
-    lines = [f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", f"Content-Type: {kind}", f"Content-Length: {len(body)}", "", ""]
+    lines = [
+        f"POST {path} HTTP/1.1",
+        f"Host: 127.0.0.1:{port}",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(body)}",
+        "",
+        "",
+    ]
     return "\r\n".join(lines).encode() + body
 
 
@@ -113,7 +119,7 @@ def _receive(client: _Client) -> int | None:
     return int(head[9:12]) if len(client.received) >= len(head) + 4 + length else None
 
 
-def until_ready(port: int, path: str, seconds: float = 120) -> None:
+def until_ready(port: int, path: str, seconds: float = 300) -> None:
     """Wait until GET `path` is answered by 200."""
     end = time.monotonic() + seconds
     while True:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import ipaddress
 import logging
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -25,6 +27,8 @@ from resnets.verbs.serve.served import Opening, Served, named
 from resnets.verbs.serve.service import Service
 
 GRACE_S = 0.5  # after a signal to stop, in which late requests are refused in words
+LAST_S = 0.2  # after that, in which what is connected already is accepted and refused too
+ATTACH_FILTER = 26  # Linux' SO_ATTACH_FILTER, which Python does not name
 BACKLOG = 256  # connections that the system keeps until they are accepted
 
 
@@ -84,7 +88,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: App, on_ready: Callable[[], None] = lambda: None) -> None:
         self.service, self.on_ready = app.service, on_ready
-        self.stopped_by, self.stop_at = 0, float("inf")
+        self.stopped_by, self.stop_at, self.closing = 0, float("inf"), False
         timeout_s = self.service.limits.timeout_s
         config = uvicorn.Config(
             app.asgi(),
@@ -101,6 +105,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.listeners = sockets or []
         await super().startup(sockets)
         self.on_ready()
 
@@ -125,7 +130,12 @@ class Server(uvicorn.Server):
         self.stop_at = time.monotonic() + GRACE_S
 
     async def on_tick(self, counter: int) -> bool:
-        return await super().on_tick(counter) or time.monotonic() >= self.stop_at
+        now = time.monotonic()
+        if now >= self.stop_at and not self.closing:
+            self.closing = True
+            for listener in self.listeners:
+                drop_new(listener)
+        return await super().on_tick(counter) or now >= self.stop_at + LAST_S
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -144,6 +154,17 @@ def listen(host: str, port: int) -> socket.socket:
         words = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{host}:{port}: cannot listen there ({words}); choose another --port, or --host") from None
     return listener
+
+
+def drop_new(listener: socket.socket) -> None:
+    """From now on the system ignores who wants to connect. Where a listener is closed, Linux resets the connections that it has
+    made and we have not accepted, without a word; those who are ignored try again, and are refused then.
+    """
+    if sys.platform != "linux":
+        return
+    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # BPF: return 0, of each packet nothing is kept
+    with contextlib.suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(drop_all)))
 
 
 def is_local(host: str) -> bool:

@@ -59,6 +59,7 @@ def serving(models, limits=None, *, token=None, local=True, opening=None):
     finally:
         if thread.is_alive():
             server.handle_exit(signal.SIGTERM, None)
+            server.stop_at = 0
         thread.join(60)
         listener.close()
     assert not thread.is_alive()
