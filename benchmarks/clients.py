@@ -55,9 +55,14 @@ def form(content: bytes, name: str) -> tuple[bytes, str]:
 
 
 def closed_loop(
-    port: int, make: Callable[[int], bytes], *, num_clients: int, seconds: float, keep: bool = False
+    port: int, make: Callable[[int], bytes], *, num_clients: int, seconds: float, keep: bool = False, again: bool = False
 ) -> Iterator[Seen]:
-    """What `num_clients` clients saw within `seconds`, and until the last answer. `make` gives the request of a number."""
+    """What `num_clients` clients saw within `seconds`, and until the last answer. `make` gives the request of a number.
+
+    Args:
+        keep: the answers' bodies too.
+        again: a client whose connection ends goes on with another one.
+    """
     selector, end, numbers = selectors.DefaultSelector(), time.perf_counter() + seconds, iter(range(1 << 60))
 
     def begin(client: _Client) -> None:
@@ -65,12 +70,15 @@ def closed_loop(
         client.to_send, client.received = memoryview(make(client.number)), bytearray()
         selector.modify(client.connection, selectors.EVENT_READ | selectors.EVENT_WRITE, client)
 
-    for _ in range(num_clients):
+    def connect() -> None:
         client = _Client(socket.create_connection(("127.0.0.1", port)))
         client.connection.setblocking(False)
         client.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         selector.register(client.connection, selectors.EVENT_READ, client)
         begin(client)
+
+    for _ in range(num_clients):
+        connect()
     while selector.get_map():
         for key, events in selector.select(timeout=60):
             client = key.data
@@ -83,11 +91,18 @@ def closed_loop(
             now = time.perf_counter()
             body = bytes(client.received).partition(b"\r\n\r\n")[2] if keep else b""
             yield Seen(client.number, status, now - client.began, now, body)
-            if status and now < end:
+            if status and now < end and not _closes(client):
                 begin(client)
                 continue
             selector.unregister(client.connection)
             client.connection.close()
+            if now < end and (again or status):
+                connect()
+
+
+def _closes(client: _Client) -> bool:
+    """Whether the server ends the connection after this answer, or has had less than the whole request."""
+    return bool(client.to_send) or b"connection: close" in bytes(client.received[:1000]).lower()
 
 
 def _send(client: _Client) -> None:

@@ -2,10 +2,10 @@
 
     python benchmarks/serve.py RESNET50.xml RESNET50.onnx PICTURES [--seconds 20] [--rounds 3] [--clients 16] [--out FILE]
 
-The files are one network in 8 bits, exported by `resnets export --format openvino|onnx --int8`. A closed loop: each client sends
-the next picture when it has the answer to the last. Clients and server share the processors. All rows in turn, each in processes
-of its own; medians over rounds. Nothing else should run meanwhile. Writes FILE.json and FILE.md. Rows whose package (litserve,
-fastapi) is missing are left out.
+The files are one network in 8 bits, exported by `resnets export --format openvino|onnx --int8`. A closed loop: each client
+sends the next picture when it has the answer to the last. Clients and server share the processors. All rows in turn, each in
+processes of its own; medians over rounds. Nothing else should run meanwhile. Writes FILE.json and FILE.md. Rows whose package
+(litserve, fastapi) is missing are left out.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ print(num / (time.perf_counter() - began))
 
 
 class Row(NamedTuple):
-    """A way to the answers. `ready`: an address that answers 200 once it serves, "": no server; `field`: the name of the file in
-    a form, "": the body is the picture."""
+    """A way to the answers. `ready`: an address that answers 200 once it serves, "": no server; `field`: the name of the file
+    in a form, "": the body is the picture."""
 
     command: list[str]
     ready: str = ""
@@ -64,7 +64,9 @@ def rows(xml: str, onnx: str) -> dict[str, Row]:
         "resnets serve, form": Row(
             [sys.executable, "-m", "resnets", "serve", xml, "--port", str(PORT)], "/v2/health/ready", "file"
         ),
-        "LitServe, OpenVINO": Row([*peers, "litserve", xml, str(PORT)], "/health", "content", "litserve"),
+        "LitServe, OpenVINO": Row(
+            [sys.executable, str(HERE / "serve_litserve.py"), xml, str(PORT)], "/health", "content", "litserve"
+        ),
         "FastAPI, ONNX Runtime": Row([*peers, "fastapi", onnx, str(PORT)], "/health", "file", "fastapi"),
         "OpenVINO alone, its asynchronous queue": Row([*peers, "openvino", xml, "0"], needs="openvino"),
     }

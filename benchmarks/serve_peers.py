@@ -1,6 +1,6 @@
-"""Other servers of the same exported files, as their documentation shows them: started by benchmarks/serve.py.
+"""Other ways to the answers of the same exported files, as their documentation shows them: started by benchmarks/serve.py.
 
-    python benchmarks/serve_peers.py litserve|fastapi|openvino FILE PORT
+    python benchmarks/serve_peers.py fastapi|openvino FILE PORT
 
 Each prepares a picture as docs/export.md does without this package. `openvino` is no server: it reads the names of files from
 stdin, takes them through OpenVINO's asynchronous queue, and prints pictures per second.
@@ -40,26 +40,6 @@ def opened(path: str, **settings: str) -> tuple[Any, dict[str, Any]]:
     return openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", **settings}), about
 
 
-def litserve(path: str, port: int) -> None:
-    import litserve
-
-    class Api(litserve.LitAPI):
-        def setup(self, device: str) -> None:
-            self.compiled, self.about = opened(path)
-
-        def decode_request(self, request: Any) -> np.ndarray:
-            return pixels(request["content"].file, self.about["preprocess"])
-
-        def predict(self, x: np.ndarray) -> np.ndarray:
-            return self.compiled({"pixels": x})[0]
-
-        def encode_response(self, output: np.ndarray) -> dict[str, str]:
-            return {"label": self.about["labels"][int(output.argmax())]}
-
-    server = litserve.LitServer(Api(max_batch_size=16, batch_timeout=0.005), accelerator="cpu")
-    server.run(port=port, host="127.0.0.1", generate_client_file=False, log_level="error")
-
-
 def fastapi(path: str, port: int) -> None:
     import onnxruntime
     import uvicorn
@@ -96,4 +76,4 @@ def openvino(path: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    {"litserve": litserve, "fastapi": fastapi, "openvino": openvino}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
+    {"fastapi": fastapi, "openvino": openvino}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))

@@ -19,7 +19,6 @@ from resnets.verbs.serve.run import is_local, listen
 from resnets.verbs.serve.served import named, stamp_of
 from tests.verbs.serve.made import ask, encoded, model_file, serving
 
-
 FIXTURES = Path(__file__).parents[2] / "fixtures/v0_1_0"
 
 
