@@ -65,20 +65,23 @@ def closed_loop(
     """
     selector, end, numbers = selectors.DefaultSelector(), time.perf_counter() + seconds, iter(range(1 << 60))
 
-    def begin(client: _Client) -> None:
-        client.number, client.began = next(numbers), time.perf_counter()
-        client.to_send, client.received = memoryview(make(client.number)), bytearray()
-        selector.modify(client.connection, selectors.EVENT_READ | selectors.EVENT_WRITE, client)
-
-    def connect() -> None:
-        client = _Client(socket.create_connection(("127.0.0.1", port)))
-        client.connection.setblocking(False)
-        client.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        selector.register(client.connection, selectors.EVENT_READ, client)
-        begin(client)
+    def begin(client: _Client | None = None) -> None:
+        """Send the next request, on a new connection where there is none."""
+        number = next(numbers)
+        content = make(number)
+        if client is None:
+            client = _Client(socket.create_connection(("127.0.0.1", port)))
+            client.connection.setblocking(False)
+            client.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            selector.register(client.connection, selectors.EVENT_READ, client)
+        client.number, client.began = number, time.perf_counter()
+        client.to_send, client.received = memoryview(content), bytearray()
+        _send(client)
+        if client.to_send:
+            selector.modify(client.connection, selectors.EVENT_READ | selectors.EVENT_WRITE, client)
 
     for _ in range(num_clients):
-        connect()
+        begin()
     while selector.get_map():
         for key, events in selector.select(timeout=60):
             client = key.data
@@ -97,7 +100,7 @@ def closed_loop(
             selector.unregister(client.connection)
             client.connection.close()
             if now < end and (again or status):
-                connect()
+                begin()
 
 
 def _closes(client: _Client) -> bool:

@@ -24,6 +24,7 @@ import threading
 import time
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,24 +46,27 @@ def bomb(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-def hostile(picture: bytes, rng: random.Random) -> tuple[bytes, set[int]]:
-    """A whole request, and the statuses that are right for it."""
-    post = clients.request
-    nonsense = bytes(rng.randrange(256) for _ in range(200))
-    return rng.choice([
-        (post("/predict", picture[: len(picture) // 2], port=PORT), {422, 429, 503}),
-        (post("/predict", picture[:20] + nonsense + picture[220:], port=PORT), {200, 422, 429, 503}),
-        (post("/predict", bomb(12_000), port=PORT), {422, 429, 503}),
-        (post("/predict", bomb(65_000), port=PORT), {422, 429, 503}),
-        (post("/predict", nonsense, port=PORT), {422, 429, 503}),
-        (post("/predict", b"{}", port=PORT, kind="application/json"), {415, 429, 503}),
-        (post("/predict", b"x", port=PORT, kind="multipart/form-data; boundary=y"), {400, 429, 503}),
-        (post("/predict?topk=none", picture, port=PORT), {400, 429, 503}),
-        (post("/predict", bytes(MAX_BYTES + 1), port=PORT), {413, 429, 503}),
-        (post(f"/v2/models/m/{'infer'}", nonsense, port=PORT), {400, 429, 503}),
-        (post("/v2/models/none/infer", b"{}", port=PORT), {404}),
-        (post("/predict", picture, port=PORT).replace(b"Content-Length: ", b"Content-Length: 1x"), {400}),
-    ])  # fmt: skip
+BOMBS = [bomb(12_000), bomb(65_000)]
+NONSENSE = random.Random(1).randbytes(200)
+BUSY = {429, 503}  # right answers to any request
+HOSTILE: list[Callable[[bytes], tuple[bytes, set[int]]]] = [  # a picture -> a whole request, and what else is right for it
+    lambda picture: (post("/predict", picture[: len(picture) // 2]), {422}),
+    lambda picture: (post("/predict", picture[:20] + NONSENSE + picture[220:]), {200, 422}),
+    lambda picture: (post("/predict", BOMBS[0]), {422}),
+    lambda picture: (post("/predict", BOMBS[1]), {422}),
+    lambda picture: (post("/predict", NONSENSE), {422}),
+    lambda picture: (post("/predict", b"{}", "application/json"), {415}),
+    lambda picture: (post("/predict", b"x", "multipart/form-data; boundary=y"), {400}),
+    lambda picture: (post("/predict?topk=none", picture), {400}),
+    lambda picture: (post("/predict", bytes(MAX_BYTES + 1)), {413}),
+    lambda picture: (post("/v2/models/m/infer", NONSENSE), {400}),
+    lambda picture: (post("/v2/models/none/infer", b"{}"), {404}),
+    lambda picture: (post("/predict", picture).replace(b"Content-Length: ", b"Content-Length: 1x"), {400}),
+]
+
+
+def post(path: str, body: bytes, kind: str = "image/jpeg") -> bytes:
+    return clients.request(path, body, port=PORT, kind=kind)
 
 
 def hang(stop: threading.Event, seed: int) -> None:
@@ -147,8 +151,8 @@ def main() -> int:
     def make(number: int) -> bytes:
         which = rng.randrange(len(files))
         if rng.random() < given.hostile:
-            body, right = hostile(contents[which], rng)
-            sent[number] = right
+            body, right = rng.choice(HOSTILE)(contents[which])
+            sent[number] = right | BUSY
             return body
         sent[number] = which
         return clients.request("/predict", contents[which], port=PORT)
