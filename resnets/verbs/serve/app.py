@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -32,6 +33,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 PLAIN = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
 LARGE = 1 << 16  # bytes of JSON that are read in another thread
+FORGET_S = 2.0  # for the rest of a body that is not wanted
 VERSION = "1"  # of each model, in the protocol
 
 
@@ -96,6 +98,7 @@ class App:
             response.headers.update({name: value for name, value in PLAIN.items() if name not in response.headers})
             if self.service.draining:
                 response.headers["Connection"] = "close"
+                await forgotten(request)
             took_s = time.perf_counter() - began
             self.service.monitor.requests.labels(path, str(response.status_code)).inc()
             self.service.monitor.request_s.labels(path).observe(took_s)
@@ -232,6 +235,14 @@ class App:
         if size is None:
             return Response(content, media_type="application/json")
         return Response(content, headers={tensors.HEADER: str(size)}, media_type="application/octet-stream")
+
+
+async def forgotten(request: Request) -> None:
+    """Read what is left of a body: a connection that is closed before is reset, and the answer may be lost."""
+    with suppress(ClientDisconnect, RuntimeError, TimeoutError):  # gone, read already, or too slow
+        async with asyncio.timeout(FORGET_S):
+            async for _ in request.stream():
+                pass
 
 
 def wanted_of(asked: Mapping[str, Any], num_labels: int) -> Wanted:

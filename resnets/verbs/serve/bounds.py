@@ -23,6 +23,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     patience_s = 10.0
     _timer: asyncio.TimerHandle | None = None
+    _over = False  # refused: what comes is forgotten
     _in_headers = True
     _whole = True
     _num_header_bytes = 0
@@ -36,6 +37,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._over:
+            return
         if self._in_headers:
             self._num_header_bytes += len(data)
         super().data_received(data)
@@ -43,6 +46,17 @@ class BoundedProtocol(HttpToolsProtocol):
             self._within(self.patience_s)
         if self._in_headers and self._num_header_bytes > MAX_HEADER_BYTES:
             self.send_400_response("The headers are too large.")
+
+    def send_400_response(self, msg: str) -> None:
+        """The answer, and the end of what is sent; closed once the other side has read it. uvicorn closes at once, and where
+        something has come that is not read, the system then resets the connection, and the answer is lost."""
+        head = (
+            f"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: {len(msg)}\r\nconnection: close\r\n\r\n"
+        )
+        self._over = True
+        self.transport.write(head.encode() + msg.encode())
+        self.transport.write_eof()
+        self._within(self.patience_s)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -89,7 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _end(self) -> None:
         self._timer = None
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._over:
             self.transport.abort()
             return
         if self.cycle is not None and not self.cycle.response_complete:

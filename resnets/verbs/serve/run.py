@@ -29,6 +29,7 @@ from resnets.verbs.serve.service import Service
 GRACE_S = 0.5  # after a signal to stop, in which late requests are refused in words
 LAST_S = 0.2  # after that, in which what is connected already is accepted and refused too
 ATTACH_FILTER = 26  # Linux' SO_ATTACH_FILTER, which Python does not name
+KEEP_ALIVE_S = 75  # of a connection between two requests: longer than proxies keep theirs (nginx: 60)
 BACKLOG = 256  # connections that the system keeps until they are accepted
 
 
@@ -99,6 +100,7 @@ class Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=int(2 * timeout_s) + 1,
         )

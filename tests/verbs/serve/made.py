@@ -46,8 +46,9 @@ def encoded(seed=0, size=(20, 14), form="JPEG", **options):
 def serving(models, limits=None, *, token=None, local=True, opening=None):
     """A running server of {name: path}: its port, its `Service`, and `ask`."""
     listener = listen("127.0.0.1", 0)
-    opening = opening or Opening(runtime="torch", device="cpu")
-    service = Service([Served(name, str(path), opening) for name, path in models.items()], limits or Limits(timeout_s=60))
+    limits = limits or Limits(timeout_s=60)
+    opening = opening or Opening(runtime="torch", device="cpu", max_pixels=limits.max_pixels)
+    service = Service([Served(name, str(path), opening) for name, path in models.items()], limits)
     ready = threading.Event()
     server = Server(App(service, token=token, local=local), ready.set)
     thread = threading.Thread(target=server.run, args=([listener],))
