@@ -42,6 +42,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_headers:
             self._num_header_bytes += len(data)
         super().data_received(data)
+        if self._over or self.transport.is_closing():
+            return
         if self._in_headers and self._timer is None:
             self._within(self.patience_s)
         if self._in_headers and self._num_header_bytes > MAX_HEADER_BYTES:

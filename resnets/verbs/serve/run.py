@@ -201,7 +201,8 @@ def log_to_stderr() -> None:
     """Write the log of the server there."""
     handler = logging.StreamHandler()
     handler.setFormatter(Lines("%(asctime)s %(levelname)s %(message)s"))
-    for name, level in (("resnets.serve", logging.INFO), ("uvicorn.error", logging.CRITICAL)):
+    levels = {"resnets.serve": logging.INFO, "uvicorn.error": logging.CRITICAL, "python_multipart": logging.CRITICAL}
+    for name, level in levels.items():  # the others tell what is wrong with requests, which their answers do
         logger = logging.getLogger(name)
         logger.addHandler(handler)
         logger.setLevel(level)
