@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import Batch, Samples, Source, Split
 from resnets.engine.recipe import Facts, Recipe
-from resnets.models.answering import Wanted
+from resnets.models.answering import Noted, Wanted
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
@@ -185,6 +185,14 @@ class Rows(Protocol):
 
     def told(self, result: Mapping[str, Any], per_class: bool) -> str:
         """An evaluation as text."""
+        ...
+
+    def noted(self, row: Mapping[str, Any]) -> Noted:
+        """What is counted of a row without an error, where a model is watched at work."""
+        ...
+
+    def recorded(self, record: Mapping[str, Any], decision: Decision) -> Noted:
+        """The same of what `Meter.records` says of an image or object: numbers, or text as in predictions.csv."""
         ...
 
 

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -53,6 +53,20 @@ def check_wanted(task: Any, **given: float | None) -> None:
             raise InputError(f"{name}={value} has no effect on the answers of a model for the task {task.name}; leave it out")
 
 
+class Noted(NamedTuple):
+    """What is counted of an answer, or of several.
+
+    Args:
+        labels: the classes that it names, whatever it makes of them; of a picture, or of each of its objects.
+        scores: from 0 to 1, how sure each of these is; empty where there is no such figure.
+        said: what it answers: classes, "unsure", "unknown".
+    """
+
+    labels: list[str]
+    scores: list[float]
+    said: list[str]
+
+
 def number_of(part: Mapping[str, Any], name: str, default: float | None = None) -> float:
     """A number of a model's header. Raises `InputError` where that holds something else."""
     value = part.get(name, default)
@@ -72,9 +86,15 @@ def answered(
         pixels: uint8 (N, C, H, W), fitted, or of volumes float32 (N, C, D, H, W), normalised.
         sizes: the images' own, where answers have these; rows then have "height" and "width", of volumes "depth" too.
     """
-    answers, wanted = task.infer(run, pixels, sizes, header), dataclasses.replace(wanted, decision=header.decision)
-    own = [dict(zip(AXES[-len(size) :], size, strict=True)) for size in sizes] or [{}] * len(answers)
-    return [(size | task.rows.row(answer, header.labels, wanted), answer) for size, answer in zip(own, answers, strict=True)]
+    answers = task.infer(run, pixels, sizes, header)
+    own = sizes or [()] * len(answers)
+    return [(row_of(task, header, answer, size, wanted), answer) for size, answer in zip(own, answers, strict=True)]
+
+
+def row_of(task: Any, header: Header, answer: Any, size: tuple[int, ...], wanted: Wanted) -> Prediction:
+    """The row of one answer, as the model of `header` decides; `size` is the image's own, () where the answer has none."""
+    own: Prediction = dict(zip(AXES[-len(size) :], size, strict=True)) if size else {}  # type: ignore[assignment]
+    return own | task.rows.row(answer, header.labels, dataclasses.replace(wanted, decision=header.decision))
 
 
 def run_model(model: Any, pixels: Any, *, amp: bool = False) -> Any:

@@ -106,6 +106,13 @@ class ProbeRecord(TypedDict):
     scores: dict[str, dict[str, float]]
 
 
+class AnswersRecord(TypedDict):
+    """The answers to the validation split, counted: what those of a model at work are compared with."""
+
+    classes: dict[str, int]  # the most frequent classes; "": all others
+    scores: list[int]  # by their score, in ten bins from 0 to 1
+
+
 class Prediction(TypedDict, total=False):
     """A row of `resnets predict`: the keys that all tasks share. Each task adds its answer (`Row` in `tasks/*/rows.py`)."""
 
@@ -168,6 +175,7 @@ class Provenance(TypedDict, total=False):
     selected: str  # the weights that were evaluated: "best" or "last"
     speed: SpeedRecord
     probe: ProbeRecord
+    answers: AnswersRecord  # in saved models only
     result: dict[str, Any]  # the scalars of evaluation.json: `Evaluation` and the task's own metrics
     # As in `Origin`; `weights` of a fine-tuned model is the origin of the weights that training started from.
     source: str

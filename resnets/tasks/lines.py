@@ -24,6 +24,11 @@ def with_interval(result: Mapping[str, Any], name: str) -> str:
     return f"{share(result[name])} (95 % interval {low:.2%} to {high:.2%}{groups})"
 
 
+def probabilities_in(record: Mapping[str, Any]) -> dict[str, float]:
+    """The columns p_CLASS of a record, in their order, by class."""
+    return {name[2:]: float(value) for name, value in record.items() if name.startswith("p_")}
+
+
 def unreadable(result: Mapping[str, Any]) -> list[str]:
     """How many images of an evaluation could not be read, with the first names, as one line; no line where there are none."""
     if not result["bad_images"]:

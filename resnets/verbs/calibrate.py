@@ -11,8 +11,10 @@ from resnets.engine.settings import answers_of
 from resnets.errors import InputError
 from resnets.models import weights
 from resnets.models.pretrained.opening import Opened, open_weights
+from resnets.models.records import AnswersRecord
 from resnets.ship import hub
 from resnets.ship.sessions import answering, open_session
+from resnets.verbs import expected
 from resnets.verbs.evaluate import judge, pick
 
 SPLITS = ("val", "test", "train")  # the first that the data has is the one, unless one is named
@@ -69,13 +71,15 @@ def calibrate(
     if not (decision := task.decide(judged.meter, asked)):
         raise InputError(f"the task {task.name} has nothing to choose; its models answer as they are")
     judged.meter.decision = decision
-    write(opened, decision, out)
+    answers = expected.count(task, (record for _, record in judged.meter.records()), decision)
+    write(opened, decision, answers, out)
     return {"file": str(out), "model": str(model), "data": data, "decision": decision} | judged.result()
 
 
-def write(opened: Opened, decision: dict[str, Any], out: Path) -> None:
-    """Write the tensors as they are in the file, where it is one of ours, with the decision in the header."""
-    header = dataclasses.replace(opened.header, decision=decision)
+def write(opened: Opened, decision: dict[str, Any], answers: AnswersRecord, out: Path) -> None:
+    """Write the tensors as they are in the file, where it is one of ours, with the decision and its answers in the header."""
+    provenance: Any = {**opened.header.provenance, "answers": answers}
+    header = dataclasses.replace(opened.header, decision=decision, provenance=provenance)
     own = weights.is_ours(opened.path)
     tensors = weights.read_plain(opened.path) if own else hub.built(opened).state_dict()
     weights.write_tensors(out, tensors, header.to_json())

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -186,9 +186,7 @@ class _Batches:
                 rows[number]["error"] = bad.reason
         found = [Found(row) for row in rows]
         if good:
-            # Together as they lie in memory, channels last for pictures.
-            pixels = np.stack([fitted.pixels.transpose(AXES[fitted.pixels.ndim]) for _, fitted in good])
-            pixels = pixels.transpose(BACK[pixels.ndim])
+            pixels = stacked([fitted.pixels for _, fitted in good])
             sizes = [fitted.size for _, fitted in good if fitted.size]
             with self.gate:
                 if self.stopped:
@@ -197,6 +195,12 @@ class _Batches:
             for (number, fitted), (row, answer) in zip(good, answers, strict=True):
                 found[number] = Found(rows[number] | row, fitted.image, answer)
         return found
+
+
+def stacked(inputs: Sequence[np.ndarray]) -> np.ndarray:
+    """Inputs of one size as a batch (N, C, ...), together as they lie in memory, channels last for pictures."""
+    pixels = np.stack([each.transpose(AXES[each.ndim]) for each in inputs])
+    return pixels.transpose(BACK[pixels.ndim])
 
 
 # (C, H, W) to (H, W, C), as pictures lie in memory, and (N, H, W, C) back; volumes lie as they are.

@@ -45,7 +45,7 @@ from resnets.models import weights
 from resnets.models.model import Model
 from resnets.models.records import DataRecord, ModelRecord, Provenance
 from resnets.ship import external, hub
-from resnets.verbs import evaluate, predictions, probe, report
+from resnets.verbs import evaluate, expected, predictions, probe, report
 from resnets.verbs.introduce import introduction, num_params
 
 
@@ -317,12 +317,14 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     splits = ("val", "test") if "test" in source.splits else ("val",)
     judged = [evaluate.judge(model, source, name, workers=recipe.workers, max_bad=recipe.max_bad) for name in splits]
     decision, refused = decide(job.task, judged[0].meter, recipe)
-    if decision != model.decision:  # it is there already where a finished run was resumed
-        model.decision = decision
-        weights.save(model, chosen)
     for each in judged:
-        each.meter.decision = model.decision
+        each.meter.decision = decision
         job.bad.reasons.update(each.bad)
+    answers = expected.count(job.task, (record for _, record in judged[0].meter.records()), decision)
+    origin = model.metadata.setdefault("provenance", {})
+    if (decision, answers) != (model.decision, origin.get("answers")):
+        model.decision, origin["answers"] = decision, answers
+        weights.save(model, chosen)  # they are there already where a finished run was resumed
     predictions.write(run.predictions, judged)
     result = judged[-1].result()
     evaluate.keep(judged[-1], result, run.path)

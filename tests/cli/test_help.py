@@ -15,7 +15,7 @@ from resnets.ship.formats import FORMATS
 from resnets.ship.sessions import RUNTIMES
 from tests.cli.made import said
 
-VERBS = ("train", "eval", "calibrate", "convert", "predict", "export", "models", "info", "data", "bench", "paper")
+VERBS = ("train", "eval", "calibrate", "convert", "predict", "export", "models", "info", "data", "bench", "paper", "serve")
 
 
 @pytest.mark.parametrize("words", ["", *VERBS, "data check", "data preview", "data get", "bench predict", "bench train"])

@@ -75,7 +75,11 @@ def mode_of(in_chans: int) -> str:
 
 
 def open_picture(
-    picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "image", bit_depth: int = 16
+    picture: str | os.PathLike[str] | BinaryIO,
+    in_chans: int = 3,
+    name: str = "image",
+    bit_depth: int = 16,
+    max_pixels: int | None = None,
 ) -> Image.Image:
     """Read an image from a path or an open binary file: decoded, upright, 8 bits, `in_chans` channels.
 
@@ -84,6 +88,7 @@ def open_picture(
 
     Args:
         name: name of an open file in error messages.
+        max_pixels: a larger image is refused by its header, before it is decoded; default (None): `MAX_PIXELS`.
 
     Raises:
         BadPicture: if the file is missing, truncated, of an unknown format or too large, or has values out of range.
@@ -93,13 +98,13 @@ def open_picture(
         name = os.fspath(picture)
         with _blame(name), open_regular(picture, MAX_PICTURE_BYTES) as file:
             # As bytes: a part of a file that claims to have gigabytes would be given memory for these.
-            return open_picture(BytesIO(file.read()), in_chans, name, bit_depth)
+            return open_picture(BytesIO(file.read()), in_chans, name, bit_depth, max_pixels)
     with _blame(name):
         with _quiet():
             image: Image.Image = Image.open(picture, formats=FORMATS)
+            check_pixels(image.size, name, max_pixels or MAX_PIXELS)
             check_header(image, picture)
         if bit_depth < 16 and not image.mode.startswith("I") and has_16_bits(image):
-            _check_size(image, name)
             with _loading(image):
                 image = with_depth(image, picture, bit_depth)
         return convert(image, in_chans, name, bit_depth)
@@ -132,7 +137,7 @@ def read_picture(
     picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "image", bit_depth: int = 16
 ) -> np.ndarray:
     """As `open_picture`, as a uint8 array (H, W, in_chans)."""
-    return _pixels(open_picture(picture, in_chans, name, bit_depth))
+    return pixels_of(open_picture(picture, in_chans, name, bit_depth))
 
 
 def read_16_bits(file: BinaryIO, name: str) -> np.ndarray | None:
@@ -146,7 +151,7 @@ def read_16_bits(file: BinaryIO, name: str) -> np.ndarray | None:
             data = BytesIO(file.read())  # as in `open_picture`
             image = Image.open(data, formats=FORMATS)
             check_header(image, data)
-        _check_size(image, name)
+        check_pixels(image.size, name, MAX_PIXELS)
         with _loading(image):
             return all_bits(image, data)
 
@@ -172,7 +177,8 @@ def _is_upright_jpeg(data: bytes) -> bool:
     return _orientation(picture) not in UPRIGHT
 
 
-def _pixels(picture: Image.Image) -> np.ndarray:
+def pixels_of(picture: Image.Image) -> np.ndarray:
+    """uint8 (H, W, C)."""
     pixels = np.array(picture)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
@@ -180,7 +186,7 @@ def _pixels(picture: Image.Image) -> np.ndarray:
 def convert(picture: Image.Image, in_chans: int, name: str = "image", bit_depth: int = 16) -> Image.Image:
     """Convert a Pillow image as `open_picture` does: upright, 8 bits, `in_chans` channels. Raises the same errors."""
     mode = mode_of(in_chans)
-    _check_size(picture, name)
+    check_pixels(picture.size, name, MAX_PIXELS)
     with _blame(name):
         with _loading(picture):
             picture.load()
@@ -197,10 +203,11 @@ def convert(picture: Image.Image, in_chans: int, name: str = "image", bit_depth:
         return picture if upright is None else picture.transpose(upright)
 
 
-def _check_size(picture: Image.Image, name: str) -> None:
-    width, height = picture.size
-    if width * height > MAX_PIXELS:
-        raise BadPicture(name, f"{width} x {height} pixels are more than the {MAX_PIXELS:,} that are read; make it smaller")
+def check_pixels(size: tuple[int, int], name: str, most: int) -> None:
+    """Raise `BadPicture` where an image of `size` (width, height) has more than `most` pixels."""
+    width, height = size
+    if width * height > most:
+        raise BadPicture(name, f"{width} x {height} pixels are more than the {most:,} that are read; make it smaller")
 
 
 def _loading(picture: Image.Image) -> AbstractContextManager[None]:
@@ -267,7 +274,7 @@ def with_channels(images: np.ndarray, in_chans: int) -> np.ndarray:
         return np.ascontiguousarray(images.reshape(num, height, width, in_chans))
     tall = images.reshape(num * height, width, -1)  # all of them as one tall image
     picture = Image.fromarray(tall[:, :, 0] if tall.shape[2] == 1 else tall).convert(mode)
-    return _pixels(picture).reshape(num, height, width, in_chans)
+    return pixels_of(picture).reshape(num, height, width, in_chans)
 
 
 class ArrayImages:

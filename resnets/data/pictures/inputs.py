@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages
-from resnets.data.pictures.resize import fit_picture
+from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, pixels_of
+from resnets.data.pictures.resize import fit_image, fit_picture, to_array
+from resnets.data.pictures.sent import Encoded, SentPictures, SentVolumes, example_picture, example_volume
 from resnets.data.pictures.volumes import SUFFIXES, Volumes
 from resnets.data.preprocess import Preprocess
 
@@ -36,6 +37,13 @@ def fitted_picture(images: FileImages, index: int, preprocess: Preprocess, own_s
     return Fitted(fit_picture(picture, preprocess), picture.shape[:2], picture)
 
 
+def fitted_sent(images: SentPictures, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
+    """As `fitted_picture`, of an image in memory."""
+    picture = images.picture(index, preprocess.bit_depth)
+    pixels = to_array(fit_image(picture, preprocess), preprocess)
+    return Fitted(pixels, (picture.height, picture.width), pixels_of(picture)) if own_size else Fitted(pixels)
+
+
 def fitted_volume(images: Volumes, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
     """The volume at `index`, normalised. Raises `BadPicture` if it cannot be read."""
     volume = images[index]
@@ -54,6 +62,9 @@ class Inputs(NamedTuple):
         opened: (files, channels) -> a sequence of images or volumes, opened on access.
         fitted: (images, index, preprocess, own_size) -> `Fitted`.
         mask_suffix: suffix of files with class indices.
+        sent: (files in memory, channels, largest number of pixels or voxels) -> a sequence of them, to be closed.
+        fitted_sent: as `fitted`, of such a sequence.
+        example: a file that a network with such a `Preprocess` takes.
     """
 
     images: str
@@ -62,9 +73,32 @@ class Inputs(NamedTuple):
     opened: Callable[[FileImages, int], Any]
     fitted: Callable[[Any, int, Preprocess, bool], Fitted]
     mask_suffix: str
+    sent: Callable[[Sequence[Encoded], int, int], Any]
+    fitted_sent: Callable[[Any, int, Preprocess, bool], Fitted]
+    example: Callable[[Preprocess], bytes]
 
 
 INPUTS: dict[int, Inputs] = {
-    2: Inputs("images", tuple(sorted(IMAGE_SUFFIXES)), FileImages, lambda files, in_chans: files, fitted_picture, ".png"),
-    3: Inputs("volumes", SUFFIXES, lambda paths, in_chans: FileImages(paths, 1), Volumes, fitted_volume, ".nii.gz"),
+    2: Inputs(
+        "images",
+        tuple(sorted(IMAGE_SUFFIXES)),
+        FileImages,
+        lambda files, in_chans: files,
+        fitted_picture,
+        ".png",
+        SentPictures,
+        fitted_sent,
+        example_picture,
+    ),
+    3: Inputs(
+        "volumes",
+        SUFFIXES,
+        lambda paths, in_chans: FileImages(paths, 1),
+        Volumes,
+        fitted_volume,
+        ".nii.gz",
+        SentVolumes,
+        fitted_volume,
+        example_volume,
+    ),
 }

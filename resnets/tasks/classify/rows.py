@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import columns, csv_line, visible
 from resnets.measures import balance
-from resnets.models.answering import Wanted
+from resnets.models.answering import Noted, Wanted
 from resnets.tasks.classify import confidence, points
-from resnets.tasks.lines import failed, first_cell, unreadable, with_interval
+from resnets.tasks.lines import failed, first_cell, probabilities_in, unreadable, with_interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,3 +154,14 @@ def confusions(result: Mapping[str, Any]) -> str:
     pairs.sort(key=lambda pair: -pair[0])
     words = [visible(f"{num} x {truth} taken for {predicted}") for num, truth, predicted in pairs[:MISTAKES]]
     return "commonest mistakes: " + ("; ".join(words) or "none")
+
+
+def noted(row: Mapping[str, Any]) -> Noted:
+    """See `engine.contract.Rows`: the likeliest class, and what is answered."""
+    return Noted([row["label"]], [row["probability"]], [row["answer"]])
+
+
+def recorded(record: Mapping[str, Any], decision: Mapping[str, Any]) -> Noted:
+    found = probabilities_in(record)
+    likeliest = max(found, key=lambda label: found[label])
+    return Noted([likeliest], [found[likeliest]], [record["answer"]])

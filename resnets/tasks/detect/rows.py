@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
-from resnets.models.answering import Wanted, number_of
+from resnets.models.answering import Noted, Wanted, number_of
 from resnets.tasks.detect import points
 from resnets.tasks.lines import class_table, failed, unreadable
 
@@ -119,3 +119,15 @@ def told(result: Mapping[str, Any], per_class: bool) -> str:
     if per_class:
         lines += ["", class_table(result["per_class"], HEADINGS, "objects")]
     return "\n".join(lines)
+
+
+def noted(row: Mapping[str, Any]) -> Noted:
+    """See `engine.contract.Rows`: the objects."""
+    names = [entry["label"] for entry in row["objects"]]
+    return Noted(names, [entry["score"] for entry in row["objects"]], names)
+
+
+def recorded(record: Mapping[str, Any], decision: Mapping[str, Any]) -> Noted:
+    if not record["answer"] or float(record["score"]) < least_score(Wanted(decision=decision)):  # missed, or not named
+        return Noted([], [], [])
+    return Noted([record["answer"]], [float(record["score"])], [record["answer"]])

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
-from resnets.models.answering import Wanted
-from resnets.tasks.lines import class_table, failed, first_cell, unreadable
+from resnets.models.answering import Noted, Wanted
+from resnets.tasks.lines import class_table, failed, first_cell, probabilities_in, unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,3 +117,16 @@ def amount(value: float | None) -> str:
 
 def between(interval: Sequence[float] | None) -> str:
     return "" if interval is None else f" ({amount(interval[0])} to {amount(interval[1])})"
+
+
+def noted(row: Mapping[str, Any]) -> Noted:
+    """See `engine.contract.Rows`: the grade; of numbers nothing."""
+    if "grade" not in row:
+        return Noted([], [], [])
+    grade = str(row["grade"])
+    return Noted([grade], [row["probabilities"][grade]], [grade])
+
+
+def recorded(record: Mapping[str, Any], decision: Mapping[str, Any]) -> Noted:
+    found = probabilities_in(record)
+    return Noted([record["answer"]], [found[record["answer"]]], [record["answer"]]) if found else Noted([], [], [])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
-from resnets.models.answering import Wanted
+from resnets.models.answering import Noted, Wanted
 from resnets.tasks.lines import class_table, failed, unreadable, with_interval
 
 if TYPE_CHECKING:
@@ -92,3 +92,15 @@ def told(result: Mapping[str, Any], per_class: bool) -> str:
     if per_class:
         lines += ["", class_table(result["per_class"], HEADINGS, "pixels")]
     return "\n".join(lines)
+
+
+def noted(row: Mapping[str, Any]) -> Noted:
+    """See `engine.contract.Rows`: the classes that are there."""
+    names = [entry["label"] for entry in row["classes"]]
+    return Noted(names, [], names)
+
+
+def recorded(record: Mapping[str, Any], decision: Mapping[str, Any]) -> Noted:
+    start = "predicted_"
+    names = [name.removeprefix(start) for name, num in record.items() if name.startswith(start) and int(num)]
+    return Noted(names, [], names)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
-from resnets.models.answering import Wanted
-from resnets.tasks.lines import class_table, failed, first_cell, unreadable, with_interval
+from resnets.models.answering import Noted, Wanted
+from resnets.tasks.lines import class_table, failed, first_cell, probabilities_in, unreadable, with_interval
 from resnets.tasks.tag.thresholds import LEAST, of_labels, probabilities
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ FACTS = {
     "exact": "pictures all right",
 }
 
+NONE = "none"  # what a picture without labels is counted as
 NAMED = 10  # labels without a threshold that `told` names
 
 
@@ -112,3 +113,16 @@ def unsupported(result: Mapping[str, Any]) -> list[str]:
     more = f" and {len(few) - NAMED} more" * (len(few) > NAMED)
     why = f"fewer than {LEAST} validation pictures with the label, or all of them, support no threshold"
     return ["", f"named from 0.5 on, for {why}: {names}{more}"] if few else []
+
+
+def noted(row: Mapping[str, Any]) -> Noted:
+    """See `engine.contract.Rows`: the labels, or `NONE`."""
+    names = [entry["label"] for entry in row["labels"]] or [NONE]
+    return Noted(names, [entry["probability"] for entry in row["labels"]], names)
+
+
+def recorded(record: Mapping[str, Any], decision: Mapping[str, Any]) -> Noted:
+    found = probabilities_in(record)
+    least = of_labels(decision, list(found))
+    there = {label: chance for (label, chance), limit in zip(found.items(), least, strict=True) if chance >= limit}
+    return Noted(list(there) or [NONE], list(there.values()), list(there) or [NONE])

@@ -1,0 +1,162 @@
+"""The server answers exactly what `resnets predict` does: pictures, forms, CSV, drawings, all kinds of tasks."""
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnets.models.answering import Wanted
+from resnets.ship.sessions import open_session
+from resnets.verbs import rows as lines
+from resnets.verbs.predict import find_files, predict, stream
+from tests.verbs.serve.made import Rows, encoded, form, model_file, serving
+
+FIXTURES = Path(__file__).parents[2] / "fixtures/v0_1_0"
+
+
+def turned(**options):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    return encoded(3, exif=exif, **options)
+
+
+PICTURES = {
+    "a.jpg": encoded(1), "b.png": encoded(2, form="PNG"), "c.jpg": turned(), "d.webp": encoded(4, form="WEBP"),
+    "broken.jpg": encoded(5)[:150], "none.txt": b"hello",
+}  # fmt: skip
+
+
+def predicted(model, folder, pictures, **options):
+    """The rows of `resnets predict` on files with these contents, with their names alone."""
+    for name, content in pictures.items():
+        (folder / name).write_bytes(content)
+    found = predict(model, [folder / name for name in pictures], device="cpu", **options)
+    return [{**row, "path": Path(row["path"]).name} for row in found]
+
+
+def test_a_form_of_many(server, saved, tmp_path):
+    body, headers = form(*PICTURES.items())
+    answer = server.ask("POST", "/predict?topk=2", body, headers)
+    assert answer.status == 200 and answer.json["model"] == "tiny"
+    assert answer.json["rows"] == Rows(predicted(saved, tmp_path, PICTURES, topk=2))
+
+
+def test_the_bytes_of_one(server, saved, tmp_path):
+    for kind in ({}, {"Content-Type": "image/jpeg"}, {"Content-Type": "application/x-www-form-urlencoded"}):  # curl's default
+        answer = server.ask("POST", "/predict", PICTURES["c.jpg"], kind)
+        assert answer.status == 200
+        (row,) = answer.json["rows"]
+        (expected,) = predicted(saved, tmp_path, {"c.jpg": PICTURES["c.jpg"]})
+        assert [row | {"path": "c.jpg"}] == Rows([expected])
+
+
+def test_csv(server, saved, tmp_path):
+    body, headers = form(*PICTURES.items())
+    told = server.ask("POST", "/predict?format=csv", body, headers)
+    assert told.headers["Content-Type"].startswith("text/csv")
+    assert told.body == server.ask("POST", "/predict", body, headers | {"Accept": "text/csv"}).body
+    predicted(saved, tmp_path, PICTURES)
+    written, session = [], open_session(saved, device="cpu")
+    found = stream(session, find_files(session.header, [tmp_path / name for name in PICTURES]), wanted=Wanted(3))
+    lines.write_all((each.row for each in found), lines.FORMS["csv"](tasks_rows(session)), 3, written.append)
+    names = "\n".join(written).replace(f"{tmp_path}/", "")
+    assert told.body.decode().split("\n")[0] == names.split("\n")[0]
+    assert [line.split(",")[:2] for line in told.body.decode().split("\n")[:-1]] == [
+        line.split(",")[:2] for line in names.split("\n")
+    ]
+
+
+def tasks_rows(session):
+    from resnets.ship.sessions import answering
+
+    return answering(session.header).rows
+
+
+def test_none_that_can_be_read(server):
+    answer = server.ask("POST", "/predict", b"hello")
+    assert answer.status == 422 and "not an image" in answer.json["rows"][0]["error"]
+
+
+@pytest.mark.parametrize("task", ["detect", "segment"])
+def test_boxes_and_masks_with_drawings(task, tmp_path):
+    pictures = {"one.png": encoded(1, (40, 30), "PNG"), "two.png": encoded(2, (32, 32), "PNG")}
+    path = FIXTURES / task / "best.safetensors"
+    with serving({task: path}) as server:
+        body, headers = form(*pictures.items())
+        draw = "drawn,mask" if task == "segment" else "drawn"
+        found = server.ask("POST", f"/predict?threshold=0.1&draw={draw}", body, headers).json["rows"]
+        refused = server.ask("POST", "/predict?draw=why", pictures["one.png"])
+        told = server.ask("GET", "/models").json["models"][0]
+    drawings = [row.pop("drawings") for row in found]
+    assert found == Rows(predicted(path, tmp_path, pictures, threshold=0.1))
+    for drawing, row in zip(drawings, found, strict=True):
+        assert set(drawing) == set(draw.split(","))
+        shown = Image.open(io.BytesIO(base64.b64decode(drawing["drawn"])))
+        assert shown.format == "PNG"
+        if "mask" in drawing:
+            mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(drawing["mask"]))))
+            assert mask.shape == (row["height"], row["width"])
+            shares = {entry["index"]: entry["share"] for entry in row["classes"]}
+            assert shares == {i: pytest.approx((mask == i).mean(), abs=1e-6) for i in np.unique(mask).tolist()}
+    assert refused.status == 400 and "draw=why" in refused.json["error"]
+    assert told["drawings"] == {"drawn": "answer"}
+
+
+def test_volumes(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    values = np.random.default_rng(0).normal(size=(14, 12, 10)).astype(np.float32)
+    volume = nibabel.Nifti1Image(values, np.diag([1.0, 1, 2, 1]))
+    nibabel.save(volume, tmp_path / "v.nii.gz")
+    contents = {"v.nii.gz": (tmp_path / "v.nii.gz").read_bytes(), "plain.nii": volume.to_bytes(), "bad.nii.gz": b"\x1f\x8b bad"}
+    path = FIXTURES / "volumes/best.safetensors"
+    with serving({"volumes": path}) as server:
+        body, headers = form(*contents.items())
+        found = server.ask("POST", "/predict?draw=mask", body, headers).json["rows"]
+    mask = nibabel.Nifti1Image.from_bytes(__import__("gzip").decompress(base64.b64decode(found[0].pop("drawings")["mask"])))
+    assert mask.shape == (14, 12, 10)
+    found[1].pop("drawings")
+    expected = predicted(path, tmp_path, contents)
+    assert found[:2] == Rows(expected[:2])
+    assert found[2]["path"] == "bad.nii.gz" and "NIfTI" in found[2]["error"] and "/" not in found[2]["error"]
+
+
+def test_the_decision_of_the_command_line(saved, tmp_path):
+    """Without a calibration there is nothing to revise, and it is said before anything is served."""
+    from resnets.errors import InputError
+    from resnets.verbs.serve.served import Opening
+
+    with pytest.raises(InputError, match="abstain"), serving({"tiny": saved}, opening=Opening(asked={"abstain_at": "1%"})):
+        pass
+
+
+def test_grey_and_transparent_networks(tmp_path):
+    for channels in (1, 4):
+        path = model_file(tmp_path / f"{channels}.safetensors", mean=(0.5,) * channels, std=(0.2,) * channels)
+        with serving({"m": path}) as server:
+            (row,) = server.ask("POST", "/predict", PICTURES["a.jpg"]).json["rows"]
+        (expected,) = predicted(path, tmp_path, {"a.jpg": PICTURES["a.jpg"]})
+        assert [row | {"path": "a.jpg"}] == Rows([expected])
+
+
+def test_several_models_by_their_names(saved, tmp_path):
+    other = model_file(tmp_path / "other.safetensors", seed=1)
+    with serving({"one": saved, "two": other}) as server:
+        first = server.ask("POST", "/predict", PICTURES["a.jpg"]).json
+        assert first == server.ask("POST", "/predict?model=one", PICTURES["a.jpg"]).json
+        second = server.ask("POST", "/predict?model=two", PICTURES["a.jpg"]).json
+        assert second["model"] == "two" and second["rows"] != first["rows"]
+        missing = server.ask("POST", "/predict?model=three", PICTURES["a.jpg"])
+    assert missing.status == 404 and "one, two" in missing.json["error"]
+
+
+def test_a_name_is_told_back_in_printable_characters_and_nothing_is_opened(server, tmp_path):
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(encoded(form="PNG"))
+    body, headers = form((f"../..{secret}\x1b[2J", b"not a picture"))
+    (row,) = server.ask("POST", "/predict", body, headers).json["rows"]
+    assert "error" in row and row["path"].startswith("../..") and "\x1b" not in row["path"]
+    assert json.dumps(row).isprintable()
