@@ -15,7 +15,21 @@ from resnets.ship.formats import FORMATS
 from resnets.ship.sessions import RUNTIMES
 from tests.cli.made import said
 
-VERBS = ("train", "eval", "calibrate", "convert", "predict", "export", "models", "info", "data", "bench", "paper", "serve")
+VERBS = (
+    "train",
+    "eval",
+    "calibrate",
+    "convert",
+    "predict",
+    "export",
+    "models",
+    "info",
+    "data",
+    "bench",
+    "paper",
+    "explain",
+    "serve",
+)
 
 
 @pytest.mark.parametrize("words", ["", *VERBS, "data check", "data preview", "data get", "bench predict", "bench train"])

@@ -21,11 +21,11 @@ from starlette.routing import Route
 
 from resnets import __version__
 from resnets.errors import InputError
-from resnets.models.answering import Wanted
+from resnets.models.answering import Wanted, check_wanted
 from resnets.verbs.serve import openapi, page, parts, tensors
 from resnets.verbs.serve.protocol import inference, metadata, works_of
 from resnets.verbs.serve.receive import Refused
-from resnets.verbs.serve.served import DRAWINGS, Outcome, Work
+from resnets.verbs.serve.served import DRAWINGS, Opened, Outcome, Work
 from resnets.verbs.serve.service import Entry, Service
 
 log = logging.getLogger("resnets.serve")
@@ -170,7 +170,7 @@ class App:
         query = request.query_params
         entry = self.service.entry(query.get("model"))
         opened = entry.served.opened
-        wanted = wanted_of(query, len(opened.header.labels))
+        wanted = wanted_of(query, opened)
         drawings = tuple(filter(None, query.get("draw", "").split(",")))
         if strange := [name for name in drawings if name not in opened.drawings]:
             text = f"draw={strange[0][:80]}: this model's answers have {', '.join(opened.drawings) or 'no drawings'}"
@@ -228,7 +228,7 @@ class App:
             arguments = (body, header_bytes, limits.max_pictures)
             small = header_bytes is not None or len(body) < LARGE
             asked = tensors.read(*arguments) if small else await run_in_threadpool(tensors.read, *arguments)
-            wanted = wanted_of(asked.parameters, len(opened.header.labels))
+            wanted = wanted_of(asked.parameters, opened)
             outcomes = await self.service.answer(request, entry, works_of(opened, asked, wanted, limits.max_pictures))
         head = {"model_name": entry.name, "model_version": VERSION} | ({} if asked.id is None else {"id": asked.id})
         content, size = inference(opened, asked, head, outcomes)
@@ -245,16 +245,20 @@ async def forgotten(request: Request) -> None:
                 pass
 
 
-def wanted_of(asked: Mapping[str, Any], num_labels: int) -> Wanted:
-    """`topk` and `threshold` of a request, by the same rules as the flags of `resnets predict`. Raises `Refused`."""
+def wanted_of(asked: Mapping[str, Any], opened: Opened) -> Wanted:
+    """`topk` and `threshold` of a request, by the same rules as the flags of `resnets predict`.
+
+    Raises:
+        Refused: where they are no numbers.
+        InputError: where they are out of range, or the model's answers do not go by them.
+    """
     try:
         topk, least = int(asked.get("topk", 5)), asked.get("threshold")
         threshold = None if least is None else float(least)
     except (TypeError, ValueError, OverflowError):
         raise Refused(400, "topk must be a whole number, and threshold a number", reason="wrong") from None
-    if topk < 1 or (threshold is not None and not 0 <= threshold <= 1):
-        raise Refused(400, "topk must be 1 or more, and threshold from 0 to 1", reason="wrong")
-    return Wanted(min(topk, num_labels), threshold)
+    check_wanted(opened.task, threshold=threshold)
+    return Wanted(min(topk, len(opened.header.labels)), threshold)
 
 
 def told(outcome: Outcome) -> dict[str, Any]:

@@ -18,9 +18,7 @@ def foreign(here):
 
 
 CASES = {
-    "nothing in MODEL": Case(
-        with_file("empty", ""), "info empty", "empty: not a weights file that can be read", "give .safetensors"
-    ),
+    "nothing in MODEL": Case(with_file("empty", ""), "info empty", "empty: it is empty", "download the weights again"),
     "a device as MODEL": Case(both, "info /dev/zero", "/dev/zero: is a device", "give a file"),
     "MODEL cut in its header": Case(cut_in_header, "info model.safetensors", "truncated or damaged", "copy it again"),
     "MODEL of another format": Case(other_format, "info model.safetensors", "its format is resnets/7", "update resnets"),

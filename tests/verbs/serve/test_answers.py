@@ -87,12 +87,13 @@ def test_boxes_and_masks_with_drawings(task, tmp_path):
     path = FIXTURES / task / "best.safetensors"
     with serving({task: path}) as server:
         body, headers = form(*pictures.items())
-        draw = "drawn,mask" if task == "segment" else "drawn"
-        found = server.ask("POST", f"/predict?threshold=0.1&draw={draw}", body, headers).json["rows"]
+        draw, wanted = {"detect": ("drawn", {"threshold": 0.1}), "segment": ("drawn,mask", {})}[task]
+        asked = "".join(f"&{name}={value}" for name, value in wanted.items())
+        found = server.ask("POST", f"/predict?draw={draw}{asked}", body, headers).json["rows"]
         refused = server.ask("POST", "/predict?draw=why", pictures["one.png"])
         told = server.ask("GET", "/models").json["models"][0]
     drawings = [row.pop("drawings") for row in found]
-    assert found == Rows(predicted(path, tmp_path, pictures, threshold=0.1))
+    assert found == Rows(predicted(path, tmp_path, pictures, **wanted))
     for drawing, row in zip(drawings, found, strict=True):
         assert set(drawing) == set(draw.split(","))
         shown = Image.open(io.BytesIO(base64.b64decode(drawing["drawn"])))

@@ -215,7 +215,7 @@ def test_an_exported_file_needs_only_what_the_image_has_and_no_torch(tmp_path, r
     pytest.importorskip(runtime)
     missing = missing_packages()
     assert {"torch", "torchvision", "sklearn", "matplotlib", "numba"} <= set(missing)
-    file = FIXTURES / "exported" / {"openvino": "XML", "onnxruntime": "ONNX"}[runtime]
+    file = FIXTURES / "exported" / {"openvino": "openvino/classify.xml", "onnxruntime": "onnx/classify.onnx"}[runtime]
     (tmp_path / "a.jpg").write_bytes(encoded())
     command = [sys.executable, "-c", SERVES, str(file), str(tmp_path / "a.jpg"), *missing]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
