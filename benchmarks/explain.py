@@ -14,6 +14,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -38,15 +39,15 @@ def heat_of(each: Explanation, report: Report) -> heat.Heat:
     return heat.Heat(each.values, each.answer, words, explain_pages.box_of(each), report.trust.get("depends") is False)
 
 
-def sheet(model: str, items: list[explain_inputs.Item], names: list[str], out: Path) -> None:
+def sheet(model: str, pictures: list[Any], names: list[str], out: Path) -> None:
     """Explain the images, draw them together, and print the figures."""
     network = hub.load(model)
-    pictures = [Image.fromarray(item.pixels.transpose(1, 2, 0).squeeze()) for item in items]
+    items = list(explain_inputs.of_pictures(network.task, network.header, pictures))
     report = explain(network, pictures, most=2)
     print(json.dumps({"method": report.method, "layer": report.layer, **report.trust}), flush=True)
     images = []
-    for number, (item, name, picture) in enumerate(zip(items, names, pictures, strict=True), start=1):
-        made = [each for each in report.explanations if each.path == f"image {number}"]
+    for item, name, picture in zip(items, names, pictures, strict=True):
+        made = [each for each in report.explanations if each.path == item.name]
         output = run_model(network, item.pixels[None])[0]
         if isinstance(output, np.ndarray) and output.ndim == 1:
             second = network.labels[int(np.argsort(-output)[1])]
@@ -59,17 +60,16 @@ def sheet(model: str, items: list[explain_inputs.Item], names: list[str], out: P
 
 
 def photos(model: str, folder: str, out: str) -> None:
-    network, files = hub.load(model), sorted(Path(folder).glob("*/*.jpg"))
+    files = sorted(Path(folder).glob("*/*.jpg"))
     files = files[len(files) // 24 :: len(files) // NUM][:NUM]
-    items = list(explain_inputs.of_pictures(network.task, network.header, files))
-    sheet(model, items, [path.parent.name for path in files], Path(out))
+    sheet(model, list(map(str, files)), [path.parent.name for path in files], Path(out))
 
 
 def sample(model: str, data: str, out: str) -> None:
     network = hub.load(model)
     _, items = explain_inputs.of_split(network.task, network.header, data, None, NUM, None)
-    found = list(items)
-    sheet(model, found, [Path(item.name).stem for item in found], Path(out))
+    found = {Path(item.name).stem: Image.fromarray(item.pixels.transpose(1, 2, 0).squeeze()) for item in items}
+    sheet(model, list(found.values()), list(found), Path(out))
 
 
 def methods(model: str, data: str, out: str) -> None:
