@@ -54,12 +54,23 @@ class Score:
     percent: bool = False
 
 
+class Headline(NamedTuple):
+    """The figure that is told first of an evaluation: its key there, its words, and whether it is a fraction rather than an
+    amount in the target's own units."""
+
+    key: str
+    words: str
+    is_fraction: bool = True
+
+
 @dataclass(frozen=True)
 class ReportTable:
-    """What the report shows of an evaluation: columns of the table of classes, and further figures; {key: heading}."""
+    """What the report shows of an evaluation: columns of the table of classes, and further figures, {key: heading}; and what it
+    shows first, of an evaluation; None: the first score."""
 
     columns: Mapping[str, str]
     facts: Mapping[str, str] = field(default_factory=dict)
+    headline: Callable[[Mapping[str, Any]], Headline] | None = None
 
 
 class Design(NamedTuple):

@@ -20,7 +20,7 @@ from typing import Any
 
 from resnets import tasks
 from resnets.draw.confusion import largest_confusions
-from resnets.engine.contract import Score
+from resnets.engine.contract import Headline, Score, Task
 from resnets.engine.run import MAX_RECORD, RunDir
 from resnets.files import foreign, read_json, read_text, read_yaml, write_text
 
@@ -85,6 +85,9 @@ def contents(run: RunDir) -> dict[str, Any]:
     task = tasks.get(str(recipe.get("task") or tasks.DEFAULT))
     score, table = task.scores[0], task.report_table
     per_class = sorted(evaluation.get("per_class") or [], key=lambda row: _weakest(row, table.columns))
+    first = table.headline(evaluation) if table.headline else Headline(score.key, score.words)
+    written = percent if first.is_fraction else "{:.4g}".format
+    value, interval = evaluation.get(first.key), evaluation.get(f"{first.key}_interval")
     return {
         "name": run.path.resolve().name,
         "recipe": recipe,
@@ -92,13 +95,15 @@ def contents(run: RunDir) -> dict[str, Any]:
         "provenance": provenance,
         "origin": list(flat(provenance)),
         "evaluation": evaluation,
-        "score": {
-            "words": score.words,
-            "value": evaluation.get(score.key),
-            "interval": evaluation.get(f"{score.key}_interval"),
+        "headline": {
+            "words": first.words,
+            "value": written(value) if _is_number(value) else None,
+            "interval": [written(bound) for bound in interval] if interval else None,
         },
+        "told": _told(task, evaluation),
         "columns": table.columns,
         "facts": {words: told for key, words in table.facts.items() if (told := _fact(evaluation, key))},
+        "score": score,
         "validated": _best_row(metrics, f"val_{score.key}"),
         "num_epochs": len(metrics),
         "drawings": {stem: drawings[stem] for stem in SECTIONS if stem in drawings},
@@ -141,6 +146,14 @@ def _fact(evaluation: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, float):
         return ""
     return percent(value) + (f" ({percent(interval[0])} to {percent(interval[1])})" if interval else "")
+
+
+def _told(task: Task, evaluation: Mapping[str, Any]) -> list[str]:
+    """What `resnets eval` says of it, without the table of classes; nothing of a run whose version had other figures."""
+    try:
+        return task.rows.told(evaluation, False).splitlines() if evaluation else []
+    except KeyError:
+        return []
 
 
 def _weakest(row: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[bool, float]:

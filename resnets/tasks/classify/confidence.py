@@ -244,17 +244,25 @@ def notes(decision: Decision) -> list[str]:
 # --- how a split came out ---
 
 
-def result(logits: np.ndarray, truth: np.ndarray, decision: Decision, groups: np.ndarray | None = None) -> dict[str, Any]:
+def result(
+    logits: np.ndarray,
+    truth: np.ndarray,
+    decision: Decision,
+    groups: np.ndarray | None = None,
+    answers: np.ndarray | None = None,
+) -> dict[str, Any]:
     """The figures of a split, fractions but for the numbers of pictures; those of a rule only where there is one.
 
     Args:
         logits: (N, num_classes).
         truth: (N,) class indices.
         groups: (N,) what each picture belongs to: intervals are then by groups.
+        answers: (N,) the class that is answered where that is not the likeliest (an operating point).
     """
     chosen = rule(decision)
     found = apply(logits, chosen)
     right = found.labels == truth
+    wrong = (found.labels if answers is None else answers) != truth
     plain = apply(logits, Rule()).probabilities
     ece, before = (calibration.calibration(p.max(1), right).ece for p in (found.probabilities, plain))
     figures: dict[str, Any] = {"ece": ece}
@@ -265,9 +273,9 @@ def result(logits: np.ndarray, truth: np.ndarray, decision: Decision, groups: np
         figures |= {
             "abstain_at": (decision.get("abstain") or {}).get("at"),
             "num_answers": int(given.sum()),
-            "num_wrong_answers": int((given & ~right).sum()),
-            "answer_error": float((~right[given]).mean()) if given.any() else None,
-            "answer_error_interval": interval(~right, given, groups),
+            "num_wrong_answers": int((given & wrong).sum()),
+            "answer_error": float(wrong[given].mean()) if given.any() else None,
+            "answer_error_interval": interval(wrong, given, groups),
             "unanswered": float(1 - given.mean()),
             "unsure": float(found.unsure.mean()),
             "unknown": float(found.unknown.mean()),

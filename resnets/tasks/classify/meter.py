@@ -149,10 +149,11 @@ def evaluation(
         "labels": list(labels),
     }
     logits = outputs.numpy()
+    scaled = confidence.scaled(logits, decision)
     return (
         found
-        | confidence.result(logits, truth, decision, groups)
-        | points.result(confidence.scaled(logits, decision), truth, labels, decision, groups)
+        | confidence.result(logits, truth, decision, groups, points.answers(scaled, labels, decision))
+        | points.result(scaled, truth, labels, decision, groups)
     )
 
 

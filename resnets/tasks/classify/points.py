@@ -1,6 +1,7 @@
 """Operating points of classification: one class against the rest, positive from a probability on. No torch.
 
-The probability is that of the softmax of the outputs as they are. What is chosen on validation stands in the model's decision:
+The probability is that which is told: the softmax of the outputs, scaled by the temperature. What is chosen on validation
+stands in the model's decision:
 "positive", the class by name, and "operating_point", the threshold with what was asked for and what validation says of it.
 """
 
@@ -57,17 +58,24 @@ def probability(logits: np.ndarray, index: int) -> np.ndarray:
     return softmax(np.asarray(logits, np.float64), axis=1)[:, index]
 
 
+def answers(logits: np.ndarray, labels: Sequence[str], decision: Decision) -> np.ndarray:
+    """(N,) the class that each picture, logits (N, num_classes), is answered with: the positive one, or the likeliest of the
+    others; without an operating point the likeliest."""
+    chosen = point(decision, labels)
+    if chosen is None or chosen.threshold is None:
+        return np.asarray(logits).argmax(1)
+    others = np.array(logits, np.float64)
+    others[:, chosen.positive] = -np.inf
+    return np.where(probability(logits, chosen.positive) >= chosen.threshold, chosen.positive, others.argmax(1))
+
+
 def said(logits: np.ndarray, labels: Sequence[str], decision: Decision) -> list[dict[str, Any]]:
-    """Of each picture, logits (N, num_classes), "positive": whether it is; and "answer": the positive class, or the likeliest
-    of the others. Nothing without an operating point."""
+    """Of each picture "positive": whether it is; and "answer", see `answers`. Nothing without an operating point."""
     chosen = point(decision, labels)
     if chosen is None or chosen.threshold is None:
         return [{}] * len(logits)
-    others = np.array(logits, np.float64)
-    others[:, chosen.positive] = -np.inf
-    found = probability(logits, chosen.positive) >= chosen.threshold
-    answers = np.where(found, chosen.positive, others.argmax(1))
-    return [{"positive": bool(yes), "answer": labels[at]} for yes, at in zip(found, answers, strict=True)]
+    found = answers(logits, labels, decision)
+    return [{"positive": bool(at == chosen.positive), "answer": labels[at]} for at in found]
 
 
 # --- choosing ---

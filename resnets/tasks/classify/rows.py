@@ -19,7 +19,7 @@ KEYS = frozenset({"top"})
 REPORT_COLUMNS = {"f1": "F1", "precision": "precision", "recall": "recall", "support": "pictures"}
 FACTS = {  # further figures there
     "balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1", "top5": "top-5 accuracy", "ece": "calibration error",
-    "ece_before": "before the temperature", "answer_error": "wrong answers given", "unanswered": "unanswered",
+    "answer_error": "wrong answers given", "unanswered": "unanswered",
     "set_coverage": "sets that hold the truth",
 } | points.FACTS  # fmt: skip
 MISTAKES = 5  # pairs of classes that `told` names

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.types import Source, Split
-from resnets.engine.contract import Criterion, Decision, Explained, Question, ReportTable, Score, Settings
+from resnets.engine.contract import Criterion, Decision, Explained, Headline, Question, ReportTable, Score, Settings
 from resnets.engine.settings import answers_of
 from resnets.measures import balance
 from resnets.models.header import Header
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from resnets.tasks.classify.meter import ClassifyMeter
 
 
+def headline(result: Mapping[str, Any]) -> Headline:
+    """Of unbalanced classes accuracy says little."""
+    return Headline("balanced_accuracy", "balanced accuracy") if result.get("unbalanced") else Headline("top1", "accuracy")
+
+
 class Classify(ImageLevel):
     """See `engine.contract.Task`."""
 
@@ -34,7 +39,7 @@ class Classify(ImageLevel):
     wanted = ("topk",)
     rows = rows
     scores = (Score("top1", "accuracy", percent=True),)
-    report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
+    report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS, headline)
 
     def cut(self, source: Source, recipe: ImageLevelSettings) -> Source:
         source = super().cut(source, recipe)
@@ -92,8 +97,9 @@ class Classify(ImageLevel):
         if result["top1_interval"][0] > chance:
             return ""
         words = f"accuracy {result['top1']:.1%} is not clearly above chance: the commonest class alone is {chance:.1%}"
+        more = "train more than the head, without --probe" if recipe.is_probe else "train longer"
         mirror = "classes that differ by left and right need --hflip 0, for training mirrors images; else "
-        return f"{words}; {mirror * (recipe.hflip > 0)}look at the labels (`resnets data preview`), or train longer"
+        return f"{words}; {mirror * (recipe.hflip > 0)}look at the labels (`resnets data preview`), or {more}"
 
     def same(self, before: np.ndarray, after: np.ndarray) -> float:
         """1 for the same class, else 0."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from resnets.data.splits import cut_as_trained
 from resnets.data.types import Source, Split
-from resnets.engine.contract import Criterion, Design, Explained, Question, ReportTable, Run, Score, Settings
+from resnets.engine.contract import Criterion, Design, Explained, Headline, Question, ReportTable, Run, Score, Settings
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
@@ -41,7 +41,9 @@ class Grade(ImageLevel):
     wanted: tuple[str, ...] = ()
     rows = rows
     scores = (Score("r2", "R2"),)
-    report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
+    report_table = ReportTable(
+        rows.REPORT_COLUMNS, rows.FACTS, lambda result: Headline("mae", "mean absolute error", is_fraction=False)
+    )
 
     # --- data and network ---
 

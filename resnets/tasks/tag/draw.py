@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 24  # pictures that are shown
+NAMED = 30  # labels that are told apart
 COUNTED = 20  # up to so many labels, counts are written into the cells
 
 
@@ -64,12 +65,15 @@ def draw_cooccurrence(counts: np.ndarray, labels: Sequence[str]) -> Figure:
     pictures with one label."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    num = len(labels)
-    side = min(9.0, max(3.2, 0.42 * num + 1.6))
-    figure = blank(side, side * 0.92, "Labels that come together")
+    often = np.sort(np.argsort(-np.diag(counts), kind="stable")[:NAMED])
+    few = f": the {NAMED} commonest of {len(labels)}" * (len(labels) > NAMED)
+    counts, labels, num = counts[np.ix_(often, often)], [labels[index] for index in often], len(often)
+    side = min(10.0, max(3.6, 0.32 * num + 2.6))
+    figure = blank(side, side * 0.92, f"Labels that come together{few}")
     axes = figure.subplots()
     fractions = counts / np.maximum(np.diag(counts), 1)[:, None]
-    axes.imshow(fractions, cmap=LinearSegmentedColormap.from_list("fractions", ["white", TRAIN]), vmin=0, vmax=1)
+    colours = axes.imshow(fractions, cmap=LinearSegmentedColormap.from_list("fractions", ["white", TRAIN]), vmin=0, vmax=1)
+    figure.colorbar(colours, ax=axes, shrink=0.6, label="part of the row's pictures")
     names = [elide(label, 16) for label in labels]
     axes.set_xticks(range(num), names, rotation=90)
     axes.set_yticks(range(num), names)

@@ -102,17 +102,23 @@ class Judgement:
 
 def intervals_of(judgement: Judgement, groups: np.ndarray | None = None) -> tuple[dict[str, list[float]], np.ndarray]:
     """The 95 % intervals of `Scores.figures` and, (3, C, 2), of AP, AUC and F1 of each label, by bootstrap; NaN where a label
-    has no score. `groups` as in `measures.intervals.bootstrap`. Of many outputs there are 200 draws rather than 1,000."""
+    has no score. `groups` as in `measures.intervals.bootstrap`. Of many outputs there are 200 draws rather than 1,000.
+
+    In a mean over labels one that a draw has on none or all of its pictures keeps its score of the whole: left out, the means
+    of draws would be over other labels, the frequent ones, and their interval beside the mean.
+    """
     num, num_labels = judgement.true.shape
+    whole = judgement.scores(np.ones(num))
 
     def figure(positions: np.ndarray) -> np.ndarray:
         scores = judgement.scores(np.bincount(positions, minlength=num))
         each = np.stack([scores.ap, scores.auc, scores.f1])
-        return np.concatenate([each.ravel(), [np.nan if v is None else v for v in scores.figures().values()]])
+        ap, auc, f1 = np.where(np.isnan(each), np.stack([whole.ap, whole.auc, whole.f1]), each)
+        figures = scores._replace(ap=ap, auc=auc, f1=f1).figures()
+        return np.concatenate([each.ravel(), [np.nan if v is None else v for v in figures.values()]])
 
     num_draws = NUM_DRAWS if num * num_labels <= QUICK else FEW_DRAWS
     draws = intervals.draws(figure, num, groups, num_draws=num_draws)
     found = np.array([intervals.central(column) for column in draws.T])
-    names = judgement.scores(np.ones(num)).figures()
-    whole = {name: row.tolist() for name, row in zip(names, found[3 * num_labels :], strict=True)}
-    return whole, found[: 3 * num_labels].reshape(3, num_labels, 2)
+    means = {name: row.tolist() for name, row in zip(whole.figures(), found[3 * num_labels :], strict=True)}
+    return means, found[: 3 * num_labels].reshape(3, num_labels, 2)

@@ -1,6 +1,7 @@
 """What every task does with a run: its directory, resuming, evaluation, rows, drawings, the report, other runtimes."""
 
 import csv
+import html
 import io
 import json
 
@@ -14,7 +15,7 @@ from resnets.attribution.methods import METHODS
 from resnets.data.loader import Loader
 from resnets.data.transforms import to_input
 from resnets.data.workers import BadImages
-from resnets.engine.contract import Question
+from resnets.engine.contract import Headline, Question
 from resnets.engine.run import RunDir
 from resnets.errors import InputError
 from resnets.models import weights
@@ -85,10 +86,14 @@ def test_the_saved_model_is_the_runs(done):
     assert again.predict(done.pictures, **low(done)) == done.model.predict(done.pictures, **low(done))
 
 
-def test_the_report_has_the_first_score(done):
-    page, score = (done.path / "report.html").read_text(encoding="utf-8"), done.task.scores[0]
-    assert f"<strong>{percent(done.result[score.key])}</strong>validation {score.words}" in page
-    table, (row, *_) = done.task.report_table, done.result.get("per_class") or [{}]
+def test_the_report_has_the_headline_and_says_what_eval_says(done):
+    page, table = (done.path / "report.html").read_text(encoding="utf-8"), done.task.report_table
+    first = table.headline(done.result) if table.headline else Headline(done.task.scores[0].key, done.task.scores[0].words)
+    value = percent(done.result[first.key]) if first.is_fraction else f"{done.result[first.key]:.4g}"
+    assert f"<strong>{value}</strong>validation {first.words}" in page
+    words = html.unescape(page)
+    assert all(line in words for line in done.task.rows.told(done.result, False).splitlines())
+    (row, *_) = done.result.get("per_class") or [{}]
     assert all(f">{heading}</th>" in page for key, heading in table.columns.items() if key in row)
     assert all(words in page for key, words in table.facts.items() if isinstance(done.result.get(key), float))
 
