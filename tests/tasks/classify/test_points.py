@@ -2,14 +2,17 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
 import resnets
+from resnets.engine.contract import Question
 from resnets.errors import InputError
 from resnets.measures.curves import predictive
+from resnets.tasks import get
 from resnets.tasks.classify import confidence, points
 from resnets.tasks.classify.settings import ClassifySettings
 from resnets.verbs.evaluate import evaluate
@@ -25,6 +28,21 @@ def sample(num=400, share=0.3, seed=0):
     truth = (random.random(num) < share).astype(np.int64)
     score = random.normal(size=num) + 1.5 * truth
     return np.stack([np.zeros(num), score], 1), truth
+
+
+# --- explaining ---
+
+
+def test_an_explanation_is_of_what_is_answered():
+    """By the operating point, with the probability after the temperature."""
+    decision = {"temperature": 2.0, "positive": LABELS[1], "operating_point": {"threshold": 0.2}}
+    header = SimpleNamespace(labels=LABELS, decision=decision)
+    output = np.zeros(len(LABELS), np.float32)
+    output[0] = 1.0
+    (found,) = get("classify").explained(output, header, Question())
+    expected = float(points.probability(output[None] / 2, 1)[0])
+    assert expected > 0.2 and (found.label, found.chance(output)) == (1, pytest.approx(expected))
+    assert found.name == f"{LABELS[1]} {expected:.2f}"
 
 
 # --- choosing ---
