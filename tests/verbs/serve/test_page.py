@@ -59,6 +59,7 @@ def test_a_picture_is_answered_with_bars_and_nothing_is_fetched_from_elsewhere(b
 @pytest.mark.slow
 def test_by_keyboard_paste_and_camera(browser, server):
     found = opened(browser, server)
+    found.bring_to_front()  # a page behind another one opens no chooser
     found.click("h1")
     focused = "() => document.activeElement.id"
     while found.evaluate(focused) != "choose":  # past the link to the addresses
