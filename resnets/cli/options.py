@@ -48,6 +48,12 @@ unknown_flag = click.option(
     "--unknown/--no-unknown", default=True, help='answer "unknown" to pictures unlike the training data  [as calibrated]'
 )
 
+
+def confidence_flags(command: Any) -> Any:
+    """The flags of a classifier's doubts, one below the other."""
+    return abstain_flag(sets_flag(unknown_flag(command)))
+
+
 SHORT = {"batch_size": ["-b"], "workers": ["-j"], "weight_decay": ["--wd"], "img_size": ["--imgsz"]}
 METAVARS = {int: "N", float: "X", str: "TEXT"}
 SPEC_FLAGS = (

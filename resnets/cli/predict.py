@@ -12,15 +12,13 @@ from resnets import tasks
 from resnets.cli.options import (
     CONTEXT,
     EPILOG,
-    abstain_flag,
     amp_flag,
     answers_flags,
+    confidence_flags,
     data_dir_flag,
     device_flag,
     json_flag,
     runtime_flag,
-    sets_flag,
-    unknown_flag,
 )
 from resnets.draw.text import printable, visible
 from resnets.errors import InputError
@@ -44,9 +42,7 @@ from resnets.files import to_json
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), help="lowest score of an object or a tag  [the model's own, else 0.5]"
 )
-@abstain_flag
-@sets_flag
-@unknown_flag
+@confidence_flags
 @click.option("--draw", metavar="DIR", type=click.Path(path_type=Path), help="draw boxes or masks over each image, as PNG")
 @click.option(
     "--masks",
@@ -145,9 +141,7 @@ def say_notes(texts: Iterable[str]) -> None:
     help="in masks: an index that is left out of all scores  [as trained]",
 )
 @click.option("--group-by", metavar="TEXT", help="intervals by groups, as in train  [as trained, if it suits DATA]")
-@abstain_flag
-@sets_flag
-@unknown_flag
+@confidence_flags
 @runtime_flag
 @amp_flag
 @device_flag

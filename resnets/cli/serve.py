@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from resnets.cli.options import CONTEXT, EPILOG, abstain_flag, amp_flag, device_flag, runtime_flag, sets_flag, unknown_flag
+from resnets.cli.options import CONTEXT, EPILOG, amp_flag, confidence_flags, device_flag, runtime_flag
 from resnets.draw.text import visible
 from resnets.errors import InputError
 from resnets.verbs.serve.limits import Limits
@@ -49,9 +49,7 @@ NEEDS = {"starlette": "starlette", "uvicorn": "uvicorn", "httptools": "httptools
     help="predictions.csv whose answers drift is measured from  [those to validation, which MODEL keeps]",
 )
 @click.option("--access-log", is_flag=True, help="log each request: address, status, time; never its content")
-@abstain_flag
-@sets_flag
-@unknown_flag
+@confidence_flags
 @runtime_flag
 @amp_flag
 @device_flag

@@ -109,16 +109,16 @@ class Classify(ImageLevel):
         labels, decision = header.labels, header.decision
 
         def scaled(logits: np.ndarray) -> np.ndarray:
-            """(K,), as the probabilities that `predict` tells are made of."""
-            return confidence.scaled(logits[None], decision)[0]
+            """(1, K), as the probabilities that `predict` tells are made of."""
+            return confidence.scaled(logits[None], decision)
 
-        said = int(points.answers(scaled(output)[None], labels, decision)[0])
+        said = int(points.answers(scaled(output), labels, decision)[0])
         index = said if question.label is None else explained.index_of(question.label, labels)
         if question.against is not None:
             other = explained.index_of(question.against, labels)
             explained.different(index, other, labels)
             return explained.rather(index, other, labels)
-        chance = lambda logits: float(explained.softmax(scaled(logits))[index])  # noqa: E731
+        chance = lambda logits: float(points.probability(scaled(logits), index)[0])  # noqa: E731
         return [Explained(f"{labels[index]} {chance(output):.2f}", index, explained.output(index), chance)]
 
     def draw(self, meter: ClassifyMeter, split: Split, folder: Path) -> list[Path]:
