@@ -200,7 +200,6 @@ def defects(place: Place) -> Lines:
         "ImageNet, ResNet-50": ["--weights", place.weights],
         "CIFAR-10, ResNet-56": ["--weights", CIFAR],
         "nothing, ResNet-50": ["--model", "resnet50"],
-        "nothing, ResNet-18": ["--model", "resnet18"],
     }
     yield "| from | kinds, probe: accuracy | boxes: mAP at IoU .5 | mAP | seconds |"
     yield "|--|--|--|--|--|"
@@ -280,7 +279,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=160, help="side of inputs in fine-tuning on hymenoptera")
     parser.add_argument("--tune-epochs", type=int, default=6, help="of each fine-tuning on hymenoptera")
     parser.add_argument("--scratch-epochs", type=int, default=30, help="of each training from scratch there")
-    parser.add_argument("--boxes-epochs", type=int, default=3, help="of each detector of defects")
+    parser.add_argument("--boxes-epochs", type=int, default=2, help="of each detector of defects")
     parser.add_argument("--coco-epochs", type=int, default=8, help="of the detector of COCO")
     parser.add_argument("--tiny", action="store_true", help="two steps of each training, to try this script")
     options = parser.parse_args()
