@@ -96,19 +96,7 @@ def open_session(
     if path is not None and suffix != SAVED:
         header, run, count = row.open[suffix](path, options)
         return Session(header=header, runtime=name, run=_checked(run, header, path), streams=count)
-    from resnets.ship import hub
-
-    loaded = hub.load(path) if path is not None else model
-    assert not isinstance(loaded, str | os.PathLike)
-    check_runtime(loaded.header, name)
-    if not row.format:
-        return _of_model(loaded, options)
-    with temporary_folder() as folder:
-        from resnets.ship.graph import program
-
-        file = Path(folder, "model").with_suffix(formats.FORMATS[row.format].suffix)
-        formats.FORMATS[row.format].write(program(loaded), file, loaded.header, None)
-        return open_session(file, runtime=name, streams=streams, amp=amp)
+    return _open_saved(path or model, name, options)
 
 
 def deciding(session: Session, asked: Settings) -> Session:
@@ -203,6 +191,25 @@ def exportable(header: Header) -> Header:
 
 
 # --- torch ------------------------------------------------------------------------------------------------------------------
+
+
+def _open_saved(model: Any, runtime: str, options: Options) -> Session:
+    from resnets.ship import hub
+
+    loaded = hub.load(model) if isinstance(model, Path) else model
+    return _written(loaded, runtime, options) if RUNTIMES[runtime].format else _of_model(loaded, options)
+
+
+def _written(model: Model, runtime: str, options: Options) -> Session:
+    """The session of a file that is made for the purpose, and is gone when it is open."""
+    from resnets.ship.graph import program
+
+    check_runtime(model.header, runtime)
+    row = formats.FORMATS[RUNTIMES[runtime].format]
+    with temporary_folder() as folder:
+        file = Path(folder, "model").with_suffix(row.suffix)
+        row.write(program(model), file, model.header, None)
+        return open_session(file, runtime=runtime, streams=options.streams, amp=options.amp)
 
 
 def _of_model(model: Model, options: Options) -> Session:
