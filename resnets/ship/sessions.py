@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from resnets.models.model import Model
 
 Run = Callable[[np.ndarray], np.ndarray]
+SAVED = ".safetensors"  # of a model that is no exported file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +44,14 @@ class Session:
         run: uint8 (N, C, H, W), fitted but not normalised -> float32 outputs; for classification logits (N, num_classes).
             Channels last in memory, as `fit_picture` has them, is fastest. Of volumes float32 (N, C, D, H, W), normalised.
         streams: how many threads may be in `run` at once, and should be, for speed; 1: one after the other.
+        network: the network itself, where torch computes it; it has gradients.
     """
 
     header: Header
     runtime: str
     run: Run
     streams: int = 1
+    network: Model | None = None
 
 
 @dataclass(frozen=True)
@@ -84,29 +87,16 @@ def open_session(
     """
     path = locate(model) if isinstance(model, str | os.PathLike) else None
     options = Options("stay" if path is None and device == "auto" else device, streams, amp)
-    suffix = ".safetensors" if path is None or path.suffix not in SUFFIXES else path.suffix
+    suffix = SAVED if path is None or path.suffix not in SUFFIXES else path.suffix
     name = _choose(suffix, runtime, path)
     row = RUNTIMES[name]
     formats.need(row.package, name)
     if amp and not row.amp:
         raise InputError(f"{name} does not compute in bfloat16; leave out --amp, or use another --runtime")
-    if suffix in row.open and path is not None:
+    if path is not None and suffix != SAVED:
         header, run, count = row.open[suffix](path, options)
-        checked = run if suffix == ".safetensors" else _checked(run, header, path)  # there the network is made from the header
-        return Session(header=header, runtime=name, run=checked, streams=count)
-    from resnets.ship import hub
-
-    loaded = hub.load(path) if path is not None else model
-    assert not isinstance(loaded, str | os.PathLike)
-    check_runtime(loaded.header, name)
-    if not row.format:
-        return _of_model(loaded, options)
-    with temporary_folder() as folder:
-        from resnets.ship.graph import program
-
-        file = Path(folder, "model").with_suffix(formats.FORMATS[row.format].suffix)
-        formats.FORMATS[row.format].write(program(loaded), file, loaded.header, None)
-        return open_session(file, runtime=name, streams=streams, amp=amp)
+        return Session(header=header, runtime=name, run=_checked(run, header, path), streams=count)
+    return _open_saved(path or model, name, options)
 
 
 def deciding(session: Session, asked: Settings) -> Session:
@@ -134,7 +124,7 @@ def check_runtime(header: Header, runtime: str) -> None:
 def read_header(model: str | Path) -> Header:
     """What a saved or exported model says of itself. Raises as `open_session`."""
     path = locate(model)
-    if path.suffix in SUFFIXES and path.suffix != ".safetensors":
+    if path.suffix in SUFFIXES and path.suffix != SAVED:
         return open_session(path).header
     from resnets.models import weights
     from resnets.models.pretrained.opening import open_weights
@@ -146,10 +136,10 @@ def _choose(suffix: str, runtime: str, path: Path | None) -> str:
     """The key of the runtime for files with `suffix`."""
     if runtime != "auto" and runtime not in RUNTIMES:
         raise InputError(f"there is no runtime {runtime!r}; use one of: auto, {', '.join(RUNTIMES)}")
-    opening = [name for name, row in RUNTIMES.items() if suffix in row.open]
+    opening = [name for name, row in RUNTIMES.items() if suffix in row.open or suffix == SAVED]
     if runtime == "auto":
         return next((name for name in opening if importlib.util.find_spec(RUNTIMES[name].package)), opening[0])
-    if runtime not in opening and suffix != ".safetensors":
+    if runtime not in opening:
         raise InputError(
             f"{path}: {runtime} does not open {suffix} files; use --runtime {' or '.join(opening)}, or export again"
         )
@@ -203,11 +193,23 @@ def exportable(header: Header) -> Header:
 # --- torch ------------------------------------------------------------------------------------------------------------------
 
 
-def _open_saved(path: Path, options: Options) -> tuple[Header, Run, int]:
+def _open_saved(model: Any, runtime: str, options: Options) -> Session:
     from resnets.ship import hub
 
-    session = _of_model(hub.load(path), options)
-    return session.header, session.run, session.streams
+    loaded = hub.load(model) if isinstance(model, Path) else model
+    return _written(loaded, runtime, options) if RUNTIMES[runtime].format else _of_model(loaded, options)
+
+
+def _written(model: Model, runtime: str, options: Options) -> Session:
+    """The session of a file that is made for the purpose, and is gone when it is open."""
+    from resnets.ship.graph import program
+
+    check_runtime(model.header, runtime)
+    row = formats.FORMATS[RUNTIMES[runtime].format]
+    with temporary_folder() as folder:
+        file = Path(folder, "model").with_suffix(row.suffix)
+        row.write(program(model), file, model.header, None)
+        return open_session(file, runtime=runtime, streams=options.streams, amp=options.amp)
 
 
 def _of_model(model: Model, options: Options) -> Session:
@@ -215,7 +217,8 @@ def _of_model(model: Model, options: Options) -> Session:
 
     if options.device != "stay":
         model = model.to(find(options.device))
-    return Session(header=model.header, runtime="torch", run=functools.partial(run_model, model, amp=options.amp))
+    run = functools.partial(run_model, model, amp=options.amp)
+    return Session(header=model.header, runtime="torch", run=run, network=model)
 
 
 def _open_archive(path: Path, options: Options) -> tuple[Header, Run, int]:
@@ -299,9 +302,9 @@ class Runtime:
     """One row.
 
     Args:
-        open: by the suffix of a file, what opens it: (path, options) -> (header, run, streams).
+        open: by the suffix of an exported file, what opens it: (path, options) -> (header, run, streams).
         package: what it needs; the extra that installs it is the row's name.
-        format: the format that saved models are written in for it; "": it opens those as they are.
+        format: the format that saved models are written in for it; "": it computes those as they are.
         amp: whether it can compute in bfloat16.
     """
 
@@ -312,8 +315,8 @@ class Runtime:
 
 
 RUNTIMES: dict[str, Runtime] = {
-    "torch": Runtime({".safetensors": _open_saved, ".pt2": _open_archive}, "torch", amp=True),
+    "torch": Runtime({".pt2": _open_archive}, "torch", amp=True),
     "onnxruntime": Runtime({".onnx": _open_onnx}, "onnxruntime", "onnx"),
     "openvino": Runtime({".xml": _open_openvino, ".onnx": _open_openvino}, "openvino", "openvino", amp=True),
 }
-SUFFIXES = tuple({suffix: None for row in RUNTIMES.values() for suffix in row.open})
+SUFFIXES = (SAVED, *{suffix: None for row in RUNTIMES.values() for suffix in row.open})

@@ -14,6 +14,7 @@ from resnets.errors import InputError
 from resnets.files import write_json
 from resnets.measures.paired import mcnemar, paired_bootstrap
 from resnets.models.model import Model
+from resnets.ship.sessions import read_header
 from resnets.verbs import evaluate, predictions
 from resnets.verbs.predictions import Judged
 
@@ -42,6 +43,7 @@ def compare(
     Raises:
         InputError: as `evaluate`, where the tasks differ, or the pictures.
     """
+    check_task(*(read_header(model).task if isinstance(model, str | Path) else model.header.task for model in (first, second)))
     judged = [judge(model, data, split, **options) for model in (first, second)]
     check_same(*judged)
     results = [each.result() for each in judged]
@@ -85,12 +87,14 @@ def judge(
     return evaluate.judge(session, source, name, batch_size=batch_size, workers=workers, max_bad=max_bad)
 
 
+def check_task(first: str, second: str) -> None:
+    """Raise `InputError` where two models are not for the same task."""
+    if first != second:
+        raise InputError(f"one model is for the task {first}, the other for {second}; compare two of one task")
+
+
 def check_same(first: Judged, second: Judged) -> None:
-    """Raise `InputError` where two evaluations are not of the same pictures for the same task."""
-    if first.task.name != second.task.name:
-        raise InputError(
-            f"one model is for the task {first.task.name}, the other for {second.task.name}; compare two of one task"
-        )
+    """Raise `InputError` where two evaluations are not of the same pictures."""
     names = [{each.part.images.name(at) for at in each.meter.sample().positions} for each in (first, second)]
     if names[0] != names[1]:
         raise InputError(

@@ -25,9 +25,7 @@ from resnets.errors import InputError
 from resnets.models.answering import evaluating, run_model
 from resnets.models.header import Header
 from resnets.models.model import Model
-from resnets.models.pretrained.names import locate
-from resnets.ship import hub
-from resnets.ship.sessions import SUFFIXES, Session, open_session
+from resnets.ship.sessions import Session, open_session
 from resnets.verbs import explain_inputs, explain_pages
 from resnets.verbs.explain_inputs import Item
 from resnets.verbs.explanation import Explanation, Report, lighter, summarise
@@ -97,17 +95,9 @@ def explain(
     Raises:
         InputError: where there is no such model, image, class, layer or method, or the runtime has no gradients for it.
     """
-    opened = open_model(model, runtime, device)
-    if method is None:
-        method = opened.task.map_method if opened.network is not None else "occlusion"
-    row = METHODS.get(method)
-    if row is None:
-        raise InputError(f"there is no method {method!r}; use one of: {', '.join(METHODS)}")
-    if row.gradient and opened.network is None:
-        raise InputError(
-            f"{opened.name}: {opened.session.runtime} gives no gradients here, which {method} needs; use --method "
-            "occlusion, or explain the saved model (.safetensors)"
-        )
+    name = str(model) if isinstance(model, str | Path) else model.spec.name
+    opened = opened_of(open_session(model, runtime=runtime, device=device), name)
+    method = choose_method(opened, method)
     question = Question(class_name, against, most, threshold)
     if pictures is not None:
         source, items = None, explain_inputs.of_pictures(opened.task, opened.header, pictures)
@@ -115,13 +105,12 @@ def explain(
             raise InputError("--blocks measures a score, which needs labels: leave out the pictures, and give --data")
     else:
         source, items = explain_inputs.of_split(opened.task, opened.header, data, split, num, data_dir)
-    report = Report(opened.name, method, None, out=None if out is None else Path(out))
+    report = Report(opened.name, method, layer, out=None if out is None else Path(out))
     first = list(itertools.islice(items, CHECKED))
     readable = [item for item in first if item.error is None]
     if not readable:
         raise InputError(f"{first[0].name}: {first[0].error}" if first else "there is no image to explain")
-    if row.of_layer:
-        assert opened.network is not None
+    if METHODS[method].of_layer:
         report.layer = choose_layer(opened, layer, readable[0].pixels.shape[1:])
     elif layer is not None:
         raise InputError(f"--layer is for class activation maps, and {method} has no layer; leave it out")
@@ -147,19 +136,23 @@ def explain(
     return report
 
 
-def open_model(model: str | Path | Model, runtime: str, device: str) -> Opened:
-    """The session of a model and, in torch, the network itself. Raises as `open_session`."""
-    name = str(model) if isinstance(model, str | Path) else model.spec.name
-    network: Model | None = None
-    if isinstance(model, Model):
-        network = model
-    elif (path := locate(model)).suffix not in SUFFIXES or path.suffix == ".safetensors":
-        network = hub.load(path)
-    session = open_session(model if network is None else network, runtime=runtime, device=device)
-    task = tasks.get(session.header.task)
-    if session.runtime != "torch":
-        network = None
-    return Opened(session, task, None if network is None else evaluating(network), name)
+def opened_of(session: Session, name: str) -> Opened:
+    network = session.network
+    return Opened(session, tasks.get(session.header.task), None if network is None else evaluating(network), name)
+
+
+def choose_method(opened: Opened, method: str | None) -> str:
+    """The key of `METHODS` that is named, or the one that suits the task; without gradients occlusion."""
+    if method is None:
+        return opened.task.map_method if opened.network is not None else "occlusion"
+    if method not in METHODS:
+        raise InputError(f"there is no method {method!r}; use one of: {', '.join(METHODS)}")
+    if METHODS[method].gradient and opened.network is None:
+        raise InputError(
+            f"{opened.name}: {opened.session.runtime} gives no gradients here, which {method} needs; use --method "
+            "occlusion, or explain the saved model (.safetensors)"
+        )
+    return method
 
 
 def choose_layer(opened: Opened, layer: str | None, size: tuple[int, ...]) -> str:

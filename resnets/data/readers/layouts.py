@@ -336,7 +336,10 @@ def csv_rows(path: Path, *, strict: bool = False) -> Iterator[tuple[str, list[st
     try:
         with io.TextIOWrapper(open_regular(path, MAX_CSV_BYTES), encoding="utf-8-sig", newline="") as file:
             rows, line = csv.reader(file, strict=strict), 1
-            yield name, next(rows, [])
+            first = next(rows, [])
+            if len(first) == 1 and (other := next((sign for sign in ";\t|" if sign in first[0]), None)):
+                raise InputError(f"{name}: its cells are separated by {other!r}; save it with commas, as path,label")
+            yield name, first
             line = rows.line_num + 1
             for row in rows:
                 if any(cell.strip() for cell in row):

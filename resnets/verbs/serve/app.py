@@ -23,9 +23,10 @@ from resnets import __version__
 from resnets.errors import InputError
 from resnets.models.answering import Wanted, check_wanted
 from resnets.verbs.serve import openapi, page, parts, tensors
+from resnets.verbs.serve.drawings import DRAWINGS
 from resnets.verbs.serve.protocol import inference, metadata, works_of
 from resnets.verbs.serve.receive import Refused
-from resnets.verbs.serve.served import DRAWINGS, Opened, Outcome, Work
+from resnets.verbs.serve.served import Opened, Outcome, Work
 from resnets.verbs.serve.service import Entry, Service
 
 log = logging.getLogger("resnets.serve")
@@ -161,7 +162,8 @@ class App:
             "runtime": opened.session.runtime,
             "labels": opened.header.labels,
             "inputs": opened.inputs.images,
-            "drawings": {name: DRAWINGS[name].title for name in opened.drawings if DRAWINGS[name].shown},
+            "drawings": shown_of(opened, is_slow=False),
+            "slow_drawings": shown_of(opened, is_slow=True),
             "drift": {of: {"psi": round(each.psi, 4), "warn": each.warn} for of, each in entry.watch.drifts.items()},
         }
 
@@ -181,6 +183,8 @@ class App:
         self.service.admit(entry)
         async with self.service.bodies.read(request) as body:
             files = await parts.pictures(request, body, self.service.limits)
+            if len(files) > 1 and (slow := [name for name in drawings if DRAWINGS[name].is_slow]):
+                raise Refused(400, f"draw={slow[0]}: ask for one picture at a time, it takes as long as many", reason="wrong")
             works = [Work(file, wanted, drawings=drawings) for file in files]
             outcomes = await self.service.answer(request, entry, works)
         status = 422 if all(outcome.failed for outcome in outcomes) else 200
@@ -259,6 +263,12 @@ def wanted_of(asked: Mapping[str, Any], opened: Opened) -> Wanted:
         raise Refused(400, "topk must be a whole number, and threshold a number", reason="wrong") from None
     check_wanted(opened.task, threshold=threshold)
     return Wanted(min(topk, len(opened.header.labels)), threshold)
+
+
+def shown_of(opened: Opened, *, is_slow: bool) -> dict[str, str]:
+    """The titles of the drawings that the page shows, by name."""
+    rows = {name: DRAWINGS[name] for name in opened.drawings}
+    return {name: row.title for name, row in rows.items() if row.shown and row.is_slow == is_slow}
 
 
 def told(outcome: Outcome) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def _predict(models: Sequence[str], limits: Limits) -> dict[str, Any]:
                 "Lowest score of an object or a tag  [the model's own]",
             ),
             _parameter("format", "query", {"type": "string", "enum": ["json", "csv"]}, "[json]"),
-            _parameter("draw", "query", {"type": "string"}, "Drawings to add, separated by commas: drawn, mask"),
+            _parameter("draw", "query", {"type": "string"}, "Drawings to add, separated by commas: drawn, mask, why"),
         ],
         "requestBody": {
             "required": True,

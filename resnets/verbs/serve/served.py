@@ -8,7 +8,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from resnets.models.records import AnswersRecord, Prediction
 from resnets.ship.sessions import Session, answering, deciding, open_session
 from resnets.verbs import expected
 from resnets.verbs.predict import stacked
+from resnets.verbs.serve.drawings import DRAWINGS, Make, makers
 
 log = logging.getLogger("resnets.serve")
 NAME = re.compile(r"[A-Za-z0-9._-]{1,80}")
@@ -63,57 +64,6 @@ class Outcome(NamedTuple):
         return "error" in self.row
 
 
-# --- drawings beside an answer ------------------------------------------------------------------------------------------------
-
-
-class Drawing(NamedTuple):
-    """A row of `DRAWINGS`.
-
-    Args:
-        title: what it is called on the page.
-        make: (the opened model, image, answer, wanted, path) -> writes the file there.
-        check: raises `InputError` where a model's answers have no such drawing.
-        shown: whether it is a PNG that the page shows.
-    """
-
-    title: str
-    make: Callable[[Opened, Any, Any, Wanted, Path], Any]
-    check: Callable[[Task, Header], Any]
-    shown: bool = True
-
-
-# What else can be drawn of an answer (what the network looked at, the nearest pictures of an index) is a row here: requests
-# ask for it by its name, and the page shows what a model has.
-DRAWINGS = {
-    "drawn": Drawing(
-        "answer",
-        lambda opened, image, answer, wanted, path: opened.task.drawn(image, answer, opened.header.labels, wanted, path),
-        lambda task, header: task.check_asked(header, draw=True, masks=False),
-    ),
-    "mask": Drawing(
-        "mask",
-        lambda opened, image, answer, wanted, path: opened.task.masked(image, answer, wanted, path),
-        lambda task, header: task.check_asked(header, draw=False, masks=True),
-        shown=False,
-    ),
-}
-
-
-def drawings_of(task: Task, header: Header) -> tuple[str, ...]:
-    """The names of `DRAWINGS` that the model's answers have."""
-    found = []
-    for name, row in DRAWINGS.items():
-        try:
-            row.check(task, header)
-        except InputError:
-            continue
-        found.append(name)
-    return tuple(found)
-
-
-# --- an opened model ----------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Opened:
     """One state of a model's file, ready to run."""
@@ -121,7 +71,7 @@ class Opened:
     session: Session
     task: Task
     inputs: Inputs
-    drawings: tuple[str, ...]
+    drawings: Mapping[str, Make]  # by the names of `DRAWINGS`
     max_pixels: int
     gate: threading.Semaphore
     expected: AnswersRecord | None  # the answers to validation
@@ -174,8 +124,12 @@ class Opened:
         for name in work.drawings:
             with tempfile.TemporaryDirectory(prefix="resnets-drawing-") as folder:
                 path = Path(folder, "drawing" + (".png" if DRAWINGS[name].shown else self.inputs.mask_suffix))
-                DRAWINGS[name].make(self, fitted.image, answer, wanted, path)
-                files[name] = path.read_bytes()
+                try:
+                    self.drawings[name](fitted, answer, wanted, path)
+                except BadPicture as bad:
+                    row.setdefault("not_drawn", {})[name] = bad.reason
+                else:
+                    files[name] = path.read_bytes()
         return Outcome(row, answer if self.takes_tensors else None, files)
 
     def example(self) -> Work:
@@ -203,10 +157,9 @@ class Opening:
         """Open the model, and take a picture through it. Raises `InputError` where that fails."""
         session = deciding(open_session(path, runtime=self.runtime, device=self.device, amp=self.amp), self.asked)
         task, header = answering(session.header), session.header
-        found = drawings_of(task, header)
         gate = threading.Semaphore(session.streams)
         answers = expected.of_file(self.reference, task, header.decision) if self.reference else expected.of_header(header)
-        opened = Opened(session, task, INPUTS[header.spec.dims], found, self.max_pixels, gate, answers)
+        opened = Opened(session, task, INPUTS[header.spec.dims], makers(session), self.max_pixels, gate, answers)
         opened.try_out()
         return opened
 

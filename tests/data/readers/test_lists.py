@@ -43,6 +43,12 @@ def test_a_missing_split_is_not_training(root):
         open_source(csv(root / "l.csv", "path,label,Label", "0.png,a,b"))
 
 
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_other_signs_than_commas_are_named(root, sign):
+    with pytest.raises(InputError, match=r"separated by '.{1,2}'; save it with commas"):
+        open_source(csv(root / "l.csv", f"path{sign}label", *(line.replace(",", sign) for line in LINES)))
+
+
 @pytest.mark.parametrize("spelling", ["./0.png", "{root}/0.png", "../{name}/0.png", "x/../0.png"])
 def test_a_file_has_one_label_and_one_split_however_it_is_written(root, spelling):
     again = spelling.format(root=root, name=root.name)

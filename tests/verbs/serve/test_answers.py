@@ -11,8 +11,10 @@ from PIL import Image
 
 from resnets.models.answering import Wanted
 from resnets.ship.sessions import open_session
+from resnets.verbs import explain
 from resnets.verbs import rows as lines
 from resnets.verbs.predict import find_files, predict, stream
+from resnets.verbs.serve.served import Opening
 from tests.verbs.serve.made import Rows, encoded, form, model_file, serving
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/v0_1_0"
@@ -90,7 +92,7 @@ def test_boxes_and_masks_with_drawings(task, tmp_path):
         draw, wanted = {"detect": ("drawn", {"threshold": 0.1}), "segment": ("drawn,mask", {})}[task]
         asked = "".join(f"&{name}={value}" for name, value in wanted.items())
         found = server.ask("POST", f"/predict?draw={draw}{asked}", body, headers).json["rows"]
-        refused = server.ask("POST", "/predict?draw=why", pictures["one.png"])
+        refused = server.ask("POST", "/predict?draw=whole", pictures["one.png"])
         told = server.ask("GET", "/models").json["models"][0]
     drawings = [row.pop("drawings") for row in found]
     assert found == Rows(predicted(path, tmp_path, pictures, **wanted))
@@ -103,8 +105,37 @@ def test_boxes_and_masks_with_drawings(task, tmp_path):
             assert mask.shape == (row["height"], row["width"])
             shares = {entry["index"]: entry["share"] for entry in row["classes"]}
             assert shares == {i: pytest.approx((mask == i).mean(), abs=1e-6) for i in np.unique(mask).tolist()}
-    assert refused.status == 400 and "draw=why" in refused.json["error"]
+    assert refused.status == 400 and "draw=whole" in refused.json["error"]
     assert told["drawings"] == {"drawn": "answer"}
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime"])
+def test_a_map_of_why(runtime, saved, tmp_path):
+    """With gradients where torch computes, else by occlusion; answers beside it stay the same, and one picture is enough."""
+    pytest.importorskip("torchcam")
+    if runtime != "torch":
+        pytest.importorskip(runtime)
+    with serving({"tiny": saved}, opening=Opening(runtime=runtime, device="cpu")) as server:
+        plain = server.ask("POST", "/predict", PICTURES["b.png"]).json["rows"]
+        (row,) = server.ask("POST", "/predict?draw=why", PICTURES["b.png"]).json["rows"]
+        again = server.ask("POST", "/predict", PICTURES["b.png"]).json["rows"]
+        refused = server.ask("POST", "/predict?draw=why", *form(*PICTURES.items()))
+        told = server.ask("GET", "/models").json["models"][0]
+    shown = Image.open(io.BytesIO(base64.b64decode(row.pop("drawings")["why"])))
+    assert shown.format == "PNG" and shown.width > shown.height
+    assert [row] == plain == again
+    assert refused.status == 400 and "one picture at a time" in refused.json["error"]
+    assert told["slow_drawings"] == {"why": "why"} and not told["drawings"]
+
+
+def test_an_image_too_large_to_explain_is_answered_all_the_same(tmp_path, monkeypatch):
+    pytest.importorskip("torchcam")
+    monkeypatch.setattr(explain, "AT_ONCE", 500)
+    path = FIXTURES / "segment/best.safetensors"
+    with serving({"segment": path}) as server:
+        answer = server.ask("POST", "/predict?draw=why", encoded(1, (40, 30)))
+    (row,) = answer.json["rows"]
+    assert answer.status == 200 and row["classes"] and "cut out a part" in row["not_drawn"]["why"] and "drawings" not in row
 
 
 def test_volumes(tmp_path):

@@ -57,6 +57,20 @@ def test_a_picture_is_answered_with_bars_and_nothing_is_fetched_from_elsewhere(b
 
 
 @pytest.mark.slow
+def test_why_is_drawn_on_a_click(browser, server):
+    pytest.importorskip("torchcam")
+    found = opened(browser, server)
+    found.set_input_files("#files", [picture()])
+    own = found.locator("article img").get_attribute("src")
+    found.locator(".tabs button", has_text="why").press("Enter")
+    found.locator('.tabs button[aria-pressed="true"]', has_text="why").wait_for()
+    assert found.locator("article img").get_attribute("src").startswith("data:image/png;base64,")
+    assert found.locator("article img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+    found.locator(".tabs button", has_text="picture").click()
+    assert found.locator("article img").get_attribute("src") == own and not found.faults
+
+
+@pytest.mark.slow
 def test_by_keyboard_paste_and_camera(browser, server):
     found = opened(browser, server)
     found.bring_to_front()  # a page behind another one opens no chooser

@@ -1,0 +1,107 @@
+"""What can be drawn beside an answer, a row each: the answer itself, its mask, and what it goes by.
+
+Requests ask for a drawing by its name, and the page shows what a model has. Nothing here imports torch before it is asked for.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import importlib.util
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from resnets.data.pictures.inputs import Fitted
+from resnets.engine.contract import Question
+from resnets.errors import InputError
+from resnets.models.answering import Wanted
+from resnets.ship.sessions import Session, answering
+
+Make = Callable[[Fitted, Any, Wanted, Path], Any]  # (image, answer, wanted, path) -> writes the file there
+MOST_ANSWERS = 2  # that are explained of one picture
+
+
+class Drawing(NamedTuple):
+    """A row of `DRAWINGS`.
+
+    Args:
+        title: what it is called on the page.
+        open: what makes it of a model's answers; raises `InputError` where these have no such drawing.
+        shown: whether it is a PNG that the page shows.
+        is_slow: it takes many passes through the network: the page asks for it on a click, and a request for one picture.
+    """
+
+    title: str
+    open: Callable[[Session], Make]
+    shown: bool = True
+    is_slow: bool = False
+
+
+def of_answer(session: Session) -> Make:
+    task, header = answering(session.header), session.header
+    task.check_asked(header, draw=True, masks=False)
+    return lambda fitted, answer, wanted, path: task.drawn(fitted.image, answer, header.labels, wanted, path)
+
+
+def of_mask(session: Session) -> Make:
+    task = answering(session.header)
+    task.check_asked(session.header, draw=False, masks=True)
+    return lambda fitted, answer, wanted, path: task.masked(fitted.image, answer, wanted, path)
+
+
+def of_why(session: Session) -> Make:
+    """Maps of what the answer goes by, as `resnets explain` draws them: by the task's own method where torch computes it, else
+    by occlusion. One at a time, with a copy of the network: hooks on it are for one picture."""
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "captum", "torchcam")):
+        raise InputError("maps need torch-cam and Captum: pip install 'resnets[explain]'")
+    lock, held = threading.Lock(), dataclasses.replace(session, network=None)
+    networks: list[Any] = []
+
+    def make(fitted: Fitted, answer: Any, wanted: Wanted, path: Path) -> Path:
+        from resnets.attribution.methods import METHODS
+        from resnets.draw import heat
+        from resnets.verbs import explain, explain_inputs, explain_pages
+        from resnets.verbs.explanation import Report
+
+        header = session.header
+        pixels = np.ascontiguousarray(fitted.pixels)
+        item = explain_inputs.Item("", pixels, explain_inputs.blank_of(pixels, header.preprocess), image=fitted.image)
+        with lock:
+            if session.network is not None and not networks:
+                networks.append(copy.deepcopy(session.network))
+            opened = explain.opened_of(dataclasses.replace(held, network=networks[0] if networks else None), "")
+            report = Report("", explain.choose_method(opened, None), None)
+            if METHODS[report.method].of_layer:
+                report.layer = explain.choose_layer(opened, None, pixels.shape[1:])
+            question = Question(most=MOST_ANSWERS, threshold=wanted.threshold)
+            found = [
+                explain.one_answer(opened, report, item, what, trust=False, seed=0)
+                for what in explain.answers_of(opened, item, question)
+            ]
+        row = explain_pages.slice_of(found[0].values) if found else None
+        maps = [explain_pages.heat_of(report, each, row) for each in found]
+        return heat.heats(explain_pages.shown(item, row), maps, path, caption=report.method)
+
+    return make
+
+
+DRAWINGS = {
+    "drawn": Drawing("answer", of_answer),
+    "mask": Drawing("mask", of_mask, shown=False),
+    "why": Drawing("why", of_why, is_slow=True),
+}
+
+
+def makers(session: Session) -> dict[str, Make]:
+    """What makes the drawings that the answers of a model have, by the names of `DRAWINGS`."""
+    found = {}
+    for name, row in DRAWINGS.items():
+        try:
+            found[name] = row.open(session)
+        except InputError:
+            continue
+    return found
