@@ -48,6 +48,13 @@ NEEDS = {"starlette": "starlette", "uvicorn": "uvicorn", "httptools": "httptools
     type=click.Path(path_type=Path),
     help="predictions.csv whose answers drift is measured from  [those to validation, which MODEL keeps]",
 )
+@click.option(
+    "--index",
+    "indexes",
+    metavar="FILE",
+    multiple=True,
+    help="of `resnets index`: what is nearest to a picture is shown beside the first MODEL's answers, or of NAME=FILE",
+)
 @click.option("--access-log", is_flag=True, help="log each request: address, status, time; never its content")
 @confidence_flags
 @runtime_flag
@@ -61,6 +68,7 @@ def serve(
     token: str | None,
     access_log: bool,
     reference: Path | None,
+    indexes: tuple[str, ...],
     runtime: str,
     amp: bool,
     device: str,
@@ -94,6 +102,7 @@ def serve(
         port=port,
         token=token or None,
         opening=opening,
+        indexes=indexes,
         limits=found,
         access_log=access_log,
         say=lambda text: click.echo(visible(text), err=True),

@@ -29,6 +29,7 @@ from resnets.ship import allowlist, formats
 
 if TYPE_CHECKING:
     from resnets.models.model import Model
+    from resnets.models.pooled import Pooled
 
 Run = Callable[[np.ndarray], np.ndarray]
 SAVED = ".safetensors"  # of a model that is no exported file
@@ -51,7 +52,7 @@ class Session:
     runtime: str
     run: Run
     streams: int = 1
-    network: Model | None = None
+    network: Model | Pooled | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Options:
 
 
 def open_session(
-    model: str | Path | Model,
+    model: str | Path | Model | Pooled,
     *,
     runtime: str = "auto",
     device: str = "auto",
@@ -74,7 +75,7 @@ def open_session(
     """Open a model for running.
 
     Args:
-        model: a model, a saved one (a file or a run directory), or an exported file (.onnx, .xml, .pt2).
+        model: a model, the trunk of one, a saved one (a file or a run directory), or an exported file (.onnx, .xml, .pt2).
         runtime: a key of `RUNTIMES`; "auto": the first that opens such files and is installed. A saved model is written in the
             runtime's format first, which takes some seconds.
         device: where torch computes; a model stays where it is with "auto". The others compute on the processor.
@@ -93,7 +94,7 @@ def open_session(
     formats.need(row.package, name)
     if amp and not row.amp:
         raise InputError(f"{name} does not compute in bfloat16; leave out --amp, or use another --runtime")
-    if path is not None and suffix != SAVED:
+    if path is not None and is_exported(path):
         header, run, count = row.open[suffix](path, options)
         return Session(header=header, runtime=name, run=_checked(run, header, path), streams=count)
     return _open_saved(path or model, name, options)
@@ -124,7 +125,7 @@ def check_runtime(header: Header, runtime: str) -> None:
 def read_header(model: str | Path) -> Header:
     """What a saved or exported model says of itself. Raises as `open_session`."""
     path = locate(model)
-    if path.suffix in SUFFIXES and path.suffix != SAVED:
+    if is_exported(path):
         return open_session(path).header
     from resnets.models import weights
     from resnets.models.pretrained.opening import open_weights
@@ -146,12 +147,25 @@ def _choose(suffix: str, runtime: str, path: Path | None) -> str:
     return runtime
 
 
+def gives_features(header: Header) -> bool:
+    """Whether the model's outputs are features (N, num_features): it has no classes, or its task is to embed."""
+    return not header.labels or tasks.get(header.task).embeds
+
+
+def is_exported(path: Path) -> bool:
+    """Whether the file was exported, by its suffix."""
+    return path.suffix in SUFFIXES and path.suffix != SAVED
+
+
 def _checked(run: Run, header: Header, path: Path) -> Run:
     def checked(pixels: np.ndarray) -> np.ndarray:
         with foreign(path, allowlist.AGAIN):
             outputs = run(pixels)
         check_outputs(outputs)
-        if outputs.shape != (len(pixels), len(header.labels)):
+        if gives_features(header):
+            if outputs.ndim != 2 or len(outputs) != len(pixels):
+                raise InputError(f"{path}: answers of shape {outputs.shape} are no features; export it again")
+        elif outputs.shape != (len(pixels), len(header.labels)):
             raise InputError(
                 f"{path}: answers of shape {outputs.shape} do not fit its {len(header.labels)} labels; export it again"
             )
@@ -200,7 +214,7 @@ def _open_saved(model: Any, runtime: str, options: Options) -> Session:
     return _written(loaded, runtime, options) if RUNTIMES[runtime].format else _of_model(loaded, options)
 
 
-def _written(model: Model, runtime: str, options: Options) -> Session:
+def _written(model: Model | Pooled, runtime: str, options: Options) -> Session:
     """The session of a file that is made for the purpose, and is gone when it is open."""
     from resnets.ship.graph import program
 
@@ -212,7 +226,7 @@ def _written(model: Model, runtime: str, options: Options) -> Session:
         return open_session(file, runtime=runtime, streams=options.streams, amp=options.amp)
 
 
-def _of_model(model: Model, options: Options) -> Session:
+def _of_model(model: Model | Pooled, options: Options) -> Session:
     from resnets.engine.device import find
 
     if options.device != "stay":

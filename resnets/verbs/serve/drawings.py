@@ -1,4 +1,4 @@
-"""What can be drawn beside an answer, a row each: the answer itself, its mask, and what it goes by.
+"""What can be drawn beside an answer, a row each: the answer itself, its mask, what it goes by, and what is nearest to it.
 
 Requests ask for a drawing by its name, and the page shows what a model has. Nothing here imports torch before it is asked for.
 """
@@ -21,8 +21,10 @@ from resnets.errors import InputError
 from resnets.models.answering import Wanted
 from resnets.ship.sessions import Session, answering
 
-Make = Callable[[Fitted, Any, Wanted, Path], Any]  # (image, answer, wanted, path) -> writes the file there
+# (image, answer, wanted, path) -> writes the file there; what else it returns by "row" becomes part of the answer's row.
+Make = Callable[[Fitted, Any, Wanted, Path], Any]
 MOST_ANSWERS = 2  # that are explained of one picture
+NUM_NEAREST = 5
 
 
 class Drawing(NamedTuple):
@@ -30,15 +32,17 @@ class Drawing(NamedTuple):
 
     Args:
         title: what it is called on the page.
-        open: what makes it of a model's answers; raises `InputError` where these have no such drawing.
+        open: what makes it of a model's answers, or with `of_index` of a model and the file of an index; raises `InputError`
+            where there is no such drawing.
         shown: whether it is a PNG that the page shows.
         is_slow: it takes many passes through the network: the page asks for it on a click, and a request for one picture.
     """
 
     title: str
-    open: Callable[[Session], Make]
+    open: Callable[..., Make]
     shown: bool = True
     is_slow: bool = False
+    of_index: bool = False
 
 
 def of_answer(session: Session) -> Make:
@@ -89,17 +93,47 @@ def of_why(session: Session) -> Make:
     return make
 
 
+def of_nearest(session: Session, index_file: str) -> Make:
+    """The images of an index that are nearest to the picture, by the model of the index, which sees it as the served one does.
+
+    Raises:
+        InputError: where the index or its model cannot be opened, and where that sees pictures otherwise.
+    """
+    from resnets.verbs.index import Index, draw_nearest
+
+    index = Index(index_file)
+    embedding = index.open_model()
+    if embedding.header.preprocess.to_json() != session.header.preprocess.to_json():
+        raise InputError(f"{index_file}: made with another preprocessing than the model's; make an index by this model")
+
+    def make(fitted: Fitted, answer: Any, wanted: Wanted, path: Path) -> list[dict[str, Any]]:
+        (found,) = index.nearest(embedding.run(fitted.pixels[None]), NUM_NEAREST)
+        draw_nearest(index, [("", fitted.pixels.transpose(1, 2, 0), found)], path)
+        return [{"name": Path(near.path).name, "label": near.label, "distance": round(near.distance, 6)} for near in found]
+
+    return make
+
+
 DRAWINGS = {
     "drawn": Drawing("answer", of_answer),
     "mask": Drawing("mask", of_mask, shown=False),
     "why": Drawing("why", of_why, is_slow=True),
+    "nearest": Drawing("nearest", of_nearest, of_index=True),
 }
 
 
-def makers(session: Session) -> dict[str, Make]:
-    """What makes the drawings that the answers of a model have, by the names of `DRAWINGS`."""
+def makers(session: Session, index_file: str | None = None) -> dict[str, Make]:
+    """What makes the drawings that the answers of a model have, by the names of `DRAWINGS`.
+
+    Raises:
+        InputError: where there is an index, and it does not suit the model.
+    """
     found = {}
     for name, row in DRAWINGS.items():
+        if row.of_index:
+            if index_file is not None:
+                found[name] = row.open(session, index_file)
+            continue
         try:
             found[name] = row.open(session)
         except InputError:

@@ -31,6 +31,8 @@ ROW = {
         "path": {"type": "string"},
         "error": {"type": "string", "description": "Why the picture cannot be read; there is no answer then."},
         "drawings": {"type": "object", "additionalProperties": {"type": "string", "format": "byte"}},
+        "not_drawn": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Why there is no drawing."},
+        "nearest": {"type": "array", "items": {"type": "object"}, "description": "Of the index: name, label and distance."},
     },
 }
 TENSOR = {
@@ -133,7 +135,7 @@ def _predict(models: Sequence[str], limits: Limits) -> dict[str, Any]:
                 "Lowest score of an object or a tag  [the model's own]",
             ),
             _parameter("format", "query", {"type": "string", "enum": ["json", "csv"]}, "[json]"),
-            _parameter("draw", "query", {"type": "string"}, "Drawings to add, separated by commas: drawn, mask, why"),
+            _parameter("draw", "query", {"type": "string"}, "Drawings to add, separated by commas: drawn, mask, why, nearest"),
         ],
         "requestBody": {
             "required": True,

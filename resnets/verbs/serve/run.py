@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import ipaddress
 import logging
 import signal
@@ -23,7 +24,7 @@ from resnets.models.header import terms
 from resnets.verbs.serve.app import App
 from resnets.verbs.serve.bounds import bounded
 from resnets.verbs.serve.limits import MAX_CONNECTIONS, Limits
-from resnets.verbs.serve.served import Opening, Served, named
+from resnets.verbs.serve.served import Opening, Served, indexes_of, named
 from resnets.verbs.serve.service import Service
 
 GRACE_S = 0.5  # after a signal to stop, in which late requests are refused in words
@@ -40,6 +41,7 @@ def serve(
     port: int = 8000,
     token: str | None = None,
     opening: Opening | None = None,
+    indexes: Sequence[str] = (),
     limits: Limits | None = None,
     access_log: bool = False,
     say: Callable[[str], None] = lambda text: None,
@@ -51,13 +53,16 @@ def serve(
         host: the address to listen on.
         port: 0: any that is free; the line that is said has it.
         token: what requests must bring.
+        indexes: FILE of `resnets index` for the first model, or NAME=FILE.
         say: told what is served, and where, once it is ready.
 
     Raises:
         InputError: where a model cannot be opened, or the address cannot be listened on.
     """
     with listen(host, port) as listener:
-        served = [Served(name, path, opening or Opening()) for name, path in named(models).items()]
+        paths, opening = named(models), opening or Opening()
+        beside = indexes_of(indexes, list(paths))
+        served = [Served(name, path, dataclasses.replace(opening, index=beside.get(name))) for name, path in paths.items()]
         service = Service(served, limits or Limits())
         app = App(service, token=token, local=is_local(host), access_log=access_log)
         shown = f"[{host}]" if ":" in host else host

@@ -125,11 +125,13 @@ class Opened:
             with tempfile.TemporaryDirectory(prefix="resnets-drawing-") as folder:
                 path = Path(folder, "drawing" + (".png" if DRAWINGS[name].shown else self.inputs.mask_suffix))
                 try:
-                    self.drawings[name](fitted, answer, wanted, path)
+                    found = self.drawings[name](fitted, answer, wanted, path)
                 except BadPicture as bad:
                     row.setdefault("not_drawn", {})[name] = bad.reason
                 else:
                     files[name] = path.read_bytes()
+                    if isinstance(found, list):
+                        row[name] = found
         return Outcome(row, answer if self.takes_tensors else None, files)
 
     def example(self) -> Work:
@@ -144,7 +146,8 @@ class Opened:
 
 @dataclass(frozen=True)
 class Opening:
-    """How models are opened, each time; `reference` is a predictions.csv whose answers are those to validation."""
+    """How models are opened, each time; `reference` is a predictions.csv whose answers are those to validation, `index` a file
+    of `resnets index` for what is nearest to a picture."""
 
     asked: Settings = field(default_factory=dict)
     runtime: str = "auto"
@@ -152,6 +155,7 @@ class Opening:
     amp: bool = False
     max_pixels: int = 50_000_000
     reference: str | Path | None = None
+    index: str | None = None
 
     def open(self, path: str | Path) -> Opened:
         """Open the model, and take a picture through it. Raises `InputError` where that fails."""
@@ -159,7 +163,7 @@ class Opening:
         task, header = answering(session.header), session.header
         gate = threading.Semaphore(session.streams)
         answers = expected.of_file(self.reference, task, header.decision) if self.reference else expected.of_header(header)
-        opened = Opened(session, task, INPUTS[header.spec.dims], makers(session), self.max_pixels, gate, answers)
+        opened = Opened(session, task, INPUTS[header.spec.dims], makers(session, self.index), self.max_pixels, gate, answers)
         opened.try_out()
         return opened
 
@@ -237,5 +241,18 @@ def named(models: Sequence[str]) -> dict[str, str]:
             raise InputError(f"{model}: {name!r} cannot be part of an address; {remedy}")
         if name in found:
             raise InputError(f"{model}: there are two models named {name}; give one of them another name: NAME={path}")
+        found[name] = path
+    return found
+
+
+def indexes_of(given: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """FILE for the first model, or NAME=FILE -> the file of each name. Raises `InputError` for names that no model has."""
+    found = {}
+    for each in given:
+        name, sign, path = each.partition("=")
+        if not sign or "/" in name:
+            name, path = names[0], each
+        if name not in names:
+            raise InputError(f"--index {short(each)}: no model is named {short(name)}; there is: {', '.join(names)}")
         found[name] = path
     return found

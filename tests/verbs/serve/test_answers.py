@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnets.errors import InputError
 from resnets.models.answering import Wanted
 from resnets.ship.sessions import open_session
 from resnets.verbs import explain
 from resnets.verbs import rows as lines
+from resnets.verbs.embed import embed
 from resnets.verbs.predict import find_files, predict, stream
-from resnets.verbs.serve.served import Opening
+from resnets.verbs.serve.served import Opening, Served, indexes_of
 from tests.verbs.serve.made import Rows, encoded, form, model_file, serving
 
 FIXTURES = Path(__file__).parents[2] / "fixtures/v0_1_0"
@@ -113,9 +115,9 @@ def test_boxes_and_masks_with_drawings(task, tmp_path):
 def test_a_map_of_why(runtime, saved, tmp_path):
     """With gradients where torch computes, else by occlusion; answers beside it stay the same, and one picture is enough."""
     pytest.importorskip("torchcam")
-    if runtime != "torch":
-        pytest.importorskip(runtime)
-    with serving({"tiny": saved}, opening=Opening(runtime=runtime, device="cpu")) as server:
+    pytest.importorskip(runtime)
+    model = saved if runtime == "torch" else FIXTURES / "exported/onnx/classify.onnx"
+    with serving({"tiny": model}, opening=Opening(runtime=runtime, device="cpu")) as server:
         plain = server.ask("POST", "/predict", PICTURES["b.png"]).json["rows"]
         (row,) = server.ask("POST", "/predict?draw=why", PICTURES["b.png"]).json["rows"]
         again = server.ask("POST", "/predict", PICTURES["b.png"]).json["rows"]
@@ -126,6 +128,31 @@ def test_a_map_of_why(runtime, saved, tmp_path):
     assert [row] == plain == again
     assert refused.status == 400 and "one picture at a time" in refused.json["error"]
     assert told["slow_drawings"] == {"why": "why"} and not told["drawings"]
+
+
+def test_the_nearest_images_of_an_index(saved, tmp_path):
+    for name, content in (("a.png", encoded(1)), ("b.png", encoded(2)), ("c.png", encoded(3))):
+        (tmp_path / name).write_bytes(content)
+    embed(saved, tmp_path, tmp_path / "index.npz", device="cpu")
+    opening = Opening(runtime="torch", device="cpu", index=str(tmp_path / "index.npz"))
+    with serving({"tiny": saved}, opening=opening) as server:
+        (row,) = server.ask("POST", "/predict?draw=nearest", encoded(2)).json["rows"]
+        told = server.ask("GET", "/models").json["models"][0]
+    assert Image.open(io.BytesIO(base64.b64decode(row["drawings"]["nearest"]))).format == "PNG"
+    first, *others = row["nearest"]
+    assert (first["name"], len(others)) == ("b.png", 2) and first["distance"] < 1e-5
+    assert str(tmp_path) not in json.dumps(row["nearest"])
+    assert told["drawings"] == {"nearest": "nearest"}
+    other = model_file(tmp_path / "other.safetensors", size=(12, 12))
+    with pytest.raises(InputError, match="made with another preprocessing than the model's"):
+        Served("other", str(other), opening)
+
+
+def test_indexes_by_the_names_of_models():
+    assert indexes_of(["a.npz"], ["m", "n"]) == {"m": "a.npz"}
+    assert indexes_of(["n=a.npz", "x/y=b.npz"], ["m", "n"]) == {"n": "a.npz", "m": "x/y=b.npz"}
+    with pytest.raises(InputError, match="no model is named o; there is: m, n"):
+        indexes_of(["o=a.npz"], ["m", "n"])
 
 
 def test_an_image_too_large_to_explain_is_answered_all_the_same(tmp_path, monkeypatch):
@@ -158,9 +185,6 @@ def test_volumes(tmp_path):
 
 def test_the_decision_of_the_command_line(saved, tmp_path):
     """Without a calibration there is nothing to revise, and it is said before anything is served."""
-    from resnets.errors import InputError
-    from resnets.verbs.serve.served import Opening
-
     with pytest.raises(InputError, match="abstain"), serving({"tiny": saved}, opening=Opening(asked={"abstain_at": "1%"})):
         pass
 
