@@ -4,6 +4,7 @@ import csv
 import html
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -257,3 +258,16 @@ def test_answers_can_be_explained(done):
         assert 0 <= what.chance(output) <= 1 and what.name and what.label in (None, *range(len(header.labels)))
     with pytest.raises(InputError, match=r"--class|has no class 'x y z'"):
         done.task.explained(output, header, Question(label="x y z"))
+
+
+def test_it_is_served_with_the_answers_of_predict(done):
+    """The server's answer to the bytes of a file is the row of `predict` to the file."""
+    pytest.importorskip("uvicorn")
+    from tests.verbs.serve.made import Rows, form, serving
+
+    names = {path: f"{number}{Path(path).suffix}" for number, path in enumerate(done.pictures[:2])}
+    with serving({"model": done.path}) as server:
+        body, headers = form(*((name, Path(path).read_bytes()) for path, name in names.items()))
+        answer = server.ask("POST", "/predict", body, headers)
+    expected = [{**row, "path": names[row["path"]]} for row in predict(done.path, list(names), device="cpu")]
+    assert answer.status == 200 and answer.json["rows"] == Rows(expected)
