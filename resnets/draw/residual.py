@@ -47,7 +47,8 @@ def draw_blocks(result: Mapping[str, Any]) -> Figure:
         score.scatter(*zip(*pairs, strict=True), marker="x", color=INK, s=22, label="two neighbours exchanged", zorder=3)
     score.set_title(f"{result['name']} of {result['num_images']} images; whole network {result['score']:.3f} (dashed)")
     score.set_xticks(places, names, rotation=90 if len(rows) > 16 else 0, fontsize=7.5)
-    score.set(ylim=(0, 1.02), xlabel="block (stage.position)", ylabel=result["name"])
+    least = min([0.0, result["score"], *(row["without"] for row in rows), *(value for _, value in pairs)])
+    score.set(ylim=(1.05 * least, 1.02), xlabel="block (stage.position)", ylabel=result["name"])
     score.legend(loc="lower right", frameon=False, fontsize=8)
     return figure
 

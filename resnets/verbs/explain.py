@@ -20,6 +20,7 @@ from resnets.attribution import faithful, learnt
 from resnets.attribution.methods import METHODS, attribute, enlarged
 from resnets.attribution.seen import AT_ONCE, Seen
 from resnets.data.pictures.images import BadPicture
+from resnets.data.places import place_at
 from resnets.engine.contract import Explained, Question, Task
 from resnets.errors import InputError
 from resnets.models.answering import evaluating, run_model
@@ -31,7 +32,7 @@ from resnets.ship.sessions import SUFFIXES, Session, open_session
 from resnets.verbs import explain_inputs, explain_maps, explain_pages
 from resnets.verbs.explain_inputs import Item
 from resnets.verbs.explain_maps import choose_layer
-from resnets.verbs.explanation import Explanation, Report, lighter, summarise
+from resnets.verbs.explanation import Explanation, Pointing, Report, lighter, summarise
 
 CHECKED = 8  # images on which the check with randomised weights is made
 DECISIVE = 2  # parts that are random where the check decides: the head and the last stage
@@ -241,6 +242,9 @@ def one_answer(opened: Opened, report: Report, item: Item, what: Explained, *, t
     made = Explanation(item.name, what.name, label, own, whole, values.shape, place=what.place)
     if trust:
         made.faithful = faithful.faithfulness(seen, values, seed=seed)
-    if what.label is not None and (place := item.place(what.label)) is not None and place.any():
-        made.points, made.chance_to_point = faithful.points_at(whole, place), float(place.mean())
+    places = None if what.label is None else item.places(what.label)
+    if places is not None and places.any():
+        place = place_at(places, what.place)
+        middle = bool(place[tuple(side // 2 for side in place.shape)])
+        made.pointing = Pointing(faithful.points_at(whole, place), float(place.mean()), middle)
     return made

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from resnets.attribution import learnt
 from resnets.attribution.methods import METHODS
 from resnets.draw import heat, trust
 from resnets.files import replacing, write_json, write_text
@@ -71,8 +72,8 @@ def heat_of(report: Report, each: Explanation, row: int | None) -> heat.Heat:
         (deletion, insertion), random = each.faithful.curves.areas, each.faithful.random
         lines.append(f"deletion {deletion:.2f} (random {random[0]:.2f})")
         lines.append(f"insertion {insertion:.2f} (random {random[1]:.2f})")
-    if each.points is not None:
-        lines.append("points at it" if each.points else "points elsewhere")
+    if each.pointing is not None:
+        lines.append("points at it" if each.pointing.hit else "points elsewhere")
     if not each.values.max(initial=0.0):
         lines.append("nothing speaks for it")
     values = each.values if row is None else each.values[row, ::-1]
@@ -94,7 +95,7 @@ def write(report: Report, header: Header) -> Path:
     write_json(report.out / "explain.json", report.to_json())
     drawings = {}
     if "randomised" in report.trust:
-        drawings["learnt"] = trust.randomised(report.trust["randomised"], report.out / "learnt.png")
+        drawings["learnt"] = trust.randomised(report.trust["randomised"], learnt.SAME, report.out / "learnt.png")
     judged = [each.faithful for each in report.explanations if each.faithful is not None]
     if judged:
         drawings["faithful"] = trust.faithful([each.curves for each in judged], [each.random for each in judged],
