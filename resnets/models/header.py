@@ -119,6 +119,11 @@ def find(model: str | Path) -> Path:
         for file in reversed(weights) if _selected(path) == "last" else weights:
             if file.is_file():
                 return file
+        if (path / "recipe.yaml").is_file():
+            raise InputError(
+                f"{path}: the run stopped before its first epoch was complete, and has no weights; go on by "
+                f"`resnets train --resume --out {path}`"
+            )
         raise InputError(f"{path}: no best.safetensors here; give a run directory of `resnets train`, or a .safetensors file")
     if not path.exists():
         if (bundled := boxed().get(str(model))) is not None:

@@ -39,7 +39,8 @@ def test_a_signal_is_drawn_as_lines_before_its_map():
 def test_what_speaks_most_is_the_warmest():
     found = painted(np.full((30, 40, 3), 128, np.uint8), VALUES).astype(int)
     warmth = found[..., 0] - found[..., 2]
-    assert warmth[0, 0] == 0 and warmth[-1, -1] == warmth.max() > 150
+    assert warmth[0, 0] == 0 and warmth[15:].min() > 60
+    assert (np.diff(found.sum(2).mean(1)[15:]) > 0).all()  # and the brightest
 
 
 def test_long_names_stay_inside_their_panel():

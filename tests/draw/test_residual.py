@@ -36,4 +36,4 @@ def test_every_level_is_a_row():
     levels = {name: np.random.default_rng(0).random((num, side, side)) for name, num, side in (("c1", 4, 16), ("c2", 12, 8))}
     figure = draw_stages(np.zeros((32, 32, 3), np.uint8), levels)
     assert len(figure.axes) == 20 and [len(axes.images) for axes in figure.axes] == [1] * 6 + [0] * 4 + [1] * 10
-    assert figure.axes[11].get_title() == "c2: mean of 12"
+    assert figure.axes[11].get_title("left") == "c2: mean of 12"
