@@ -16,12 +16,14 @@ rather than the second, of boxes and masks the next.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import resource
 import tempfile
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,10 +140,9 @@ def methods(model: str, data: str, num: int) -> None:
 
 
 def peers(model: str, folder: str, num: int) -> None:
-    """The greatest differences of maps (from 0 to 1) and of areas under curves, over the photographs."""
+    """The greatest differences of maps (from 0 to 1) and of areas under curves (of the same maps), over the photographs."""
     import pytorch_grad_cam
     from captum.attr import LayerGradCam
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
     from torchcam.methods import GradCAM
     from torchcam.metrics import DeletionInsertionMetric
 
@@ -152,29 +153,55 @@ def peers(model: str, folder: str, num: int) -> None:
     pairs = {"layercam": "LayerCAM", "gradcam": "GradCAM", "gradcam++": "GradCAMPlusPlus", "xgradcam": "XGradCAM"}
     for item in items:
         what = network.task.explained(run_model(network, item.pixels[None])[0], network.header, Question())[0]
-        label = what.label
-        seen = seen_of(item.pixels, item.blank, what, lambda x: run_model(network, x), network)
+        large = functools.partial(multiplied, what)  # gradients far above the epsilon of theirs
+        seen = seen_of(item.pixels, item.blank, what, functools.partial(run_model, network), network)
         for method, name in pairs.items():
-            own = enlarged(attribute(method, seen, layer), seen.size)
+            many = seen_of(item.pixels, item.blank, replace(what, evidence=large), seen.chance, network)
+            own = enlarged(attribute(method, many, layer), seen.size)
             with getattr(pytorch_grad_cam, name)(model=network, target_layers=[module]) as cam:
-                theirs = cam(input_tensor=seen.x.clone(), targets=[ClassifierOutputTarget(label)])[0]
+                theirs = cam(input_tensor=seen.x.clone(), targets=[functools.partial(number_of, label=what.label)])[0]
             difference = np.abs((own - own.min()) / (own.max() - own.min()) - theirs)
             worst.setdefault(f"{method}, pytorch-grad-cam", []).append(float(difference.max()))
-        theirs = LayerGradCam(network, module).attribute(seen.x, target=label, relu_attributions=True)[0, 0].detach().numpy()
+        theirs = (
+            LayerGradCam(network, module).attribute(seen.x, target=what.label, relu_attributions=True)[0, 0].detach().numpy()
+        )
         values = attribute("gradcam", seen, layer)
         worst.setdefault("gradcam, Captum", []).append(float(np.abs(values - theirs / theirs.max()).max()))
-        own_areas = curves(seen, enlarged(values, seen.size)).areas
+        whole = enlarged(values, seen.size)
         mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (network.preprocess.mean, network.preprocess.std))
         blank = (torch.from_numpy(item.blank[None].astype(np.float32)) / 255 - mean) / std
-        with GradCAM(network, layer) as extractor:
-            metric = DeletionInsertionMetric(extractor, lambda logits: logits.softmax(-1), steps=20, baseline=blank)
-            metric.update(seen.x, label)
+        with given_map(GradCAM, whole)(network, layer) as extractor:
+            chances = functools.partial(columns_of, what)
+            metric = DeletionInsertionMetric(extractor, chances, steps=20, baseline=blank)
+            metric.update(seen.x, what.label)
             summary = metric.summary()
-        for name, area in zip(("deletion", "insertion"), own_areas, strict=True):
+        for name, area in zip(("deletion", "insertion"), curves(seen, whole).areas, strict=True):
             other = next(value for key, value in summary.items() if name in key)
             worst.setdefault(f"area under {name}, torch-cam", []).append(abs(area - float(other)))
     for name, found in worst.items():
         print(f"{name}: {max(found):.6f} at most over {len(found)} photographs", flush=True)
+
+
+def multiplied(what: Any, model: Any, x: torch.Tensor) -> torch.Tensor:
+    return 1000 * what.evidence(model, x)
+
+
+def number_of(output: torch.Tensor, label: int) -> torch.Tensor:
+    return 1000 * output[label]
+
+
+def columns_of(what: Any, logits: torch.Tensor) -> torch.Tensor:
+    """The chance of an answer as our curves have it, in the column of every class."""
+    return torch.tensor([[what.chance(row)] * logits.shape[1] for row in logits.detach().numpy()])
+
+
+def given_map(kind: Any, values: np.ndarray) -> Any:
+    """One of torch-cam's classes whose map is there already, for the metric compares curves, not maps."""
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> list[torch.Tensor]:
+        return [torch.from_numpy(values)[None]]
+
+    return type("Given", (kind,), {"__call__": call, "fuse_cams": staticmethod(lambda cams, *_: cams[0])})
 
 
 def runtimes(model: str, files: Sequence[str], folder: str, num: int) -> None:

@@ -112,7 +112,7 @@ def first_layer(network: Any) -> tuple[np.ndarray, np.ndarray]:
     """The filters of the first convolution (K, C, h, w), and their greatest response to an edge at each of 8 angles (K, 8).
 
     An edge is light on one side and dark on the other, alike in all channels, and lies somewhere in the filter; it has the
-    filter's own size, a mean of 0 and a norm of 1, so that of all angles a filter that is itself an edge responds most to its own.
+    filter's own size, a mean of 0 and a norm of 1, so that a filter that is itself an edge responds most to its own angle.
     """
     conv = next(module for module in network.modules() if isinstance(module, torch.nn.Conv2d))
     weight = conv.weight.detach().float().cpu().numpy()
