@@ -48,11 +48,11 @@ def as_input(place: np.ndarray, preprocess: Preprocess) -> np.ndarray:
 
 def place_at(places: np.ndarray, box: tuple[slice, ...] | None) -> np.ndarray:
     """Of places (M, *size) that of the object in a box, where one fills it well enough; else all together (*size)."""
-    everywhere = places.any(0)
+    everywhere: np.ndarray = np.any(places, axis=0)
     if box is None or not len(places):
         return everywhere
     inside = np.zeros(everywhere.shape, bool)
     inside[box] = True
-    overlap = [(place & inside).sum() / (place | inside).sum() for place in places]
+    overlap = [float((place & inside).sum() / (place | inside).sum()) for place in places]
     best = int(np.argmax(overlap))
-    return places[best] if overlap[best] >= SAME_OBJECT else everywhere
+    return np.asarray(places[best]) if overlap[best] >= SAME_OBJECT else everywhere

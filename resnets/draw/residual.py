@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnets.draw.style import FAINT, INK, TRAIN, VAL, blank, log_scale, styled, write
+from resnets.draw.style import FAINT, INK, TRAIN, VAL, blank, styled, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,8 +36,6 @@ def draw_blocks(result: Mapping[str, Any]) -> Figure:
     added, score = figure.subplots(2, 1, sharex=True)
     added.bar(places, [row["added"] for row in rows], color=colours, width=0.7)
     added.set_title("what blocks add (orange: they change the shape)")
-    values = [max(row["added"], 1e-6) for row in rows]
-    log_scale(added, decades=float(np.log10(max(values) / min(values))))
     added.set_ylabel("|F(x)| / |x|")
     score.axhline(result["score"], color=FAINT, linewidth=1, linestyle="--")
     score.scatter(places, [row["without"] for row in rows], color=colours, s=28, label="without it", zorder=3)

@@ -68,8 +68,9 @@ def quick_maps(
         answers = [
             next(iter(task.explained(output, header, question)), None) for output, question in zip(said, asked, strict=True)
         ]
+        maps: Sequence[Any]
         if row.batch is not None and all(what is not None and what.weights is not None for what in answers):
-            maps: Sequence[Any] = from_0_to_1(row.batch(Evidence(network, summed(answers)), as_input(part, network), name))
+            maps = from_0_to_1(row.batch(Evidence(network, summed(answers)), as_input(part, network), name))
         else:
             maps = [
                 what
