@@ -70,7 +70,7 @@ def quick_maps(
         ]
         maps: Sequence[Any]
         if row.batch is not None and all(what is not None and what.weights is not None for what in answers):
-            maps = from_0_to_1(row.batch(Evidence(network, summed(answers)), as_input(part, network), name))
+            maps = list(from_0_to_1(row.batch(Evidence(network, summed(answers)), as_input(part, network), name)))
         else:
             maps = [
                 what
