@@ -71,7 +71,11 @@ def heat_of(each: Explanation, report: Report) -> heat.Heat:
     if each.pointing is not None:
         lines.append("points at it" if each.pointing.hit else "points elsewhere")
     return heat.Heat(
-        each.values, each.answer, "\n".join(lines), explain_pages.box_of(each), report.trust.get("depends") is False
+        explain_pages.clearer(each),
+        each.answer,
+        "\n".join(lines),
+        explain_pages.box_of(each),
+        report.trust.get("depends") is False,
     )
 
 
@@ -89,12 +93,12 @@ def beside(network: Model, item: Item, first: Explanation) -> list[heat.Heat]:
 def sheet(network: Model, items: Sequence[Item], report: Report, names: dict[str, str], out: Path) -> None:
     """Draw the images of a report together, and print its figures."""
     print(json.dumps({"method": report.method, "layer": report.layer, **report.trust}), flush=True)
-    images = []
+    images, fails = [], report.trust.get("depends") is False
     for item in items:
         made = [each for each in report.explanations if each.path == item.name][:2]
         if made:
             maps = [heat_of(each, report) for each in made]
-            maps += beside(network, item, made[0])[: 2 - len(maps)]
+            maps += [] if fails else beside(network, item, made[0])[: 2 - len(maps)]
             images.append((names.get(item.name, Path(item.name).stem), explain_pages.shown(item, None), maps))
     with tempfile.TemporaryDirectory() as folder:
         path = heat.sheet(images, Path(folder, "sheet.png"), title=f"{report.method} of {report.layer or 'the input'}")

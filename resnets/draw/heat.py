@@ -73,7 +73,7 @@ def draw_sheet(
             left, bottom = gap + column * group + place * (side + gap), height - over - row * (side + under) - side
             axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
             show(axes, painted(picture, heat.values) if heat.values.size else picture)
-            framed(axes, heat, fontsize=5.5)
+            framed(axes, heat, fontsize=5)
             title_lines = heat.title.replace(" rather than ", "\nrather than ").splitlines()
             lines = [elide(line, room + 2) for line in (*title_lines, *heat.words.splitlines())][:4]
             words: dict[str, Any] = {"va": "top", "fontsize": 6.5, "linespacing": 1.25, "color": VAL if heat.fails else INK}

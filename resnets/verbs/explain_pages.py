@@ -76,9 +76,18 @@ def heat_of(report: Report, each: Explanation, row: int | None) -> heat.Heat:
         lines.append("points at it" if each.pointing.hit else "points elsewhere")
     if not each.values.max(initial=0.0):
         lines.append("nothing speaks for it")
-    values = each.values if row is None else each.values[row, ::-1]
+    values = clearer(each) if row is None else clearer(each)[row, ::-1]
     fails = report.trust.get("depends") is False
     return heat.Heat(values, each.answer, "\n".join(lines), box_of(each), fails)
+
+
+def clearer(each: Explanation) -> np.ndarray:
+    """The map as it is drawn: of one that differs from pixel to pixel the greatest hundredth is all of one colour, for single
+    points would leave the rest without any."""
+    above = each.values[each.values > 0]
+    if each.positions != each.values.shape or not above.size:
+        return each.values
+    return (each.values / np.percentile(above, 99)).clip(0, 1)
 
 
 def box_of(each: Explanation) -> tuple[int, int, int, int] | None:
