@@ -120,10 +120,10 @@ def fails(model: str, folder: str, out: str, num: int) -> None:
     photos(model, folder, out, num, method="guided_backprop")
 
 
-def sample(model: str, data: str, out: str, num: int) -> None:
+def sample(model: str, data: str, out: str, num: int, trust: bool = True) -> None:
     network = hub.load(model).eval()
     _, items = explain_inputs.of_split(network.task, network.header, data, None, num, None)
-    report = explain(network, data=data, num=num, most=2)
+    report = explain(network, data=data, num=num, most=2, trust=trust)
     sheet(network, list(items), report, {}, Path(out))
 
 
@@ -253,10 +253,12 @@ def main() -> None:
     parser.add_argument("given", nargs="+")
     parser.add_argument("--num", type=int, default=NUM, help="pictures")
     parser.add_argument("--folder", default="", help="of photographs, for runtimes")
+    parser.add_argument("--no-trust", action="store_true", help="of sample: without the checks")
     asked = parser.parse_args()
     warnings.filterwarnings("ignore")
     command, given = globals()[asked.command], [asked.given, asked.folder] if asked.command == "runtimes" else asked.given
-    command(asked.model, *given, num=asked.num)
+    more = {"trust": False} if asked.no_trust else {}
+    command(asked.model, *given, num=asked.num, **more)
 
 
 if __name__ == "__main__":
