@@ -83,25 +83,17 @@ def test_gradients_are_torchs_alone(tmp_path):
         explain(str(out), [noise(32, 32, 3)], method="gradcam")
 
 
-INT8 = [pytest.param(name, True, marks=pytest.mark.slow) for name in ("onnx", "openvino")]
-
-
-@pytest.mark.parametrize(("name", "int8"), [("onnx", False), ("openvino", False), *INT8])
-def test_occlusion_of_an_exported_file_is_torchs(name, int8, photographs, tmp_path):
-    """Of a trained network and photographs. Eight bits are close, not equal."""
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_occlusion_of_an_exported_file_is_torchs(name, photographs, tmp_path):
+    """Of a trained network and photographs."""
     network = resnets.load("resnet20_cifar10").eval()
     out = tmp_path / f"m{FORMATS[name].suffix}"
-    calibration = [picture[None] for picture in write_crops(photographs)] if int8 else None
-    FORMATS[name].write(program(network), out, network.header, calibration)
-    here = explain(network, photographs, method="occlusion")
-    there = explain(str(out), photographs)
+    FORMATS[name].write(program(network), out, network.header, None)
+    here, there = explain(network, photographs, method="occlusion"), explain(str(out), photographs)
     assert there.method == "occlusion" and [each.label for each in there.explanations] == [e.label for e in here.explanations]
     for one, other in zip(here.explanations, there.explanations, strict=True):
-        if int8:
-            assert np.corrcoef(one.values.ravel(), other.values.ravel())[0, 1] > 0.9
-        else:
-            assert np.allclose(one.values, other.values, atol=2e-3)
-            assert other.faithful.curves.areas == pytest.approx(one.faithful.curves.areas, abs=1e-3)
+        assert np.allclose(one.values, other.values, atol=2e-3)
+        assert other.faithful.curves.areas == pytest.approx(one.faithful.curves.areas, abs=1e-3)
 
 
 @pytest.fixture
@@ -109,12 +101,6 @@ def photographs():
     from sklearn.datasets import load_sample_images
 
     return list(load_sample_images().images)
-
-
-def write_crops(photographs):
-    """uint8 (32, 32, 3) of all over the photographs."""
-    return [picture[top : top + 64 : 2, left : left + 64 : 2] for picture in photographs
-            for top in range(0, 360, 90) for left in range(0, 560, 70)]  # fmt: skip
 
 
 def test_a_map_of_a_signal_shows_when(tmp_path):
