@@ -134,6 +134,31 @@ class Sample(NamedTuple):
     right: np.ndarray | None = None
 
 
+class Outcomes(NamedTuple):
+    """How each image of a split came out, where it has one answer: what pages show images by.
+
+    Args:
+        positions: (N,) in the split, ascending.
+        losses: (N,) float64, greater for what is worse.
+        wrong: (N,) bool.
+        truth, answers: of each, for people.
+        sure: (N,) the probability of the answer; NaN where there is none.
+        codes: (N,) int64, the index in `names` of what is true: images are coloured and put together by it.
+        names: of the codes.
+        said: (N,) int64, the index in `names` of the answer, where answers are one of them; else None.
+    """
+
+    positions: np.ndarray
+    losses: np.ndarray
+    wrong: np.ndarray
+    truth: Sequence[str]
+    answers: Sequence[str]
+    sure: np.ndarray
+    codes: np.ndarray
+    names: Sequence[str]
+    said: np.ndarray | None = None
+
+
 def accumulate(sums: dict[str, Any], more: Mapping[str, Any]) -> None:
     """Add `more` to `sums`, key by key."""
     for name, value in more.items():
@@ -169,6 +194,10 @@ class Meter(Protocol):
 
     def sample(self) -> Sample:
         """The first score, or the quickest of its kind, of images that are drawn again. Of a meter that is not quick."""
+        ...
+
+    def outcomes(self) -> Outcomes | None:
+        """How each image came out; None where answers are for places, and the worst images are drawn with them."""
         ...
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -386,6 +415,10 @@ class Task(Protocol):
 
     def same(self, before: Any, after: Any) -> float:
         """How far two answers to one image agree, from 0 to 1: what the check of an exported file goes by."""
+        ...
+
+    def captions(self, source: Source, split: Split) -> Sequence[str]:
+        """What is true of each image of a split, in a few words; of tasks whose meters have `outcomes`."""
         ...
 
     def draw(self, meter: Any, split: Split, folder: Path) -> list[Path]:

@@ -49,6 +49,8 @@ class RunDir:
         self.predictions = self.path / "predictions.csv"
         self.report = self.path / "report.html"
         self.bad_images = self.path / "bad_images.csv"
+        self.slices = self.path / "slices.json"
+        self.robustness = self.path / "robustness.json"
 
     @classmethod
     def create(cls, out: str | Path | None, task: str, name: str = "train") -> RunDir:

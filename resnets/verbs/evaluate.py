@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from resnets.data.groups import grouped
 from resnets.data.loader import Loader
 from resnets.data.pictures.images import default_workers
 from resnets.data.readers.arrays import name_of
-from resnets.data.types import Source
+from resnets.data.types import Batch, Source
 from resnets.data.workers import BadImages
 from resnets.errors import InputError
 from resnets.files import write_json
@@ -146,8 +146,9 @@ def judge(
     batch_size: int = 256,
     workers: int | None = None,
     max_bad: int | None = None,
+    watch: Callable[[Batch], None] = lambda batch: None,
 ) -> Judged:
-    """The answers to a split of an open source. Raises as `score`."""
+    """The answers to a split of an open source; `watch` is shown each batch. Raises as `score`."""
     session = model if isinstance(model, Session) else open_session(model)
     header, part = session.header, source.splits[split]
     task, bad = answering(header), BadImages.allowing(max_bad, part)
@@ -163,6 +164,7 @@ def judge(
     for batch in loader.epoch(0):
         if len(batch.images):
             meter.add(task.infer(session.run, batch.images.numpy(), batch.sizes, header), batch)
+            watch(batch)
             num_images += len(batch.images)
     if not num_images:
         raise InputError("no picture of the split can be read; `resnets data check` says why")
