@@ -17,6 +17,7 @@ from resnets import tasks
 from resnets.data import groups
 from resnets.data.check.leaks import leaks
 from resnets.data.loader import Loader
+from resnets.data.looks import Seen
 from resnets.data.readers import arrays, known
 from resnets.data.types import Source
 from resnets.draw.curves import curves
@@ -47,7 +48,9 @@ from resnets.models.records import DataRecord, ModelRecord, Provenance
 from resnets.ship import external, hub
 from resnets.verbs import evaluate, expected, predictions, probe
 from resnets.verbs.introduce import introduction, num_params
+from resnets.verbs.report import pictures
 from resnets.verbs.report import run as report
+from resnets.verbs.report.gather import gathered
 
 
 class Silent:
@@ -179,8 +182,9 @@ def prepare(
         bad=plan.bad,
         report=reporter,
         class_counts=counts,
-        # Which the first process scores alone, in as much more time than its part of the validation split.
-        num_test=processes.world * len(plan.source.splits["test"]) if "test" in plan.source.splits else 0,
+        # Which the first process scores alone, in as much more time than its part of the validation split; and the report's.
+        num_test=processes.world
+        * (len(plan.source.splits.get("test", ())) + pictures.num_answers(task, plan.source, model, device.torch_device.type)),
         began=began,
         processes=processes,
     )
@@ -316,7 +320,10 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     chosen = {"best": run.best, "last": run.last}[recipe.select]
     model = job.load(chosen).to(job.device.torch_device)
     splits = ("val", "test") if "test" in source.splits else ("val",)
-    judged = [evaluate.judge(model, source, name, workers=recipe.workers, max_bad=recipe.max_bad) for name in splits]
+    seen = {name: Seen() for name in splits}
+    judged = [
+        evaluate.judge(model, source, name, workers=recipe.workers, max_bad=recipe.max_bad, watch=seen[name]) for name in splits
+    ]
     decision, refused = decide(job.task, judged[0].meter, recipe)
     for each in judged:
         each.meter.decision = decision
@@ -335,7 +342,7 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     result["selected"] = f"{recipe.select} (epoch {best_epoch})" if recipe.select == "best" else "last"
     seconds = time.perf_counter() - job.began
     run.update_provenance(finished=now(), seconds=round(seconds, 2), selected=recipe.select, result=evaluate.summary(result))
-    report.write(run.path)
+    report.write(run.path, gathered(run, model, source, judged[-1], seen[splits[-1]], recipe.workers))
     if refused is not None:
         raise InputError(f"{refused}; all else of the run is in {run.path}")
     return Run(run.path, model.cpu(), result)

@@ -124,6 +124,7 @@ def test_it_is_an_ordinary_run(run, base, data):
         "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv",
         "plots/confusion.png", "plots/curves.png",
         "plots/reliability.png", "predictions.csv", "provenance.json", "recipe.yaml", "report.html",
+        "slices.json",
     ]  # fmt: skip
     old, new = load_file(base), load_file(run.path / "best.safetensors")
     assert all(torch.equal(old[name], new[name]) for name in old if not name.startswith("fc."))

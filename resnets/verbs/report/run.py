@@ -22,18 +22,19 @@ from resnets.verbs.report.page import filled, picture
 from resnets.verbs.report.values import flat, is_number, percent
 
 # The drawings with a section of their own, by the name of the file; any other in plots/ stands under "More drawings".
-SECTIONS = ("curves", "confusion", "reliability", "roc", "precision_recall", "errors", "worst")
+NOTHING: Mapping[str, Any] = {}
+SECTIONS = ("robustness", "curves", "confusion", "reliability", "roc", "precision_recall", "errors", "worst")
 
 
-def write(folder: Path | str, out: Path | None = None) -> Path:
-    """Make the page of the run directory `folder`, there or as the file `out`; its path."""
+def write(folder: Path | str, found: Mapping[str, Any] = NOTHING, out: Path | None = None) -> Path:
+    """Make the page of the run directory `folder`, there or as the file `out`; its path. `found`: its pictures."""
     run = RunDir(folder)
-    return write_text(out or run.report, render(run))
+    return write_text(out or run.report, render(run, found))
 
 
-def render(run: RunDir) -> str:
+def render(run: RunDir, found: Mapping[str, Any] = NOTHING) -> str:
     """The page as text."""
-    return filled("report/run.html.jinja", contents(run))
+    return filled("report/run.html.jinja", {**contents(run), **found}, scripts=("pictures.js",))
 
 
 def contents(run: RunDir) -> dict[str, Any]:
@@ -70,6 +71,8 @@ def contents(run: RunDir) -> dict[str, Any]:
         "per_class": per_class,
         "num_weak": min(3, len(per_class) // 4),
         "confusions": _confusions(evaluation),
+        "slices": _json(run.slices),
+        "robustness": _json(run.robustness),
         "bad_images": _csv(run.bad_images),
         "commands": _commands(run, provenance),
     }

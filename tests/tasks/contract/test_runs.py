@@ -51,6 +51,7 @@ def test_the_listing_of_its_directory(done):
         "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv",
         *(f"plots/{name}.png" for name in done.row.plots),
         "predictions.csv", "provenance.json", "recipe.yaml", "report.html", "resume.json", "resume.safetensors",
+        "slices.json",
     ]  # fmt: skip
 
 
@@ -96,6 +97,14 @@ def test_the_report_has_the_headline_and_says_what_eval_says(done):
     (row, *_) = done.result.get("per_class") or [{}]
     assert all(f">{heading}</th>" in page for key, heading in table.columns.items() if key in row)
     assert all(words in page for key, words in table.facts.items() if isinstance(done.result.get(key), float))
+
+
+def test_the_report_shows_its_slices_and_of_answers_for_whole_pictures_these(done):
+    found = json.loads((done.path / "slices.json").read_text())
+    assert found["split"] == "val" and np.isfinite(found["value"])
+    page, outcomes = (done.path / "report.html").read_text(encoding="utf-8"), not done.task.own_size
+    assert all((f'<section id="{name}">' in page) == outcomes for name in ("plane", "typical"))
+    assert ("data:image/webp" in page) == outcomes
 
 
 def test_what_training_will_see_is_drawn(done, tmp_path):

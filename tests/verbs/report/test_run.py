@@ -89,10 +89,12 @@ def test_everything_that_is_there_is_shown_in_order(folder):
 
 def test_hostile_text_stays_text_and_nothing_is_loaded(folder):
     page = report.write(folder).read_text(encoding="utf-8")
-    script = (pages.HERE / "page.js").read_text(encoding="utf-8")
-    assert re.findall("<script.*?</script>", page, re.IGNORECASE | re.DOTALL) == [f"<script>{script}</script>"]
-    assert pages.policy([script]) in html.unescape(page) and "&lt;script&gt;" in page
-    page = page.replace(script, "")
+    scripts = [(pages.HERE / name).read_text(encoding="utf-8") for name in ("page.js", "pictures.js")]
+    found = re.findall("<script.*?</script>", page, re.IGNORECASE | re.DOTALL)
+    assert found == [f"<script>{script}</script>" for script in scripts]
+    assert pages.policy(scripts) in html.unescape(page) and "&lt;script&gt;" in page
+    for script in scripts:
+        page = page.replace(script, "")
     loads = re.findall(r"""(?:src|href|action|srcset)\s*=\s*["']?([^"'\s>]{0,30})|url\(|@import""", page)
     assert all(load.startswith("data:image/png") for load in loads)
     assert "https://" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)  # the command may name one; it is not loaded

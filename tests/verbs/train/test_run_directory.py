@@ -36,7 +36,7 @@ def test_listing_of_a_run(first):
         "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv",
         "plots/confusion.png", "plots/curves.png",
         "plots/errors.png", "plots/reliability.png", "predictions.csv", "provenance.json", "recipe.yaml", "report.html",
-        "resume.json", "resume.safetensors",
+        "resume.json", "resume.safetensors", "slices.json",
     ]  # fmt: skip
 
 
