@@ -8,7 +8,7 @@ from typing import Any
 from resnets.data.looks import LOOKS, Seen, properties
 from resnets.data.types import Source
 from resnets.engine.run import RunDir
-from resnets.errors import InputError
+from resnets.errors import InputError, is_memory
 from resnets.files import write_json
 from resnets.measures import slices
 from resnets.models.model import Model
@@ -24,7 +24,9 @@ def gathered(
     write_json(run.slices, by_slices(judged, seen))
     try:
         return pictures.found(network, source, judged, workers)
-    except (InputError, OSError) as error:
+    except (InputError, OSError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_memory(error):
+            raise
         return {"picture_notes": [f"No pictures: {error}"]}
 
 

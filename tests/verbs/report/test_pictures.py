@@ -131,6 +131,15 @@ def test_pictures_that_vanished_are_left_out(tmp_path):
     assert one.render(RunDir(tmp_path), found)
 
 
+def test_too_little_memory_for_pictures_leaves_a_page_without(judged, tmp_path, monkeypatch):
+    def none(*of):
+        raise MemoryError
+
+    monkeypatch.setattr(pictures, "features_of", none)
+    found = gather.gathered(RunDir(tmp_path), *judged)
+    assert list(found) == ["picture_notes"] and one.render(RunDir(tmp_path), found)
+
+
 def test_slices_are_written_and_the_worst_is_told(judged, tmp_path, monkeypatch):
     monkeypatch.setattr("resnets.measures.slices.LEAST", 5)
     run = RunDir(tmp_path)
