@@ -26,7 +26,7 @@ from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
 
 # What may differ when a run is taken up again: it changes nothing of what is computed.
-FREE = ("workers", "cache", "save_every", "stall_epochs", "max_bad")
+FREE = ("workers", "cache", "save_every", "stall_epochs", "max_bad", "tracker")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -223,6 +223,12 @@ class Recipe:
     keep_at: tuple[int, ...] = setting(
         KEEPING, (), "steps after which the weights are kept in steps/, beside best and last: 0,100,1000"
     )
+    tracker: tuple[str, ...] = setting(
+        KEEPING,
+        ("none",),
+        "who keeps the run too, by their own libraries and logins; several as tensorboard,wandb",
+        choices=("none", "tensorboard", "mlflow", "wandb", "trackio"),
+    )
     save_every: float = setting(KEEPING, 60.0, "seconds between saved states, in the middle of an epoch too", least=0)
 
     # Machine

@@ -30,6 +30,7 @@ from resnets.errors import InputError
 from resnets.files import foreign, open_regular, replacing, write_json, write_text
 from resnets.verbs import train as training
 from resnets.verbs.report import repeats as page
+from resnets.verbs.watching import watcher
 
 KEYS = ("seed", "fold")  # of a row, what is told apart by; the settings `seeds` and `folds` say how many
 
@@ -76,6 +77,7 @@ def repeat(
     data_dir: str | Path | None = None,
     began: float | None = None,
     reporter: Reporter | None = None,
+    progress: bool = True,
     **settings: Any,
 ) -> Repeats:
     """Train once for each of `seeds`, for each of `folds` parts of the data, or for each of both. `resnets train --seeds` and
@@ -88,7 +90,7 @@ def repeat(
         InputError: as `train`; without seeds or folds, and in distributed training.
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
-    reporter = reporter or training.Silent()
+    reporter = watcher(reporter, progress)
     chosen = given({"": {"data": arrays.name_of(data)} | settings})
     if not Processes.from_environment().alone:
         raise InputError(

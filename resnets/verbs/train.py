@@ -6,7 +6,7 @@ import dataclasses
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +45,10 @@ from resnets.models import weights
 from resnets.models.model import Model
 from resnets.models.records import DataRecord, ModelRecord, Provenance
 from resnets.ship import external, hub
-from resnets.verbs import evaluate, expected, predictions, probe
+from resnets.verbs import evaluate, expected, predictions, probe, trackers
 from resnets.verbs.introduce import introduction, num_params
 from resnets.verbs.report import run as report
-
-
-class Silent:
-    """A reporter that says nothing."""
-
-    def say(self, text: str) -> None: ...
-
-    def step(self, *of: Any) -> None: ...
-
-    def epoch(self, *of: Any) -> None: ...
+from resnets.verbs.watching import Silent, watcher
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +69,7 @@ def train(
     data_dir: str | Path | None = None,
     began: float | None = None,
     reporter: Reporter | None = None,
+    progress: bool = True,
     **settings: Any,
 ) -> Run:
     """Train a network and keep what belongs to it in a run directory. `resnets train` is this function.
@@ -89,7 +81,7 @@ def train(
         resume: go on with the run in `out` (None: the newest). Settings that are given must be those of the run.
         data_dir: where built-in datasets lie.
         began: `time.perf_counter()` at which the clock of `time="10m"` starts; None: now.
-        reporter: who is told of progress; None: nobody.
+        reporter: who is told of progress; None: in a notebook a live plot, if `progress`, elsewhere nobody.
         settings: any setting of the task: model, epochs, steps, time, lr, batch_size, seed, ... `resnets train --task TASK
             --help` lists them. model="torchvision/NAME" or "timm/NAME" trains another library's network, to compare with.
 
@@ -97,29 +89,32 @@ def train(
         InputError: for unknown settings, data that cannot be learnt from, and runs that fail for a reason the user can mend.
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
-    reporter = reporter or Silent()
-    with joined() as processes:
-        job, plan = prepare(
-            data,
-            out=out,
-            resume=resume,
-            data_dir=data_dir,
-            began=began,
-            reporter=Silent() if processes.rank else reporter,
-            processes=processes,
-            **settings,
-        )
-        with memory_errors(job):
-            best_epoch = probe.fit_head(job) if job.recipe.is_probe else fit(job, resume=resume).best_epoch
-    if processes.rank:
-        return Run(job.run.path, job.model, {})
-    try:
-        with memory_errors(job):
-            if job.recipe.freeze == "none" and job.task.counts_head and not (job.recipe.unfreeze_epochs or job.recipe.is_probe):
-                reporter.say(utilisation(job))
-            return finish(job, plan.source, best_epoch)
-    except KeyboardInterrupt:  # while scoring: the training itself is saved
-        raise Interrupted(signal.SIGINT, job.run.path) from None
+    reporter = watcher(reporter, progress)
+    with ExitStack() as watched:
+        with joined() as processes:
+            job, plan = prepare(
+                data,
+                out=out,
+                resume=resume,
+                data_dir=data_dir,
+                began=began,
+                reporter=Silent() if processes.rank else reporter,
+                processes=processes,
+                **settings,
+            )
+            watched.enter_context(trackers.tracking(job, plan))
+            with memory_errors(job):
+                best_epoch = probe.fit_head(job) if job.recipe.is_probe else fit(job, resume=resume).best_epoch
+        if processes.rank:
+            return Run(job.run.path, job.model, {})
+        try:
+            with memory_errors(job):
+                several = job.recipe.unfreeze_epochs or job.recipe.is_probe
+                if job.recipe.freeze == "none" and job.task.counts_head and not several:
+                    reporter.say(utilisation(job))
+                return finish(job, plan.source, best_epoch)
+        except KeyboardInterrupt:  # while scoring: the training itself is saved
+            raise Interrupted(signal.SIGINT, job.run.path) from None
 
 
 def prepare(
@@ -156,6 +151,7 @@ def prepare(
         check_same_data(run, plan.fingerprint)
         check_same_processes(run, processes.world)
     recipe = plan.recipe
+    trackers.asked(recipe.tracker)
     device = devices.choose(recipe, processes)
     torch.manual_seed(recipe.seed)
     config = {"head_config": plan.head_config} if plan.head_config else {}

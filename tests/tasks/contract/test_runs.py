@@ -48,7 +48,7 @@ def found_in(model, paths, **options):
 
 def test_the_listing_of_its_directory(done):
     assert files(done.path) == [
-        "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv",
+        "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv", "metrics.jsonl",
         *(f"plots/{name}.png" for name in done.row.plots),
         "predictions.csv", "provenance.json", "recipe.yaml", "report.html", "resume.json", "resume.safetensors",
     ]  # fmt: skip
