@@ -202,6 +202,10 @@ class Rows(Protocol):
         """What is counted of a row without an error, where a model is watched at work."""
         ...
 
+    def sample(self, pictures: Sequence[Sequence[Mapping[str, Any]]]) -> Sample:
+        """`Meter.sample` of what predictions.csv has of each picture: one row or several. Positions count the pictures."""
+        ...
+
     def recorded(self, record: Mapping[str, Any], decision: Decision) -> Noted:
         """The same of what `Meter.records` says of an image or object: numbers, or text as in predictions.csv."""
         ...

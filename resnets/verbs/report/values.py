@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 NONE = "–"
 
@@ -31,7 +31,7 @@ def plain(value: Any) -> str:
     return words if len(words) <= 400 else f"{words[:400].rstrip()} …"
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)
 
 

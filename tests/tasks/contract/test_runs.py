@@ -16,7 +16,7 @@ from resnets.data.loader import Loader
 from resnets.data.transforms import to_input
 from resnets.data.workers import BadImages
 from resnets.engine.contract import Headline, Question
-from resnets.engine.run import RunDir
+from resnets.engine.run import RunDir, score_column
 from resnets.errors import InputError
 from resnets.models import weights
 from resnets.models.answering import Wanted, run_model
@@ -24,9 +24,10 @@ from resnets.ship.formats import FORMATS
 from resnets.ship.sessions import RUNTIMES, open_session
 from resnets.verbs import export
 from resnets.verbs.compare import compare, told
-from resnets.verbs.evaluate import evaluate
+from resnets.verbs.evaluate import evaluate, judge
 from resnets.verbs.predict import find_files, predict, stream
 from resnets.verbs.preview import preview
+from resnets.verbs.report.folders import answers
 from resnets.verbs.report.values import percent
 from resnets.verbs.train import train
 from tests.engine.running import assert_same, stopping
@@ -132,6 +133,23 @@ def test_two_models_are_compared(done, tmp_path):
     assert json.loads((tmp_path / "comparison.json").read_text())["score"] == found["score"] in told(found)
     assert (tmp_path / "first/predictions.csv").read_bytes() == (tmp_path / "second/predictions.csv").read_bytes()
     assert "the difference may be chance" in told(found)
+
+
+def test_the_figure_of_predictions_csv_is_the_meters(done):
+    """Whatever images are drawn: comparisons of runs go by the file."""
+    judged = judge(done.model, done.source, "val", workers=0)
+    sample, records = judged.meter.sample(), answers(RunDir(done.path), "val")
+    told = done.task.rows.sample([records[judged.part.images.name(at)] for at in sample.positions])
+    assert told.name == sample.name and (told.right is None) == (sample.right is None)
+    assert told.right is None or (told.right == sample.right).all()
+    num = len(sample.positions)
+    for at in (np.arange(num), *np.random.default_rng(0).integers(num, size=(20, num))):
+        assert told.figure(at) == pytest.approx(sample.figure(at), abs=1e-6, nan_ok=True)
+
+
+def test_the_first_score_is_the_first_column_of_validation_that_is_no_loss(done):
+    rows = RunDir(done.path).read_metrics()
+    assert {score_column(row) for row in rows} == {f"val_{done.task.scores[0].key}"}
 
 
 def test_what_is_decided_is_in_the_file(done):
