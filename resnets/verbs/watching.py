@@ -34,6 +34,7 @@ class Live:
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.lines: list[str] = []
+        self.told, self.share = "", 0.0  # of the step or epoch under way
         self.outputs: dict[str, Any] = {}  # what is shown, by its name
         self.step_due = self.figure_due = 0.0  # when each may be shown again
 
@@ -70,8 +71,10 @@ class Live:
     def words(self, told: str = "", share: float = 0.0) -> None:
         from IPython.display import HTML
 
+        if told:
+            self.told, self.share = told, share
         lines = html.escape("\n".join(self.lines))
-        under_way = f"<progress value='{share:.4f}'></progress> {html.escape(told)}" if told else ""
+        under_way = f"<progress value='{self.share:.4f}'></progress> {html.escape(self.told)}" if self.told else ""
         self.show("words", HTML(f"<pre style='white-space: pre-wrap'>{lines}</pre>{under_way}"))
         self.step_due = time.perf_counter() + STEP_SECONDS
 

@@ -32,7 +32,8 @@ def outputs(monkeypatch):
         return shown[-1]
 
     fake = SimpleNamespace(display=display, HTML=str, Image=lambda png, format, width: png)
-    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=fake))
+    whole = SimpleNamespace(display=fake, version_info=(9, 0), get_ipython=lambda: None)  # Matplotlib asks for the version
+    monkeypatch.setitem(sys.modules, "IPython", whole)
     monkeypatch.setitem(sys.modules, "IPython.display", fake)
     return shown
 
@@ -47,8 +48,9 @@ def test_the_curves_are_one_output_and_the_words_another(outputs):
     live = watching.Live()
     live.say("data     <b>ten</b> classes")
     epochs(live, 3)
+    live.say("speed    fast")
     words, figure = outputs
-    assert "&lt;b&gt;ten&lt;/b&gt;" in words.values[-1]
+    assert "speed    fast" in words.values[-1] and "&lt;b&gt;ten&lt;/b&gt;" in words.values[-1]
     assert "epoch 3  step 15 of 15  val_top1 0.2500, best 0.2500 of epoch 1" in words.values[-1]
     assert all(png.startswith(b"\x89PNG") for png in figure.values)
     assert figure.values[0] != figure.values[-1], "the last epoch is drawn, however soon after the one before"

@@ -232,7 +232,7 @@ def test_the_page_in_a_browser(compared):
         assert page.evaluate("document.activeElement.closest('section').id + document.activeElement.rowIndex") == "runs2"
         groups = page.locator("#groups tbody tr")
         assert groups.count() == 2 and groups.nth(1).locator(".dot").all_inner_texts() == ["2", "3"]
-        assert page.locator("#settings tbody th").all_inner_texts() == ["seed", "width"]
+        assert page.locator("#settings tbody th").all_inner_texts() == ["width", "seed"]
         assert all(page.locator("img").nth(at).evaluate("image => image.naturalWidth > 300 && image.alt") for at in range(3))
         back = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert sum(map(int, re.findall(r"\d+", back))) < 150 and page.evaluate("document.documentElement.scrollWidth") == 1100
