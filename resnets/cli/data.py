@@ -7,7 +7,15 @@ from typing import Any
 import click
 
 from resnets import tasks
-from resnets.cli.options import CONTEXT, EPILOG, SettingsCommand, data_dir_flag, json_flag, settings_flags
+from resnets.cli.options import (
+    CONTEXT,
+    EPILOG,
+    SettingsCommand,
+    corrections_flag,
+    data_dir_flag,
+    json_flag,
+    settings_flags,
+)
 from resnets.draw.text import visible
 from resnets.files import to_json
 
@@ -24,6 +32,7 @@ def data() -> None:
 @click.option("--task", type=click.Choice(list(tasks.TASKS)), help="the task to check, where DATA has labels for several")
 @click.option("--group-by", metavar="TEXT", help="check these groups, as in train  [look for likely ones]")
 @click.option("--masks", is_flag=True, help="detection: check the instance masks too")
+@corrections_flag
 @data_dir_flag
 @json_flag
 def check(
@@ -33,6 +42,7 @@ def check(
     task: str | None,
     group_by: str | None,
     masks: bool,
+    corrections: str | None,
     data_dir: str | None,
     as_json: bool,
 ) -> None:
@@ -42,13 +52,14 @@ def check(
     from resnets.cli.progress import counting
     from resnets.data.check import check
     from resnets.data.check.findings import lines
+    from resnets.data.corrections import corrected
     from resnets.data.groups import grouped
     from resnets.data.sources import open_source
 
     kind = None if task is None else tasks.get(task).kind
     with counting("checking") as progress:
         source = open_source(data, kind, data_dir=data_dir, in_chans=in_chans, masks=masks, ignore=ignore_index)
-        findings = check(grouped(source, group_by), progress=progress)
+        findings = check(corrected(grouped(source, group_by), corrections), progress=progress)
     if as_json:
         click.echo(to_json(findings.to_json()))
     else:

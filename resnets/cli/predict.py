@@ -15,6 +15,7 @@ from resnets.cli.options import (
     amp_flag,
     answers_flags,
     confidence_flags,
+    corrections_flag,
     data_dir_flag,
     device_flag,
     json_flag,
@@ -141,6 +142,7 @@ def say_notes(texts: Iterable[str]) -> None:
     help="in masks: an index that is left out of all scores  [as trained]",
 )
 @click.option("--group-by", metavar="TEXT", help="intervals by groups, as in train  [as trained, if it suits DATA]")
+@corrections_flag
 @confidence_flags
 @runtime_flag
 @amp_flag

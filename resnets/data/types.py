@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections import Counter
@@ -89,6 +90,13 @@ class Values:
 
     def joined(self, other: Values) -> Values:
         return Values(np.concatenate([self.values, other.values]))
+
+    def replaced(self, positions: np.ndarray, values: np.ndarray) -> Self:
+        """The same with other values (K, ...) at some positions (K,)."""
+        found = copy.copy(self)
+        found.values = self.values.copy()
+        found.values[positions] = values
+        return found
 
     def digest(self) -> bytes:
         return self.values.astype("<i8" if self.values.dtype.kind in "iu" else "<f8").tobytes()
@@ -198,6 +206,7 @@ class Source:
             did, None if it came with the data; with groups also "groups", a digest of those in the validation split.
         notes: what the reader left out, took for another thing, or renamed.
         used: names of `Split.columns` that something goes by, such as groups.
+        corrections: what `data.corrections` changed: {"file", "sha256", "num_relabelled", "num_dropped", "num_lines"}.
     """
 
     name: str
@@ -210,6 +219,7 @@ class Source:
     cut: Mapping[str, Any] | None = None
     notes: tuple[Note, ...] = ()
     used: tuple[str, ...] = ()
+    corrections: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a class that is there twice: a saved model of such classes could not be opened."""

@@ -159,6 +159,9 @@ class Recipe:
         "what is kept together in splits, folds and intervals: a column of the list, a pattern of the path such as "
         "{patient}_*.png, a regular expression such as (\\w+)/, folder, folder:2, or burst",
     )
+    corrections: str | None = setting(
+        DATA, None, "a CSV list of other labels for some images, and of images to leave out, as `resnets data repair` writes it"
+    )
     workers: int | None = setting(DATA, None, "processes that decode images; default: one per processor", least=0)
     max_bad: int | None = setting(
         DATA, None, "unreadable images to skip before the run stops; default: 1 % of them, at least 10", least=0

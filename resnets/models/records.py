@@ -55,6 +55,7 @@ class DataRecord(TypedDict, total=False):
     num_groups: dict[str, int]  # by split
     inputs: str  # how images become inputs, in words
     dir: str | None  # the folder of built-in datasets, where it was given
+    corrections: dict[str, Any]  # of labels, as `Source.corrections` has it; missing where there are none
     label_faults: dict[str, int]  # number of images with annotations that broke a rule, by rule
 
 

@@ -147,12 +147,12 @@ def prepare(
     plan = settle(task, layers, data_dir, external.named, data)
     if task.one_process and not processes.alone:
         raise InputError(f"the task {task.name} trains in one process, so far; start it without torchrun")
-    prints = processes.gather(plan.fingerprint)
+    prints = processes.gather((plan.fingerprint, (plan.source.corrections or {}).get("sha256")))
     if len(set(prints)) > 1:
         others = ", ".join(str(rank) for rank, found in enumerate(prints) if found != prints[0])
         raise InputError(f"the data of rank {others} is not that of rank 0; every machine needs the same")
     if run is not None:
-        check_same_data(run, plan.fingerprint)
+        check_same_data(run, plan)
         check_same_processes(run, processes.world)
     recipe = plan.recipe
     device = devices.choose(recipe, processes)
@@ -284,6 +284,8 @@ def record(
     }
     if job.recipe.group_by is not None:
         data |= {"group_by": job.recipe.group_by, "num_groups": groups.number(source)}
+    if source.corrections is not None:
+        data["corrections"] = dict(source.corrections)
     if faults:
         data["label_faults"] = dict(faults)
     model: ModelRecord = {
