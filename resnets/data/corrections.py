@@ -1,4 +1,4 @@
-"""Corrections of labels: a CSV list that is laid over data when these are opened. The data themselves stay as they are. No torch.
+"""Corrections of labels: a CSV list that is laid over data when these are opened; the data stay as they are. No torch.
 
 path,action,label[,given]      a.jpg,relabel,bee,ant     another label; `given`: the one that the data have
                                b.jpg,drop,               left out
@@ -35,7 +35,7 @@ HOW = "write path,action,label in the first line; the actions are relabel, drop 
 
 
 class Correction(NamedTuple):
-    """A line: `given` is the label that the image had when it was looked at, where the list says it; `where` is for messages."""
+    """A line. `given`: the label that the image had when it was looked at, where the list says it; `where`: for messages."""
 
     path: str
     action: str
@@ -80,7 +80,8 @@ def corrected(source: Source, path: str | Path | None) -> Source:
     }
     splits = {name: _applied(split, new[name], dropped[name]) for name, split in source.splits.items()}
     _check_left(source, splits, str(path))
-    words = f"corrections of {printable(Path(path).name)}: {numbers['num_relabelled']:,} labels, {numbers['num_dropped']:,} left out"
+    what = f"{numbers['num_relabelled']:,} labels, {numbers['num_dropped']:,} left out"
+    words = f"corrections of {printable(Path(path).name)}: {what}"
     record = {"file": Path(path).name, "sha256": digest, **numbers}
     return dataclasses.replace(
         source, splits=splits, corrections=record, notes=(*source.notes, Note("corrections", words, level="note"))
@@ -140,12 +141,10 @@ def path_of(images: Any, index: int) -> str:
 
 def places(source: Source, lines: Sequence[Correction]) -> list[tuple[str, int]]:
     """The split and the position of each line's image, however its path is written."""
-    splits = source.splits.items()
-    root = next(
-        (root for _, split in splits if (root := getattr(getattr(split.images, "files", split.images), "root", ""))), ""
-    )
+    every = [getattr(split.images, "files", split.images) for split in source.splits.values()]
+    root = next((images.root for images in every if getattr(images, "root", "")), "")
     known: dict[str, list[tuple[str, int]]] = {}
-    for name, split in splits:
+    for name, split in source.splits.items():
         for index in range(len(split)):
             known.setdefault(one_spelling(root, path_of(split.images, index)), []).append((name, index))
     found, seen = [], dict[tuple[str, int], str]()

@@ -99,20 +99,22 @@ def test_names_in_another_form_of_unicode(tmp_path):
     assert train["dog/0.png"] == unicodedata.normalize("NFD", name) and list(train.values()).count("dog") == 2
 
 
+CAT = "train/cat/0.png"
+ALL = [f"test/{label}/{n}.png,drop" for label in ("cat", "dog") for n in (0, 1)]
 REFUSED = {
-    "no header": (["train/cat/0.png,dog"], r"line 1: no list of corrections.*write path,action,label"),
-    "no such image": (["path,label", "", "train/cat/9.png,dog", "x.png,dog"], r"line 3: there is no image 'train/cat/9.png'.* 1 lines more"),
-    "no such class": (["path,label", "train/cat/0.png,cow"], r"line 2: there is no class 'cow' in pets; it has 'cat', 'dog', 'owl'"),
-    "no such action": (["path,action,label", "train/cat/0.png,delete,"], r"line 2: the action is 'delete'; write one of relabel"),
-    "no label": (["path,action,label", "train/cat/0.png,relabel,"], r"line 2: there is no class ''"),
-    "a label of nothing": (["path,action,label", "train/cat/0.png,drop,dog"], r"line 2: the action is drop, and there is a label"),
-    "twice": (["path,label", "train/cat/0.png,dog", "./train/cat/0.png,dog"], r"line 3: ./train/cat/0.png is there already \(.*line 2\)"),
-    "another label by now": (["path,given,label", "train/cat/0.png,dog,owl"], r"line 2: .* looked at with the label 'dog'"),
-    "too many cells": (["path,label", "train/cat/0.png,dog,owl"], r"line 2: 3 cells under 2 columns"),
-    "an empty split": (["path,action", *(f"test/{c}/{i}.png,drop" for c in ("cat", "dog") for i in (0, 1))], "drops all images of test"),
+    "no header": ([f"{CAT},dog"], r"line 1: no list of corrections.*write path,action,label"),
+    "no such image": (["path,label", "", "a.png,dog", "b.png,dog"], r"line 3: there is no image 'a.png'.* 1 lines more"),
+    "no such class": (["path,label", f"{CAT},cow"], r"line 2: there is no class 'cow' in pets; it has 'cat', 'dog', 'owl'"),
+    "no such action": (["path,action,label", f"{CAT},delete,"], r"line 2: the action is 'delete'; write one of relabel"),
+    "no label": (["path,action,label", f"{CAT},relabel,"], r"line 2: there is no class ''"),
+    "a label of nothing": (["path,action,label", f"{CAT},drop,dog"], r"line 2: the action is drop, and there is a label"),
+    "twice": (["path,label", f"{CAT},dog", f"./{CAT},dog"], r"line 3: ./train/cat/0.png is there already \(.*line 2\)"),
+    "another label by now": (["path,given,label", f"{CAT},dog,owl"], r"line 2: .* looked at with the label 'dog'"),
+    "too many cells": (["path,label", f"{CAT},dog,owl"], r"line 2: 3 cells under 2 columns"),
+    "an empty split": (["path,action", *ALL], "drops all images of test"),
     "an empty class": (["path,action", "train/owl/0.png,drop"], r"leaves no training image of 'owl'"),
     "out of the folder": (["path,label", "../../etc/passwd,dog"], r"line 2: there is no image"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)
