@@ -94,7 +94,7 @@ _MOVED = {
     "prediction": "verbs.predict",
     "pretrained": "models.pretrained",
     "probe": "verbs.probe",
-    "report": "verbs.report",
+    "report": "verbs.report.run verbs.report.page verbs.report.values",
     "run": "engine.run",
     "saved": "models.header",
     "shipping": "verbs.export",

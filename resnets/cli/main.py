@@ -32,6 +32,7 @@ COMMANDS = {
     "predict": "resnets.cli.predict.predict",
     "calibrate": "resnets.cli.predict.calibrate",
     "explain": "resnets.cli.explain.explain",
+    "report": "resnets.cli.report.report",
     "export": "resnets.cli.models.export",
     "convert": "resnets.cli.models.convert",
     "models": "resnets.cli.models.models",

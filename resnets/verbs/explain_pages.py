@@ -14,7 +14,7 @@ from resnets.files import replacing, write_json, write_text
 from resnets.models.header import Header, terms
 from resnets.verbs.explain_inputs import Item
 from resnets.verbs.explanation import Explanation, Report
-from resnets.verbs.report import filled, picture
+from resnets.verbs.report.page import filled, picture
 
 SHOWN = 60  # images on the page; all are in the folder
 

@@ -28,8 +28,8 @@ from resnets.engine.run import BRING_BACK, RunDir, claiming
 from resnets.engine.settings import parse, read_file
 from resnets.errors import InputError
 from resnets.files import foreign, open_regular, replacing, write_json, write_text
-from resnets.verbs import report
 from resnets.verbs import train as training
+from resnets.verbs.report import repeats as page
 
 KEYS = ("seed", "fold")  # of a row, what is told apart by; the settings `seeds` and `folds` say how many
 
@@ -122,7 +122,7 @@ def finish(whole: RunDir, rows: list[dict[str, Any]]) -> Repeats:
     runs = {row["run"]: RunDir(whole.path / row["run"]).read_metrics() for row in rows}
     score = tasks.of(read_file(whole.recipe)).scores[0]
     several(runs, whole.plots / "curves.png", metric=score.key, percent=score.percent)
-    report.write_repeats(whole, result.to_json(), score)
+    page.write(whole, result.to_json(), score)
     return result
 
 

@@ -45,8 +45,9 @@ from resnets.models import weights
 from resnets.models.model import Model
 from resnets.models.records import DataRecord, ModelRecord, Provenance
 from resnets.ship import external, hub
-from resnets.verbs import evaluate, expected, predictions, probe, report
+from resnets.verbs import evaluate, expected, predictions, probe
 from resnets.verbs.introduce import introduction, num_params
+from resnets.verbs.report import run as report
 
 
 class Silent:

@@ -27,7 +27,7 @@ from resnets.verbs.compare import compare, told
 from resnets.verbs.evaluate import evaluate
 from resnets.verbs.predict import find_files, predict, stream
 from resnets.verbs.preview import preview
-from resnets.verbs.report import percent
+from resnets.verbs.report.values import percent
 from resnets.verbs.train import train
 from tests.engine.running import assert_same, stopping
 
