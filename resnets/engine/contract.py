@@ -106,6 +106,8 @@ class Explained:
         evidence: (model, x (N, C, *size), normalised) -> (N,), differentiable, of any size: mostly a logit.
         chance: what a runtime computes for one image -> the same from 0 to 1, mostly a probability.
         place: where in the input it is, as slices of its axes; None: anywhere.
+        weights: of outputs (N, K), index -> factor, where `evidence` is their sum: many images then go through the network at
+            once. None: it is something else.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Explained:
     evidence: Callable[[Any, Tensor], Tensor]
     chance: Callable[[Any], float]
     place: tuple[slice, ...] | None = None
+    weights: Mapping[int, float] | None = None
 
 
 class Sample(NamedTuple):
