@@ -16,20 +16,15 @@ class Doubts(NamedTuple):
     """What is to be said of N labels.
 
     Args:
-        margin: (N,) the probability of the label less that of the likeliest other class, -1 to 1; the lower, the more likely
-            the label is wrong.
+        confidence: (N,) the probability of the label that is given; the lower, the more likely it is wrong. As an order that
+            is better than the margin to the likeliest other class (benchmarks/repair.md).
         likely: (N,) bool, whether another class than the label is believed.
         suggested: (N,) int64: the class that is believed or, where the label is, the likeliest other one.
     """
 
-    margin: np.ndarray
+    confidence: np.ndarray
     likely: np.ndarray
     suggested: np.ndarray
-
-    @property
-    def order(self) -> np.ndarray:
-        """(N,) positions, the likeliest errors first."""
-        return np.lexsort((self.margin, ~self.likely))
 
 
 def doubts(probabilities: np.ndarray, labels: np.ndarray) -> Doubts:
@@ -46,7 +41,7 @@ def doubts(probabilities: np.ndarray, labels: np.ndarray) -> Doubts:
     believed = np.where(probabilities >= thresholds(probabilities, labels), probabilities, -np.inf)
     winner = believed.argmax(1)
     likely = np.isfinite(believed.max(1)) & (winner != labels)
-    return Doubts(given - others.max(1), likely, np.where(likely, winner, others.argmax(1)))
+    return Doubts(given, likely, np.where(likely, winner, others.argmax(1)))
 
 
 def thresholds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
