@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from resnets.verbs.explain import explain
     from resnets.verbs.export import export
     from resnets.verbs.predict import predict
+    from resnets.verbs.repair import repair
     from resnets.verbs.repeats import cross_validate, repeat
     from resnets.verbs.train import train
 
@@ -42,6 +43,7 @@ _LATER = {
     "calibrate": "resnets.verbs.calibrate",
     "evaluate": "resnets.verbs.evaluate",
     "predict": "resnets.verbs.predict",
+    "repair": "resnets.verbs.repair",
     "explain": "resnets.verbs.explain",
     "export": "resnets.verbs.export",
 }
@@ -62,6 +64,7 @@ __all__ = [
     "list_models",
     "load",
     "predict",
+    "repair",
     "repeat",
     "save",
     "train",
