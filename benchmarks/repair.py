@@ -34,6 +34,7 @@ SHARE = 0.05
 SIZES = {"hymenoptera": 128, "neu_det": 96, "cifar10": 112}
 CIFAR_IMAGES = 5_000
 NUM_CIFAR = 50_000
+COMPONENTS = 256
 SPLITS, TESTED = 20, 80  # of the check by training: random splits, and pictures that are tested on
 
 
@@ -171,7 +172,10 @@ def cifar_labels(folder: Path, weights: str, cache: Path, out: Path, size: int) 
     split = split.subset(np.arange(len(values)))
     labels = open_source(folder / "cifar-10-batches-bin").labels
     targets = np.asarray(split.targets.values)
-    penalty, probabilities = out_of_fold(pool_of(values, targets), np.arange(len(values)), 0)
+    from sklearn.decomposition import PCA
+
+    reduced = PCA(COMPONENTS, random_state=0).fit_transform(values)  # of so many pictures, for the time that it takes
+    penalty, probabilities = out_of_fold(pool_of(reduced, targets), np.arange(len(values)), 0)
     found = doubts(probabilities, targets)
     order = np.argsort(found.confidence, kind="stable")
     order = order[found.likely[order]][:24].tolist()

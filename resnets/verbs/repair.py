@@ -112,7 +112,8 @@ def repair(
     )
     if out is not None:
         write(result, Path(out) / "issues.csv")
-        repair_page.write(result, Path(out) / "repair.html", data=str(name_of(data)), most=most)
+        before = [] if corrections is None else list(read(Path(corrections)))
+        repair_page.write(result, Path(out) / "repair.html", data=str(name_of(data)), most=most, before=before)
     return result
 
 

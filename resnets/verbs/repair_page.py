@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from resnets.data.corrections import Correction
 from resnets.data.pictures.images import BadPicture
 from resnets.files import write_text
 from resnets.measures.neighbours import nearest
@@ -25,8 +27,9 @@ EXACT = 64  # pixels up to which a picture is kept as it is
 TITLES = {LABEL: "Labels that are likely wrong", DUPLICATE: "Copies", OUTLIER: "Unlike all others"}
 
 
-def write(result: Repair, path: Path, *, data: str, most: int) -> Path:
-    """Write the page with at most so many pictures of each kind."""
+def write(result: Repair, path: Path, *, data: str, most: int, before: Sequence[Correction] = ()) -> Path:
+    """Write the page with at most so many pictures of each kind; the list that it writes begins with the corrections made
+    `before`."""
     pool = result.pool
     sections = []
     for kind in KINDS:
@@ -42,6 +45,7 @@ def write(result: Repair, path: Path, *, data: str, most: int) -> Path:
         "sections": sections,
         "num_shown": sum(len(section["items"]) for section in sections),
         "id": identity(result),
+        "before": json.dumps([[line.path, line.given or "", line.action, line.label] for line in before]),
         "train": f"resnets train {shlex.quote(data)} --corrections corrections.csv",
     }
     path.parent.mkdir(parents=True, exist_ok=True)

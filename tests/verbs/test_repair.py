@@ -1,6 +1,7 @@
 """Label repair from pictures to a list of corrections: what was planted is found, and nothing is listed twice."""
 
 import csv
+import html
 import json
 import re
 
@@ -66,7 +67,9 @@ def test_the_list_is_one_of_corrections_and_what_was_looked_at_is_not_listed_aga
              for s in fixed.splits for i in range(len(fixed.splits[s]))}  # fmt: skip
     assert names.items() >= wrong.items() and same not in names
     kept = list_file(tmp_path / "kept.csv", "path,action,label", *(f"{path},keep," for path in wrong), f"{same},drop,")
-    again = repair(root, weights=model, corrections=kept, workers=0, device="cpu")
+    again = repair(root, weights=model, corrections=kept, workers=0, device="cpu", out=tmp_path / "out")
+    before = re.search(r'data-before="([^"]*)"', (tmp_path / "out/repair.html").read_text())[1]
+    assert len(json.loads(html.unescape(before))) == len(wrong) + 1, "the next list begins with this one"
     assert not {*wrong, same} & {again.pool.path(issue.at) for issue in again.issues}
 
 

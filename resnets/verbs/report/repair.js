@@ -73,10 +73,11 @@ document.getElementById("rest").addEventListener("change", event => document.bod
 
 const cell = text => /[",\n\r]/.test(text) || text !== text.trim() ? `"${text.replaceAll('"', '""')}"` : text;
 const save = () => {
-  const lines = items.filter(item => decided.has(item.dataset.path)).map(item => {
+  const own = items.filter(item => decided.has(item.dataset.path)).map(item => {
     const {action, label} = decided.get(item.dataset.path);
-    return [item.dataset.path, item.dataset.given, action, label].map(cell).join(",");
+    return [item.dataset.path, item.dataset.given, action, label];
   });
+  const lines = [...JSON.parse(bar.dataset.before), ...own].map(row => row.map(cell).join(","));
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([["path,given,action,label", ...lines, ""].join("\n")], {type: "text/csv"}));
   link.download = "corrections.csv";
