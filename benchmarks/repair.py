@@ -35,7 +35,7 @@ SIZES = {"hymenoptera": 128, "neu_det": 64, "cifar10": 112}
 CIFAR_IMAGES = 5_000
 NUM_CIFAR = 50_000
 MANY, COMPONENTS = 4_000, 256
-SPLITS, TESTED = 10, 80  # of the check by training: random splits, and pictures that are tested on
+SPLITS, TESTED = 5, 80  # of the check by training: random splits, and pictures that are tested on
 
 
 def hymenoptera(data: Path) -> Split:
