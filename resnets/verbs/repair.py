@@ -16,7 +16,7 @@ import numpy as np
 
 from resnets import tasks
 from resnets.data import group_splits, groups
-from resnets.data.check.pictures import Picture, look_at, near_groups
+from resnets.data.check.pictures import Picture, classes, look_at, near_groups
 from resnets.data.check.tags import label_sets
 from resnets.data.corrections import DROP, RELABEL, corrected, places, read
 from resnets.data.pictures.images import default_workers
@@ -195,8 +195,7 @@ def words(source: Source, there: np.ndarray) -> str:
 
 def copies(source: Source, pool: Pool, progress: Callable[[int, int], None] | None) -> np.ndarray:
     """(N,) int64: a number that pictures share which are the same or look alike, as `data check` compares them."""
-    labels_of = label_sets if pool.targets.ndim == 2 else None
-    facts = look_at(source, progress=progress, **({"labels_of": labels_of} if labels_of else {}))
+    facts = look_at(source, progress=progress, labels_of=label_sets if pool.targets.ndim == 2 else classes)
     starts = np.cumsum([0, *(len(split) for split in source.splits.values())])
     seen: list[Picture] = [facts.pictures[starts[split] + position] for split, position in pool.places.tolist()]
     first: dict[bytes, int] = {}

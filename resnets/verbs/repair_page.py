@@ -31,7 +31,7 @@ def write(result: Repair, path: Path, *, data: str, most: int, before: Sequence[
     """Write the page with at most so many pictures of each kind; the list that it writes begins with the corrections made
     `before`."""
     pool = result.pool
-    sections = []
+    sections: list[dict[str, Any]] = []
     for kind in KINDS:
         every = [issue for issue in result.issues if issue.kind == kind]
         shown = every[:most]
