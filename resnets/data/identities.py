@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from resnets.data import group_splits
+from resnets.data.groups import grouped
 from resnets.data.readers.layouts import Found, quoted
 from resnets.data.readers.walk import normal
 from resnets.data.splits import joined
-from resnets.data.types import Source, Split, Values
+from resnets.data.types import Note, Source, Split, Values
 from resnets.errors import InputError
 
 LEAST = 2  # identities with two pictures or more that a split needs: pairs of the same one, and of different ones
@@ -125,7 +127,9 @@ def cut(source: Source, fraction: float, seed: int) -> Source:
                 "something else, or give splits"
             )
     recorded = {"fraction": fraction, "seed": seed, "with_test": "test" in wanted, **group_splits.recorded(splits["val"])}
-    return dataclasses.replace(source, splits=splits | {k: v for k, v in source.splits.items() if k not in splits}, cut=recorded)
+    return dataclasses.replace(
+        source, splits=splits | {k: v for k, v in source.splits.items() if k not in splits}, cut=recorded
+    )
 
 
 def dealt(source: Source, train: Split, fraction: float, seed: int, num: int) -> np.ndarray:
@@ -169,7 +173,9 @@ def cut_fold(source: Source, folds: int, fold: int, seed: int) -> Source:
         whole = joined(whole, source.splits["val"])
     unit = units(whole)
     if int(unit.max()) + 1 < LEAST * folds:
-        raise InputError(f"folds={folds} take {LEAST * folds} identities, and there are {int(unit.max()) + 1}; give fewer folds")
+        raise InputError(
+            f"folds={folds} take {LEAST * folds} identities, and there are {int(unit.max()) + 1}; give fewer folds"
+        )
     is_val = np.random.RandomState(seed).permutation(int(unit.max()) + 1)[unit] % folds == fold - 1
     splits = {"train": whole.subset(np.flatnonzero(~is_val)), "val": whole.subset(np.flatnonzero(is_val))}
     recorded = {"folds": folds, "fold": fold, "seed": seed, **group_splits.recorded(splits["val"])}
@@ -177,14 +183,21 @@ def cut_fold(source: Source, folds: int, fold: int, seed: int) -> Source:
     return dataclasses.replace(source, splits=splits | rest, cut=recorded)
 
 
-def cut_as_trained(source: Source, trained: Mapping[str, Any]) -> Source:
-    """`source` with the splits that a training cut off, where the same data trained it; else as it is."""
-    made = trained.get("cut")
-    if not made or trained.get("fingerprint") != source.fingerprint():
-        return source
-    if "folds" in made:
-        return cut_fold(source, made["folds"], made["fold"], made["seed"])
-    return cut(source, made["fraction"], made["seed"])
+def cut_as_trained(source: Source, trained: Mapping[str, Any], labels: Sequence[str]) -> Source:
+    """`source` with the splits that a training cut off, where the same data trained it; else as it is, with a note where it has
+    identities of the training, `labels`."""
+    made, data = trained.get("cut"), source
+    with suppress(InputError):
+        data = grouped(source, trained.get("group_by"))
+    if trained.get("fingerprint") == data.fingerprint():
+        if made and "folds" in made:
+            return cut_fold(data, made["folds"], made["fold"], made["seed"])
+        return cut(data, made["fraction"], made["seed"]) if made else data
+    there = {name for split in source.splits.values() for name in split.targets.by_name.tolist()}
+    if seen := sorted(there & {normal(label) for label in labels}):
+        words = f"identities by the name of ones that the model was trained on, for whom scores are too good: {quoted(seen)}"
+        return dataclasses.replace(source, notes=(*source.notes, Note("trained_on", f"{len(seen)} {words}")))
+    return source
 
 
 def compact(split: Split) -> Split:
@@ -203,3 +216,10 @@ def check_trainable(source: Source) -> None:
                 f"{source.name}: {name} has {one} {'identity' if one == 1 else 'identities'} ({few}), {num} of them with two "
                 f"pictures or more, and it takes {LEAST} {needs}; add pictures"
             )
+
+
+def of_training(source: Source) -> Source:
+    """`source` with the identities of its training split as its classes, to which the targets of that split are indices."""
+    check_trainable(source)
+    train = compact(source.splits["train"])
+    return dataclasses.replace(source, labels=train.targets.names, splits={**source.splits, "train": train})

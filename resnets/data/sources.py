@@ -27,8 +27,8 @@ class Layout(NamedTuple):
 
     Args:
         words: the layout, for people.
-        kind: what is known of its images: "classes", "boxes", "masks" (of volumes too), "tags" or "identities"; a task takes one
-            of these.
+        kind: what is known of its images: "classes", "boxes", "masks" (of volumes too), "tags" or "identities"; a task takes
+            one of these.
         recognises: whether a path, or a pattern or address of shards, is in this layout.
         read: of `FOUND` (path, in_chans) -> `Found`, else (path, in_chans, labels, and what `takes` names) -> `Source`.
         takes: further arguments of `open_source` that the reader takes.

@@ -1,5 +1,5 @@
-"""Identification: who is it, of those who are enrolled with one picture each? Closed set (everyone is) and open set (others come
-too). All figures are means over draws of who is enrolled, and by which picture.
+"""Identification: who is it, of those who are enrolled with one picture each? Closed set (everyone is) and open set (others
+come too). All figures are means over draws of who is enrolled, and by which picture.
 """
 
 from __future__ import annotations
@@ -36,15 +36,21 @@ class Probed(NamedTuple):
 
 
 def draws(
-    vectors: np.ndarray, people: np.ndarray, kind: str, num_enrolled: int | None = None, *, num_draws: int = NUM_DRAWS, seed: int = 0
+    vectors: np.ndarray,
+    people: np.ndarray,
+    kind: str,
+    num_enrolled: int | None = None,
+    *,
+    num_draws: int = NUM_DRAWS,
+    seed: int = 0,
 ) -> Iterator[Probed]:
-    """Enrol one picture each of `num_enrolled` people, drawn (None: of all with two pictures or more), and probe with every other
-    picture. Nothing where there are fewer such people than one, or than `num_enrolled` and another.
+    """Enrol one picture each of `num_enrolled` people, drawn (None: of all with two pictures or more), and probe with every
+    other picture. Nothing where there are fewer such people than one, or than `num_enrolled` and another.
 
     Args:
         vectors: (N, D).
         people: (N,) whom each picture shows.
-        kind: of `verification.DISTANCES`.
+        kind: of `neighbours.METRICS`.
     """
     codes = np.unique(people, return_inverse=True)[1]
     counts = np.bincount(codes)
@@ -115,14 +121,16 @@ class OpenSet(NamedTuple):
 
 
 def open_set(vectors: np.ndarray, people: np.ndarray, kind: str, num_enrolled: int | None = None) -> OpenSet | None:
-    """`num_enrolled` people are enrolled with one picture each (None: half of them), the others are strangers; one threshold for
-    all draws. None where there are too few people."""
+    """`num_enrolled` people are enrolled with one picture each (None: half of them), the others are strangers; one threshold
+    for all draws. None where there are too few people."""
     counts = np.unique(people, return_counts=True)[1]
     num = num_enrolled or min(int((counts > 1).sum()), len(counts) // 2)
     found = list(draws(vectors, people, kind, num)) if num else []
     if not found:
         return None
-    distance, known, right = (np.concatenate([getattr(each, name) for each in found]) for name in ("distance", "enrolled", "right"))
+    distance, known, right = (
+        np.concatenate([getattr(each, name) for each in found]) for name in ("distance", "enrolled", "right")
+    )
     positions = [np.unique(np.concatenate([each.position[each.enrolled == own] for each in found])) for own in (True, False)]
     order = np.argsort(distance, kind="stable")
     last = np.flatnonzero(np.append(np.diff(distance[order]) > 0, True))

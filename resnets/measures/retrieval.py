@@ -19,8 +19,8 @@ class Found(NamedTuple):
         precision_at_1: (N,) whether the nearest other picture is of the same.
         hit_at_5: (N,) whether one of the five nearest is.
         r_precision: (N,) of the R nearest, where R others are of the same, the share that is.
-        map_at_r: (N,) the mean over the ranks 1 to R of the precision there where the picture of that rank is of the same, else 0
-            (Musgrave, Belongie and Lim 2020, arXiv 2003.08505, section 3.2): R-precision that rewards a right order.
+        map_at_r: (N,) the mean over the ranks 1 to R of the precision there where the picture of that rank is of the same, else
+            0 (Musgrave, Belongie and Lim 2020, arXiv 2003.08505, section 3.2): R-precision that rewards a right order.
     """
 
     precision_at_1: np.ndarray
@@ -35,7 +35,7 @@ def search(vectors: np.ndarray, people: np.ndarray, kind: str) -> Found:
     Args:
         vectors: (N, D).
         people: (N,) whom each picture shows.
-        kind: of `verification.DISTANCES`.
+        kind: of `neighbours.METRICS`.
     """
     codes = np.unique(people, return_inverse=True)[1]
     num = len(codes)

@@ -1,7 +1,7 @@
 """Verification: do two pictures show the same person, by the distance of their vectors? Rates over thresholds, LFW's ten folds,
 intervals by people, and a threshold with what is known of it. A pair of the same person is called genuine, one of two people an
-impostor pair; the false accept rate (FAR) is the share of impostor pairs at a distance up to the threshold, the true accept rate
-(TAR) the same of genuine ones.
+impostor pair; the false accept rate (FAR) is the share of impostor pairs at a distance up to the threshold, the true accept
+rate (TAR) the same of genuine ones.
 """
 
 from __future__ import annotations
@@ -13,22 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from resnets.measures.intervals import central, clopper_pearson_upper
+from resnets.measures.neighbours import distance as distance_of
 
 MOST_PAIRS = 2_000_000  # that are looked at; of more as many are drawn
 MOST_REDRAWN, NUM_DRAWS = 200_000, 200  # pairs of a bootstrap, and its draws
 CHUNK = 100_000  # pairs whose vectors are in memory at once
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 NUM_FOLDS = 10
-DISTANCES = ("cosine", "euclidean")
-
-
-def distances(first: np.ndarray, second: np.ndarray, kind: str) -> np.ndarray:
-    """(N,) float64: of vectors (N, D) to vectors (N, D), or (1, D): 1 - cosine, 0 to 2, or Euclidean."""
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if kind == "euclidean":
-        return np.sqrt(((first - second) ** 2).sum(1))
-    lengths = np.sqrt((first**2).sum(1) * (second**2).sum(1))
-    return 1 - (first * second).sum(1) / np.maximum(lengths, 1e-12)
 
 
 def matrix(first: np.ndarray, second: np.ndarray, kind: str) -> np.ndarray:
@@ -75,9 +66,9 @@ def pairs(vectors: np.ndarray, people: np.ndarray, kind: str, *, most: int = MOS
     Args:
         vectors: (N, D).
         people: (N,) whom each picture shows.
-        kind: of `DISTANCES`.
+        kind: of `neighbours.METRICS`.
     """
-    codes = np.unique(people, return_inverse=True)[1]
+    codes, vectors = np.unique(people, return_inverse=True)[1], np.asarray(vectors, np.float64)
     num = len(codes)
     sizes = np.bincount(codes) if num else np.zeros(0, int)
     num_genuine = int((sizes * (sizes - 1) // 2).sum())
@@ -89,7 +80,7 @@ def pairs(vectors: np.ndarray, people: np.ndarray, kind: str, *, most: int = MOS
     found = np.empty(len(first))
     for start in range(0, len(first), CHUNK):
         part = slice(start, start + CHUNK)
-        found[part] = distances(vectors[first[part]], vectors[second[part]], kind)
+        found[part] = distance_of(vectors[first[part]], vectors[second[part]], kind)
     return Pairs(first, second, codes[first] == codes[second], found, num_genuine, num_impostor)
 
 
@@ -185,9 +176,9 @@ class Folds(NamedTuple):
 
 def fold_accuracy(found: Pairs, people: np.ndarray, *, num_folds: int = NUM_FOLDS, seed: int = 0) -> Folds | None:
     """Verification accuracy as LFW's protocol has it (Huang et al. 2007): people are dealt into ten folds, pairs are within a
-    fold, and each fold is judged by the threshold that is best on the nine others. Genuine and impostor pairs weigh the same, as
-    in LFW, which has as many of either. With fewer than twenty people there are half as many folds as people; None below four
-    people, and where a fold has no genuine pair.
+    fold, and each fold is judged by the threshold that is best on the nine others. Genuine and impostor pairs weigh the same,
+    as in LFW, which has as many of either. With fewer than twenty people there are half as many folds as people; None below
+    four people, and where a fold has no genuine pair.
     """
     codes = np.unique(people, return_inverse=True)[1]
     num = int(codes.max()) + 1 if len(codes) else 0
@@ -333,5 +324,6 @@ def quantiles(found: Pairs) -> Mapping[str, list[float]]:
     """Of the distances of genuine and of impostor pairs, at `QUANTILES`; four digits."""
     parts = {"same": found.distance[found.same], "different": found.distance[~found.same]}
     return {"at": list(QUANTILES)} | {
-        name: [round(float(value), 4) for value in np.quantile(part, QUANTILES)] if len(part) else [] for name, part in parts.items()
+        name: [round(float(value), 4) for value in np.quantile(part, QUANTILES)] if len(part) else []
+        for name, part in parts.items()
     }

@@ -200,7 +200,7 @@ def answering(header: Header) -> Task:
         raise InputError(
             f"the model takes inputs with {header.spec.dims} spatial axes, and pictures have 2; use it from Python"
         )
-    if not header.labels:
+    if not header.labels and not task.embeds:
         raise InputError("the model has no classes; give it some by `resnets train --weights`, or use it from Python")
     return task
 

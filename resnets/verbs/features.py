@@ -133,8 +133,8 @@ def of_split(
             say(done, loader.num_images)
     if not done:
         raise InputError("no picture of the split can be read; `resnets data check` says why")
-    one_each = hasattr(targets[0], "numpy")  # a tensor; what is known of places in an image is no use here
-    truth = np.concatenate([each.numpy() for each in targets]) if one_each else None
+    one_each = hasattr(targets[0], "__array__")  # what is known of places in an image is no use here
+    truth = np.concatenate([np.asarray(each) for each in targets]) if one_each else None
     return Features(values[:done], truth, np.concatenate(positions))
 
 

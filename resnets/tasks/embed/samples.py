@@ -17,8 +17,8 @@ class IdentitySamples(PictureSamples):
     """The pictures of a split, in training K of each identity after each other; see `PictureSamples`.
 
     A batch of P K pictures then has P identities, or fewer where some have many more pictures than others. An identity of n
-    pictures comes round(n / K) times an epoch, at least once, with as many as that takes of its pictures, drawn anew each epoch;
-    where it has fewer than K some come twice, differently augmented.
+    pictures comes round(n / K) times an epoch, at least once, with as many as that takes of its pictures, drawn anew each
+    epoch; where it has fewer than K some come twice, differently augmented.
 
     Args:
         per_identity: K; 1: every picture once, in any order.

@@ -23,8 +23,8 @@ class EmbedSettings(ImageLevelSettings):
     val_fraction: float = setting(
         DATA,
         0.2,
-        "fraction of the identities that becomes the validation split where the data has none, and as much the test split where "
-        "it has neither",
+        "fraction of the identities that becomes the validation split where the data has none, and as much the test split "
+        "where it has neither",
         least=0.001,
         most=0.9,
     )
@@ -48,9 +48,6 @@ class EmbedSettings(ImageLevelSettings):
     temperature: float = setting(LOSS, 0.1, "what cosines are divided by", least=0.001, only={"loss": ("supcon",)})
     per_identity: int = setting(
         DATA, 4, "pictures of each identity in a batch (K of P x K); 1: pictures in any order, without such batches", least=1
-    )
-    num_identities: int | None = setting(
-        DATA, None, "identities to learn a vector for; default: those of the training split", least=1, only={"loss": MARGIN}
     )
     embedding: int | None = setting(
         NETWORK, None, f"numbers of an embedding; default: {EMBEDDING}, or those of the weights", least=2, most=4096

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from resnets.errors import InputError
-from resnets.files import short
-from resnets.measures.verification import DISTANCES, Pairs, counted, measurable, quantiles, threshold_at
+from resnets.measures.verification import Pairs, counted, measurable, quantiles, threshold_at
 
 FAR = 0.01  # unless another is asked for
 
@@ -56,11 +55,3 @@ def threshold_of(decision: Mapping[str, Any]) -> float | None:
     if type(value) not in (int, float) or not abs(value) <= 1e300:
         raise InputError("the model's file holds a threshold that is no distance; it is damaged, use another copy")
     return float(value)
-
-
-def distance_of(config: Mapping[str, Any]) -> str:
-    """How the embeddings of a model are compared, by the settings of its head. Raises `InputError` for what is not known."""
-    kind = config.get("distance", DISTANCES[0])
-    if kind not in DISTANCES:
-        raise InputError(f"the model's file holds a distance that is not known ({short(repr(kind))}); use another copy")
-    return str(kind)
