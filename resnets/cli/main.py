@@ -31,6 +31,7 @@ COMMANDS = {
     "eval": "resnets.cli.predict.evaluate",
     "predict": "resnets.cli.predict.predict",
     "calibrate": "resnets.cli.predict.calibrate",
+    "verify": "resnets.cli.verify.verify",
     "explain": "resnets.cli.explain.explain",
     "export": "resnets.cli.models.export",
     "convert": "resnets.cli.models.convert",
