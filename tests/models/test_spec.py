@@ -106,6 +106,15 @@ def test_levels_state_channels_and_strides():
     assert [level[2] for level in levels("preresnet50", stage_stride="last")] == [2, 8, 16, 32, 32]
 
 
+def test_dlibs_network_pads_nothing_where_it_strides():
+    spec = zoo.get("resnet29_dlib")
+    assert [row.size[0] for row in spec.table()] == [72, 35, 17, 8, 4, 2, 1]  # 8 to 4: the branch, of 3, is padded
+    assert [level[1] for level in map(dataclasses.astuple, spec.levels)] == [32, 32, 64, 128, 256, 256]
+    assert spec.least_size == 103 and zoo.get("resnet50").least_size == 1
+    with pytest.raises(InputError, match=r"output_stride=32: shortcut='pool'.*cannot replace"):
+        zoo.get("resnet29_dlib", output_stride=32)
+
+
 def test_output_stride_bounds_the_strides_of_levels():
     assert [level.stride for level in zoo.get("resnet50", output_stride=16).levels] == [2, 4, 8, 16, 16]
     assert [level.stride for level in zoo.get("resnet50", output_stride=8).levels] == [2, 4, 8, 8, 8]
