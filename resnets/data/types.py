@@ -178,6 +178,7 @@ KINDS = {
     "masks": Kind("pictures", "pictures", "pixels", 2),
     "volumes": Kind("volumes", "patches", "voxels", 3),
     "tags": Kind("pictures", "pictures", "pictures", 2, names="labels"),
+    "identities": Kind("pictures", "pictures", "pictures", 2, names="identities"),
 }
 
 
@@ -191,7 +192,7 @@ class Source:
         splits: of "train", "val" and "test" those that exist.
         in_chans: channels of the images as opened.
         kind: of `KINDS`: "classes" (values per image), "boxes", "masks" (a class per pixel), "volumes" (a class per
-            voxel) or "tags" (several labels per image).
+            voxel), "tags" (several labels per image) or "identities" (whom an image shows; each split has others).
         size: (H, W) if every image has it and is in memory, else None.
         hflip: whether a mirrored image keeps its target, or the target is mirrored with it.
         cut: {"fraction", "seed"} if `splits.cut_val` cut the validation split, {"folds", "fold", "seed"} if `splits.cut_fold`

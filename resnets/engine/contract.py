@@ -221,6 +221,7 @@ class Task(Protocol):
     runtimes: tuple[str, ...]  # which of `ship.sessions.RUNTIMES` compute its answers
     one_process: bool  # whether it trains in one process only
     own_size: bool  # whether answers have the size of the image, which then goes through the network alone
+    embeds: bool  # whether its outputs are embeddings (N, num_features): vectors that are near each other for what is alike
     dims: tuple[int, ...]  # how many spatial axes its inputs may have
     map_method: str  # of `attribution.methods.METHODS`, by which answers are explained unless another is asked for
     counts_head: bool  # whether the multiply-adds of the spec are those of the whole network, head included

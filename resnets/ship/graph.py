@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from resnets.data.transforms import mean_tensor
 from resnets.models.model import Model
+from resnets.models.pooled import Pooled
 
 CONVOLUTIONS = (torch.ops.aten.conv1d.default, torch.ops.aten.conv2d.default, torch.ops.aten.conv3d.default)
 BATCH_NORM = torch.ops.aten.batch_norm.default
@@ -28,7 +29,7 @@ class Deployed(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model | Pooled) -> None:
         super().__init__()
         self.model = model
         self.register_buffer("mean", mean_tensor(model.preprocess).permute(1, 2, 0) * 255)
@@ -38,7 +39,7 @@ class Deployed(nn.Module):
         return self.model((torch.sub(pixels, self.mean) / self.std).permute(0, 3, 1, 2))
 
 
-def program(model: Model) -> ExportedProgram:
+def program(model: Model | Pooled) -> ExportedProgram:
     """The graph of `model` in evaluation mode, on the CPU in float32. The model itself is not changed.
 
     Its input is `pixels`, uint8 (N, H, W, in_chans), resized to the network's input size but not normalised. N is variable;

@@ -29,6 +29,7 @@ from resnets.ship import allowlist, formats
 
 if TYPE_CHECKING:
     from resnets.models.model import Model
+    from resnets.models.pooled import Pooled
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -61,7 +62,7 @@ class Options:
 
 
 def open_session(
-    model: str | Path | Model,
+    model: str | Path | Model | Pooled,
     *,
     runtime: str = "auto",
     device: str = "auto",
@@ -71,7 +72,7 @@ def open_session(
     """Open a model for running.
 
     Args:
-        model: a model, a saved one (a file or a run directory), or an exported file (.onnx, .xml, .pt2).
+        model: a model, the trunk of one, a saved one (a file or a run directory), or an exported file (.onnx, .xml, .pt2).
         runtime: a key of `RUNTIMES`; "auto": the first that opens such files and is installed. A saved model is written in the
             runtime's format first, which takes some seconds.
         device: where torch computes; a model stays where it is with "auto". The others compute on the processor.
@@ -134,7 +135,7 @@ def check_runtime(header: Header, runtime: str) -> None:
 def read_header(model: str | Path) -> Header:
     """What a saved or exported model says of itself. Raises as `open_session`."""
     path = locate(model)
-    if path.suffix in SUFFIXES and path.suffix != ".safetensors":
+    if is_exported(path):
         return open_session(path).header
     from resnets.models import weights
     from resnets.models.pretrained.opening import open_weights
@@ -156,12 +157,25 @@ def _choose(suffix: str, runtime: str, path: Path | None) -> str:
     return runtime
 
 
+def gives_features(header: Header) -> bool:
+    """Whether the model's outputs are features (N, num_features): it has no classes, or its task is to embed."""
+    return not header.labels or tasks.get(header.task).embeds
+
+
+def is_exported(path: Path) -> bool:
+    """Whether the file was exported, by its suffix."""
+    return path.suffix in SUFFIXES and path.suffix != ".safetensors"
+
+
 def _checked(run: Run, header: Header, path: Path) -> Run:
     def checked(pixels: np.ndarray) -> np.ndarray:
         with foreign(path, allowlist.AGAIN):
             outputs = run(pixels)
         check_outputs(outputs)
-        if outputs.shape != (len(pixels), len(header.labels)):
+        if gives_features(header):
+            if outputs.ndim != 2 or len(outputs) != len(pixels):
+                raise InputError(f"{path}: answers of shape {outputs.shape} are no features; export it again")
+        elif outputs.shape != (len(pixels), len(header.labels)):
             raise InputError(
                 f"{path}: answers of shape {outputs.shape} do not fit its {len(header.labels)} labels; export it again"
             )
@@ -186,7 +200,7 @@ def answering(header: Header) -> Task:
         raise InputError(
             f"the model takes inputs with {header.spec.dims} spatial axes, and pictures have 2; use it from Python"
         )
-    if not header.labels:
+    if not header.labels and not task.embeds:
         raise InputError("the model has no classes; give it some by `resnets train --weights`, or use it from Python")
     return task
 
@@ -210,7 +224,7 @@ def _open_saved(path: Path, options: Options) -> tuple[Header, Run, int]:
     return session.header, session.run, session.streams
 
 
-def _of_model(model: Model, options: Options) -> Session:
+def _of_model(model: Model | Pooled, options: Options) -> Session:
     from resnets.engine.device import find
 
     if options.device != "stay":

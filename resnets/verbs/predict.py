@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from resnets import tasks
 from resnets.data.pictures.images import BadPicture, FileImages, default_workers
 from resnets.data.pictures.inputs import INPUTS, Fitted
 from resnets.data.pictures.volumes import SUFFIXES
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+# (pixels, the images' own sizes or nothing) -> for each image its row, without its path, and its answer.
+Answer = Callable[[np.ndarray, Sequence[tuple[int, ...]]], Sequence[tuple[Prediction, Any]]]
 
 
 class Found(NamedTuple):
@@ -125,11 +128,16 @@ def stream(
     files: FileImages,
     *,
     wanted: Wanted | None = None,
+    answer: Answer | None = None,
     batch_size: int = 16,
     workers: int | None = None,
 ) -> Generator[Found, None, None]:
-    """What is found in `files`, in their order. To close the generator stops what is under way."""
-    batches = _Batches(session, files, wanted or Wanted())
+    """What is found in `files`, in their order. To close the generator stops what is under way.
+
+    Args:
+        answer: what makes rows and answers of a batch; None: the task, as it is `wanted`.
+    """
+    batches = _Batches(session, files, wanted or Wanted(), answer)
     if batches.task.own_size:  # one at a time, and one ahead: images, answers and masks may be large
         batch_size, num_threads, ahead_of = 1, 2, 2
     else:
@@ -165,9 +173,12 @@ def split(num: int, size: int) -> Iterator[range]:
 class _Batches:
     """What is found in one batch after the other, from any number of threads."""
 
-    def __init__(self, session: Session, files: FileImages, wanted: Wanted) -> None:
-        self.session, self.wanted = session, wanted
-        self.task, self.inputs = answering(session.header), INPUTS[session.header.spec.dims]
+    def __init__(self, session: Session, files: FileImages, wanted: Wanted, answer: Answer | None = None) -> None:
+        self.session, self.inputs = session, INPUTS[session.header.spec.dims]
+        self.task = answering(session.header) if answer is None else tasks.get(session.header.task)
+        self.answer: Answer = answer or (
+            lambda pixels, sizes: answered(self.task, session.run, session.header, pixels, sizes, wanted)
+        )
         self.images = self.inputs.opened(files, session.header.spec.in_chans)
         self.gate = threading.Semaphore(session.streams)
         self.stopped = False  # nobody waits for the rest
@@ -191,7 +202,7 @@ class _Batches:
             with self.gate:
                 if self.stopped:
                     return []
-                answers = answered(self.task, self.session.run, header, pixels, sizes, self.wanted)
+                answers = self.answer(pixels, sizes)
             for (number, fitted), (row, answer) in zip(good, answers, strict=True):
                 found[number] = Found(rows[number] | row, fitted.image, answer)
         return found

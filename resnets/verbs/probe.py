@@ -5,29 +5,25 @@ What comes out is an ordinary run: standardising and classifier are folded into 
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from resnets.data.loader import Loader
 from resnets.data.types import Batch, Split
 from resnets.engine.contract import Meter
 from resnets.engine.job import Fit
 from resnets.engine.loop import scores_of
 from resnets.errors import InputError
 from resnets.models import weights
-from resnets.ship.sessions import Session, open_session
+from resnets.ship.sessions import Session
+from resnets.verbs.features import Features, feature_session, of_split
 
 PENALTIES = (1e-3, 1e-2, 0.1, 1.0, 10.0)  # scikit-learn's C, from the strongest penalty to the weakest
 NEVER, ALWAYS = -1e4, 1e4  # logit of a class or label that no training picture has, and of a label that all have
-BATCH_SIZE = 64
-SAY_SECONDS = 5.0
 
 
 class Head(NamedTuple):
@@ -38,14 +34,6 @@ class Head(NamedTuple):
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         return features @ self.weight.T + self.bias
-
-
-class Features(NamedTuple):
-    """Pooled features (N, num_features) of the readable pictures of a split, and their targets: classes (N,), or labels
-    (N, num_labels), 1 where a picture has one."""
-
-    values: np.ndarray
-    targets: np.ndarray
 
 
 def fit_head(job: Fit) -> int:
@@ -60,15 +48,13 @@ def fit_head(job: Fit) -> int:
     if not job.processes.alone:
         raise InputError("probe=True computes in one process; start it without torchrun")
     began = time.perf_counter()
-    trunk = copy.deepcopy(job.model)
-    trunk.reset_classifier(0)
-    session = open_session(trunk, amp=job.device.autocast is torch.bfloat16)
+    session = feature_session(job.model, amp=job.device.autocast is torch.bfloat16)
     train = features(job, session, job.train.samples.split, "training")
     val = features(job, session, job.val.samples.split, "validation")
     shown = train
     if job.recipe.hflip:
-        mirrored = features(job, session_of_mirrored(session), job.train.samples.split, "mirrored training")
-        shown = Features(np.concatenate([train.values, mirrored.values]), np.concatenate([train.targets, mirrored.targets]))
+        mirrored = features(job, session, job.train.samples.split, "mirrored training", mirrored=True)
+        shown = Features(*(np.concatenate(parts) for parts in zip(train, mirrored, strict=True)))
     seconds = time.perf_counter() - began
     head, scores = best_head(job, shown, val)
     put(job, head)
@@ -78,40 +64,11 @@ def fit_head(job: Fit) -> int:
     return 1
 
 
-def features(job: Fit, session: Session, split: Split, words: str) -> Features:
-    """What the trunk makes of a split, as it will be used: every readable picture once, as evaluation fits it."""
-    samples = job.task.samples(split, job.model.preprocess, job.model.spec.num_classes)
-    loader = Loader(samples=samples, batch_size=BATCH_SIZE, bad=job.bad, workers=job.recipe.workers or 0)
-    run = counted(session.run, lambda done: job.report.say(f"features {done:,} of {loader.num_images:,} {words} pictures"))
-    found, targets = [], []
-    for batch in loader.epoch(0):
-        if len(batch.images):
-            found.append(job.task.infer(run, batch.images.numpy(), batch.sizes, session.header))
-            targets.append(batch.targets.numpy())
-    if not found:
-        raise InputError("no picture of the split can be read; `resnets data check` says why")
-    return Features(np.concatenate(found).astype(np.float64), np.concatenate(targets))
-
-
-def counted(run: Callable[[np.ndarray], np.ndarray], say: Callable[[int], None]) -> Callable[[np.ndarray], np.ndarray]:
-    """`run`, and every few seconds the number of pictures so far."""
-    done, said = 0, time.perf_counter()
-
-    def running(pixels: np.ndarray) -> np.ndarray:
-        nonlocal done, said
-        found = run(pixels)
-        done += len(pixels)
-        if time.perf_counter() - said > SAY_SECONDS:
-            said = time.perf_counter()
-            say(done)
-        return found
-
-    return running
-
-
-def session_of_mirrored(session: Session) -> Session:
-    """`session`, with every picture (N, C, H, W) reversed from left to right."""
-    return dataclasses.replace(session, run=lambda pixels: session.run(pixels[..., ::-1].copy(order="K")))
+def features(job: Fit, session: Session, split: Split, words: str, *, mirrored: bool = False) -> Features:
+    """What the trunk makes of a split, in float64 for the fit, and its targets."""
+    say = lambda done, num: job.report.say(f"features {done:,} of {num:,} {words} pictures")  # noqa: E731
+    found = of_split(session, split, bad=job.bad, workers=job.recipe.workers or 0, say=say, mirrored=mirrored)
+    return found._replace(values=found.values.astype(np.float64))
 
 
 def best_head(job: Fit, train: Features, val: Features) -> tuple[Head, dict[str, dict[str, float]]]:

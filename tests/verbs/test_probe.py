@@ -19,7 +19,8 @@ from resnets.ship.sessions import open_session
 from resnets.tasks import get
 from resnets.verbs import evaluate as evaluation
 from resnets.verbs import probe
-from resnets.verbs.probe import Features, fitted, measure, session_of_mirrored
+from resnets.verbs.features import Features, reversed_of
+from resnets.verbs.probe import fitted, measure
 from resnets.verbs.train import train
 
 MACHINE = {"workers": 0, "device": "cpu", "precision": "float32"}
@@ -64,7 +65,7 @@ def test_the_head_is_scikit_learns_pipeline(num_classes):
     random = np.random.default_rng(0)
     values, targets = random.normal(3, 10, (60, 7)), np.arange(60) % num_classes
     values[:, 6] = 1.0  # a feature that is always the same
-    head = fitted(Features(values, targets), 0.3, num_classes)
+    head = fitted(Features(values, targets, np.arange(60)), 0.3, num_classes)
     wanted = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=1000)).fit(values, targets)
     new = random.normal(3, 10, (20, 7))
     found = torch.from_numpy(head.logits(new)).softmax(1).numpy()
@@ -73,13 +74,14 @@ def test_the_head_is_scikit_learns_pipeline(num_classes):
 
 def test_a_class_without_training_pictures_is_never_the_answer():
     random = np.random.default_rng(0)
-    head = fitted(Features(random.normal(0, 1, (30, 4)), np.arange(30) % 2 * 2), 1.0, 4)  # classes 0 and 2 of four
+    targets = np.arange(30) % 2 * 2  # classes 0 and 2 of four
+    head = fitted(Features(random.normal(0, 1, (30, 4)), targets, np.arange(30)), 1.0, 4)
     assert set(head.logits(random.normal(0, 50, (200, 4))).argmax(1)) == {0, 2}
 
 
 def test_one_class_alone_is_refused():
     with pytest.raises(InputError, match="fewer than two classes have training pictures that can be read"):
-        fitted(Features(np.ones((4, 2)), np.zeros(4, int)), 1.0, 3)
+        fitted(Features(np.ones((4, 2)), np.zeros(4, int), np.arange(4)), 1.0, 3)
 
 
 def test_each_label_has_scikit_learns_classifier():
@@ -90,7 +92,7 @@ def test_each_label_has_scikit_learns_classifier():
     random = np.random.default_rng(0)
     values, targets = random.normal(3, 10, (60, 5)), random.integers(0, 2, (60, 4)).astype(np.float32)
     targets[:, 2], targets[:, 3] = 0, 1  # of which nothing can be learnt
-    head, new = fitted(Features(values, targets), 0.3, 4), random.normal(3, 10, (20, 5))
+    head, new = fitted(Features(values, targets, np.arange(60)), 0.3, 4), random.normal(3, 10, (20, 5))
     found = torch.from_numpy(head.logits(new)).sigmoid().numpy()
     for label in (0, 1):
         wanted = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=1000)).fit(values, targets[:, label])
@@ -162,16 +164,14 @@ def test_taken_up_again_it_gives_the_same(run):
 def test_mirrored_pictures_are_mirrored(base):
     session = open_session(hub.load(base))
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8), dtype=np.uint8)
-    np.testing.assert_array_equal(
-        session_of_mirrored(session).run(pixels), session.run(np.ascontiguousarray(np.flip(pixels, 3)))
-    )
+    np.testing.assert_array_equal(reversed_of(session).run(pixels), session.run(np.ascontiguousarray(np.flip(pixels, 3))))
 
 
 def test_a_mean_feature_of_many_is_measured_right():
     head = probe.Head(np.eye(2), np.zeros(2))
     task = get("classify")
     meter = task.meter(["a", "b"], {}, quick=task.criterion(task.settings(), np.array([2, 2])))
-    four = Features(np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0], [2.0, 0.0]]), np.array([0, 1, 1, 0]))
+    four = Features(np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0], [2.0, 0.0]]), np.array([0, 1, 1, 0]), np.arange(4))
     found = measure(meter, head, four)
     right, wrong = np.log1p(np.exp(-2)), np.log1p(np.exp(2))
     assert found["top1"] == 0.75 and found["loss"] == pytest.approx((3 * right + wrong) / 4)

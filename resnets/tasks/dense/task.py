@@ -55,6 +55,7 @@ class Dense(ABC):
     runtimes: tuple[str, ...] = ("torch",)
     one_process = False
     own_size = True
+    embeds = False
     dims: tuple[int, ...] = (2,)
     map_method = "layercam"  # answers are for places, and gradients differ from position to position
     counts_head = False

@@ -37,6 +37,7 @@ class ImageLevel(ABC):
     runtimes: tuple[str, ...] = ("torch", "onnxruntime", "openvino")
     one_process = False
     own_size = False
+    embeds = False
     dims: tuple[int, ...] = (2,)
     map_method = (
         "gradcam"  # behind global pooling all positions have one gradient: LayerCAM would leave out what speaks against
