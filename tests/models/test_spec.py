@@ -150,7 +150,7 @@ INVALID = [
     ("block", None),
     *[(field, 0) for field in ("width", "groups", "group_width", "in_chans")],
     *[(field, value) for field in ("width", "in_chans", "num_classes") for value in (-1, 2.5, "64", True, None)],
-    *[("depths", value) for value in ((), (2, 2, 2, 2, 2, 2), (2, 0), (2, -1), (2.5, 2), 5, "2222", None, (2, "2"), (True, True))],
+    *[("depths", value) for value in ((), (2,) * 6, (2, 0), (2, -1), (2.5, 2), 5, "2222", None, (2, "2"), (True, True))],
     *[("drop_path", value) for value in (1, -0.1, math.nan, "0.1", None)],
     *[("dims", value) for value in (0, 4, "2", None, 2.5)],
     *[("stem_width", value) for value in (0, -1, "64", 2.5)],

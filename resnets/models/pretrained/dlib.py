@@ -28,6 +28,7 @@ from resnets.models import zoo
 from resnets.models.header import Header
 from resnets.models.pretrained import facts
 from resnets.models.pretrained.facts import Facts
+from resnets.models.records import Json
 from resnets.models.spec import Conv, ResNetSpec
 
 START = b"\x01\x01\x01\x0dloss_metric_"  # version 1 of a loss layer, and text of 13 characters
@@ -35,7 +36,10 @@ MAX_BYTES = 1 << 26  # of the file; the published one has 22.5 million
 SIZE = 150  # side of the input, in pixels
 FAMILY = "dlib's network for faces"
 SCALE = 256  # what dlib divides pixels by, after it has subtracted the mean
-SPEC = zoo.get("resnet29_dlib", norm="none", num_classes=128)  # dlib's affine layers are folded into the convolutions
+SPEC = zoo.get("resnet29_dlib", norm="none", num_classes=0)  # dlib's affine layers are folded into the convolutions
+NUMBERS = 128  # of a descriptor
+# Of the task `embed`: descriptors are compared as they are, by the length of their difference.
+HEAD: dict[str, Json] = {"size": NUMBERS, "normalised": False, "distance": "euclidean", "neck": False}
 # SHA-256 of the files whose origin is known, and what their authors say of them.
 KNOWN = {
     "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30": Facts(
@@ -107,7 +111,7 @@ def layers(spec: ResNetSpec) -> Iterator[Layer]:
         if block.shortcut == "pool_pad":
             yield from (TAG, SKIP, pool("avg_pool_2", 2, 2))
         yield from (ADD, RELU)
-    yield from (pool("avg_pool_2", 0, 1), linear(spec.num_features, spec.num_classes))
+    yield from (pool("avg_pool_2", 0, 1), linear(spec.num_features, NUMBERS))
 
 
 class Stream:
@@ -190,8 +194,7 @@ def opened(
     told = {name: value for name in ("weights", "licence", "training_data") if (value := getattr(known, name))}
     by = facts.USER if user.preprocess else "the file"
     provenance: Any = {"source": source, "family": FAMILY, **told, "sha256": digest, "preprocess": by}
-    labels = tuple(str(number) for number in range(SPEC.num_classes))
-    return Header(SPEC, "classify", user.preprocess or own, labels, metrics={}, provenance=provenance), tensors
+    return Header(SPEC, "embed", user.preprocess or own, (), metrics={}, provenance=provenance, head=dict(HEAD)), tensors
 
 
 def read(path: Path, spec: ResNetSpec = SPEC) -> tuple[dict[str, Tensor], tuple[float, ...]]:
@@ -249,6 +252,6 @@ def ours(found: list[np.ndarray], spec: ResNetSpec) -> dict[str, Tensor]:
         bias = values[-conv.out_chans :]
         tensors[f"{name}.weight"] = (weight * scale.view(-1, 1, 1, 1)).float()
         tensors[f"{name}.bias"] = (bias * scale + shift).float()
-    tensors["fc.bias"] = torch.zeros(spec.num_classes)
+    tensors["fc.bias"] = torch.zeros(NUMBERS)
     tensors["fc.weight"] = torch.from_numpy(found[-1].copy()).view(spec.num_features, -1).T.contiguous()
     return tensors

