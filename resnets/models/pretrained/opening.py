@@ -17,7 +17,7 @@ from resnets.files import short
 from resnets.models import header as saved
 from resnets.models import weights
 from resnets.models.header import Header
-from resnets.models.pretrained import dense, facts, families, files, folding, infer, trunks
+from resnets.models.pretrained import dense, dlib, facts, families, files, folding, infer, trunks
 from resnets.models.pretrained.facts import USER, Facts
 from resnets.models.pretrained.files import Foreign
 from resnets.models.pretrained.names import locate
@@ -81,6 +81,12 @@ def open_weights(
             preprocess=user.preprocess or header.preprocess,
             labels=header.labels if user.labels is None else user.labels,
         )
+        return Opened(path, _checked(header, path), tensors)
+    if dlib.is_dlib(path):
+        if model not in (None, dlib.SPEC.name) or prefix is not None or hidden:
+            raise InputError(f"{path}: is {dlib.FAMILY}, a {dlib.SPEC.name} without prefixes; leave out --model and --prefix")
+        header, tensors = dlib.opened(path, str(what), mean, std)
+        weights.check_finite(tensors, path)
         return Opened(path, _checked(header, path), tensors)
     file = files.read(path, prefix)
     if prefix is None:
