@@ -21,9 +21,12 @@ from resnets.models.zoo import names as list_models
 if TYPE_CHECKING:
     from resnets.ship.hub import convert, create_model, load, save
     from resnets.verbs.calibrate import calibrate
+    from resnets.verbs.cluster import cluster
+    from resnets.verbs.embed import embed
     from resnets.verbs.evaluate import evaluate
     from resnets.verbs.explain import explain
     from resnets.verbs.export import export
+    from resnets.verbs.index import Index
     from resnets.verbs.predict import predict
     from resnets.verbs.repeats import cross_validate, repeat
     from resnets.verbs.train import train
@@ -43,18 +46,24 @@ _LATER = {
     "evaluate": "resnets.verbs.evaluate",
     "predict": "resnets.verbs.predict",
     "explain": "resnets.verbs.explain",
+    "embed": "resnets.verbs.embed",
+    "Index": "resnets.verbs.index",
+    "cluster": "resnets.verbs.cluster",
     "export": "resnets.verbs.export",
 }
 
 __all__ = [
+    "Index",
     "InputError",
     "Preprocess",
     "ResNetSpec",
     "__version__",
     "calibrate",
+    "cluster",
     "convert",
     "create_model",
     "cross_validate",
+    "embed",
     "evaluate",
     "explain",
     "export",

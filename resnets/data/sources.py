@@ -135,6 +135,46 @@ def open_source(
     return dataclasses.replace(source, notes=(*source.notes, *alike(source.labels)))
 
 
+class Words(NamedTuple):
+    """The images of a split, and for each its label in words: a class, several with | between them, a number; "" without."""
+
+    images: Any
+    labels: Sequence[str]
+
+
+def in_words(
+    data: Any, *, data_dir: str | os.PathLike[str] | None = None, in_chans: int | None = None
+) -> tuple[dict[str, Words], tuple[Note, ...]]:
+    """Every image of a dataset by split, whatever is known of it; no training split is needed, nor two classes. And notes.
+
+    Raises:
+        InputError: as `open_source`.
+    """
+    if arrays.in_memory(data):
+        found = arrays.read_arrays(data, in_chans)
+    elif (row := known.KNOWN.get(str(data))) is not None:
+        found = row.read(data_dir, in_chans or row.in_chans)
+    else:
+        path, layout = recognised(data)
+        if layout.kind != "classes":
+            source = open_source(data, layout.kind, in_chans=in_chans)
+            splits = {name: Words(split.images, _labels_of(split, source.labels)) for name, split in source.splits.items()}
+            return splits, source.notes
+        found = layout.read(path, in_chans or 3)
+    parts = {name: Words(part.images, [part.classes[code] for code in part.codes]) for name, part in found.parts.items()}
+    return parts, found.notes
+
+
+def _labels_of(split: Split, labels: Sequence[str]) -> Sequence[str]:
+    """The labels of images that have a value each, or several; "" where only places in them have some."""
+    values = getattr(split.targets, "values", None)
+    if values is None:
+        return [""] * len(split)
+    if values.ndim == 1:
+        return [labels[value] for value in values] if values.dtype.kind in "iu" else [f"{value:g}" for value in values]
+    return ["|".join(label for label, there in zip(labels, row, strict=True) if there > 0.5) for row in values]
+
+
 def check_once(source: Source) -> None:
     """Raise `InputError` if a file is more than one image of the source: under two ids, or in two splits."""
     seen: dict[str, str] = {}

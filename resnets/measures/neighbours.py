@@ -47,8 +47,7 @@ def nearest(
     Raises:
         InputError: for queries, and vectors that were come upon, which are not finite.
     """
-    if not np.isfinite(queries).all():
-        raise InputError("a vector to search by is not finite (NaN or infinite), so nothing is near it; make it anew")
+    check_finite(queries)
     found = [
         _of_block(queries[start : start + ROWS], vectors, topk, metric, lengths, _part(without, start))
         for start in range(0, len(queries), ROWS)
@@ -99,6 +98,19 @@ def _largest(scores: np.ndarray, topk: int) -> np.ndarray:
     if num <= topk:
         return np.tile(np.arange(num), (len(scores), 1))
     return np.sort(np.argpartition(scores, num - topk, 1)[:, num - topk :], 1)
+
+
+def ranked(queries: np.ndarray, vectors: Any, proposed: np.ndarray, topk: int, metric: str) -> Nearest:
+    """Of the vectors at the positions `proposed` (M, K) for each query (M, D) the `topk` nearest, measured as in `nearest`."""
+    check_finite(queries)
+    found = _exactly(queries, vectors, proposed, metric)
+    return Nearest(found.positions[:, :topk], found.distances[:, :topk])
+
+
+def check_finite(queries: np.ndarray) -> None:
+    """Raise `InputError` where a vector to search by is not finite."""
+    if not np.isfinite(queries).all():
+        raise InputError("a vector to search by is not finite (NaN or infinite), so nothing is near it; make it anew")
 
 
 def _exactly(queries: np.ndarray, vectors: Any, positions: np.ndarray, metric: str) -> Nearest:

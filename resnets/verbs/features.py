@@ -23,7 +23,6 @@ from resnets.ship.sessions import Session, gives_features, is_exported, open_ses
 from resnets.verbs.predict import Found, stream
 
 if TYPE_CHECKING:
-    from resnets.data.pictures.images import FileImages
     from resnets.models.model import Model
 
 BATCH_SIZE = 64
@@ -138,11 +137,9 @@ def of_split(
     return Features(values[:done], truth, np.concatenate(positions))
 
 
-def of_files(
-    session: Session, files: FileImages, *, batch_size: int = 16, workers: int | None = None
-) -> Generator[Found, None, None]:
-    """The features of files, in their order, in memory for a few: each has the row {"path"}, with "error" where it cannot be
-    read, and the answer (num_features,) float32. See `predict.stream`."""
+def of_files(session: Session, files: Any, *, batch_size: int = 16, workers: int | None = None) -> Generator[Found, None, None]:
+    """The features of images (files, shards, arrays), in their order, in memory for a few: each has the row {"path"}, with
+    "error" where it cannot be read, and the answer (num_features,) float32. See `predict.stream`."""
     return stream(session, files, answer=featured(session), batch_size=batch_size, workers=workers)
 
 

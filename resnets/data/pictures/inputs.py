@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, pixels_of
+from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, StoredImages, pixels_of
 from resnets.data.pictures.resize import fit_image, fit_picture, to_array
 from resnets.data.pictures.sent import Encoded, SentPictures, SentVolumes, example_picture, example_volume
 from resnets.data.pictures.volumes import SUFFIXES, Volumes
@@ -29,12 +29,14 @@ class Fitted(NamedTuple):
     image: Any = None
 
 
-def fitted_picture(images: FileImages, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
-    """The image at `index`, resized; with `own_size` also its size and itself. Raises `BadPicture` if it cannot be read."""
-    if not own_size:
+def fitted_picture(images: Any, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
+    """The image at `index` of files, of shards or in memory, resized; with `own_size` also its size and itself. Raises
+    `BadPicture` if it cannot be read."""
+    if not own_size and isinstance(images, FileImages):
         return Fitted(fit_picture(images.path(index), preprocess))
-    picture = images.at_depth(preprocess.bit_depth)[index]
-    return Fitted(fit_picture(picture, preprocess), picture.shape[:2], picture)
+    picture = (images.at_depth(preprocess.bit_depth) if isinstance(images, StoredImages) else images)[index]
+    pixels = fit_picture(picture, preprocess)
+    return Fitted(pixels, picture.shape[:2], picture) if own_size else Fitted(pixels)
 
 
 def fitted_sent(images: SentPictures, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:

@@ -1,0 +1,217 @@
+"""`resnets embed`: the features of every image of a dataset in a file, made in flat memory, and gone on with after a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+
+import numpy as np
+
+from resnets import __version__
+from resnets.data import sources
+from resnets.data.pictures.images import FileImages
+from resnets.data.readers import arrays
+from resnets.data.sources import Words
+from resnets.errors import InputError
+from resnets.measures.neighbours import METRICS
+from resnets.models.header import Header, boxed, terms
+from resnets.models.pretrained.facts import sha256
+from resnets.models.pretrained.names import locate
+from resnets.ship import vectors
+from resnets.ship.sessions import Session
+from resnets.verbs.features import feature_session, of_files
+from resnets.verbs.predict import find_files
+from resnets.verbs.unfinished import Embedded, Unfinished
+
+if TYPE_CHECKING:
+    from resnets.models.model import Model
+
+Say = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+
+class ModelRecord(TypedDict, total=False):
+    """Which model made vectors, in their file's header. `sha256` is of the saved file, also where one exported from it
+    computed; of a model in memory, of its weights."""
+
+    name: str
+    path: str | None  # of the file, or the name of a bundled model; None: it was in memory
+    sha256: str
+    stage: str | None  # None: an embedding of the model's own
+    int8: bool
+    task: str
+    terms: str  # whose weights they are, and under which licence
+
+
+def embed(
+    model: str | Path | Model,
+    data: Any,
+    out: str | Path,
+    *,
+    stage: str | None = None,
+    split: str | None = None,
+    metric: str = "cosine",
+    runtime: str = "auto",
+    device: str = "auto",
+    amp: bool = False,
+    batch_size: int = 16,
+    workers: int | None = None,
+    resume: bool = False,
+    data_dir: str | Path | None = None,
+    say: Say = lambda text: None,
+    progress: Progress = lambda done, num: None,
+) -> Embedded:
+    """Write the features of every readable image of `data` to a file.
+
+    Args:
+        model: a file, a run directory or a model, whatever its task; one exported by `resnets export --features`.
+        data: a folder of images, files, a dataset by its name, or a path in any layout that is known, whose splits and labels
+            are then kept.
+        out: the file to write: .npz or .parquet.
+        stage: the level that is pooled, such as "c4"; None: the last, or the model's own embedding.
+        split: "train", "val" or "test"; None: all.
+        metric: what `search` and `cluster` measure by: "cosine" or "euclidean".
+        runtime, device, amp: see `resnets.ship.sessions.open_session`.
+        resume: go on with a file that an interrupted call has left unfinished.
+        say: called with lines of progress, and notes on the data.
+        progress: called with the number of images so far and of all.
+
+    Raises:
+        InputError: for a model, data or file that cannot be used; where no image can be read; where the unfinished file was
+            begun with another model or other data.
+    """
+    out = Path(out)
+    if out.suffix.lower() not in (".npz", ".parquet", ".pq"):
+        raise InputError(f"{out}: name the file to write {out.stem}.npz or {out.stem}.parquet")
+    if vectors.is_parquet(out):
+        vectors.need_parquet()
+    if metric not in METRICS:
+        raise InputError(f"metric={metric!r}: give one of {', '.join(METRICS)}")
+    session = feature_session(model, stage=stage, runtime=runtime, device=device, amp=amp)
+    header = header_of(session, model, metric, data)
+    with Unfinished(out, header, resume=resume) as unfinished:
+        parts = images_of(session.header, data, data_dir=data_dir, say=say, split=split)
+        fill(unfinished, session, parts, batch_size=batch_size, workers=workers, progress=progress)
+        return unfinished.finish()
+
+
+def header_of(session: Session, model: Any, metric: str, data: Any) -> dict[str, Any]:
+    """The header of a file of vectors that the session is to make."""
+    return {
+        "format": vectors.FORMAT,
+        "model": record_of(session, model),
+        "preprocess": session.header.preprocess.to_json(),
+        "metric": metric,
+        "data": str(arrays.name_of(data)) if not isinstance(data, tuple | list) else [str(each) for each in data],
+        "version": __version__,
+    }
+
+
+def record_of(session: Session, model: Any) -> ModelRecord:
+    """Which model computes in the session, that `model` opened."""
+    header = session.header
+    export = header.provenance.get("export")
+    path = locate(model) if isinstance(model, str | os.PathLike) else None
+    if path is None:
+        digest, where = digest_of(model), None
+    else:
+        digest = sha256(path) if export is None else export["sha256"]
+        where = str(path.absolute() if Path(model).exists() or str(model) not in boxed() else model)
+    return {
+        "name": header.spec.name,
+        "path": where,
+        "sha256": digest,
+        "stage": str(header.head["stage"]) if "stage" in header.head else None,
+        "int8": bool(export and export["int8"]),
+        "task": header.task,
+        "terms": terms(header),
+    }
+
+
+def digest_of(model: Any) -> str:
+    """The SHA-256 of the weights of a model in memory."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode() + np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two `ModelRecord`s are of one model, which gives the same vectors."""
+    return all(one.get(name) == other.get(name) for name in ("sha256", "stage", "int8"))
+
+
+# --- the images of any data ---------------------------------------------------------------------------------------------
+
+
+class Part(NamedTuple):
+    """Images of one split ("" where there are none), with their labels in words."""
+
+    split: str
+    images: Any
+    labels: Any
+
+    def name(self, index: int) -> bytes:
+        """What the image is called in the file: its absolute path, or what stands for it, as "test[17]"."""
+        files = getattr(self.images, "files", self.images)  # of volumes
+        return os.fsencode(files.path(index).absolute()) if isinstance(files, FileImages) else files.name(index).encode()
+
+
+def images_of(
+    header: Header, data: Any, *, data_dir: str | Path | None = None, say: Say = lambda text: None, split: str | None = None
+) -> list[Part]:
+    """The images of a dataset in any layout; or of a folder and of files, as `predict` takes them, which have no labels.
+
+    Raises:
+        InputError: where there are none, or there is no such split.
+    """
+    found: dict[str, Words]
+    try:
+        found, notes = sources.in_words(data, data_dir=data_dir, in_chans=header.spec.in_chans)
+    except InputError as refused:
+        loose = isinstance(data, list | tuple) or (isinstance(data, str | os.PathLike) and Path(data).exists())
+        if not loose or split is not None:
+            raise
+        try:
+            files = find_files(header, data)
+        except InputError:
+            raise refused from None
+        found, notes = {"": Words(files, [""] * len(files))}, ()
+    for note in notes:
+        say(f"data     {note.text}")
+    if split is not None and split not in found:
+        raise InputError(f"{data}: no {split} split here; it has {', '.join(found)}")
+    parts = [Part(name, words.images, words.labels) for name, words in found.items() if split in (None, name)]
+    for part in parts:
+        dims = 3 if hasattr(part.images, "files") else 2
+        if dims != header.spec.dims:
+            raise InputError(f"{data}: images with {dims} axes, and the model takes {header.spec.dims}; give others")
+    return parts
+
+
+def fill(
+    unfinished: Unfinished, session: Session, parts: Iterable[Part], *, batch_size: int, workers: int | None, progress: Progress
+) -> None:
+    """Add every image that is not there yet."""
+    parts = list(parts)
+    todo = [
+        np.array([n for n in range(len(part.images)) if not unfinished.has(part.split, part.name(n))], int) for part in parts
+    ]
+    num, done = sum(map(len, todo)), itertools.count(1)
+    for part, chosen in zip(parts, todo, strict=True):
+        images = part.images.subset(chosen)
+        found = of_files(session, getattr(images, "files", images), batch_size=batch_size, workers=workers)
+        with contextlib.closing(found):
+            for index, each in zip(chosen.tolist(), found, strict=True):
+                unfinished.add(part.split, part.name(index), str(part.labels[index]), each.answer, each.row.get("error"))
+                progress(next(done), num)
+
+
+def _new(unfinished: Unfinished, part: Part) -> np.ndarray:
+    """The positions of the images that are not there yet."""
+    return np.array([n for n in range(len(part.images)) if not unfinished.has(part.split, part.name(n))], int)
