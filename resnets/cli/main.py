@@ -41,6 +41,7 @@ COMMANDS = {
     "models": "resnets.cli.models.models",
     "info": "resnets.cli.models.info",
     "data": "resnets.cli.data.data",
+    "faces": "resnets.cli.faces.faces",
     "serve": "resnets.cli.serve.serve",
     "bench": "resnets.cli.bench.bench",
     "paper": "resnets.cli.paper.paper",

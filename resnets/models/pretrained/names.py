@@ -13,7 +13,6 @@ HF_HUB_OFFLINE). torch is imported only when something is downloaded.
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 import urllib.error
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from resnets.errors import InputError
+from resnets.files import in_package
 from resnets.models import header as saved
 
 IN_FOLDER = ("model.safetensors", "pytorch_model.bin", "tf_model.h5")  # the first that exists is used
@@ -82,19 +82,6 @@ def locate(what: str | Path, model: str | None = None) -> Path:
     if path.exists() or (named := parse(str(what), model)) is None:
         return saved.find(path)
     return from_torchvision(named) if isinstance(named, Published) else from_hub(named)
-
-
-def in_package(package: str, name: str, extra: str) -> Path:
-    """The file `name` of an installed `package`, which is not imported.
-
-    Raises:
-        InputError: if it is not installed; the message names the `extra` that brings it.
-    """
-    found = importlib.util.find_spec(package)
-    folder = next(iter(found.submodule_search_locations or ()), None) if found else None
-    if folder is None or not Path(folder, name).is_file():
-        raise InputError(f"{Path(name).name} is in the package {package}, which is not here: pip install 'resnets[{extra}]'")
-    return Path(folder, name)
 
 
 def from_torchvision(named: Published) -> Path:

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from resnets.errors import InputError
+from resnets.files import in_package
 from resnets.models import zoo
 from resnets.models.pretrained import dlib
-from resnets.models.pretrained.names import PACKAGED, in_package
+from resnets.models.pretrained.names import PACKAGED
 from resnets.models.pretrained.opening import open_weights
 from resnets.ship.hub import load, save
 
