@@ -35,6 +35,7 @@ COMMANDS = {
     "index": "resnets.cli.search.index",
     "search": "resnets.cli.search.search",
     "cluster": "resnets.cli.search.cluster",
+    "verify": "resnets.cli.verify.verify",
     "explain": "resnets.cli.explain.explain",
     "export": "resnets.cli.models.export",
     "convert": "resnets.cli.models.convert",

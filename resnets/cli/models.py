@@ -61,6 +61,7 @@ def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> Non
 @click.argument("checkpoint")
 @click.option("--out", "-o", metavar="FILE", required=True, help="the file to write; its suffix says how")
 @click.option("--to", type=click.Choice(["torchvision", "timm"]), help="the library to write for  [this package]")
+@click.option("--task", metavar="TASK", help="embed: a file whose answers are the pooled features  [that of the weights]")
 @click.option("--model", metavar="NAME", help="the network, where the tensors do not determine it")
 @click.option("--prefix", metavar="WORDS", help="take the network whose tensors' names begin so, such as encoder")
 @click.option("--mean", metavar="R,G,B", help="mean of the images in [0, 1], one value per channel")

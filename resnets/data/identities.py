@@ -19,7 +19,7 @@ from resnets.data.splits import joined
 from resnets.data.types import Note, Source, Split, Values
 from resnets.errors import InputError
 
-LEAST = 2  # identities with two pictures or more that a split needs: pairs of the same one, and of different ones
+LEAST = 2  # identities that a split needs, for there to be pairs of different ones
 
 
 class Identities(Values):
@@ -207,14 +207,14 @@ def compact(split: Split) -> Split:
 
 def check_trainable(source: Source) -> None:
     """Raise `InputError` where a split cannot be trained or validated on."""
-    for name, needs in (("train", "to learn from"), ("val", "to validate on")):
+    for name, needs in (("train", "to train"), ("val", "to validate")):
         part = source.splits[name]
-        num, one = num_several(part.targets), len(np.unique(part.targets.values))
-        if num < LEAST:
-            few = quoted(np.unique(part.targets.by_name).tolist())
+        names, num = np.unique(part.targets.by_name).tolist(), num_several(part.targets)
+        if len(names) < LEAST or not num:
+            words = f"{len(names)} {'identity' if len(names) == 1 else 'identities'} ({quoted(names)})"
             raise InputError(
-                f"{source.name}: {name} has {one} {'identity' if one == 1 else 'identities'} ({few}), {num} of them with two "
-                f"pictures or more, and it takes {LEAST} {needs}; add pictures"
+                f"{source.name}: {name} has {words}, {num} of them with two pictures or more; {needs} it takes {LEAST}, and "
+                "one with two pictures; add some"
             )
 
 

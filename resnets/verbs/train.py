@@ -321,12 +321,14 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
         each.meter.decision = decision
         job.bad.reasons.update(each.bad)
     answers = expected.count(job.task, (record for _, record in judged[0].meter.records()), decision)
+    result = judged[-1].result()
+    found = {"answers": answers, "result": evaluate.summary(result)}
     origin = model.metadata.setdefault("provenance", {})
-    if (decision, answers) != (model.decision, origin.get("answers")):
-        model.decision, origin["answers"] = decision, answers
+    if (decision, found) != (model.decision, {name: origin.get(name) for name in found}):
+        model.decision = decision
+        origin.update(found)
         weights.save(model, chosen)  # they are there already where a finished run was resumed
     predictions.write(run.predictions, judged)
-    result = judged[-1].result()
     evaluate.keep(judged[-1], result, run.path)
     if doubt := job.task.doubt(result, recipe):
         job.report.say(f"hint     {doubt}")

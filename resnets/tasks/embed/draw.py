@@ -41,13 +41,14 @@ def evaluation(meter: EmbedMeter, images: Any, folder: Path) -> list[Path]:
 
 
 def worst(pairs: verification.Pairs, meter: EmbedMeter, images: Any, folder: Path) -> list[Path]:
-    """The nearest pairs of different identities and the farthest of the same one, each picture beside the other."""
+    """The nearest pairs of different identities and the farthest of the same one, each picture beside the other; of the same
+    two identities one pair."""
     people, positions = meter.kept.targets, meter.kept.positions
     order = np.argsort(pairs.distance, kind="stable")
-    nearest, farthest = order[~pairs.same[order]][:MOST], order[pairs.same[order]][::-1][:MOST]
+    nearest, farthest = order[~pairs.same[order]], order[pairs.same[order]][::-1]
     pictures, captions = [], []
     for words, chosen in (("not the same", nearest), ("the same", farthest)):
-        for index in chosen.tolist():
+        for index in of_each(np.stack([people[pairs.first[chosen]], people[pairs.second[chosen]]], 1), chosen):
             one, other = int(pairs.first[index]), int(pairs.second[index])
             try:
                 both = [images[int(positions[at])] for at in (one, other)]
@@ -59,3 +60,9 @@ def worst(pairs: verification.Pairs, meter: EmbedMeter, images: Any, folder: Pat
         return []
     title = "Nearest pairs of different identities, then farthest of the same"
     return [gallery(pictures, captions, folder / "worst.png", title=title)]
+
+
+def of_each(names: np.ndarray, chosen: np.ndarray) -> list[int]:
+    """The first `MOST` of `chosen` (M,) with other `names` (M, 2), in either order, than those before them."""
+    first = np.unique(np.sort(names, axis=1), axis=0, return_index=True)[1] if len(names) else np.zeros(0, int)
+    return chosen[np.sort(first)[:MOST]].tolist()

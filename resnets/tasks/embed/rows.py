@@ -34,14 +34,14 @@ SHOWN = 4  # numbers of an embedding in a line for people
 
 
 class Row(TypedDict):
-    """The embedding of a picture, in digits that distances do not depend on."""
+    """The embedding of a picture, to five decimals: `resnets embed` keeps all of it."""
 
     embedding: list[float]
 
 
 def row(answer: np.ndarray, labels: Sequence[str], wanted: Wanted) -> Row:
     """The embedding (D,), as JSON can hold it."""
-    return {"embedding": [float(f"{value:.6g}") for value in answer.tolist()]}
+    return {"embedding": [round(value, 5) for value in answer.tolist()]}
 
 
 def line(row: Mapping[str, Any]) -> str:
@@ -106,7 +106,7 @@ def identified(result: Mapping[str, Any]) -> str:
     if not result["num_enrolled"]:
         return f"{words}; too few identities for an open set"
     rates = ", ".join(
-        f"{share(value)} missed at {name.rpartition('_')[2]} false alarms"
+        f"{share(value)} missed at {float(name.rpartition('_')[2]):.0%} false alarms"
         for name, value in result.items()
         if name.startswith("fnir_at_") and value is not None
     )
@@ -118,10 +118,10 @@ def at_threshold(result: Mapping[str, Any]) -> list[str]:
     threshold = result["threshold"]
     if threshold is None:
         return ["no threshold was chosen; `resnets calibrate MODEL DATA -o FILE` chooses one on other people's pictures"]
-    own = ", which is this split" if result["split"] == "val" else ""
+    own = f"chosen on validation for a FAR of {result['far_wanted']:g}" + ", which is this split" * (result["split"] == "val")
     alarms = share(result.get("fpir"))
     told = (
-        f"threshold {threshold:.4g} ({result['distance']} distance, chosen on validation{own}): {accepts(result)}; "
+        f"threshold {threshold:.4g} ({result['distance']} distance; {own}): {accepts(result)}; "
         f"{result['false_rejects']:,} of {result['num_reject_pairs']:,} falsely rejected, {share(result['false_reject_rate'])}"
     )
     if "fpir" in result:

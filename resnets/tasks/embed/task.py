@@ -151,7 +151,8 @@ class Embed(ImageLevel):
     # --- the network ---
 
     def head_config(self, spec: ResNetSpec, recipe: Any, before: Mapping[str, Any]) -> dict[str, Any]:
-        """ "size", "normalised", "distance" say what an embedding is; "neck", and "loss" what the network has beside it."""
+        """What an embedding is ("size", "normalised", "distance"), and what the network has beside it ("neck", "loss"). Without
+        all that, as in a network that was not trained for this, it is the pooled features, brought to length 1."""
         kept = {name: before[name] for name in ("distance", "normalised", "neck") if name in before}
         size = recipe.embedding or before.get("size", EMBEDDING)
         return {"size": size, "normalised": True, "distance": "cosine", "neck": True} | kept | {"loss": recipe.loss}
@@ -162,9 +163,9 @@ class Embed(ImageLevel):
         from resnets.models.nn.heads import GlobalPool
         from resnets.tasks.embed.losses import Cosines
 
-        spec, size = trunk.spec, vectors.size_of(config)
+        spec, size = trunk.spec, vectors.size_of(config, trunk.spec.num_features)
         head: dict[str, Any] = {"avgpool": GlobalPool()}
-        if not config.get("pooled"):
+        if "size" in config:
             head["fc"] = nn.Linear(spec.num_features, size)
         if config.get("neck"):  # pooled features are positive: their cosines are, until their mean is taken off
             head["neck"] = nn.BatchNorm1d(size, affine=False)

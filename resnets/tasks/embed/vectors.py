@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from resnets.errors import InputError, is_whole
 from resnets.files import short
-from resnets.tasks.embed.settings import EMBEDDING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,9 +15,10 @@ MAX_SIZE = 65_536
 LEAST = 1e-12  # of a length
 
 
-def size_of(config: Mapping[str, Any]) -> int:
-    """How many numbers an embedding has. Raises `InputError` where a file holds something else."""
-    size = config.get("size", EMBEDDING)
+def size_of(config: Mapping[str, Any], num_features: int) -> int:
+    """How many numbers an embedding has; without a size it is the pooled features themselves, `num_features`. Raises
+    `InputError` where a file holds something else."""
+    size = config.get("size", num_features)
     if not is_whole(size) or not 1 <= size <= MAX_SIZE:
         raise InputError(f"the model's header is damaged: size={short(repr(size))} is no number of features; use another copy")
     return int(size)
