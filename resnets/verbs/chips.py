@@ -108,10 +108,10 @@ def align(
     say: Say = lambda text: None,
     progress: Progress = lambda done, num: None,
 ) -> Aligned:
-    """Write the face of each picture as a chip, OUT/[split/]label/name.png: data for `resnets train OUT --task embed`.
+    """Write the face of each picture as a chip, OUT/label/name.png: data for `resnets train OUT --task embed`.
 
     Args:
-        data: as `people` of `enrol`; its splits are kept.
+        data: as `people` of `enrol`; of several splits each has a folder of its own.
         out: a folder that does not exist yet, or is empty.
         whole, largest: see `the_face`.
 
@@ -123,10 +123,11 @@ def align(
         raise InputError(f"{out}: is there already; name a folder that is not, or is empty")
     refused: list[Refused] = []
     wanted, taken = labelled(data), set[Path]()
+    several = len({picture.split for picture in wanted}) > 1
     for picture, face in cut_out(wanted, whole=whole, largest=largest, refused=refused, say=say, progress=progress):
         if Path(picture.label).name != picture.label:
             raise InputError(f"{short(data)}: the label {short(picture.label)} cannot be the name of a folder; change it")
-        folder, stem = out / picture.split / picture.label, Path(os.fsdecode(picture.name)).stem
+        folder, stem = out / (picture.split * several) / picture.label, Path(os.fsdecode(picture.name)).stem
         names = (f"{stem}{f'-{number}' * (number > 0)}.png" for number in itertools.count())
         path = next(folder / name for name in names if folder / name not in taken)
         taken.add(path)

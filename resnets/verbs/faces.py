@@ -18,7 +18,6 @@ from resnets.draw.text import share
 from resnets.errors import InputError
 from resnets.files import short
 from resnets.measures import enrolment
-from resnets.measures.neighbours import METRICS
 from resnets.models.answering import check_outputs
 from resnets.models.header import Header
 from resnets.models.header import terms as terms_of
@@ -29,6 +28,7 @@ from resnets.verbs.embed import header_of
 from resnets.verbs.features import feature_session
 from resnets.verbs.index import Index, Neighbour
 from resnets.verbs.predict import Paths, find_files
+from resnets.verbs.verify import metric_of
 
 if TYPE_CHECKING:
     from resnets.models.model import Model
@@ -146,11 +146,6 @@ def batches(every: Iterable[Item]) -> Iterator[list[Item]]:
     rest = iter(every)
     while some := list(itertools.islice(rest, BATCH)):
         yield some
-
-
-def metric_of(header: Header) -> str:
-    """How vectors of the model are compared: as the settings of its head say, else by the cosine."""
-    return str(header.head.get("distance", METRICS[0]))
 
 
 def announce(header: Header, say: Say) -> None:

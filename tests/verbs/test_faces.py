@@ -171,7 +171,7 @@ def test_chips_are_a_folder_to_train_on(tmp_path, people):
     result = chips.align(people, tmp_path / "chips")
     assert (result["num_chips"], len(result["refused"])) == (9, 1)
     made = sorted(str(path.relative_to(tmp_path / "chips")) for path in (tmp_path / "chips").rglob("*.png"))
-    assert made[:3] == [f"train/ann/{n}.png" for n in range(3)]
+    assert made[:3] == [f"ann/{n}.png" for n in range(3)]
     assert Image.open(tmp_path / "chips" / made[0]).size == (150, 150)
     with pytest.raises(InputError, match="is there already"):
         chips.align(people, tmp_path / "chips")
