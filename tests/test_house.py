@@ -81,6 +81,7 @@ WORKED_ON = {
 SPELLED = {
     "engine/recipe.py",
     "models/pretrained/dense.py",
+    "models/pretrained/dlib.py",
     "models/pretrained/facts.py",
     "models/pretrained/opening.py",
 }

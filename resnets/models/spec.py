@@ -260,11 +260,6 @@ class ResNetSpec:
             raise InputError(f"stem_stride={short(self.stem_stride)}: give 1 or 2")
         if self.stem == "keras" and (self.order, self.norm) != ("pre", "batch"):
             raise InputError("stem='keras' has no norm and needs order='pre' and norm='batch'; use stem='imagenet'")
-        if self.shortcut == "pool" and self.stem_stride_pooled * 2 ** (len(depths) - 1) > self.output_stride:
-            raise InputError(
-                f"output_stride={self.output_stride}: shortcut='pool' has strided convolutions without padding, which dilation "
-                "cannot replace; give a larger output_stride, or shortcut='D'"
-            )
         if self.stem == "deep" and self.stem_channels % 2:
             raise InputError(f"stem='deep' halves its {self.stem_channels} channels; give an even stem_width")
 
@@ -464,7 +459,15 @@ def dilated(convs: tuple[Conv, ...], dilation: int, *, keep_stride: bool) -> tup
     Args:
         dilation: distance, at the block's input, between positions that were neighbours before strides were replaced.
         keep_stride: whether strides stay; otherwise they become 1, and each multiplies the dilation of the ones after it.
+
+    Raises:
+        InputError: for a convolution that is not padded.
     """
+    if not all(conv.padded for conv in convs):
+        raise InputError(
+            "output_stride: the strided convolutions of shortcut='pool' are not padded, and dilation cannot replace their "
+            "strides; give a larger output_stride, or shortcut='D'"
+        )
     found = []
     for conv in convs:
         own = dilation if conv.kernel > 1 else 1

@@ -113,10 +113,7 @@ class Trunk(nn.Module):
             axes = ", ".join(["N", str(self.spec.in_chans), *"DHW"[3 - self.spec.dims :]])
             raise InputError(f"{self.spec.name} takes input of shape ({axes}), not {tuple(x.shape)}; change in_chans or dims")
         if min(x.shape[2:]) < self.least_size:
-            raise InputError(
-                f"{self.spec.name} takes input of at least {self.least_size} pixels along each axis, as its layers are not "
-                f"padded, and not {tuple(x.shape[2:])}; resize it"
-            )
+            raise too_small(self.spec, self.least_size, tuple(x.shape[2:]))
         if self.spec.has_max_pool and min(x.shape[2:]) <= 64:
             smallest = max(1, min(x.shape[2:]) // self.levels[-1].stride)
             warnings.warn(
@@ -124,6 +121,11 @@ class Trunk(nn.Module):
                 "224; for small images use a *_cifar network, stem='small' (--stem small), or a larger --img-size",
                 stacklevel=4,
             )
+
+
+def too_small(spec: ResNetSpec, least: int, size: tuple[int, ...]) -> InputError:
+    """The error for an input of which layers without padding leave nothing."""
+    return InputError(f"{spec.name} takes input of at least {least} pixels along each axis, and not {size}; resize it")
 
 
 def recomputing(part: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

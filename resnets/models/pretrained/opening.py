@@ -83,17 +83,21 @@ def open_weights(
         )
         return Opened(path, _checked(header, path), tensors)
     if dlib.is_dlib(path):
-        if model not in (None, dlib.SPEC.name) or prefix is not None or hidden:
-            raise InputError(f"{path}: is {dlib.FAMILY}, a {dlib.SPEC.name} without prefixes; leave out --model and --prefix")
-        header, tensors = dlib.opened(path, str(what), mean, std)
-        weights.check_finite(tensors, path)
-        return Opened(path, _checked(header, path), tensors)
+        return _of_dlib(path, str(what), mean, std, model not in (None, dlib.SPEC.name) or prefix is not None or bool(hidden))
     file = files.read(path, prefix)
     if prefix is None:
         trunks.check_other(file.tensors, path)
     if prefix is None and dense.is_dense(file.tensors):
         return Opened(path, *dense.opened(file, str(what), mean, std, labels))
     return _foreign(file, prefix, str(what), model, (mean, std, labels), hidden or {})
+
+
+def _of_dlib(path: Path, source: str, mean: Any, std: Any, asked: bool) -> Opened:
+    if asked:
+        raise InputError(f"{path}: is {dlib.FAMILY}, a {dlib.SPEC.name} without prefixes; leave out --model and --prefix")
+    header, tensors = dlib.opened(path, source, mean, std)
+    weights.check_finite(tensors, path)
+    return Opened(path, _checked(header, path), tensors)
 
 
 def _foreign(
