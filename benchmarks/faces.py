@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from resnets import tasks
 from resnets.measures import identification
 from resnets.measures import verification as verifying
@@ -83,7 +85,7 @@ def measured(model: Any, data: Path, row: dict[str, Any]) -> dict[str, Any]:
         "num_folds": folds and len(folds.thresholds),
         "tar": curve.tar_at(1e-2),
         "eer": curve.eer,
-        "rank_1": float(rank_1[rank_1 == rank_1].mean()),
+        "rank_1": float(np.nanmean(rank_1)),
         "fnir": open_set and open_set.fnir_at(0.1),
         "threshold": threshold,
         "far_at": count.far,

@@ -55,8 +55,8 @@ class EmbedSettings(ImageLevelSettings):
     augment: str = setting(
         AUGMENTATION,
         "faces",
-        "what pictures are of: faces (moved a little, mirrored) or things (cropped, mirrored, colours and shapes changed); none: "
-        "as they are",
+        "what pictures are of: faces (moved a little, mirrored) or things (cropped, mirrored, colours and shapes changed); "
+        "none: as they are",
         choices=("faces", "things", "none"),
     )
     far: float | None = setting(

@@ -153,9 +153,8 @@ class Embed(ImageLevel):
     def head_config(self, spec: ResNetSpec, recipe: Any, before: Mapping[str, Any]) -> dict[str, Any]:
         """What an embedding is ("size", "normalised", "distance"), and what the network has beside it ("neck", "loss"). Without
         all that, as in a network that was not trained for this, it is the pooled features, brought to length 1."""
-        kept = {name: before[name] for name in ("distance", "normalised", "neck") if name in before}
-        size = recipe.embedding or before.get("size", EMBEDDING)
-        return {"size": size, "normalised": True, "distance": "cosine", "neck": True} | kept | {"loss": recipe.loss}
+        size, neck = recipe.embedding or before.get("size", EMBEDDING), before.get("neck", True)
+        return {"size": size, "normalised": True, "distance": "cosine", "neck": neck, "loss": recipe.loss}
 
     def head(self, trunk: Any, config: Mapping[str, Any]) -> dict[str, Any]:
         from torch import nn
