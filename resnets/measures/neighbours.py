@@ -64,9 +64,9 @@ def _part(without: np.ndarray | None, start: int) -> np.ndarray | None:
 def _of_block(
     queries: np.ndarray, vectors: Any, topk: int, metric: str, lengths: np.ndarray | None, without: np.ndarray | None
 ) -> Nearest:
-    queries = np.asarray(queries, np.float32)
+    wanted = queries = np.asarray(queries, np.float32)
     if metric == "cosine":  # the length of a query changes no order
-        queries = queries / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        queries = queries / np.maximum(lengths_of(queries), np.finfo(np.float32).tiny)[:, None]
     best = np.zeros((len(queries), 0), np.float32)  # the largest scores so far, and whose they are
     whose = np.zeros((len(queries), 0), np.int64)
     for start in range(0, len(vectors), COLUMNS):
@@ -89,7 +89,7 @@ def _of_block(
         others = whose != without[:, None]
         if not others.all():
             whose = np.stack([row[kept][: len(vectors) - 1] for row, kept in zip(whose, others, strict=True)])
-    return _exactly(queries, vectors, whose, metric)
+    return _exactly(wanted, vectors, whose, metric)
 
 
 def _largest(scores: np.ndarray, topk: int) -> np.ndarray:
@@ -116,7 +116,7 @@ def check_finite(queries: np.ndarray) -> None:
 def _exactly(queries: np.ndarray, vectors: Any, positions: np.ndarray, metric: str) -> Nearest:
     """The vectors at `positions` (M, k), sorted by their distances, as float64 computes these."""
     distances = np.zeros(positions.shape, np.float32)
-    for row, query in enumerate(queries.astype(np.float64)):
+    for row, query in enumerate(np.asarray(queries, np.float64)):
         found = np.asarray(vectors[positions[row]], np.float64)
         distances[row] = distance(query, found, metric)
     if not np.isfinite(distances).all():
