@@ -2,13 +2,14 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from resnets import create_model, embed, save
+from resnets import Index, create_model, embed, save
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
 from resnets.ship.vectors import open_npz, open_vectors
@@ -77,6 +78,19 @@ def test_loose_pictures_files_and_arrays(model, pictures, tmp_path):
     assert arrays.paths[3] == b"test[3]" and arrays.labels[3] == b"1"
     own = by_path(found)
     np.testing.assert_array_equal(arrays.vectors, found.vectors[[own[str(name)] for name in names]])
+
+
+@pytest.mark.skipif(os.name != "posix" or os.uname().sysname == "Darwin", reason="names of files are Unicode here")
+def test_names_that_are_no_unicode(model, pictures, tmp_path):
+    good = next(pictures.rglob("*.png"))
+    name, bad = os.fsencode(good.parent) + b"/\xff.png", os.fsencode(good.parent) + b"/\xfe.png"
+    good.rename(os.fsdecode(name))
+    Path(os.fsdecode(bad)).write_bytes(b"none")
+    embed(model, pictures, tmp_path / "v.npz", workers=0)
+    found = open_npz(tmp_path / "v.npz")
+    assert name in found.paths.tolist() and os.fsencode(found.header["unreadable"][0][0]) == bad
+    place = found.paths.tolist().index(name)
+    assert Index(tmp_path / "v.npz").picture(place).shape == (8, 8, 3)
 
 
 def test_a_list_of_tags(model, pictures, tmp_path):
