@@ -96,6 +96,8 @@ def convert(checkpoint: str, out: str, as_json: bool, stem_stride: int | None, *
 @click.option("--data", metavar="DATA", help="images to check on  [those of --int8, or of the training, or samples]")
 @click.option("--num-check", type=click.IntRange(1), default=1000, help="images to check on, at most  [1000]")
 @click.option("--force", is_flag=True, help="keep the file even if the check fails")
+@click.option("--features", is_flag=True, help="write what gives features of images, for embed, index and search")
+@click.option("--stage", metavar="TEXT", help="of --features: the level that is pooled, such as c4  [the last]")
 @data_dir_flag
 @json_flag
 def export(model: str, form: str, as_json: bool, **options: Any) -> None:

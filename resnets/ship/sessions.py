@@ -207,7 +207,8 @@ def answering(header: Header) -> Task:
 
 def exportable(header: Header) -> Header:
     """`header`, if other runtimes than torch compute the answers of its task. Raises `InputError` otherwise."""
-    if answering(header).runtimes == ("torch",):
+    task = tasks.get(header.task) if gives_features(header) else answering(header)
+    if task.runtimes == ("torch",):
         raise InputError(
             f"the model is for the task {header.task}, which runs in torch only, so far; `resnets predict` and `eval` take it"
         )

@@ -15,8 +15,8 @@ import numpy as np
 from resnets import __version__
 from resnets.data import sources
 from resnets.data.pictures.images import FileImages
-from resnets.data.readers import arrays
-from resnets.data.sources import Words
+from resnets.data.pictures.inputs import INPUTS
+from resnets.data.readers import arrays, layouts
 from resnets.errors import InputError
 from resnets.measures.neighbours import METRICS
 from resnets.models.header import Header, boxed, terms
@@ -170,18 +170,10 @@ def images_of(
     Raises:
         InputError: where there are none, or there is no such split.
     """
-    found: dict[str, Words]
-    try:
-        found, notes = sources.in_words(data, data_dir=data_dir, in_chans=header.spec.in_chans)
-    except InputError as refused:
-        loose = isinstance(data, list | tuple) or (isinstance(data, str | os.PathLike) and Path(data).exists())
-        if not loose or split is not None:
-            raise
-        try:
-            files = find_files(header, data)
-        except InputError:
-            raise refused from None
-        found, notes = {"": Words(files, [""] * len(files))}, ()
+    if is_loose(header, data) and split is None:
+        files = find_files(header, data)
+        return [Part("", files, [""] * len(files))]
+    found, notes = sources.in_words(data, data_dir=data_dir, in_chans=header.spec.in_chans)
     for note in notes:
         say(f"data     {note.text}")
     if split is not None and split not in found:
@@ -192,6 +184,24 @@ def images_of(
         if dims != header.spec.dims:
             raise InputError(f"{data}: images with {dims} axes, and the model takes {header.spec.dims}; give others")
     return parts
+
+
+def is_loose(header: Header, data: Any) -> bool:
+    """Whether it is several paths, an image, or a folder in no layout that is known, such as one with images at its top."""
+    if isinstance(data, list | tuple):
+        return True
+    suffixes = INPUTS[header.spec.dims].suffixes
+    if not isinstance(data, str | os.PathLike) or not Path(data).exists():
+        return False
+    if not Path(data).is_dir():
+        return Path(data).name.lower().endswith(suffixes)
+    try:
+        _, layout = sources.recognised(data)
+    except InputError:
+        return True
+    here = list(Path(data).iterdir())
+    own = any(path.name.lower().endswith(suffixes) for path in here) or not any(path.is_dir() for path in here)
+    return own and layout.recognises is layouts.is_class_folder
 
 
 def fill(

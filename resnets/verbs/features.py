@@ -67,15 +67,18 @@ def feature_session(
     if path is not None and is_exported(path):
         return _checked(open_session(path, runtime=runtime, device=device, amp=amp), stage, str(path))
     from resnets.engine.device import find
-    from resnets.models.pooled import Pooled
     from resnets.ship import hub
 
     if path is not None:
         model, device = hub.load(path), str(find(device))  # a model in memory stays where it is
-    network: Any = model
-    if stage is not None or not network.task.embeds:
-        network = Pooled(network, stage)
-    return open_session(network, runtime=runtime, device=device, amp=amp)
+    return open_session(featuring(model, stage), runtime=runtime, device=device, amp=amp)
+
+
+def featuring(model: Any, stage: str | None = None) -> Any:
+    """The network whose outputs are the features of a `Model`: its trunk or, of one that embeds, without a stage itself."""
+    from resnets.models.pooled import Pooled
+
+    return model if stage is None and model.task.embeds else Pooled(model, stage)
 
 
 def _checked(session: Session, stage: str | None, name: str) -> Session:

@@ -189,6 +189,12 @@ class Index:
         except (InputError, KeyError):
             return None
 
+    def cell(self, position: int) -> tuple[np.ndarray, str]:
+        """The image at a position to be drawn, a grey square where it cannot be read, and what it is called: its label, or else
+        its name."""
+        near, picture = self.neighbour(position), self.picture(position)
+        return (GREY if picture is None else picture), near.label or Path(near.path).name
+
     # --- changing ---
 
     def add(
@@ -310,11 +316,6 @@ def draw_found(index: Index, found: Mapping[str, Sequence[Neighbour]], path: str
     for name, row in found.items():
         cells.append((pixels_of(open_picture(name, chans)), f"{Path(name).name}\n"))
         for near in row:
-            picture = index.picture(near.position)
-            cells.append((GREY if picture is None else picture, caption_of(near)))
+            picture, caption = index.cell(near.position)
+            cells.append((picture, f"{caption}\n{near.distance:.3f}"))
     return gallery(*zip(*cells, strict=True), path, columns=columns, title="Each picture, and the nearest images")
-
-
-def caption_of(near: Neighbour) -> str:
-    """Its label, or else its name, and the distance."""
-    return f"{near.label or Path(near.path).name}\n{near.distance:.3f}"
