@@ -85,17 +85,21 @@ def who(pictures: tuple[str, ...], *, gallery: str, draw: Path | None, as_json: 
     from resnets.draw import faces as drawing
     from resnets.verbs.faces import UNKNOWN, who
 
-    rows, images = [], []
+    rows: list[Any] = []
+    images: list[Any] = []
+    found: list[list[drawing.Named]] = []
+    names: list[str] = []
     for row, image in who(pictures, gallery, say=say, **options):
         rows.append(row)
         if draw is not None and image is not None and len(images) < drawing.MOST:
-            named = [drawing.Named(tuple(each["box"]), each["name"], each["name"] != UNKNOWN) for each in row["faces"]]
-            images.append((image, named, Path(row["path"]).name))
+            found.append([drawing.Named(each["box"], each["name"], each["name"] != UNKNOWN) for each in row["faces"]])
+            images.append(image)
+            names.append(Path(row["path"]).name)
         if not as_json:
             for line in lines(row):
                 click.echo(visible(line))
     if draw is not None and images:
-        drawing.faces(*zip(*images, strict=True), draw)
+        drawing.faces(images, found, names, draw)
         say(f"drawn    {draw}" + f": the first {drawing.MOST} pictures" * (len(rows) > len(images) == drawing.MOST))
     if as_json:
         click.echo(to_json({"gallery": gallery, "pictures": rows}))

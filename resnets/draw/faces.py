@@ -23,7 +23,7 @@ TAG = 8  # points
 class Named(NamedTuple):
     """A face: its box (left, top, right, bottom) in pixels, the name beside it, and whether that is someone's."""
 
-    box: tuple[int, int, int, int]
+    box: Sequence[int]
     name: str
     known: bool
 

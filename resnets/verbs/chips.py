@@ -59,7 +59,7 @@ class Labelled(NamedTuple):
     """A picture and whose it is: images and its position among them; what it is called in a gallery; its label and split."""
 
     images: Any
-    index: int
+    position: int
     name: bytes
     label: str
     split: str
@@ -68,9 +68,9 @@ class Labelled(NamedTuple):
 def labelled(people: Any) -> list[Labelled]:
     """The pictures of people, in any layout with a label for each. Raises `InputError` where one has none."""
     found = [
-        Labelled(words.images, index, Part(split, words.images, words.labels).name(index), str(label), split)
+        Labelled(words.images, at, Part(split, words.images, words.labels).name(at), str(label), split)
         for split, words in sources.in_words(people, in_chans=3)[0].items()
-        for index, label in enumerate(words.labels)
+        for at, label in enumerate(words.labels)
     ]
     if not found or not all(picture.label for picture in found):
         raise InputError(f"{short(people)}: give a folder with a folder of pictures for each person, by name")
@@ -83,7 +83,7 @@ def cut_out(
     """The face of each picture; those that have none are added to `refused`."""
     for number, picture in enumerate(pictures, start=1):
         try:
-            yield picture, the_face(picture.images[picture.index], whole=whole, largest=largest)
+            yield picture, the_face(picture.images[picture.position], whole=whole, largest=largest)
         except (BadPicture, Unfit) as error:
             path = printable(os.fsdecode(picture.name))
             refused.append({"path": path, "error": getattr(error, "reason", str(error))})

@@ -61,9 +61,10 @@ class Seen(TypedDict, total=False):
 
 
 class Looked(TypedDict, total=False):
-    """A picture: its faces, the largest first, or why it cannot be read."""
+    """A picture: its faces, the largest first, and the threshold that names them; or why it cannot be read."""
 
     path: str
+    threshold: float
     faces: list[Seen]
     error: str
 
@@ -211,7 +212,7 @@ def who(
             for some in batches(found)
             for face, near in zip(some, index.nearest(embedded(session, [face.chip for face in some]), 1), strict=True)
         ]
-        yield {"path": files.name(number), "faces": seen}, image
+        yield {"path": files.name(number), "threshold": limit, "faces": seen}, image
 
 
 def _seen(face: Face, near: Neighbour, limit: float) -> Seen:
@@ -226,7 +227,7 @@ def threshold_of(known: Any, gallery: str | Path) -> float:
             f"{gallery}: with one person enrolled no threshold can be chosen; enrol others too, or give --threshold (0.6 is "
             "what dlib's author publishes for pairs of pictures of LFW; nothing says that it is right for yours)"
         )
-    value = known.get("threshold") if isinstance(known, dict) else None
+    value: Any = known.get("threshold") if isinstance(known, dict) else None
     if type(value) not in (int, float) or not 0 <= value < math.inf:
         raise InputError(f"threshold={short(value)}: give a distance of at least 0")
     return float(value)
