@@ -12,7 +12,7 @@ import numpy as np
 
 from resnets.data.pictures import faces
 from resnets.data.pictures.faces import Face
-from resnets.data.pictures.images import BadPicture
+from resnets.data.pictures.images import BadPicture, FileImages
 from resnets.data.pictures.resize import fit_picture
 from resnets.draw.text import share
 from resnets.errors import InputError
@@ -27,7 +27,7 @@ from resnets.verbs.chips import Progress, Refused, Say, cut_out, labelled
 from resnets.verbs.embed import header_of
 from resnets.verbs.features import feature_session
 from resnets.verbs.index import Index, Neighbour
-from resnets.verbs.predict import Paths, find_files
+from resnets.verbs.predict import Paths, find_pictures
 from resnets.verbs.verify import metric_of
 
 if TYPE_CHECKING:
@@ -112,6 +112,8 @@ def enrol(
     refused: list[Refused] = []
     options: dict[str, Any] = {"whole": whole, "largest": largest, "refused": refused, "say": say, "progress": progress}
     wanted = labelled(people)
+    if UNKNOWN in {picture.label for picture in wanted}:
+        raise InputError(f"{short(people)}: {UNKNOWN!r} is the answer for strangers, and no name; rename the folder")
     found, kept = [], []
     for some in batches(cut_out(wanted, **options)):
         found.append(embedded(session, [face.chip for _, face in some]))
@@ -198,7 +200,7 @@ def who(
     announce(session.header, say)
     evidence = ", as asked for" if threshold is not None else f": {evidence_words(settings['threshold'])}"
     say(f"threshold {limit:.4g}{evidence}")
-    files = find_files(session.header, pictures)
+    files = FileImages(find_pictures(pictures, dims=2), 3)
     use_whole = bool(settings.get("whole")) if whole is None else whole
     for number in range(len(files)):
         try:

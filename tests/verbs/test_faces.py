@@ -164,6 +164,9 @@ def test_what_is_there_is_not_overwritten_and_labels_are_needed(tmp_path, people
         enrol(people, tmp_path / "g.csv", model=model)
     with pytest.raises(InputError):
         enrol(people / "ann", tmp_path / "x.npz", model=model)
+    (people / "ann").rename(people / "unknown")
+    with pytest.raises(InputError, match="'unknown' is the answer for strangers"):
+        enrol(people, tmp_path / "x.npz", model=model)
 
 
 def test_chips_are_a_folder_to_train_on(tmp_path, people):
