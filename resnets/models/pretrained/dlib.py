@@ -38,8 +38,9 @@ FAMILY = "dlib's network for faces"
 SCALE = 256  # what dlib divides pixels by, after it has subtracted the mean
 SPEC = zoo.get("resnet29_dlib", norm="none", num_classes=0)  # dlib's affine layers are folded into the convolutions
 NUMBERS = 128  # of a descriptor
-# Of the task `embed`: descriptors are compared as they are, by the length of their difference.
-HEAD: dict[str, Json] = {"size": NUMBERS, "normalised": False, "distance": "euclidean", "neck": False}
+# Of the task `embed`: descriptors are compared as they are, by the length of their difference. There is no neck behind them,
+# and none is ruled out: a training by cosines puts its own there.
+HEAD: dict[str, Json] = {"size": NUMBERS, "normalised": False, "distance": "euclidean"}
 # SHA-256 of the files whose origin is known, and what their authors say of them.
 KNOWN = {
     "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30": Facts(
