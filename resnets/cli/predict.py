@@ -90,7 +90,7 @@ def predict(
     header, task = session.header, answering(session.header)
     form = rows.form_of(task.rows, form_name, out)
     check_wanted(task, topk=topk, threshold=threshold)
-    wanted = Wanted(min(topk or Wanted.topk, len(header.labels)), threshold, header.decision)
+    wanted = Wanted(min(topk or Wanted.topk, max(1, len(header.labels))), threshold, header.decision)
     if out:
         rows.check_out(out, form, resume)
     task.check_asked(header, draw=draw is not None, masks=masks is not None)

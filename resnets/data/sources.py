@@ -45,7 +45,7 @@ class Layout(NamedTuple):
 
 # The first that recognises a path, of the kind that is wanted, reads it.
 VOC, YOLO, PAIRS = "Pascal VOC: JPEGImages", "YOLO: data.yaml", "[{train,val,test}/]images"
-LAYOUTS = (
+LAYOUTS: tuple[Layout, ...] = (
     Layout(f"{VOC}, Annotations, ImageSets/Main", "boxes", boxes.is_voc, boxes.read_voc, ("masks",)),
     Layout("COCO: annotations/instances_{train,val}*.json", "boxes", coco.is_coco, coco.read_coco, ("masks",)),
     Layout(f"{PAIRS} + labels, .nii[.gz]", "masks", volume_labels.is_volumes, volume_labels.read_volumes, ("ignore",), 3),

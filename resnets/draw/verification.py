@@ -75,7 +75,7 @@ def draw_distances(same: np.ndarray, different: np.ndarray, *, name: str, thresh
     edges = np.linspace(float(every.min()), float(every.max()) or 1.0, BINS + 1) if len(every) else np.linspace(0, 1, BINS + 1)
     for values, colour in ((different, VAL), (same, TRAIN)):
         if len(values):
-            axes.hist(values, edges, density=True, color=colour, alpha=0.55)
+            axes.hist(values, edges.tolist(), density=True, color=colour, alpha=0.55)
     axes.text(0.02, 0.95, f"■ same, {len(same):,} pairs", color=TRAIN, va="top", transform=axes.transAxes)
     axes.text(0.02, 0.87, f"■ different, {len(different):,} pairs", color=VAL, va="top", transform=axes.transAxes)
     if threshold is not None:

@@ -123,12 +123,14 @@ class Sample(NamedTuple):
         positions: (N,) of the images in the split, ascending.
         figure: of the images at some places of `positions` (K,), which may repeat; NaN where it has no value.
         right: (N,) bool, whether the answer is right; None where it is more than right or wrong.
+        groups: (N,) what is drawn whole where the data has no groups; None: each image by itself.
     """
 
     name: str
     positions: np.ndarray
     figure: Callable[[np.ndarray], float]
     right: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
 
 def accumulate(sums: dict[str, Any], more: Mapping[str, Any]) -> None:

@@ -47,7 +47,7 @@ def compare(
     results = [each.result() for each in judged]
     samples = [each.meter.sample() for each in judged]
     one = judged[0]
-    groups = None if one.part.groups is None else one.part.groups[samples[0].positions]
+    groups = samples[0].groups if one.part.groups is None else one.part.groups[samples[0].positions]
     difference = paired_bootstrap(samples[0].figure, samples[1].figure, len(samples[0].positions), groups)
     found: dict[str, Any] = {
         "task": one.task.name,

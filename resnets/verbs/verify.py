@@ -141,7 +141,7 @@ def told(found: Mapping[str, Any]) -> Iterator[str]:
         if "error" in row:
             yield f"{row['a']}  {row['b']}  error: {row['error']}"
             continue
-        answer = {True: "the same", False: "not the same"}.get(row.get("same"), "no threshold")  # type: ignore[arg-type]
+        answer = {True: "the same", False: "not the same"}.get(row.get("same"), "no threshold")
         yield f"{row['a']}  {row['b']}  {answer}, {found['distance']} distance {row['distance']:.4g}"
     known = found["known"]
     if known is None:

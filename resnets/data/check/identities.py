@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -28,10 +29,12 @@ def names(source: Source, split: str) -> list[str]:
 
 def _identities(source: Source, data: Data) -> Iterator[Finding]:
     if found := across(source):
-        items = [{"label": name, "splits": ", ".join(splits)} for name, splits in found.items()]
-        yield Finding("error", "identities_across", across_words(found), items)
+        both = [{"label": name, "splits": ", ".join(splits)} for name, splits in found.items()]
+        yield Finding("error", "identities_across", across_words(found), both)
     counts = {split: data.counts(split) for split in data.splits}
-    items = [{"label": label} | {split: counts[split].get(label, 0) for split in counts} for label in source.labels]
+    items: list[dict[str, Any]] = [
+        {"label": label} | {split: counts[split].get(label, 0) for split in counts} for label in source.labels
+    ]
     parts = ", ".join(
         f"{split} {sum(num > 0 for num in each.values()):,} of {sum(each.values()):,}" for split, each in counts.items()
     )

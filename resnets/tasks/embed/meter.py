@@ -65,7 +65,7 @@ class EmbedMeter:
             found = mean(each[at])
             return np.nan if found is None else found
 
-        return Sample("mAP@R", kept.positions, figure)
+        return Sample("mAP@R", kept.positions, figure, groups=kept.targets)
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """identity and embedding, its numbers with spaces between them."""
