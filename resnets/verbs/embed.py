@@ -122,7 +122,7 @@ def record_of(session: Session, model: Any) -> ModelRecord:
     """Which model computes in the session, that `model` opened."""
     header = session.header
     export = header.provenance.get("export")
-    path = locate(model) if isinstance(model, str | os.PathLike) else None
+    path = locate(os.fspath(model)) if isinstance(model, str | os.PathLike) else None
     if path is None:
         digest, where = digest_of(model), None
     else:

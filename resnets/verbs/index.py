@@ -252,7 +252,7 @@ class Index:
         """
         own = [bytes(each) for each in self.vectors.paths]
         gone = np.zeros(len(self), bool)
-        for path in map(os.fspath, paths):
+        for path in [os.fspath(each) for each in paths]:
             whole = os.fsencode(Path(path).absolute())
             here = np.array([each in (whole, os.fsencode(path)) or each.startswith(whole + os.sep.encode()) for each in own])
             if not here.any():
@@ -331,4 +331,5 @@ def draw_found(index: Index, found: Mapping[str, Sequence[Neighbour]], path: str
         for near in row:
             picture, caption = index.cell(near.position)
             cells.append((picture, f"{caption}\n{near.distance:.3f}"))
-    return gallery(*zip(*cells, strict=True), path, columns=columns, title="Each picture, and the nearest images")
+    pictures, captions = zip(*cells, strict=True)
+    return gallery(pictures, captions, path, columns=columns, title="Each picture, and the nearest images")
