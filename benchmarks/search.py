@@ -75,7 +75,7 @@ def row(data: str, way: str, num: int, queries: int, scores: dict[int, float]) -
 def cifar(folder: Path, data_dir: Path, resnet50: Path) -> tuple[list[dict], resnets.Index]:
     index, _ = embedded(folder, "cifar_56", "resnet56_cifar10", "cifar10", split="test", data_dir=data_dir)
     vectors, labels = np.asarray(index.vectors.vectors), np.asarray(index.vectors.labels)
-    test = resnets_pixels(data_dir)
+    test = test_pixels(data_dir)
     names, codes = np.unique(labels, return_inverse=True)
     first = (test[:1000], np.array([name.decode() for name in names])[codes[:1000]])
     large, _ = embedded(folder, "cifar_50", str(resnet50), {"test": first})
@@ -91,7 +91,7 @@ def cifar(folder: Path, data_dir: Path, resnet50: Path) -> tuple[list[dict], res
     return found, index
 
 
-def resnets_pixels(data_dir: Path) -> np.ndarray:
+def test_pixels(data_dir: Path) -> np.ndarray:
     """CIFAR-10's test images, uint8 (10000, 32, 32, 3)."""
     from resnets.data.sources import in_words
 
@@ -121,7 +121,7 @@ def within(number: int, group: str) -> bool:
     return any(first <= number <= last for first, last in GROUPS[group])
 
 
-def draw(index: resnets.Index, path: Path, topk: int = 9) -> None:
+def draw(index: resnets.Index, pixels: np.ndarray, path: Path, topk: int = 9) -> None:
     """One query of each class, the first of each, and what is nearest."""
     from resnets.draw.gallery import gallery
 
@@ -131,9 +131,9 @@ def draw(index: resnets.Index, path: Path, topk: int = 9) -> None:
     found = nearest(vectors[queries], vectors, topk, without=queries)
     cells = []
     for query, positions, distances in zip(queries, found.positions, found.distances, strict=True):
-        cells.append((index.picture(int(query)), f"query: {labels[query].decode()}"))
+        cells.append((pixels[query], f"query: {labels[query].decode()}"))
         for place, distance in zip(positions, distances, strict=True):
-            cells.append((index.picture(int(place)), f"{labels[place].decode()}\n{distance:.3f}"))
+            cells.append((pixels[place], f"{labels[place].decode()}\n{distance:.3f}"))
     gallery(
         *zip(*cells, strict=True), path, columns=topk + 1, title="Ten pictures of CIFAR-10's test split, and what is nearest"
     )
@@ -165,7 +165,7 @@ def main() -> None:
     rows += imagenet(asked.folder, asked.imagenet, asked.resnet50)
     print(table(rows))
     if asked.draw:
-        draw(index, asked.draw)
+        draw(index, test_pixels(asked.data_dir), asked.draw)
     if asked.out:
         asked.out.write_text(json.dumps(rows, indent=2) + "\n")
 

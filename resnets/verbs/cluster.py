@@ -165,4 +165,5 @@ def drawn(index: Index, clusters: np.ndarray, path: Path) -> Path:
         members = np.flatnonzero(clusters == number)
         some = members[np.unique(np.linspace(0, len(members) - 1, EACH).astype(int))].tolist()
         cells += [*map(index.cell, some), *[(None, "")] * (EACH - len(some))]
-    return gallery(*zip(*cells, strict=True), path, columns=EACH, title=f"The {num} largest clusters")
+    pictures, captions = zip(*cells, strict=True)
+    return gallery(pictures, captions, path, columns=EACH, title=f"The {num} largest clusters")

@@ -107,16 +107,22 @@ def header_of(session: Session, model: Any, metric: str, data: Any) -> dict[str,
         "model": record_of(session, model),
         "preprocess": session.header.preprocess.to_json(),
         "metric": metric,
-        "data": str(arrays.name_of(data)) if not isinstance(data, tuple | list) else [str(each) for each in data],
+        "data": named(data),
         "version": __version__,
     }
+
+
+def named(data: Any) -> list[str]:
+    """Data by its names or absolute paths."""
+    each = data if isinstance(data, list | tuple) else [arrays.name_of(data)]
+    return [os.path.abspath(one) if os.path.exists(one) else str(one) for one in each]  # noqa: PTH100, PTH110
 
 
 def record_of(session: Session, model: Any) -> ModelRecord:
     """Which model computes in the session, that `model` opened."""
     header = session.header
     export = header.provenance.get("export")
-    path = locate(model) if isinstance(model, str | os.PathLike) else None
+    path = locate(os.fspath(model)) if isinstance(model, str | os.PathLike) else None
     if path is None:
         digest, where = digest_of(model), None
     else:

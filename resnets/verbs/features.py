@@ -20,7 +20,7 @@ from resnets.data.workers import BadImages
 from resnets.errors import InputError
 from resnets.models.pretrained.names import locate
 from resnets.ship.sessions import Session, gives_features, is_exported, open_session
-from resnets.verbs.predict import Found, stream
+from resnets.verbs.predict import Answer, Found, stream
 
 if TYPE_CHECKING:
     from resnets.models.model import Model
@@ -146,9 +146,9 @@ def of_files(session: Session, files: Any, *, batch_size: int = 16, workers: int
     return stream(session, files, answer=featured(session), batch_size=batch_size, workers=workers)
 
 
-def featured(session: Session) -> Callable[[np.ndarray, Any], list[tuple[Any, np.ndarray]]]:
+def featured(session: Session) -> Answer:
     """What `predict.stream` asks for of a batch: for each image an empty row, and its features."""
-    return lambda pixels, sizes: [({}, vector) for vector in session.run(pixels)]
+    return lambda pixels, sizes, wanted: [({}, vector) for vector in session.run(pixels)]
 
 
 def reversed_of(session: Session) -> Session:

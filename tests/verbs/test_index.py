@@ -189,6 +189,8 @@ def test_pictures_of_arrays_are_drawn_from_the_data(models, tmp_path):
     index = Index(tmp_path / "i.npz")
     np.testing.assert_array_equal(index.picture(4), pixels[4])
     assert index.neighbour(4)[:3] == ("test[4]", "0", "test")
+    (tmp_path / "d.npz").unlink()
+    assert Index(tmp_path / "i.npz").picture(4) is None
 
 
 def test_unreadable_pictures(index, tmp_path):
@@ -284,4 +286,4 @@ def test_without_the_package(many, monkeypatch):
 
 def test_the_file_says_what_it_holds(index):
     found = open_npz(index.path)
-    assert found.header["num"] == NUM and found.header["num_unreadable"] == 0 and found.header["data"].endswith("data")
+    assert found.header["num"] == NUM and found.header["num_unreadable"] == 0 and found.header["data"][0].endswith("data")
