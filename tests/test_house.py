@@ -77,8 +77,8 @@ WORKED_ON = {
     "data/batches/volumes.py": {"isinstance(targets[0], Truth)"},
 }
 
-# Files that spell a task's name: the default of the setting `task`, what other libraries' networks are for, a key of timm's, and
-# where there is a verb of the same name (`resnets embed`).
+# Files that spell a task's name: the default of the setting `task`, what other libraries' networks are for, a key of timm's,
+# and where there is a verb of the same name (`resnets embed`).
 SPELLED = {
     "__init__.py",
     "cli/main.py",
