@@ -44,7 +44,7 @@ MILESTONES = {
     ("models.weights", "save"): "best\n.safetensors",
     ("verbs.evaluate", "score"): "evaluation\n.json",
     ("draw.confusion", "confusion"): "plots/",
-    ("verbs.report", "write"): "report\n.html",
+    ("verbs.report.run", "write"): "report\n.html",
 }
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from resnets.verbs.export import export
     from resnets.verbs.index import Index
     from resnets.verbs.predict import predict
+    from resnets.verbs.repair import repair
     from resnets.verbs.repeats import cross_validate, repeat
     from resnets.verbs.train import train
 
@@ -45,6 +46,7 @@ _LATER = {
     "calibrate": "resnets.verbs.calibrate",
     "evaluate": "resnets.verbs.evaluate",
     "predict": "resnets.verbs.predict",
+    "repair": "resnets.verbs.repair",
     "explain": "resnets.verbs.explain",
     "embed": "resnets.verbs.embed",
     "Index": "resnets.verbs.index",
@@ -71,6 +73,7 @@ __all__ = [
     "list_models",
     "load",
     "predict",
+    "repair",
     "repeat",
     "save",
     "train",
@@ -103,7 +106,7 @@ _MOVED = {
     "prediction": "verbs.predict",
     "pretrained": "models.pretrained",
     "probe": "verbs.probe",
-    "report": "verbs.report",
+    "report": "verbs.report.run verbs.report.page verbs.report.values",
     "run": "engine.run",
     "saved": "models.header",
     "shipping": "verbs.export",

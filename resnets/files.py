@@ -7,6 +7,7 @@ these functions (COCO's, of gigabytes, by its reader), and what a library raises
 from __future__ import annotations
 
 import errno
+import importlib.util
 import json
 import math
 import os
@@ -153,6 +154,19 @@ def check_file(path: str | Path, *, most: int | None = None) -> Path:
     """The path of a file that a library opens by itself. Raises as `open_file`."""
     open_file(path, most=most).close()
     return Path(path)
+
+
+def in_package(package: str, name: str, extra: str) -> Path:
+    """The file `name` of an installed `package`, which is not imported.
+
+    Raises:
+        InputError: if it is not installed; the message names the `extra` that brings it.
+    """
+    found = importlib.util.find_spec(package)
+    folder = next(iter(found.submodule_search_locations or ()), None) if found else None
+    if folder is None or not Path(folder, name).is_file():
+        raise InputError(f"{Path(name).name} is in the package {package}, which is not here: pip install 'resnets[{extra}]'")
+    return Path(folder, name)
 
 
 def read_bytes(path: str | Path, *, most: int = MAX_TEXT) -> bytes:

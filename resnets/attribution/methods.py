@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from resnets.attribution.seen import Seen
+from resnets.attribution.seen import Evidence, Seen
 from resnets.errors import InputError
 
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -46,6 +47,7 @@ class Method:
         of_layer: whether it is a map of a layer, and as coarse.
         gradient: whether it needs gradients, which only torch has.
         dims: how many spatial axes it can have.
+        batch: the same for many inputs: (network and numbers, x (N, C, *size), name of the layer) -> (N, *positions).
     """
 
     map: Callable[[Seen, str], Tensor]
@@ -54,32 +56,69 @@ class Method:
     of_layer: bool = False
     gradient: bool = True
     dims: tuple[int, ...] = (1, 2, 3)
+    batch: Callable[[Evidence, Tensor, str], Tensor] | None = None
 
 
-def class_activation(name: str, seen: Seen, layer: str, **settings: Any) -> Tensor:
-    """The map of one of torch-cam's classes."""
-    assert seen.evidence is not None and seen.x is not None
+def by_gradient(batch: Callable[[Evidence, Tensor, str], Tensor], words: str, source: str) -> Method:
+    """The row of a class activation map that one gradient makes, of one input or of many."""
+
+    def map_(seen: Seen, layer: str) -> Tensor:
+        assert seen.evidence is not None and seen.x is not None
+        return batch(seen.evidence, seen.x, layer)[0]
+
+    return Method(map_, words, source, of_layer=True, batch=batch)
+
+
+@contextmanager
+def gradients_from(layer: nn.Module) -> Iterator[None]:
+    """Inside, a forward pass keeps what a gradient needs from the output of this layer on, and nothing before it."""
+
+    def start(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        torch.set_grad_enabled(True)
+        return output.requires_grad_().clone()  # a copy, for what follows may change it in place
+
+    handle = layer.register_forward_hook(start)
+    try:
+        with torch.no_grad():  # at its end gradients are again as they were
+            yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def activations(name: str, evidence: Evidence, x: Tensor, layer: str) -> Iterator[tuple[Any, Tensor]]:
+    """(one of torch-cam's classes, which holds the layer's activations; the numbers (N,) of x (N, C, *size))."""
     extractor = getattr(library("torchcam.methods"), name)
-    with torch.enable_grad(), extractor(seen.evidence, f"model.{layer}", **settings) as cam:
-        numbers = seen.evidence(seen.x.clone().requires_grad_())
+    with gradients_from(evidence.model.get_submodule(layer)), extractor(evidence, f"model.{layer}") as cam:
+        yield cam, evidence(x)
+
+
+def class_activation(name: str, evidence: Evidence, x: Tensor, layer: str) -> Tensor:
+    """The maps (N, *positions) of one of torch-cam's classes that take gradients."""
+    with activations(name, evidence, x, layer) as (cam, numbers):
         (found,) = cam(scores=numbers, targets=lambda number: number, normalized=False)
-    return found[0].clamp(min=0)
+    return found.clamp(min=0)
 
 
-def grad_cam_plus_plus(seen: Seen, layer: str) -> Tensor:
+def grad_cam_plus_plus(evidence: Evidence, x: Tensor, layer: str) -> Tensor:
     """The paper's equations 10 and 19, of the activations and gradients that torch-cam holds: its own class (0.5.0) leaves the
     denominator out, for it divides a copy."""
-    assert seen.evidence is not None and seen.x is not None
-    with torch.enable_grad(), library("torchcam.methods").GradCAM(seen.evidence, f"model.{layer}") as cam:
-        numbers = seen.evidence(seen.x.clone().requires_grad_())
+    with activations("GradCAM", evidence, x, layer) as (cam, numbers):
         cam(scores=numbers, targets=lambda number: number, normalized=False)
-        (activations,), (gradient,) = cam.hook_a, cam.hook_g
+        (activation,), (gradient,) = cam.hook_a, cam.hook_g
     positions = tuple(range(2, gradient.ndim))
-    shares = 1 / (
-        2 + activations.sum(positions, keepdim=True) * gradient.relu()
-    )  # equation 19, divided by the gradient squared
+    # Equation 19, divided by the gradient squared.
+    shares = 1 / (2 + activation.sum(positions, keepdim=True) * gradient.relu())
     weights = (shares * gradient.relu()).sum(positions, keepdim=True)
-    return (weights * activations).sum(1)[0].clamp(min=0)
+    return (weights * activation).sum(1).clamp(min=0)
+
+
+def score_cam(seen: Seen, layer: str) -> Tensor:
+    """torch-cam's: the input, masked by each channel of the layer, through the network."""
+    assert seen.evidence is not None and seen.x is not None
+    with library("torchcam.methods").ScoreCAM(seen.evidence, f"model.{layer}", batch_size=CHANNELS) as cam, torch.no_grad():
+        (found,) = cam(scores=seen.evidence(seen.x), targets=lambda number: number, normalized=False)
+    return found[0].clamp(min=0)
 
 
 def integrated_gradients(seen: Seen, layer: str) -> Tensor:
@@ -116,23 +155,21 @@ def occlusion(seen: Seen, layer: str) -> Tensor:
 
 
 METHODS: dict[str, Method] = {
-    "layercam": Method(
+    "layercam": by_gradient(
         partial(class_activation, "LayerCAM"), "activations, each weighted by its own positive gradient",
-        "LayerCAM, Jiang et al. 2021", True,
+        "LayerCAM, Jiang et al. 2021",
     ),
-    "gradcam": Method(
-        partial(class_activation, "GradCAM"), "activations, each channel weighted by its mean gradient",
-        "arXiv 1610.02391", True,
+    "gradcam": by_gradient(
+        partial(class_activation, "GradCAM"), "activations, each channel weighted by its mean gradient", "arXiv 1610.02391",
     ),
-    "gradcam++": Method(
-        grad_cam_plus_plus, "as gradcam, positive gradients weighted by position", "arXiv 1710.11063", True
+    "gradcam++": by_gradient(
+        grad_cam_plus_plus, "as gradcam, positive gradients weighted by position", "arXiv 1710.11063",
     ),
-    "xgradcam": Method(
-        partial(class_activation, "XGradCAM"), "as gradcam, gradients weighted by activation", "arXiv 2008.02312", True
+    "xgradcam": by_gradient(
+        partial(class_activation, "XGradCAM"), "as gradcam, gradients weighted by activation", "arXiv 2008.02312",
     ),
     "scorecam": Method(
-        partial(class_activation, "ScoreCAM", batch_size=CHANNELS), "channels weighted by what they say alone; slow",
-        "arXiv 1910.01279", True, dims=(2, 3),
+        score_cam, "channels weighted by what they say alone; slow", "arXiv 1910.01279", of_layer=True, dims=(2, 3),
     ),
     "integrated_gradients": Method(integrated_gradients, "gradients on the way from a blank input", "arXiv 1703.01365"),
     "occlusion": Method(occlusion, "how far the answer falls where a patch is hidden", "arXiv 1311.2901", gradient=False),
@@ -148,10 +185,14 @@ def attribute(method: str, seen: Seen, layer: str) -> np.ndarray:
     """
     if len(seen.size) not in METHODS[method].dims:
         raise InputError(f"{method} takes no inputs with {len(seen.size)} spatial axis; use another method, such as gradcam")
-    values = METHODS[method].map(seen, layer).detach().float().cpu().numpy()
-    values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
-    most = float(values.max(initial=0.0))
-    return values / np.float32(most) if most > 0 else values
+    return from_0_to_1(METHODS[method].map(seen, layer)[None])[0]
+
+
+def from_0_to_1(maps: Tensor) -> np.ndarray:
+    """Maps (N, *positions) as float32, each with 1 at its greatest; what is not finite is 0."""
+    values = np.nan_to_num(maps.detach().float().cpu().numpy(), posinf=0.0, neginf=0.0)
+    most = values.max(tuple(range(1, values.ndim)), keepdims=True)
+    return np.divide(values, most, out=np.zeros_like(values), where=most > 0)
 
 
 def enlarged(values: np.ndarray, size: Sequence[int]) -> np.ndarray:

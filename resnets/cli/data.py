@@ -1,20 +1,31 @@
-"""`resnets data`: check, preview and get."""
+"""`resnets data`: check, repair, preview and get."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from resnets import tasks
-from resnets.cli.options import CONTEXT, EPILOG, SettingsCommand, data_dir_flag, json_flag, settings_flags
+from resnets.cli.options import (
+    CONTEXT,
+    EPILOG,
+    SettingsCommand,
+    corrections_flag,
+    data_dir_flag,
+    device_flag,
+    json_flag,
+    runtime_flag,
+    settings_flags,
+)
 from resnets.draw.text import visible
 from resnets.files import to_json
 
 
 @click.group(context_settings=CONTEXT, epilog=EPILOG)
 def data() -> None:
-    """Check and preview data; download built-in datasets."""
+    """Check, repair and preview data; download built-in datasets."""
 
 
 @data.command(context_settings=CONTEXT, epilog=EPILOG)
@@ -24,6 +35,7 @@ def data() -> None:
 @click.option("--task", type=click.Choice(list(tasks.TASKS)), help="the task to check, where DATA has labels for several")
 @click.option("--group-by", metavar="TEXT", help="check these groups, as in train  [look for likely ones]")
 @click.option("--masks", is_flag=True, help="detection: check the instance masks too")
+@corrections_flag
 @data_dir_flag
 @json_flag
 def check(
@@ -33,6 +45,7 @@ def check(
     task: str | None,
     group_by: str | None,
     masks: bool,
+    corrections: str | None,
     data_dir: str | None,
     as_json: bool,
 ) -> None:
@@ -42,13 +55,14 @@ def check(
     from resnets.cli.progress import counting
     from resnets.data.check import check
     from resnets.data.check.findings import lines
+    from resnets.data.corrections import corrected
     from resnets.data.groups import grouped
     from resnets.data.sources import open_source
 
     kind = None if task is None else tasks.get(task).kind
     with counting("checking") as progress:
         source = open_source(data, kind, data_dir=data_dir, in_chans=in_chans, masks=masks, ignore=ignore_index)
-        findings = check(grouped(source, group_by), progress=progress)
+        findings = check(corrected(grouped(source, group_by), corrections), progress=progress)
     if as_json:
         click.echo(to_json(findings.to_json()))
     else:
@@ -56,6 +70,44 @@ def check(
             click.echo(visible(line))
     if any(finding.level == "error" for finding in findings.findings):
         raise click.exceptions.Exit(2)
+
+
+@data.command(context_settings=CONTEXT, epilog=EPILOG)
+@click.argument("data")
+@click.option("--weights", metavar="MODEL", help="whose features are looked at  [resnet56_cifar10]")
+@click.option("--out", "-o", metavar="DIR", help="folder for repair.html and issues.csv  [runs/repair/repairN]")
+@click.option("--task", type=click.Choice(list(tasks.TASKS)), help="the task, where DATA has labels for several  [classify]")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="only this one  [all together]")
+@click.option("--most", type=click.IntRange(1), default=100, help="pictures of each kind on the page  [100]")
+@click.option("--group-by", metavar="TEXT", help="keep these groups together in folds, as in train")
+@corrections_flag
+@click.option("--seed", type=click.IntRange(0), default=0, help="of the folds  [0]")
+@click.option("--workers", "-j", type=click.IntRange(0), help="processes that decode images  [one per CPU]")
+@click.option("--max-bad", type=click.IntRange(0), help="unreadable images to skip, at most  [1 %, at least 10]")
+@runtime_flag
+@device_flag
+@data_dir_flag
+@json_flag
+def repair(data: str, out: str | None, as_json: bool, **options: Any) -> None:
+    """Find labels of DATA that are likely wrong, copies, and pictures unlike all others. Writes issues.csv, and repair.html, a
+    page to go through with keys, which writes a list for `train --corrections`.
+
+    A label is doubted where a logistic regression on the features of a model, fitted to other pictures, believes another class.
+    """
+    from resnets.cli.progress import counting, say
+    from resnets.engine.run import RunDir
+    from resnets.verbs.issues import told
+    from resnets.verbs.repair import repair
+
+    folder = Path(out) if out else RunDir.create(None, "repair", "repair").path
+    with counting("looking") as progress:
+        found = repair(data, out=folder, say=say, progress=progress, **options)
+    if as_json:
+        click.echo(to_json(found.to_json()))
+    else:
+        for line in told(found):
+            click.echo(visible(line))
+    click.echo(visible(f"written: {folder / 'repair.html'}"), err=True)
 
 
 @data.command(cls=SettingsCommand, context_settings=CONTEXT, epilog=EPILOG)

@@ -84,5 +84,6 @@ def told(found: dict[str, Any]) -> str:
         lines.append(f"check    {words} (rank correlation with random head and last stage {trust['similarity']:.2f})")
     if "pointing" in trust:
         game = trust["pointing"]
-        lines.append(f"pointing {game['hits']} of {game['num']} maps point at the class ({game['by_chance']:.0%} by chance)")
+        beside = f"{game['by_chance']:.0%} by chance, {game['middle']:.0%} in the middle of the picture"
+        lines.append(f"pointing {game['hits']} of {game['num']} maps point at the object ({beside})")
     return "\n".join(lines)

@@ -61,6 +61,7 @@ def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> Non
 @click.argument("checkpoint")
 @click.option("--out", "-o", metavar="FILE", required=True, help="the file to write; its suffix says how")
 @click.option("--to", type=click.Choice(["torchvision", "timm"]), help="the library to write for  [this package]")
+@click.option("--task", metavar="TASK", help="embed: a file whose answers are the pooled features  [that of the weights]")
 @click.option("--model", metavar="NAME", help="the network, where the tensors do not determine it")
 @click.option("--prefix", metavar="WORDS", help="take the network whose tensors' names begin so, such as encoder")
 @click.option("--mean", metavar="R,G,B", help="mean of the images in [0, 1], one value per channel")
@@ -95,6 +96,8 @@ def convert(checkpoint: str, out: str, as_json: bool, stem_stride: int | None, *
 @click.option("--data", metavar="DATA", help="images to check on  [those of --int8, or of the training, or samples]")
 @click.option("--num-check", type=click.IntRange(1), default=1000, help="images to check on, at most  [1000]")
 @click.option("--force", is_flag=True, help="keep the file even if the check fails")
+@click.option("--features", is_flag=True, help="write what gives features of images, for embed, index and search")
+@click.option("--stage", metavar="TEXT", help="of --features: the level that is pooled, such as c4  [the last]")
 @data_dir_flag
 @json_flag
 def export(model: str, form: str, as_json: bool, **options: Any) -> None:

@@ -38,6 +38,9 @@ runtime_flag = click.option(
     help="inference runtime  [auto: by the suffix of MODEL]",
 )
 amp_flag = click.option("--amp", is_flag=True, help="compute in bfloat16 (torch, openvino): faster, less exact")
+corrections_flag = click.option(
+    "--corrections", metavar="FILE", help="a list of other labels, and of images to leave out, as in train"
+)
 json_flag = click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout, nothing else there")
 
 abstain_flag = click.option(

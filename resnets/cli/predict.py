@@ -15,6 +15,7 @@ from resnets.cli.options import (
     amp_flag,
     answers_flags,
     confidence_flags,
+    corrections_flag,
     data_dir_flag,
     device_flag,
     json_flag,
@@ -90,7 +91,7 @@ def predict(
     header, task = session.header, answering(session.header)
     form = rows.form_of(task.rows, form_name, out)
     check_wanted(task, topk=topk, threshold=threshold)
-    wanted = Wanted(min(topk or Wanted.topk, len(header.labels)), threshold, header.decision)
+    wanted = Wanted(min(topk or Wanted.topk, max(1, len(header.labels))), threshold, header.decision)
     if out:
         rows.check_out(out, form, resume)
     task.check_asked(header, draw=draw is not None, masks=masks is not None)
@@ -141,6 +142,7 @@ def say_notes(texts: Iterable[str]) -> None:
     help="in masks: an index that is left out of all scores  [as trained]",
 )
 @click.option("--group-by", metavar="TEXT", help="intervals by groups, as in train  [as trained, if it suits DATA]")
+@corrections_flag
 @confidence_flags
 @runtime_flag
 @amp_flag

@@ -21,7 +21,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from resnets.draw.text import visible
+from resnets.draw.text import sparkline, visible
+from resnets.engine.run import score_column
 
 
 def say(text: str) -> None:
@@ -52,14 +53,16 @@ class Lines:
 
 
 class Bar(Lines):
-    """A bar over all steps of the run, with rate and time left; a line above it for every epoch."""
+    """A bar over all steps of the run, with the scores so far, rate and time left; a line above it for every epoch."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.scores: list[float] = []
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[scores]}"),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
@@ -78,11 +81,18 @@ class Bar(Lines):
         super().step(at, steps_per_epoch, loss)
         if self.task is None:
             self.progress.start()
-            self.task = self.progress.add_task("", total=at.total_steps, completed=at.step, rate="")
+            self.task = self.progress.add_task("", total=at.total_steps, completed=at.step, rate="", scores="")
         done, elapsed = at.step - self.began_step, time.perf_counter() - self.began
         rate = f"{done / elapsed:.1f} steps/s" if done else ""
         text = f"epoch {at.epoch + 1}  loss {loss:.3f}"
         self.progress.update(self.task, completed=at.step, total=at.total_steps, description=text, rate=rate)
+
+    def epoch(self, row: dict[str, float], at: Any, seconds: float) -> None:
+        super().epoch(row, at, seconds)
+        self.scores = [*self.scores, row[score_column(row)]] if row["epoch"] > 1 else [row[score_column(row)]]
+        if self.task is not None and self.progress.console.encoding.startswith("utf"):
+            told = f"{score_column(row)} {sparkline(self.scores)} {self.scores[-1]:.4f}"
+            self.progress.update(self.task, completed=at.step, scores=told)
 
 
 @contextmanager

@@ -228,7 +228,7 @@ def cluster(file: str, *, out: str, as_json: bool, **options: Any) -> None:
         f"largest: {', '.join(map(str, result['largest'])) or 'none'}",
     ]
     if "agreement" in result:
-        cells = {key: "-" if value is None else f"{value:.4f}" for key, value in result["agreement"].items()}  # type: ignore[attr-defined]
+        cells = {key: "-" if value is None else f"{value:.4f}" for key, value in result["agreement"].items()}
         for name in ("pairwise", "bcubed"):
             parts = (
                 f"{words} {cells[f'{name}_{key}']}"

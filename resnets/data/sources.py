@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from resnets.data.identities import identified
 from resnets.data.pictures.images import printable
 from resnets.data.readers import arrays, boxes, coco, known, layouts, masks, shards, tags, volume_labels, walk, yolo
 from resnets.data.readers.layouts import Found, Part, quoted
@@ -26,9 +27,10 @@ class Layout(NamedTuple):
 
     Args:
         words: the layout, for people.
-        kind: what is known of its images: "classes", "boxes", "masks" (of volumes too) or "tags"; a task takes one of these.
+        kind: what is known of its images: "classes", "boxes", "masks" (of volumes too), "tags" or "identities"; a task takes
+            one of these.
         recognises: whether a path, or a pattern or address of shards, is in this layout.
-        read: of "classes" (path, in_chans) -> `Found`, else (path, in_chans, labels, and what `takes` names) -> `Source`.
+        read: of `FOUND` (path, in_chans) -> `Found`, else (path, in_chans, labels, and what `takes` names) -> `Source`.
         takes: further arguments of `open_source` that the reader takes.
         dims: spatial axes of the images.
     """
@@ -43,7 +45,7 @@ class Layout(NamedTuple):
 
 # The first that recognises a path, of the kind that is wanted, reads it.
 VOC, YOLO, PAIRS = "Pascal VOC: JPEGImages", "YOLO: data.yaml", "[{train,val,test}/]images"
-LAYOUTS = (
+LAYOUTS: tuple[Layout, ...] = (
     Layout(f"{VOC}, Annotations, ImageSets/Main", "boxes", boxes.is_voc, boxes.read_voc, ("masks",)),
     Layout("COCO: annotations/instances_{train,val}*.json", "boxes", coco.is_coco, coco.read_coco, ("masks",)),
     Layout(f"{PAIRS} + labels, .nii[.gz]", "masks", volume_labels.is_volumes, volume_labels.read_volumes, ("ignore",), 3),
@@ -77,6 +79,8 @@ LAYOUTS = (
     Layout("folder/<class>/", "classes", layouts.is_class_folder, layouts.read_class_folder),
     Layout("", "tags", layouts.is_csv, tags.refuse),
 )
+LAYOUTS += tuple(layout._replace(kind="identities") for layout in LAYOUTS if layout.kind == "classes")  # kept the same way
+FOUND = ("classes", "identities")  # kinds of which readers find the names of classes, to which indices are given here
 
 
 def open_source(
@@ -109,23 +113,23 @@ def open_source(
         InputError: if there is nothing there, nothing that is recognised, or the classes do not fit.
     """
     if arrays.in_memory(data):
-        if kind not in (None, "classes"):
+        if kind not in (None, *FOUND):
             raise InputError(f"arrays have classes, without {kind}; give a folder that has them")
         found = arrays.read_arrays(data, in_chans)
-        return _with_indices(found, next(iter(found.parts.values())).images[0].shape[2], labels, unnamed)
+        return _indexing(kind)(found, next(iter(found.parts.values())).images[0].shape[2], labels, unnamed)
     if str(data) in known.KNOWN:
-        if kind not in (None, "classes"):
+        if kind not in (None, *FOUND):
             raise InputError(f"{data}: a built-in dataset of classes, without {kind}; give a folder that has them")
         row = known.KNOWN[str(data)]
         in_chans = row.in_chans if in_chans is None else in_chans
-        return _with_indices(row.read(data_dir, in_chans), in_chans, labels, unnamed)
+        return _indexing(kind)(row.read(data_dir, in_chans), in_chans, labels, unnamed)
     in_chans = 3 if in_chans is None else in_chans
     path, layout = recognised(data, kind)
     given: dict[str, Any] = {"masks": masks, "ignore": ignore, "leave_out": leave_out}
     if not {"masks", "ignore"} & set(layout.takes) and (masks or ignore is not None):
         raise InputError(f"{data}: no boxes or masks here, and --ignore-index and --masks are for these; leave them out")
-    if layout.kind == "classes":
-        return _with_indices(layout.read(path, in_chans), in_chans, labels, unnamed)
+    if layout.kind in FOUND:
+        return _indexing(layout.kind)(layout.read(path, in_chans), in_chans, labels, unnamed)
     source: Source = layout.read(path, in_chans, labels, **{name: given[name] for name in layout.takes})
     check_once(source)
     return dataclasses.replace(source, notes=(*source.notes, *alike(source.labels)))
@@ -197,7 +201,7 @@ def recognised(data: str | os.PathLike[str], kind: str | None = None) -> tuple[A
         raise InputError(f"{printable(path)}: a run directory of resnets; give the data that it was trained on, or other data")
     rows = [layout for layout in LAYOUTS if kind in (None, layout.kind)]
     for layout in rows:
-        if (layout.kind == "classes" or isinstance(path, Path)) and layout.recognises(path):
+        if (layout.kind in FOUND or isinstance(path, Path)) and layout.recognises(path):
             return path, layout
     forms = "; ".join(dict.fromkeys(layout.words for layout in rows if layout.words))
     raise InputError(f"{printable(path)}: not a layout that is known; give one of: {forms}")
@@ -214,6 +218,11 @@ def existing(data: str | os.PathLike[str]) -> Path:
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(f"no file or folder '{printable(path)}', and the built-in datasets are {', '.join(known.KNOWN)}{hint}")
     return path
+
+
+def _indexing(kind: str | None) -> Callable[[Found, int, Sequence[str] | None, bool], Source]:
+    """What gives the classes of a `Found` their indices: those of a model, or of training; identities have their own."""
+    return (lambda found, in_chans, *_: identified(found, in_chans)) if kind == FOUND[1] else _with_indices
 
 
 def _with_indices(found: Found, in_chans: int, labels: Sequence[str] | None, unnamed: bool) -> Source:

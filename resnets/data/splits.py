@@ -58,7 +58,7 @@ def cut_fold(source: Source, folds: int, fold: int, seed: int = 0) -> Source:
     """
     whole = _train(source, "folds")
     if "val" in source.splits:
-        whole = _joined(whole, source.splits["val"])
+        whole = joined(whole, source.splits["val"])
     if len(whole) < folds:
         raise InputError(f"folds={folds}, and there are {len(whole)} images; give fewer folds")
     cut = {"folds": folds, "fold": fold, "seed": seed}
@@ -113,7 +113,8 @@ def words_of(cut: Mapping[str, Any]) -> str:
     """A `Source.cut` for people."""
     if "folds" in cut:
         return f"val is fold {cut['fold']} of {cut['folds']}, seed {cut['seed']}"
-    return f"val cut from train: {cut['fraction']:.0%}, seed {cut['seed']}"
+    names = "val and test" if cut.get("with_test") else "val"
+    return f"{names} cut from train: {cut['fraction']:.0%}{' each' * (' ' in names)}, seed {cut['seed']}"
 
 
 def chosen_for_val(codes: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -147,7 +148,8 @@ def _train(source: Source, what: str) -> Split:
     return source.splits["train"]
 
 
-def _joined(one: Split, other: Split) -> Split:
+def joined(one: Split, other: Split) -> Split:
+    """Two splits as one."""
     in_memory = isinstance(one.images, ArrayImages) and isinstance(other.images, ArrayImages)
     images = one.images.joined(other.images) if in_memory else JoinedImages([one.images, other.images])
     both = one.columns.keys() & other.columns.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections import Counter
@@ -89,6 +90,13 @@ class Values:
 
     def joined(self, other: Values) -> Values:
         return Values(np.concatenate([self.values, other.values]))
+
+    def replaced(self, positions: np.ndarray, values: np.ndarray) -> Self:
+        """The same with other values (K, ...) at some positions (K,)."""
+        found = copy.copy(self)
+        found.values = self.values.copy()
+        found.values[positions] = values
+        return found
 
     def digest(self) -> bytes:
         return self.values.astype("<i8" if self.values.dtype.kind in "iu" else "<f8").tobytes()
@@ -178,6 +186,7 @@ KINDS = {
     "masks": Kind("pictures", "pictures", "pixels", 2),
     "volumes": Kind("volumes", "patches", "voxels", 3),
     "tags": Kind("pictures", "pictures", "pictures", 2, names="labels"),
+    "identities": Kind("pictures", "pictures", "pictures", 2, names="identities"),
 }
 
 
@@ -191,13 +200,14 @@ class Source:
         splits: of "train", "val" and "test" those that exist.
         in_chans: channels of the images as opened.
         kind: of `KINDS`: "classes" (values per image), "boxes", "masks" (a class per pixel), "volumes" (a class per
-            voxel) or "tags" (several labels per image).
+            voxel), "tags" (several labels per image) or "identities" (whom an image shows; each split has others).
         size: (H, W) if every image has it and is in memory, else None.
         hflip: whether a mirrored image keeps its target, or the target is mirrored with it.
         cut: {"fraction", "seed"} if `splits.cut_val` cut the validation split, {"folds", "fold", "seed"} if `splits.cut_fold`
             did, None if it came with the data; with groups also "groups", a digest of those in the validation split.
         notes: what the reader left out, took for another thing, or renamed.
         used: names of `Split.columns` that something goes by, such as groups.
+        corrections: what `data.corrections` changed: {"file", "sha256", "num_relabelled", "num_dropped", "num_lines"}.
     """
 
     name: str
@@ -210,6 +220,7 @@ class Source:
     cut: Mapping[str, Any] | None = None
     notes: tuple[Note, ...] = ()
     used: tuple[str, ...] = ()
+    corrections: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a class that is there twice: a saved model of such classes could not be opened."""

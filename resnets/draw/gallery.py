@@ -20,20 +20,23 @@ CELL = 1.3  # inches: the side of the square that each image is fitted into
 
 
 def gallery(
-    pictures: Sequence[np.ndarray], captions: Sequence[str], path: Path | str, *, columns: int = 8, title: str = ""
+    pictures: Sequence[np.ndarray | None], captions: Sequence[str], path: Path | str, *, columns: int = 8, title: str = ""
 ) -> Path:
     """Save images in rows, each with its caption, as PNG. See `draw_gallery`."""
     return write(draw_gallery(pictures, captions, columns=columns, title=title), path)
 
 
 @styled
-def draw_gallery(pictures: Sequence[np.ndarray], captions: Sequence[str], *, columns: int = 8, title: str = "") -> Figure:
+def draw_gallery(
+    pictures: Sequence[np.ndarray | None], captions: Sequence[str], *, columns: int = 8, title: str = ""
+) -> Figure:
     """Images in rows, each fitted into a square of `CELL` inches, above its caption.
 
     Small images are enlarged without blurring.
 
     Args:
         pictures: uint8 (H, W) or (H, W, C) of any sizes; C is 1, 3 or 4 (the last is opacity), of other C the first is drawn.
+            None: the place stays empty.
         captions: one for each image; at most two lines of 22 characters are drawn, longer text is shortened.
         columns: the number of images in a row.
     """
@@ -49,7 +52,8 @@ def draw_gallery(pictures: Sequence[np.ndarray], captions: Sequence[str], *, col
     for place, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         row, column = divmod(place, columns)
         left, top = gap + column * (CELL + gap), over + row * (CELL + under)
-        _show(axes, picture, left, top)
+        if picture is not None:
+            _show(axes, picture, left, top)
         axes.text(left + CELL / 2, top + CELL + 0.04, _two_lines(caption), ha="center", va="top", fontsize=7, linespacing=1.15)
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
     axes.set_axis_off()

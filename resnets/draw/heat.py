@@ -62,7 +62,7 @@ def draw_sheet(
         side: inches of the longer side of a panel.
     """
     panels = 1 + max(len(maps) for _, _, maps in images)
-    gap, under, over, room = 0.06, 0.42, 0.42 if title else 0.08, int(side * 15)
+    gap, under, over, room = 0.06, 0.54, 0.42 if title else 0.08, int(side * 15)
     group, rows = panels * (side + gap) + 0.12, -(-len(images) // across)
     width, height = across * group + gap, over + rows * (side + under)
     figure = blank(width, height, title)
@@ -73,11 +73,9 @@ def draw_sheet(
             left, bottom = gap + column * group + place * (side + gap), height - over - row * (side + under) - side
             axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
             show(axes, painted(picture, heat.values) if heat.values.size else picture)
-            if heat.box is not None:
-                x0, y0, x1, y1 = heat.box
-                axes.plot((x0, x1, x1, x0, x0), (y0, y0, y1, y1, y0), color="#46FFFF", linewidth=0.9)
+            framed(axes, heat, fontsize=5)
             title_lines = heat.title.replace(" rather than ", "\nrather than ").splitlines()
-            lines = [elide(line, room + 2) for line in (*title_lines, *heat.words.splitlines())][:3]
+            lines = [elide(line, room + 2) for line in (*title_lines, *heat.words.splitlines())][:4]
             words: dict[str, Any] = {"va": "top", "fontsize": 6.5, "linespacing": 1.25, "color": VAL if heat.fails else INK}
             figure.text(left / width, (bottom - 0.04) / height, "\n".join(lines), **words)
     return figure
@@ -119,19 +117,23 @@ def draw_heats(picture: np.ndarray, maps: Sequence[Heat], *, title: str = "", ca
             _signal(axes, picture, heat.values)
         else:
             show(axes, painted(picture, heat.values) if heat.values.size else picture)
-        if heat.box is not None:
-            x0, y0, x1, y1 = heat.box
-            axes.plot((x0, x1, x1, x0, x0), (y0, y0, y1, y1, y0), color="#46FFFF", linewidth=1.2)
+        framed(axes, heat)
         room = int(broad * 13)
         axes.set_title(elide(heat.title or ("signal" if signal else "input"), room), fontsize=8.5, pad=3, color=INK)
         lines = [elide(line, room + 4) for line in heat.words.splitlines()][:4]
         figure.text(left / width, (under - 0.06) / height, "\n".join(lines), va="top", fontsize=7, color=FAINT, linespacing=1.3)
-        if heat.fails:
-            note: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 7.5, "color": "white"}
-            axes.text(
-                0.5, 0.02, WARNING, transform=axes.transAxes, bbox={"facecolor": VAL, "edgecolor": "none", "pad": 2}, **note
-            )
     return figure
+
+
+def framed(axes: Axes, heat: Heat, *, fontsize: float = 7.5) -> None:
+    """The box of an object, and the warning over a map that failed."""
+    if heat.box is not None:
+        x0, y0, x1, y1 = heat.box
+        axes.plot((x0, x1, x1, x0, x0), (y0, y0, y1, y1, y0), color="#46FFFF", linewidth=fontsize / 6)
+    if heat.fails:
+        words: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": fontsize, "color": "white"}
+        sheet = {"facecolor": VAL, "edgecolor": "none", "pad": 2}
+        axes.text(0.5, 0.02, WARNING, transform=axes.transAxes, bbox=sheet, **words)
 
 
 def _signal(axes: Axes, signal: np.ndarray, values: np.ndarray) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnets.draw.style import FAINT, INK, TRAIN, VAL, blank, log_scale, styled, write
+from resnets.draw.style import FAINT, INK, TRAIN, VAL, blank, styled, write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,8 +36,6 @@ def draw_blocks(result: Mapping[str, Any]) -> Figure:
     added, score = figure.subplots(2, 1, sharex=True)
     added.bar(places, [row["added"] for row in rows], color=colours, width=0.7)
     added.set_title("what blocks add (orange: they change the shape)")
-    values = [max(row["added"], 1e-6) for row in rows]
-    log_scale(added, decades=float(np.log10(max(values) / min(values))))
     added.set_ylabel("|F(x)| / |x|")
     score.axhline(result["score"], color=FAINT, linewidth=1, linestyle="--")
     score.scatter(places, [row["without"] for row in rows], color=colours, s=28, label="without it", zorder=3)
@@ -47,7 +45,8 @@ def draw_blocks(result: Mapping[str, Any]) -> Figure:
         score.scatter(*zip(*pairs, strict=True), marker="x", color=INK, s=22, label="two neighbours exchanged", zorder=3)
     score.set_title(f"{result['name']} of {result['num_images']} images; whole network {result['score']:.3f} (dashed)")
     score.set_xticks(places, names, rotation=90 if len(rows) > 16 else 0, fontsize=7.5)
-    score.set(ylim=(0, 1.02), xlabel="block (stage.position)", ylabel=result["name"])
+    least = min([0.0, result["score"], *(row["without"] for row in rows), *(value for _, value in pairs)])
+    score.set(ylim=(1.05 * least, 1.02), xlabel="block (stage.position)", ylabel=result["name"])
     score.legend(loc="lower right", frameon=False, fontsize=8)
     return figure
 

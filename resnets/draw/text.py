@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Sequence
 
 
@@ -38,6 +39,15 @@ def printable(text: str) -> str:
 def share(value: float | None) -> str:
     """A fraction as a percentage: 0.1234 as "12.34%", None as "-"."""
     return "-" if value is None else f"{value:.2%}"
+
+
+def sparkline(values: Sequence[float], width: int = 24) -> str:
+    """The last `width` values as one character each, from the lowest "▁" to the highest "█" of these; " " where it is NaN."""
+    last = values[-width:]
+    known = [value for value in last if math.isfinite(value)]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    steps = [7 * (value - low) / ((high - low) or 1.0) if math.isfinite(value) else math.nan for value in last]
+    return "".join(" " if math.isnan(step) else "▁▂▃▄▅▆▇█"[round(step)] for step in steps)
 
 
 def csv_line(cells: Iterable[str]) -> str:

@@ -13,8 +13,6 @@ from resnets.draw.style import FAINT, TRAIN, VAL, blank, styled, write
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SAME = 0.5**0.5  # see `attribution.learnt.SAME`
-
 
 def faithful(curves: Sequence[Any], random: Sequence[tuple[float, float]], path: Path | str) -> Path:
     """Save the curves as PNG. See `draw_faithful`."""
@@ -44,24 +42,25 @@ def draw_faithful(curves: Sequence[Any], random: Sequence[tuple[float, float]]) 
     return figure
 
 
-def randomised(rows: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
+def randomised(rows: Sequence[Mapping[str, Any]], same: float, path: Path | str) -> Path:
     """Save the check with randomised weights as PNG. See `draw_randomised`."""
-    return write(draw_randomised(rows), path)
+    return write(draw_randomised(rows, same), path)
 
 
 @styled
-def draw_randomised(rows: Sequence[Mapping[str, Any]]) -> Figure:
+def draw_randomised(rows: Sequence[Mapping[str, Any]], same: float) -> Figure:
     """How alike the maps stay, as more and more of the network is random; below the line they depend on what was learnt.
 
     Args:
         rows: {"random_down_to": name of a part, "similarity": -1 to 1}, from the output down.
+        same: the similarity from which on a map is mostly the same.
     """
     figure = blank(4.6, 2.8)
     axes = figure.subplots()
     places = np.arange(len(rows) + 1)
     axes.plot(places, [1.0, *(row["similarity"] for row in rows)], "o-", color=TRAIN)
-    axes.axhline(SAME, color=VAL, linestyle="--", linewidth=1.2)
-    axes.text(places[-1], SAME + 0.02, "mostly the same map", color=VAL, ha="right", va="bottom", fontsize=8)
+    axes.axhline(same, color=VAL, linestyle="--", linewidth=1.2)
+    axes.text(places[-1], same + 0.02, "mostly the same map", color=VAL, ha="right", va="bottom", fontsize=8)
     axes.axvline(min(2, len(rows)), color=FAINT, linewidth=0.8, linestyle=":")
     axes.set_xticks(places, ["learnt", *(row["random_down_to"] for row in rows)])
     axes.set(ylim=(min(-0.1, min(row["similarity"] for row in rows) - 0.05), 1.05), ylabel="rank correlation")

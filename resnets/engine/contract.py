@@ -106,6 +106,8 @@ class Explained:
         evidence: (model, x (N, C, *size), normalised) -> (N,), differentiable, of any size: mostly a logit.
         chance: what a runtime computes for one image -> the same from 0 to 1, mostly a probability.
         place: where in the input it is, as slices of its axes; None: anywhere.
+        weights: of outputs (N, K), index -> factor, where `evidence` is their sum: many images then go through the network at
+            once. None: it is something else.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Explained:
     evidence: Callable[[Any, Tensor], Tensor]
     chance: Callable[[Any], float]
     place: tuple[slice, ...] | None = None
+    weights: Mapping[int, float] | None = None
 
 
 class Sample(NamedTuple):
@@ -123,12 +126,39 @@ class Sample(NamedTuple):
         positions: (N,) of the images in the split, ascending.
         figure: of the images at some places of `positions` (K,), which may repeat; NaN where it has no value.
         right: (N,) bool, whether the answer is right; None where it is more than right or wrong.
+        groups: (N,) what is drawn whole where the data has no groups; None: each image by itself.
     """
 
     name: str
     positions: np.ndarray
     figure: Callable[[np.ndarray], float]
     right: np.ndarray | None = None
+    groups: np.ndarray | None = None
+
+
+class Outcomes(NamedTuple):
+    """How each image of a split came out, where it has one answer: what pages show images by.
+
+    Args:
+        positions: (N,) in the split, ascending.
+        losses: (N,) float64, greater for what is worse.
+        wrong: (N,) bool.
+        truth, answers: of each, for people.
+        sure: (N,) the probability of the answer; NaN where there is none.
+        codes: (N,) int64, the index in `names` of what is true: images are coloured and put together by it.
+        names: of the codes.
+        said: (N,) int64, the index in `names` of the answer, where answers are one of them; else None.
+    """
+
+    positions: np.ndarray
+    losses: np.ndarray
+    wrong: np.ndarray
+    truth: Sequence[str]
+    answers: Sequence[str]
+    sure: np.ndarray
+    codes: np.ndarray
+    names: Sequence[str]
+    said: np.ndarray | None = None
 
 
 def accumulate(sums: dict[str, Any], more: Mapping[str, Any]) -> None:
@@ -168,6 +198,10 @@ class Meter(Protocol):
         """The first score, or the quickest of its kind, of images that are drawn again. Of a meter that is not quick."""
         ...
 
+    def outcomes(self) -> Outcomes | None:
+        """How each image came out; None where answers are for places, and the worst images are drawn with them."""
+        ...
+
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """What predictions.csv has of each image or object beside its path: the position of the image in the split, in order,
         and {column: value}, from which all figures of `result` can be computed by hand."""
@@ -200,6 +234,10 @@ class Rows(Protocol):
 
     def noted(self, row: Mapping[str, Any]) -> Noted:
         """What is counted of a row without an error, where a model is watched at work."""
+        ...
+
+    def sample(self, pictures: Sequence[Sequence[Mapping[str, Any]]]) -> Sample:
+        """`Meter.sample` of what predictions.csv has of each picture: one row or several. Positions count the pictures."""
         ...
 
     def recorded(self, record: Mapping[str, Any], decision: Decision) -> Noted:
@@ -383,6 +421,10 @@ class Task(Protocol):
 
     def same(self, before: Any, after: Any) -> float:
         """How far two answers to one image agree, from 0 to 1: what the check of an exported file goes by."""
+        ...
+
+    def captions(self, source: Source, split: Split) -> Sequence[str]:
+        """What is true of each image of a split, in a few words; of tasks whose meters have `outcomes`."""
         ...
 
     def draw(self, meter: Any, split: Split, folder: Path) -> list[Path]:

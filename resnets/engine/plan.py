@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from resnets.data import depth, groups
+from resnets.data import corrections, depth, groups
 from resnets.data.pictures.images import default_workers
 from resnets.data.preprocess import Preprocess
 from resnets.data.readers.arrays import in_memory
@@ -26,7 +26,7 @@ from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
 
 # What may differ when a run is taken up again: it changes nothing of what is computed.
-FREE = ("workers", "cache", "save_every", "stall_epochs", "max_bad")
+FREE = ("workers", "cache", "save_every", "stall_epochs", "max_bad", "tracker")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ def settle(
     layers = {f"recipe {recipe_name}": base, **of_optimiser(asked, base), **own}
     recipe, origins = settings(task, layers, source, design, (recipe_name, by_whom))
     check_effect(recipe, own)
-    source = task.cut(source, recipe)
+    source = corrections.corrected(task.cut(source, recipe), recipe.corrections)
     if recipe.group_by is not None:
         groups.check_apart(source, recipe.group_by)
     bad = BadImages.allowing(recipe.max_bad, *source.splits.values())
@@ -233,7 +233,7 @@ def continued(run: RunDir, schema: Schema, saved: Settings, given: Settings) -> 
         if name in FREE:
             settings[name] = value
         elif value not in (before, "auto") and not (
-            name in ("data", "weights") and Path(value).resolve() == Path(str(before)).resolve()
+            name in ("data", "weights", "corrections") and Path(value).resolve() == Path(str(before)).resolve()
         ):
             changes.append(f"{name} was {before}, not {value}")
     if changes:
@@ -243,9 +243,14 @@ def continued(run: RunDir, schema: Schema, saved: Settings, given: Settings) -> 
     return {run.recipe.name: settings}
 
 
-def check_same_data(run: RunDir, fingerprint: str) -> None:
-    if run.read_provenance().get("data", {}).get("fingerprint", fingerprint) != fingerprint:
+def check_same_data(run: RunDir, plan: Plan) -> None:
+    before, own = run.read_provenance().get("data", {}), plan.source.corrections or {}
+    if before.get("fingerprint", plan.fingerprint) != plan.fingerprint:
         raise InputError(f"{run.path}: the data has changed since the run began; bring back what it was, or start a new run")
+    if before and (before.get("corrections") or {}).get("sha256") != own.get("sha256"):
+        raise InputError(
+            f"{plan.recipe.corrections}: has changed since the run began; bring back what it was, or start a new run"
+        )
 
 
 def check_same_processes(run: RunDir, world: int) -> None:

@@ -159,6 +159,9 @@ class Recipe:
         "what is kept together in splits, folds and intervals: a column of the list, a pattern of the path such as "
         "{patient}_*.png, a regular expression such as (\\w+)/, folder, folder:2, or burst",
     )
+    corrections: str | None = setting(
+        DATA, None, "a CSV list of other labels for some images, and of images to leave out, as `resnets data repair` writes it"
+    )
     workers: int | None = setting(DATA, None, "processes that decode images; default: one per processor", least=0)
     max_bad: int | None = setting(
         DATA, None, "unreadable images to skip before the run stops; default: 1 % of them, at least 10", least=0
@@ -222,6 +225,12 @@ class Recipe:
     )
     keep_at: tuple[int, ...] = setting(
         KEEPING, (), "steps after which the weights are kept in steps/, beside best and last: 0,100,1000"
+    )
+    tracker: tuple[str, ...] = setting(
+        KEEPING,
+        ("none",),
+        "who keeps the run too, by their own libraries and logins; several as tensorboard,wandb",
+        choices=("none", "tensorboard", "mlflow", "wandb", "trackio"),
     )
     save_every: float = setting(KEEPING, 60.0, "seconds between saved states, in the middle of an epoch too", least=0)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from resnets.errors import InputError
-from resnets.files import read_json, read_text, short, write_json, write_text
+from resnets.files import read_json, read_text, short, to_json, write_json, write_text
 from resnets.models.records import CodeRecord, DeviceRecord, GitRecord, Provenance, Row
 
 CLAIMED: dict[Path, int] = {}  # run directories of this process, and the descriptors that hold their locks
@@ -39,6 +39,8 @@ class RunDir:
         self.recipe = self.path / "recipe.yaml"
         self.provenance = self.path / "provenance.json"
         self.metrics = self.path / "metrics.csv"
+        self.metrics_lines = self.path / "metrics.jsonl"
+        self.trackers = self.path / "trackers.json"
         self.best = self.path / "best.safetensors"
         self.last = self.path / "last.safetensors"
         self.resume_tensors = self.path / "resume.safetensors"
@@ -49,6 +51,8 @@ class RunDir:
         self.predictions = self.path / "predictions.csv"
         self.report = self.path / "report.html"
         self.bad_images = self.path / "bad_images.csv"
+        self.slices = self.path / "slices.json"
+        self.robustness = self.path / "robustness.json"
 
     @classmethod
     def create(cls, out: str | Path | None, task: str, name: str = "train") -> RunDir:
@@ -149,12 +153,14 @@ class RunDir:
                 path.unlink(missing_ok=True)
 
     def write_metrics(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """Write metrics.csv; the keys of the first row are the columns. The cell of NaN, which is no score, is empty."""
+        """Write metrics.csv; the keys of the first row are the columns. The cell of NaN, which is no score, is empty. And
+        metrics.jsonl, the same as a JSON object a line, where NaN is null."""
         out = io.StringIO()
         writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: "" if math.isnan(value) else value for key, value in row.items()} for row in rows)
         write_text(self.metrics, out.getvalue())
+        write_text(self.metrics_lines, "".join(f"{to_json(dict(row))}\n" for row in rows))
 
     def read_metrics(self) -> list[Row]:
         """The rows of metrics.csv, one per epoch; an empty cell is NaN. No rows if there is no such file.
@@ -224,6 +230,12 @@ def _forget() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
+
+
+def score_column(row: Mapping[str, float]) -> str:
+    """Which column of a row of metrics.csv is the task's first score, by which the best weights are chosen: of those of
+    validation the first that is no loss."""
+    return next(name for name in row if name.startswith("val_") and not name.endswith("loss"))
 
 
 def number(text: str) -> float:

@@ -108,7 +108,7 @@ def parse(schema: type[Any], name: str, value: Any) -> Any:
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"{name}={shown(value)}: give {describe(kind)}") from None
     limits = fields_of(schema)[name].metadata
-    if limits["choices"] and value not in limits["choices"]:
+    if limits["choices"] and not set(value if isinstance(value, tuple) else (value,)) <= set(limits["choices"]):
         raise InputError(f"{name}={shown(value)}: use one of {', '.join(limits['choices'])}")
     if limits["least"] is not None and not value >= limits["least"]:
         raise InputError(f"{name}={shown(value)}: give at least {limits['least']}")

@@ -10,6 +10,7 @@ from resnets.errors import InputError
 
 METRICS = ("cosine", "euclidean")
 ROWS, COLUMNS = 256, 32_768  # queries and vectors of one product: 32 MiB of float32
+MOST_COLUMNS = 1 << 18  # vectors of a product with few queries: short products keep several processors waiting for each other
 
 
 class Nearest(NamedTuple):
@@ -64,17 +65,19 @@ def _part(without: np.ndarray | None, start: int) -> np.ndarray | None:
 def _of_block(
     queries: np.ndarray, vectors: Any, topk: int, metric: str, lengths: np.ndarray | None, without: np.ndarray | None
 ) -> Nearest:
-    queries = np.asarray(queries, np.float32)
+    wanted = queries = np.asarray(queries, np.float32)
     if metric == "cosine":  # the length of a query changes no order
-        queries = queries / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        queries = queries / np.maximum(lengths_of(queries), np.finfo(np.float32).tiny)[:, None]
     best = np.zeros((len(queries), 0), np.float32)  # the largest scores so far, and whose they are
     whose = np.zeros((len(queries), 0), np.int64)
-    for start in range(0, len(vectors), COLUMNS):
-        block = np.asarray(vectors[start : start + COLUMNS], np.float32)
+    columns = max(COLUMNS, min(MOST_COLUMNS, ROWS * COLUMNS // len(queries))) if vectors.dtype == np.float32 else COLUMNS
+    for start in range(0, len(vectors), columns):
+        block = np.asarray(vectors[start : start + columns], np.float32)
         scores = queries @ block.T
-        own = lengths_of(block) if lengths is None else lengths[start : start + COLUMNS]
+        own = lengths_of(block) if lengths is None else lengths[start : start + columns]
         if metric == "cosine":
-            scores /= np.maximum(own, np.finfo(np.float32).tiny)
+            with np.errstate(invalid="ignore"):  # what is not finite is told below
+                scores /= np.maximum(own, np.finfo(np.float32).tiny)
         else:  # |q - v|^2 = |q|^2 - 2 (q v - |v|^2 / 2)
             scores -= own**2 / 2
         if without is not None:
@@ -89,7 +92,7 @@ def _of_block(
         others = whose != without[:, None]
         if not others.all():
             whose = np.stack([row[kept][: len(vectors) - 1] for row, kept in zip(whose, others, strict=True)])
-    return _exactly(queries, vectors, whose, metric)
+    return _exactly(wanted, vectors, whose, metric)
 
 
 def _largest(scores: np.ndarray, topk: int) -> np.ndarray:
@@ -116,9 +119,10 @@ def check_finite(queries: np.ndarray) -> None:
 def _exactly(queries: np.ndarray, vectors: Any, positions: np.ndarray, metric: str) -> Nearest:
     """The vectors at `positions` (M, k), sorted by their distances, as float64 computes these."""
     distances = np.zeros(positions.shape, np.float32)
-    for row, query in enumerate(queries.astype(np.float64)):
+    for row, query in enumerate(np.asarray(queries, np.float64)):
         found = np.asarray(vectors[positions[row]], np.float64)
-        distances[row] = distance(query, found, metric)
+        with np.errstate(invalid="ignore"):
+            distances[row] = distance(query, found, metric)
     if not np.isfinite(distances).all():
         bad = positions[~np.isfinite(distances)][0]
         raise InputError(f"vector {bad} of those to search is not finite (NaN or infinite); make it anew")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,25 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
     num = only_first + only_second
     return float(binomtest(only_first, num).pvalue) if num else 1.0
+
+
+def right_together(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
+    """Of two models' answers to the same pictures, (N,) bool whether they are right: {"both", "neither", "only_first",
+    "only_second": numbers of pictures, "p_value": McNemar's}."""
+    pairs = {"both": first & second, "neither": ~first & ~second}
+    pairs |= {"only_first": first & ~second, "only_second": ~first & second}
+    counts: dict[str, Any] = {name: int(pair.sum()) for name, pair in pairs.items()}
+    return counts | {"p_value": mcnemar(counts["only_first"], counts["only_second"])}
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of several comparisons, so enlarged that all of them together err as rarely as one would (Holm 1979). Those
+    that are NaN stay so, and do not count."""
+    found, least = list(p_values), 0.0
+    order = sorted((at for at, value in enumerate(found) if np.isfinite(value)), key=lambda at: found[at])
+    for rank, at in enumerate(order):
+        least = found[at] = max(least, min(1.0, (len(order) - rank) * found[at]))
+    return found
 
 
 class Difference(NamedTuple):
@@ -52,3 +71,15 @@ def paired_bootstrap(
     # How often a draw lies on the other side of zero; one draw more, for a thousand cannot say "never".
     beyond = min((found <= 0).sum(), (found >= 0).sum())
     return Difference(value, interval, float(min(1.0, 2 * (beyond + 1) / (len(found) + 1))))
+
+
+def of_runs(first: Sequence[float], second: Sequence[float]) -> Difference | None:
+    """The mean of the first runs' figures minus that of the second, such as over seeds (Welch's t-test: the deviations may
+    differ); None where one of them has fewer than two runs, or no run differs."""
+    from scipy.stats import ttest_ind
+
+    if min(len(first), len(second)) < 2 or not (np.std(first) or np.std(second)):
+        return None
+    found = ttest_ind(first, second, equal_var=False)
+    interval = [float(bound) for bound in found.confidence_interval(LEVEL)]
+    return Difference(float(np.mean(first) - np.mean(second)), interval, float(found.pvalue))

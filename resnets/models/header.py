@@ -119,7 +119,7 @@ def find(model: str | Path) -> Path:
         for file in reversed(weights) if _selected(path) == "last" else weights:
             if file.is_file():
                 return file
-        raise InputError(f"{path}: no best.safetensors here; give a run directory of `resnets train`, or a .safetensors file")
+        raise InputError(f"{path}: {_without_weights(path)}")
     if not path.exists():
         if (bundled := boxed().get(str(model))) is not None:
             return bundled
@@ -130,6 +130,14 @@ def find(model: str | Path) -> Path:
         )
         raise InputError(f"{path}: no such file or run directory{hint}")
     return path
+
+
+def _without_weights(folder: Path) -> str:
+    """What is wrong with a folder that has no weights, and what to do."""
+    if (folder / "recipe.yaml").is_file():
+        words = "the run stopped before its first epoch was complete, and has no weights"
+        return f"{words}; go on by `resnets train --resume --out {folder}`"
+    return "no best.safetensors here; give a run directory of `resnets train`, or a .safetensors file"
 
 
 def _selected(run: Path) -> str | None:

@@ -124,7 +124,7 @@ class Model(Trunk):
                 out of range, and a model without classes.
         """
         todo, wanted, header = listed(pictures), Wanted(topk, threshold), self.header
-        if not self.labels:
+        if not (self.labels or self.task.embeds):
             raise InputError("the model has no classes to predict; its pooled features are model(model.inputs(pictures))")
         if not is_whole(batch_size) or batch_size < 1:
             raise InputError(f"batch_size={batch_size!r}: give a whole number of at least 1")

@@ -55,6 +55,7 @@ class DataRecord(TypedDict, total=False):
     num_groups: dict[str, int]  # by split
     inputs: str  # how images become inputs, in words
     dir: str | None  # the folder of built-in datasets, where it was given
+    corrections: dict[str, Any]  # of labels, as `Source.corrections` has it; missing where there are none
     label_faults: dict[str, int]  # number of images with annotations that broke a rule, by rule
 
 
@@ -123,6 +124,8 @@ class Prediction(TypedDict, total=False):
     width: int
     drawn: str  # the file with the drawing
     mask: str  # the file with the mask
+    not_drawn: dict[str, str]  # of a server: why there is no drawing of that name
+    nearest: list[dict[str, Any]]  # of a server with an index: name, label and distance of each image
 
 
 class Evaluation(TypedDict, total=False):

@@ -21,8 +21,8 @@ from resnets.files import short
 # The allowed values of each field that is a choice. The command line and the error messages use this table too.
 CHOICES: dict[str, tuple[str, ...]] = {
     "block": ("basic", "bottleneck"),
-    "stem": ("imagenet", "small", "deep", "keras"),
-    "shortcut": ("A", "B", "C", "D", "none"),
+    "stem": ("imagenet", "small", "deep", "keras", "dlib"),
+    "shortcut": ("A", "B", "C", "D", "pool", "none"),
     "stride_in": ("1x1", "3x3"),
     "stage_stride": ("first", "last"),
     "order": ("post", "pre"),
@@ -32,7 +32,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
+RESHAPING = {"A": "pad", "B": "project", "D": "pool_project", "pool": "pool_pad"}  # shortcuts where a block changes shape
 MAX_BLOCKS = 4096  # of all stages; the deepest published network, ResNet-1202, has 600
+MAX_LEAST = 1 << 10  # above the `least_size` of each network: strides are at most 64
 # The least and the most of each number.
 RANGES = {
     "width": (1, 1 << 20), "stem_width": (1, 1 << 20), "groups": (1, 1 << 16), "group_width": (1, 1 << 16),
@@ -42,7 +44,10 @@ RANGES = {
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """One convolution. `kernel`, `stride` and `dilation` are the same along every axis."""
+    """One convolution. `kernel`, `stride` and `dilation` are the same along every axis.
+
+    It is padded by dilation * (kernel // 2) on each side, unless it is not `padded`.
+    """
 
     in_chans: int
     out_chans: int
@@ -51,6 +56,7 @@ class Conv:
     groups: int = 1
     bias: bool = False
     dilation: int = 1
+    padded: bool = True
 
     def num_weights(self, dims: int) -> int:
         return self.out_chans * (self.in_chans // self.groups) * self.kernel**dims
@@ -59,19 +65,19 @@ class Conv:
         return self.num_weights(dims) + self.out_chans * self.bias
 
     def out_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(shrink(n, self.kernel, self.stride) for n in size)
+        return tuple(shrink(n, self.kernel, self.stride, padded=self.padded) for n in size)
 
     def num_macs(self, size: tuple[int, ...]) -> int:
         """Number of multiply-adds for an input of spatial size `size`."""
         return self.num_weights(len(size)) * math.prod(self.out_size(size))
 
 
-def shrink(n: int, kernel: int, stride: int) -> int:
-    """Output length of a convolution or pooling over `n` positions, padded by dilation * (kernel // 2) on each side.
+def shrink(n: int, kernel: int, stride: int, *, padded: bool = True) -> int:
+    """Output length of a convolution or pooling over `n` positions, `padded` by dilation * (kernel // 2) on each side.
 
-    With this padding the length does not depend on the dilation.
+    With this padding the length does not depend on the dilation. Without it the length is 0 where `n` is below `kernel`.
     """
-    return (n + 2 * (kernel // 2) - kernel) // stride + 1
+    return max(0, (n + 2 * (kernel // 2) * padded - kernel) // stride + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,7 @@ class Block:
     """One residual block: the convolutions of its residual branch, and the kind of its shortcut."""
 
     convs: tuple[Conv, ...]
-    shortcut: str  # identity | pad | subsample | project | pool_project | none
+    shortcut: str  # identity | pad | subsample | project | pool_project | pool_pad | none
     order: str
     norm: str = "batch"
     se_chans: int = 0  # inner width of squeeze-and-excitation; 0: none
@@ -118,14 +124,17 @@ class Block:
         return convs + norms + squeeze
 
     def out_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        branch = size
         for conv in self.convs:
-            size = conv.out_size(size)
-        return size
+            branch = conv.out_size(branch)
+        if self.shortcut != "pool_pad" or 0 in branch:
+            return branch
+        return tuple(max(n, m // self.stride) for n, m in zip(branch, size, strict=True))  # zeros are added to the shorter
 
     def num_macs(self, size: tuple[int, ...]) -> int:
-        out_size, total = self.out_size(size), 2 * self.out_chans * self.se_chans
+        total = 2 * self.out_chans * self.se_chans
         if self.projection:
-            total += self.projection.num_weights(len(size)) * math.prod(out_size)
+            total += self.projection.num_weights(len(size)) * math.prod(self.out_size(size))
         for conv in self.convs:
             total += conv.num_macs(size)
             size = conv.out_size(size)
@@ -160,14 +169,17 @@ class ResNetSpec:
     Args:
         name: the name in the zoo that the spec was made from.
         block: "basic" (two 3x3 convolutions) or "bottleneck" (1x1, 3x3, 1x1; four times as many output channels).
-        depths: number of blocks in each stage; four stages for ImageNet, three for CIFAR.
-        width: base channels of the first stage, at least 1; each later stage doubles it.
+        depths: number of blocks in each stage; four stages for ImageNet, three for CIFAR, five in dlib's network for faces.
+        width: base channels of the first stage, at least 1; each later stage doubles it, up to the fourth.
         stem: "imagenet" (7x7 with stride 2, then max-pool), "small" (3x3), "deep" (three 3x3, then max-pool: the D variant),
-            "keras" (only with order "pre": 7x7 with bias, then a zero-padded max-pool, as in Keras' ResNetV2).
+            "keras" (only with order "pre": 7x7 with bias, then a zero-padded max-pool, as in Keras' ResNetV2), "dlib" (as
+            "imagenet", but neither convolution nor max-pool is padded).
         stem_width: output channels of the stem; default (None): `width`.
         stem_stride: 1 or 2, stride of the stem's first convolution; default (None): 1 for the small stem, 2 for the others.
         shortcut: where a block changes shape, "A" pads with zero channels, "B" projects by a 1x1 convolution, "D"
-            average-pools and projects; "C" projects in every block; "none" is the plain network without shortcuts.
+            average-pools and projects; "C" projects in every block; "pool" average-pools, adds zero channels after the
+            others, and leaves strided convolutions unpadded (dlib; where branch and shortcut then differ in size, zeros are
+            added at the far edges of the smaller); "none" is the plain network without shortcuts.
         stride_in: which convolution of a bottleneck has the stride: "1x1" (the paper) or "3x3" (torchvision, "v1.5").
         stage_stride: which block of a stage has the stride: "first" (the usual), or "last" (its output already has the next
             stage's size, and its shortcut takes every second position; Keras' ResNetV2).
@@ -181,7 +193,7 @@ class ResNetSpec:
         dims: number of spatial axes of the input: 1, 2 or 3.
         in_chans: input channels.
         num_classes: outputs of the classifier; 0: no classifier.
-        output_stride: 32, 16 or 8: the largest stride of a level. A stride beyond it is replaced by dilation: the same
+        output_stride: 64, 32, 16 or 8: the largest stride of a level. A stride beyond it is replaced by dilation: the same
             weights give the same values, at more positions (arXiv 1706.05587).
         zero_init_last: initialise every residual branch to zero (its last norm's scale; in "pre" order its last convolution).
         depth_counts: what the number in the name counts: "path" (weighted layers on the longest path, as He et al.) or
@@ -226,12 +238,12 @@ class ResNetSpec:
                 raise InputError(f"{field}={short(value)}: give a whole number from {least} to {most:,}")
         if self.dims not in (1, 2, 3):
             raise InputError(f"dims={short(self.dims)}: give 1 (signals), 2 (images) or 3 (volumes)")
-        if self.output_stride not in (32, 16, 8) or not is_whole(self.output_stride):
-            raise InputError(f"output_stride={short(self.output_stride)}: give 32, 16 or 8")
+        if self.output_stride not in (64, 32, 16, 8) or not is_whole(self.output_stride):
+            raise InputError(f"output_stride={short(self.output_stride)}: give 64, 32, 16 or 8")
         depths = self.depths if isinstance(self.depths, tuple) and all(map(is_whole, self.depths)) else ()
-        if not 1 <= len(depths) <= 4 or min(depths) < 1 or sum(depths) > MAX_BLOCKS:
+        if not 1 <= len(depths) <= 5 or min(depths) < 1 or sum(depths) > MAX_BLOCKS:
             raise InputError(
-                f"depths={short(self.depths)}: give one to four stages of at least one block, such as (3, 4, 6, 3), and "
+                f"depths={short(self.depths)}: give one to five stages of at least one block, such as (3, 4, 6, 3), and "
                 f"at most {MAX_BLOCKS:,} blocks in all"
             )
         if isinstance(self.drop_path, bool) or not isinstance(self.drop_path, int | float) or not 0 <= self.drop_path < 1:
@@ -272,7 +284,7 @@ class ResNetSpec:
         if self.stem == "small":
             return (Conv(chans, wide, 3, stride, bias=bias),)
         if self.stem != "deep":
-            return (Conv(chans, wide, 7, stride, bias=bias or self.stem == "keras"),)
+            return (Conv(chans, wide, 7, stride, bias=bias or self.stem == "keras", padded=self.stem != "dlib"),)
         widths = (chans, wide // 2, wide // 2, wide)
         strides = (stride, 1, 1)
         return tuple(Conv(a, b, 3, s, bias=bias) for (a, b), s in zip(pairwise(widths), strides, strict=True))
@@ -296,7 +308,7 @@ class ResNetSpec:
                     stride = 2 if stage < len(self.depths) - 1 and position == depth - 1 else 1
                 atrous = dilation if reached * stride > self.output_stride else 0
                 drop_path = self.drop_path * index / max(1, num_blocks - 1)
-                block = self._block(in_chans, self.width * 2**stage, stride, drop_path)
+                block = self._block(in_chans, self.width * 2 ** min(stage, 3), stride, drop_path)
                 if max(dilation, atrous * stride) > 1:
                     convs = dilated(block.convs, dilation, keep_stride=not atrous)
                     block = dataclasses.replace(block, convs=convs, atrous=atrous)
@@ -318,13 +330,17 @@ class ResNetSpec:
                 Conv(mid, mid, 3, second, self.groups, bias),
                 Conv(mid, out_chans, 1, bias=bias),
             )
+        if self.shortcut == "pool":
+            convs = tuple(dataclasses.replace(conv, padded=conv.stride == 1) for conv in convs)
         same = stride == 1 and in_chans == out_chans
         late = self.stage_stride == "last" and in_chans == out_chans
         shortcut = {"none": "none", "C": "project"}.get(self.shortcut) or (
-            "identity" if same else "subsample" if late else {"A": "pad", "B": "project", "D": "pool_project"}[self.shortcut]
+            "identity" if same else "subsample" if late and self.shortcut != "pool" else RESHAPING[self.shortcut]
         )
-        if shortcut == "pad" and out_chans < in_chans:
-            raise InputError(f"shortcut A pads channels with zeros, but a block narrows {in_chans} to {out_chans}; use B")
+        if shortcut in ("pad", "pool_pad") and out_chans < in_chans:
+            raise InputError(
+                f"shortcut {self.shortcut} pads channels with zeros, but a block narrows {in_chans} to {out_chans}; use B"
+            )
         squeeze = round_to_8(out_chans / 16) if self.attention == "se" else 0
         return Block(convs, shortcut, self.order, self.norm, squeeze, drop_path)
 
@@ -355,8 +371,13 @@ class ResNetSpec:
 
     @property
     def img_size(self) -> int:
-        """Side of the input that the published network is trained at, in pixels: 32 for the small stem, else 224."""
-        return 32 if self.stem == "small" else 224
+        """Side of the input that the published network is trained at, in pixels: 32 and 150 for the small and dlib's stem."""
+        return {"small": 32, "dlib": 150}.get(self.stem, 224)
+
+    @property
+    def least_size(self) -> int:
+        """Side of the smallest input, in pixels: 1, but where layers are not padded as many as they need."""
+        return next(n for n in range(1, MAX_LEAST) if all(math.prod(row.size) for row in self.table(n)))
 
     @property
     def num_params(self) -> int:
@@ -386,7 +407,7 @@ class ResNetSpec:
         for number, blocks in enumerate(self.stages, start=2):
             words = ""
             if number == 2 and self.has_max_pool:
-                size = tuple(shrink(n, 3, 2) for n in size)
+                size = tuple(shrink(n, 3, 2, padded=self.stem != "dlib") for n in size)
                 words = f"{times(['3'] * self.dims)} max-pool, stride 2; "
             params = macs = 0
             for block in blocks:
@@ -438,7 +459,15 @@ def dilated(convs: tuple[Conv, ...], dilation: int, *, keep_stride: bool) -> tup
     Args:
         dilation: distance, at the block's input, between positions that were neighbours before strides were replaced.
         keep_stride: whether strides stay; otherwise they become 1, and each multiplies the dilation of the ones after it.
+
+    Raises:
+        InputError: for a convolution that is not padded.
     """
+    if not all(conv.padded for conv in convs):
+        raise InputError(
+            "output_stride: the strided convolutions of shortcut='pool' are not padded, and dilation cannot replace their "
+            "strides; give a larger output_stride, or shortcut='D'"
+        )
     found = []
     for conv in convs:
         own = dilation if conv.kernel > 1 else 1

@@ -2,7 +2,8 @@
 
 Sources: He et al. 2015 (arXiv 1512.03385) for ResNet, plain and the CIFAR family; He et al. 2016 (1603.05027) for
 pre-activation; Xie et al. 2017 (1611.05431) for ResNeXt; Zagoruyko and Komodakis 2016 (1605.07146) for wide networks;
-Hu et al. 2018 (1709.01507) for squeeze-and-excitation; He et al. 2019 (1812.01187) for the D variant.
+Hu et al. 2018 (1709.01507) for squeeze-and-excitation; He et al. 2019 (1812.01187) for the D variant; dlib
+(dlib_face_recognition_resnet_model_v1) for faces.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ PRE: SpecFields = {"order": "pre"}
 DEEP: SpecFields = {"stem": "deep", "shortcut": "D"}
 # Section 4.2 of 1512.03385: a 3x3 stem and three stages of 16, 32 and 64 channels, for 32 x 32 images; shortcut A.
 CIFAR: SpecFields = {"stem": "small", "width": 16, "shortcut": "A", "num_classes": 10}
+# dlib's network for faces: half of ResNet-34's channels, a fifth stage as wide as the fourth, and no padding where it strides.
+DLIB: SpecFields = {"width": 32, "stem": "dlib", "shortcut": "pool", "output_stride": 64, "depth_counts": "convs"}
 WIDE: SpecFields = CIFAR | PRE | {"shortcut": "B", "stem_width": 16, "depth_counts": "convs"}
 
 
@@ -59,6 +62,7 @@ ROWS: dict[str, SpecFields] = {
     "wrn40_4_cifar": WIDE | {"depths": (6, 6, 6), "width": 16 * 4},
     **{f"seresnet{d}": DEPTHS[d] | {"attention": "se"} for d in (18, 34, 50, 101, 152)},
     **{f"resnet{d}d": DEPTHS[d] | DEEP for d in (18, 34, 50, 101, 152)},
+    "resnet29_dlib": DLIB | {"block": "basic", "depths": (3, 4, 3, 3, 1)},
 }
 
 

@@ -20,7 +20,7 @@ from resnets.paper import items
 from resnets.paper.result import Cell, Result, Table
 from resnets.paper.scales import SCALES
 from resnets.paper.trainings import minutes
-from resnets.verbs.report import NONE
+from resnets.verbs.report.values import NONE
 
 MARKDOWN, HTML = "README.md", "paper.html"
 INTRODUCTION = (

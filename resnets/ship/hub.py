@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import warnings
 from collections.abc import Mapping, Sequence
@@ -148,6 +149,7 @@ def convert(
     labels: str | Path | Sequence[str] | None = None,
     hidden: Mapping[str, Any] | None = None,
     prefix: str | None = None,
+    task: str | None = None,
 ) -> Opened:
     """Read weights and write them as a saved model of this package, or as another library's state dict.
 
@@ -155,6 +157,8 @@ def convert(
         checkpoint: a file or a name; this and the remaining arguments are those of `open_weights`.
         out: the file to write: .safetensors; for another library also .pth, .pt or .bin, written by torch.save.
         to: "torchvision" or "timm"; default (None): this package.
+        task: one whose answers are embeddings: those of the file are then the network's pooled features as they are, unless it
+            is for this task already. Default (None): the task of the weights.
 
     Returns:
         The weights that were read.
@@ -169,6 +173,8 @@ def convert(
     if to is not None and to not in keymaps.BACK:
         raise InputError(f"cannot convert to {to!r}; use one of: {', '.join(keymaps.BACK)}")
     opened = open_weights(checkpoint, model=model, mean=mean, std=std, labels=labels, hidden=hidden, prefix=prefix)
+    if task not in (None, opened.header.task):
+        opened = embedding(opened, str(task))
     if to is not None and tasks.get(opened.header.task).own_size:
         raise InputError(
             f"{checkpoint}: for the task {opened.header.task}; only classifiers can be converted to {to}; leave out --to"
@@ -186,3 +192,18 @@ def convert(
         with replacing(out) as temporary:
             temporary.write_bytes(written.getbuffer())
     return opened
+
+
+def embedding(opened: Opened, task: str) -> Opened:
+    """The trunk of opened weights as a model of `task`, whose answers are its pooled features.
+
+    Raises:
+        InputError: where the task's answers are to be learnt.
+    """
+    if not tasks.get(task).embeds:
+        raise InputError(f"the task {task} learns its answers: resnets train DATA --task {task} --weights {opened.path}")
+    spec = zoo.change(opened.header.spec, num_classes=0)
+    header = dataclasses.replace(opened.header, spec=spec, task=task, labels=(), head={}, decision={})
+    own = Model(spec, tasks.get(task), preprocess=header.preprocess, labels=()).state_dict()
+    tensors = {name: tensor for name, tensor in opened.tensors.items() if name in own}
+    return dataclasses.replace(opened, header=header, tensors=tensors)

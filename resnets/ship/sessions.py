@@ -190,14 +190,15 @@ def answering(header: Header) -> Task:
         raise InputError(
             f"the model takes inputs with {header.spec.dims} spatial axes, and pictures have 2; use it from Python"
         )
-    if not header.labels:
+    if not header.labels and not task.embeds:
         raise InputError("the model has no classes; give it some by `resnets train --weights`, or use it from Python")
     return task
 
 
 def exportable(header: Header) -> Header:
     """`header`, if other runtimes than torch compute the answers of its task. Raises `InputError` otherwise."""
-    if answering(header).runtimes == ("torch",):
+    task = tasks.get(header.task) if gives_features(header) else answering(header)
+    if task.runtimes == ("torch",):
         raise InputError(
             f"the model is for the task {header.task}, which runs in torch only, so far; `resnets predict` and `eval` take it"
         )

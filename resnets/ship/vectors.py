@@ -189,7 +189,7 @@ def _mapped(path: Path, file: BinaryIO, info: zipfile.ZipInfo) -> np.ndarray:
 
 def header_of(text: str, path: str | Path) -> dict[str, Any]:
     """The header in JSON text. Raises `InputError` where that is none."""
-    header = parse_json(text, f"{path}, header")
+    header = parse_json(text, f"{path}, header", strict=False)  # names of files may be no Unicode
     if header.get("format") != FORMAT:
         raise InputError(f"{path}: its format is {str(header.get('format'))[:40]!r}, and this version reads {FORMAT}; {AGAIN}")
     wrong = not header.keys() >= set(NEEDED) or header["metric"] not in METRICS

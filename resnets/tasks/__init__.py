@@ -22,6 +22,7 @@ TASKS = {
     "segment": "Segment",
     "tag": "Tag",
     "grade": "Grade",
+    "embed": "Embed",
 }
 DEFAULT = "classify"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +33,9 @@ def index_of(name: str, labels: Sequence[str]) -> int:
 
 def sigmoid(value: Any) -> float:
     """The probability of a logit."""
-    return float(np.exp(-np.logaddexp(0, -np.float64(value))))
+    from scipy.special import expit
+
+    return float(expit(np.float64(value)))
 
 
 def normal_share(value: Any) -> float:
@@ -43,30 +45,27 @@ def normal_share(value: Any) -> float:
     return float(ndtr(np.float64(value)))
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of logits (K, ...), along the first axis; float64."""
-    shifted = np.exp(np.asarray(logits, np.float64) - logits.max(0))
-    return shifted / shifted.sum(0)
-
-
-def output(index: int) -> Any:
-    """The evidence that is one output: (N, K) -> (N,)."""
+def of_outputs(name: str, label: int | None, weights: Mapping[int, float], chance: Callable[[Any], float]) -> Explained:
+    """What is said by a sum of outputs (N, K): index -> factor."""
 
     def evidence(model: Any, x: Tensor) -> Tensor:
-        return model(x)[:, index]
+        outputs = model(x)
+        return sum((factor * outputs[:, index] for index, factor in weights.items()), outputs.new_zeros(len(outputs)))
 
-    return evidence
+    return Explained(name, label, evidence, chance, weights=weights)
 
 
 def rather(one: int, other: int, labels: Sequence[str]) -> list[Explained]:
-    """Why one class and not the other, and the reverse: by the difference of their logits."""
+    """Why one class and not the other, and the reverse: by the difference of their logits.
+
+    Raises:
+        InputError: where the two are the same.
+    """
+    different(one, other, labels)
 
     def of(a: int, b: int) -> Explained:
-        def evidence(model: Any, x: Tensor) -> Tensor:
-            logits = model(x)
-            return logits[:, a] - logits[:, b]
-
-        return Explained(f"{labels[a]} rather than {labels[b]}", a, evidence, lambda logits: sigmoid(logits[a] - logits[b]))
+        chance = lambda logits: sigmoid(logits[a] - logits[b])  # noqa: E731
+        return of_outputs(f"{labels[a]} rather than {labels[b]}", a, {a: 1.0, b: -1.0}, chance)
 
     return [of(one, other), of(other, one)]
 

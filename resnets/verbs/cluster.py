@@ -157,16 +157,13 @@ def drawn(index: Index, clusters: np.ndarray, path: Path) -> Path:
     """Draw some images of the largest clusters, a row for each."""
     from resnets.draw.gallery import gallery
 
-    cells: list[tuple[np.ndarray, str]] = []
-    num = 0
-    for number in range(min(SHOWN, int(clusters.max()) + 1)):
-        members = np.flatnonzero(clusters == number)
-        some = members[np.unique(np.linspace(0, len(members) - 1, EACH).astype(int))].tolist()
-        num += 1
-        for place in [*some, *[None] * (EACH - len(some))]:
-            picture = None if place is None else index.picture(place)
-            caption = "" if place is None else index.neighbour(place).label or Path(index.neighbour(place).path).name
-            cells.append((np.full((8, 8, 3), 255, np.uint8) if picture is None else picture, caption))
+    num = min(SHOWN, int(clusters.max()) + 1)
     if not num:
         raise InputError("no cluster was found, so there is none to draw; leave out --draw, or raise --threshold")
-    return gallery(*zip(*cells, strict=True), path, columns=EACH, title=f"The {num} largest clusters")
+    cells: list[tuple[np.ndarray | None, str]] = []
+    for number in range(num):
+        members = np.flatnonzero(clusters == number)
+        some = members[np.unique(np.linspace(0, len(members) - 1, EACH).astype(int))].tolist()
+        cells += [*map(index.cell, some), *[(None, "")] * (EACH - len(some))]
+    pictures, captions = zip(*cells, strict=True)
+    return gallery(pictures, captions, path, columns=EACH, title=f"The {num} largest clusters")

@@ -12,7 +12,7 @@ from resnets.draw.text import visible
 from resnets.engine.contract import Sample
 from resnets.errors import InputError
 from resnets.files import write_json
-from resnets.measures.paired import mcnemar, paired_bootstrap
+from resnets.measures.paired import paired_bootstrap, right_together
 from resnets.models.model import Model
 from resnets.ship.sessions import read_header
 from resnets.verbs import evaluate, predictions
@@ -49,7 +49,7 @@ def compare(
     results = [each.result() for each in judged]
     samples = [each.meter.sample() for each in judged]
     one = judged[0]
-    groups = None if one.part.groups is None else one.part.groups[samples[0].positions]
+    groups = samples[0].groups if one.part.groups is None else one.part.groups[samples[0].positions]
     difference = paired_bootstrap(samples[0].figure, samples[1].figure, len(samples[0].positions), groups)
     found: dict[str, Any] = {
         "task": one.task.name,
@@ -107,10 +107,7 @@ def counted(first: Sample, second: Sample) -> dict[str, Any]:
     """Of answers that are right or wrong, how often which model is right, and McNemar's test."""
     if first.right is None or second.right is None:
         return {}
-    pairs = {"both": first.right & second.right, "neither": ~first.right & ~second.right}
-    pairs |= {"only_first": first.right & ~second.right, "only_second": ~first.right & second.right}
-    counts: dict[str, Any] = {name: int(pair.sum()) for name, pair in pairs.items()}
-    return {"mcnemar": counts | {"p_value": mcnemar(counts["only_first"], counts["only_second"])}}
+    return {"mcnemar": right_together(first.right, second.right)}
 
 
 def told(found: dict[str, Any]) -> str:

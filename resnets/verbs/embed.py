@@ -15,8 +15,8 @@ import numpy as np
 from resnets import __version__
 from resnets.data import sources
 from resnets.data.pictures.images import FileImages
-from resnets.data.readers import arrays
-from resnets.data.sources import Words
+from resnets.data.pictures.inputs import INPUTS
+from resnets.data.readers import arrays, layouts
 from resnets.errors import InputError
 from resnets.measures.neighbours import METRICS
 from resnets.models.header import Header, boxed, terms
@@ -107,16 +107,22 @@ def header_of(session: Session, model: Any, metric: str, data: Any) -> dict[str,
         "model": record_of(session, model),
         "preprocess": session.header.preprocess.to_json(),
         "metric": metric,
-        "data": str(arrays.name_of(data)) if not isinstance(data, tuple | list) else [str(each) for each in data],
+        "data": named(data),
         "version": __version__,
     }
+
+
+def named(data: Any) -> list[str]:
+    """Data by its names or absolute paths."""
+    each = data if isinstance(data, list | tuple) else [arrays.name_of(data)]
+    return [os.path.abspath(one) if os.path.exists(one) else str(one) for one in each]  # noqa: PTH100, PTH110
 
 
 def record_of(session: Session, model: Any) -> ModelRecord:
     """Which model computes in the session, that `model` opened."""
     header = session.header
     export = header.provenance.get("export")
-    path = locate(model) if isinstance(model, str | os.PathLike) else None
+    path = locate(os.fspath(model)) if isinstance(model, str | os.PathLike) else None
     if path is None:
         digest, where = digest_of(model), None
     else:
@@ -170,18 +176,10 @@ def images_of(
     Raises:
         InputError: where there are none, or there is no such split.
     """
-    found: dict[str, Words]
-    try:
-        found, notes = sources.in_words(data, data_dir=data_dir, in_chans=header.spec.in_chans)
-    except InputError as refused:
-        loose = isinstance(data, list | tuple) or (isinstance(data, str | os.PathLike) and Path(data).exists())
-        if not loose or split is not None:
-            raise
-        try:
-            files = find_files(header, data)
-        except InputError:
-            raise refused from None
-        found, notes = {"": Words(files, [""] * len(files))}, ()
+    if is_loose(header, data) and split is None:
+        files = find_files(header, data)
+        return [Part("", files, [""] * len(files))]
+    found, notes = sources.in_words(data, data_dir=data_dir, in_chans=header.spec.in_chans)
     for note in notes:
         say(f"data     {note.text}")
     if split is not None and split not in found:
@@ -192,6 +190,24 @@ def images_of(
         if dims != header.spec.dims:
             raise InputError(f"{data}: images with {dims} axes, and the model takes {header.spec.dims}; give others")
     return parts
+
+
+def is_loose(header: Header, data: Any) -> bool:
+    """Whether it is several paths, an image, or a folder in no layout that is known, such as one with images at its top."""
+    if isinstance(data, list | tuple):
+        return True
+    suffixes = INPUTS[header.spec.dims].suffixes
+    if not isinstance(data, str | os.PathLike) or not Path(data).exists():
+        return False
+    if not Path(data).is_dir():
+        return Path(data).name.lower().endswith(suffixes)
+    try:
+        _, layout = sources.recognised(data)
+    except InputError:
+        return True
+    here = list(Path(data).iterdir())
+    own = any(path.name.lower().endswith(suffixes) for path in here) or not any(path.is_dir() for path in here)
+    return own and layout.recognises is layouts.is_class_folder
 
 
 def fill(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from resnets.data.corrections import corrected
 from resnets.data.groups import grouped
 from resnets.data.loader import Loader
 from resnets.data.pictures.images import default_workers
 from resnets.data.readers.arrays import name_of
-from resnets.data.types import Source
+from resnets.data.types import Batch, Source
 from resnets.data.workers import BadImages
 from resnets.errors import InputError
 from resnets.files import write_json
@@ -41,6 +42,7 @@ def evaluate(
     abstain_at: float | str | None = None,
     sets: float | str | None = None,
     unknown: bool = True,
+    corrections: str | Path | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model on a split of some data, whose classes are matched to the model's by name.
 
@@ -56,6 +58,7 @@ def evaluate(
         group_by: what the interval is by groups of, as in training; None: as the model was trained, where that suits the data.
         runtime, amp: see `resnets.ship.sessions.open_session`.
         abstain_at, sets, unknown: of classifiers: see `predict`.
+        corrections: a list of other labels, as `train` takes it.
 
     Returns:
         {"model", "data", "split", "num_images", "loss", "top1", "top5", "per_class", "confusion", ...}; see the task. "weights"
@@ -71,6 +74,7 @@ def evaluate(
         "abstain_at": abstain_at,
         "sets": sets,
         "unknown": unknown,
+        "corrections": corrections,
     }
     session, source = opened(model, data, data_dir=data_dir, device=device, runtime=runtime, amp=amp, **asked)
     header, name = session.header, pick(source, split)
@@ -92,13 +96,15 @@ def opened(
     abstain_at: float | str | None = None,
     sets: float | str | None = None,
     unknown: bool = True,
+    corrections: str | Path | None = None,
 ) -> tuple[Session, Source]:
     """The model, running, and the data with its classes. The arguments are those of `evaluate`."""
     session = open_session(model, runtime=runtime, device=device, amp=amp)
     session = deciding(session, {"abstain_at": abstain_at, "sets": sets, "unknown_at": None if unknown else 0})
     header = session.header
     asked = {"ignore_index": ignore_index, "group_by": group_by}
-    return session, grouped(answering(header).open_for(header, data, asked, data_dir=data_dir), group_by)
+    source = grouped(answering(header).open_for(header, data, asked, data_dir=data_dir), group_by)
+    return session, corrected(source, corrections)
 
 
 def pick(source: Source, split: str | None) -> str:
@@ -146,8 +152,9 @@ def judge(
     batch_size: int = 256,
     workers: int | None = None,
     max_bad: int | None = None,
+    watch: Callable[[Batch], None] = lambda batch: None,
 ) -> Judged:
-    """The answers to a split of an open source. Raises as `score`."""
+    """The answers to a split of an open source; `watch` is shown each batch. Raises as `score`."""
     session = model if isinstance(model, Session) else open_session(model)
     header, part = session.header, source.splits[split]
     task, bad = answering(header), BadImages.allowing(max_bad, part)
@@ -163,6 +170,7 @@ def judge(
     for batch in loader.epoch(0):
         if len(batch.images):
             meter.add(task.infer(session.run, batch.images.numpy(), batch.sizes, header), batch)
+            watch(batch)
             num_images += len(batch.images)
     if not num_images:
         raise InputError("no picture of the split can be read; `resnets data check` says why")

@@ -18,20 +18,21 @@ import numpy as np
 from resnets import tasks
 from resnets.attribution import faithful, learnt
 from resnets.attribution.methods import METHODS, attribute, enlarged
-from resnets.attribution.seen import AT_ONCE, Evidence, Seen
+from resnets.attribution.seen import AT_ONCE, Seen
 from resnets.data.pictures.images import BadPicture
+from resnets.data.places import place_at
 from resnets.engine.contract import Explained, Question, Task
 from resnets.errors import InputError
 from resnets.models.answering import evaluating, run_model
 from resnets.models.header import Header
 from resnets.models.model import Model
 from resnets.ship.sessions import Session, open_session
-from resnets.verbs import explain_inputs, explain_pages
+from resnets.verbs import explain_inputs, explain_maps, explain_pages
 from resnets.verbs.explain_inputs import Item
-from resnets.verbs.explanation import Explanation, Report, lighter, summarise
+from resnets.verbs.explain_maps import choose_layer
+from resnets.verbs.explanation import Explanation, Pointing, Report, lighter, summarise
 
 CHECKED = 8  # images on which the check with randomised weights is made
-LEAST_POSITIONS = 4  # along each axis of a layer's map that is chosen by itself
 DECISIVE = 2  # parts that are random where the check decides: the head and the last stage
 
 
@@ -111,7 +112,8 @@ def explain(
     if not readable:
         raise InputError(f"{first[0].name}: {first[0].error}" if first else "there is no image to explain")
     if METHODS[method].of_layer:
-        report.layer = choose_layer(opened, layer, readable[0].pixels.shape[1:])
+        assert opened.network is not None
+        report.layer = choose_layer(opened.task, opened.network, layer, readable[0].pixels.shape[1:])
     elif layer is not None:
         raise InputError(f"--layer is for class activation maps, and {method} has no layer; leave it out")
     if trust and opened.network is not None:
@@ -155,46 +157,11 @@ def choose_method(opened: Opened, method: str | None) -> str:
     return method
 
 
-def choose_layer(opened: Opened, layer: str | None, size: tuple[int, ...]) -> str:
-    """The module that is mapped: the one that is named, or the deepest with enough positions for inputs of `size`.
-
-    The deepest knows most of classes. What lies before a stage with stride is left alone where it can be: of a convolution with
-    stride and a kernel of 1, gradients reach every second position only.
-    """
-    network = opened.network
-    assert network is not None
-    known = dict(opened.task.map_layers(network))
-    if layer is not None:
-        if layer not in dict(network.named_modules()) or not layer:
-            raise InputError(f"the network has no layer {layer!r}; use one of: {', '.join(known)}, or a block, as layer2.0")
-        return layer
-    positions = {name: min(-(-side // stride) for side in size) for name, stride in known.items()}
-    for name in reversed(positions):
-        if positions[name] >= LEAST_POSITIONS:
-            return name
-    best = max(positions, key=lambda name: positions[name])
-    if positions[best] < 2:
-        raise InputError(
-            f"an input of {' x '.join(map(str, size))} leaves {positions[best]} position in every stage, which makes no map; "
-            "use --method occlusion or integrated_gradients"
-        )
-    return best
-
-
-def seen_of(opened: Opened, item: Item, what: Explained, network: Any = None) -> Seen:
+def seen_of(opened: Opened, item: Item, what: Explained, network: Model | None = None) -> Seen:
     """The image and one of its answers as attribution takes them; with another network than the model's own."""
-    from resnets.data.transforms import to_input
-
     run = opened.session.run if network is None else functools.partial(run_model, network)
-
-    def chance(inputs: np.ndarray) -> np.ndarray:
-        return np.array([what.chance(output) for output in run(inputs)])
-
     own = opened.network if network is None else network
-    if own is None:
-        return Seen(pixels=item.pixels, blank=item.blank, chance=chance)
-    x = to_input(np.ascontiguousarray(item.pixels)[None], opened.header.preprocess, next(own.parameters()).device)
-    return Seen(pixels=item.pixels, blank=item.blank, chance=chance, x=x, evidence=Evidence(own, what.evidence))
+    return explain_maps.seen_of(item.pixels, item.blank, what, run, own)
 
 
 def answers_of(opened: Opened, item: Item, question: Question) -> list[Explained]:
@@ -269,6 +236,9 @@ def one_answer(opened: Opened, report: Report, item: Item, what: Explained, *, t
     made = Explanation(item.name, what.name, label, own, whole, values.shape, place=what.place)
     if trust:
         made.faithful = faithful.faithfulness(seen, values, seed=seed)
-    if what.label is not None and (place := item.place(what.label)) is not None and place.any():
-        made.points, made.chance_to_point = faithful.points_at(whole, place), float(place.mean())
+    places = None if what.label is None else item.places(what.label)
+    if places is not None and places.any():
+        place = place_at(places, what.place)
+        middle = bool(place[tuple(side // 2 for side in place.shape)])
+        made.pointing = Pointing(faithful.points_at(whole, place), float(place.mean()), middle)
     return made

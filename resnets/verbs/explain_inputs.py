@@ -14,7 +14,7 @@ from resnets.data.loader import Loader
 from resnets.data.pictures.images import MODES, BadPicture
 from resnets.data.pictures.inputs import INPUTS
 from resnets.data.pictures.resize import fit_picture, mean_array
-from resnets.data.places import as_input, place_of
+from resnets.data.places import as_input, places_of
 from resnets.data.preprocess import FREE, Preprocess
 from resnets.data.types import Source
 from resnets.data.workers import BadImages
@@ -27,7 +27,7 @@ from resnets.verbs.predict import find_files
 
 
 def nowhere(label: int) -> np.ndarray | None:
-    """Where a class is, of an image without labels."""
+    """Where objects of a class are, of an image without labels."""
     return None
 
 
@@ -39,7 +39,7 @@ class Item:
         name: its path, or what else it is called.
         pixels: (C, *size), as a runtime takes it.
         blank: an input that shows nothing; see `attribution.seen.Seen`.
-        place: index of a class -> where it truly is in the input (*size), bool; None where that is not known.
+        places: index of a class -> where its objects truly are in the input (M, *size), bool; None where that is not known.
         image: an opened volume.
         error: why it cannot be read; it has no pixels then.
     """
@@ -47,7 +47,7 @@ class Item:
     name: str
     pixels: np.ndarray
     blank: np.ndarray
-    place: Callable[[int], np.ndarray | None] = nowhere
+    places: Callable[[int], np.ndarray | None] = nowhere
     image: Any = None
     error: str | None = None
 
@@ -143,11 +143,11 @@ def _of_split(task: Task, header: Header, source: Source, split: str, num: int) 
             continue
         index, pixels = int(batch.indices[0]), np.ascontiguousarray(batch.images.numpy()[0])
 
-        def place(label: int, index: int = index) -> np.ndarray | None:
+        def places(label: int, index: int = index) -> np.ndarray | None:
             image, target = part[index]
-            found = place_of(target, label, image.shape[: header.spec.dims])
-            return None if found is None else as_input(found, header.preprocess)
+            found = places_of(target, label, image.shape[: header.spec.dims])
+            return None if found is None else np.array([as_input(place, header.preprocess) for place in found])
 
         image = part.images[index] if header.spec.dims == 3 else None
-        yield Item(part.images.name(index), pixels, blank_of(pixels, header.preprocess), place, image)
+        yield Item(part.images.name(index), pixels, blank_of(pixels, header.preprocess), places, image)
     yield from (unread(name, reason) for name, reason in bad.reasons.items())

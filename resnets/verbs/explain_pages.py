@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from resnets.attribution import learnt
 from resnets.attribution.methods import METHODS
 from resnets.draw import heat, trust
 from resnets.files import replacing, write_json, write_text
 from resnets.models.header import Header, terms
 from resnets.verbs.explain_inputs import Item
 from resnets.verbs.explanation import Explanation, Report
-from resnets.verbs.report import filled, picture
+from resnets.verbs.report.page import filled, picture
 
 SHOWN = 60  # images on the page; all are in the folder
 
@@ -71,13 +72,22 @@ def heat_of(report: Report, each: Explanation, row: int | None) -> heat.Heat:
         (deletion, insertion), random = each.faithful.curves.areas, each.faithful.random
         lines.append(f"deletion {deletion:.2f} (random {random[0]:.2f})")
         lines.append(f"insertion {insertion:.2f} (random {random[1]:.2f})")
-    if each.points is not None:
-        lines.append("points at it" if each.points else "points elsewhere")
+    if each.pointing is not None:
+        lines.append("points at it" if each.pointing.hit else "points elsewhere")
     if not each.values.max(initial=0.0):
         lines.append("nothing speaks for it")
-    values = each.values if row is None else each.values[row, ::-1]
+    values = clearer(each) if row is None else clearer(each)[row, ::-1]
     fails = report.trust.get("depends") is False
     return heat.Heat(values, each.answer, "\n".join(lines), box_of(each), fails)
+
+
+def clearer(each: Explanation) -> np.ndarray:
+    """The map as it is drawn: of one that differs from pixel to pixel the greatest hundredth is all of one colour, for single
+    points would leave the rest without any."""
+    above = each.values[each.values > 0]
+    if each.positions != each.values.shape or not above.size:
+        return each.values
+    return (each.values / np.percentile(above, 99)).clip(0, 1)
 
 
 def box_of(each: Explanation) -> tuple[int, int, int, int] | None:
@@ -94,7 +104,7 @@ def write(report: Report, header: Header) -> Path:
     write_json(report.out / "explain.json", report.to_json())
     drawings = {}
     if "randomised" in report.trust:
-        drawings["learnt"] = trust.randomised(report.trust["randomised"], report.out / "learnt.png")
+        drawings["learnt"] = trust.randomised(report.trust["randomised"], learnt.SAME, report.out / "learnt.png")
     judged = [each.faithful for each in report.explanations if each.faithful is not None]
     if judged:
         drawings["faithful"] = trust.faithful([each.curves for each in judged], [each.random for each in judged],

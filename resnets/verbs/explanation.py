@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from resnets.attribution.faithful import Faithfulness
+
+
+class Pointing(NamedTuple):
+    """The pointing game of one map.
+
+    Args:
+        hit: whether its greatest value lies where the object truly is, of a box the object in that box.
+        share: the part of the input that is there: how often a random position would hit.
+        middle: whether the middle of the input is there.
+    """
+
+    hit: bool
+    share: float
+    middle: bool
 
 
 @dataclass
@@ -22,7 +36,8 @@ class Explanation:
         values: (*size) float32 from 0 to 1, of the size of the input.
         positions: how coarse the map was, before it was enlarged.
         faithful: deletion and insertion; None where it was not asked for.
-        points: whether the greatest value lies where the class truly is; None where that is not known.
+        place: where the answer is, as slices of the input's axes; None: anywhere.
+        pointing: None where it is not known where the class truly is.
     """
 
     path: str
@@ -32,9 +47,8 @@ class Explanation:
     values: np.ndarray
     positions: tuple[int, ...]
     faithful: Faithfulness | None = None
-    points: bool | None = None
-    chance_to_point: float | None = None
     place: tuple[slice, ...] | None = None
+    pointing: Pointing | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The figures, without the map."""
@@ -43,8 +57,8 @@ class Explanation:
             deletion, insertion = self.faithful.curves.areas
             found |= {"deletion": deletion, "insertion": insertion}
             found |= dict(zip(("random_deletion", "random_insertion"), self.faithful.random, strict=True))
-        if self.points is not None:
-            found |= {"points": self.points, "share_of_place": self.chance_to_point}
+        if self.pointing is not None:
+            found |= {"points": self.pointing.hit, "share_of_place": self.pointing.share, "middle": self.pointing.middle}
         return {name: round(value, 6) if isinstance(value, float) else value for name, value in found.items()}
 
 
@@ -79,10 +93,11 @@ def summarise(report: Report) -> None:
         names = ("deletion", "insertion", "random_deletion", "random_insertion")
         report.trust |= {name: round(float(value), 4) for name, value in zip(names, areas.mean(0), strict=True)}
         report.trust |= {"num_maps": len(judged), "better_than_random": sum(each.better for each in judged)}
-    pointed = [each for each in every if each.points is not None]
+    pointed = [each.pointing for each in every if each.pointing is not None]
     if pointed:
         report.trust["pointing"] = {
-            "hits": sum(bool(each.points) for each in pointed),
+            "hits": sum(each.hit for each in pointed),
             "num": len(pointed),
-            "by_chance": round(float(np.mean([each.chance_to_point for each in pointed])), 4),
+            "by_chance": round(float(np.mean([each.share for each in pointed])), 4),
+            "middle": round(float(np.mean([each.middle for each in pointed])), 4),
         }

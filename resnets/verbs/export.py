@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from resnets import tasks
 from resnets.data import splits
 from resnets.data.pictures.images import FileImages
 from resnets.data.pictures.resize import fit_picture
@@ -26,14 +27,16 @@ from resnets.data.readers import known
 from resnets.data.types import Batch, Source, Split, Values
 from resnets.errors import InputError
 from resnets.files import replacing, temporary_folder
+from resnets.measures.neighbours import distance
 from resnets.models.header import Header
 from resnets.models.model import Model
 from resnets.models.pretrained.facts import sha256
 from resnets.models.pretrained.names import locate
 from resnets.models.records import ExportRecord, Provenance
 from resnets.ship import formats, hub
-from resnets.ship.sessions import Session, answering, exportable, open_session
+from resnets.ship.sessions import Session, answering, exportable, gives_features, open_session
 from resnets.verbs import evaluate
+from resnets.verbs.features import feature_session, featured, featuring
 from resnets.verbs.predict import find_files, find_pictures, stream
 
 LEAST_EQUAL = 0.999  # least fraction of equal predictions of a float export
@@ -114,6 +117,8 @@ def export(
     data: str | None = None,
     num_check: int = 1000,
     force: bool = False,
+    features: bool = False,
+    stage: str | None = None,
     data_dir: str | Path | None = None,
     say: Say = lambda text: None,
 ) -> Exported:
@@ -129,6 +134,8 @@ def export(
             built-in one, else crops of two sample photographs.
         num_check: largest number of images to check on.
         force: keep a file that the check refuses.
+        features: the file gives the features of images, for `resnets embed` and `search`, rather than answers.
+        stage: with `features`: the level that is pooled, such as "c4"; None: the last.
         data_dir: the folder of the built-in datasets.
         say: called with a line of progress.
 
@@ -149,16 +156,19 @@ def export(
         raise InputError(
             f"{target}: files of format {format} end in {row.suffix}; name it {target.with_suffix(row.suffix).name}"
         )
+    if stage is not None and not features:
+        raise InputError(f"stage={stage!r} has an effect with features only; add --features, or leave it out")
     loaded = hub.load(path)
-    exportable(loaded.header)
+    written = featuring(loaded, stage) if features else loaded
+    exportable(written.header)
     with temporary_folder() as folder:
         images = find_check_data(int8 or data, loaded, folder, num_check, data_dir)
         from resnets.ship.graph import program
 
         say(f"writing {format}")
-        graph = program(loaded)
+        graph = program(written)
         file = folder / f"float{row.suffix}"
-        row.write(graph, file, described(loaded, path, format, None), None)
+        row.write(graph, file, described(written.header, path, format, None), None)
         exact = file
         if int8:
             say(f"calibrating 8 bits on {len(images.calibration)} images")
@@ -167,19 +177,23 @@ def export(
             row.write(
                 graph,
                 file,
-                described(loaded, path, format, images.name),
+                described(written.header, path, format, images.name),
                 [fit_picture(image, preprocess).transpose(1, 2, 0)[None] for image in images.calibration],
             )
         say(f"checking on {len(images.files)} images: {images.name}")
-        result: Exported = {"file": str(target), "format": format, **check(path, exact, file, images, int8=bool(int8))}
+        result: Exported = {
+            "file": str(target),
+            "format": format,
+            **check(path, exact, file, images, int8=bool(int8), stage=stage),
+        }
         if result["faults"] and not force:
             raise Refused(f"{path.name} as {format} {'int8' if int8 else 'float32'}: {'; '.join(result['faults'])}", result)
         move(file, target, row.beside)
     return result
 
 
-def described(model: Model, path: Path, format: str, int8: str | None) -> Header:
-    """The model's header; its provenance says how the export was made. `int8`: the calibration images, in words."""
+def described(header: Header, path: Path, format: str, int8: str | None) -> Header:
+    """The header of what is exported; its provenance says how the export was made. `int8`: the calibration images, in words."""
     versions = {}
     for package in VERSIONS:
         try:
@@ -194,8 +208,8 @@ def described(model: Model, path: Path, format: str, int8: str | None) -> Header
         "date": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
         "versions": versions,
     }
-    provenance: Provenance = {**model.header.provenance, "export": record}
-    return dataclasses.replace(model.header, provenance=provenance)
+    provenance: Provenance = {**header.provenance, "export": record}
+    return dataclasses.replace(header, provenance=provenance)
 
 
 def move(file: Path, target: Path, beside: Sequence[str]) -> None:
@@ -273,22 +287,28 @@ def as_files(split: Split, positions: np.ndarray, folder: Path) -> list[Path]:
 # --- the check --------------------------------------------------------------------------------------------------------------
 
 
-def check(model: Path, exact: Path, file: Path, images: CheckData, *, int8: bool) -> CheckResult:
+def check(model: Path, exact: Path, file: Path, images: CheckData, *, int8: bool, stage: str | None = None) -> CheckResult:
     """Compare an exported file with the model: predictions, outputs and, for 8 bits, speed against the float export `exact`.
+
+    Of a file of features, by what it says, the features of `stage` are compared, by their cosine.
 
     Raises:
         InputError: if no image can be read.
     """
-    reference, opened = open_session(model, device="cpu"), open_session(file)
+    opened = open_session(file)
+    is_features = gives_features(opened.header)
+    reference = feature_session(model, device="cpu", stage=stage) if is_features else open_session(model, device="cpu")
     before, after = answers(reference, images.files), answers(opened, images.files)
-    task = answering(reference.header)
+    task = tasks.get(reference.header.task)
+    same = cosine if is_features else task.same
+    targets = None if is_features else images.targets
     read = np.array([number for number in before if number in after])
     if not len(read):
         raise InputError("no image to check on can be read; `resnets data check` says why")
     seconds = speeds(exact, file, [images.files[number] for number in read]) if int8 else ({}, {})
 
     def measured(found: dict[int, np.ndarray], seconds: dict[int, float]) -> Measured:
-        value = score(reference.header, found, images.targets, read)
+        value = score(reference.header, found, targets, read)
         result: Measured = {"score": value, "seconds": seconds}
         return result | {"top1": value} if task.scores[0].key == "top1" else result
 
@@ -297,7 +317,7 @@ def check(model: Path, exact: Path, file: Path, images: CheckData, *, int8: bool
         "pictures": images.name,
         "num_images": len(read),
         "score": task.scores[0].words,
-        "equal": float(np.mean([task.same(before[number], after[number]) for number in read])),
+        "equal": float(np.mean([same(before[number], after[number]) for number in read])),
         "largest_difference": largest_difference(reference, opened, images.files),
         "before": measured(before, seconds[0]),
         "after": measured(after, seconds[1]),
@@ -329,9 +349,15 @@ def faults(result: Comparison) -> list[str]:
 
 
 def answers(session: Session, files: Sequence[Path]) -> dict[int, np.ndarray]:
-    """The answer of the task for each file that can be read, by its number."""
-    found = stream(session, find_files(session.header, files))
+    """The answer of the task for each file that can be read, or its features, by its number."""
+    answer = featured(session) if gives_features(session.header) else None
+    found = stream(session, find_files(session.header, files), answer=answer)
     return {number: each.answer for number, each in enumerate(found) if each.answer is not None}
+
+
+def cosine(before: np.ndarray, after: np.ndarray) -> float:
+    """Of two vectors, from 0 to 1: what is below counts as 0."""
+    return max(0.0, 1.0 - float(distance(before.astype(np.float64), after.astype(np.float64))))
 
 
 def score(header: Header, found: dict[int, np.ndarray], targets: Values | None, read: np.ndarray) -> float | None:

@@ -20,7 +20,7 @@ from resnets.data.workers import BadImages
 from resnets.errors import InputError
 from resnets.models.pretrained.names import locate
 from resnets.ship.sessions import Session, gives_features, is_exported, open_session
-from resnets.verbs.predict import Found, stream
+from resnets.verbs.predict import Answer, Found, stream
 
 if TYPE_CHECKING:
     from resnets.models.model import Model
@@ -67,15 +67,18 @@ def feature_session(
     if path is not None and is_exported(path):
         return _checked(open_session(path, runtime=runtime, device=device, amp=amp), stage, str(path))
     from resnets.engine.device import find
-    from resnets.models.pooled import Pooled
     from resnets.ship import hub
 
     if path is not None:
         model, device = hub.load(path), str(find(device))  # a model in memory stays where it is
-    network: Any = model
-    if stage is not None or not network.task.embeds:
-        network = Pooled(network, stage)
-    return open_session(network, runtime=runtime, device=device, amp=amp)
+    return open_session(featuring(model, stage), runtime=runtime, device=device, amp=amp)
+
+
+def featuring(model: Any, stage: str | None = None) -> Any:
+    """The network whose outputs are the features of a `Model`: its trunk or, of one that embeds, without a stage itself."""
+    from resnets.models.pooled import Pooled
+
+    return model if stage is None and model.task.embeds else Pooled(model, stage)
 
 
 def _checked(session: Session, stage: str | None, name: str) -> Session:
@@ -132,8 +135,8 @@ def of_split(
             say(done, loader.num_images)
     if not done:
         raise InputError("no picture of the split can be read; `resnets data check` says why")
-    one_each = hasattr(targets[0], "numpy")  # a tensor; what is known of places in an image is no use here
-    truth = np.concatenate([each.numpy() for each in targets]) if one_each else None
+    one_each = hasattr(targets[0], "__array__")  # what is known of places in an image is no use here
+    truth = np.concatenate([np.asarray(each) for each in targets]) if one_each else None
     return Features(values[:done], truth, np.concatenate(positions))
 
 
@@ -143,9 +146,9 @@ def of_files(session: Session, files: Any, *, batch_size: int = 16, workers: int
     return stream(session, files, answer=featured(session), batch_size=batch_size, workers=workers)
 
 
-def featured(session: Session) -> Callable[[np.ndarray, Any], list[tuple[Any, np.ndarray]]]:
+def featured(session: Session) -> Answer:
     """What `predict.stream` asks for of a batch: for each image an empty row, and its features."""
-    return lambda pixels, sizes: [({}, vector) for vector in session.run(pixels)]
+    return lambda pixels, sizes, wanted: [({}, vector) for vector in session.run(pixels)]
 
 
 def reversed_of(session: Session) -> Session:

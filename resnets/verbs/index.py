@@ -17,7 +17,7 @@ from resnets.data import sources
 from resnets.data.pictures.images import default_workers, open_picture, pixels_of
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError, is_whole
-from resnets.files import short
+from resnets.files import is_file, short
 from resnets.measures import neighbours
 from resnets.models import header as saved
 from resnets.models.pretrained.facts import sha256
@@ -25,7 +25,7 @@ from resnets.models.pretrained.names import locate
 from resnets.ship import vectors
 from resnets.ship.sessions import Session, is_exported
 from resnets.verbs import approximate
-from resnets.verbs.embed import Progress, Say, fill, images_of, is_same, record_of
+from resnets.verbs.embed import Progress, Say, fill, images_of, is_same, named, record_of
 from resnets.verbs.features import feature_session, of_files
 from resnets.verbs.predict import Paths, find_files
 from resnets.verbs.unfinished import Embedded, Unfinished
@@ -61,6 +61,7 @@ class Index:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._graph: Any = None
+        self._images: dict[tuple[str, str], tuple[Any, int]] | None = None
         self._open()
 
     def _open(self) -> None:
@@ -183,11 +184,26 @@ class Index:
         try:
             if Path(near.path).is_absolute():
                 return pixels_of(open_picture(near.path, chans))
-            images = sources.in_words(self.header.get("data"), in_chans=chans)[0][near.split].images
-            names = {images.name(number): number for number in range(len(images))}
-            return np.asarray(images[names[near.path]])
+            images, number = self._not_files(chans)[near.split, near.path]
+            return np.asarray(images[number])
         except (InputError, KeyError):
             return None
+
+    def _not_files(self, chans: int) -> dict[tuple[str, str], tuple[Any, int]]:
+        """Where the images are that are in no file of their own, by split and name: of the data that the index was made of."""
+        if self._images is None:
+            self._images = {}
+            for each in filter(is_file, self._data()):  # arrays; nothing is fetched, and no folder searched
+                for split, words in sources.in_words(each, in_chans=chans)[0].items():
+                    for number in range(len(words.images)):
+                        self._images.setdefault((split, words.images.name(number)), (words.images, number))
+        return self._images
+
+    def cell(self, position: int) -> tuple[np.ndarray, str]:
+        """The image at a position to be drawn, a grey square where it cannot be read, and what it is called: its label, or else
+        its name."""
+        near, picture = self.neighbour(position), self.picture(position)
+        return (GREY if picture is None else picture), near.label or Path(near.path).name
 
     # --- changing ---
 
@@ -221,9 +237,12 @@ class Index:
         return result
 
     def _data_with(self, data: Any) -> list[str]:
-        known = self.header.get("data", [])
-        more = [str(each) for each in data] if isinstance(data, list | tuple) else [str(data)]
-        return list(dict.fromkeys([*(known if isinstance(known, list) else [known]), *more]))
+        return list(dict.fromkeys([*self._data(), *named(data)]))
+
+    def _data(self) -> list[str]:
+        """The data that the index was made of, as its header names it."""
+        known = self.header.get("data")
+        return [each for each in known if isinstance(each, str)] if isinstance(known, list) else []
 
     def remove(self, paths: Sequence[str | os.PathLike[str]]) -> int:
         """Take images out, which are named by their paths, or as the index has them, or by a folder above them; how many.
@@ -231,13 +250,13 @@ class Index:
         Raises:
             InputError: where one of `paths` names no image of the index, and where none would be left.
         """
-        own = [bytes(path) for path in self.vectors.paths]
+        own = [bytes(each) for each in self.vectors.paths]
         gone = np.zeros(len(self), bool)
-        for named in map(os.fspath, paths):
-            whole = os.fsencode(Path(named).absolute())
-            here = np.array([path in (whole, os.fsencode(named)) or path.startswith(whole + os.sep.encode()) for path in own])
+        for path in [os.fspath(each) for each in paths]:
+            whole = os.fsencode(Path(path).absolute())
+            here = np.array([each in (whole, os.fsencode(path)) or each.startswith(whole + os.sep.encode()) for each in own])
             if not here.any():
-                raise InputError(f"{named}: no image of {self.path} is called so, or lies there; nothing was removed")
+                raise InputError(f"{path}: no image of {self.path} is called so, or lies there; nothing was removed")
             gone |= here
         if gone.all():
             raise InputError(f"{self.path}: all {len(self)} images would go; nothing was removed, delete the file instead")
@@ -252,7 +271,7 @@ class Index:
         """Open the file that took the place of the old one, and bring the graph of that, if there was one, up to date."""
         before = str(self.header.get("digest"))
         self._open()
-        self._graph = None
+        self._graph = self._images = None
         if graph is not None:
             approximate.keep(
                 approximate.build(self.vectors, default_workers(), lambda done, num: None, graph), self._digest, before
@@ -319,12 +338,8 @@ def draw_nearest(index: Index, rows: Sequence[tuple[str, np.ndarray, Sequence[Ne
     for name, picture, found in rows:
         cells.append((picture, f"{name}\n"))
         for near in found:
-            image = index.picture(near.position)
-            cells.append((GREY if image is None else image, caption_of(near)))
+            image, caption = index.cell(near.position)
+            cells.append((image, f"{caption}\n{near.distance:.3f}"))
+    pictures, captions = zip(*cells, strict=True)
     columns = 1 + max(len(found) for _, _, found in rows)
-    return gallery(*zip(*cells, strict=True), path, columns=columns, title="Each picture, and the nearest images")
-
-
-def caption_of(near: Neighbour) -> str:
-    """Its label, or else its name, and the distance."""
-    return f"{near.label or Path(near.path).name}\n{near.distance:.3f}"
+    return gallery(pictures, captions, path, columns=columns, title="Each picture, and the nearest images")

@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-# (pixels, the images' own sizes or nothing) -> for each image its row, without its path, and its answer.
-Answer = Callable[[np.ndarray, Sequence[tuple[int, ...]]], Sequence[tuple[Prediction, Any]]]
+# (pixels, the images' own sizes or nothing, what is wanted) -> for each image its row, without its path, and its answer.
+Answer = Callable[[np.ndarray, Sequence[tuple[int, ...]], Wanted], Sequence[tuple[Prediction, Any]]]
 
 
 class Found(NamedTuple):
@@ -174,11 +175,9 @@ class _Batches:
     """What is found in one batch after the other, from any number of threads."""
 
     def __init__(self, session: Session, files: FileImages, wanted: Wanted, answer: Answer | None = None) -> None:
-        self.session, self.inputs = session, INPUTS[session.header.spec.dims]
+        self.session, self.wanted, self.inputs = session, wanted, INPUTS[session.header.spec.dims]
         self.task = answering(session.header) if answer is None else tasks.get(session.header.task)
-        self.answer: Answer = answer or (
-            lambda pixels, sizes: answered(self.task, session.run, session.header, pixels, sizes, wanted)
-        )
+        self.answer: Answer = answer or partial(answered, self.task, session.run, session.header)
         self.images = self.inputs.opened(files, session.header.spec.in_chans)
         self.gate = threading.Semaphore(session.streams)
         self.stopped = False  # nobody waits for the rest
@@ -202,7 +201,7 @@ class _Batches:
             with self.gate:
                 if self.stopped:
                     return []
-                answers = self.answer(pixels, sizes)
+                answers = self.answer(pixels, sizes, self.wanted)
             for (number, fitted), (row, answer) in zip(good, answers, strict=True):
                 found[number] = Found(rows[number] | row, fitted.image, answer)
         return found

@@ -28,8 +28,9 @@ from resnets.engine.run import BRING_BACK, RunDir, claiming
 from resnets.engine.settings import parse, read_file
 from resnets.errors import InputError
 from resnets.files import foreign, open_regular, replacing, write_json, write_text
-from resnets.verbs import report
 from resnets.verbs import train as training
+from resnets.verbs.report import repeats as page
+from resnets.verbs.watching import watcher
 
 KEYS = ("seed", "fold")  # of a row, what is told apart by; the settings `seeds` and `folds` say how many
 
@@ -76,6 +77,7 @@ def repeat(
     data_dir: str | Path | None = None,
     began: float | None = None,
     reporter: Reporter | None = None,
+    progress: bool = True,
     **settings: Any,
 ) -> Repeats:
     """Train once for each of `seeds`, for each of `folds` parts of the data, or for each of both. `resnets train --seeds` and
@@ -88,7 +90,7 @@ def repeat(
         InputError: as `train`; without seeds or folds, and in distributed training.
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
-    reporter = reporter or training.Silent()
+    reporter = watcher(reporter, progress)
     chosen = given({"": {"data": arrays.name_of(data)} | settings})
     if not Processes.from_environment().alone:
         raise InputError(
@@ -122,7 +124,7 @@ def finish(whole: RunDir, rows: list[dict[str, Any]]) -> Repeats:
     runs = {row["run"]: RunDir(whole.path / row["run"]).read_metrics() for row in rows}
     score = tasks.of(read_file(whole.recipe)).scores[0]
     several(runs, whole.plots / "curves.png", metric=score.key, percent=score.percent)
-    report.write_repeats(whole, result.to_json(), score)
+    page.write(whole, result.to_json(), score)
     return result
 
 

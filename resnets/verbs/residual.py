@@ -111,7 +111,8 @@ def _first(samples: Any) -> tuple[Any, Any]:
 def first_layer(network: Any) -> tuple[np.ndarray, np.ndarray]:
     """The filters of the first convolution (K, C, h, w), and their greatest response to an edge at each of 8 angles (K, 8).
 
-    An edge is light on one side and dark on the other, alike in all channels, with the filter's own size and a mean of 0.
+    An edge is light on one side and dark on the other, alike in all channels, and lies somewhere in the filter; it has the
+    filter's own size, a mean of 0 and a norm of 1, so that a filter that is itself an edge responds most to its own angle.
     """
     conv = next(module for module in network.modules() if isinstance(module, torch.nn.Conv2d))
     weight = conv.weight.detach().float().cpu().numpy()
@@ -121,7 +122,8 @@ def first_layer(network: Any) -> tuple[np.ndarray, np.ndarray]:
     responses = []
     for angle in np.arange(8) * np.pi / 8:
         lies = across * np.cos(angle) + down * np.sin(angle)
-        shifts = [lies > at for at in np.linspace(-side / 2, side / 2, 2 * side + 1)[1:-1]]
-        edges = np.array([np.where(edge, 1.0, -1.0) - np.where(edge, 1.0, -1.0).mean() for edge in shifts])
+        edges = np.array([(lies - at).clip(-0.5, 0.5) for at in np.linspace(-side / 2, side / 2, 2 * side + 1)[1:-1]])
+        edges -= edges.mean((1, 2), keepdims=True)
+        edges /= np.linalg.norm(edges, axis=(1, 2), keepdims=True).clip(1e-12)
         responses.append(np.abs(np.einsum("khw,ehw->ke", weight.sum(1), edges)).max(1))
     return weight, np.array(responses).T

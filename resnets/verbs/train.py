@@ -6,7 +6,7 @@ import dataclasses
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from resnets import tasks
 from resnets.data import groups
 from resnets.data.check.leaks import leaks
 from resnets.data.loader import Loader
+from resnets.data.looks import Seen
 from resnets.data.readers import arrays, known
 from resnets.data.types import Source
 from resnets.draw.curves import curves
@@ -45,18 +46,12 @@ from resnets.models import weights
 from resnets.models.model import Model
 from resnets.models.records import DataRecord, ModelRecord, Provenance
 from resnets.ship import external, hub
-from resnets.verbs import evaluate, expected, predictions, probe, report
+from resnets.verbs import evaluate, expected, predictions, probe, trackers
 from resnets.verbs.introduce import introduction, num_params
-
-
-class Silent:
-    """A reporter that says nothing."""
-
-    def say(self, text: str) -> None: ...
-
-    def step(self, *of: Any) -> None: ...
-
-    def epoch(self, *of: Any) -> None: ...
+from resnets.verbs.report import pictures
+from resnets.verbs.report import run as report
+from resnets.verbs.report.gather import gathered
+from resnets.verbs.watching import Silent, watcher
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +72,7 @@ def train(
     data_dir: str | Path | None = None,
     began: float | None = None,
     reporter: Reporter | None = None,
+    progress: bool = True,
     **settings: Any,
 ) -> Run:
     """Train a network and keep what belongs to it in a run directory. `resnets train` is this function.
@@ -88,7 +84,7 @@ def train(
         resume: go on with the run in `out` (None: the newest). Settings that are given must be those of the run.
         data_dir: where built-in datasets lie.
         began: `time.perf_counter()` at which the clock of `time="10m"` starts; None: now.
-        reporter: who is told of progress; None: nobody.
+        reporter: who is told of progress; None: in a notebook a live plot, if `progress`, elsewhere nobody.
         settings: any setting of the task: model, epochs, steps, time, lr, batch_size, seed, ... `resnets train --task TASK
             --help` lists them. model="torchvision/NAME" or "timm/NAME" trains another library's network, to compare with.
 
@@ -96,29 +92,32 @@ def train(
         InputError: for unknown settings, data that cannot be learnt from, and runs that fail for a reason the user can mend.
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
-    reporter = reporter or Silent()
-    with joined() as processes:
-        job, plan = prepare(
-            data,
-            out=out,
-            resume=resume,
-            data_dir=data_dir,
-            began=began,
-            reporter=Silent() if processes.rank else reporter,
-            processes=processes,
-            **settings,
-        )
-        with memory_errors(job):
-            best_epoch = probe.fit_head(job) if job.recipe.is_probe else fit(job, resume=resume).best_epoch
-    if processes.rank:
-        return Run(job.run.path, job.model, {})
-    try:
-        with memory_errors(job):
-            if job.recipe.freeze == "none" and job.task.counts_head and not (job.recipe.unfreeze_epochs or job.recipe.is_probe):
-                reporter.say(utilisation(job))
-            return finish(job, plan.source, best_epoch)
-    except KeyboardInterrupt:  # while scoring: the training itself is saved
-        raise Interrupted(signal.SIGINT, job.run.path) from None
+    reporter = watcher(reporter, progress)
+    with ExitStack() as watched:
+        with joined() as processes:
+            job, plan = prepare(
+                data,
+                out=out,
+                resume=resume,
+                data_dir=data_dir,
+                began=began,
+                reporter=Silent() if processes.rank else reporter,
+                processes=processes,
+                **settings,
+            )
+            watched.enter_context(trackers.tracking(job, plan))
+            with memory_errors(job):
+                best_epoch = probe.fit_head(job) if job.recipe.is_probe else fit(job, resume=resume).best_epoch
+        if processes.rank:
+            return Run(job.run.path, job.model, {})
+        try:
+            with memory_errors(job):
+                several = job.recipe.unfreeze_epochs or job.recipe.is_probe
+                if job.recipe.freeze == "none" and job.task.counts_head and not several:
+                    reporter.say(utilisation(job))
+                return finish(job, plan.source, best_epoch)
+        except KeyboardInterrupt:  # while scoring: the training itself is saved
+            raise Interrupted(signal.SIGINT, job.run.path) from None
 
 
 def prepare(
@@ -147,14 +146,15 @@ def prepare(
     plan = settle(task, layers, data_dir, external.named, data)
     if task.one_process and not processes.alone:
         raise InputError(f"the task {task.name} trains in one process, so far; start it without torchrun")
-    prints = processes.gather(plan.fingerprint)
+    prints = processes.gather((plan.fingerprint, (plan.source.corrections or {}).get("sha256")))
     if len(set(prints)) > 1:
         others = ", ".join(str(rank) for rank, found in enumerate(prints) if found != prints[0])
         raise InputError(f"the data of rank {others} is not that of rank 0; every machine needs the same")
     if run is not None:
-        check_same_data(run, plan.fingerprint)
+        check_same_data(run, plan)
         check_same_processes(run, processes.world)
     recipe = plan.recipe
+    trackers.asked(recipe.tracker)
     device = devices.choose(recipe, processes)
     torch.manual_seed(recipe.seed)
     config = {"head_config": plan.head_config} if plan.head_config else {}
@@ -178,8 +178,9 @@ def prepare(
         bad=plan.bad,
         report=reporter,
         class_counts=counts,
-        # Which the first process scores alone, in as much more time than its part of the validation split.
-        num_test=processes.world * len(plan.source.splits["test"]) if "test" in plan.source.splits else 0,
+        # Which the first process scores alone, in as much more time than its part of the validation split; and the report's.
+        num_test=processes.world
+        * (len(plan.source.splits.get("test", ())) + pictures.num_answers(task, plan.source, model, device.torch_device.type)),
         began=began,
         processes=processes,
     )
@@ -284,6 +285,8 @@ def record(
     }
     if job.recipe.group_by is not None:
         data |= {"group_by": job.recipe.group_by, "num_groups": groups.number(source)}
+    if source.corrections is not None:
+        data["corrections"] = dict(source.corrections)
     if faults:
         data["label_faults"] = dict(faults)
     model: ModelRecord = {
@@ -315,18 +318,23 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     chosen = {"best": run.best, "last": run.last}[recipe.select]
     model = job.load(chosen).to(job.device.torch_device)
     splits = ("val", "test") if "test" in source.splits else ("val",)
-    judged = [evaluate.judge(model, source, name, workers=recipe.workers, max_bad=recipe.max_bad) for name in splits]
+    seen = {name: Seen() for name in splits}
+    judged = [
+        evaluate.judge(model, source, name, workers=recipe.workers, max_bad=recipe.max_bad, watch=seen[name]) for name in splits
+    ]
     decision, refused = decide(job.task, judged[0].meter, recipe)
     for each in judged:
         each.meter.decision = decision
         job.bad.reasons.update(each.bad)
     answers = expected.count(job.task, (record for _, record in judged[0].meter.records()), decision)
+    result = judged[-1].result()
+    found = {"answers": answers, "result": evaluate.summary(result)}
     origin = model.metadata.setdefault("provenance", {})
-    if (decision, answers) != (model.decision, origin.get("answers")):
-        model.decision, origin["answers"] = decision, answers
+    if (decision, found) != (model.decision, {name: origin.get(name) for name in found}):
+        model.decision = decision
+        origin.update(found)
         weights.save(model, chosen)  # they are there already where a finished run was resumed
     predictions.write(run.predictions, judged)
-    result = judged[-1].result()
     evaluate.keep(judged[-1], result, run.path)
     if doubt := job.task.doubt(result, recipe):
         job.report.say(f"hint     {doubt}")
@@ -334,7 +342,7 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     result["selected"] = f"{recipe.select} (epoch {best_epoch})" if recipe.select == "best" else "last"
     seconds = time.perf_counter() - job.began
     run.update_provenance(finished=now(), seconds=round(seconds, 2), selected=recipe.select, result=evaluate.summary(result))
-    report.write(run.path)
+    report.write(run.path, gathered(run, model, source, judged[-1], seen[splits[-1]], recipe.workers))
     if refused is not None:
         raise InputError(f"{refused}; all else of the run is in {run.path}")
     return Run(run.path, model.cpu(), result)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from resnets.cli.explain import told
 from resnets.cli.main import main
 from tests.cli.made import said
 
@@ -29,3 +30,21 @@ def test_a_class_that_is_not_there(place, capsys):
         main(["explain", "model.safetensors", "colours/red/0.png", "--class", "gren", "--method", "occlusion", "--out", "maps"])
     assert ended.value.code == 2
     assert "the model has no class 'gren'; did you mean green" in capsys.readouterr().err
+
+
+def test_how_far_to_trust_them_is_told():
+    trust = {
+        "deletion": 0.2, "random_deletion": 0.4, "insertion": 0.7, "random_insertion": 0.5, "num_maps": 3,
+        "better_than_random": 2, "depends": False, "similarity": 0.9,
+        "pointing": {"hits": 2, "num": 3, "by_chance": 0.25, "middle": 0.333},
+    }  # fmt: skip
+    rows = [{"path": "a.png", "answers": [{"answer": "cat 0.9", "deletion": 0.2}]}, {"path": "b.png", "error": "not an image"}]
+    head, _, one, other, _, *lines = told({"method": "gradcam", "layer": "layer4", "trust": trust, "images": rows}).splitlines()
+    assert (head, one.split()) == ("gradcam of layer4", ["a.png", "cat", "0.9", "0.200", "-", "-", "-"])
+    assert other.split() == ["b.png", "not", "an", "image"]
+    assert lines == [
+        "mean     deletion 0.200 (random 0.400), insertion 0.700 (random 0.500); better than random maps in both: 2 of 3",
+        "check    DOES NOT DEPEND ON WHAT WAS LEARNT: do not believe it"
+        " (rank correlation with random head and last stage 0.90)",
+        "pointing 2 of 3 maps point at the object (25% by chance, 33% in the middle of the picture)",
+    ]

@@ -29,6 +29,7 @@ VERBS = (
     "paper",
     "explain",
     "serve",
+    "report",
 )
 
 

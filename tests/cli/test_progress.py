@@ -93,6 +93,7 @@ def test_on_a_terminal_a_live_bar_with_rate_and_time_left(tmp_path):
     assert ESCAPE in err and "steps/s" in err and "left" in err and re.search(r"\d+/\d+", err) and "loss" in err
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err)
     assert [n for n in "123" if f"epoch {n}  step " in plain] == ["1", "2", "3"], "a line above the bar for every epoch"
+    assert re.search(r"val_top1 [▁▂▃▄▅▆▇█]{2,3} 0\.\d{4}", plain), "the scores so far"
     assert ESCAPE not in out and "accuracy" in out.splitlines()[0] and "epoch" not in out
     assert err.rfind("\x1b[?25h") > err.rfind("\x1b[?25l"), "the cursor is back"
 

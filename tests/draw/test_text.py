@@ -1,8 +1,10 @@
 """Text for terminals: any name stays on one line, and columns line up."""
 
+import math
+
 import pytest
 
-from resnets.draw.text import columns, share, visible
+from resnets.draw.text import columns, share, sparkline, visible
 
 ODD = (
     "plain",
@@ -31,3 +33,9 @@ def test_columns_line_up():
 
 def test_fractions_in_percent():
     assert [share(value) for value in (0.1234, 1.0, 0.0, None)] == ["12.34%", "100.00%", "0.00%", "-"]
+
+
+def test_a_sparkline_is_between_its_lowest_and_highest():
+    assert sparkline([0.1, 0.2, math.nan, 0.8]) == "▁▂ █"
+    assert sparkline([0.5, 0.5]) == "▁▁" and sparkline([]) == "" and sparkline([math.nan]) == " "
+    assert sparkline([9.0, *range(8)], width=8) == "▁▂▃▄▅▆▇█"

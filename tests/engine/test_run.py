@@ -169,6 +169,15 @@ def test_metrics_read_back_as_they_were_written(tmp_path):
     assert run.metrics.read_bytes() == first and b"\r" not in first
 
 
+def test_metrics_for_programs_are_an_object_a_line(tmp_path):
+    run = RunDir(tmp_path)
+    run.write_metrics([{"epoch": 1, "val_loss": 0.5, "val_top1": math.nan}, {"epoch": 2, "val_loss": 0.25, "val_top1": 1.0}])
+    assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [
+        {"epoch": 1, "val_loss": 0.5, "val_top1": None},
+        {"epoch": 2, "val_loss": 0.25, "val_top1": 1.0},
+    ]
+
+
 @pytest.mark.parametrize(("text", "value"), [("3", 3), ("-3", -3), ("3.0", 3.0), ("1e-08", 1e-8), ("inf", math.inf)])
 def test_numbers_of_a_cell(text, value):
     assert number(text) == value and type(number(text)) is type(value)

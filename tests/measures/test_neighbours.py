@@ -18,6 +18,7 @@ def vectors():
 def small_blocks(monkeypatch):
     monkeypatch.setattr(neighbours, "ROWS", 7)
     monkeypatch.setattr(neighbours, "COLUMNS", 33)
+    monkeypatch.setattr(neighbours, "MOST_COLUMNS", 50)
 
 
 @pytest.mark.parametrize("known", [False, True])

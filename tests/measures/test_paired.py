@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnets.measures.paired import mcnemar, paired_bootstrap
+from resnets.measures.paired import holm, mcnemar, of_runs, paired_bootstrap, right_together
 
 
 @pytest.mark.parametrize(("only_first", "only_second"), [(5, 15), (15, 5), (0, 3), (7, 7), (121, 59)])
@@ -51,3 +51,24 @@ def test_groups_of_pictures_are_drawn_whole():
 def test_figures_without_a_value():
     found = paired_bootstrap(lambda at: float("nan"), lambda at: 0.0, 5)
     assert np.isnan(found.p_value)
+
+
+def test_right_together():
+    first, second = np.array([1, 1, 1, 0, 0], bool), np.array([1, 0, 0, 1, 0], bool)
+    found = right_together(first, second)
+    assert found == {"both": 1, "neither": 1, "only_first": 2, "only_second": 1, "p_value": mcnemar(2, 1)}
+
+
+def test_several_p_values_are_statsmodels():
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    values = [0.04, 0.001, 0.6, 0.02, 0.02]
+    assert holm(values) == pytest.approx(multitest.multipletests(values, method="holm")[1])
+    assert holm([]) == [] and np.isnan(holm([np.nan, 0.01])[0]) and holm([np.nan, 0.01])[1] == 0.01
+
+
+def test_means_over_runs_are_compared_by_their_own_deviations():
+    """By hand: where both deviate alike, Welch's degrees of freedom are 2 + 2 - 2."""
+    found = of_runs([0.92, 0.94], [0.90, 0.92])
+    half = 4.302653 * np.sqrt(2 * 0.0002 / 2)  # Student's t of 2 degrees of freedom at 97.5 %
+    assert found.value == pytest.approx(0.02) and found.interval == pytest.approx([0.02 - half, 0.02 + half])
+    assert of_runs([0.9], [0.8, 0.7]) is None and of_runs([0.9, 0.9], [0.9, 0.9]) is None

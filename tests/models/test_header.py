@@ -25,6 +25,12 @@ def test_a_model_without_a_past_has_an_empty_record():
     assert header.metrics == header.provenance == {} and header.spec == SMALL
 
 
+def test_a_run_without_a_complete_epoch_says_how_to_go_on(tmp_path):
+    (tmp_path / "recipe.yaml").touch()
+    with pytest.raises(InputError, match=f"no weights; go on by `resnets train --resume --out {tmp_path}`"):
+        find(tmp_path)
+
+
 def test_find_prefers_the_best_weights_of_a_run(tmp_path):
     for name in ("last", "best"):
         save(create_model(SMALL, labels=[name]), tmp_path / f"{name}.safetensors")

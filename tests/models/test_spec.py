@@ -106,6 +106,15 @@ def test_levels_state_channels_and_strides():
     assert [level[2] for level in levels("preresnet50", stage_stride="last")] == [2, 8, 16, 32, 32]
 
 
+def test_dlibs_network_pads_nothing_where_it_strides():
+    spec = zoo.get("resnet29_dlib")
+    assert [row.size[0] for row in spec.table()] == [72, 35, 17, 8, 4, 2, 1]  # 8 to 4: the branch, of 3, is padded
+    assert [level[1] for level in map(dataclasses.astuple, spec.levels)] == [32, 32, 64, 128, 256, 256]
+    assert spec.least_size == 103 and zoo.get("resnet50").least_size == 1
+    with pytest.raises(InputError, match=r"output_stride: .*shortcut='pool'.*cannot replace"):
+        _ = zoo.get("resnet29_dlib", output_stride=32).stages
+
+
 def test_output_stride_bounds_the_strides_of_levels():
     assert [level.stride for level in zoo.get("resnet50", output_stride=16).levels] == [2, 4, 8, 16, 16]
     assert [level.stride for level in zoo.get("resnet50", output_stride=8).levels] == [2, 4, 8, 8, 8]
@@ -141,11 +150,11 @@ INVALID = [
     ("block", None),
     *[(field, 0) for field in ("width", "groups", "group_width", "in_chans")],
     *[(field, value) for field in ("width", "in_chans", "num_classes") for value in (-1, 2.5, "64", True, None)],
-    *[("depths", value) for value in ((), (2, 2, 2, 2, 2), (2, 0), (2, -1), (2.5, 2), 5, "2222", None, (2, "2"), (True, True))],
+    *[("depths", value) for value in ((), (2,) * 6, (2, 0), (2, -1), (2.5, 2), 5, "2222", None, (2, "2"), (True, True))],
     *[("drop_path", value) for value in (1, -0.1, math.nan, "0.1", None)],
     *[("dims", value) for value in (0, 4, "2", None, 2.5)],
     *[("stem_width", value) for value in (0, -1, "64", 2.5)],
-    *[("output_stride", value) for value in (0, 4, 64, "16", 16.0, True, None)],
+    *[("output_stride", value) for value in (0, 4, 128, "16", 16.0, True, None)],
     ("zero_init_last", "no"),
 ]
 

@@ -1,6 +1,7 @@
 """`explain`: maps of pictures and of a split, what is written, and what is refused."""
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 
@@ -12,7 +13,10 @@ import resnets
 from resnets.attribution.methods import METHODS
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
+from resnets.ship.formats import FORMATS
+from resnets.ship.graph import program
 from resnets.verbs.explain import explain
+from tests.data.made_dense import objects
 from tests.tasks.contract.made import classes
 
 
@@ -70,27 +74,61 @@ def test_a_class_and_why_it_and_not_another():
     assert both[0].chance + both[1].chance == pytest.approx(1)
 
 
-def test_without_torch_there_is_occlusion(tmp_path):
-    network, pixels = made(), noise(3, 32, 32)
-    out = resnets.export(
-        resnets.save(network, tmp_path / "m.safetensors"),
-        format="onnx",
-        out=tmp_path / "m.onnx",
-        num_check=1,
-        say=lambda text: None,
-    )["file"]
-    given = [pixels.transpose(1, 2, 0)]
-    there, here = explain(str(out), given, trust=True), explain(network, given, method="occlusion", trust=True)
-    assert (there.method, there.layer) == ("occlusion", None) and "depends" not in there.trust
-    assert np.allclose(there.explanations[0].values, here.explanations[0].values, atol=1e-2)
-    assert there.trust["deletion"] == pytest.approx(here.trust["deletion"], abs=1e-3)
+def test_gradients_are_torchs_alone(tmp_path):
+    out = tmp_path / "m.onnx"
+    FORMATS["onnx"].write(program(network := made()), out, network.header, None)
+    report = explain(str(out), [noise(32, 32, 3)])
+    assert (report.method, report.layer) == ("occlusion", None) and "depends" not in report.trust
     with pytest.raises(InputError, match="onnxruntime gives no gradients here, which gradcam needs; use --method occlusion"):
-        explain(str(out), given, method="gradcam")
+        explain(str(out), [noise(32, 32, 3)], method="gradcam")
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_occlusion_of_an_exported_file_is_torchs(name, photographs, tmp_path):
+    """Of a trained network and photographs."""
+    network = resnets.load("resnet20_cifar10").eval()
+    out = tmp_path / f"m{FORMATS[name].suffix}"
+    FORMATS[name].write(program(network), out, network.header, None)
+    here, there = explain(network, photographs, method="occlusion"), explain(str(out), photographs)
+    assert there.method == "occlusion" and [each.label for each in there.explanations] == [e.label for e in here.explanations]
+    for one, other in zip(here.explanations, there.explanations, strict=True):
+        assert np.allclose(one.values, other.values, atol=2e-3)
+        assert other.faithful.curves.areas == pytest.approx(one.faithful.curves.areas, abs=1e-3)
+
+
+@pytest.fixture
+def photographs():
+    from sklearn.datasets import load_sample_images
+
+    return list(load_sample_images().images)
+
+
+def test_a_map_of_a_signal_shows_when(tmp_path):
+    """A network that has learnt to tell a pulse from none."""
+    torch.manual_seed(0)
+    random, network = np.random.default_rng(0), made(dims=1, in_chans=1, labels=("quiet", "pulse")).train()
+    starts = random.integers(4, 80, 64)
+    signals = random.normal(0, 0.5, (128, 1, 96)).astype(np.float32)
+    for signal, start in zip(signals, starts, strict=False):
+        signal[0, start : start + 12] += 2 * np.sin(np.arange(12))
+    x, labels = torch.from_numpy(signals), torch.tensor([1] * 64 + [0] * 64)
+    optimiser = torch.optim.Adam(network.parameters(), 0.01)
+    for _ in range(30):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(network(x), labels).backward()
+        optimiser.step()
+    report = explain(network.eval(), list(signals[:12]), class_name="pulse", trust=False, out=tmp_path, arrays=True)
+    hits = [
+        start - 4 <= np.load(tmp_path / row["files"][1]).argmax() < start + 16
+        for row, start in zip(report.rows, starts, strict=False)
+    ]
+    assert sum(hits) >= 10, hits  # 2.5 by chance
 
 
 def test_signals_and_many_channels(tmp_path):
     signal = np.random.default_rng(0).normal(size=(2, 96)).astype(np.float32)
     report = explain(made(dims=1, in_chans=2), [signal], out=tmp_path / "signal")
+    assert report.explanations[0].positions == (24,)
     assert report.rows[0]["answers"] and len(list((tmp_path / "signal").glob("0001*.png"))) == 1
     (one,) = explain(made(in_chans=13), [noise(13, 32, 32)], trust=False).explanations
     assert one.values.shape == (32, 32) and one.positions == (8, 8)
@@ -142,6 +180,43 @@ def test_the_layer_is_the_deepest_with_enough_positions():
         return explain(network, [noise(size, size, 3)], trust=False).layer
 
     assert (layer(32), layer(16), layer(8), layer(32, order="pre")) == ("layer3", "layer3", "layer2", "norm")
+
+
+def test_a_broken_picture_of_a_sample_is_named_and_the_others_are_explained(tmp_path):
+    data = classes(tmp_path / "data", train=6, val=3)
+    broken = sorted((data / "val").rglob("*.png"))[1]
+    broken.write_bytes(broken.read_bytes()[:60])
+    report = explain(made(), data=str(data), split="val", num=9, trust=False, out=tmp_path / "out")
+    told = [row for row in report.rows if "error" in row]
+    assert len(told) == 1 and told[0]["path"].endswith(broken.name) and len(report.explanations) == len(report.rows) - 1 > 1
+    assert "Without a map" in (tmp_path / "out" / "explain.html").read_text()
+
+
+def test_data_without_pictures_and_a_run_without_weights(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty"):
+        explain(made(), data=str(tmp_path / "empty"))
+    with pytest.raises(InputError, match="empty: no images here"):
+        explain(made(), [tmp_path / "empty"])
+    stopped = Path(__file__).parents[1] / "fixtures/v0_1_0/classify_interrupted"  # it has a best epoch
+    run = shutil.copytree(stopped, tmp_path / "run")
+    assert len(explain(run, [noise(32, 32, 3)], trust=False).explanations) == 1
+    (run / "best.safetensors").unlink()  # as after a stop in the first epoch
+    with pytest.raises(InputError, match="--resume"):
+        explain(run, [noise(32, 32, 3)])
+
+
+def test_a_detector_points_at_the_object_in_its_box(tmp_path):
+    """Each box is judged by the object in it, beside chance and the middle of the picture."""
+    data = objects(tmp_path / "data", train=2, val=3)
+    head = {"least_score": 0.0, "most_objects": 10, "width": 16, "region_width": 16, "proposals": [50, 50]}
+    network = made(task="detect", labels=("object",), head_config=head, preprocess=Preprocess(size=(40, 60), resize="keep"))
+    report = explain(network, data=str(data), split="val", num=3, threshold=0.0, trust=False)
+    game, answers = report.trust["pointing"], [answer for row in report.rows for answer in row["answers"]]
+    judged = [answer for answer in answers if "points" in answer]
+    assert game["num"] == len(judged) > 0 and game["hits"] == sum(answer["points"] for answer in judged)
+    assert game["by_chance"] == pytest.approx(np.mean([answer["share_of_place"] for answer in judged]), abs=1e-4)
+    assert game["middle"] == pytest.approx(np.mean([answer["middle"] for answer in judged]), abs=1e-4)
 
 
 def test_what_is_ready_stays_where_it_is_stopped(tmp_path):

@@ -121,9 +121,10 @@ def test_tags_have_a_probe_too(base, tmp_path):
 def test_it_is_an_ordinary_run(run, base, data):
     files = sorted(str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file())
     assert files == [
-        "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv",
+        "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv", "metrics.jsonl",
         "plots/confusion.png", "plots/curves.png",
         "plots/reliability.png", "predictions.csv", "provenance.json", "recipe.yaml", "report.html",
+        "slices.json",
     ]  # fmt: skip
     old, new = load_file(base), load_file(run.path / "best.safetensors")
     assert all(torch.equal(old[name], new[name]) for name in old if not name.startswith("fc."))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from resnets.data import depth
 from resnets.data.check import groups
 from resnets.data.check.findings import LEVELS, Finding, Findings
+from resnets.data.check.identities import check_identities
 from resnets.data.check.labels import check_labels
 from resnets.data.check.pictures import check_pictures
 from resnets.data.check.tags import check_tags
@@ -19,6 +20,7 @@ CHECKS: dict[str, Callable[..., Findings]] = {
     "masks": check_labels,
     "volumes": check_labels,
     "tags": check_tags,
+    "identities": check_identities,
 }
 
 

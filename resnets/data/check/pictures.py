@@ -91,6 +91,22 @@ def check_pictures(
         progress: called with the pictures that are done and all there are, now and then.
         workers: threads that decode; None: a few more than there are processors.
     """
+    data = look_at(source, progress=progress, workers=workers, labels_of=labels_of)
+    found = [finding for each in checks or CHECKS for finding in each(data)]
+    return Findings(source.name, len(data.pictures), tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level))))
+
+
+# --- the pass over the pictures ---
+
+
+def look_at(
+    source: Source,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+    labels_of: Callable[[Source, str], Sequence[str]] = classes,
+) -> Data:
+    """The facts about every picture. The arguments are those of `check_pictures`."""
     total = sum(map(len, source.splits.values()))
     seen: list[Picture] = []
     pool = ThreadPoolExecutor(workers)
@@ -107,12 +123,7 @@ def check_pictures(
                         progress(len(seen), total)
         finally:
             pool.shutdown(cancel_futures=True)  # after Ctrl-C, without the pictures that are left
-    data = Data(source.labels, tuple(source.splits), tuple(seen), tuple(picture for picture in seen if not picture.reason))
-    found = [finding for each in checks or CHECKS for finding in each(data)]
-    return Findings(source.name, total, tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level))))
-
-
-# --- the pass over the pictures ---
+    return Data(source.labels, tuple(source.splits), tuple(seen), tuple(picture for picture in seen if not picture.reason))
 
 
 def _pictures(source: Source, split: str, labels: Sequence[str], start: int) -> list[Picture]:

@@ -282,14 +282,14 @@ class ArrayImages:
 
     Args:
         array: uint8 (N, H, W, C).
-        split: name of the split that they come from; it is part of their names.
+        split: name of the split that they come from, or of each (N,); it is part of their names.
         positions: (N,) their positions in that split, for their names; default (None): 0 to N - 1.
     """
 
-    def __init__(self, array: np.ndarray, split: str, positions: np.ndarray | None = None) -> None:
+    def __init__(self, array: np.ndarray, split: str | np.ndarray, positions: np.ndarray | None = None) -> None:
         assert array.dtype == np.uint8 and array.ndim == 4, (array.dtype, array.shape)
         self.array = array
-        self.split = split
+        self.split = np.broadcast_to(split, len(array))
         self.positions = np.arange(len(array)) if positions is None else positions
 
     def __len__(self) -> int:
@@ -299,14 +299,15 @@ class ArrayImages:
         return self.array[index]
 
     def name(self, index: int, /) -> str:
-        return f"{self.split}[{self.positions[index]}]"
+        return f"{self.split[index]}[{self.positions[index]}]"
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> ArrayImages:
-        return ArrayImages(self.array[indices], self.split, self.positions[indices])
+        return ArrayImages(self.array[indices], self.split[indices], self.positions[indices])
 
     def joined(self, other: ArrayImages) -> ArrayImages:
         """These images followed by those of `other`, which have the same size."""
-        return ArrayImages(np.concatenate([self.array, other.array]), f"{self.split}+{other.split}")
+        pairs = ((getattr(self, name), getattr(other, name)) for name in ("array", "split", "positions"))
+        return ArrayImages(*(np.concatenate(pair) for pair in pairs))
 
     def digest(self) -> bytes:
         """A SHA-256 of the shape and the pixels."""

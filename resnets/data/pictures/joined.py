@@ -22,6 +22,7 @@ class JoinedImages(StoredImages):
     def __init__(self, parts: Sequence[StoredImages], positions: np.ndarray | None = None) -> None:
         rows = [np.stack([np.full(len(part), number), np.arange(len(part))], 1) for number, part in enumerate(parts)]
         self.parts, self.in_chans = tuple(parts), parts[0].in_chans
+        self.root = getattr(parts[0], "root", "")
         self.positions = np.concatenate(rows) if positions is None else positions
         if all(part.groups is not None for part in parts):
             ends = np.cumsum([0] + [int(part.groups.max()) + 1 for part in parts if part.groups is not None])

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from resnets.models.nn.fused import norm_relu
 from resnets.models.nn.layers import CONV, convolution, normalisation
-from resnets.models.nn.shortcuts import shortcut
+from resnets.models.nn.shortcuts import added, shortcut
 from resnets.models.spec import Block
 
 
@@ -68,7 +68,8 @@ class ResidualBlock(nn.Module):
             self.se = SqueezeExcitation(plan.out_chans, plan.se_chans, dims)
         self.downsample = shortcut(plan, dims)
         self.drop_path = DropPath(plan.drop_path) if plan.drop_path else None
-        self.bare = not (plan.se_chans or plan.drop_path)  # the last norm's output is added to the shortcut directly
+        # The last norm's output is added to the shortcut directly, and both have one size.
+        self.bare = not (plan.se_chans or plan.drop_path or plan.shortcut == "pool_pad")
 
     def layers(self) -> list[tuple[nn.Module, nn.Module]]:
         """The residual branch as (convolution, norm) pairs, in order."""
@@ -103,7 +104,7 @@ class ResidualBlock(nn.Module):
             return y
         if self.drop_path is not None:
             y = self.drop_path(y)
-        return y + self._shortcut(x)
+        return added(y, self._shortcut(x))
 
     def _shortcut(self, x: Tensor) -> Tensor:
         return x if self.downsample is None else self.downsample(x)

@@ -26,13 +26,13 @@ def normalisation(kind: str, channels: int, dims: int) -> nn.Module:
 
 
 def convolution(plan: Conv, dims: int) -> nn.Module:
-    """The convolution that `plan` describes, padded so that with stride 1 the output has the input's size."""
+    """The convolution that `plan` describes; where it is padded, with stride 1 the output has the input's size."""
     return CONV[dims](
         plan.in_chans,
         plan.out_chans,
         plan.kernel,
         plan.stride,
-        padding=plan.dilation * (plan.kernel // 2),
+        padding=plan.dilation * (plan.kernel // 2) * plan.padded,
         dilation=plan.dilation,
         groups=plan.groups,
         bias=plan.bias,

@@ -32,6 +32,33 @@ class PadChannels(nn.Module):
         return f"stride={self.stride}, zeros={self.padding}"
 
 
+class PoolPad(nn.Module):
+    """Shortcut "pool": average-pool `stride` positions along each axis, and add zero channels at the end. No parameters.
+
+    (N, in_chans, *spatial) -> (N, out_chans, *floor(spatial / stride))
+    """
+
+    def __init__(self, in_chans: int, out_chans: int, stride: int, dims: int) -> None:
+        super().__init__()
+        self.pool = AVG_POOL[dims](stride, stride) if stride > 1 else nn.Identity()
+        self.num_zeros = out_chans - in_chans
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(self.pool(x), (0, 0) * (x.ndim - 2) + (0, self.num_zeros))
+
+    def extra_repr(self) -> str:
+        return f"zeros={self.num_zeros}"
+
+
+def added(y: Tensor, x: Tensor) -> Tensor:
+    """y + x, where one is shorter along an axis with zeros at its far edge. Of dlib's blocks the branch is, at even sizes."""
+    if y.shape != x.shape:
+        sizes = list(zip(y.shape[:1:-1], x.shape[:1:-1], strict=True))
+        y = F.pad(y, [edge for n, m in sizes for edge in (0, max(0, m - n))])
+        x = F.pad(x, [edge for n, m in sizes for edge in (0, max(0, n - m))])
+    return y + x
+
+
 class DilatedAverage(nn.Module):
     """2-wide average pooling with stride 1 and dilation along each axis; at the far edge the mean of the values inside.
 
@@ -59,6 +86,8 @@ def shortcut(plan: Block, dims: int) -> nn.Module | None:
     """The shortcut module of `plan`, its submodules named as in torchvision; None for the identity and for no shortcut."""
     if plan.shortcut in ("pad", "subsample"):
         return PadChannels(plan.in_chans, plan.out_chans, plan.stride)
+    if plan.shortcut == "pool_pad":
+        return PoolPad(plan.in_chans, plan.out_chans, plan.stride, dims)
     if plan.projection is None:
         return None
     layers: list[nn.Module] = [convolution(plan.projection, dims)]

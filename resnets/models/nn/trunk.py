@@ -29,7 +29,7 @@ class Trunk(nn.Module):
 
     def __init__(self, spec: ResNetSpec) -> None:
         super().__init__()
-        self.spec, self.levels = spec, spec.levels
+        self.spec, self.levels, self.least_size = spec, spec.levels, spec.least_size
         self.checkpoint_activations = False
         """Activation checkpointing: discard activations inside groups of blocks, and recompute them in the backward pass."""
 
@@ -41,7 +41,7 @@ class Trunk(nn.Module):
         if spec.order == "post":
             self.bn1 = normalisation(spec.norm, spec.stem_channels, dims)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool: nn.Module = MAX_POOL[dims](3, 2, 1) if spec.has_max_pool else nn.Identity()
+        self.maxpool: nn.Module = MAX_POOL[dims](3, 2, int(spec.stem != "dlib")) if spec.has_max_pool else nn.Identity()
         if spec.stem == "keras":
             self.maxpool = nn.Sequential(ZERO_PAD[dims](1, 0.0), MAX_POOL[dims](3, 2))
         for number, blocks in enumerate(spec.stages, start=1):
@@ -112,6 +112,8 @@ class Trunk(nn.Module):
         if x.ndim != self.spec.dims + 2 or x.shape[1] != self.spec.in_chans:
             axes = ", ".join(["N", str(self.spec.in_chans), *"DHW"[3 - self.spec.dims :]])
             raise InputError(f"{self.spec.name} takes input of shape ({axes}), not {tuple(x.shape)}; change in_chans or dims")
+        if min(x.shape[2:]) < self.least_size:
+            raise too_small(self.spec, self.least_size, tuple(x.shape[2:]))
         if self.spec.has_max_pool and min(x.shape[2:]) <= 64:
             smallest = max(1, min(x.shape[2:]) // self.levels[-1].stride)
             warnings.warn(
@@ -119,6 +121,11 @@ class Trunk(nn.Module):
                 "224; for small images use a *_cifar network, stem='small' (--stem small), or a larger --img-size",
                 stacklevel=4,
             )
+
+
+def too_small(spec: ResNetSpec, least: int, size: tuple[int, ...]) -> InputError:
+    """The error for an input of which layers without padding leave nothing."""
+    return InputError(f"{spec.name} takes input of at least {least} pixels along each axis, and not {size}; resize it")
 
 
 def recomputing(part: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

@@ -5,6 +5,7 @@
     ResNet50_Weights.IMAGENET1K_V2          torchvision's own notation
     timm/resnet50.a1_in1k                   a repository on the Hugging Face Hub; likewise microsoft/resnet-50
     hf/owner/name, hf/owner/name@revision   any other repository
+    dlib/face                               dlib's network for faces, in a package of `pip install 'resnets[faces]'`
 
 Caches, checksums, mirrors and offline settings are those of torch.hub (TORCH_HOME) and huggingface_hub (HF_HOME, HF_ENDPOINT,
 HF_HUB_OFFLINE). torch is imported only when something is downloaded.
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from resnets.errors import InputError
+from resnets.files import in_package
 from resnets.models import header as saved
 
 IN_FOLDER = ("model.safetensors", "pytorch_model.bin", "tf_model.h5")  # the first that exists is used
 BESIDE = ("config.json", "preprocessor_config.json", "README.md")
+PACKAGED = {"dlib/face": ("face_recognition_models", "models/dlib_face_recognition_resnet_model_v1.dat", "faces")}
 OWNERS = ("timm", "microsoft")  # owners on the Hub that need no "hf/" before them
 
 
@@ -74,6 +77,8 @@ def locate(what: str | Path, model: str | None = None) -> Path:
         if found is None:
             raise InputError(f"{path}: config.json, but none of {', '.join(IN_FOLDER)}; download the weights too")
         return found
+    if str(what) in PACKAGED and not path.exists():
+        return in_package(*PACKAGED[str(what)])
     if path.exists() or (named := parse(str(what), model)) is None:
         return saved.find(path)
     return from_torchvision(named) if isinstance(named, Published) else from_hub(named)

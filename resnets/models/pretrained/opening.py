@@ -17,7 +17,7 @@ from resnets.files import short
 from resnets.models import header as saved
 from resnets.models import weights
 from resnets.models.header import Header
-from resnets.models.pretrained import dense, facts, families, files, folding, infer, trunks
+from resnets.models.pretrained import dense, dlib, facts, families, files, folding, infer, trunks
 from resnets.models.pretrained.facts import USER, Facts
 from resnets.models.pretrained.files import Foreign
 from resnets.models.pretrained.names import locate
@@ -82,12 +82,22 @@ def open_weights(
             labels=header.labels if user.labels is None else user.labels,
         )
         return Opened(path, _checked(header, path), tensors)
+    if dlib.is_dlib(path):
+        return _of_dlib(path, str(what), mean, std, model not in (None, dlib.SPEC.name) or prefix is not None or bool(hidden))
     file = files.read(path, prefix)
     if prefix is None:
         trunks.check_other(file.tensors, path)
     if prefix is None and dense.is_dense(file.tensors):
         return Opened(path, *dense.opened(file, str(what), mean, std, labels))
     return _foreign(file, prefix, str(what), model, (mean, std, labels), hidden or {})
+
+
+def _of_dlib(path: Path, source: str, mean: Any, std: Any, asked: bool) -> Opened:
+    if asked:
+        raise InputError(f"{path}: is {dlib.FAMILY}, a {dlib.SPEC.name} without prefixes; leave out --model and --prefix")
+    header, tensors = dlib.opened(path, source, mean, std)
+    weights.check_finite(tensors, path)
+    return Opened(path, _checked(header, path), tensors)
 
 
 def _foreign(

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data.types import Batch
-from resnets.engine.contract import NO_DECISION, Criterion, Decision, Sample, accumulate
+from resnets.engine.contract import NO_DECISION, Criterion, Decision, Outcomes, Sample, accumulate
 from resnets.measures import balance
 from resnets.measures.intervals import of_share, wilson
 from resnets.models.nn.layers import precise
@@ -59,6 +59,18 @@ class ClassifyMeter:
         order = np.argsort(positions, kind="stable")
         right = (outputs.argmax(1) == targets).numpy()[order]
         return Sample("accuracy", positions[order], lambda at: float(right[at].mean()), right)
+
+    def outcomes(self) -> Outcomes:
+        outputs, targets, positions = self.outputs
+        order = np.argsort(positions, kind="stable")
+        truth, said = targets.numpy()[order], outputs.argmax(1).numpy()[order]
+        chances = confidence.softmax(confidence.scaled(outputs.numpy()[order], self.decision))
+        losses = F.cross_entropy(outputs.float(), targets, reduction="none").double().numpy()[order]
+        names = self.labels
+        return Outcomes(
+            positions[order], losses, truth != said, [names[i] for i in truth], [names[i] for i in said],
+            chances[np.arange(len(said)), said], truth, names, said,
+        )  # fmt: skip
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """truth, answer (as `predict` gives it), the score of being unlike the training data, and the probability of each class

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import columns, csv_line, visible
+from resnets.engine.contract import Sample
 from resnets.measures import balance
 from resnets.models.answering import Noted, Wanted
 from resnets.tasks.classify import confidence, points
@@ -165,3 +166,14 @@ def recorded(record: Mapping[str, Any], decision: Mapping[str, Any]) -> Noted:
     found = probabilities_in(record)
     likeliest = max(found, key=lambda label: found[label])
     return Noted([likeliest], [found[likeliest]], [record["answer"]])
+
+
+def sample(pictures: Sequence[Sequence[Mapping[str, Any]]]) -> Sample:
+    import numpy as np
+
+    def is_right(record: Mapping[str, Any]) -> bool:
+        found = probabilities_in(record)
+        return max(found, key=lambda label: found[label]) == record["truth"]
+
+    right = np.array([is_right(record) for (record,) in pictures], bool)
+    return Sample("accuracy", np.arange(len(right)), lambda at: float(right[at].mean()), right)

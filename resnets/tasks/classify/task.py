@@ -116,10 +116,9 @@ class Classify(ImageLevel):
         index = said if question.label is None else explained.index_of(question.label, labels)
         if question.against is not None:
             other = explained.index_of(question.against, labels)
-            explained.different(index, other, labels)
             return explained.rather(index, other, labels)
         chance = lambda logits: float(points.probability(scaled(logits), index)[0])  # noqa: E731
-        return [Explained(f"{labels[index]} {chance(output):.2f}", index, explained.output(index), chance)]
+        return [explained.of_outputs(f"{labels[index]} {chance(output):.2f}", index, {index: 1.0}, chance)]
 
     def draw(self, meter: ClassifyMeter, split: Split, folder: Path) -> list[Path]:
         from resnets.tasks.classify import draw

@@ -330,14 +330,15 @@ def look(
     return head(images, trunk.features(images, last=head.last_level), sizes, targets)
 
 
-def class_odds(trunk: Trunk, head: Detection, images: Tensor, box: Any, label: int) -> Tensor:
-    """(N,): the log-odds of a class in the region `box` (4,) of images (N, C, H, W), none of which is padded."""
+def class_odds(trunk: Trunk, head: Detection, images: Tensor, box: Any, label: int, other: int | None = None) -> Tensor:
+    """(N,): the log-odds of a class in the region `box` (4,) of images (N, C, H, W), none of which is padded; or the logarithm
+    of its odds against another class alone."""
     height, width = images.shape[2:]
     padded = F.pad(images, (0, -width % head.pad_to, 0, -height % head.pad_to))
     boxes = [torch.as_tensor(box, dtype=torch.float32, device=images.device)[None]] * len(images)
     logits = head.class_logits(trunk.features(padded, last=head.last_level), boxes, (height, width))
-    others = [index for index in range(logits.shape[1]) if index != label + 1]  # the background is 0
-    return logits[:, label + 1] - logits[:, others].logsumexp(1)
+    others = [index for index in range(logits.shape[1]) if index != label + 1] if other is None else [other + 1]
+    return logits[:, label + 1] - logits[:, others].logsumexp(1)  # the background is 0
 
 
 class Detector(Trunk):

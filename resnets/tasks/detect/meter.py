@@ -61,6 +61,9 @@ class DetectMeter:
     def sample(self) -> Sample:
         return self.collected.sample()
 
+    def outcomes(self) -> None:
+        """The worst images are drawn with what was found in them."""
+
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """A row an object that was found, the surest first, or missed (answer ""); one of a picture without either. truth: the
         class of the object that it hits at IoU .5, "" where it hits none."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
+from resnets.engine.contract import Sample
 from resnets.models.answering import Noted, Wanted, number_of
 from resnets.tasks.detect import points
 from resnets.tasks.lines import class_table, failed, unreadable
@@ -131,3 +132,34 @@ def recorded(record: Mapping[str, Any], decision: Mapping[str, Any]) -> Noted:
     if not record["answer"] or float(record["score"]) < least_score(Wanted(decision=decision)):  # missed, or not named
         return Noted([], [], [])
     return Noted([record["answer"]], [float(record["score"])], [record["answer"]])
+
+
+def sample(pictures: Sequence[Sequence[Mapping[str, Any]]]) -> Sample:
+    """Objects that are to be ignored are not in the rows, and detections on them count for nothing."""
+    import numpy as np
+
+    from resnets.tasks.detect import voc
+    from resnets.tasks.means import mean
+
+    named = {record[key] for records in pictures for record in records for key in ("truth", "answer")}
+    labels = sorted(named - {"", "ignored"})
+    index = {label: number for number, label in enumerate(labels)}
+
+    def judged(records: Sequence[Mapping[str, Any]]) -> voc.Judged:
+        found = [record for record in records if record["answer"]]
+        there = [index[record["truth"]] for record in records if record["truth"] in index]
+        return voc.Judged(
+            labels=np.array([index[record["answer"]] for record in found], np.int64),
+            scores=np.array([float(record["score"]) for record in found]),
+            hits=np.array([record["truth"] in index for record in found], bool),
+            counted=np.array([record["truth"] != "ignored" for record in found], bool),
+            objects=np.array(there, np.int64),
+            ignored=np.zeros(0, np.int64),
+        )
+
+    matched = [judged(records) for records in pictures]
+
+    def figure(at: np.ndarray) -> float:
+        return mean(np.array([curve.voc12 for curve in voc.pooled([matched[i] for i in at], len(labels))])) or 0.0
+
+    return Sample("mAP at IoU .5 (VOC 2012)", np.arange(len(matched)), figure)

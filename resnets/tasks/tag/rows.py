@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
+from resnets.engine.contract import Sample
 from resnets.models.answering import Noted, Wanted
 from resnets.tasks.lines import class_table, failed, first_cell, probabilities_in, unreadable, with_interval
 from resnets.tasks.tag.thresholds import LEAST, of_labels, probabilities
@@ -126,3 +127,21 @@ def recorded(record: Mapping[str, Any], decision: Mapping[str, Any]) -> Noted:
     least = of_labels(decision, list(found))
     there = {label: chance for (label, chance), limit in zip(found.items(), least, strict=True) if chance >= limit}
     return Noted(list(there) or [NONE], list(there.values()), list(there) or [NONE])
+
+
+def sample(pictures: Sequence[Sequence[Mapping[str, Any]]]) -> Sample:
+    import numpy as np
+
+    from resnets.tasks.means import mean
+    from resnets.tasks.tag.scores import Judgement
+
+    found = [(set(record["truth"].split("|")), probabilities_in(record)) for (record,) in pictures]
+    true = [[label in there for label in chances] for there, chances in found]
+    outputs = np.array([list(chances.values()) for _, chances in found])
+    judged = Judgement(outputs, outputs >= LEAST, np.array(true, bool))
+
+    def mean_precision(at: np.ndarray) -> float:
+        found = mean(judged.scores(np.bincount(at, minlength=len(outputs))).ap)
+        return np.nan if found is None else found
+
+    return Sample("mAP", np.arange(len(outputs)), mean_precision)

@@ -98,12 +98,11 @@ class Tag(ImageLevel):
             named = [label["index"] for label in row["labels"]][: question.most] or [int(output.argmax())]
         if question.against is not None:
             other = explained.index_of(question.against, labels)
-            explained.different(named[0], other, labels)
             return explained.rather(named[0], other, labels)
 
         def one(index: int) -> Explained:
             chance = lambda logits: explained.sigmoid(logits[index])  # noqa: E731
-            return Explained(f"{labels[index]} {chance(output):.2f}", index, explained.output(index), chance)
+            return explained.of_outputs(f"{labels[index]} {chance(output):.2f}", index, {index: 1.0}, chance)
 
         return [one(index) for index in named]
 

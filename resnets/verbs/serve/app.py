@@ -262,7 +262,7 @@ def wanted_of(asked: Mapping[str, Any], opened: Opened) -> Wanted:
     except (TypeError, ValueError, OverflowError):
         raise Refused(400, "topk must be a whole number, and threshold a number", reason="wrong") from None
     check_wanted(opened.task, threshold=threshold)
-    return Wanted(min(topk, len(opened.header.labels)), threshold)
+    return Wanted(min(topk, max(1, len(opened.header.labels))), threshold)
 
 
 def shown_of(opened: Opened, *, is_slow: bool) -> dict[str, str]:

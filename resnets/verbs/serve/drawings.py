@@ -21,7 +21,7 @@ from resnets.errors import InputError
 from resnets.models.answering import Wanted
 from resnets.ship.sessions import Session, answering
 
-# (image, answer, wanted, path) -> writes the file there; what else it returns by "row" becomes part of the answer's row.
+# (image, answer, wanted, path) -> writes the file there; a dict that it returns becomes part of the answer's row.
 Make = Callable[[Fitted, Any, Wanted, Path], Any]
 MOST_ANSWERS = 2  # that are explained of one picture
 NUM_NEAREST = 5
@@ -68,7 +68,7 @@ def of_why(session: Session) -> Make:
     def make(fitted: Fitted, answer: Any, wanted: Wanted, path: Path) -> Path:
         from resnets.attribution.methods import METHODS
         from resnets.draw import heat
-        from resnets.verbs import explain, explain_inputs, explain_pages
+        from resnets.verbs import explain, explain_inputs, explain_maps, explain_pages
         from resnets.verbs.explanation import Report
 
         header = session.header
@@ -79,8 +79,8 @@ def of_why(session: Session) -> Make:
                 networks.append(copy.deepcopy(session.network))
             opened = explain.opened_of(dataclasses.replace(held, network=networks[0] if networks else None), "")
             report = Report("", explain.choose_method(opened, None), None)
-            if METHODS[report.method].of_layer:
-                report.layer = explain.choose_layer(opened, None, pixels.shape[1:])
+            if opened.network is not None and METHODS[report.method].of_layer:
+                report.layer = explain_maps.choose_layer(opened.task, opened.network, None, pixels.shape[1:])
             question = Question(most=MOST_ANSWERS, threshold=wanted.threshold)
             found = [
                 explain.one_answer(opened, report, item, what, trust=False, seed=0)
@@ -106,10 +106,11 @@ def of_nearest(session: Session, index_file: str) -> Make:
     if embedding.header.preprocess.to_json() != session.header.preprocess.to_json():
         raise InputError(f"{index_file}: made with another preprocessing than the model's; make an index by this model")
 
-    def make(fitted: Fitted, answer: Any, wanted: Wanted, path: Path) -> list[dict[str, Any]]:
+    def make(fitted: Fitted, answer: Any, wanted: Wanted, path: Path) -> dict[str, Any]:
         (found,) = index.nearest(embedding.run(fitted.pixels[None]), NUM_NEAREST)
         draw_nearest(index, [("", fitted.pixels.transpose(1, 2, 0), found)], path)
-        return [{"name": Path(near.path).name, "label": near.label, "distance": round(near.distance, 6)} for near in found]
+        rows = [{"name": Path(near.path).name, "label": near.label, "distance": round(near.distance, 6)} for near in found]
+        return {"nearest": rows}
 
     return make
 

@@ -77,7 +77,8 @@ def say_ready(say: Callable[[str], None], served: Sequence[Served], where: str, 
     for model in served:
         opened = model.opened
         num = len(opened.header.labels)
-        say(f"model    {model.name}: {opened.task.name}, {num} class{'es' * (num != 1)}, by {opened.session.runtime}")
+        classes = f", {num} class{'es' * (num != 1)}" if num else ""
+        say(f"model    {model.name}: {opened.task.name}{classes}, by {opened.session.runtime}")
         if told := terms(opened.header):
             say(f"weights  {told}")
     if open_to_all:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -130,8 +130,8 @@ class Opened:
                     row.setdefault("not_drawn", {})[name] = bad.reason
                 else:
                     files[name] = path.read_bytes()
-                    if isinstance(found, list):
-                        row[name] = found
+                    if isinstance(found, dict):  # what it found, beside the drawing
+                        row |= cast(Prediction, found)
         return Outcome(row, answer if self.takes_tensors else None, files)
 
     def example(self) -> Work:

@@ -79,6 +79,18 @@ def graded(root, size=(24, 20), **splits):
     return root / "list.csv"
 
 
+def people(root, size=(24, 20), **splits):
+    """Folders of identities, others in each split: noise in a colour of its own, the first two have pictures of two."""
+    for split, num in splits.items():
+        for number in range(num):
+            random = np.random.default_rng([number, len(split)])
+            who = number % 2 if split == "train" else (2, 2, 3, 3)[number % 4]
+            pixels = random.integers(0, 160, (*size, 3))
+            pixels[..., who % 3] += 90
+            save(root / split / "abcd"[who] / f"{number}.png", pixels.astype(np.uint8))
+    return root
+
+
 def elsewhere(found):
     """Objects of the same classes where none was."""
     return dataclasses.replace(found, xyxy=found.xyxy + np.float32(1000))
@@ -89,5 +101,6 @@ ROWS = {
     "detect": Row(objects, ("curves", "precision_recall", "worst"), elsewhere, {"masks": True}, few_regions),
     "segment": Row(segments, ("confusion", "curves", "worst"), lambda found: (found + 1) % 3),
     "grade": Row(graded, ("agreement", "curves", "scatter", "worst"), lambda answer: answer + 1),
+    "embed": Row(people, ("curves", "distances", "roc", "worst"), lambda vector: -vector, {"per_identity": 1, "embedding": 2}),
     "tag": Row(tagged, ("cooccurrence", "curves", "errors", "precision_recall"), lambda logits: -logits),
 }

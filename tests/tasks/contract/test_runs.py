@@ -17,7 +17,7 @@ from resnets.data.loader import Loader
 from resnets.data.transforms import to_input
 from resnets.data.workers import BadImages
 from resnets.engine.contract import Headline, Question
-from resnets.engine.run import RunDir
+from resnets.engine.run import RunDir, score_column
 from resnets.errors import InputError
 from resnets.models import weights
 from resnets.models.answering import Wanted, run_model
@@ -25,10 +25,11 @@ from resnets.ship.formats import FORMATS
 from resnets.ship.sessions import RUNTIMES, open_session
 from resnets.verbs import export
 from resnets.verbs.compare import compare, told
-from resnets.verbs.evaluate import evaluate
+from resnets.verbs.evaluate import evaluate, judge
 from resnets.verbs.predict import find_files, predict, stream
 from resnets.verbs.preview import preview
-from resnets.verbs.report import percent
+from resnets.verbs.report.folders import answers
+from resnets.verbs.report.values import percent
 from resnets.verbs.train import train
 from tests.engine.running import assert_same, stopping
 
@@ -49,9 +50,10 @@ def found_in(model, paths, **options):
 
 def test_the_listing_of_its_directory(done):
     assert files(done.path) == [
-        "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv",
+        "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv", "metrics.jsonl",
         *(f"plots/{name}.png" for name in done.row.plots),
         "predictions.csv", "provenance.json", "recipe.yaml", "report.html", "resume.json", "resume.safetensors",
+        "slices.json",
     ]  # fmt: skip
 
 
@@ -99,6 +101,14 @@ def test_the_report_has_the_headline_and_says_what_eval_says(done):
     assert all(words in page for key, words in table.facts.items() if isinstance(done.result.get(key), float))
 
 
+def test_the_report_shows_its_slices_and_of_answers_for_whole_pictures_these(done):
+    found = json.loads((done.path / "slices.json").read_text())
+    assert found["split"] == "val" and np.isfinite(found["value"])
+    page, outcomes = (done.path / "report.html").read_text(encoding="utf-8"), not done.task.own_size
+    assert all((f'<section id="{name}">' in page) == outcomes for name in ("plane", "typical"))
+    assert ("data:image/webp" in page) == outcomes
+
+
 def test_what_training_will_see_is_drawn(done, tmp_path):
     path = preview(str(done.data), out=tmp_path / "seen.png", **done.settings)
     with Image.open(path) as image:
@@ -133,6 +143,23 @@ def test_two_models_are_compared(done, tmp_path):
     assert json.loads((tmp_path / "comparison.json").read_text())["score"] == found["score"] in told(found)
     assert (tmp_path / "first/predictions.csv").read_bytes() == (tmp_path / "second/predictions.csv").read_bytes()
     assert "the difference may be chance" in told(found)
+
+
+def test_the_figure_of_predictions_csv_is_the_meters(done):
+    """Whatever images are drawn: comparisons of runs go by the file."""
+    judged = judge(done.model, done.source, "val", workers=0)
+    sample, records = judged.meter.sample(), answers(RunDir(done.path), "val")
+    told = done.task.rows.sample([records[judged.part.images.name(at)] for at in sample.positions])
+    assert told.name == sample.name and (told.right is None) == (sample.right is None)
+    assert told.right is None or (told.right == sample.right).all()
+    num = len(sample.positions)
+    for at in (np.arange(num), *np.random.default_rng(0).integers(num, size=(20, num))):
+        assert told.figure(at) == pytest.approx(sample.figure(at), abs=1e-6, nan_ok=True)
+
+
+def test_the_first_score_is_the_first_column_of_validation_that_is_no_loss(done):
+    rows = RunDir(done.path).read_metrics()
+    assert {score_column(row) for row in rows} == {f"val_{done.task.scores[0].key}"}
 
 
 def test_what_is_decided_is_in_the_file(done):

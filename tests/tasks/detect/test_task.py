@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from resnets.data.batches.dense import as_tensors
+from resnets.data.transforms import to_input
+from resnets.engine.contract import Question
 from resnets.errors import InputError
 from resnets.models.answering import run_model
 from resnets.ship import hub
@@ -189,3 +191,27 @@ def test_a_detector_in_training_mode_predicts_as_in_evaluation_mode(head):
     pixels = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), dtype=np.uint8)
     (expected,), (found,) = run_model(net.eval(), pixels), run_model(net.train(), pixels)
     assert all(np.array_equal(found[name], expected[name]) for name in expected) and net.training
+
+
+def test_why_a_box_has_its_class_and_not_another():
+    net = model().eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, 32, 48), dtype=np.uint8)
+    output, x = run_model(net, pixels)[0], to_input(pixels, net.preprocess, torch.device("cpu"))
+    (alone,) = TASK.explained(output, net.header, Question("dog", threshold=0.0, most=1))
+    (other,) = TASK.explained(output, net.header, Question("dog", "cat", threshold=0.0, most=1))
+    assert other.name == "dog rather than cat" and other.place == alone.place
+    with torch.no_grad():
+        odds, against = float(alone.evidence(net, x)), float(other.evidence(net, x))
+        box = [torch.from_numpy(output["xyxy"][output["labels"] == 1][:1])]
+        background, cat, dog = net.head.class_logits(net.features(x, last=net.head.last_level), box, (32, 48))[0].tolist()
+    assert odds == pytest.approx(dog - np.logaddexp(background, cat), abs=1e-5) and against == pytest.approx(
+        dog - cat, abs=1e-5
+    )
+    own = {"xyxy": output["xyxy"][:1], "labels": np.array([1]), "scores": np.array([0.6], np.float32)}
+    both = {"xyxy": own["xyxy"].repeat(2, 0), "labels": np.array([1, 0]), "scores": np.array([0.6, 0.2], np.float32)}
+    nothing = {name: values[:0] for name, values in own.items()}
+    (first,) = TASK.explained(own, net.header, Question(None, "cat"))
+    assert (first.chance(own), first.chance(both), first.chance(nothing)) == (1, pytest.approx(0.75), 0.5)
+    assert TASK.explained(own, net.header, Question(None, "dog")) == []
+    with pytest.raises(InputError, match="'dog' against itself"):
+        TASK.explained(own, net.header, Question("dog", "dog"))

@@ -15,6 +15,7 @@ from resnets.errors import InputError
 from resnets.tasks.segment import volumes
 from resnets.verbs import evaluate as evaluation
 from resnets.verbs import train as training
+from resnets.verbs.explain import explain
 from resnets.verbs.train import train
 from tests.data import made_volumes
 from tests.data.made_volumes import BALL, BOX, phantom, save
@@ -187,6 +188,22 @@ def test_what_is_found_lies_where_it_is_whatever_the_order_of_the_axes(first, tm
     shares = {entry["label"]: entry["share"] for entry in row["classes"]}
     assert shares["ball"] == pytest.approx((ours == BALL).mean(), abs=1e-6)
     assert (tmp_path / "drawn/scan.png").is_file()
+
+
+def test_a_map_lies_where_its_volume_lies_whatever_the_order_of_the_axes(first, tmp_path):
+    values, classes = phantom(500)
+    maps = {}
+    for order in ("RAS", "PIL"):
+        scan, out = nibabel.load(save(tmp_path / f"{order}.nii.gz", values, order=order)), tmp_path / order
+        report = explain(first.path, [tmp_path / f"{order}.nii.gz"], class_name="ball", trust=False, arrays=True, out=out)
+        found = nibabel.load(out / f"0001_{order}_1.nii.gz")
+        assert report.rows[0]["files"] == [f"0001_{order}{end}" for end in (".png", "_1.nii.gz", "_1.npy")]
+        assert found.shape == scan.shape and (found.affine == scan.affine).all() and found.get_data_dtype() == np.float32
+        maps[order] = np.asarray(nibabel.as_closest_canonical(found).dataobj)
+        assert np.array_equal(np.load(out / f"0001_{order}_1.npy").transpose(2, 1, 0), maps[order])  # (D, H, W) is z, y, x
+    assert np.array_equal(maps["RAS"], maps["PIL"]) and maps["RAS"].max() > 0.5
+    near = np.stack(np.nonzero(classes == BALL)).mean(1) - np.unravel_index(maps["RAS"].argmax(), maps["RAS"].shape)
+    assert np.abs(near).max() <= 4  # voxels: a position of the map is as wide
 
 
 def test_prediction_is_the_evaluations(first):

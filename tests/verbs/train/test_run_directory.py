@@ -33,10 +33,10 @@ def same_weights(one, two):
 
 def test_listing_of_a_run(first):
     assert listing(first.path) == [
-        "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv",
+        "best.safetensors", "evaluation.json", "last.safetensors", "metrics.csv", "metrics.jsonl",
         "plots/confusion.png", "plots/curves.png",
         "plots/errors.png", "plots/reliability.png", "predictions.csv", "provenance.json", "recipe.yaml", "report.html",
-        "resume.json", "resume.safetensors",
+        "resume.json", "resume.safetensors", "slices.json",
     ]  # fmt: skip
 
 

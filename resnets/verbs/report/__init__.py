@@ -1,0 +1,1 @@
+"""Pages of results: each is one self-contained file that loads nothing."""
