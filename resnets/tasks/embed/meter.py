@@ -67,6 +67,9 @@ class EmbedMeter:
 
         return Sample("mAP@R", kept.positions, figure, groups=kept.targets)
 
+    def outcomes(self) -> None:
+        """No image is right or wrong by itself; the worst pairs are drawn."""
+
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """identity and embedding, its numbers with spaces between them."""
         kept = self.kept

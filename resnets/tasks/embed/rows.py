@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import columns, csv_line, share, visible
+from resnets.engine.contract import Sample
 from resnets.models.answering import Noted, Wanted
 from resnets.tasks.lines import class_table, failed, first_cell, unreadable, with_interval
 
@@ -158,3 +159,21 @@ def noted(row: Mapping[str, Any]) -> Noted:
 
 def recorded(record: Mapping[str, Any], decision: Mapping[str, Any]) -> Noted:
     return Noted([], [], [])
+
+
+def sample(pictures: Sequence[Sequence[Mapping[str, Any]]]) -> Sample:
+    """By Euclidean distances: of embeddings of length one their order is that of cosines, and others have this distance."""
+    import numpy as np
+
+    from resnets.measures import retrieval
+    from resnets.tasks.means import mean
+
+    people = np.array([record["identity"] for (record,) in pictures])
+    vectors = np.array([[float(number) for number in record["embedding"].split()] for (record,) in pictures], np.float32)
+    each = retrieval.search(vectors, people, "euclidean").map_at_r
+
+    def figure(at: np.ndarray) -> float:
+        found = mean(each[at])
+        return np.nan if found is None else found
+
+    return Sample("mAP@R", np.arange(len(people)), figure, groups=people)
