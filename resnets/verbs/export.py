@@ -296,7 +296,7 @@ def check(model: Path, exact: Path, file: Path, images: CheckData, *, int8: bool
         InputError: if no image can be read.
     """
     opened = open_session(file)
-    is_features = gives_features(opened.header)
+    is_features = is_pooled(opened.header)
     reference = feature_session(model, device="cpu", stage=stage) if is_features else open_session(model, device="cpu")
     before, after = answers(reference, images.files), answers(opened, images.files)
     task = tasks.get(reference.header.task)
@@ -350,9 +350,14 @@ def faults(result: Comparison) -> list[str]:
 
 def answers(session: Session, files: Sequence[Path]) -> dict[int, np.ndarray]:
     """The answer of the task for each file that can be read, or its features, by its number."""
-    answer = featured(session) if gives_features(session.header) else None
+    answer = featured(session) if is_pooled(session.header) else None
     found = stream(session, find_files(session.header, files), answer=answer)
     return {number: each.answer for number, each in enumerate(found) if each.answer is not None}
+
+
+def is_pooled(header: Header) -> bool:
+    """Whether a file gives the features of a trunk, which no task answers with; an embedding is an answer."""
+    return gives_features(header) and not tasks.get(header.task).embeds
 
 
 def cosine(before: np.ndarray, after: np.ndarray) -> float:
