@@ -88,6 +88,7 @@ SPELLED = {
     "models/pretrained/dlib.py",
     "models/pretrained/facts.py",
     "models/pretrained/opening.py",
+    "verbs/trackers.py",
 }
 
 

@@ -30,10 +30,18 @@ VERBS = (
     "explain",
     "serve",
     "report",
+    "embed",
+    "index",
+    "search",
+    "cluster",
+    "verify",
+    "faces",
 )
 
 
-@pytest.mark.parametrize("words", ["", *VERBS, "data check", "data preview", "data get", "bench predict", "bench train"])
+@pytest.mark.parametrize(
+    "words", ["", *VERBS, "data check", "data preview", "data get", "data repair", "bench predict", "bench train"]
+)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_of_every_verb(words, flag, capsys):
     out, err = said(capsys, f"{words} {flag}")
@@ -77,7 +85,7 @@ def test_choices_are_those_of_the_tables():
 
 
 def test_verbs_are_those_of_the_contract():
-    assert set(COMMANDS) == set(VERBS) and set(command("data").commands) == {"check", "preview", "get"}
+    assert set(COMMANDS) == set(VERBS) and set(command("data").commands) == {"check", "preview", "get", "repair"}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,11 @@ def test_the_page_of_a_run_is_made_again(tmp_path):
     done = CliRunner().invoke(cli, ["report", str(tmp_path)])
     assert done.exit_code == 0, done.output
     said, written = done.stderr.splitlines()
-    assert written == f"written: {tmp_path / 'report.html'}" and "without pictures: " in said and "no best.safetensors" in said
+    assert (
+        written == f"written: {tmp_path / 'report.html'}"
+        and "without pictures: " in said
+        and "go on by `resnets train --resume" in said
+    )
     assert "<h1>resnet20_cifar" in (tmp_path / "report.html").read_text()
     other = tmp_path / "elsewhere" / "page.html"
     assert CliRunner().invoke(cli, ["report", str(tmp_path), "--out", str(other)]).exit_code == 0 and other.exists()

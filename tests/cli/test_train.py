@@ -13,9 +13,14 @@ def test_train_without_data_learns_digits(tmp_path, monkeypatch, capsys):
     assert out.splitlines()[-1] == f"use it: resnets predict {folder} PICTURE..." and str(folder / "report.html") in out
     assert "digits: 10 classes" in err
     wanted = {"recipe.yaml", "provenance.json", "metrics.csv", "best.safetensors", "last.safetensors", "report.html", "plots"}
-    assert wanted | {"resume.safetensors", "resume.json", "evaluation.json", "predictions.csv", "slices.json"} == {
-        path.name for path in folder.iterdir()
-    }
+    assert wanted | {
+        "resume.safetensors",
+        "resume.json",
+        "evaluation.json",
+        "predictions.csv",
+        "slices.json",
+        "metrics.jsonl",
+    } == {path.name for path in folder.iterdir()}
     assert (folder / "plots/curves.png").is_file() and (folder / "plots/confusion.png").is_file()
 
 

@@ -258,6 +258,10 @@ class Dense(ABC):
     def doubt(self, result: Mapping[str, Any], recipe: Any) -> str:
         return ""
 
+    def captions(self, source: Source, split: Split) -> list[str]:
+        """The names of the images: what is in them is drawn, not told."""
+        return [split.images.name(index) for index in range(len(split))]
+
     def preview(self, source: Source, recipe: Any, preprocess: Preprocess, out: str | Path) -> Path:
         from resnets.tasks.dense import preview
 

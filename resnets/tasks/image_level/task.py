@@ -214,6 +214,10 @@ class ImageLevel(ABC):
         return ""
 
     def map_layers(self, model: Any) -> dict[str, int]:
+        if not hasattr(model, "map_layers"):
+            raise InputError(
+                "another library's network has no stages that are known here; name a --layer, or use another method"
+            )
         return model.map_layers()
 
     def check_asked(self, header: Header, *, draw: bool, masks: bool) -> None:

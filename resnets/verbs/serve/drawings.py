@@ -60,7 +60,7 @@ def of_mask(session: Session) -> Make:
 def of_why(session: Session) -> Make:
     """Maps of what the answer goes by, as `resnets explain` draws them: by the task's own method where torch computes it, else
     by occlusion. One at a time, with a copy of the network: hooks on it are for one picture."""
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "captum", "torchcam")):
+    if not all(map(is_installed, ("torch", "captum", "torchcam"))):
         raise InputError("maps need torch-cam and Captum: pip install 'resnets[explain]'")
     lock, held = threading.Lock(), dataclasses.replace(session, network=None)
     networks: list[Any] = []
@@ -91,6 +91,13 @@ def of_why(session: Session) -> Make:
         return heat.heats(explain_pages.shown(item, row), maps, path, caption=report.method)
 
     return make
+
+
+def is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def of_nearest(session: Session, index_file: str) -> Make:

@@ -35,7 +35,7 @@ CASES = {
     "too many words": Case(pets, "train pets cats", "unexpected extra argument", "cats"),
     "a flag without its value": Case(pets, "train pets --lr", "Option '--lr'", "requires an argument"),
     "unknown network": Case(pets, "train pets --model resnet51", "no network is called 'resnet51'", "did you mean resnet50"),
-    "unknown task": Case(pets, f"{TRAIN} --task embed", "no task 'embed'", "this version has: classify"),
+    "unknown task": Case(pets, f"{TRAIN} --task sing", "no task 'sing'", "this version has: classify"),
     "unknown recipe": Case(pets, f"{TRAIN} --recipe quick", "there is no recipe 'quick'", "use one of fast, finetune, he2015"),
     "recipe that does not exist": Case(
         pets, f"{TRAIN} --recipe mine.yaml", "mine.yaml: cannot be read as a recipe", "give a YAML file"

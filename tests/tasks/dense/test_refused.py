@@ -47,7 +47,7 @@ REFUSED = [
     ("unet", {"dims": 3}, "dims=3: pictures have 2 spatial axes"),
     ("unet", {"task": "detect"}, "not a layout that is known; give one of: Pascal VOC"),
     ("pyramid", {"task": "segment"}, "not a layout that is known; give one of: .*masks"),
-    ("unet", {"task": "embed"}, "there is no task 'embed'"),
+    ("unet", {"task": "sing"}, "there is no task 'sing'"),
     ("unet", {"batch_size": 1}, "batch_size=1: batch norm cannot learn"),
     ("unet", {"freeze": "trunk"}, "random weights would stay; give --weights"),
     ("unet", {"scales": "0.01"}, "give fractions from 0.1 to 10"),

@@ -22,7 +22,7 @@ from tests.verbs.train.made import TINY, arrays
         ({"model": "resnet19"}, "no network is called 'resnet19'; did you mean"),
         ({"recipe": "he2016"}, "there is no recipe 'he2016'; use one of"),
         ({"recipe": "gone.yaml"}, "gone.yaml: cannot be read as a recipe"),
-        ({"task": "embed"}, "there is no task 'embed'"),
+        ({"task": "sing"}, "there is no task 'sing'"),
         ({"task": ""}, "there is no task ''; this version has: classify, detect, segment"),
         ({"head": "unet"}, "head=unet: the task classify has no such setting, only detect and segment; leave it out"),
         ({"masks": True}, "masks=True: the task classify has no such setting, only detect; leave it out"),

@@ -79,7 +79,18 @@ def test_provenance(first):
 
 def test_the_saved_model_knows_where_it_comes_from(first):
     header = weights.read_header(first.path / "best.safetensors")
-    assert set(header.provenance) == {"command", "started", "versions", "device", "git", "seed", "data", "recipe", "answers"}
+    assert set(header.provenance) == {
+        "command",
+        "started",
+        "versions",
+        "device",
+        "git",
+        "seed",
+        "data",
+        "recipe",
+        "answers",
+        "result",
+    }
     assert sum(header.provenance["answers"]["classes"].values()) == 12, "of validation"
     assert header.provenance["recipe"]["lr"] == 0.05
     assert set(header.metrics) == {"epoch", "step", "val_loss", "val_top1"}
