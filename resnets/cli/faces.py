@@ -9,6 +9,7 @@ import click
 
 from resnets.cli.options import CONTEXT, EPILOG, device_flag, json_flag, runtime_flag
 from resnets.draw.text import visible
+from resnets.errors import InputError
 from resnets.files import to_json
 
 GALLERY = "faces.npz"
@@ -103,6 +104,8 @@ def who(pictures: tuple[str, ...], *, gallery: str, draw: Path | None, as_json: 
         say(f"drawn    {draw}" + f": the first {drawing.MOST} pictures" * (len(rows) > len(images) == drawing.MOST))
     if as_json:
         click.echo(to_json({"gallery": gallery, "pictures": rows}))
+    if rows and all("error" in row for row in rows):
+        raise InputError("no picture could be read")
 
 
 def lines(row: Any) -> list[str]:

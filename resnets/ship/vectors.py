@@ -30,7 +30,7 @@ from resnets.files import MAX_TEXT, check_file, foreign, open_file, parse_json, 
 from resnets.measures.neighbours import METRICS, lengths_of
 
 FORMAT = "resnets-vectors/1"
-AGAIN = "make it again by `resnets embed` or `resnets index`"
+AGAIN = "make it again by `resnets embed`, `index` or `faces enrol`"
 NEEDED = ("format", "model", "preprocess", "metric")
 TEXTS = ("paths", "splits", "labels")
 COLUMNS = ("vectors", "lengths", "ids", *TEXTS)  # beside the header

@@ -19,6 +19,7 @@ from resnets.errors import InputError
 from resnets.files import replacing, short
 from resnets.verbs.embed import Part
 
+MANY = 5  # people that an error names
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
 
@@ -77,6 +78,16 @@ def labelled(people: Any) -> list[Labelled]:
     return found
 
 
+def check_all_there(people: Any, wanted: Sequence[Labelled], kept: Sequence[Labelled], refused: Sequence[Refused]) -> None:
+    """Raise `InputError` where a person has no picture left, with what is wrong with the first of them."""
+    missing = sorted({picture.label for picture in wanted} - {picture.label for picture in kept})
+    if missing:
+        names = ", ".join(missing[:MANY]) + f" and {len(missing) - MANY} more" * (len(missing) > MANY)
+        theirs = {printable(os.fsdecode(picture.name)) for picture in wanted if picture.label == missing[0]}
+        first = next(each for each in refused if each["path"] in theirs)
+        raise InputError(f"{short(people)}: no picture of {names} shows one face ({first['path']}: {first['error']})")
+
+
 def cut_out(
     pictures: Sequence[Labelled], *, whole: bool, largest: bool, refused: list[Refused], say: Say, progress: Progress
 ) -> Iterator[tuple[Labelled, Face]]:
@@ -116,13 +127,14 @@ def align(
         whole, largest: see `the_face`.
 
     Raises:
-        InputError: where pictures have no labels, no face is found in any, or the folder is not empty.
+        InputError: where pictures have no labels, the folder is not empty, and where a person has no picture with a face; the
+            others' chips are written then.
     """
     out = Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"{out}: is there already; name a folder that is not, or is empty")
     refused: list[Refused] = []
-    wanted, taken = labelled(data), set[Path]()
+    wanted, taken, kept = labelled(data), set[Path](), list[Labelled]()
     several = len({picture.split for picture in wanted}) > 1
     for picture, face in cut_out(wanted, whole=whole, largest=largest, refused=refused, say=say, progress=progress):
         if Path(picture.label).name != picture.label:
@@ -131,8 +143,10 @@ def align(
         names = (f"{stem}{f'-{number}' * (number > 0)}.png" for number in itertools.count())
         path = next(folder / name for name in names if folder / name not in taken)
         taken.add(path)
+        kept.append(picture)
         with replacing(path) as temporary:
             Image.fromarray(face.chip).save(temporary)
     if not taken:
         raise InputError(f"{short(data)}: no picture with one face ({refused[0]['path']}: {refused[0]['error']})")
+    check_all_there(data, wanted, kept, refused)
     return Aligned(folder=str(out), num_chips=len(taken), refused=refused)

@@ -23,7 +23,7 @@ from resnets.models.header import Header
 from resnets.models.header import terms as terms_of
 from resnets.ship import vectors
 from resnets.ship.sessions import Session
-from resnets.verbs.chips import Progress, Refused, Say, cut_out, labelled
+from resnets.verbs.chips import Progress, Refused, Say, check_all_there, cut_out, labelled
 from resnets.verbs.embed import header_of
 from resnets.verbs.features import feature_session
 from resnets.verbs.index import Index, Neighbour
@@ -38,7 +38,6 @@ MODEL = "dlib/face"
 RATE = 0.01  # of strangers' pictures that may be called someone
 BATCH = 32
 UNKNOWN = "unknown"
-MANY = 5  # people that an error names
 
 
 class Enrolled(TypedDict):
@@ -118,10 +117,7 @@ def enrol(
     for some in batches(cut_out(wanted, **options)):
         found.append(embedded(session, [face.chip for _, face in some]))
         kept += [picture for picture, _ in some]
-    if missing := sorted({picture.label for picture in wanted} - {picture.label for picture in kept}):
-        names = ", ".join(missing[:MANY]) + f" and {len(missing) - MANY} more" * (len(missing) > MANY)
-        first = refused[0]
-        raise InputError(f"{short(people)}: no picture of {names} can be enrolled ({first['path']}: {first['error']})")
+    check_all_there(people, wanted, kept, refused)
     values, labels = np.concatenate(found), np.array([picture.label for picture in kept])
     header = header_of(session, model, metric_of(session.header), people)
     evidence = enrolment.chosen(enrolment.nearest(values, labels, header["metric"]), labels, rate)

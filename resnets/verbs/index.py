@@ -244,7 +244,7 @@ class Index:
         known = self.header.get("data")
         return [each for each in known if isinstance(each, str)] if isinstance(known, list) else []
 
-    def remove(self, paths: Sequence[str | os.PathLike[str]]) -> int:
+    def remove(self, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> int:
         """Take images out, which are named by their paths, or as the index has them, or by a folder above them; how many.
 
         Raises:
@@ -252,7 +252,7 @@ class Index:
         """
         own = [bytes(each) for each in self.vectors.paths]
         gone = np.zeros(len(self), bool)
-        for path in [os.fspath(each) for each in paths]:
+        for path in map(os.fspath, [paths] if isinstance(paths, str | os.PathLike) else paths):
             whole = os.fsencode(Path(path).absolute())
             here = np.array([each in (whole, os.fsencode(path)) or each.startswith(whole + os.sep.encode()) for each in own])
             if not here.any():

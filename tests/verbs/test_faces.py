@@ -101,9 +101,12 @@ def test_pictures_without_a_face_or_with_two_are_left_out_by_name(tmp_path, peop
 
 def test_a_person_without_a_face_is_an_error_that_names_them(tmp_path, people, model):
     picture(people / "dan" / "black.png", (0, 0, 0))
-    with pytest.raises(InputError, match=r"no picture of dan can be enrolled \(.*black\.png: no face found"):
+    with pytest.raises(InputError, match=r"no picture of dan shows one face \(.*black\.png: no face found"):
         enrol(people, tmp_path / "g.npz", model=model)
     assert not (tmp_path / "g.npz").exists()
+    (people / "ann" / "broken.png").write_bytes(b"\x89PNG")  # which comes first, and is not why
+    with pytest.raises(InputError, match=r"no picture of dan shows one face \(.*black\.png: no face found"):
+        chips.align(people, tmp_path / "chips")
 
 
 def test_one_person_needs_a_threshold_from_the_user(tmp_path, people, model):
@@ -194,3 +197,7 @@ def test_the_commands_print_names_and_draw(tmp_path, people, model):
     rows = json.loads(run("who", tmp_path / "p", "-g", gallery, "--json"))["pictures"]
     assert [each["name"] for each in rows[0]["faces"]] == ["ann", "unknown"]
     assert "9 chips" in run("align", people, "-o", tmp_path / "chips")
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG")
+    done = CliRunner().invoke(cli, ["faces", "who", str(broken), "-g", str(gallery)])
+    assert isinstance(done.exception, InputError) and "no picture could be read" in str(done.exception)

@@ -84,19 +84,12 @@ class Gathered:
 
 def gather(folder: str | Path) -> Gathered:
     """Read a run directory. Raises `InputError` only where there is no such folder."""
-    run, faults = RunDir(folder), []
+    run, faults = RunDir(folder), list[str]()
     if not run.path.is_dir():
         raise InputError(f"{run.path}: no such run directory; `resnets train --out DIR` makes one")
 
     def tried(path: Path, read: Callable[[], Any], kind: type) -> Any:
-        try:
-            found = read() if path.exists() else kind()
-            if not isinstance(found, kind):
-                raise InputError(f"{path}: is damaged")
-        except InputError as error:
-            faults.append(str(error))
-            return kind()
-        return found
+        return read_or_empty(path, read, kind, faults)
 
     recipe = tried(run.recipe, lambda: read_yaml(run.recipe), dict)
     metrics = tried(run.metrics, run.read_metrics, list)
@@ -108,6 +101,18 @@ def gather(folder: str | Path) -> Gathered:
         metrics=[row for row in metrics if is_number(row["epoch"])],
         faults=tuple(faults),
     )
+
+
+def read_or_empty(path: Path, read: Callable[[], Any], kind: type, faults: list[str]) -> Any:
+    """What `read` finds in a file, of that kind; empty where there is none, or it is damaged, which is added to `faults`."""
+    try:
+        found = read() if path.exists() else kind()
+        if not isinstance(found, kind):
+            raise InputError(f"{path}: is damaged")
+    except InputError as error:
+        faults.append(str(error))
+        return kind()
+    return found
 
 
 def answers(run: RunDir, split: str) -> dict[str, Records]:

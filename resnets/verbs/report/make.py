@@ -54,6 +54,8 @@ def report(
     for folder in folders:
         if not folder.path.is_dir():
             raise InputError(f"{folder.path}: no such run directory; `resnets train --out DIR` makes one")
+        if not any(path.exists() for path in (folder.recipe, folder.provenance, folder.evaluation, folder.metrics)):
+            raise InputError(f"{folder.path}: no run directory: nothing of a run is here, such as recipe.yaml")
     run, found = folders[0], one.NOTHING
     try:
         found = looked(run, data, data_dir, robustness, workers, device, say)

@@ -10,6 +10,7 @@ import io
 import math
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from resnets import tasks
 from resnets.draw.confusion import largest_confusions
 from resnets.engine.contract import Headline, Task
 from resnets.engine.run import MAX_RECORD, RunDir
-from resnets.files import foreign, read_json, read_text, read_yaml, write_text
+from resnets.files import foreign, read_json, read_text, write_text
+from resnets.verbs.report.folders import gather, read_or_empty
 from resnets.verbs.report.page import filled, picture
 from resnets.verbs.report.values import flat, is_number, percent
 
@@ -39,10 +41,16 @@ def render(run: RunDir, found: Mapping[str, Any] = NOTHING) -> str:
 
 def contents(run: RunDir) -> dict[str, Any]:
     """What the template reads, from the files that are there."""
-    provenance, evaluation = _json(run.provenance), _json(run.evaluation)
-    recipe, metrics = _yaml(run.recipe), run.read_metrics()
+    read = gather(run.path)
+    recipe, provenance, evaluation, metrics = read.recipe, read.provenance, read.evaluation, read.metrics
+    faults = list(read.faults)
+    slices, robustness = (
+        read_or_empty(path, partial(read_json, path, most=MAX_RECORD, strict=False), dict, faults)
+        for path in (run.slices, run.robustness)
+    )
+    bad_images = read_or_empty(run.bad_images, partial(_csv, run.bad_images), list, faults)
     drawings = {path.stem: picture(path) for path in sorted(run.plots.glob("*.png"))}
-    task = tasks.get(str(recipe.get("task") or tasks.DEFAULT))
+    task = read.task or tasks.get(tasks.DEFAULT)
     score, table = task.scores[0], task.report_table
     per_class = sorted(evaluation.get("per_class") or [], key=lambda row: _weakest(row, table.columns))
     first = table.headline(evaluation) if table.headline else Headline(score.key, score.words)
@@ -60,7 +68,7 @@ def contents(run: RunDir) -> dict[str, Any]:
             "value": written(value) if is_number(value) else None,
             "interval": [written(bound) for bound in interval] if interval else None,
         },
-        "told": _told(task, evaluation),
+        "told": [*(f"Left out: {fault}" for fault in faults), *_told(task, evaluation)],
         "columns": table.columns,
         "facts": {words: told for key, words in table.facts.items() if (told := _fact(evaluation, key))},
         "score": score,
@@ -71,24 +79,14 @@ def contents(run: RunDir) -> dict[str, Any]:
         "per_class": per_class,
         "num_weak": min(3, len(per_class) // 4),
         "confusions": _confusions(evaluation),
-        "slices": _json(run.slices),
-        "robustness": _json(run.robustness),
-        "bad_images": _csv(run.bad_images),
+        "slices": slices,
+        "robustness": robustness,
+        "bad_images": bad_images,
         "commands": _commands(run, provenance),
     }
 
 
-def _json(path: Path) -> dict[str, Any]:
-    return read_json(path, most=MAX_RECORD, strict=False) if path.exists() else {}
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    return (read_yaml(path) or {}) if path.exists() else {}
-
-
 def _csv(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
     with foreign(path):
         table = csv.DictReader(io.StringIO(read_text(path, most=MAX_RECORD), newline=""))
         return [{str(key): str(value) for key, value in row.items()} for row in table]

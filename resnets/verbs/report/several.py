@@ -159,7 +159,10 @@ def paired(run: Gathered, first: Gathered) -> dict[str, Any]:
         return {"reason": "their data differ; `resnets eval A B DATA --compare` tests both on the same pictures"}
     try:
         own, other = answers(run.run, run.split), answers(first.run, run.split)
-        if not own or own.keys() != other.keys():
+        for each, rows in ((run, own), (first, other)):
+            if not rows:
+                return {"reason": f"{each.run.predictions} has no row of the {run.split} split: it is damaged, or cut short"}
+        if own.keys() != other.keys():
             return {"reason": f"their {run.split} splits are not the same pictures (cut anew by each seed or fold)"}
         paths = sorted(own)
         samples = [task.rows.sample([rows[path] for path in paths]) for rows in (own, other)]
@@ -173,7 +176,7 @@ def paired(run: Gathered, first: Gathered) -> dict[str, Any]:
     told = {"figure": samples[0].name, "num_images": len(paths), "num_groups": None if by is None else len(np.unique(by))}
     told |= written(difference)
     if samples[0].right is not None and samples[1].right is not None:
-        told["mcnemar"] = right_together(samples[0].right, samples[1].right)
+        told["mcnemar"] = right_together(samples[1].right, samples[0].right)  # first: the first run
     return told
 
 

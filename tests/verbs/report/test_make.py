@@ -43,21 +43,32 @@ def test_a_finished_run_is_shown_by_the_split_that_it_was_judged_by_and_its_robu
     assert 'id="robustness"' in kept  # as it was measured
 
 
-@pytest.mark.parametrize("missing", ["model", "data", "all"])
+@pytest.mark.parametrize("missing", ["model", "data"])
 def test_what_is_missing_is_said_and_the_page_is_of_the_rest(run, missing):
     if missing == "model":
         (run / "best.safetensors").unlink()
-    elif missing == "data":
+    else:
         network = made.model()
         network.metadata["provenance"] = {"recipe": {"data": "/nowhere/at/all"}}
         made.weights.save(network, run / "best.safetensors")
-    else:
-        for path in run.iterdir():
-            path.unlink()
     said = []
     page = report([run], workers=0, say=said.append).read_text(encoding="utf-8")
     assert len(said) == 1 and said[0].startswith("note     without pictures: ")
-    assert "No pictures: " in page and 'id="plane"' not in page and f"<h1>{'run' if missing == 'all' else 'resnet20'}" in page
+    assert "No pictures: " in page and 'id="plane"' not in page and "<h1>resnet20" in page
+
+
+def test_a_folder_without_anything_of_a_run_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "cats").mkdir()
+    with pytest.raises(InputError, match="nothing of a run is here, such as recipe"):
+        report([tmp_path])
+    assert [path.name for path in tmp_path.iterdir()] == ["cats"]
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "recipe.yaml", "metrics.csv", "provenance.json"])
+def test_of_a_run_with_a_damaged_file_the_page_has_the_rest(run, name):
+    (run / name).write_text("epoch,{[\n1\n", encoding="utf-8")
+    page = report([run], workers=0).read_text(encoding="utf-8")
+    assert "Left out: " in page and name in page
 
 
 def test_a_damaged_file_of_the_run_is_named(run):

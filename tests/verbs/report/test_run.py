@@ -47,7 +47,7 @@ def whole(tmp_path_factory):
         "ece": 0.021, "macro_f1": 0.84, "per_class": per_class, "confusion": MATRIX, "labels": LABELS,
     }  # fmt: skip
     provenance = {
-        "command": f"resnets train '{HOSTILE}' --data-dir https://example.org/x", "seconds": 4980, "seed": 0, "git": None,
+        "command": f"resnets train '{HOSTILE}' --data-dir https://example.org/x", "seconds": 4980.0, "seed": 0, "git": None,
         "device": {"name": "A fast one", "type": "cuda"},
         "data": {"name": "pets", "num_images": {"train": 4500}, "inputs": "8 x 8: those of the weights (a.safetensors)"},
         "model": {"name": "resnet20_cifar", "num_params": 269722}, "selected": "best",

@@ -59,7 +59,7 @@ def test_differences_are_those_of_the_same_pictures(runs):
     found = several.compare(runs)
     second, large, _ = found["differences"]
     assert large["difference"] == pytest.approx(24 / NUM) and large["num_images"] == NUM and large["figure"] == "accuracy"
-    assert large["mcnemar"]["only_first"] == 24 and large["mcnemar"]["only_second"] == 0
+    assert large["mcnemar"]["only_first"] == 0 and large["mcnemar"]["only_second"] == 24
     assert large["interval"][0] > 0 and large["p_holm"] >= large["p_value"] and large["p_value"] < 0.01
     assert second["interval"][0] <= 0 <= second["interval"][1]
 
@@ -117,6 +117,7 @@ def broken(folder, name, text):
 BROKEN = {
     "no predictions": (lambda folder: (folder / "predictions.csv").unlink(), "finished", "no such file"),
     "cut predictions": (lambda folder: broken(folder, "predictions.csv", "path,split,group\na,test\n"), "finished", "cells"),
+    "no predictions": (lambda folder: broken(folder, "predictions.csv", "garbage\n"), "finished", "no row of the test split"),
     "other predictions": (lambda folder: broken(folder, "predictions.csv", "path,split\n0.png,test\n"), "finished", "pictures"),
     "damaged evaluation": (lambda folder: broken(folder, "evaluation.json", "[1"), "finished", "no evaluation"),
     "damaged metrics": (lambda folder: broken(folder, "metrics.csv", "epoch,a\n1\n"), "finished", None),
