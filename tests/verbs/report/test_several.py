@@ -117,7 +117,7 @@ def broken(folder, name, text):
 BROKEN = {
     "no predictions": (lambda folder: (folder / "predictions.csv").unlink(), "finished", "no such file"),
     "cut predictions": (lambda folder: broken(folder, "predictions.csv", "path,split,group\na,test\n"), "finished", "cells"),
-    "no predictions": (lambda folder: broken(folder, "predictions.csv", "garbage\n"), "finished", "no row of the test split"),
+    "odd predictions": (lambda folder: broken(folder, "predictions.csv", "garbage\n"), "finished", "no row of the test"),
     "other predictions": (lambda folder: broken(folder, "predictions.csv", "path,split\n0.png,test\n"), "finished", "pictures"),
     "damaged evaluation": (lambda folder: broken(folder, "evaluation.json", "[1"), "finished", "no evaluation"),
     "damaged metrics": (lambda folder: broken(folder, "metrics.csv", "epoch,a\n1\n"), "finished", None),
