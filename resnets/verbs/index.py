@@ -252,7 +252,8 @@ class Index:
         """
         own = [bytes(each) for each in self.vectors.paths]
         gone = np.zeros(len(self), bool)
-        for path in map(os.fspath, [paths] if isinstance(paths, str | os.PathLike) else paths):
+        named = [paths] if isinstance(paths, str | os.PathLike) else paths
+        for path in [os.fspath(each) for each in named]:
             whole = os.fsencode(Path(path).absolute())
             here = np.array([each in (whole, os.fsencode(path)) or each.startswith(whole + os.sep.encode()) for each in own])
             if not here.any():
