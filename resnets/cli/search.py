@@ -177,12 +177,13 @@ def search(
     **options: Any,
 ) -> None:
     """Find in INDEX the images that are nearest to each PICTURE (files or folders), with their distances."""
+    from resnets.cli.progress import say
     from resnets.verbs.index import Index, as_rows, draw_found, is_missing
 
     opened = Index(index)
     if told := opened.header["model"].get("terms"):
         click.echo(visible(f"weights  {told}"), err=True)
-    found = opened.search(pictures, topk, model=model, approximately=approximately, **options)
+    found = opened.search(pictures, topk, model=model, approximately=approximately, say=say, **options)
     if draw is not None:
         draw_found(opened, found, draw)
     gone = {near.path for row in found.values() for near in row if is_missing(near)}

@@ -31,6 +31,7 @@ from resnets.verbs.unfinished import Embedded, Unfinished
 if TYPE_CHECKING:
     from resnets.models.model import Model
 
+MOST_NAMED = 3  # images that cannot be read, in words; the file names all of them
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
 
@@ -96,7 +97,7 @@ def embed(
     header = header_of(session, model, metric, data)
     with Unfinished(out, header, resume=resume) as unfinished:
         parts = images_of(session.header, data, data_dir=data_dir, say=say, split=split)
-        fill(unfinished, session, parts, batch_size=batch_size, workers=workers, progress=progress)
+        fill(unfinished, session, parts, batch_size=batch_size, workers=workers, say=say, progress=progress)
         return unfinished.finish()
 
 
@@ -211,13 +212,19 @@ def is_loose(header: Header, data: Any) -> bool:
 
 
 def fill(
-    unfinished: Unfinished, session: Session, parts: Iterable[Part], *, batch_size: int, workers: int | None, progress: Progress
+    unfinished: Unfinished,
+    session: Session,
+    parts: Iterable[Part],
+    *,
+    batch_size: int,
+    workers: int | None,
+    say: Say,
+    progress: Progress,
 ) -> None:
-    """Add every image that is not there yet."""
+    """Add every image that is not there yet; `say` is told of the first few that cannot be read."""
     parts = list(parts)
-    todo = [
-        np.array([n for n in range(len(part.images)) if not unfinished.has(part.split, part.name(n))], int) for part in parts
-    ]
+    todo = [_new(unfinished, part) for part in parts]
+    bad = itertools.count(1)
     num, done = sum(map(len, todo)), itertools.count(1)
     for part, chosen in zip(parts, todo, strict=True):
         images = part.images.subset(chosen)
@@ -225,6 +232,8 @@ def fill(
         with contextlib.closing(found):
             for index, each in zip(chosen.tolist(), found, strict=True):
                 unfinished.add(part.split, part.name(index), str(part.labels[index]), each.answer, each.row.get("error"))
+                if "error" in each.row and next(bad) <= MOST_NAMED:
+                    say(f"left out {each.row['path']}: {each.row['error']}")
                 progress(next(done), num)
 
 

@@ -118,24 +118,30 @@ class Index:
         *,
         model: str | Path | Model | None = None,
         approximately: bool | None = None,
+        say: Say = lambda text: None,
         **options: Any,
     ) -> dict[str, list[Neighbour]]:
-        """The nearest images of each picture, by its path.
+        """The nearest images of each picture that can be read, by its path.
 
         Args:
             pictures: files and folders.
             model: the model that made the index; None: from where it lay then.
+            say: called with a line on each picture that cannot be read.
             options: of `open_model`.
 
         Raises:
-            InputError: as `nearest` and `open_model`; for a picture that cannot be read.
+            InputError: as `nearest` and `open_model`; where no picture can be read.
         """
-        session = self.open_model(model, **options)
+        session, bad = self.open_model(model, **options), ""
         found: dict[str, list[Neighbour]] = {}
         for each in of_files(session, find_files(session.header, pictures)):
             if each.answer is None:
-                raise InputError(f"{each.row['path']}: {each.row['error']}")
-            found[each.row["path"]] = self.nearest(each.answer, topk, approximately=approximately)[0]
+                bad = f"{each.row['path']}: {each.row['error']}"
+                say(f"left out {bad}")
+            else:
+                found[each.row["path"]] = self.nearest(each.answer, topk, approximately=approximately)[0]
+        if not found:
+            raise InputError(bad)
         return found
 
     def open_model(self, model: str | Path | Model | None = None, **options: Any) -> Session:
@@ -231,7 +237,7 @@ class Index:
         graph = approximate.opened(self.vectors, to_change=True)
         with Unfinished(self.path, {**self.header, "data": self._data_with(data)}, resume=resume, before=self.vectors) as new:
             parts = images_of(session.header, data, data_dir=data_dir, say=say, split=split)
-            fill(new, session, parts, batch_size=batch_size, workers=workers, progress=progress)
+            fill(new, session, parts, batch_size=batch_size, workers=workers, say=say, progress=progress)
             result = new.finish()
         self._written(graph)
         return result

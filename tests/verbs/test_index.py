@@ -197,6 +197,9 @@ def test_unreadable_pictures(index, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"none")
     with pytest.raises(InputError, match=r"bad\.png: not an image"):
         index.search(tmp_path / "bad.png")
+    good, said = picture(tmp_path / "good.png", 5), []
+    assert list(index.search([tmp_path / "bad.png", good], 2, say=said.append)) == [str(good)]
+    assert len(said) == 1 and said[0].startswith("left out ") and "bad.png: not an image" in said[0]
 
 
 # --- approximate search ---
