@@ -32,14 +32,13 @@ from typing import Any
 import numpy as np
 
 from resnets.data import splits
-from resnets.data.loader import Loader
 from resnets.data.sources import open_source
 from resnets.data.types import Source
 from resnets.data.workers import BadImages
 from resnets.ship import hub
-from resnets.ship.sessions import open_session
 from resnets.verbs.evaluate import judge
-from resnets.verbs.probe import Features, fitted, session_of_mirrored
+from resnets.verbs.features import Features, feature_session, of_split
+from resnets.verbs.probe import fitted
 
 PENALTY = 0.01  # of the probe's logistic regression on standardised features (scikit-learn's C)
 EXPORTS = {"ONNX Runtime": ("onnx", ".onnx"), "OpenVINO": ("openvino", ".xml")}
@@ -123,18 +122,12 @@ def features(place: Place, name: str, source: Source) -> tuple[Features, Feature
     """The trunk's features of all pictures of the training split, and of the mirrored ones; computed once, and kept."""
     path = place.runs / f"{name}_features.npz"
     if not path.exists():
-        model, split, found = hub.load(place.weights), source.splits["train"], []
-        task = model.task
-        model.reset_classifier(0)
-        session = open_session(model)
-        for run in (session.run, session_of_mirrored(session).run):
-            samples = task.samples(split, session.header.preprocess, len(source.labels))
-            loader = Loader(samples=samples, batch_size=32, bad=BadImages.allowing(None, split), workers=0)
-            batches = [(run(batch.images.numpy()), batch.targets.numpy()) for batch in loader.epoch(0)]
-            found += [np.concatenate(part) for part in zip(*batches, strict=True)]
-        np.savez(path, *found)
-    values, targets, mirrored, _ = np.load(path).values()
-    return Features(values.astype(np.float64), targets), Features(mirrored.astype(np.float64), targets)
+        session, split = feature_session(place.weights), source.splits["train"]
+        bad = BadImages.allowing(None, split)
+        plain, mirrored = (of_split(session, split, bad=bad, batch_size=32, mirrored=turn) for turn in (False, True))
+        np.savez(path, plain.values, plain.targets, mirrored.values, plain.positions)
+    values, targets, mirrored, positions = np.load(path).values()
+    return tuple(Features(each.astype(np.float64), targets, positions) for each in (values, mirrored))
 
 
 def names(source: Source, split: str) -> list[str]:
