@@ -1,7 +1,6 @@
 """The page of label repair in a real browser, from a file: by keys and by mouse to a list that training takes."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -10,21 +9,7 @@ from resnets.data.sources import open_source
 from resnets.verbs.repair import repair
 from tests.verbs.repair_data import colours, model_file
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-    if not CHROMIUM.exists():
-        pytest.skip("there is no Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
