@@ -271,7 +271,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--size", type=int, default=160, help="side of inputs in fine-tuning on hymenoptera")
     parser.add_argument("--tune-epochs", type=int, default=6, help="of each fine-tuning on hymenoptera")
-    parser.add_argument("--scratch-epochs", type=int, default=30, help="of each training from scratch there")
+    parser.add_argument("--scratch-epochs", type=int, default=20, help="of each training from scratch there")
     parser.add_argument("--boxes-epochs", type=int, default=2, help="of each detector of defects")
     parser.add_argument("--coco-epochs", type=int, default=8, help="of the detector of COCO")
     parser.add_argument("--tiny", action="store_true", help="two steps of each training, to try this script")

@@ -86,10 +86,10 @@ def fast(facts: Facts) -> dict[str, Any]:
 
 
 def finetune(facts: Facts) -> dict[str, Any]:
-    """The default with `weights`, at a quarter of the rate that classes are learnt at: with few identities more forgets what
-    the weights know of others."""
+    """The default with `weights`, of small pictures at a quarter of the rate that classes are learnt at: with few identities
+    more forgets what the weights know of others."""
     recipe = in_batches(image_level.finetune(facts), facts)
-    return recipe | {"lr": recipe["lr"] / 4}
+    return recipe | ({"lr": recipe["lr"] / 4} if facts.small else {})
 
 
 def in_batches(recipe: dict[str, Any], facts: Facts) -> dict[str, Any]:
