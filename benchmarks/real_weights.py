@@ -161,8 +161,8 @@ def ants_and_bees(place: Place) -> Lines:
             *("--weights", place.weights, "--img-size", options.size, "--freeze", 3, "--batch-size", 16),
             *place.length("tune_epochs"),
         ],
-        f"from scratch: resnet18, 96 pixels, {options.scratch_epochs} epochs": [
-            *("--model", "resnet18", "--img-size", 96, "--batch-size", 32),
+        f"from scratch: resnet18, 64 pixels, {options.scratch_epochs} epochs": [
+            *("--model", "resnet18", "--img-size", 64, "--batch-size", 32),
             *place.length("scratch_epochs"),
         ],
     }
