@@ -10,7 +10,7 @@ from typing import Any
 from resnets.data import corrections, depth, groups
 from resnets.data.pictures.images import default_workers
 from resnets.data.preprocess import Preprocess
-from resnets.data.readers.arrays import in_memory
+from resnets.data.readers.memory import in_memory
 from resnets.data.types import KINDS, Source
 from resnets.data.workers import BadImages
 from resnets.engine import device as devices

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from resnets import tasks
-from resnets.data.readers import arrays
+from resnets.data.readers import memory
 from resnets.draw.curves import several
 from resnets.engine.distributed import Processes
 from resnets.engine.job import Reporter
@@ -91,7 +91,7 @@ def repeat(
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
     reporter = watcher(reporter, progress)
-    chosen = given({"": {"data": arrays.name_of(data)} | settings})
+    chosen = given({"": {"data": memory.name_of(data)} | settings})
     if not Processes.from_environment().alone:
         raise InputError(
             "these runs go one after the other in one process each; start without torchrun, or give --fold or --seed"
@@ -105,7 +105,7 @@ def repeat(
         reporter.say(f"run      {number} of {len(parts)}: " + ", ".join(f"{key} {value}" for key, value in part.items()))
         if not is_finished(run, own):
             again = run.recipe.is_file()
-            held = {"data": data} if arrays.in_memory(data) else {}
+            held = {"data": data} if memory.in_memory(data) else {}
             training.train(out=run.path, resume=again, data_dir=data_dir, began=began, reporter=reporter, **own | held)
         began = time.perf_counter()
         rows.append(part | {"run": run.path.name} | scores_of(run))

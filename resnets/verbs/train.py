@@ -18,7 +18,7 @@ from resnets.data import groups
 from resnets.data.check.leaks import leaks
 from resnets.data.loader import Loader
 from resnets.data.looks import Seen
-from resnets.data.readers import arrays, known
+from resnets.data.readers import known, memory
 from resnets.data.types import Source
 from resnets.draw.curves import curves
 from resnets.engine import device as devices
@@ -78,8 +78,10 @@ def train(
     """Train a network and keep what belongs to it in a run directory. `resnets train` is this function.
 
     Args:
-        data: a built-in dataset ("digits", "cifar10", "cifar100"), a path whose layout is recognised, or arrays: (X, y), or
-            {"train": (X, y), "val": ..., "test": ...}, X uint8 (N, H, W, C) in the order RGB and y N integers or names.
+        data: a built-in dataset ("digits", "cifar10", "cifar100"), a path whose layout is recognised, or data in memory: (X, y), X
+            uint8 (N, H, W, C) in the order RGB and y N integers or names; a torch Dataset whose items are a picture of 8 bits
+            and its class; a DataLoader of one, of which batch size and workers are taken over; a pandas DataFrame with the
+            columns of a CSV list; or {"train": ..., "val": ..., "test": ...} of these. See docs/python.md.
         out: the run directory, new or empty; None: the next free runs/<task>/trainN.
         resume: go on with the run in `out` (None: the newest). Settings that are given must be those of the run.
         data_dir: where built-in datasets lie.
@@ -201,9 +203,9 @@ def layers_of(
     data: Any, settings: Mapping[str, Any], out: str | Path | None = None, *, resume: bool = False
 ) -> tuple[RunDir | None, dict[str, dict[str, Any]], Task]:
     """The run to go on with, if it is to be resumed; the layers of settings, and the task that they are for."""
-    asked = given({"": {"data": arrays.name_of(data)} | dict(settings)})
+    asked = given({"": {"data": memory.name_of(data)} | dict(settings)})
     if not resume:
-        layers = requested(asked)
+        layers = {"the data": memory.settings_of(data)} | requested(asked)
         return None, layers, tasks.of(given(layers))
     run = RunDir(out) if out is not None else RunDir.latest(asked.get("task"))
     saved = saved_settings(run)
