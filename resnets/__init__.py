@@ -19,7 +19,8 @@ from resnets.models.zoo import get as get_spec
 from resnets.models.zoo import names as list_models
 
 if TYPE_CHECKING:
-    from resnets.ship.hub import convert, create_model, load, save
+    from resnets.ship.external import load
+    from resnets.ship.hub import convert, create_model, save
     from resnets.verbs.calibrate import calibrate
     from resnets.verbs.cluster import cluster
     from resnets.verbs.embed import embed
@@ -38,7 +39,7 @@ __version__ = "0.1.0"
 _LATER = {
     "convert": "resnets.ship.hub",
     "create_model": "resnets.ship.hub",
-    "load": "resnets.ship.hub",
+    "load": "resnets.ship.external",
     "save": "resnets.ship.hub",
     "train": "resnets.verbs.train",
     "cross_validate": "resnets.verbs.repeats",

@@ -222,7 +222,7 @@ def existing(data: Any) -> Any:
     path = check_no_address(data).expanduser()
     if not path.exists():
         if str(data) in memory.FORMS:
-            raise InputError(f"the data were in memory ({data}); give them again: resnets.train(data=..., resume=True, out=...)")
+            raise InputError(f"the data were in memory ({data}); give them again: resnets.train(data=..., resume=True)")
         near = difflib.get_close_matches(str(data).lower(), known.KNOWN, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(f"no file or folder '{printable(path)}', and the built-in datasets are {', '.join(known.KNOWN)}{hint}")

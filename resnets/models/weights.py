@@ -83,7 +83,12 @@ def write_plain(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str
     from safetensors.torch import save_file
 
     path = Path(path)
-    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    flat, seen = {}, set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        storage = plain.untyped_storage().data_ptr()
+        flat[name] = plain.clone() if plain.numel() and storage in seen else plain  # safetensors holds no tensor twice
+        seen.add(storage)
     with replacing(path) as temporary:
         save_file(flat, temporary, metadata)
     return path

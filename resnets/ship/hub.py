@@ -58,7 +58,7 @@ def create_model(
 
 
 def load(model: str | Path) -> Model:
-    """A saved model, in evaluation mode, on the CPU. No code in the file is executed.
+    """A saved model of this package, in evaluation mode, on the CPU. No code in the file is executed.
 
     Args:
         model: a `.safetensors` file, a run directory (the weights that it scored), the name of a bundled model, or another

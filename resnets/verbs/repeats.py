@@ -28,6 +28,7 @@ from resnets.engine.run import BRING_BACK, RunDir, claiming
 from resnets.engine.settings import parse, read_file
 from resnets.errors import InputError
 from resnets.files import foreign, open_regular, replacing, write_json, write_text
+from resnets.ship import external
 from resnets.verbs import train as training
 from resnets.verbs.report import repeats as page
 from resnets.verbs.watching import watcher
@@ -91,6 +92,7 @@ def repeat(
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
     reporter = watcher(reporter, progress)
+    settings, net = external.own(settings)
     chosen = given({"": {"data": memory.name_of(data)} | settings})
     if not Processes.from_environment().alone:
         raise InputError(
@@ -105,7 +107,7 @@ def repeat(
         reporter.say(f"run      {number} of {len(parts)}: " + ", ".join(f"{key} {value}" for key, value in part.items()))
         if not is_finished(run, own):
             again = run.recipe.is_file()
-            held = {"data": data} if memory.in_memory(data) else {}
+            held = ({"data": data} if memory.in_memory(data) else {}) | ({} if net is None else {"model": net})
             training.train(out=run.path, resume=again, data_dir=data_dir, began=began, reporter=reporter, **own | held)
         began = time.perf_counter()
         rows.append(part | {"run": run.path.name} | scores_of(run))

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +79,19 @@ def train(
     """Train a network and keep what belongs to it in a run directory. `resnets train` is this function.
 
     Args:
-        data: a built-in dataset ("digits", "cifar10", "cifar100"), a path whose layout is recognised, or data in memory: (X, y), X
-            uint8 (N, H, W, C) in the order RGB and y N integers or names; a torch Dataset whose items are a picture of 8 bits
-            and its class; a DataLoader of one, of which batch size and workers are taken over; a pandas DataFrame with the
-            columns of a CSV list; or {"train": ..., "val": ..., "test": ...} of these. See docs/python.md.
+        data: a built-in dataset ("digits", "cifar10", "cifar100"), a path whose layout is recognised, or data in memory:
+            (X, y), X uint8 (N, H, W, C) in the order RGB and y N integers or names; a torch Dataset whose items are a picture
+            of 8 bits and its class; a DataLoader of one, of which batch size and workers are taken over; a pandas DataFrame
+            with the columns of a CSV list; or {"train": ..., "val": ..., "test": ...} of these. See docs/python.md.
         out: the run directory, new or empty; None: the next free runs/<task>/trainN.
         resume: go on with the run in `out` (None: the newest). Settings that are given must be those of the run.
         data_dir: where built-in datasets lie.
         began: `time.perf_counter()` at which the clock of `time="10m"` starts; None: now.
         reporter: who is told of progress; None: in a notebook a live plot, if `progress`, elsewhere nobody.
         settings: any setting of the task: model, epochs, steps, time, lr, batch_size, seed, ... `resnets train --task TASK
-            --help` lists them. model="torchvision/NAME" or "timm/NAME" trains another library's network, to compare with.
+            --help` lists them. model="torchvision/NAME" or "timm/NAME" trains another library's network, to compare with; an
+            `nn.Module` of your own, (N, C, H, W) -> (N, num_classes), a copy of that, which starts with its weights. Files hold
+            the weights, and which class they need: `resnets.load(RUN, module=...)`.
 
     Raises:
         InputError: for unknown settings, data that cannot be learnt from, and runs that fail for a reason the user can mend.
@@ -136,6 +139,7 @@ def prepare(
     """All that a run consists of, its directory begun, and what was planned. The arguments are those of `train`."""
     began = time.perf_counter() if began is None else began
     reporter = reporter or Silent()
+    settings, net = external.own(settings)
     found = processes.first(lambda: layers_of(data, settings, out, resume=True)) if resume else layers_of(data, settings)
     run, layers, task = found
     chosen = given(layers)
@@ -145,7 +149,7 @@ def prepare(
         data_dir = run.read_provenance().get("data", {}).get("dir")
     if not processes.alone and (name := chosen.get("data")) in known.FETCHED:
         processes.ahead(lambda: known.get(name, data_dir))
-    plan = settle(task, layers, data_dir, external.named, data)
+    plan = settle(task, layers, data_dir, partial(external.named, net=net), data)
     if task.one_process and not processes.alone:
         raise InputError(f"the task {task.name} trains in one process, so far; start it without torchrun")
     prints = processes.gather((plan.fingerprint, (plan.source.corrections or {}).get("sha256")))
@@ -171,7 +175,7 @@ def prepare(
     job = Fit(
         task=task,
         model=model,
-        load=external.load,
+        load=partial(external.load, module=net),
         train=train,
         val=val,
         recipe=recipe,

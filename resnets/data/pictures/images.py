@@ -240,7 +240,7 @@ def blame(name: str) -> Iterator[None]:
         raise BadPicture(name, _reason(error)) from error
 
 
-_quiet_lock = threading.Lock()
+_quiet_lock = threading.RLock()  # reading a header may read a picture: of a Dataset
 
 
 @contextmanager

@@ -90,8 +90,8 @@ def of_tensor(tensor: Any) -> np.ndarray:
         whole = np.rint(scaled)
         if not (np.abs(scaled - whole) < 0.01).all() or whole.min(initial=0) < 0 or whole.max(initial=0) > 255:
             raise InputError(
-                "a tensor of floats that are no multiples of 1/255 from 0 to 1, so it was normalised or resized; give uint8, or "
-                "what ToTensor makes of a picture: the model brings its own normalisation"
+                "a tensor of floats that are no multiples of 1/255 from 0 to 1, so it was normalised or resized; give uint8, "
+                "or what ToTensor makes of a picture: the model brings its own normalisation"
             )
         values = whole.astype(np.uint8)
     return channels_last(values, first=True)

@@ -122,7 +122,7 @@ def read_dataset(dataset: Any, split: str, in_chans: int | None) -> Part:
     labels = _labels(dataset, {index: label for index, (_, label) in looked.items()}, kind)
     names = _names(dataset)
     classes, codes = np.unique(np.array(labels), return_inverse=True)
-    if classes.dtype.kind in "iu" and 0 <= classes.min() and classes.max() < len(names):
+    if classes.dtype.kind in "iu" and classes.min() >= 0 and classes.max() < len(names):
         return Part(images, tuple(names[index] for index in classes), codes.astype(np.int64))
     return Part(images, tuple(map(str, classes.tolist())), codes.astype(np.int64))
 
@@ -158,8 +158,8 @@ def _labels(dataset: Any, looked: Mapping[int, Any], kind: str) -> list[Any]:
 
 
 def _known(dataset: Any) -> Sequence[Any] | None:
-    """The classes that a Dataset states without reading pictures: `targets`, `labels` or `_labels` as torchvision's have them, of
-    a Subset those of its whole; None where it states none."""
+    """The classes that a Dataset states without reading pictures: its `targets`, `labels` or `_labels`, as torchvision's have
+    them, of a Subset those of its whole; None where it states none."""
     if hasattr(dataset, "indices") and hasattr(dataset, "dataset"):
         whole = _known(dataset.dataset)
         return None if whole is None else [whole[index] for index in dataset.indices]
@@ -198,13 +198,13 @@ def read_loader(loader: Any, split: str, in_chans: int | None) -> Part:
         if not plain or getattr(sampler, "replacement", False) or type(loader.batch_sampler) is not utils.BatchSampler:
             odd = loader.batch_sampler if plain and not getattr(sampler, "replacement", False) else sampler
             raise InputError(
-                f"{split}: a DataLoader with a {type(odd).__name__} of its own, and a run draws its order by its seed, so that it "
-                'can be taken up again; give its Dataset, with balance="sampler" for classes of unequal size'
+                f"{split}: a DataLoader with a {type(odd).__name__} of its own, and a run draws its order by its seed, so "
+                'that it can be taken up again; give its Dataset, with balance="sampler" for classes of unequal size'
             )
         if loader.collate_fn is not utils.default_collate:
             raise InputError(
-                f"{split}: a DataLoader with a collate_fn of its own, which is not used; give its Dataset (mixup and cutmix are "
-                "settings)"
+                f"{split}: a DataLoader with a collate_fn of its own, which is not used; give its Dataset (mixup and cutmix "
+                "are settings)"
             )
     return read_dataset(dataset, split, in_chans)
 

@@ -265,7 +265,8 @@ def is_csv(path: Path | Frame) -> bool:
 
 
 def read_csv(path: Path | Frame, in_chans: int) -> Found:
-    """Read a file, or a DataFrame, with the header `path,label` or `path,label,split`; without the third column all images are for training.
+    """Read a file, or a DataFrame, with the header `path,label` or `path,label,split`; without the third column all images are
+    for training.
 
     Raises:
         InputError: if it is not such a file, an image is missing, or an image has two labels or splits.
