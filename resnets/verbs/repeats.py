@@ -22,8 +22,8 @@ from resnets.data.readers import memory
 from resnets.draw.curves import several
 from resnets.engine.distributed import Processes
 from resnets.engine.job import Reporter
-from resnets.engine.plan import given, requested
-from resnets.engine.recipe import own_settings
+from resnets.engine.plan import given, is_longer, requested
+from resnets.engine.recipe import LENGTHS, own_settings, resolve
 from resnets.engine.run import BRING_BACK, RunDir, claiming
 from resnets.engine.settings import parse, read_file
 from resnets.errors import InputError
@@ -177,7 +177,10 @@ def _taken_up(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, di
     if not whole.recipe.is_file():
         raise InputError(f"{whole.path}: no recipe.yaml here, so there are no runs to go on with; leave out --resume")
     whole.claim()
-    saved = read_file(whole.recipe) | given(requested(asked))
+    before, again = read_file(whole.recipe), given(requested(asked))
+    saved = before | again
+    if any(is_longer(before.get(name), again.get(name)) for name in LENGTHS):
+        write_text(whole.recipe, yaml.safe_dump(saved, sort_keys=False, allow_unicode=True))
     return whole, own_settings(tasks.of(saved).settings, saved, str(whole.recipe))
 
 
@@ -185,8 +188,10 @@ def is_finished(run: RunDir, settings: Mapping[str, Any]) -> bool:
     """Whether the run has its score. Raises `InputError` where it was made with other settings."""
     if not run.recipe.is_file():
         return False
-    training.layers_of(None, settings, run.path, resume=True)
-    return "result" in run.read_provenance()
+    _, layers, task = training.layers_of(None, settings, run.path, resume=True)
+    recipe, _ = resolve(task.settings, layers)
+    name, length = recipe.length
+    return "result" in run.read_provenance() and read_file(run.recipe).get(name) == length  # else it is to be made longer
 
 
 def scores_of(run: RunDir) -> dict[str, float]:

@@ -34,6 +34,7 @@ from resnets.engine.plan import (
     check_same_processes,
     continued,
     given,
+    lengthened,
     requested,
     saved_settings,
     settle,
@@ -84,7 +85,8 @@ def train(
             of 8 bits and its class; a DataLoader of one, of which batch size and workers are taken over; a pandas DataFrame
             with the columns of a CSV list; or {"train": ..., "val": ..., "test": ...} of these. See docs/python.md.
         out: the run directory, new or empty; None: the next free runs/<task>/trainN.
-        resume: go on with the run in `out` (None: the newest). Settings that are given must be those of the run.
+        resume: go on with the run in `out` (None: the newest). Settings that are given must be those of the run, but for a
+            greater epochs, steps or time, whichever it has: then it is made longer, finished or not; see docs/training.md.
         data_dir: where built-in datasets lie.
         began: `time.perf_counter()` at which the clock of `time="10m"` starts; None: now.
         reporter: who is told of progress; None: in a notebook a live plot, if `progress`, elsewhere nobody.
@@ -279,6 +281,8 @@ def record(
 ) -> None:
     """Write recipe.yaml and provenance.json, and give the model what is to travel with it."""
     spec, run, source = job.model.spec, job.run, plan.source
+    if resumed and (longer := lengthened(run, job.recipe)):
+        run.update_provenance(lengthened=longer)  # first: a kill in between leaves a run that can be made longer
     write_text(run.recipe, job.recipe.to_yaml())
     data: DataRecord = {
         "name": source.name,
