@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from resnets.verbs.explain import explain
     from resnets.verbs.export import export
     from resnets.verbs.index import Index
+    from resnets.verbs.loaders import loaders
     from resnets.verbs.predict import predict
     from resnets.verbs.repair import repair
     from resnets.verbs.repeats import cross_validate, repeat
@@ -52,6 +53,7 @@ _LATER = {
     "embed": "resnets.verbs.embed",
     "Index": "resnets.verbs.index",
     "cluster": "resnets.verbs.cluster",
+    "loaders": "resnets.verbs.loaders",
     "export": "resnets.verbs.export",
 }
 
@@ -73,6 +75,7 @@ __all__ = [
     "get_spec",
     "list_models",
     "load",
+    "loaders",
     "predict",
     "repair",
     "repeat",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnets.data.pictures.resize import as_image, fit_image, fit_picture, listed, to_array
 from resnets.data.preprocess import Preprocess
@@ -24,6 +25,7 @@ from resnets.models.spec import ResNetSpec
 class Answering:
     """What a model with preprocessing, classes and a task says of pictures; beside `nn.Module` (abstract)."""
 
+    spec: Any
     task: Any
     preprocess: Preprocess
     labels: tuple[str, ...]
@@ -32,6 +34,26 @@ class Answering:
     def header(self) -> Header:
         """What a saved file says of the model."""
         raise NotImplementedError
+
+    @property
+    def told(self) -> str:
+        """Name, size, task, classes and input, in a line."""
+        num = sum(parameter.numel() for parameter in self.parameters())  # type: ignore[attr-defined]
+        named = ", ".join(self.labels[:3]) + ", ..." * (len(self.labels) > 3)
+        classes = f", {len(self.labels)} classes ({named})" if self.labels else ""
+        size = " x ".join(map(str, (self.preprocess.in_chans, *self.preprocess.size)))
+        return f"{self.spec.name}: {num:,} parameters, {self.task.name}{classes}, input {size}"
+
+    def __repr__(self) -> str:
+        """One line. All modules by their names, as torch lists them, are `print(model)`: the names that hooks go by."""
+        return f"{type(self).__name__}({self.told})"
+
+    def __str__(self) -> str:
+        return nn.Module.__repr__(self)  # type: ignore[arg-type]
+
+    def _repr_html_(self) -> str:
+        modules = html.escape(str(self))
+        return f"{html.escape(self.told)}<details><summary>modules</summary><pre>{modules}</pre></details>"
 
     def predict(self, pictures: Any, *, topk: int = 5, batch_size: int = 32, threshold: float | None = None) -> list[Any]:
         """What the model says of pictures, the task's preprocessing and class names applied.

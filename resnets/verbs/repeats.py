@@ -79,6 +79,7 @@ def repeat(
     began: float | None = None,
     reporter: Reporter | None = None,
     progress: bool = True,
+    verbose: int | None = None,
     **settings: Any,
 ) -> Repeats:
     """Train once for each of `seeds`, for each of `folds` parts of the data, or for each of both. `resnets train --seeds` and
@@ -91,7 +92,7 @@ def repeat(
         InputError: as `train`; without seeds or folds, and in distributed training.
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
-    reporter = watcher(reporter, progress)
+    reporter = watcher(reporter, progress, verbose)
     settings, net = external.own(settings)
     chosen = given({"": {"data": memory.name_of(data)} | settings})
     if not Processes.from_environment().alone:

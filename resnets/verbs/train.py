@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -49,6 +50,7 @@ from resnets.models.model import Model
 from resnets.models.records import DataRecord, ModelRecord, Provenance
 from resnets.ship import external, hub
 from resnets.verbs import evaluate, expected, predictions, probe, trackers
+from resnets.verbs.history import History
 from resnets.verbs.introduce import introduction, num_params
 from resnets.verbs.report import pictures
 from resnets.verbs.report import run as report
@@ -56,13 +58,33 @@ from resnets.verbs.report.gather import gathered
 from resnets.verbs.watching import Silent, watcher
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Run:
     """A finished run: its folder, the model whose weights were selected, and its score {"split", "top1", ...}, by its task."""
 
     path: Path
     model: Model
     result: dict[str, Any]
+
+    @property
+    def history(self) -> History:
+        """The epochs: what metrics.csv has."""
+        return History(RunDir(self.path).read_metrics())
+
+    @property
+    def told(self) -> str:
+        """The network and the first score, in a line."""
+        score = self.model.task.scores[0].key
+        scored = f"; {self.result['split']} {score} {self.result[score]:.4f}" if score in self.result else ""
+        return f"{self.model.spec.name}, task {self.model.task.name}{scored}"
+
+    def __repr__(self) -> str:
+        return f"Run({self.path}: {self.told})"
+
+    def _repr_html_(self) -> str:
+        rows = {"run": self.path, "network": self.told, "report": RunDir(self.path).report}
+        body = "".join(f"<tr><th>{name}</th><td>{html.escape(str(value))}</td></tr>" for name, value in rows.items())
+        return f"<table>{body}</table>{self.history._repr_html_()}"
 
 
 @claiming()
@@ -75,6 +97,7 @@ def train(
     began: float | None = None,
     reporter: Reporter | None = None,
     progress: bool = True,
+    verbose: int | None = None,
     **settings: Any,
 ) -> Run:
     """Train a network and keep what belongs to it in a run directory. `resnets train` is this function.
@@ -89,7 +112,9 @@ def train(
             greater epochs, steps or time, whichever it has: then it is made longer, finished or not; see docs/training.md.
         data_dir: where built-in datasets lie.
         began: `time.perf_counter()` at which the clock of `time="10m"` starts; None: now.
-        reporter: who is told of progress; None: in a notebook a live plot, if `progress`, elsewhere nobody.
+        reporter: who is told of progress; None: as `verbose` says.
+        verbose: 0: nothing is shown; 1: on a terminal a bar, elsewhere a line an epoch, on stderr; None: in a notebook a live
+            plot, if `progress`, elsewhere nothing.
         settings: any setting of the task: model, epochs, steps, time, lr, batch_size, seed, ... `resnets train --task TASK
             --help` lists them. model="torchvision/NAME" or "timm/NAME" trains another library's network, to compare with; an
             `nn.Module` of your own, (N, C, H, W) -> (N, num_classes), a copy of that, which starts with its weights. Files hold
@@ -99,8 +124,10 @@ def train(
         InputError: for unknown settings, data that cannot be learnt from, and runs that fail for a reason the user can mend.
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
-    reporter = watcher(reporter, progress)
+    own, reporter = reporter is None, watcher(reporter, progress, verbose)
     with ExitStack() as watched:
+        if own:
+            watched.callback(reporter.close)
         with joined() as processes:
             job, plan = prepare(
                 data,
@@ -171,7 +198,8 @@ def prepare(
 
     folder = known.datasets_dir(data_dir).parent / "packed"
     source, cached = task.keep(plan.source, recipe, folder, reporter.say)
-    train, val = loaders(dataclasses.replace(plan, source=source), device.torch_device, processes)
+    kept = dataclasses.replace(plan, source=source)
+    train, val = (loader(kept, name, device.torch_device, processes) for name in ("train", "val"))
     counts = task.class_counts(plan.source.splits["train"], len(plan.labels))
     task.check_counts(plan.source, counts[: len(source.labels)])
     job = Fit(
@@ -220,24 +248,24 @@ def layers_of(
     return run, continued(run, task.settings, saved, asked), task
 
 
-def loaders(plan: Plan, device: torch.device, processes: Processes) -> tuple[Loader, Loader]:
-    """The loaders of training and validation."""
-    recipe, splits, num_classes, world = plan.recipe, plan.source.splits, len(plan.labels), processes.world
-    common: dict[str, Any] = {
-        "bad": plan.bad,
-        "part": None if processes.alone else processes.part,
-        "workers": recipe.workers or 0,
-        "pin_memory": device.type == "cuda",
-    }
+def loader(plan: Plan, name: str, device: torch.device, processes: Processes) -> Loader:
+    """The loader of a split: of training with what the recipe does to images, of the others as they are evaluated."""
+    recipe, split, num_classes, world = plan.recipe, plan.source.splits[name], len(plan.labels), processes.world
     # What is not on a GPU anyway is normalised on the processor.
     inputs: dict[str, Any] = {"device": device if device.type == "cuda" else None}
-    train = plan.task.samples(splits["train"], plan.preprocess, num_classes, recipe=recipe, **inputs)
-    val = plan.task.samples(splits["val"], plan.preprocess, num_classes, **inputs)
-    several = max(recipe.batch_size, 250 if max(plan.preprocess.size) <= SMALL else 32)
-    val_size = 1 if plan.task.own_size else several
-    return (
-        Loader(samples=train, batch_size=recipe.batch_size * world, **common),
-        Loader(samples=val, batch_size=val_size * world, **common),
+    if name == "train":
+        samples, batch_size = plan.task.samples(split, plan.preprocess, num_classes, recipe=recipe, **inputs), recipe.batch_size
+    else:
+        samples = plan.task.samples(split, plan.preprocess, num_classes, **inputs)
+        several = max(recipe.batch_size, 250 if max(plan.preprocess.size) <= SMALL else 32)
+        batch_size = 1 if plan.task.own_size else several
+    return Loader(
+        samples=samples,
+        batch_size=batch_size * world,
+        bad=plan.bad,
+        part=None if processes.alone else processes.part,
+        workers=recipe.workers or 0,
+        pin_memory=device.type == "cuda",
     )
 
 
