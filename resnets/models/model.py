@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from resnets.data.pictures.resize import as_image, fit_image, fit_picture, listed, to_array
 from resnets.data.preprocess import Preprocess
+from resnets.data.readers.films import is_film
+from resnets.data.readers.given import fetched, is_address
 from resnets.data.transforms import to_input
 from resnets.errors import InputError, is_whole
 from resnets.models import budget
@@ -55,15 +57,26 @@ class Answering:
         modules = html.escape(str(self))
         return f"{html.escape(self.told)}<details><summary>modules</summary><pre>{modules}</pre></details>"
 
-    def predict(self, pictures: Any, *, topk: int = 5, batch_size: int = 32, threshold: float | None = None) -> list[Any]:
+    def predict(
+        self,
+        pictures: Any,
+        *,
+        topk: int = 5,
+        batch_size: int = 32,
+        threshold: float | None = None,
+        channel_order: str = "rgb",
+    ) -> list[Any]:
         """What the model says of pictures, the task's preprocessing and class names applied.
 
         Args:
-            pictures: one picture, a sequence of them, or a uint8 array (N, H, W, C). A picture is a path, the bytes of an image
-                file, an open file, a `PIL.Image`, or a uint8 array (H, W) or (H, W, C), C in the order RGB (OpenCV has BGR).
+            pictures: one picture, a sequence of them, a uint8 array (N, H, W, C) or a tensor (N, C, H, W). A picture is a path,
+                an http or https address, which is fetched (at most 64 MB), the bytes of an image file, an open file, a
+                `PIL.Image`, a uint8 array (H, W), (H, W, C) or (C, H, W), or a tensor (H, W) or (C, H, W), uint8 or as ToTensor
+                makes it.
             topk: classes to name for each picture.
             batch_size: pictures that go through the network at once; where answers have the size of the image always one.
             threshold: of detectors and tags: the lowest score of what is named; None: the model's own, else 0.5.
+            channel_order: of arrays and tensors: "rgb", or "bgr" as OpenCV has them.
 
         Returns:
             For each picture the task's row, as `resnets.tasks.*.rows` has it; of classification {"label", "index",
@@ -73,7 +86,9 @@ class Answering:
             InputError: for a picture that cannot be read (`resnets predict` goes on past such pictures instead), an argument
                 out of range, and a model without classes.
         """
-        todo, wanted, header = listed(pictures), Wanted(topk, threshold), self.header
+        todo, wanted, header = listed(pictures, channel_order), Wanted(topk, threshold), self.header
+        if films := [picture for picture in todo if is_film(picture) and not is_address(picture)]:
+            raise InputError(f"{films[0]}: a video; resnets.predict(model, {films[0]!r}, fps=1) goes through its frames")
         if not (self.labels or self.task.embeds):
             raise InputError("the model has no classes to predict; its pooled features are model(model.inputs(pictures))")
         if not is_whole(batch_size) or batch_size < 1:
@@ -82,13 +97,13 @@ class Answering:
         run = functools.partial(run_model, self)
         rows, rule, num = [], self.preprocess, 1 if self.task.own_size else batch_size
         for start in range(0, len(todo), num):
-            images = [as_image(picture, rule.in_chans, rule.bit_depth) for picture in todo[start : start + num]]
+            images = [as_image(fetched(picture), rule.in_chans, rule.bit_depth) for picture in todo[start : start + num]]
             pixels = np.stack([to_array(fit_image(image, self.preprocess), self.preprocess) for image in images])
             sizes = [(image.height, image.width) for image in images] if self.task.own_size else []
             rows += [row for row, _ in answered(self.task, run, header, pixels, sizes, wanted)]
         return rows
 
-    def inputs(self, pictures: Any) -> Tensor:
+    def inputs(self, pictures: Any, *, channel_order: str = "rgb") -> Tensor:
         """What `forward` and `features` take: pictures as `predict` takes them, preprocessed, on the model's device.
 
         Returns:
@@ -97,7 +112,7 @@ class Answering:
         Raises:
             InputError: for a picture that cannot be read, and for sizes that differ.
         """
-        found = [fit_picture(picture, self.preprocess) for picture in listed(pictures)]
+        found = [fit_picture(fetched(picture), self.preprocess) for picture in listed(pictures, channel_order)]
         if len({pixels.shape for pixels in found}) != 1:
             raise InputError(f"{len(found)} pictures, which give inputs of several sizes or none; give some of one size")
         return to_input(np.stack(found), self.preprocess, next(self.parameters()).device)  # type: ignore[attr-defined]

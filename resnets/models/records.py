@@ -118,6 +118,7 @@ class Prediction(TypedDict, total=False):
     """A row of `resnets predict`: the keys that all tasks share. Each task adds its answer (`Row` in `tasks/*/rows.py`)."""
 
     path: str
+    time_seconds: float  # of a frame of a video, from its beginning
     error: str  # why the image could not be read; there is no answer then
     depth: int  # of a volume; all three where the answer has the image's size
     height: int

@@ -152,11 +152,6 @@ def skeleton(spec: ExternalSpec) -> nn.Module:
         return build(spec)
 
 
-def num_outputs(outputs: Any) -> int:
-    """The last axis of a tensor; 0 of anything else."""
-    return outputs.shape[-1] if isinstance(outputs, Tensor) and outputs.ndim else 0
-
-
 @lru_cache(maxsize=64)
 def count_macs(spec: ExternalSpec, size: tuple[int, ...]) -> int:
     """Half of the operations that torch counts in the forward pass of one input; raises as `ExternalSpec.num_macs`."""
@@ -174,12 +169,11 @@ def count_macs(spec: ExternalSpec, size: tuple[int, ...]) -> int:
             raise InputError(
                 f"{spec.name} does not take {size[0]} x {size[1]} pixels of {spec.in_chans} channels ({reason}); {spec.remedy}"
             ) from None
-    expected = (num, spec.num_classes or num_outputs(outputs))
-    if not isinstance(outputs, Tensor) or outputs.shape != expected:
-        shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != num:
+        raise InputError(f"{spec.name} answers in training with more than one score a class; use another network")
+    if spec.num_classes not in (0, outputs.shape[1]):
         raise InputError(
-            f"{spec.name} answers in training with {shape} for {num} pictures, and one score a class is needed, {expected}; "
-            "use another network, or another last layer"
+            f"{spec.name} gives {outputs.shape[1]} scores for {spec.num_classes} classes; give its last layer as many outputs"
         )
     return counter.get_total_flops() // (2 * num)
 

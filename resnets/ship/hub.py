@@ -108,8 +108,8 @@ def bundled(network: str) -> Path:
     known = {weights.read_header(path).spec.name: path for path in saved.boxed().values()}
     if network not in known:
         raise InputError(
-            f"pretrained=True: no weights of {network} come with this package, only of {', '.join(known)}; name those to fetch, "
-            f'such as pretrained="torchvision/{network}" or "timm/{network}.TAG", or give a file or a run directory'
+            f"pretrained=True: no weights of {network} come with this package, only of {', '.join(known)}; name "
+            f'those to fetch, such as pretrained="torchvision/{network}", or give a file or a run directory'
         )
     return known[network]
 

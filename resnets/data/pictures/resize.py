@@ -99,7 +99,7 @@ def of_tensor(tensor: Any) -> np.ndarray:
 
 def channels_last(values: np.ndarray, *, first: bool = False) -> np.ndarray:
     """(C, H, W) as (H, W, C), where only the first axis can be the channels, or with `first` where it can; else as it is."""
-    if values.ndim == 3 and values.shape[0] in MODES and (first or values.shape[2] not in MODES):
+    if values.ndim == 3 and values.shape[0] in MODES and (first or min(values.shape[1:]) > max(MODES)):
         return np.ascontiguousarray(values.transpose(1, 2, 0))
     return values
 
@@ -109,12 +109,41 @@ def is_open(value: Any) -> bool:
     return callable(getattr(value, "read", None))
 
 
-def listed(pictures: Any) -> list[Any]:
+ORDERS = ("rgb", "bgr")
+
+
+def listed(pictures: Any, channel_order: str = "rgb") -> list[Any]:
     """One image, or several in a sequence, an array (N, H, W, C) or a tensor (N, C, H, W), as a list of what `as_image` takes.
 
+    Args:
+        channel_order: of arrays and tensors: "rgb" (with opacity "rgba"), or "bgr", as OpenCV has them; files say theirs.
+
     Raises:
-        InputError: where it is neither.
+        InputError: for another order, and for one where no image has any.
     """
+    each = _listed(pictures)
+    if channel_order not in ORDERS:
+        raise InputError(f"channel_order={channel_order!r}: give one of {', '.join(ORDERS)}")
+    if channel_order == "rgb":
+        return each
+    if not any(map(has_order, each)):
+        raise InputError(f"channel_order={channel_order} has no effect on files, only on arrays and tensors; leave it out")
+    return [in_rgb(picture) if has_order(picture) else picture for picture in each]
+
+
+def has_order(picture: Any) -> bool:
+    return isinstance(picture, np.ndarray) or is_tensor(picture)
+
+
+def in_rgb(picture: Any) -> np.ndarray:
+    """An array or tensor whose first three channels are blue, green and red, as an array in RGB."""
+    values = of_tensor(picture) if is_tensor(picture) else channels_last(picture)
+    if values.ndim != 3 or values.shape[2] not in (3, 4):
+        return values
+    return values[..., [2, 1, 0, 3][: values.shape[2]]]
+
+
+def _listed(pictures: Any) -> list[Any]:
     if (isinstance(pictures, np.ndarray) and pictures.ndim in (1, 4)) or (is_tensor(pictures) and pictures.ndim == 4):
         return list(pictures)
     one = str | os.PathLike | bytes | bytearray | memoryview | Image.Image | Mapping

@@ -7,15 +7,15 @@ model, and is the same again when the run is taken up. So its pictures are 8 bit
 from __future__ import annotations
 
 import hashlib
-import io
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from resnets.data.pictures.images import BadPicture, StoredImages, blame, evenly_spaced, pixels_of
+from resnets.data.pictures.decoded import DecodedImages
+from resnets.data.pictures.images import BadPicture, evenly_spaced, pixels_of
 from resnets.data.pictures.resize import as_image, is_tensor
 from resnets.data.readers.layouts import Part
 from resnets.errors import InputError
@@ -23,12 +23,12 @@ from resnets.errors import InputError
 LOOKED = 32  # pictures that are read at first, twice
 GIVE = "give a map-style Dataset whose items are (picture, class)"
 DETERMINISTIC = (
-    "gives another picture when it is read again; take what is random out of its transform: training augments by its own "
+    "another picture when it is read again; take what is random out of its transform: training augments by its own "
     "settings (hflip, crop, auto_augment, ...), so that a run can be repeated and taken up again"
 )
 
 
-class DatasetImages(StoredImages):
+class DatasetImages(DecodedImages):
     """The pictures of a Dataset, read when they are asked for.
 
     Args:
@@ -47,24 +47,8 @@ class DatasetImages(StoredImages):
     def name(self, index: int, /) -> str:
         return f"{self.split}[{self.positions[index]}]"
 
-    relative = name
-
-    def __getitem__(self, index: int, /) -> np.ndarray:
-        name = self.name(index)
-        with blame(name):
-            try:
-                picture, _ = self.dataset[int(self.positions[index])]
-                return pixels_of(as_image(picture, self.in_chans, self.bit_depth))
-            except BadPicture as bad:
-                raise BadPicture(name, bad.reason) from bad
-            except InputError as error:
-                raise BadPicture(name, str(error)) from error
-
-    def open(self, index: int, /) -> BinaryIO:
-        file, pixels = io.BytesIO(), self[index]
-        Image.fromarray(pixels[:, :, 0] if self.in_chans == 1 else pixels).save(file, "png", compress_level=0)
-        file.seek(0)
-        return file
+    def picture(self, index: int, /) -> Any:
+        return self.dataset[int(self.positions[index])][0]
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> DatasetImages:
         chosen = self.positions[np.asarray(indices, np.int64)]
@@ -110,15 +94,16 @@ def read_dataset(dataset: Any, split: str, in_chans: int | None) -> Part:
     if len(dataset) == 0:
         raise InputError(f"{kind} has no items; {GIVE}")
     looked = {index: _item(dataset, index, kind) for index in evenly_spaced(np.arange(len(dataset)), LOOKED).tolist()}
-    picture = looked[0][0]
-    try:
-        in_chans = in_chans or _channels(picture)
-        images = DatasetImages(dataset, in_chans, split)
-        for index, (first, _) in looked.items():
-            if not np.array_equal(pixels_of(as_image(first, in_chans)), images[index]):
-                raise InputError(f"{kind} {DETERMINISTIC}")
-    except BadPicture:
-        pass  # said when it is read: training goes on without a few
+    in_chans = in_chans or _channels(looked[0][0])
+    images = DatasetImages(dataset, in_chans, split)
+    for index, (picture, _) in looked.items():
+        try:
+            if not np.array_equal(pixels_of(as_image(picture, in_chans)), images[index]):
+                raise InputError(DETERMINISTIC)
+        except BadPicture:  # a few that cannot be read are left out when they are read, and counted
+            continue
+        except InputError as error:
+            raise InputError(f"{kind}: item {index}: {error}") from None
     labels = _labels(dataset, {index: label for index, (_, label) in looked.items()}, kind)
     names = _names(dataset)
     classes, codes = np.unique(np.array(labels), return_inverse=True)

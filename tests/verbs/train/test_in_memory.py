@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, WeightedRandomSampler
 
 import resnets
+from resnets.data.pictures.images import BadPicture
 from resnets.data.sources import open_source
 from resnets.errors import InputError
 from resnets.verbs import train as training
@@ -162,12 +163,13 @@ def test_what_a_run_could_not_repeat_is_refused(what):
         open_source(make())
 
 
-def test_pictures_that_were_normalised_are_refused_one_by_one(tmp_path):
-    split = open_source(Pictures(normalised), "classes").splits["train"]
-    with pytest.raises(InputError, match=r"train\[0\]: a tensor of floats that are no multiples of 1/255.*give uint8"):
-        split.images[0]
-    with pytest.raises(InputError, match=r"no picture of the training split can be read|give uint8"):
-        training.train(Pictures(normalised), out=tmp_path / "run", **SHORT)
+def test_pictures_that_were_normalised_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"Pictures: item 0: a tensor of floats that are no multiples of 1/255.*give uint8"):
+        open_source(Pictures(normalised))
+    later = Pictures(lambda pixels: normalised(pixels) if (pixels == X[8]).all() else to_tensor(pixels))  # not looked at
+    images = open_source(later).splits["train"].images
+    with pytest.raises(BadPicture, match=r"train\[8\]: a tensor of floats that are no multiples"):
+        images[8]
 
 
 # --- a module of one's own ---
@@ -199,7 +201,7 @@ def test_a_module_is_trained_resumed_saved_and_loaded(tmp_path, monkeypatch):
     with stopping(step=2):
         resnets.train((X, Y), model=made(), out=tmp_path / "parts", **OWN)
     with pytest.raises(
-        InputError, match="Net is a class of its author's own, which no file holds; give a module of it: model="
+        InputError, match="Net is a class of its author's own, which no file holds; from Python, give a module of it: model="
     ):
         resnets.train((X, Y), out=tmp_path / "parts", resume=True)
     resnets.train((X, Y), model=Net(), out=tmp_path / "parts", resume=True)
@@ -234,7 +236,7 @@ class Two(Net):
 @pytest.mark.parametrize(
     ("net", "words"),
     [
-        (Net(5), r"answers in training with \(2, 5\) for 2 pictures.*\(2, 3\)"), (Two(), "answers in training with tuple"),
+        (Net(5), "gives 5 scores for 3 classes"), (Two(), "answers in training with more than one score"),
         (nn.Flatten(), "has no parameters"), (nn.Conv2d(1, 3, 3), "does not take 8 x 8 pixels of 3 channels.*in_chans"),
         (nn.LazyLinear(3), "a lazy module without shapes"),
     ],
