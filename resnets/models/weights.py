@@ -64,6 +64,15 @@ def check_unchanged(model: nn.Module) -> None:
         )
 
 
+def is_unchanged(model: nn.Module) -> bool:
+    """Whether no part of a model was replaced; see `check_unchanged`."""
+    try:
+        check_unchanged(model)
+    except InputError:
+        return False
+    return True
+
+
 def _described(module: nn.Module | None) -> tuple[str, str]:
     """The type of a module, and its settings as far as they concern what it computes in evaluation."""
     if module is None:

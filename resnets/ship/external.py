@@ -27,7 +27,7 @@ from resnets.errors import InputError
 from resnets.models import header as saved
 from resnets.models import weights, zoo
 from resnets.models.header import Header
-from resnets.models.model import Answering
+from resnets.models.model import Answering, Model
 from resnets.models.nn.layers import CONVS
 from resnets.models.pretrained.names import locate
 from resnets.models.spec import Level
@@ -240,11 +240,20 @@ def named(name: str, *, net: nn.Module | None = None, **changes: Any) -> Any:
 
 
 def own(settings: Mapping[str, Any]) -> tuple[dict[str, Any], nn.Module | None]:
-    """Settings with the name of the user's own module in its place, and the module; None where there is none."""
+    """Settings with the name of the user's own module in its place, and the module; None where there is none.
+
+    Raises:
+        InputError: for a model of this package, unless parts of it were replaced: its name and its weights say all.
+    """
     net = settings.get("model")
-    if isinstance(net, nn.Module):
-        return {**settings, "model": name_of(net)}, net
-    return dict(settings), None
+    if not isinstance(net, nn.Module):
+        return dict(settings), None
+    if isinstance(net, Model) and weights.is_unchanged(net):
+        raise InputError(
+            f"model={net.spec.name}, a model of this package: give its name; to start from its weights, resnets.save(model, "
+            "FILE) and weights=FILE, which makes a new head for other classes"
+        )
+    return {**settings, "model": name_of(net)}, net
 
 
 def create(spec: Any, *, task: str, preprocess: Preprocess, labels: Sequence[str], **head: Any) -> Any:

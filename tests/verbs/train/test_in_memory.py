@@ -246,3 +246,16 @@ def test_a_module_that_does_not_fit_is_refused_before_there_is_a_run(net, words,
     with pytest.raises(InputError, match=words):
         training.train((X, Y), model=net, out=tmp_path / "run", **OWN)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_of_this_package_goes_by_its_weights_unless_parts_were_replaced(tmp_path):
+    spec = resnets.get_spec("resnet20_cifar", depths=(1, 1, 1), width=4)
+    model = resnets.create_model(spec, labels=["a", "b", "c"])
+    with pytest.raises(
+        InputError, match=r"a model of this package: give its name; .* resnets\.save\(model, FILE\) and weights=FILE"
+    ):
+        training.train((X, Y), model=model, out=tmp_path / "run", **OWN)
+    model.fc = nn.Sequential(nn.Dropout(0.1), nn.Linear(16, 3))
+    training.train((X, Y), model=model, out=tmp_path / "run", **OWN)
+    found = resnets.load(tmp_path / "run", module=model)
+    assert isinstance(found.net.fc, nn.Sequential) and found.predict(X[:2])[1]["label"] in "abc"
