@@ -38,7 +38,7 @@ class Answering:
         raise NotImplementedError
 
     @property
-    def told(self) -> str:
+    def _told(self) -> str:
         """Name, size, task, classes and input, in a line."""
         num = sum(parameter.numel() for parameter in self.parameters())  # type: ignore[attr-defined]
         named = ", ".join(self.labels[:3]) + ", ..." * (len(self.labels) > 3)
@@ -48,14 +48,14 @@ class Answering:
 
     def __repr__(self) -> str:
         """One line. All modules by their names, as torch lists them, are `print(model)`: the names that hooks go by."""
-        return f"{type(self).__name__}({self.told})"
+        return f"{type(self).__name__}({self._told})"
 
     def __str__(self) -> str:
         return nn.Module.__repr__(self)  # type: ignore[arg-type]
 
     def _repr_html_(self) -> str:
         modules = html.escape(str(self))
-        return f"{html.escape(self.told)}<details><summary>modules</summary><pre>{modules}</pre></details>"
+        return f"{html.escape(self._told)}<details><summary>modules</summary><pre>{modules}</pre></details>"
 
     def predict(
         self,

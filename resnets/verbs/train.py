@@ -72,17 +72,17 @@ class Run:
         return History(RunDir(self.path).read_metrics())
 
     @property
-    def told(self) -> str:
+    def _told(self) -> str:
         """The network and the first score, in a line."""
         score = self.model.task.scores[0].key
         scored = f"; {self.result['split']} {score} {self.result[score]:.4f}" if score in self.result else ""
         return f"{self.model.spec.name}, task {self.model.task.name}{scored}"
 
     def __repr__(self) -> str:
-        return f"Run({self.path}: {self.told})"
+        return f"Run({self.path}: {self._told})"
 
     def _repr_html_(self) -> str:
-        rows = {"run": self.path, "network": self.told, "report": RunDir(self.path).report}
+        rows = {"run": self.path, "network": self._told, "report": RunDir(self.path).report}
         body = "".join(f"<tr><th>{name}</th><td>{html.escape(str(value))}</td></tr>" for name, value in rows.items())
         return f"<table>{body}</table>{self.history._repr_html_()}"
 

@@ -62,6 +62,7 @@ def test_one_picture_in_every_form_has_one_answer(model, site, tmp_path):
     answers = model.predict(forms)
     assert all(answer == answers[0] for answer in answers)
     assert model.predict(rows.permute(2, 0, 1)[None]) == model.predict(PHOTO[None]) == answers[:1]
+    forms[3].seek(0)
     found = list(resnets.predict(model, forms, workers=0))
     assert [row["path"] for row in found[:3]] == [str(tmp_path / "photo.png"), f"{site}/photo.png", "image 2"]
     assert all({"path": row["path"]} | answers[0] == row for row in found)
@@ -115,17 +116,18 @@ def film(path, num=50, rate=10, size=(64, 48)):
     return path
 
 
-def greys(found):
-    return [round(float(frame.pixels.mean()) / 5) for frame in found]
+def are(found, numbers):
+    """Whether the frames have these numbers, as far as the lossy codec tells."""
+    return np.allclose([frame.pixels.mean() / 5 for frame in found], numbers, atol=0.8)
 
 
 def test_frames_come_at_a_steady_rate(tmp_path):
     path = film(tmp_path / "film.mp4")
     found = list(films.frames(path))
-    assert [frame.seconds for frame in found] == [0, 1, 2, 3, 4] and greys(found) == [0, 10, 20, 30, 40]
+    assert [frame.seconds for frame in found] == [0, 1, 2, 3, 4] and are(found, [0, 10, 20, 30, 40])
     assert found[0].pixels.shape == (48, 64, 3)
-    assert greys(films.frames(path, 0.5)) == [0, 20, 40] and len(list(films.frames(path, 1000))) == 50
-    assert greys(films.frames(path, 4)) == [0, 3, 5, 8, 10, 13, 15, 18, 20, 23, 25, 28, 30, 33, 35, 38, 40, 43, 45, 48]
+    assert are(films.frames(path, 0.5), [0, 20, 40]) and len(list(films.frames(path, 1000))) == 50
+    assert are(films.frames(path, 4), [0, 3, 5, 8, 10, 13, 15, 18, 20, 23, 25, 28, 30, 33, 35, 38, 40, 43, 45, 48])
 
 
 def test_frames_are_turned_as_a_player_does():
@@ -158,14 +160,15 @@ def test_a_detector_sees_videos_too(tmp_path):
 
 
 def test_a_damaged_video_ends_with_a_row_that_says_so(model, tmp_path):
-    path = film(tmp_path / "film.avi")
+    path = film(tmp_path / "film.mkv")
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 3] + b"\xff" * (len(whole) // 3))
-    rows = list(resnets.predict(model, path, fps=10))
-    assert 0 < len(rows) < 50 or "error" in rows[-1]
+    path.write_bytes(whole[: len(whole) // 2])
+    *rows, last = resnets.predict(model, path)
+    assert [row["time_seconds"] for row in rows] == list(range(len(rows))) and 1 < len(rows) < 5
+    assert "breaks off at" in last["error"] and "of 5.0 s" in last["error"]
     for content in (b"", b"no video", whole[:40]):
         path.write_bytes(content)
-        with pytest.raises(InputError, match=r"film\.avi: (cannot be read as a video|not one frame|no pictures)"):
+        with pytest.raises(InputError, match=r"film\.mkv: (cannot be read as a video|not one frame|no pictures)"):
             list(resnets.predict(model, path))
     with pytest.raises(InputError, match=r"gone\.mp4: no such file"):
         list(resnets.predict(model, tmp_path / "gone.mp4"))
@@ -200,7 +203,10 @@ def test_the_command_writes_times(form, model, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["film.mp4", "--draw", "d"], "--draw is for pictures"), (["photo.png", "--fps", "2"], "--fps is for videos")],
+    [
+        (["film.mp4", "--resume", "--out", "rows.json"], "--resume is for pictures"),
+        (["photo.png", "--fps", "2"], "--fps is for videos"),
+    ],
 )
 def test_flags_that_mean_nothing_are_refused(words, said, model, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

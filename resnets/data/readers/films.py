@@ -62,6 +62,9 @@ def frames(path: str | Path, fps: float = 1.0) -> Generator[Frame, None, None]:
                     raise InputError(f"{name}: frames of {frame.width} x {frame.height} pixels are more than {MAX_PIXELS:,}")
                 due = (math.floor(last * fps + 1e-6) + 1) / fps
                 yield Frame(round(last, 6), upright(frame.to_ndarray(format="rgb24"), frame.rotation))
+            stated = _stated_seconds(container, stream)
+            if 0 <= last < min(0.9 * stated, stated - 1):
+                yield Frame(round(last, 6), None, f"the video breaks off at {last:.1f} of {stated:.1f} s; copy it again")
     except InputError:
         raise
     except (OSError, ValueError, av.error.FFmpegError) as error:
@@ -71,6 +74,13 @@ def frames(path: str | Path, fps: float = 1.0) -> Generator[Frame, None, None]:
         return
     if last < 0:
         raise InputError(f"{name}: not one frame can be read; play it, or convert it to MP4")
+
+
+def _stated_seconds(container: Any, stream: Any) -> float:
+    """How long the file says that its pictures are; 0 where it does not. A file that is cut off just ends, for FFmpeg."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return float(container.duration or 0) / 1e6
 
 
 def upright(pixels: np.ndarray, degrees: int) -> np.ndarray:
