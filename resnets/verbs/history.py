@@ -35,7 +35,7 @@ class History(Sequence[Row]):
     @overload
     def __getitem__(self, key: slice) -> History: ...
     @overload
-    def __getitem__(self, key: str) -> list[float]: ...  # type: ignore[override]
+    def __getitem__(self, key: str) -> list[float]: ...
     def __getitem__(self, key: int | slice | str) -> Any:
         if isinstance(key, str):
             if key not in self.columns:

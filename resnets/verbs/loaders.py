@@ -91,7 +91,8 @@ def loaders(
     """
     own = model if isinstance(model, Answering) else None
     if own is not None:
-        settings = settings | {"model": own.spec.name, "img_size": own.preprocess.size[0], "task": own.task.name}
+        own_inputs = {"img_size": own.preprocess.size[0], "in_chans": own.spec.in_chans}
+        settings = settings | {"model": own.spec.name, "task": own.task.name} | own_inputs
     elif model is not None:
         settings["model"] = model
     settings, net = external.own(settings | {"batch_size": batch_size})

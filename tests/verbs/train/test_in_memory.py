@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, WeightedRandomSampler
 
 import resnets
+from resnets import tasks
 from resnets.data.pictures.images import BadPicture
 from resnets.data.sources import open_source
 from resnets.errors import InputError
@@ -117,6 +118,8 @@ def test_columns_of_a_frame_are_those_of_a_list(folder):
     assert {name: len(split) for name, split in both.splits.items()} == {"train": 30, "val": 6}
     tags = table[["path"]].assign(labels=["a|b", "a", ""] * 12)
     assert open_source(tags, "tags").labels == ("a", "b")
+    grades = tasks.get("grade").open(table.drop(columns="label"), {"target": "patient"}, in_chans=None, data_dir=None)
+    assert grades.splits["test"].targets.values.tolist() == [15, 15, 16, 16, 17, 17] and grades.labels == ("patient",)
     with pytest.raises(InputError, match="the DataFrame, row 1: the path or the label is missing"):
         open_source(table.assign(label=["a", None] * 18))
     with pytest.raises(InputError, match="a list of pictures has no boxes"):
