@@ -120,7 +120,8 @@ def predict(
     form = rows.with_time(form) if films else form
     each = [stream(session, todo, wanted=wanted, **options)] if len(todo) else []
     each += [stream_film(session, film, fps or 1.0, wanted=wanted, **options) for film in films]
-    found = rows.counted(rows.beside(each, task, header.labels, wanted, targets), num := Counter())
+    num: Counter[str] = Counter()
+    found = rows.counted(rows.beside(each, task, header.labels, wanted, targets), num)
     if out:
         more: dict[str, Any] = {"form": form, "topk": wanted.topk, "held": held, "resume": resume}
         bad = rows.write_to(out, found, None if films else len(todo), counting=counting, **more)

@@ -81,11 +81,13 @@ def _pretrained(
     changes: Mapping[str, Any],
 ) -> Model:
     """The model of `create_model`, with the weights `what`."""
-    network = name if isinstance(name, str) else name.name
-    known = network if isinstance(name, str) else None
-    opened = open_weights(bundled(network) if what is True else what, model=known)
+    source = bundled(name if isinstance(name, str) else name.name) if isinstance(what, bool) else what
+    if isinstance(name, str):
+        opened = open_weights(source, model=name)
+        spec = changed_spec(opened.header, {"model": name}, changes)
+    else:
+        opened, spec = open_weights(source), zoo.change(name, **changes)
     header = opened.header
-    spec = changed_spec(header, {"model": known or "auto"}, changes) if known else zoo.change(name, **changes)
     if labels is None and spec.num_classes == len(header.labels):
         labels = header.labels
     if header.task != task and labels == header.labels:

@@ -25,6 +25,7 @@ from resnets.models.records import Prediction
 
 if TYPE_CHECKING:
     from resnets.data.pictures.images import FileImages
+    from resnets.data.readers.given import GivenImages
     from resnets.verbs.predict import Found
 
 Row = Mapping[str, Any]
@@ -104,7 +105,7 @@ class Held(NamedTuple):
     paths: Sequence[int] = ()
     end: int = 0
 
-    def without(self, images: FileImages) -> FileImages:
+    def without(self, images: FileImages | GivenImages) -> FileImages | GivenImages:
         """Those of `images` that it does not hold."""
         import numpy as np
 
@@ -316,11 +317,11 @@ class Beside(NamedTuple):
 
 
 def placed_beside(
-    files: FileImages,
+    files: FileImages | GivenImages,
     draw: Path | None,
     masks: Path | None,
     mask_suffix: str,
-    todo: FileImages | None = None,
+    todo: FileImages | GivenImages | None = None,
     out: Path | None = None,
 ) -> Beside:
     """Files for drawings in the folder `draw`, and for masks in `masks`.
@@ -371,7 +372,7 @@ def named_in(out: Path) -> set[str]:
     return found
 
 
-def named_after(images: FileImages, folder: Path, suffix: str) -> dict[str, Path]:
+def named_after(images: FileImages | GivenImages, folder: Path, suffix: str) -> dict[str, Path]:
     """Where in `folder` the file of each picture goes, by its name: under its stem, with a number where that is taken.
 
     Of all pictures of a call, those too that an earlier call has done: they keep theirs.

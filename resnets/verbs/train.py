@@ -124,10 +124,10 @@ def train(
         InputError: for unknown settings, data that cannot be learnt from, and runs that fail for a reason the user can mend.
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
-    own, reporter = reporter is None, watcher(reporter, progress, verbose)
+    watching = watcher(reporter, progress, verbose)
     with ExitStack() as watched:
-        if own:
-            watched.callback(reporter.close)
+        if reporter is None:
+            watched.callback(watching.close)
         with joined() as processes:
             job, plan = prepare(
                 data,
@@ -135,7 +135,7 @@ def train(
                 resume=resume,
                 data_dir=data_dir,
                 began=began,
-                reporter=Silent() if processes.rank else reporter,
+                reporter=Silent() if processes.rank else watching,
                 processes=processes,
                 **settings,
             )
@@ -148,7 +148,7 @@ def train(
             with memory_errors(job):
                 several = job.recipe.unfreeze_epochs or job.recipe.is_probe
                 if job.recipe.freeze == "none" and job.task.counts_head and not several:
-                    reporter.say(utilisation(job))
+                    watching.say(utilisation(job))
                 return finish(job, plan.source, best_epoch)
         except KeyboardInterrupt:  # while scoring: the training itself is saved
             raise Interrupted(signal.SIGINT, job.run.path) from None

@@ -71,6 +71,8 @@ class DatasetImages(DecodedImages):
 def is_dataset(data: Any) -> bool:
     """Whether it is a Dataset, or a sequence of items."""
     plain = isinstance(data, str | bytes | tuple | np.ndarray | Mapping) or is_tensor(data)
+    if isinstance(data, list) and len(data) == 2:  # [X, y] is a pair
+        plain = not all(isinstance(item, tuple | list) for item in data)
     return not plain and (hasattr(data, "__getitem__") or _is_iterable(data))
 
 
@@ -93,14 +95,21 @@ def read_dataset(dataset: Any, split: str, in_chans: int | None) -> Part:
         )
     if len(dataset) == 0:
         raise InputError(f"{kind} has no items; {GIVE}")
-    looked = {index: _item(dataset, index, kind) for index in evenly_spaced(np.arange(len(dataset)), LOOKED).tolist()}
-    in_chans = in_chans or _channels(looked[0][0])
+    looked: dict[int, tuple[Any, Any]] = {}
+    for index in evenly_spaced(np.arange(len(dataset)), LOOKED).tolist():
+        try:
+            looked[index] = _item(dataset, index, kind)
+        except BadPicture as error:  # a few that cannot be read are left out when they are read, and counted
+            bad = error
+    if not looked:
+        raise bad
+    in_chans = in_chans or _channels(next(iter(looked.values()))[0])
     images = DatasetImages(dataset, in_chans, split)
     for index, (picture, _) in looked.items():
         try:
             if not np.array_equal(pixels_of(as_image(picture, in_chans)), images[index]):
                 raise InputError(DETERMINISTIC)
-        except BadPicture:  # a few that cannot be read are left out when they are read, and counted
+        except BadPicture:
             continue
         except InputError as error:
             raise InputError(f"{kind}: item {index}: {error}") from None
@@ -116,7 +125,7 @@ def _item(dataset: Any, index: int, kind: str) -> tuple[Any, Any]:
     try:
         item = dataset[index]
     except Exception as error:  # of others' code
-        raise InputError(f"{kind}: item {index} cannot be read ({type(error).__name__}: {str(error)[:200]})") from error
+        raise BadPicture(f"{kind}: item {index}", f"cannot be read ({type(error).__name__}: {str(error)[:200]})") from error
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise InputError(f"{kind}: item {index} is {_described(item)}; {GIVE}")
     return item[0], item[1]

@@ -175,6 +175,19 @@ def test_pictures_that_were_normalised_are_refused(tmp_path):
         images[8]
 
 
+class Broken(Pictures):
+    targets = (np.arange(36) // 12).tolist()
+
+    def __getitem__(self, index):
+        return (1 / 0 if index == 3 else super().__getitem__(index)[0]), self.targets[index]
+
+
+def test_an_item_that_cannot_be_read_is_left_out_and_counted(tmp_path):
+    job = training.train(Broken(), out=tmp_path / "run", **SHORT)
+    assert list(job.bad.reasons) == ["train[3]"] and "division by zero" in job.bad.reasons["train[3]"]
+    assert open_source([X, Y]).fingerprint() == open_source((X, Y)).fingerprint()
+
+
 # --- a module of one's own ---
 
 
