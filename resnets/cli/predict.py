@@ -103,7 +103,8 @@ def predict(
         click.echo(visible(f"weights  {told}"), err=True)
     left = Left()
     files, films = given(header, pictures, left=left)
-    check_films(films, fps, {"--resume": resume, "--draw": draw, "--masks": masks})
+    if films or fps is not None:
+        check_films(films, fps, {"--resume": resume, "--draw": draw, "--masks": masks})
     todo = files
     say_notes(note.text for note in left.notes())
     held = rows.Held()

@@ -248,12 +248,17 @@ def own(settings: Mapping[str, Any]) -> tuple[dict[str, Any], nn.Module | None]:
     net = settings.get("model")
     if not isinstance(net, nn.Module):
         return dict(settings), None
+    check_own(net)
+    return {**settings, "model": name_of(net)}, net
+
+
+def check_own(net: nn.Module) -> None:
+    """Raise `InputError` as `own`."""
     if isinstance(net, Model) and weights.is_unchanged(net):
         raise InputError(
             f"model={net.spec.name}, a model of this package: give its name; to start from its weights, resnets.save(model, "
             "FILE) and weights=FILE, which makes a new head for other classes"
         )
-    return {**settings, "model": name_of(net)}, net
 
 
 def create(spec: Any, *, task: str, preprocess: Preprocess, labels: Sequence[str], **head: Any) -> Any:
@@ -288,6 +293,11 @@ def load(model: str | Path, *, module: nn.Module | None = None) -> Any:
         if module is not None:
             raise InputError(f"{path}: a network of this package, which needs no module; leave that out")
         return hub.load(model)
+    return _opened(path, module)
+
+
+def _opened(path: Path, module: nn.Module | None) -> External:
+    """The saved `External` in a file. Raises as `load`."""
     tensors, metadata = weights.read_tensors(path)
     # Everything but the network is read as it is of ours.
     rest = saved.parse(metadata | {"format": saved.FORMAT, "spec": {}}, path)

@@ -97,23 +97,34 @@ def given(
     Raises:
         InputError: as `find_pictures`, and for what is no picture.
     """
-    each, in_chans = listed(pictures, channel_order), header.spec.in_chans
-    films = [check_no_address(one) for one in each if is_film(one) and not is_address(one)]
-    each = [one for one in each if is_address(one) or not is_film(one)]
-    if films and header.spec.dims != 2:
-        raise InputError(f"{films[0]}: a video, and the model takes {INPUTS[header.spec.dims].images}; give some of these")
-    for film in films:
-        if not film.is_file():
-            raise InputError(f"{film}: no such file")
-    if all(isinstance(one, str | os.PathLike) and not is_address(one) for one in each):
-        return find_files(header, each, left), films
+    each = listed(pictures, channel_order)
+    if all(map(is_plain, each)):
+        return find_files(header, each, left), []
+    films = [found_film(one) for one in each if is_film(one) and not is_address(one)]
+    return mixed(header, [one for one in each if is_address(one) or not is_film(one)], left), films
+
+
+def found_film(named: str | os.PathLike[str]) -> Path:
+    """The path of a video that exists. Raises `InputError`."""
+    path = check_no_address(named)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    return path
+
+
+def is_plain(picture: Any) -> bool:
+    """Whether it is the path of a file or a folder, and no address or video."""
+    return isinstance(picture, str | os.PathLike) and not (is_address(picture) or is_film(picture))
+
+
+def mixed(header: Header, each: Sequence[Any], left: Left | None) -> GivenImages:
+    """Paths, addresses and pictures in memory as one sequence, files of folders among them. Raises as `given`."""
     if header.spec.dims != 2:
-        raise InputError(f"the model takes {INPUTS[header.spec.dims].images}, which are read from files; give paths")
+        raise InputError(f"the model takes {INPUTS[header.spec.dims].images}, which are read from files; give paths of these")
     items: list[Any] = []
     for one in each:
-        is_path = isinstance(one, str | os.PathLike) and not is_address(one)
-        items += find_pictures(one, left=left) if is_path else [one]
-    return GivenImages(items, in_chans), films
+        items += find_pictures(one, left=left) if is_plain(one) else [one]
+    return GivenImages(items, header.spec.in_chans)
 
 
 def predict(

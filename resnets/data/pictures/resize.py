@@ -121,11 +121,13 @@ def listed(pictures: Any, channel_order: str = "rgb") -> list[Any]:
     Raises:
         InputError: for another order, and for one where no image has any.
     """
-    each = _listed(pictures)
+    return _listed(pictures) if channel_order == ORDERS[0] else in_order(_listed(pictures), channel_order)
+
+
+def in_order(each: list[Any], channel_order: str) -> list[Any]:
+    """The images with the arrays and tensors among them in RGB. Raises as `listed`."""
     if channel_order not in ORDERS:
         raise InputError(f"channel_order={channel_order!r}: give one of {', '.join(ORDERS)}")
-    if channel_order == "rgb":
-        return each
     if not any(map(has_order, each)):
         raise InputError(f"channel_order={channel_order} has no effect on files, only on arrays and tensors; leave it out")
     return [in_rgb(picture) if has_order(picture) else picture for picture in each]
