@@ -19,7 +19,8 @@ from resnets.models.zoo import get as get_spec
 from resnets.models.zoo import names as list_models
 
 if TYPE_CHECKING:
-    from resnets.ship.hub import convert, create_model, load, save
+    from resnets.ship.external import load
+    from resnets.ship.hub import convert, create_model, save
     from resnets.verbs.calibrate import calibrate
     from resnets.verbs.cluster import cluster
     from resnets.verbs.embed import embed
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from resnets.verbs.explain import explain
     from resnets.verbs.export import export
     from resnets.verbs.index import Index
+    from resnets.verbs.loaders import loaders
     from resnets.verbs.predict import predict
     from resnets.verbs.repair import repair
     from resnets.verbs.repeats import cross_validate, repeat
@@ -38,7 +40,7 @@ __version__ = "0.1.0"
 _LATER = {
     "convert": "resnets.ship.hub",
     "create_model": "resnets.ship.hub",
-    "load": "resnets.ship.hub",
+    "load": "resnets.ship.external",
     "save": "resnets.ship.hub",
     "train": "resnets.verbs.train",
     "cross_validate": "resnets.verbs.repeats",
@@ -51,6 +53,7 @@ _LATER = {
     "embed": "resnets.verbs.embed",
     "Index": "resnets.verbs.index",
     "cluster": "resnets.verbs.cluster",
+    "loaders": "resnets.verbs.loaders",
     "export": "resnets.verbs.export",
 }
 
@@ -72,6 +75,7 @@ __all__ = [
     "get_spec",
     "list_models",
     "load",
+    "loaders",
     "predict",
     "repair",
     "repeat",

@@ -14,7 +14,8 @@ import numpy as np
 
 from resnets.data.identities import identified
 from resnets.data.pictures.images import printable
-from resnets.data.readers import arrays, boxes, coco, known, layouts, masks, shards, tags, volume_labels, walk, yolo
+from resnets.data.readers import boxes, coco, known, layouts, masks, memory, shards, tags, volume_labels, walk, yolo
+from resnets.data.readers.frames import Frame, framed
 from resnets.data.readers.layouts import Found, Part, quoted
 from resnets.data.readers.names import matched
 from resnets.data.types import Note, Source, Split
@@ -33,6 +34,7 @@ class Layout(NamedTuple):
         read: of `FOUND` (path, in_chans) -> `Found`, else (path, in_chans, labels, and what `takes` names) -> `Source`.
         takes: further arguments of `open_source` that the reader takes.
         dims: spatial axes of the images.
+        is_list: whether a DataFrame may be in the place of the path.
     """
 
     words: str
@@ -41,6 +43,7 @@ class Layout(NamedTuple):
     read: Callable[..., Any]
     takes: tuple[str, ...] = ()
     dims: int = 2
+    is_list: bool = False
 
 
 # The first that recognises a path, of the kind that is wanted, reads it.
@@ -60,6 +63,7 @@ LAYOUTS: tuple[Layout, ...] = (
         tags.is_list,
         tags.read_list,
         ("leave_out",),
+        is_list=True,
     ),
     Layout("COCO: annotations/instances_{train,val}*.json", "tags", coco.is_coco, tags.coco_presence),
     Layout(f"{VOC}, Annotations, ImageSets/Main", "tags", boxes.is_voc, tags.voc_presence),
@@ -72,12 +76,12 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     Layout("an unpacked CIFAR folder", "classes", known.is_cifar, known.read_cifar),
     Layout("arrays: .npz with train_images, train_labels, ...", "classes", layouts.is_npz, layouts.read_npz),
-    Layout("a list: .csv with path,label[,split]", "classes", layouts.is_csv, layouts.read_csv),
+    Layout("a list: .csv with path,label[,split]", "classes", layouts.is_csv, layouts.read_csv, is_list=True),
     Layout("", "classes", layouts.is_detection, layouts.refuse_detection),
     Layout("folder/{train,val,test}/<class>/", "classes", layouts.is_split_folder, layouts.read_split_folder),
     Layout("a folder with train.csv [val.csv test.csv]", "classes", layouts.is_csv_folder, layouts.read_csv_folder),
     Layout("folder/<class>/", "classes", layouts.is_class_folder, layouts.read_class_folder),
-    Layout("", "tags", layouts.is_csv, tags.refuse),
+    Layout("", "tags", layouts.is_csv, tags.refuse, is_list=True),
 )
 LAYOUTS += tuple(layout._replace(kind="identities") for layout in LAYOUTS if layout.kind == "classes")  # kept the same way
 FOUND = ("classes", "identities")  # kinds of which readers find the names of classes, to which indices are given here
@@ -98,7 +102,7 @@ def open_source(
     """Open a built-in dataset by its name, or a path by its layout. A built-in name wins over a folder called so (`./digits`).
 
     Args:
-        data: a name, a path, or arrays (see `readers.arrays`).
+        data: a name, a path, or data in memory (see `readers.memory`).
         kind: what is to be known of the images, of `Layout.kind`; None: whatever the path has, boxes and masks first.
         data_dir: where built-in datasets lie and are fetched to; default $RESNETS_DATA, else ~/.cache/resnets/datasets.
         in_chans: 1, 3 or 4 channels for the pictures; None: those of a built-in dataset, else 3.
@@ -112,11 +116,12 @@ def open_source(
     Raises:
         InputError: if there is nothing there, nothing that is recognised, or the classes do not fit.
     """
-    if arrays.in_memory(data):
+    data = framed(data)
+    if memory.in_memory(data):
         if kind not in (None, *FOUND):
-            raise InputError(f"arrays have classes, without {kind}; give a folder that has them")
-        found = arrays.read_arrays(data, in_chans)
-        return _indexing(kind)(found, next(iter(found.parts.values())).images[0].shape[2], labels, unnamed)
+            raise InputError(f"{memory.name_of(data)}: data with classes, without {kind}; give a folder that has them")
+        found = memory.read(data, in_chans)
+        return _indexing(kind)(found, memory.channels(next(iter(found.parts.values())).images), labels, unnamed)
     if str(data) in known.KNOWN:
         if kind not in (None, *FOUND):
             raise InputError(f"{data}: a built-in dataset of classes, without {kind}; give a folder that has them")
@@ -150,8 +155,9 @@ def in_words(
     Raises:
         InputError: as `open_source`.
     """
-    if arrays.in_memory(data):
-        found = arrays.read_arrays(data, in_chans)
+    data = framed(data)
+    if memory.in_memory(data):
+        found = memory.read(data, in_chans)
     elif (row := known.KNOWN.get(str(data))) is not None:
         found = row.read(data_dir, in_chans or row.in_chans)
     else:
@@ -192,28 +198,31 @@ def check_once(source: Source) -> None:
         seen |= here
 
 
-def recognised(data: str | os.PathLike[str], kind: str | None = None) -> tuple[Any, Layout]:
+def recognised(data: Any, kind: str | None = None) -> tuple[Any, Layout]:
     """The path (or pattern) that `data` means, and the first layout of the `kind` that recognises it."""
-    if arrays.in_memory(data):
-        raise InputError(f"{type(data).__name__} is no path, and arrays are for classification only; give a path")
+    if memory.in_memory(data := framed(data)):
+        raise InputError(f"{memory.name_of(data)}: data in memory have classes, and here a path is needed; give one")
     path = os.fspath(data) if shards.is_pattern(data) else existing(data)
     if isinstance(path, Path) and walk.is_run(path):
         raise InputError(f"{printable(path)}: a run directory of resnets; give the data that it was trained on, or other data")
-    rows = [layout for layout in LAYOUTS if kind in (None, layout.kind)]
+    rows = [layout for layout in LAYOUTS if kind in (None, layout.kind) and (layout.is_list or not isinstance(path, Frame))]
+    if not rows:
+        raise InputError(f"{printable(path)}: a list of pictures has no {kind}; give a folder that has them")
     for layout in rows:
-        if (layout.kind in FOUND or isinstance(path, Path)) and layout.recognises(path):
+        if (layout.kind in FOUND or isinstance(path, Path | Frame)) and layout.recognises(path):
             return path, layout
     forms = "; ".join(dict.fromkeys(layout.words for layout in rows if layout.words))
     raise InputError(f"{printable(path)}: not a layout that is known; give one of: {forms}")
 
 
-def existing(data: str | os.PathLike[str]) -> Path:
+def existing(data: Any) -> Any:
+    """The path of data, which exists; a DataFrame in the place of one. Raises `InputError` for other data in memory."""
+    if isinstance(data, Frame):
+        return data
     path = check_no_address(data).expanduser()
     if not path.exists():
-        if str(data) == arrays.NAME:
-            raise InputError(
-                "the data were arrays in memory; give them again: resnets.train(data=(X, y), resume=True, out=...)"
-            )
+        if str(data) in memory.FORMS:
+            raise InputError(f"the data were in memory ({data}); give them again: resnets.train(data=..., resume=True)")
         near = difflib.get_close_matches(str(data).lower(), known.KNOWN, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(f"no file or folder '{printable(path)}', and the built-in datasets are {', '.join(known.KNOWN)}{hint}")

@@ -10,18 +10,29 @@ from typing import Any
 from resnets.data import corrections, depth, groups
 from resnets.data.pictures.images import default_workers
 from resnets.data.preprocess import Preprocess
-from resnets.data.readers.arrays import in_memory
+from resnets.data.readers.memory import in_memory
 from resnets.data.types import KINDS, Source
 from resnets.data.workers import BadImages
 from resnets.engine import device as devices
 from resnets.engine import freeze
 from resnets.engine.contract import Design, Named_recipe, Settings, Task
-from resnets.engine.recipe import Facts, Recipe, Schema, check_effect, of_optimiser, own_settings, parsed, resolve
-from resnets.engine.run import RunDir
-from resnets.engine.settings import parse, read_file, show
+from resnets.engine.recipe import (
+    LENGTHS,
+    Facts,
+    Recipe,
+    Schema,
+    check_effect,
+    of_optimiser,
+    own_settings,
+    parsed,
+    resolve,
+)
+from resnets.engine.run import RunDir, now
+from resnets.engine.settings import parse, parse_duration, read_file, show
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.models.pretrained.opening import Opened, open_weights
+from resnets.models.records import LengthRecord
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
 
@@ -217,7 +228,8 @@ def saved_settings(run: RunDir) -> dict[str, Any]:
 
 
 def continued(run: RunDir, schema: Schema, saved: Settings, given: Settings) -> dict[str, dict[str, Any]]:
-    """The `saved` settings of the run as the only layer, with those of `given` that may differ.
+    """The `saved` settings of the run as the only layer, with those of `given` that may differ: `FREE` ones, and a greater
+    length in the run's own unit.
 
     Raises:
         InputError: where `given` has other settings than the run (they are named).
@@ -230,17 +242,34 @@ def continued(run: RunDir, schema: Schema, saved: Settings, given: Settings) -> 
         if name == "find_lr":  # it has been found, and is among the settings
             continue
         value, before = parse(schema, name, value), parse(schema, name, settings.get(name))
-        if name in FREE:
+        if name in FREE or (name in LENGTHS and is_longer(before, value)):
             settings[name] = value
         elif value not in (before, "auto") and not (
             name in ("data", "weights", "corrections") and Path(value).resolve() == Path(str(before)).resolve()
         ):
             changes.append(f"{name} was {before}, not {value}")
     if changes:
+        longer = " (a run can be made longer, in its own unit)" * any(change.startswith(LENGTHS) for change in changes)
         raise InputError(
-            f"{run.path}: {'; '.join(changes)}; leave that out to go on as it was, or start a new run without --resume"
+            f"{run.path}: {'; '.join(changes)}{longer}; leave that out to go on as it was, or start a new run without --resume"
         )
     return {run.recipe.name: settings}
+
+
+def is_longer(before: Any, after: Any) -> bool:
+    """Whether a length, a number or a duration, is greater than another one of its kind."""
+    if before is None or after is None:
+        return False
+    return bool(parse_duration(after) > parse_duration(before) if isinstance(after, str) else after > before)
+
+
+def lengthened(run: RunDir, recipe: Recipe) -> list[LengthRecord]:
+    """What provenance.json is to hold of a run that is taken up with this recipe: each time that it was made longer."""
+    told = list(run.read_provenance().get("lengthened", []))
+    (name, after), saved = recipe.length, saved_settings(run)
+    if name and saved.get(name) not in (None, after):
+        told.append({"setting": name, "before": saved[name], "after": after, "when": now()})
+    return told
 
 
 def check_same_data(run: RunDir, plan: Plan) -> None:

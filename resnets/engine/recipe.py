@@ -49,6 +49,7 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 SMALL = 64  # pixels up to which pictures go to the CIFAR family, and stay as they are
 
 
+LENGTHS = ("epochs", "steps", "time")  # of which one says how long a run is
 WARMED = {"warmup_epochs": ON, "warmup_steps": ON, "sched": ("onecycle",)}  # what has a warm-up
 
 
@@ -273,6 +274,11 @@ class Recipe:
         return False
 
     @property
+    def length(self) -> tuple[str, Any]:
+        """The setting that says how long the run is, and its value; ("", None) where none does."""
+        return next(((name, value) for name in LENGTHS if (value := getattr(self, name)) is not None), ("", None))
+
+    @property
     def seconds(self) -> float | None:
         return None if self.time is None else parse_duration(self.time)
 
@@ -331,7 +337,7 @@ def check_effect(recipe: Recipe, layers: Mapping[str, Mapping[str, Any]]) -> Non
 SPEC_FIELDS = {item.name for item in dataclasses.fields(ResNetSpec)} & {item.name for item in dataclasses.fields(Recipe)}
 Schema = type[Recipe]  # the settings of a task
 # Of each group at most one may be given; a later source's choice takes the place of an earlier one's.
-EXCLUSIVE = (("epochs", "steps", "time"), ("warmup_epochs", "warmup_steps"))
+EXCLUSIVE = (LENGTHS, ("warmup_epochs", "warmup_steps"))
 # No task has both: a file with both is a recipe.yaml of version 0.1.0, which listed the settings of all tasks.
 ALL_TASKS = {"mixup", "scales"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +61,7 @@ class Header:
         """The `PARTS`, and `OPTIONAL` ones that are not empty; each can be written as JSON, and `parse` reads them."""
         parts: dict[str, object] = {
             "format": self.format,
-            "spec": dataclasses.asdict(self.spec),
+            "spec": self.spec.to_json(),
             "task": self.task,
             "preprocess": self.preprocess.to_json(),
             "labels": self.labels,
@@ -161,7 +160,8 @@ def parse(metadata: Mapping[str, Any], path: str | Path) -> Header:
         spec = metadata.get("spec")
         name = str(spec.get("name", "a network"))[:80] if isinstance(spec, Mapping) else "a network"
         raise InputError(
-            f"{path}: holds {name!r}, which another library builds and not this one; open it by resnets.ship.external.load"
+            f"{path}: holds {name!r}, which is not built here; from Python resnets.load opens it"
+            + ", given a module of its class" * name.startswith("own/")
         )
     if found != FORMAT:
         raise InputError(

@@ -379,6 +379,10 @@ class ResNetSpec:
         """Side of the smallest input, in pixels: 1, but where layers are not padded as many as they need."""
         return next(n for n in range(1, MAX_LEAST) if all(math.prod(row.size) for row in self.table(n)))
 
+    def to_json(self) -> dict[str, object]:
+        """What a saved file says of it."""
+        return dataclasses.asdict(self)
+
     @property
     def num_params(self) -> int:
         return sum(row.num_params for row in self.table())

@@ -64,6 +64,15 @@ def check_unchanged(model: nn.Module) -> None:
         )
 
 
+def is_unchanged(model: nn.Module) -> bool:
+    """Whether no part of a model was replaced; see `check_unchanged`."""
+    try:
+        check_unchanged(model)
+    except InputError:
+        return False
+    return True
+
+
 def _described(module: nn.Module | None) -> tuple[str, str]:
     """The type of a module, and its settings as far as they concern what it computes in evaluation."""
     if module is None:
@@ -83,7 +92,12 @@ def write_plain(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str
     from safetensors.torch import save_file
 
     path = Path(path)
-    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    flat, seen = {}, set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        storage = plain.untyped_storage().data_ptr()
+        flat[name] = plain.clone() if plain.numel() and storage in seen else plain  # safetensors holds no tensor twice
+        seen.add(storage)
     with replacing(path) as temporary:
         save_file(flat, temporary, metadata)
     return path

@@ -96,10 +96,10 @@ def open_picture(
     """
     if isinstance(picture, str | os.PathLike):
         name = os.fspath(picture)
-        with _blame(name), open_regular(picture, MAX_PICTURE_BYTES) as file:
+        with blame(name), open_regular(picture, MAX_PICTURE_BYTES) as file:
             # As bytes: a part of a file that claims to have gigabytes would be given memory for these.
             return open_picture(BytesIO(file.read()), in_chans, name, bit_depth, max_pixels)
-    with _blame(name):
+    with blame(name):
         with _quiet():
             image: Image.Image = Image.open(picture, formats=FORMATS)
             check_pixels(image.size, name, max_pixels or MAX_PIXELS)
@@ -121,7 +121,7 @@ def read_stream(stream: Any) -> tuple[BytesIO, str]:
         data, name = bytes(stream), "image"
     else:
         name = found if isinstance(found := getattr(stream, "name", None), str) else "image"
-        with _blame(name):
+        with blame(name):
             data = stream.read(MAX_PICTURE_BYTES + 1)
         if not isinstance(data, bytes):
             read = "text; open it with mode 'rb'" if isinstance(data, str) else f"{type(data).__name__}; give its bytes"
@@ -143,7 +143,7 @@ def read_picture(
 def read_16_bits(file: BinaryIO, name: str) -> np.ndarray | None:
     """The values of an image of 16 bits, (H, W) or (H, W, 3 or 4), as they are stored; None of other images. Raises
     `BadPicture` where it cannot be read."""
-    with _blame(name):
+    with blame(name):
         with _quiet():
             if not has_16_bits(Image.open(file, formats=FORMATS)):
                 return None
@@ -158,7 +158,7 @@ def read_16_bits(file: BinaryIO, name: str) -> np.ndarray | None:
 
 def read_quickly(file: BinaryIO, in_chans: int, name: str, bit_depth: int = 16) -> np.ndarray:
     """As `read_picture`, but faster for most JPEGs, with the same pixels if simplejpeg and Pillow use the same libjpeg."""
-    with _blame(name):
+    with blame(name):
         data = file.read()
         if data.startswith(JPEG):
             check_scans(data)
@@ -187,7 +187,7 @@ def convert(picture: Image.Image, in_chans: int, name: str = "image", bit_depth:
     """Convert a Pillow image as `open_picture` does: upright, 8 bits, `in_chans` channels. Raises the same errors."""
     mode = mode_of(in_chans)
     check_pixels(picture.size, name, MAX_PIXELS)
-    with _blame(name):
+    with blame(name):
         with _loading(picture):
             picture.load()
         upright = UPRIGHT.get(_orientation(picture))  # after loading: Pillow turns TIFF images then, and removes the tag
@@ -230,7 +230,7 @@ def _orientation(picture: Image.Image) -> int:
 
 
 @contextmanager
-def _blame(name: str) -> Iterator[None]:
+def blame(name: str) -> Iterator[None]:
     """Inside, any exception of a decoder becomes a `BadPicture` with the name `name`."""
     try:
         yield
@@ -240,7 +240,7 @@ def _blame(name: str) -> Iterator[None]:
         raise BadPicture(name, _reason(error)) from error
 
 
-_quiet_lock = threading.Lock()
+_quiet_lock = threading.RLock()  # reading a header may read a picture: of a Dataset
 
 
 @contextmanager
@@ -364,7 +364,7 @@ class StoredImages(ABC):
 
     def __getitem__(self, index: int, /) -> np.ndarray:
         name = self.name(index)
-        with _blame(name), self.open(index) as file:
+        with blame(name), self.open(index) as file:
             if self._quick:
                 return read_quickly(file, self.in_chans, name, self.bit_depth)
             return read_picture(BytesIO(file.read()), self.in_chans, name, self.bit_depth)
@@ -372,7 +372,7 @@ class StoredImages(ABC):
     def all_bits(self, index: int, /) -> np.ndarray | None:
         """See `read_16_bits`."""
         name = self.name(index)
-        with _blame(name), self.open(index) as file:
+        with blame(name), self.open(index) as file:
             return read_16_bits(file, name)
 
     def sample(self, most: int) -> np.ndarray:

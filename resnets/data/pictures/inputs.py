@@ -72,7 +72,7 @@ class Inputs(NamedTuple):
     images: str
     suffixes: tuple[str, ...]
     files: Callable[[Iterable[Path], int], FileImages]
-    opened: Callable[[FileImages, int], Any]
+    opened: Callable[[Any, int], Any]
     fitted: Callable[[Any, int, Preprocess, bool], Fitted]
     mask_suffix: str
     sent: Callable[[Sequence[Encoded], int, int], Any]

@@ -20,6 +20,7 @@ import numpy as np
 
 from resnets.data.cache import free_memory
 from resnets.data.pictures.images import IMAGE_SUFFIXES, ArrayImages, FileImages, printable, with_channels
+from resnets.data.readers.frames import Frame
 from resnets.data.readers.walk import (
     RUN,
     RUNS,
@@ -258,12 +259,14 @@ class Line(NamedTuple):
     cells: tuple[str, ...] = ()
 
 
-def is_csv(path: Path) -> bool:
-    return path.suffix.lower() == ".csv" and is_file(path)
+def is_csv(path: Path | Frame) -> bool:
+    """Whether it is a CSV file, or a DataFrame in the place of one."""
+    return isinstance(path, Frame) or (path.suffix.lower() == ".csv" and is_file(path))
 
 
-def read_csv(path: Path, in_chans: int) -> Found:
-    """Read a file with the header `path,label` or `path,label,split`; without the third column all images are for training.
+def read_csv(path: Path | Frame, in_chans: int) -> Found:
+    """Read a file, or a DataFrame, with the header `path,label` or `path,label,split`; without the third column all images are
+    for training.
 
     Raises:
         InputError: if it is not such a file, an image is missing, or an image has two labels or splits.
@@ -272,6 +275,11 @@ def read_csv(path: Path, in_chans: int) -> Found:
     for line in _lines(path):
         splits.setdefault(split_of(line.split, line.where), []).append(line)
     return _listed(printable(path.stem), path.parent, splits, in_chans)
+
+
+def read_part(path: Path | Frame, split: str, in_chans: int) -> Part:
+    """Read a list with `path,label` as the split that it is; a column `split` is one that is not read. Raises as `read_csv`."""
+    return _listed(printable(path.stem), path.parent, {split: list(_lines(path, COLUMNS[:2]))}, in_chans).parts[split]
 
 
 def split_of(word: str | None, where: str) -> str:
@@ -294,7 +302,7 @@ def read_csv_folder(root: Path, in_chans: int) -> Found:
     return _listed(printable(root.resolve().name), root, splits, in_chans)
 
 
-def _lines(path: Path, read: Sequence[str] = COLUMNS) -> Iterator[Line]:
+def _lines(path: Path | Frame, read: Sequence[str] = COLUMNS) -> Iterator[Line]:
     """The lines of a list, of which the columns `read` are read."""
     rows = csv_rows(path, strict=True)
     name, first = next(rows)
@@ -322,9 +330,9 @@ def _lines(path: Path, read: Sequence[str] = COLUMNS) -> Iterator[Line]:
         yield Line(picture, label, None if columns[2] is None else split, where, tuple(others), cells)
 
 
-def csv_rows(path: Path, *, strict: bool = False) -> Iterator[tuple[str, list[str]]]:
-    """The first row of a CSV file ([] in an empty one), and the others that hold something; each with where it stands, for
-    messages.
+def csv_rows(path: Path | Frame, *, strict: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """The first row of a CSV file ([] in an empty one) or the columns of a DataFrame, and the others that hold something; each
+    with where it stands, for messages.
 
     Args:
         strict: refuse what is badly quoted.
@@ -332,6 +340,9 @@ def csv_rows(path: Path, *, strict: bool = False) -> Iterator[tuple[str, list[st
     Raises:
         InputError: where the file cannot be read, or is not CSV.
     """
+    if isinstance(path, Frame):
+        yield from path.rows()
+        return
     name = printable(path)
     try:
         with io.TextIOWrapper(open_regular(path, MAX_CSV_BYTES), encoding="utf-8-sig", newline="") as file:

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.data.pictures.images import FileImages, printable
-from resnets.data.readers import known, shards
+from resnets.data.readers import known, memory, shards
 from resnets.data.readers.boxes import BoxTargets
+from resnets.data.readers.frames import Frame, framed
 from resnets.data.readers.label_rules import BadLabel, NowhereError, RawBoxes, clean_boxes
 from resnets.data.readers.layouts import csv_rows, is_csv, quoted, split_of
 from resnets.data.readers.masks import InstanceMasks, read_mask
@@ -80,7 +81,7 @@ class Found(NamedTuple):
 
 
 def read(
-    data: str,
+    data: Any,
     *,
     target: str | None,
     loss: str,
@@ -89,7 +90,7 @@ def read(
     labels: Sequence[str] | None,
     data_dir: str | Path | None,
 ) -> Source:
-    """The data at a path, or a built-in dataset.
+    """The data at a path or in memory, or a built-in dataset.
 
     Args:
         target: what is learnt, as the setting of that name says.
@@ -113,12 +114,13 @@ def read(
     for name, part in found.parts.items():
         values = _positions(found, part, names, labels is not None) if ordinal else part.values.astype(np.float32)
         splits[name] = Split(part.images, Targets(values, found.target), part.columns)
-    chans = in_chans or (known.KNOWN[data].in_chans if data in known.KNOWN else 3)
+    chans = memory.channels(next(iter(found.parts.values())).images)
     return Source(found.name, names, splits, chans, size=found.size, hflip=found.hflip, notes=found.notes)
 
 
-def _found(data: str, target: str | None, in_chans: int | None, data_dir: str | Path | None) -> Found:
-    if str(data) in known.KNOWN or shards.is_pattern(data):
+def _found(data: Any, target: str | None, in_chans: int | None, data_dir: str | Path | None) -> Found:
+    data = framed(data)
+    if memory.in_memory(data) or str(data) in known.KNOWN or shards.is_pattern(data):
         return _classes(open_source(data, data_dir=data_dir, in_chans=in_chans))
     path = existing(data)
     if is_csv(path):
@@ -197,7 +199,7 @@ def _numbers(targets: Any, wanted: int | None) -> list[int]:
 # --- lists ---
 
 
-def _list(path: Path, target: str | None, in_chans: int) -> Found:
+def _list(path: Path | Frame, target: str | None, in_chans: int) -> Found:
     """The list at a path."""
     rows = csv_rows(path, strict=True)
     name, first = next(rows)
