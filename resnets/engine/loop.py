@@ -48,7 +48,8 @@ def fit(job: Fit, *, resume: bool) -> Position:
             state.meter, state.at.num_images = job.meter(), 0
     at = state.at
     at.total_steps = job.schedule.num_steps or at.total_steps or job.schedule.steps_per_epoch
-    lengthen(job, at)
+    if resume:
+        lengthen(job, at)
     rows = [row for row in processes.first(job.run.read_metrics) if row["epoch"] <= at.epoch]
     check_resumed(job, at, rows)
     clock = Clock(job, at)
