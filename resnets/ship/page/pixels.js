@@ -79,28 +79,28 @@ function upright({width, height, channels, pixels}, orientation) {
 // --- to the size of the input: data.pictures.resize.fit_image and to_array ---
 
 function fitted(picture, preprocess, fill) {
-  const [height, width] = preprocess.size, filter = preprocess.interpolation;
+  const [height, width] = preprocess.size;
   if (preprocess.resize === "keep") return picture;
   if (preprocess.resize === "shorter") {
     const scale = Math.min(height / Math.min(picture.height, picture.width), width / Math.max(picture.height, picture.width));
-    return resized(picture, Math.max(1, roundEven(picture.width * scale)), Math.max(1, roundEven(picture.height * scale)), filter);
+    return resized(picture, Math.max(1, roundEven(picture.width * scale)), Math.max(1, roundEven(picture.height * scale)), preprocess);
   }
-  if (preprocess.resize === "squash") return resized(picture, width, height, filter);
+  if (preprocess.resize === "squash") return resized(picture, width, height, preprocess);
   if (preprocess.resize === "pad") {
     const scale = Math.min(width / picture.width, height / picture.height);
     const side = (length, most) => Math.max(1, Math.min(most, roundEven(length * scale)));
-    return padded(resized(picture, side(picture.width, width), side(picture.height, height), filter), width, height, fill);
+    return padded(resized(picture, side(picture.width, width), side(picture.height, height), preprocess), width, height, fill);
   }
-  const large = covering(picture, whole(width / preprocess.crop_pct), whole(height / preprocess.crop_pct), filter);
+  const large = covering(picture, whole(width / preprocess.crop_pct), whole(height / preprocess.crop_pct), preprocess);
   return cropped(large, roundEven((large.width - width) / 2), roundEven((large.height - height) / 2), width, height);
 }
 
-function covering(picture, width, height, filter) {
+function covering(picture, width, height, preprocess) {
   const longest = 4 * Math.min(picture.width, picture.height);
   const wide = Math.min(picture.width, longest), high = Math.min(picture.height, longest);
   const part = cropped(picture, (picture.width - wide) >> 1, (picture.height - high) >> 1, wide, high);
   const scale = Math.max(width / wide, height / high);
-  return resized(part, Math.max(width, whole(wide * scale)), Math.max(height, whole(high * scale)), filter);
+  return resized(part, Math.max(width, whole(wide * scale)), Math.max(height, whole(high * scale)), preprocess);
 }
 
 function whole(length) { return Math.trunc(length + 1e-6); }
@@ -139,9 +139,11 @@ const FILTERS = {
   }],
 };
 
-function resized(picture, width, height, name) {
-  const wide = width === picture.width ? picture : across(picture, width, name);
-  return height === picture.height ? wide : down(wide, height, name);
+function resized(picture, width, height, {interpolation: name, rows_first}) {
+  const passes = [[picture.width !== width, each => across(each, width, name)], [picture.height !== height, each => down(each, height, name)]];
+  const lost = picture.height - height; // Pillow from 13 on begins with the rows where these become much fewer
+  if (rows_first && lost > 0 && lost > 2 * (picture.width - width)) passes.reverse();
+  return passes.reduce((found, [needed, pass]) => (needed ? pass(found) : found), picture);
 }
 
 // For each position of the result the first source position and the coefficients from there on.
