@@ -102,8 +102,9 @@ def convert(checkpoint: str, out: str, as_json: bool, stem_stride: int | None, *
 @data_dir_flag
 @json_flag
 def export(model: str, form: str, as_json: bool, **options: Any) -> None:
-    """Write MODEL (a .safetensors file or a run directory) as ONNX, OpenVINO, torch.export's .pt2, or a page that answers in any
-    browser, offline (html), and check that the file predicts as the model does. Where it does not: exit code 2, and no file."""
+    """Write MODEL (a .safetensors file or a run directory) as ONNX, OpenVINO, torch.export's .pt2, or a page that answers in
+    any browser, offline (html), and check that the file predicts as the model does. Where it does not: exit code 2, and no
+    file."""
     from resnets.cli.progress import say
     from resnets.verbs.export import Refused, export
 

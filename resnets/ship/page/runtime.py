@@ -22,7 +22,7 @@ DIGESTS = {
     SCRIPT: "9f716d6e3c4280dcced6f0fcb9814c1d7630de83d8177880a2ef445fe48ca913",
     WASM: "be0e129949062ad50290ef94683fac8be5bb6156f709e030b7a5f1661a2f6c17",
 }
-MOST = 1 << 26  # bytes of a file
+MOST, MOST_PACKAGE = 1 << 26, 1 << 28  # bytes of a file, and of the package
 PATIENCE_SECONDS = 600  # for npm
 ASK = f"npm pack {PACKAGE}@{VERSION}"
 
@@ -71,15 +71,19 @@ def _keep(files: dict[str, bytes], folder: Path) -> None:
 def _read(given: Path) -> dict[str, bytes]:
     """The files of a package, checked."""
     if given.is_dir():
-        folder = next((found for found in (given / "package" / "dist", given / "dist", given) if (found / SCRIPT).is_file()), given)
+        places = (given / "package" / "dist", given / "dist", given)
+        folder = next((place for place in places if (place / SCRIPT).is_file()), given)
         return _files(_checked({name: read_bytes(folder / name, most=MOST) for name in DIGESTS}, given))
     found: dict[str, bytes] = {}
-    with open_file(given, most=1 << 28) as file, foreign(given, f"give what `{ASK}` wrote"):
-        with tarfile.open(fileobj=file, mode="r:gz") as archive:
-            for member in archive:
-                name = member.name.removeprefix("package/dist/")
-                if name in DIGESTS and member.isreg() and member.size <= MOST and (inside := archive.extractfile(member)):
-                    found[name] = inside.read(MOST)
+    with (
+        open_file(given, most=MOST_PACKAGE) as file,
+        foreign(given, f"give what `{ASK}` wrote"),
+        tarfile.open(fileobj=file, mode="r:gz") as archive,
+    ):
+        for member in archive:
+            name = member.name.removeprefix("package/dist/")
+            if name in DIGESTS and member.isreg() and member.size <= MOST and (inside := archive.extractfile(member)):
+                found[name] = inside.read(MOST)
     return _files(_checked(found, given))
 
 
@@ -90,8 +94,8 @@ def _files(runtime: Runtime) -> dict[str, bytes]:
 def _checked(files: dict[str, bytes], where: Path) -> Runtime:
     for name, digest in DIGESTS.items():
         if hashlib.sha256(files.get(name, b"")).hexdigest() != digest:
-            wrong = "is another one" if name in files else "is missing"
-            raise InputError(f"{where}: {name} of {PACKAGE} {VERSION} {wrong}; give what `{ASK}` wrote by --web-runtime FILE.tgz")
+            wrong = f"{name} of {PACKAGE} {VERSION} is {'another one' if name in files else 'missing'}"
+            raise InputError(f"{where}: {wrong}; give what `{ASK}` wrote by --web-runtime FILE.tgz")
     return Runtime(files[SCRIPT].decode(), files[WASM])
 
 

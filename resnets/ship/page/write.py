@@ -32,7 +32,9 @@ from resnets.ship.page.runtime import Runtime
 
 HERE = Path(__file__).parent
 BEGIN, END = b'<script type="application/gzip" id="network">', b"</script>"  # of the ONNX file; its one place in the page
-ROWS_FIRST = int(PIL.__version__.split(".")[0]) >= 13  # Pillow's order of passes; which one rounds first may change a value by 1
+ROWS_FIRST = (
+    int(PIL.__version__.split(".")[0]) >= 13
+)  # Pillow's order of passes; which one rounds first may change a value by 1
 MOST_PAGE, MOST_ONNX = 3 << 30, 1 << 31  # bytes
 AGAIN = "it is damaged, or no page of `resnets export`; export it again"
 # The exports of an ES module cannot be read by the script beside it; as a property of the window they can.
@@ -150,7 +152,8 @@ def about(header: Header) -> dict[str, Any]:
         "name": title(header),
         "task": header.task,
         "labels": header.labels,
-        "preprocess": preprocess.to_json() | {"mean": None, "std": None, "in_chans": preprocess.in_chans, "rows_first": ROWS_FIRST},
+        "preprocess": preprocess.to_json()
+        | {"mean": None, "std": None, "in_chans": preprocess.in_chans, "rows_first": ROWS_FIRST},
         "fill": fill.transpose(1, 2, 0).ravel().tolist(),
         "head": header.head,
         "decision": header.decision,
