@@ -281,8 +281,8 @@ def _open_onnx(path: Path, options: Options) -> tuple[Header, Run, int]:
 
 
 def _in_page(path: Path, options: Options) -> tuple[Any, Header]:
-    """The network in a page, and its header. Of tasks whose answers this runtime does not compute otherwise, the operators are in
-    no table: of these our own files alone are opened."""
+    """The network in a page, and its header. Of tasks whose answers this runtime does not compute otherwise, the operators are
+    in no table: of these our own files alone are opened."""
     import onnx
 
     from resnets.ship.page.write import read_page

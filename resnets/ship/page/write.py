@@ -1,8 +1,8 @@
 """The page itself: written around an ONNX file, and opened again for the check of an export and for `resnets predict`.
 
-Data flows one way: the ONNX file and the runtime, compressed and in base64, lie in blocks that are no scripts; `page.js` unpacks
-them, `pixels.js` makes a picture the network's input as `data.pictures` does, the task's `answer.js` makes its outputs the row
-that the task's `rows.py` makes. Every word that came with the data is escaped, the Content-Security-Policy lets only these
+Data flows one way: the ONNX file and the runtime, compressed and in base64, lie in blocks that are no scripts; `page.js`
+unpacks them, `pixels.js` makes a picture the network's input as `data.pictures` does, the task's `answer.js` makes its outputs
+the row that the task's `rows.py` makes. Every word that came with the data is escaped, the Content-Security-Policy lets only these
 scripts run, and nothing can be loaded or sent.
 """
 
@@ -32,9 +32,8 @@ from resnets.ship.page.runtime import Runtime
 
 HERE = Path(__file__).parent
 BEGIN, END = b'<script type="application/gzip" id="network">', b"</script>"  # of the ONNX file; its one place in the page
-ROWS_FIRST = (
-    int(PIL.__version__.split(".")[0]) >= 13
-)  # Pillow's order of passes; which one rounds first may change a value by 1
+# The order of Pillow's two passes: what is rounded first may change a value by 1. The page does as the Pillow that is here.
+ROWS_FIRST = int(PIL.__version__.split(".")[0]) >= 13
 MOST_PAGE, MOST_ONNX = 3 << 30, 1 << 31  # bytes
 AGAIN = "it is damaged, or no page of `resnets export`; export it again"
 # The exports of an ES module cannot be read by the script beside it; as a property of the window they can.
@@ -48,14 +47,13 @@ def answer_script(task: str) -> Path:
 
 def check_page(header: Header) -> None:
     """Raise `InputError` where the answers of a model cannot be a page."""
-    task, name = tasks.get(header.task), header.task
+    name = header.task
     if not answer_script(name).is_file() or not header.labels:
         raise InputError(f"the model is for the task {name}, whose answers no page shows; use another --format")
     if header.spec.dims != 2:
         raise InputError(f"the model takes inputs with {header.spec.dims} spatial axes, and a page takes pictures; use Python")
     if header.preprocess.in_chans not in (1, 3):
         raise InputError(f"a page takes grey or RGB pictures, and the model has {header.preprocess.in_chans} channels")
-    assert len(task.outputs), "a task says what its networks put out"
 
 
 def write_page(onnx: bytes, header: Header, runtime: Runtime) -> str:
@@ -147,13 +145,13 @@ def own_script(task: str) -> str:
 def about(header: Header) -> dict[str, Any]:
     """What the scripts read."""
     preprocess = header.preprocess
+    own = {"mean": None, "std": None, "in_chans": preprocess.in_chans, "rows_first": ROWS_FIRST}
     fill = (mean_array(preprocess) * 255).round().astype(np.uint8)  # as `to_array` pads; a value a channel, or of the input
     return {
         "name": title(header),
         "task": header.task,
         "labels": header.labels,
-        "preprocess": preprocess.to_json()
-        | {"mean": None, "std": None, "in_chans": preprocess.in_chans, "rows_first": ROWS_FIRST},
+        "preprocess": preprocess.to_json() | own,
         "fill": fill.transpose(1, 2, 0).ravel().tolist(),
         "head": header.head,
         "decision": header.decision,
