@@ -6,7 +6,7 @@ import pytest
 
 from resnets.ship.page import runtime
 
-SCRIPT = 'const own = {version: "0"};\nexport{own as env,own as Tensor};\n//# sourceMappingURL=own.map\n'
+SCRIPT = 'const own = {version: "0", base: location.origin};\nexport{own as env,own as Tensor};\n//# sourceMappingURL=own.map\n'
 
 
 @contextmanager

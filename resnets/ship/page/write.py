@@ -2,8 +2,8 @@
 
 Data flows one way: the ONNX file and the runtime, compressed and in base64, lie in blocks that are no scripts; `page.js`
 unpacks them, `pixels.js` makes a picture the network's input as `data.pictures` does, the task's `answer.js` makes its outputs
-the row that the task's `rows.py` makes. Every word that came with the data is escaped, the Content-Security-Policy lets only these
-scripts run, and nothing can be loaded or sent.
+the row that the task's `rows.py` makes. Every word that came with the data is escaped, the Content-Security-Policy lets only
+these scripts run, and nothing can be loaded or sent.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ BEGIN, END = b'<script type="application/gzip" id="network">', b"</script>"  # o
 ROWS_FIRST = int(PIL.__version__.split(".")[0]) >= 13
 MOST_PAGE, MOST_ONNX = 3 << 30, 1 << 31  # bytes
 AGAIN = "it is damaged, or no page of `resnets export`; export it again"
+ORIGIN = "location.origin"
 # The exports of an ES module cannot be read by the script beside it; as a property of the window they can.
 EXPORTS = re.compile(r"export\{([^{}]*)\};?\s*(?=//# sourceMappingURL|$)")
 
@@ -121,15 +122,16 @@ def digest(source: str) -> str:
 
 
 def global_module(source: str) -> str:
-    """The runtime's module with its exports as `globalThis.ort`; the rest is as it was."""
+    """The runtime's module with its exports as `globalThis.ort`; and with the page's address for what it takes addresses
+    relative to: of a page that is opened as a file the origin is no address, which stops it in Firefox."""
 
     def properties(found: re.Match[str]) -> str:
         pairs = [pair.split(" as ") for pair in found.group(1).split(",")]
         return f"globalThis.ort={{{','.join(f'{json.dumps(pair[-1].strip())}:{pair[0].strip()}' for pair in pairs)}}};"
 
     changed, num = EXPORTS.subn(properties, source)
-    assert num == 1, "of the version whose digest is known"
-    return re.sub(r"//# sourceMappingURL=\S+\s*$", "", changed)
+    assert num == changed.count(ORIGIN) == 1, "of the version whose digest is known"
+    return re.sub(r"//# sourceMappingURL=\S+\s*$", "", changed).replace(ORIGIN, "location.href")
 
 
 @cache

@@ -77,7 +77,8 @@ def test_names_are_text(page):
 
 
 def test_the_runtime_is_as_it_was_but_for_its_exports(page):
-    assert 'const own = {version: "0"};\nglobalThis.ort={"env":own,"Tensor":own};' in page and "sourceMappingURL" not in page
+    assert 'own = {version: "0", base: location.href};\nglobalThis.ort={"env":own,"Tensor":own};' in page
+    assert "sourceMappingURL" not in page
     runtime = next(content for kind, content in blocks(page) if 'id="runtime"' in kind)
     assert gzip.decompress(base64.b64decode(runtime)) == b"\0asm"
 
