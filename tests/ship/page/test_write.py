@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import resnets
+from resnets import tasks
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.ship.page import write
@@ -111,3 +112,15 @@ def test_what_cannot_be_a_page(header):
         with pytest.raises(InputError, match=words):
             write.check_page(wrong)
     write.check_page(header)
+
+
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_a_task_has_a_page_where_it_has_a_script(task):
+    has_page = "html" in tasks.get(task).formats
+    assert write.answer_script(task).is_file() == has_page
+    if has_page:
+        script = write.own_script(task)
+        names = re.findall(r"^(?:async )?(?:function|const|let) (\w+)", script, re.M)
+        assert {"answer", "shown", "MOST_INPUT", "readPicture", "fitted"} <= set(names)
+        assert len(names) == len(set(names)), "two of one name in one script"
+        assert "</script" not in script.lower() and "<!--" not in script
