@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.errors import InputError
+from resnets.files import temporary_folder
 from resnets.models.header import Header
 
 if TYPE_CHECKING:
@@ -121,13 +122,13 @@ def traced(module: Finding, header: Header) -> Any:
     height, width = (max(64, side) for side in header.preprocess.size)
     pixels = torch.zeros(1, height, width, header.preprocess.in_chans, dtype=torch.uint8)
     axes = {"pixels": {1: "H", 2: "W"}} | {name: {0: "K"} for name in module.names}
-    written = io.BytesIO()
-    with quiet(), torch.no_grad():
+    with temporary_folder() as folder, quiet(), torch.no_grad():
+        written = folder / "traced.onnx"
         torch.onnx.export(
             module, (pixels,), written, input_names=["pixels"], output_names=list(module.names), dynamic_axes=axes,
             opset_version=18, dynamo=False,
         )  # fmt: skip
-    return onnx.load_model_from_string(written.getvalue())
+        return onnx.load(written)
 
 
 def name_axes(proto: Any, axes: dict[int, Any]) -> None:

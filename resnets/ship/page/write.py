@@ -181,8 +181,8 @@ def facts(header: Header) -> Iterator[tuple[str, str]]:
         yield "pictures", ", ".join(f"{name} {num:,}" for name, num in images.items() if isinstance(num, int))
     known = origin(header)
     for name, words in (("weights", "weights"), ("licence", "licence"), ("training_data", "trained on")):
-        if isinstance(value := known.get(name), str):
-            yield words, value
+        if isinstance(told := known.get(name), str):
+            yield words, told
     record = header.provenance.get("export", {})
     if isinstance(record, dict) and "date" in record:
         yield "exported", f"{str(record['date'])[:10]}, {'8 bits' if record.get('int8') else 'float32'}"

@@ -31,7 +31,7 @@ def page(saved_model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory):
-    path = tmp_path_factory.mktemp("pictures") / "<b>photo</b>.png"
+    path = tmp_path_factory.mktemp("pictures") / "<img src=x>photo.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(path)
     return path
 
