@@ -114,12 +114,12 @@ FITTED = """async ([data, name, model]) => {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("in_chans", [3, 1])
-def test_the_inputs_are_the_same_bits(browser, in_chans, tmp_path, exported):
+def test_the_inputs_are_the_same_bits(browser, in_chans, tmp_path, saved_model):
     (tmp_path / "blank.html").write_text("<!doctype html><title>blank</title>")
     page = browser.new_page()
     page.goto((tmp_path / "blank.html").as_uri())
     page.add_script_tag(content="".join((write.HERE / name).read_text() for name in ("png.js", "pixels.js")))
-    header, differing = read_header(exported["onnx"]), {}
+    header, differing = read_header(saved_model), {}
     for rule in RULES:
         preprocess = Preprocess(**rule, mean=(0.4,) * in_chans, std=(0.5,) * in_chans)
         model = write.about(dataclasses.replace(header, preprocess=preprocess))
