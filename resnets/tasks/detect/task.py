@@ -48,6 +48,7 @@ class Detect(Dense):
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
     of_classes = tuple(f"head.roi_heads.{part}." for part in ("box_predictor", "mask_predictor.mask_fcn_logits"))
     one_process = True
+    outputs = ("xyxy", "labels", "scores")
 
     # --- the network ---
 

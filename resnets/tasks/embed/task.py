@@ -55,6 +55,7 @@ class Embed(ImageLevel):
     wanted: tuple[str, ...] = ()
     rows = rows
     embeds = True
+    formats = ("torch", "onnx", "openvino")
     counts_head = False
     scores = (Score("map_at_r", "mAP@R"), Score("auc", "AUC of pairs"))
     report_table = ReportTable(

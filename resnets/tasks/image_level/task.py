@@ -35,6 +35,8 @@ class ImageLevel(ABC):
     settings: type[ImageLevelSettings]
     of_classes: tuple[str, ...] = ("fc.",)
     runtimes: tuple[str, ...] = ("torch", "onnxruntime", "openvino")
+    formats: tuple[str, ...] = ("torch", "onnx", "openvino", "html")
+    outputs = ("outputs",)
     one_process = False
     own_size = False
     embeds = False
