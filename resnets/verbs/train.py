@@ -78,7 +78,7 @@ def train(
     """Train a network and keep what belongs to it in a run directory. `resnets train` is this function.
 
     Args:
-        data: a built-in dataset ("digits", "cifar10", "cifar100"), a path whose layout is recognised, or arrays: (X, y), or
+        data: a built-in dataset ("digits", "cifar10", ...), a path whose layout is recognised, or arrays: (X, y), or
             {"train": (X, y), "val": ..., "test": ...}, X uint8 (N, H, W, C) in the order RGB and y N integers or names.
         out: the run directory, new or empty; None: the next free runs/<task>/trainN.
         resume: go on with the run in `out` (None: the newest). Settings that are given must be those of the run.
