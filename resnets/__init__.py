@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from resnets.verbs.repair import repair
     from resnets.verbs.repeats import cross_validate, repeat
     from resnets.verbs.train import train
+    from resnets.verbs.tune import tune
 
 __version__ = "0.1.0"
 
@@ -52,6 +53,7 @@ _LATER = {
     "Index": "resnets.verbs.index",
     "cluster": "resnets.verbs.cluster",
     "export": "resnets.verbs.export",
+    "tune": "resnets.verbs.tune",
 }
 
 __all__ = [
@@ -77,6 +79,7 @@ __all__ = [
     "repeat",
     "save",
     "train",
+    "tune",
 ]
 
 # Modules of version 0.1.0, and where their names are now, below `resnets`.
