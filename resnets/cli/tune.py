@@ -22,7 +22,7 @@ from resnets.files import to_json
     metavar="NAME[=A:B]",
     help="what is searched; several times: lr, weight_decay, augment, model, lr=0.01:1, opt=sgd:adamw  [what is not given]",
 )
-@click.option("--finalists", type=click.IntRange(1), default=2, metavar="N", help="best trials to compare, seed by seed  [2]")
+@click.option("--finalists", type=click.IntRange(1), metavar="N", help="best trials to compare, seed by seed  [2]")
 @settings_flags
 @click.option("--out", metavar="DIR", help="the folder of the search  [runs/TASK/tuneN]")
 @click.option("--resume", is_flag=True, help="go on with the search in --out, or the newest")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ from resnets.engine.distributed import Processes
 from resnets.engine.job import Reporter
 from resnets.engine.plan import given, requested
 from resnets.engine.recipe import own_settings
-from resnets.engine.run import MAX_RECORD, RunDir, claiming
+from resnets.engine.run import BRING_BACK, MAX_RECORD, RunDir, claiming
 from resnets.engine.settings import parse, parse_duration, read_file
 from resnets.errors import InputError, Interrupted
 from resnets.files import read_json, write_json, write_text
@@ -43,6 +44,9 @@ from resnets.verbs.watching import watcher
 NUM_SEEDS, NUM_TRIALS, NUM_FINALISTS = 3, 12, 2
 LEAST_SECONDS = 20.0  # of a run that the budget plans
 LENGTHS = ("epochs", "steps", "time")
+# Of tune.json, and of each of its runs, what is read again.
+SHAPES = {"settings": dict, "seeds": list, "runs": list, "spent": float, "seed": int, "over": list, "finalists": int}
+ROW = {"run": str, "part": str, "seed": int, "params": dict, "settings": dict, "state": str, "seconds": float, "curve": dict}
 
 
 class Pruned(Exception):
@@ -72,7 +76,7 @@ def tune(
     budget: str | None = None,
     trials: int | None = None,
     over: Sequence[str] = (),
-    finalists: int = NUM_FINALISTS,
+    finalists: int | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     data_dir: str | Path | None = None,
@@ -89,7 +93,7 @@ def tune(
         trials: the number of trials at most; None: as many as the budget allows.
         over: what is searched: "lr", "weight_decay", "augment", "model" (the default: all of them that are not given), or any
             setting with its values, "smoothing=0:0.2", "opt=sgd:adamw".
-        finalists: how many of the best trials are compared with the defaults, seed by seed.
+        finalists: how many of the best trials are compared with the defaults, seed by seed; None: two.
         out: the folder; None: the next free runs/<task>/tuneN.
         resume: go on with the search in `out` (None: the newest).
         began: `time.perf_counter()` at which the clock of the budget starts; None: now.
@@ -106,7 +110,7 @@ def tune(
     optuna()  # so that a missing package is said before anything is trained
     asked = given({"": {"data": arrays.name_of(data)} | settings})
     search = {"budget": budget, "trials": trials, "over": list(over), "finalists": finalists}
-    whole, record = _taken_up(out, asked) if resume else _begun(out, asked, search)
+    whole, record = _taken_up(out, asked, search) if resume else _begun(out, asked, search)
     work = Search(whole, record, data, data_dir, watcher(reporter, progress), began - record["spent"])
     try:
         return work.run()
@@ -145,6 +149,8 @@ class Search:
         for row in dimensions:
             say(f"search   {row.told}")
         self._trials(dimensions)
+        if not self.rows("trials"):
+            say("the budget leaves no time for a trial beside the finalists")
         self._finalists()
         record["verdict"] = verdict_of(record, self.key)
         self.save()
@@ -303,7 +309,8 @@ def _begun(out: str | Path | None, asked: dict[str, Any], search: dict[str, Any]
     seconds = None if search["budget"] is None else parse_duration(str(search["budget"]))
     if seconds is None and search["trials"] is None:
         raise InputError("how long? give a budget of time, such as --budget 2h, or a number of trials, such as --trials 20")
-    if min(search["trials"] or 1, search["finalists"]) < 1:
+    search = search | {"finalists": NUM_FINALISTS if search["finalists"] is None else search["finalists"]}
+    if min(1 if search["trials"] is None else search["trials"], search["finalists"]) < 1:
         raise InputError(f"trials={search['trials']}, finalists={search['finalists']}: give at least 1")
     has_length = any(settings.get(name) is not None for name in LENGTHS)
     each = None if seconds is None or has_length else seconds_each(seconds, len(seeds), search["trials"], search["finalists"])
@@ -329,18 +336,34 @@ def seconds_each(budget: float, num_seeds: int, num_trials: int | None, num_fina
     return budget / (others + num)
 
 
-def _taken_up(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
+def _taken_up(out: str | Path | None, asked: dict[str, Any], search: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
+    """The search in a folder, which goes on as it was begun."""
     whole = RunDir(out) if out is not None else RunDir.latest(asked.get("task"), "tune")
     path = whole.path / "tune.json"
     if not path.is_file():
         raise InputError(f"{whole.path}: no tune.json here, so there is no search to go on with; leave out --resume")
     whole.claim()
-    record = read_json(path, most=MAX_RECORD, strict=False)
-    if changed := [name for name, value in asked.items() if name != "seeds" and record["settings"].get(name) != value]:
-        raise InputError(
-            f"{whole.path}: {changed[0]} was {record['settings'].get(changed[0])}; leave it out to go on as it was"
-        )
+    record = checked(read_json(path, most=MAX_RECORD, strict=False), path)
+    schema, before = tasks.of(record["settings"]).settings, record["settings"] | {"seeds": record["seeds"]}
+    whole_seeds = {"seeds": list(seeds_of(parse(schema, "seeds", asked["seeds"])))} if "seeds" in asked else {}
+    again = {name: parse(schema, name, value) for name, value in own_settings(schema, asked | whole_seeds, "settings").items()}
+    changed = [name for name, value in again.items() if name not in before or value != parse(schema, name, before[name])]
+    seconds = None if search["budget"] is None else parse_duration(str(search["budget"]))
+    changed += [name for name, value in ({**search, "budget": seconds}).items() if value not in (None, [], record[name])]
+    if changed:
+        raise InputError(f"{whole.path}: {changed[0]} was {(before | record).get(changed[0])}; leave it out to go on as it was")
     return whole, record
+
+
+def checked(record: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The content of a tune.json. Raises `InputError` where it is not that of a search."""
+    rows = record.get("runs") if all(type(record.get(name)) is kind for name, kind in SHAPES.items()) else [None]
+    for row in rows or ():
+        if not isinstance(row, dict) or any(type(row.get(name)) is not kind for name, kind in ROW.items()):
+            raise InputError(f"{path}: is damaged, or not that of a search; {BRING_BACK}")
+        if not re.fullmatch(r"(defaults|trial\d{1,9})(-seed\d{1,10})?", row["run"]):  # which are folders
+            raise InputError(f"{path}: {row['run']!r:.80} is no run of a search; {BRING_BACK}")
+    return record
 
 
 def _yaml(settings: Mapping[str, Any]) -> str:

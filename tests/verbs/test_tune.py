@@ -222,8 +222,15 @@ def test_going_on_after_a_kill_is_the_same_search(made_up, tmp_path):
     assert [name for name, resumed in made_up["runs"] if resumed] == killed
     plain = [{**row, "seconds": 0} for row in cut.record["runs"]]
     assert plain == [{**row, "seconds": 0} for row in whole.record["runs"]]
-    with pytest.raises(InputError, match=r"lr was None; leave it out"):
-        tune(out=tmp_path / "cut", resume=True, lr=0.1)
+    tune("digits", out=tmp_path / "cut", resume=True, trials=6, seeds=3, workers="0")  # as it was, said again
+    for change, words in (
+        ({"lr": 0.1}, "lr was None"),
+        ({"trials": 9}, "trials was 6"),
+        ({"seeds": 4}, "seeds was"),
+        ({"budget": "1h"}, "budget was None"),
+    ):
+        with pytest.raises(InputError, match=f"{words}.*leave it out"):
+            tune(out=tmp_path / "cut", resume=True, **change)
 
 
 def test_a_trial_that_is_behind_is_stopped_and_a_failed_one_is_told(made_up, tmp_path):
@@ -324,6 +331,21 @@ def test_what_means_nothing(made_up, tmp_path, fault):
         tune("digits", out=tmp_path / "t", **options)
     with pytest.raises(InputError, match=r"no tune.json here"):
         tune(out=tmp_path / "u", resume=True)
+
+
+def test_a_damaged_record(made_up, tmp_path):
+    tune("digits", trials=1, seeds=2, over=["lr"], out=tmp_path / "t", **GIVEN)
+    path = tmp_path / "t" / "tune.json"
+    good = json.loads(path.read_text())
+    for bad in (
+        {},
+        good | {"runs": [1]},
+        good | {"seeds": None},
+        good | {"runs": [{**good["runs"][0], "run": "../elsewhere"}]},
+    ):
+        path.write_text(json.dumps(bad))
+        with pytest.raises(InputError, match=r"tune.json: .* bring it back from a copy"):
+            tune(out=tmp_path / "t", resume=True)
 
 
 def test_without_optuna(monkeypatch, tmp_path):
