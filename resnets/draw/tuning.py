@@ -58,21 +58,30 @@ def _band(axes: Axes, noise: Mapping[str, float]) -> None:
     axes.grid(axis="y")
 
 
-def _points(axes: Axes, x: Sequence[float], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Finished trials filled, stopped ones hollow."""
+def _lowest(rows: Sequence[Mapping[str, Any]], noise: Mapping[str, float]) -> float:
+    """The lower end of the scale: by finished trials and the band. What was stopped far below would squeeze these."""
+    values = [row["value"] for row in rows if row["state"] == "done"]
+    low, high = min([*values, noise["mean"] - noise["deviation"]]), max([*values, noise["mean"] + noise["deviation"]])
+    return low - 0.15 * (high - low)
+
+
+def _points(axes: Axes, x: Sequence[float], rows: Sequence[Mapping[str, Any]], lowest: float) -> None:
+    """Finished trials filled, stopped ones hollow; those below the scale are on its edge."""
     looks: dict[str, tuple[str, dict[str, Any]]] = {
         "done": ("finished", {"color": TRAIN}),
-        "pruned": ("stopped early", {"facecolors": "none", "edgecolors": FAINT}),
+        "pruned": ("stopped early (at the edge: far below)", {"facecolors": "none", "edgecolors": FAINT}),
     }
     for state, (word, look) in looks.items():
-        own = [(at, row["value"]) for at, row in zip(x, rows, strict=True) if row["state"] == state]
+        own = [(at, max(row["value"], lowest)) for at, row in zip(x, rows, strict=True) if row["state"] == state]
         if own:
-            axes.scatter([at for at, _ in own], [value for _, value in own], s=26, zorder=3, linewidth=1, label=word, **look)
+            places, values = zip(*own, strict=True)
+            axes.scatter(places, values, s=26, zorder=3, linewidth=1, clip_on=False, label=word, **look)
+    axes.set_ylim(bottom=lowest)
 
 
 def _trials(axes: Axes, rows: Sequence[Mapping[str, Any]], noise: Mapping[str, float], score: str) -> None:
     _band(axes, noise)
-    _points(axes, range(len(rows)), rows)
+    _points(axes, range(len(rows)), rows, _lowest(rows, noise))
     done = [row["value"] if row["state"] == "done" else -math.inf for row in rows]
     best = np.maximum.accumulate(done) if done else np.array([])
     shown = np.isfinite(best)
@@ -107,11 +116,11 @@ def _slice(axes: Axes, dimension: Mapping[str, Any], rows: Sequence[Mapping[str,
     _band(axes, noise)
     values = [row["params"][name] for row in rows]
     if choices:
-        _points(axes, [choices.index(value) if value in choices else -1 for value in values], rows)
+        _points(axes, [choices.index(value) if value in choices else -1 for value in values], rows, _lowest(rows, noise))
         axes.set_xticks(range(len(choices)), choices, rotation=40, ha="right", rotation_mode="anchor")
         axes.set_xlim(-0.5, len(choices) - 0.5)
     else:
-        _points(axes, values, rows)
+        _points(axes, values, rows, _lowest(rows, noise))
         if dimension["log"]:
             axes.set_xscale("log")
         axes.set_xlim(dimension["low"], dimension["high"])
