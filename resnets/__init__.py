@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from resnets.verbs.repair import repair
     from resnets.verbs.repeats import cross_validate, repeat
     from resnets.verbs.train import train
+    from resnets.verbs.tune import tune
 
 __version__ = "0.1.0"
 
@@ -55,6 +56,7 @@ _LATER = {
     "cluster": "resnets.verbs.cluster",
     "loaders": "resnets.verbs.loaders",
     "export": "resnets.verbs.export",
+    "tune": "resnets.verbs.tune",
 }
 
 __all__ = [
@@ -81,6 +83,7 @@ __all__ = [
     "repeat",
     "save",
     "train",
+    "tune",
 ]
 
 # Modules of version 0.1.0, and where their names are now, below `resnets`.
@@ -120,6 +123,7 @@ _MOVED = {
     "zoo": "models.zoo",
     "data.dense": "data.sources data.types",
     "data.fit": "data.pictures.resize",
+    "data.known": "data.readers.known data.readers.cifar",
     "data.labelled": "data.types data.splits data.readers.names",
     "data.loaders": "data.loader data.workers data.statistics",
     "data.preview": "tasks.image_level.preview",
@@ -128,7 +132,7 @@ _MOVED = {
 for _old, _new, _names in (  # whole folders
     ("bench", "verbs.bench", "predict process rows stopwatch table train train_usual"),
     ("data", "data.pictures", "images jpeg samples volumes"),
-    ("data", "data.readers", "boxes coco download known label_rules layouts masks outlines shards volume_labels"),
+    ("data", "data.readers", "boxes coco download label_rules layouts masks outlines shards volume_labels"),
     ("nn", "models.nn", "blocks fused heads kernels layers shortcuts sync trunk"),
     ("pretrained", "models.pretrained", "adapting dense facts families files folding infer keras keymaps names opening"),
 ):

@@ -28,6 +28,7 @@ PATH_ERRORS = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EIS
 # The commands: where each is, imported when it is called or listed with its help.
 COMMANDS = {
     "train": "resnets.cli.train.train",
+    "tune": "resnets.cli.tune.tune",
     "eval": "resnets.cli.predict.evaluate",
     "predict": "resnets.cli.predict.predict",
     "calibrate": "resnets.cli.predict.calibrate",

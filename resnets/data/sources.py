@@ -14,7 +14,7 @@ import numpy as np
 
 from resnets.data.identities import identified
 from resnets.data.pictures.images import printable
-from resnets.data.readers import boxes, coco, known, layouts, masks, memory, shards, tags, volume_labels, walk, yolo
+from resnets.data.readers import boxes, cifar, coco, known, layouts, masks, memory, shards, tags, volume_labels, walk, yolo
 from resnets.data.readers.frames import Frame, framed
 from resnets.data.readers.layouts import Found, Part, quoted
 from resnets.data.readers.names import matched
@@ -74,7 +74,7 @@ LAYOUTS: tuple[Layout, ...] = (
         shards.is_shards,
         shards.read_shards,
     ),
-    Layout("an unpacked CIFAR folder", "classes", known.is_cifar, known.read_cifar),
+    Layout("an unpacked CIFAR folder", "classes", cifar.is_cifar, cifar.read_cifar),
     Layout("arrays: .npz with train_images, train_labels, ...", "classes", layouts.is_npz, layouts.read_npz),
     Layout("a list: .csv with path,label[,split]", "classes", layouts.is_csv, layouts.read_csv, is_list=True),
     Layout("", "classes", layouts.is_detection, layouts.refuse_detection),
@@ -116,7 +116,7 @@ def open_source(
     Raises:
         InputError: if there is nothing there, nothing that is recognised, or the classes do not fit.
     """
-    data = framed(data)
+    data = known.located(framed(data), data_dir)
     if memory.in_memory(data):
         if kind not in (None, *FOUND):
             raise InputError(f"{memory.name_of(data)}: data with classes, without {kind}; give a folder that has them")
@@ -125,9 +125,8 @@ def open_source(
     if str(data) in known.KNOWN:
         if kind not in (None, *FOUND):
             raise InputError(f"{data}: a built-in dataset of classes, without {kind}; give a folder that has them")
-        row = known.KNOWN[str(data)]
-        in_chans = row.in_chans if in_chans is None else in_chans
-        return _indexing(kind)(row.read(data_dir, in_chans), in_chans, labels, unnamed)
+        in_chans = known.KNOWN[str(data)].in_chans if in_chans is None else in_chans
+        return _indexing(kind)(known.read(str(data), data_dir, in_chans), in_chans, labels, unnamed)
     in_chans = 3 if in_chans is None else in_chans
     path, layout = recognised(data, kind)
     given: dict[str, Any] = {"masks": masks, "ignore": ignore, "leave_out": leave_out}
@@ -155,11 +154,11 @@ def in_words(
     Raises:
         InputError: as `open_source`.
     """
-    data = framed(data)
+    data = known.located(framed(data), data_dir)
     if memory.in_memory(data):
         found = memory.read(data, in_chans)
-    elif (row := known.KNOWN.get(str(data))) is not None:
-        found = row.read(data_dir, in_chans or row.in_chans)
+    elif str(data) in known.KNOWN:
+        found = known.read(str(data), data_dir, in_chans)
     else:
         path, layout = recognised(data)
         if layout.kind != "classes":

@@ -88,6 +88,9 @@ def settle(
     source = task.open(data if in_memory(data) else asked.get("data", "digits"), asked, in_chans=in_chans, data_dir=data_dir)
     source = groups.grouped(source, asked.get("group_by"))
     fingerprint = source.fingerprint()
+    if asked.get("test") is False:
+        splits = {name: split for name, split in source.splits.items() if name != "test"}
+        source = dataclasses.replace(source, splits=splits)
     design = task.design(asked, source, header, named)
     check_axes(design.spec, source)
     base = make(facts(task, source, design, given(own)))

@@ -224,6 +224,7 @@ class Recipe:
     select: str = setting(
         KEEPING, "best", "weights that the test split scores: best on validation, or the last", choices=("best", "last")
     )
+    test: bool = setting(KEEPING, True, "evaluate the test split at the end; without, none of its images is opened")
     keep_at: tuple[int, ...] = setting(
         KEEPING, (), "steps after which the weights are kept in steps/, beside best and last: 0,100,1000"
     )

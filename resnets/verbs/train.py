@@ -103,7 +103,7 @@ def train(
     """Train a network and keep what belongs to it in a run directory. `resnets train` is this function.
 
     Args:
-        data: a built-in dataset ("digits", "cifar10", "cifar100"), a path whose layout is recognised, or data in memory:
+        data: a built-in dataset ("digits", "cifar10", ...), a path whose layout is recognised, or data in memory:
             (X, y), X uint8 (N, H, W, C) in the order RGB and y N integers or names; a torch Dataset whose items are a picture
             of 8 bits and its class; a DataLoader of one, of which batch size and workers are taken over; a pandas DataFrame
             with the columns of a CSV list; or {"train": ..., "val": ..., "test": ...} of these. See docs/python.md.
