@@ -149,7 +149,8 @@ def format_of(path: str | Path) -> str:
 def check_size(spec: ResNetSpec, tensors: dict[str, Tensor], path: str | Path) -> None:
     """Raise `InputError` if `spec` needs more parameters than `tensors` hold, before memory is allocated for the network."""
     held = sum(tensor.numel() for tensor in tensors.values())
-    if sum(spec.depths) > len(tensors) or spec.num_params > held:
+    trunk = sum(row.num_params for row in spec.table()[:-1])  # heads are counted by their tasks
+    if sum(spec.depths) > len(tensors) or trunk > held:
         raise InputError(f"{path}: the header describes a larger network than its {len(tensors)} tensors; the file is damaged")
 
 

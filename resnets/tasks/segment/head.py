@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from resnets.errors import InputError
 from resnets.models.nn.fused import norm_relu
 from resnets.models.nn.layers import CONV, Features, convolution, normalisation
-from resnets.models.nn.trunk import Trunk
-from resnets.models.spec import Conv, Level, ResNetSpec
+from resnets.models.nn.trunk import Trunk, relu
+from resnets.models.parts import NORMALISATIONS, Conv
+from resnets.models.spec import Level, ResNetSpec
 
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 ALONE = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d  # norms of one process
@@ -33,12 +34,12 @@ class Layer(nn.Sequential):
     """relu(norm(conv(x))), the convolution keeping the size; the norm and the start are as in the trunk of `spec`."""
 
     def __init__(self, spec: ResNetSpec, in_chans: int, out_chans: int, kernel: int = 3, dilation: int = 1) -> None:
-        plan = Conv(in_chans, out_chans, kernel, bias=spec.norm == "none", dilation=dilation)
+        plan = Conv(in_chans, out_chans, kernel, bias=NORMALISATIONS[spec.norm].bias, dilation=dilation)
         conv = convolution(plan, spec.dims)
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")  # type: ignore[arg-type]
         if plan.bias:
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-        super().__init__(conv, normalisation(spec.norm, out_chans, spec.dims), nn.ReLU(inplace=True))
+        super().__init__(conv, normalisation(spec.norm, out_chans, spec.dims), relu(spec.norm))
 
     def forward(self, x: Tensor) -> Tensor:
         conv, norm, relu = self
