@@ -5,7 +5,8 @@
         return torch.nn.GroupNorm(4, channels)
 
 A file with such parts is executed where its user names it (`--plugin FILE`, `load_plugin` or `import`), and never because a
-saved file, a recipe or a run directory names it: what these say is a record, by which an error can tell what is missing. No torch.
+saved file, a recipe or a run directory names it: what these say is a record, by which an error can tell what is missing.
+No torch.
 """
 
 from __future__ import annotations
@@ -85,13 +86,13 @@ class Part:
         where = f" ({self.file.name})" if self.file and self.file.name else ""
         return f"{self.kind} {self.name!r}{where}"
 
-    def make(self, *given: Any) -> Any:
+    def make(self, *given: Any, **named: Any) -> Any:
         """What the factory makes. Raises `InputError` for whatever goes wrong in a user's code, with the line."""
         if isinstance(self.factory, str):
             module, _, name = self.factory.partition(":")
-            return getattr(importlib.import_module(module), name)(*given)
+            return getattr(importlib.import_module(module), name)(*given, **named)
         with self.blamed():
-            return self.factory(*given)
+            return self.factory(*given, **named)
 
     @contextmanager
     def blamed(self, doing: str = "") -> Iterator[None]:
@@ -116,6 +117,10 @@ class Table(dict[str, Row], Generic[Row]):
         self.row = row
         TABLES[kind, task] = self
 
+    def __missing__(self, name: str) -> Row:
+        kind = next(kind for kind, rows in TABLES.items() if rows is self)[0]
+        raise InputError(f"there is no {kind} {short(repr(name))}; use one of: {', '.join(self)}; --plugin FILE adds your own")
+
     @property
     def of_users(self) -> list[str]:
         """The names that do not come from resnets itself."""
@@ -127,9 +132,7 @@ def table(kind: str, task: str = "") -> Table[Any]:
     if kind not in KINDS:
         raise InputError(f"there is no kind of part {short(repr(kind))}; use one of: {', '.join(KINDS)}")
     if ("{task}" in KINDS[kind]) is not bool(task):
-        raise InputError(
-            f"a {kind} {'is for a task: give task=, such as' if not task else 'is for no task; leave out'} {task=}"
-        )
+        raise InputError(f"a {kind} is for {'no' if task else 'a'} task; {'leave out' if task else 'give'} task=")
     if not re.fullmatch(r"[a-z]{0,32}", task):
         raise InputError(f"there is no task {short(repr(task))}")
     module = KINDS[kind].format(task=task)
@@ -182,8 +185,7 @@ def register(kind: str, name: str, factory: Any = None, *, task: str = "", **mor
 
 
 def check_again(before: Part, part: Part) -> None:
-    """Raise `InputError` unless `part` is `before` once more: the same function of the same file, or notebook, which was executed
-    again."""
+    """Raise `InputError` unless `part` is `before` once more: the same function of the same file or notebook, run again."""
     if before.file is None or part.file is None:
         user = part if part.file else before
         raise InputError(f"{user.words}: resnets has a {part.kind} of that name itself; choose another name")
@@ -244,11 +246,10 @@ def blamed(path: Path | None, what: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if is_memory(error):
             raise
-        frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if path and frame.filename == str(path)]
-        line = (
-            error.lineno if isinstance(error, SyntaxError) and error.filename == str(path) else frames[-1] if frames else None
-        )
-        where = "" if path is None else f"{path.name}, line {line}: " if line else f"{path.name}: "
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        if isinstance(error, SyntaxError) and error.filename == str(path):
+            lines.append(error.lineno)
+        where = "" if path is None else f"{path.name}, line {lines[-1]}: " if lines else f"{path.name}: "
         raise InputError(f"{where}{what} ({type(error).__name__}: {short(error)}); --debug shows more") from error
 
 
@@ -272,36 +273,42 @@ def needs(parts: Iterable[Part | None]) -> list[dict[str, str]]:
     ]
 
 
-def check_needs(told: Any, where: str | Path) -> None:
-    """Raise `InputError` where a part that the file `where` needs is not there, and warn where it is of another file now.
+def is_record(told: Any) -> bool:
+    """Whether it is what `needs` makes: of parts, by their kinds in `KINDS`."""
+    if not isinstance(told, list) or len(told) > len(KINDS):
+        return False
+    texts = all(isinstance(need, Mapping) and all(isinstance(text, str) for text in need.values()) for need in told)
+    return texts and all({"kind", "name", "file", "sha256"} <= need.keys() and need["kind"] in KINDS for need in told)
 
-    Raises:
-        TypeError: where `told` is no record as `needs` makes it.
-    """
-    if not isinstance(told, list) or len(told) > 100:
-        raise TypeError("plugins must be a list of parts")
+
+def check_needs(told: Iterable[Mapping[str, str]], where: str | Path) -> None:
+    """Raise `InputError` where a part that the file `where` needs is not there, and warn where it is of another file now."""
     missing: dict[str, list[str]] = {}
     for need in told:
-        texts = isinstance(need, Mapping) and all(isinstance(value, str) for value in need.values())
-        if not texts or not {"kind", "name", "file", "sha256"} <= need.keys():
-            raise TypeError("a part must have kind, name, file and sha256")
         part = table(need["kind"], need.get("task", "")).get(need["name"])
-        file = short(Path(need["file"]).name)
         if part is None:
-            named = f"{file} (sha256 {need['sha256'][:12]})" if file else ""
-            missing.setdefault(named, []).append(f"{need['kind']} {short(repr(need['name']))}")
-        elif part.file is None or part.file.sha256 != need["sha256"]:
-            now = part.file.sha256[:12] if part.file else "now resnets' own"
-            warnings.warn(
-                Changed(f"{where}: {part.words} is not what it was (sha256 {need['sha256'][:12]}, {now}); answers may differ"),
-                stacklevel=2,
+            missing.setdefault(short(Path(need["file"]).name) if need["file"] else "", []).append(
+                f"{need['kind']} {short(repr(need['name']))}"
             )
-    for named, parts in missing.items():
-        file = named.partition(" ")[0]
-        remedy = (
-            f"give --plugin {file}, or resnets.load_plugin" if file else "register it again, as the session did that made it"
-        )
-        raise InputError(f"{where}: needs {' and '.join(parts)}{' from ' * bool(file)}{named}; {remedy}")
+            digest = need["sha256"][:12]
+        elif part.file is None or part.file.sha256 != need["sha256"]:
+            now = f"sha256 {part.file.sha256[:12]}" if part.file else "resnets' own"
+            words = f"{part.words} is not what it was saved with (sha256 {need['sha256'][:12]}, now {now}); answers may differ"
+            warnings.warn(Changed(f"{where}: {words}"), stacklevel=2)
+    for file, parts in missing.items():
+        if not file:
+            raise InputError(f"{where}: needs {' and '.join(parts)}, registered in a notebook; register it again before")
+        words = f"needs {' and '.join(parts)} from {file} (sha256 {digest})"
+        raise InputError(f"{where}: {words}: give --plugin {file}, or in Python resnets.load_plugin({file!r})")
+
+
+def check_loaded(paths: Any, where: str | Path) -> None:
+    """Raise `InputError` where a file that settings name has not been loaded: it is not loaded because they name it."""
+    loaded = {part.file.name for rows in TABLES.values() for part in rows.values() if part.file}
+    for path in [paths] if isinstance(paths, str) else paths if isinstance(paths, list | tuple) else ():
+        if Path(str(path)).name not in loaded:
+            shown = short(Path(str(path)).name)
+            raise InputError(f"{where}: needs {shown}; if you trust it, give --plugin {short(path)}, or resnets.load_plugin")
 
 
 class Changed(UserWarning):

@@ -1,7 +1,8 @@
 """Reading and writing `.safetensors` files of tensors with a header. Nothing in such a file can run code.
 
 The header's `metadata` has these keys, each value as JSON: `format`, `spec`, `task`, `preprocess`, `labels`, `metrics`,
-`provenance`; where they are not empty also `head` (settings of the task's head) and `decision` (how outputs become answers).
+`provenance`; where they are not empty also `head` (settings of the task's head), `decision` (how outputs become answers) and
+`plugins` (what it needs of users' files).
 """
 
 from __future__ import annotations

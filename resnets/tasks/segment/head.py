@@ -7,7 +7,7 @@ level and want it dense (`output_stride=8` or 16); the U-Net reads all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -20,6 +20,7 @@ from resnets.models.nn.layers import CONV, Features, convolution, normalisation
 from resnets.models.nn.trunk import Trunk, relu
 from resnets.models.parts import NORMALISATIONS, Conv
 from resnets.models.spec import Level, ResNetSpec
+from resnets.tasks.segment.settings import HEADS
 
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 ALONE = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d  # norms of one process
@@ -138,9 +139,6 @@ class UNet(nn.Module):
         return self.logits(x)
 
 
-HEADS: dict[str, Callable[[ResNetSpec], nn.Module]] = {"unet": UNet, "fcn": FCN, "deeplabv3": DeepLabV3}
-
-
 def segmentation(spec: ResNetSpec, head: str = "unet", *, auxiliary: bool = False) -> dict[str, nn.Module]:
     """The head called `head` and, where asked for, torchvision's auxiliary one on the last level but one, by their names.
 
@@ -153,7 +151,7 @@ def segmentation(spec: ResNetSpec, head: str = "unet", *, auxiliary: bool = Fals
         raise InputError("num_classes=0: a segmentation head needs the number of classes")
     if auxiliary and len(spec.levels) < 3:
         raise InputError("an auxiliary head reads the last stage but one; this network has a single stage")
-    made = {"head": HEADS[head](spec)}
+    made: dict[str, nn.Module] = {"head": HEADS[head].make(spec)}
     if auxiliary:
         made["aux"] = FCN(spec, spec.levels[-2])
     return made
