@@ -20,7 +20,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -97,7 +97,7 @@ class Part:
     @contextmanager
     def blamed(self, doing: str = "") -> Iterator[None]:
         """Inside, whatever the part raises becomes an `InputError` that names it and the line."""
-        with blamed(self.file and self.file.path, f"{self.kind} {self.name!r}{doing}") if self.file else _unchanged():
+        with blamed(self.file.path, f"{self.kind} {self.name!r}{doing}") if self.file else nullcontext():
             yield
 
 
@@ -251,11 +251,6 @@ def blamed(path: Path | None, what: str) -> Iterator[None]:
             lines.append(error.lineno)
         where = "" if path is None else f"{path.name}, line {lines[-1]}: " if lines else f"{path.name}: "
         raise InputError(f"{where}{what} ({type(error).__name__}: {short(error)}); --debug shows more") from error
-
-
-@contextmanager
-def _unchanged() -> Iterator[None]:
-    yield
 
 
 # --- records of what is needed ----------------------------------------------------------------------------------------------
