@@ -295,7 +295,7 @@ def test_a_part_that_does_not_fit_is_refused_before_anything_is_built(made, said
 def test_a_part_that_needs_values_brings_its_count():
     class Needs(nn.Module):
         def forward(self, x):
-            return x * float(x.max())
+            return x * float(x.detach().max())
 
     resnets.register("attention", "needs", lambda channels, dims: Needs())
     with pytest.raises(InputError, match="register it with count="):

@@ -51,7 +51,7 @@ COMMANDS = {
 }
 
 
-def load(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> None:
+def run_plugins(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> None:
     for path in paths:
         load_plugin(path)
 
@@ -63,7 +63,7 @@ def with_plugins(command: click.Command) -> click.Command:
         with_plugins(each)
     if not isinstance(command, click.Group) and not any(param.name == "plugins" for param in command.params):
         words = "run this Python file, which registers parts of your own; may be given several times  [$RESNETS_PLUGINS]"
-        flag = {"multiple": True, "is_eager": True, "expose_value": False, "callback": load, "envvar": "RESNETS_PLUGINS"}
+        flag = {"multiple": True, "is_eager": True, "expose_value": False, "callback": run_plugins, "envvar": "RESNETS_PLUGINS"}
         command.params.append(click.Option(["--plugin", "plugins"], type=click.Path(), metavar="FILE", help=words, **flag))
     return command
 

@@ -17,14 +17,14 @@ from resnets.engine import device as devices
 from resnets.engine import freeze
 from resnets.engine.contract import Design, Named_recipe, Settings, Task
 from resnets.engine.recipe import OPTIMISERS, Facts, Recipe, Schema, check_effect, of_optimiser, own_settings, parsed, resolve
-from resnets.engine.run import RunDir
+from resnets.engine.run import BRING_BACK, RunDir
 from resnets.engine.settings import parse, read_file, show
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.models.pretrained.opening import Opened, open_weights
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
-from resnets.plugins import TABLES, Part
+from resnets.plugins import TABLES, Part, is_record
 
 # What may differ when a run is taken up again: it changes nothing of what is computed.
 FREE = ("workers", "cache", "save_every", "stall_epochs", "max_bad", "tracker")
@@ -271,7 +271,10 @@ def check_same_data(run: RunDir, plan: Plan) -> None:
 
 def check_same_parts(run: RunDir, plan: Plan) -> None:
     """Raise `InputError` where a user's file is not what it was when the run began: it would not go on as it was."""
-    before = {(part["kind"], part["name"]): part["sha256"] for part in run.read_provenance().get("plugins", ())}
+    told = run.read_provenance().get("plugins", [])
+    if not is_record(told):
+        raise InputError(f"{run.provenance}: is damaged (plugins); {BRING_BACK}")
+    before = {(part["kind"], part["name"]): part["sha256"] for part in told}
     for part in plan.parts:
         assert part.file is not None
         if before.get((part.kind, part.name), part.file.sha256) != part.file.sha256:
