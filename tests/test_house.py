@@ -53,7 +53,7 @@ def test_three_hops_from_the_command_to_backward(walks):
 # of train 90 are settings without effect, what an optimiser brings, hints, and that a changed model is refused before training;
 # of both 30 are the bits of images of 16 bits, and 12 networks whose maps must not vanish, for the file of dlib's; of predict 3
 # are features instead of answers; of train 30 are who follows a run (trackers, a plot in notebooks), 40 corrections of labels;
-# of both 95 are the tables of parts, to which users add theirs, and what a run and a file say of these, 15 of a step of predict.
+# of both 95 are the tables of parts, to which users add theirs, and what files say of them: 15 of these in a step of predict.
 @pytest.mark.parametrize(
     ("command", "part", "most"),
     [("train", "step", 400), ("predict", "step", 685), ("train", "all", 2820), ("predict", "all", 1580)],

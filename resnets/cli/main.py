@@ -11,6 +11,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -63,8 +64,9 @@ def with_plugins(command: click.Command) -> click.Command:
         with_plugins(each)
     if not isinstance(command, click.Group) and not any(param.name == "plugins" for param in command.params):
         words = "run this Python file, which registers parts of your own; may be given several times  [$RESNETS_PLUGINS]"
-        flag = {"multiple": True, "is_eager": True, "expose_value": False, "callback": run_plugins, "envvar": "RESNETS_PLUGINS"}
-        command.params.append(click.Option(["--plugin", "plugins"], type=click.Path(), metavar="FILE", help=words, **flag))
+        flag: dict[str, Any] = {"multiple": True, "is_eager": True, "expose_value": False, "callback": run_plugins}
+        flag |= {"type": click.Path(), "metavar": "FILE", "envvar": "RESNETS_PLUGINS"}
+        command.params.append(click.Option(["--plugin", "plugins"], help=words, **flag))
     return command
 
 

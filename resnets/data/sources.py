@@ -124,23 +124,23 @@ def open_source(
         in_chans = row.in_chans if in_chans is None else in_chans
         return _indexing(kind)(row.read(data_dir, in_chans), in_chans, labels, unnamed)
     in_chans = 3 if in_chans is None else in_chans
-    path, row = recognised(data, kind)
+    path, form = recognised(data, kind)
     given: dict[str, Any] = {"masks": masks, "ignore": ignore, "leave_out": leave_out}
-    if not {"masks", "ignore"} & set(row.takes) and (masks or ignore is not None):
+    if not {"masks", "ignore"} & set(form.takes) and (masks or ignore is not None):
         raise InputError(f"{data}: no boxes or masks here, and --ignore-index and --masks are for these; leave them out")
-    if row.holds in FOUND:
-        found = _indexing(kind or row.holds)(read_found(row, path, in_chans), in_chans, labels, unnamed)
-        return dataclasses.replace(found, layout=row)
-    source: Source = row.make(path, in_chans, labels, **{name: given[name] for name in row.takes})
+    if form.holds in FOUND:
+        source = _indexing(kind or form.holds)(read_found(form, path, in_chans), in_chans, labels, unnamed)
+        return dataclasses.replace(source, layout=form)
+    source = form.make(path, in_chans, labels, **{name: given[name] for name in form.takes})
     check_once(source)
-    return dataclasses.replace(source, notes=(*source.notes, *alike(source.labels)), layout=row)
+    return dataclasses.replace(source, notes=(*source.notes, *alike(source.labels)), layout=form)
 
 
-def read_found(row: Layout, path: Any, in_chans: int) -> Found:
+def read_found(form: Layout, path: Any, in_chans: int) -> Found:
     """What a reader of classes finds. Raises `InputError` where that of a user gives something else."""
-    found = row.make(path, in_chans)
+    found = form.make(path, in_chans)
     if not isinstance(found, Found):
-        raise InputError(f"{row.words}: gives {type(found).__name__}; it is to give readers.layouts.Found")
+        raise InputError(f"{form.words}: gives {type(found).__name__}; it is to give readers.layouts.Found")
     return found
 
 
@@ -164,12 +164,12 @@ def in_words(
     elif (row := known.KNOWN.get(str(data))) is not None:
         found = row.read(data_dir, in_chans or row.in_chans)
     else:
-        path, row = recognised(data)
-        if row.holds != "classes":
-            source = open_source(data, row.holds, in_chans=in_chans)
+        path, form = recognised(data)
+        if form.holds != "classes":
+            source = open_source(data, form.holds, in_chans=in_chans)
             splits = {name: Words(split.images, _labels_of(split, source.labels)) for name, split in source.splits.items()}
             return splits, source.notes
-        found = read_found(row, path, in_chans or 3)
+        found = read_found(form, path, in_chans or 3)
     parts = {name: Words(part.images, [part.classes[code] for code in part.codes]) for name, part in found.parts.items()}
     return parts, found.notes
 

@@ -338,7 +338,7 @@ STEPS = (LENGTH, OPTIMISATION, LOSS, AUGMENTATION, FINETUNING)  # sections that 
 
 def of_optimiser(asked: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """A layer with the defaults of the optimiser that was asked for; none where the `named` recipe is for this one."""
-    opt = asked.get("opt")
+    opt = asked.get("opt", "")
     if opt not in OPTIMISERS or opt == named.get("opt", Recipe.opt):
         return {}
     own = dict(OPTIMISERS[opt].defaults)

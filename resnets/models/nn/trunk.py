@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -75,9 +76,10 @@ class Trunk(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         for block in itertools.chain(*self.stages) if self.spec.zero_init_last else ():
-            if not hasattr(block, "zero_branch"):
+            zero_branch: Any = getattr(block, "zero_branch", None)
+            if zero_branch is None:
                 raise InputError(f"zero_init_last: the block {self.spec.block!r} has no method zero_branch; leave it out")
-            block.zero_branch()
+            zero_branch()
 
     @property
     def stages(self) -> list[nn.Sequential]:
