@@ -18,8 +18,8 @@ class GroupRMS(nn.Module):
 
     def forward(self, x):
         parts = x.unflatten(1, (self.groups, -1)).flatten(2)  # (N, groups, values)
-        scale = (parts.square().mean(2) + 1e-5).rsqrt().repeat_interleave(x.shape[1] // self.groups, 1)
-        return x * scale.view(*scale.shape, *[1] * (x.ndim - 2)) * self.weight + self.bias
+        scaled = parts / (parts.square().mean(2, keepdim=True) + 1e-5).sqrt()
+        return scaled.unflatten(2, (-1, *x.shape[2:])).flatten(1, 2) * self.weight + self.bias
 
 
 @resnets.register("attention", "my_attention")
@@ -32,4 +32,5 @@ class Neighbours(nn.Module):
 
     def forward(self, x):
         means = x.flatten(2).mean(2)  # (N, channels)
-        return x * self.conv(means[:, None])[:, 0].sigmoid().view(*means.shape, *[1] * (x.ndim - 2))
+        factors = self.conv(means[:, None])[:, 0].sigmoid()
+        return x * factors[(..., *[None] * (x.ndim - 2))]
