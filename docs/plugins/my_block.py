@@ -32,5 +32,5 @@ class Neighbours(nn.Module):
 
     def forward(self, x):
         means = x.flatten(2).mean(2)  # (N, channels)
-        factors = self.conv(means[:, None])[:, 0].sigmoid()
+        factors = self.conv(means[:, None]).squeeze(1).sigmoid()
         return x * factors[(..., *[None] * (x.ndim - 2))]

@@ -1,8 +1,7 @@
 """What .onnx and OpenVINO files of `resnets export` consist of. Such a file is parsed here first, and a runtime is given what
 was parsed, never the file: what is not in these tables does not reach its C++.
 
-The tables have what our exporters write, for all networks of the zoo, in float and in 8 bits; of ONNX also arithmetic that
-parts of users are often made of.
+The tables have what our exporters write, for all networks of the zoo, in float and in 8 bits.
 """
 
 from __future__ import annotations
@@ -34,7 +33,6 @@ OPERATORS = frozenset({
     "Add", "AveragePool", "BatchNormalization", "Cast", "Concat", "Conv", "DequantizeLinear", "Div", "Flatten", "Gemm",
     "GlobalAveragePool", "Identity", "MatMul", "MaxPool", "Mul", "Pad", "QuantizeLinear", "ReduceMean", "Relu", "Reshape",
     "Shape", "Sigmoid", "Slice", "Squeeze", "Sub", "Transpose", "Unsqueeze",
-    "Abs", "Exp", "Log", "Neg", "Pow", "Reciprocal", "Sqrt", "Tanh",  # of users' parts: each value by itself
 })  # fmt: skip
 # What works on the flattened values, whose number shape inference does not find; none makes them more.
 FLAT = ("Reshape", "QuantizeLinear", "DequantizeLinear", "ReduceMean", "Gemm", "Squeeze", "Flatten")
