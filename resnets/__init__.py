@@ -17,6 +17,7 @@ from resnets.errors import InputError
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import get as get_spec
 from resnets.models.zoo import names as list_models
+from resnets.plugins import load_plugin, register
 
 if TYPE_CHECKING:
     from resnets.ship.external import load
@@ -77,8 +78,10 @@ __all__ = [
     "get_spec",
     "list_models",
     "load",
+    "load_plugin",
     "loaders",
     "predict",
+    "register",
     "repair",
     "repeat",
     "save",

@@ -7,11 +7,13 @@ import difflib
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from resnets import plugins
 from resnets.data.identities import identified
 from resnets.data.pictures.images import printable
 from resnets.data.readers import boxes, cifar, coco, known, layouts, masks, memory, shards, tags, volume_labels, walk, yolo
@@ -23,68 +25,67 @@ from resnets.errors import InputError
 from resnets.files import check_no_address
 
 
-class Layout(NamedTuple):
-    """One way to keep a dataset.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Layout(plugins.Part):
+    """One way to keep a dataset; its factory is its reader: of `FOUND` (path, in_chans) -> `Found`, else (path, in_chans,
+    labels, and what `takes` names) -> `Source`.
 
     Args:
-        words: the layout, for people.
-        kind: what is known of its images: "classes", "boxes", "masks" (of volumes too), "tags" or "identities"; a task takes
-            one of these.
+        form: the layout in words.
+        holds: what is known of its images: "classes", "boxes", "masks" (of volumes too), "tags" or "identities"; a task takes
+            one of these. Identities are kept as classes are.
         recognises: whether a path, or a pattern or address of shards, is in this layout.
-        read: of `FOUND` (path, in_chans) -> `Found`, else (path, in_chans, labels, and what `takes` names) -> `Source`.
         takes: further arguments of `open_source` that the reader takes.
         dims: spatial axes of the images.
         is_list: whether a DataFrame may be in the place of the path.
     """
 
-    words: str
-    kind: str
+    holds: str
     recognises: Callable[[Any], bool]
-    read: Callable[..., Any]
+    form: str = ""
     takes: tuple[str, ...] = ()
     dims: int = 2
     is_list: bool = False
 
+    def has(self, kind: str | None) -> bool:
+        return kind in (None, self.holds) or (kind == "identities" and self.holds == "classes")
 
-# The first that recognises a path, of the kind that is wanted, reads it.
-VOC, YOLO, PAIRS = "Pascal VOC: JPEGImages", "YOLO: data.yaml", "[{train,val,test}/]images"
-LAYOUTS: tuple[Layout, ...] = (
-    Layout(f"{VOC}, Annotations, ImageSets/Main", "boxes", boxes.is_voc, boxes.read_voc, ("masks",)),
-    Layout("COCO: annotations/instances_{train,val}*.json", "boxes", coco.is_coco, coco.read_coco, ("masks",)),
-    Layout(f"{PAIRS} + labels, .nii[.gz]", "masks", volume_labels.is_volumes, volume_labels.read_volumes, ("ignore",), 3),
-    Layout(f"{YOLO}, or {PAIRS} + labels, .txt", "boxes", yolo.is_yolo, yolo.read_yolo, ("masks",)),
-    Layout(f"{PAIRS} + masks", "masks", masks.is_masks, masks.read_masks, ("ignore",)),
-    Layout(f"{VOC}, SegmentationClass", "masks", masks.is_voc_masks, masks.read_voc_masks, ("ignore",)),
-    Layout(f"{PAIRS} + instances", "boxes", masks.is_instances, masks.read_instances, ("masks",)),
-    Layout(f"{PAIRS} + instances", "masks", masks.is_instances, masks.read_foreground, ("ignore",)),
-    Layout(
-        "a list: .csv with path,labels (a|b), or path and a column per label",
-        "tags",
-        tags.is_list,
-        tags.read_list,
-        ("leave_out",),
-        is_list=True,
-    ),
-    Layout("COCO: annotations/instances_{train,val}*.json", "tags", coco.is_coco, tags.coco_presence),
-    Layout(f"{VOC}, Annotations, ImageSets/Main", "tags", boxes.is_voc, tags.voc_presence),
-    Layout(f"{YOLO}, or {PAIRS} + labels, .txt", "tags", yolo.is_yolo, tags.yolo_presence),
-    Layout(
-        "shards: train-*.tar [val-*.tar test-*.tar], or their pattern or address",
-        "classes",
-        shards.is_shards,
-        shards.read_shards,
-    ),
-    Layout("an unpacked CIFAR folder", "classes", cifar.is_cifar, cifar.read_cifar),
-    Layout("arrays: .npz with train_images, train_labels, ...", "classes", layouts.is_npz, layouts.read_npz),
-    Layout("a list: .csv with path,label[,split]", "classes", layouts.is_csv, layouts.read_csv, is_list=True),
-    Layout("", "classes", layouts.is_detection, layouts.refuse_detection),
-    Layout("folder/{train,val,test}/<class>/", "classes", layouts.is_split_folder, layouts.read_split_folder),
-    Layout("a folder with train.csv [val.csv test.csv]", "classes", layouts.is_csv_folder, layouts.read_csv_folder),
-    Layout("folder/<class>/", "classes", layouts.is_class_folder, layouts.read_class_folder),
-    Layout("", "tags", layouts.is_csv, tags.refuse, is_list=True),
-)
-LAYOUTS += tuple(layout._replace(kind="identities") for layout in LAYOUTS if layout.kind == "classes")  # kept the same way
+
+LAYOUTS = plugins.Table("layout", Layout)
+
+
+def layout(name: str, form: str, holds: str, recognises: Any, read: Any, takes: tuple[str, ...] = (), **more: Any) -> None:
+    """A row of the table: the first that recognises a path, of the kind that is wanted, reads it; those of users come first."""
+    plugins.register("layout", name, read, form=form, holds=holds, recognises=recognises, takes=takes, **more)
+
+
 FOUND = ("classes", "identities")  # kinds of which readers find the names of classes, to which indices are given here
+VOC, YOLO, PAIRS = "Pascal VOC: JPEGImages", "YOLO: data.yaml", "[{train,val,test}/]images"
+COCO, TAR = "COCO: annotations/instances_{train,val}*.json", "train-*.tar [val-*.tar test-*.tar]"
+COLUMNS = "path,labels (a|b), or path and a column per label"
+layout("voc", f"{VOC}, Annotations, ImageSets/Main", "boxes", boxes.is_voc, boxes.read_voc, ("masks",))
+layout("coco", COCO, "boxes", coco.is_coco, coco.read_coco, ("masks",))
+layout(
+    "nifti", f"{PAIRS} + labels, .nii[.gz]", "masks", volume_labels.is_volumes, volume_labels.read_volumes, ("ignore",), dims=3
+)
+layout("yolo", f"{YOLO}, or {PAIRS} + labels, .txt", "boxes", yolo.is_yolo, yolo.read_yolo, ("masks",))
+layout("masks", f"{PAIRS} + masks", "masks", masks.is_masks, masks.read_masks, ("ignore",))
+layout("voc masks", f"{VOC}, SegmentationClass", "masks", masks.is_voc_masks, masks.read_voc_masks, ("ignore",))
+layout("instances", f"{PAIRS} + instances", "boxes", masks.is_instances, masks.read_instances, ("masks",))
+layout("foreground", f"{PAIRS} + instances", "masks", masks.is_instances, masks.read_foreground, ("ignore",))
+layout("list of tags", f"a list: .csv with {COLUMNS}", "tags", tags.is_list, tags.read_list, ("leave_out",), is_list=True)
+layout("coco tags", COCO, "tags", coco.is_coco, tags.coco_presence)
+layout("voc tags", f"{VOC}, Annotations, ImageSets/Main", "tags", boxes.is_voc, tags.voc_presence)
+layout("yolo tags", f"{YOLO}, or {PAIRS} + labels, .txt", "tags", yolo.is_yolo, tags.yolo_presence)
+layout("shards", f"shards: {TAR}, or their pattern or address", "classes", shards.is_shards, shards.read_shards)
+layout("cifar", "an unpacked CIFAR folder", "classes", cifar.is_cifar, cifar.read_cifar)
+layout("arrays", "arrays: .npz with train_images, train_labels, ...", "classes", layouts.is_npz, layouts.read_npz)
+layout("list", "a list: .csv with path,label[,split]", "classes", layouts.is_csv, layouts.read_csv, is_list=True)
+layout("no classes", "", "classes", layouts.is_detection, layouts.refuse_detection)
+layout("splits", "folder/{train,val,test}/<class>/", "classes", layouts.is_split_folder, layouts.read_split_folder)
+layout("lists", "a folder with train.csv [val.csv test.csv]", "classes", layouts.is_csv_folder, layouts.read_csv_folder)
+layout("classes", "folder/<class>/", "classes", layouts.is_class_folder, layouts.read_class_folder)
+layout("no tags", "", "tags", layouts.is_csv, tags.refuse, is_list=True)
 
 
 def open_source(
@@ -128,15 +129,24 @@ def open_source(
         in_chans = known.KNOWN[str(data)].in_chans if in_chans is None else in_chans
         return _indexing(kind)(known.read(str(data), data_dir, in_chans), in_chans, labels, unnamed)
     in_chans = 3 if in_chans is None else in_chans
-    path, layout = recognised(data, kind)
+    path, form = recognised(data, kind)
     given: dict[str, Any] = {"masks": masks, "ignore": ignore, "leave_out": leave_out}
-    if not {"masks", "ignore"} & set(layout.takes) and (masks or ignore is not None):
+    if not {"masks", "ignore"} & set(form.takes) and (masks or ignore is not None):
         raise InputError(f"{data}: no boxes or masks here, and --ignore-index and --masks are for these; leave them out")
-    if layout.kind in FOUND:
-        return _indexing(layout.kind)(layout.read(path, in_chans), in_chans, labels, unnamed)
-    source: Source = layout.read(path, in_chans, labels, **{name: given[name] for name in layout.takes})
+    if form.holds in FOUND:
+        source = _indexing(kind or form.holds)(read_found(form, path, in_chans), in_chans, labels, unnamed)
+        return dataclasses.replace(source, layout=form)
+    source = form.make(path, in_chans, labels, **{name: given[name] for name in form.takes})
     check_once(source)
-    return dataclasses.replace(source, notes=(*source.notes, *alike(source.labels)))
+    return dataclasses.replace(source, notes=(*source.notes, *alike(source.labels)), layout=form)
+
+
+def read_found(form: Layout, path: Any, in_chans: int) -> Found:
+    """What a reader of classes finds. Raises `InputError` where that of a user gives something else."""
+    found = form.make(path, in_chans)
+    if not isinstance(found, Found):
+        raise InputError(f"{form.words}: gives {type(found).__name__}; it is to give readers.layouts.Found")
+    return found
 
 
 class Words(NamedTuple):
@@ -160,12 +170,12 @@ def in_words(
     elif str(data) in known.KNOWN:
         found = known.read(str(data), data_dir, in_chans)
     else:
-        path, layout = recognised(data)
-        if layout.kind != "classes":
-            source = open_source(data, layout.kind, in_chans=in_chans)
+        path, form = recognised(data)
+        if form.holds != "classes":
+            source = open_source(data, form.holds, in_chans=in_chans)
             splits = {name: Words(split.images, _labels_of(split, source.labels)) for name, split in source.splits.items()}
             return splits, source.notes
-        found = layout.read(path, in_chans or 3)
+        found = read_found(form, path, in_chans or 3)
     parts = {name: Words(part.images, [part.classes[code] for code in part.codes]) for name, part in found.parts.items()}
     return parts, found.notes
 
@@ -204,13 +214,14 @@ def recognised(data: Any, kind: str | None = None) -> tuple[Any, Layout]:
     path = os.fspath(data) if shards.is_pattern(data) else existing(data)
     if isinstance(path, Path) and walk.is_run(path):
         raise InputError(f"{printable(path)}: a run directory of resnets; give the data that it was trained on, or other data")
-    rows = [layout for layout in LAYOUTS if kind in (None, layout.kind) and (layout.is_list or not isinstance(path, Frame))]
+    rows = [row for row in LAYOUTS.values() if row.has(kind) and (row.is_list or not isinstance(path, Frame))]
     if not rows:
         raise InputError(f"{printable(path)}: a list of pictures has no {kind}; give a folder that has them")
-    for layout in rows:
-        if (layout.kind in FOUND or isinstance(path, Path | Frame)) and layout.recognises(path):
-            return path, layout
-    forms = "; ".join(dict.fromkeys(layout.words for layout in rows if layout.words))
+    for row in sorted(rows, key=lambda row: row.file is None):
+        with row.blamed(" at recognising a path"):
+            if (row.holds in FOUND or isinstance(path, Path | Frame)) and row.recognises(path):
+                return path, row
+    forms = "; ".join(dict.fromkeys(row.form or row.name for row in rows if row.form or row.file))
     raise InputError(f"{printable(path)}: not a layout that is known; give one of: {forms}")
 
 

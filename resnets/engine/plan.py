@@ -18,6 +18,7 @@ from resnets.engine import freeze
 from resnets.engine.contract import Design, Named_recipe, Settings, Task
 from resnets.engine.recipe import (
     LENGTHS,
+    OPTIMISERS,
     Facts,
     Recipe,
     Schema,
@@ -27,7 +28,7 @@ from resnets.engine.recipe import (
     parsed,
     resolve,
 )
-from resnets.engine.run import RunDir, now
+from resnets.engine.run import BRING_BACK, RunDir, now
 from resnets.engine.settings import parse, parse_duration, read_file, show
 from resnets.errors import InputError
 from resnets.models import zoo
@@ -35,6 +36,7 @@ from resnets.models.pretrained.opening import Opened, open_weights
 from resnets.models.records import LengthRecord
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
+from resnets.plugins import TABLES, Part, is_record
 
 # What may differ when a run is taken up again: it changes nothing of what is computed.
 FREE = ("workers", "cache", "save_every", "stall_epochs", "max_bad", "tracker")
@@ -61,6 +63,16 @@ class Plan:
         header = None if self.opened is None else self.opened.header
         before = header.head if header is not None and header.task == self.task.name else {}
         return self.task.head_config(self.spec, self.recipe, before)
+
+    @property
+    def parts(self) -> list[Part]:
+        """The parts of users' files that the run takes, network, loss, optimiser and reader."""
+        recipe: Any = self.recipe
+        of_task = {kind: getattr(recipe, kind, None) for kind in ("head", "loss")}
+        found = [self.source.layout, OPTIMISERS[recipe.opt], *getattr(self.spec, "parts", ())]
+        found += [TABLES.get((kind, self.task.name), {}).get(name) for kind, name in of_task.items() if name]
+        head = TABLES.get(("head", self.task.name), {}).get(self.head_config.get("head", ""))
+        return list(dict.fromkeys(part for part in (*found, head) if part and part.file))
 
     @property
     def inputs(self) -> str:
@@ -106,7 +118,10 @@ def settle(
     preprocess = dataclasses.replace(preprocess, bit_depth=recipe.bit_depth or preprocess.bit_depth)
     labels = padded(source.labels, recipe.num_classes)
     spec = dataclasses.replace(design.spec, num_classes=len(labels))
-    return Plan(task, source, fingerprint, labels, spec, preprocess, recipe, origins, bad, opened)
+    plan = Plan(task, source, fingerprint, labels, spec, preprocess, recipe, origins, bad, opened)
+    files = tuple(dict.fromkeys(str(part.file.path) for part in plan.parts if part.file and part.file.path))
+    origins |= {"plugin": "flag"} if files else {}
+    return dataclasses.replace(plan, recipe=dataclasses.replace(recipe, plugin=files), origins=origins)
 
 
 def at_its_depth(source: Source, recipe: Recipe, origins: dict[str, str], before: int) -> tuple[Source, Recipe, dict[str, str]]:
@@ -247,6 +262,8 @@ def continued(run: RunDir, schema: Schema, saved: Settings, given: Settings) -> 
         value, before = parse(schema, name, value), parse(schema, name, settings.get(name))
         if name in FREE or (name in LENGTHS and is_longer(before, value)):
             settings[name] = value
+        elif name == "plugin":  # `check_same_parts` compares contents
+            continue
         elif value not in (before, "auto") and not (
             name in ("data", "weights", "corrections") and Path(value).resolve() == Path(str(before)).resolve()
         ):
@@ -283,6 +300,22 @@ def check_same_data(run: RunDir, plan: Plan) -> None:
         raise InputError(
             f"{plan.recipe.corrections}: has changed since the run began; bring back what it was, or start a new run"
         )
+
+
+def check_same_parts(run: RunDir, plan: Plan) -> None:
+    """Raise `InputError` where a user's file is not what it was when the run began: it would not go on as it was."""
+    told = run.read_provenance().get("plugins", [])
+    if not is_record(told):
+        raise InputError(f"{run.provenance}: is damaged (plugins); {BRING_BACK}")
+    before = {(part["kind"], part["name"]): part["sha256"] for part in told}
+    for part in plan.parts:
+        assert part.file is not None
+        if before.get((part.kind, part.name), part.file.sha256) != part.file.sha256:
+            copy = run.plugins / part.file.name
+            raise InputError(
+                f"{part.file.path}: has changed since the run began; it lies as it was in {copy}: give --plugin {copy}, or "
+                "start a new run"
+            )
 
 
 def check_same_processes(run: RunDir, world: int) -> None:

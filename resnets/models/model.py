@@ -22,6 +22,7 @@ from resnets.models.answering import Wanted, answered, check_wanted, run_model
 from resnets.models.header import Header
 from resnets.models.nn.trunk import Trunk
 from resnets.models.spec import ResNetSpec
+from resnets.plugins import TABLES, Part, needs
 
 
 class Answering:
@@ -173,6 +174,12 @@ class Model(Answering, Trunk):
         return self.task.forward(self, x, targets, quick=quick)
 
     @property
+    def parts(self) -> tuple[Part, ...]:
+        """The rows of its parts that are chosen by name."""
+        head = TABLES.get(("head", self.task.name), {}).get(self.head_config.get("head", ""))
+        return (*self.spec.parts, *([] if head is None else [head]))
+
+    @property
     def header(self) -> Header:
         """What a saved file says of the model."""
         return Header(
@@ -184,6 +191,7 @@ class Model(Answering, Trunk):
             provenance=self.metadata.get("provenance", {}),
             head=self.head_config,
             decision=self.decision,
+            plugins=tuple(needs(self.parts)),
         )
 
     def reset_classifier(self, labels: int | Sequence[str]) -> None:

@@ -189,6 +189,7 @@ class Provenance(TypedDict, total=False):
     selected: str  # the weights that were evaluated: "best" or "last"
     speed: SpeedRecord
     probe: ProbeRecord
+    plugins: list[dict[str, str]]  # the parts of users' files that the run took, as `resnets.plugins.needs` has it
     answers: AnswersRecord  # in saved models only
     result: dict[str, Any]  # the scalars of evaluation.json: `Evaluation` and the task's own metrics
     # As in `Origin`; `weights` of a fine-tuned model is the origin of the weights that training started from.

@@ -32,6 +32,7 @@ from resnets.engine.loop import fit
 from resnets.engine.plan import (
     Plan,
     check_same_data,
+    check_same_parts,
     check_same_processes,
     continued,
     given,
@@ -44,10 +45,11 @@ from resnets.engine.recipe import SMALL, Recipe
 from resnets.engine.run import RunDir, claiming, now, provenance
 from resnets.engine.settings import answers_of
 from resnets.errors import InputError, Interrupted, is_memory
-from resnets.files import write_text
+from resnets.files import write_bytes, write_text
 from resnets.models import weights
 from resnets.models.model import Model
 from resnets.models.records import DataRecord, ModelRecord, Provenance
+from resnets.plugins import needs
 from resnets.ship import external, hub
 from resnets.verbs import evaluate, expected, predictions, probe, trackers
 from resnets.verbs.history import History
@@ -187,6 +189,7 @@ def prepare(
         raise InputError(f"the data of rank {others} is not that of rank 0; every machine needs the same")
     if run is not None:
         check_same_data(run, plan)
+        check_same_parts(run, plan)
         check_same_processes(run, processes.world)
     recipe = plan.recipe
     trackers.asked(recipe.tracker)
@@ -339,6 +342,10 @@ def record(
         begun: Provenance = {**provenance(device), "seed": job.recipe.seed, "data": data, "model": model}
         if plan.opened is not None:
             begun["weights"] = plan.opened.origin
+        if plan.parts:
+            begun["plugins"] = needs(plan.parts)
+        for file in {part.file for part in plan.parts if part.file and part.file.path}:  # for the record: nothing executes them
+            write_bytes(run.plugins / file.name, file.content)
         origin = run.update_provenance(**begun)
     travels = ("command", "started", "versions", "device", "git", "seed", "data", "weights")
     job.model.metadata["provenance"] = {key: origin.get(key) for key in travels if key in origin} | {

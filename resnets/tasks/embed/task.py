@@ -180,11 +180,6 @@ class Embed(ImageLevel):
                 y = getattr(model, name)(y)
         return y
 
-    def criterion(self, recipe: Any, class_counts: np.ndarray) -> Criterion:
-        from resnets.tasks.embed import losses
-
-        return losses.criterion(recipe.loss, recipe.margin, recipe.scale, recipe.temperature)
-
     def guessing_loss(self, recipe: EmbedSettings, class_counts: np.ndarray) -> float | None:
         return None
 

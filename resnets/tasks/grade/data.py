@@ -125,7 +125,7 @@ def _found(data: Any, target: str | None, in_chans: int | None, data_dir: str | 
     path = existing(data)
     if is_csv(path):
         return _list(path, target, in_chans or 3)
-    kind = recognised(data)[1].kind
+    kind = recognised(data)[1].holds
     if kind == "boxes":
         return _counts(open_source(data, kind, in_chans=in_chans), target)
     if kind == "masks":

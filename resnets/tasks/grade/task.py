@@ -119,21 +119,13 @@ class Grade(ImageLevel):
     # --- the network ---
 
     def head_config(self, spec: ResNetSpec, recipe: Any, before: Mapping[str, Any]) -> dict[str, Any]:
-        return {
+        return super().head_config(spec, recipe, before) | {
             "loss": recipe.loss,
             "target": recipe.target,
             "scale": recipe.target_scale,
             "mean": recipe.target_mean,
             "std": recipe.target_std,
         }
-
-    def criterion(self, recipe: Any, class_counts: np.ndarray) -> Criterion:
-        from resnets.tasks.grade import losses
-
-        if recipe.loss == ORDINAL:
-            return losses.corn
-        loss = "huber" if recipe.loss == "auto" else recipe.loss
-        return losses.of_numbers(loss, recipe.target_mean or 0.0, recipe.target_std or 1.0, recipe.target_scale)
 
     def guessing_loss(self, recipe: GradeSettings, class_counts: np.ndarray) -> float | None:
         """The squared error of guessing the mean is the variance, which targets are divided by."""

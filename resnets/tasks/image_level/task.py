@@ -13,18 +13,22 @@ from resnets.data.pictures.images import StoredImages
 from resnets.data.preprocess import FREE, Preprocess
 from resnets.data.sources import open_source
 from resnets.data.types import Samples, Source, Split
-from resnets.engine.contract import Decision, Design, Run, Settings, Wanted
+from resnets.engine.contract import Criterion, Decision, Design, Run, Settings, Wanted
 from resnets.engine.recipe import SMALL, Recipe, changed_spec, need_weights, spec_changes
 from resnets.engine.settings import fields_of
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
+from resnets.plugins import table
 from resnets.tasks.image_level.settings import RESIZE, ImageLevelSettings
 from resnets.tasks.inputs import scaled, with_statistics
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+LINEAR = "linear"  # the head that there is without a word
 
 
 class ImageLevel(ABC):
@@ -33,7 +37,7 @@ class ImageLevel(ABC):
     name: str
     kind = "classes"
     settings: type[ImageLevelSettings]
-    of_classes: tuple[str, ...] = ("fc.",)
+    of_classes: tuple[str, ...] = ("fc.", "head.")
     runtimes: tuple[str, ...] = ("torch", "onnxruntime", "openvino")
     formats: tuple[str, ...] = ("torch", "onnx", "openvino", "html")
     outputs = ("outputs",)
@@ -187,18 +191,21 @@ class ImageLevel(ABC):
     # --- the network ---
 
     def head_config(self, spec: ResNetSpec, recipe: Recipe, before: Mapping[str, Any]) -> dict[str, Any]:
-        return {}
+        name = getattr(recipe, "head", None) or before.get("head", LINEAR)
+        return {} if name == LINEAR else {"head": name}
 
     def head(self, trunk: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-        from resnets.models.nn.heads import classifier
-
-        return classifier(trunk.spec)
+        made = table("head", self.name)[str(config.get("head", LINEAR))].make(trunk.spec)
+        return made if isinstance(made, dict) else {"head": made}
 
     def forward(self, model: Any, x: Tensor, targets: Any = None, *, quick: bool = False) -> Any:
         y: Any = model.features(x)
         for name in model.head_names:
             y = getattr(model, name)(y)
         return y
+
+    def criterion(self, recipe: Any, class_counts: Any) -> Criterion:
+        return table("loss", self.name)[recipe.loss].make(recipe, class_counts)
 
     # --- answers ---
 
