@@ -18,6 +18,7 @@ import yaml
 
 from resnets.data.preprocess import BIT_DEPTHS
 from resnets.data.preprocess import CHOICES as FIT_CHOICES
+from resnets.data.windows import WINDOWS
 from resnets.engine.settings import (
     AUGMENTATION,
     COMMON,
@@ -173,6 +174,12 @@ class Recipe:
         "of images of 16 bits: how many of these their values use; default: by the largest value of the training images",
         least=BIT_DEPTHS[0],
         most=BIT_DEPTHS[-1],
+    )
+    window: str | None = setting(
+        DATA,
+        None,
+        f"of DICOM and of volumes: the values that are seen, as level,width or {', '.join(WINDOWS)}; default: as DICOM says, "
+        "and all values of volumes",
     )
 
     # Fine-tuning

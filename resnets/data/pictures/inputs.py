@@ -11,7 +11,7 @@ import numpy as np
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, StoredImages, pixels_of
 from resnets.data.pictures.resize import fit_image, fit_picture, to_array
 from resnets.data.pictures.sent import Encoded, SentPictures, SentVolumes, example_picture, example_volume
-from resnets.data.pictures.volumes import SUFFIXES, Volumes
+from resnets.data.pictures.volumes import SUFFIXES, Volumes, mask_suffix
 from resnets.data.preprocess import Preprocess
 
 
@@ -34,21 +34,24 @@ def fitted_picture(images: Any, index: int, preprocess: Preprocess, own_size: bo
     `BadPicture` if it cannot be read."""
     if not own_size and isinstance(images, FileImages):
         return Fitted(fit_picture(images.path(index), preprocess))
-    picture = (images.at_depth(preprocess.bit_depth) if isinstance(images, StoredImages) else images)[index]
+    if isinstance(images, StoredImages):
+        images = images.at_depth(preprocess.bit_depth).windowed(preprocess.window)
+    picture = images[index]
     pixels = fit_picture(picture, preprocess)
     return Fitted(pixels, picture.shape[:2], picture) if own_size else Fitted(pixels)
 
 
 def fitted_sent(images: SentPictures, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
     """As `fitted_picture`, of an image in memory."""
-    picture = images.picture(index, preprocess.bit_depth)
+    picture = images.picture(index, preprocess)
     pixels = to_array(fit_image(picture, preprocess), preprocess)
     return Fitted(pixels, (picture.height, picture.width), pixels_of(picture)) if own_size else Fitted(pixels)
 
 
 def fitted_volume(images: Volumes, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
-    """The volume at `index`, normalised. Raises `BadPicture` if it cannot be read."""
+    """The volume at `index`, clipped to the window and normalised. Raises `BadPicture` if it cannot be read."""
     volume = images[index]
+    volume.window = preprocess.window
     pixels = volume.normalised()
     volume.forget()
     return Fitted(pixels, volume.shape[:3], volume)
@@ -63,7 +66,7 @@ class Inputs(NamedTuple):
         files: (paths, channels) -> `FileImages` with the paths.
         opened: (files, channels) -> a sequence of images or volumes, opened on access.
         fitted: (images, index, preprocess, own_size) -> `Fitted`.
-        mask_suffix: suffix of files with class indices.
+        mask_suffix: of an image's path the suffix of a file with its class indices.
         sent: (files in memory, channels, largest number of pixels or voxels) -> a sequence of them, to be closed.
         fitted_sent: as `fitted`, of such a sequence.
         example: a file that a network with such a `Preprocess` takes.
@@ -74,7 +77,7 @@ class Inputs(NamedTuple):
     files: Callable[[Iterable[Path], int], FileImages]
     opened: Callable[[FileImages, int], Any]
     fitted: Callable[[Any, int, Preprocess, bool], Fitted]
-    mask_suffix: str
+    mask_suffix: Callable[[Path], str]
     sent: Callable[[Sequence[Encoded], int, int], Any]
     fitted_sent: Callable[[Any, int, Preprocess, bool], Fitted]
     example: Callable[[Preprocess], bytes]
@@ -87,7 +90,7 @@ INPUTS: dict[int, Inputs] = {
         FileImages,
         lambda files, in_chans: files,
         fitted_picture,
-        ".png",
+        lambda path: ".png",
         SentPictures,
         fitted_sent,
         example_picture,
@@ -98,7 +101,7 @@ INPUTS: dict[int, Inputs] = {
         lambda paths, in_chans: FileImages(paths, 1),
         Volumes,
         fitted_volume,
-        ".nii.gz",
+        mask_suffix,
         SentVolumes,
         fitted_volume,
         example_volume,

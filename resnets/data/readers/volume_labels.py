@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from resnets.data.pictures.images import BadPicture, FileImages, evenly_spaced, printable
-from resnets.data.pictures.volumes import SUFFIXES, Volume, Volumes
+from resnets.data.pictures.volume import Volume
+from resnets.data.pictures.volumes import SUFFIXES, Volumes, exists, open_volume
 from resnets.data.readers.label_rules import BadLabel
 from resnets.data.readers.mask_values import class_table, meaning
 from resnets.data.readers.pairs import Pairs, by_stem, matched, pairs_of_folders
@@ -42,7 +43,7 @@ class Labels:
 
     def __init__(self, path: Path, volume: Volume, table: np.ndarray, background: int) -> None:
         try:
-            self.volume = Volume(path)
+            self.volume = open_volume(path)
         except BadPicture as error:
             raise BadLabel(path, error.reason, "bad_annotation") from error
         check_alignment(volume, self.volume)
@@ -83,7 +84,7 @@ class LabelVolumes:
         return len(self.masks)
 
     def find(self, index: int, /) -> None:
-        if not is_file(self.volumes.files.path(index)):
+        if not exists(self.volumes.files.path(index)):
             raise BadLabel(self.volumes.name(index), "the volume of these labels does not exist", "missing_picture")
         if not is_file(self.masks.path(index)):
             raise BadLabel(self.masks.name(index), "the labels of this volume do not exist", "missing_annotation")
@@ -172,7 +173,7 @@ def read_volumes(root: Path, in_chans: int, labels: Sequence[str] | None = None,
         labelled = by_stem(places[1], SUFFIXES, left)
         pairs[split] = matched(without_channel(by_stem(places[0], SUFFIXES, left), labelled), labelled, places, ".nii.gz")
     masks = [path for found in pairs.values() for _, path in found]
-    known = meaning(root, masks, lambda path: Volume(path).indices(), labels, ignore, first=BACKGROUND)
+    known = meaning(root, masks, lambda path: open_volume(path).indices(), labels, ignore, first=BACKGROUND)
     names, table = class_table(printable(root), known.named, labels, ignore)
     channels, splits = _channels(pairs), {}
     for split, found in pairs.items():
@@ -187,7 +188,7 @@ def _channels(pairs: dict[str, Pairs]) -> int:
     reason = "there is none"
     for path, _ in (pair for found in pairs.values() for pair in found):
         try:
-            return Volume(path).channels
+            return open_volume(path).channels
         except BadPicture as error:
             reason = reason if not path.exists() else str(error)
     raise InputError(f"no volume can be read ({reason}); give .nii or .nii.gz files")
