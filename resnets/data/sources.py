@@ -14,7 +14,7 @@ import numpy as np
 
 from resnets.data.identities import identified
 from resnets.data.pictures.images import printable
-from resnets.data.readers import arrays, boxes, coco, known, layouts, masks, shards, tags, volume_labels, walk, yolo
+from resnets.data.readers import arrays, boxes, coco, known, layouts, masks, scans, shards, tags, volume_labels, walk, yolo
 from resnets.data.readers.layouts import Found, Part, quoted
 from resnets.data.readers.names import matched
 from resnets.data.types import Note, Source, Split
@@ -27,8 +27,8 @@ class Layout(NamedTuple):
 
     Args:
         words: the layout, for people.
-        kind: what is known of its images: "classes", "boxes", "masks" (of volumes too), "tags" or "identities"; a task takes
-            one of these.
+        kind: what is known of its images: "classes", "boxes", "masks" (of volumes too), "tags", "identities", or "scans" (of
+            series without labels); a task takes one of these, but the last.
         recognises: whether a path, or a pattern or address of shards, is in this layout.
         read: of `FOUND` (path, in_chans) -> `Found`, else (path, in_chans, labels, and what `takes` names) -> `Source`.
         takes: further arguments of `open_source` that the reader takes.
@@ -48,9 +48,17 @@ VOC, YOLO, PAIRS = "Pascal VOC: JPEGImages", "YOLO: data.yaml", "[{train,val,tes
 LAYOUTS: tuple[Layout, ...] = (
     Layout(f"{VOC}, Annotations, ImageSets/Main", "boxes", boxes.is_voc, boxes.read_voc, ("masks",)),
     Layout("COCO: annotations/instances_{train,val}*.json", "boxes", coco.is_coco, coco.read_coco, ("masks",)),
-    Layout(f"{PAIRS} + labels, .nii[.gz]", "masks", volume_labels.is_volumes, volume_labels.read_volumes, ("ignore",), 3),
+    Layout(
+        f"{PAIRS} + labels, .nii[.gz], or folders of DICOM",
+        "masks",
+        volume_labels.is_volumes,
+        volume_labels.read_volumes,
+        ("ignore",),
+        3,
+    ),
     Layout(f"{YOLO}, or {PAIRS} + labels, .txt", "boxes", yolo.is_yolo, yolo.read_yolo, ("masks",)),
     Layout(f"{PAIRS} + masks", "masks", masks.is_masks, masks.read_masks, ("ignore",)),
+    Layout("a folder of DICOM series, in any order", "scans", scans.is_scans, scans.read_scans, (), 3),
     Layout(f"{VOC}, SegmentationClass", "masks", masks.is_voc_masks, masks.read_voc_masks, ("ignore",)),
     Layout(f"{PAIRS} + instances", "boxes", masks.is_instances, masks.read_instances, ("masks",)),
     Layout(f"{PAIRS} + instances", "masks", masks.is_instances, masks.read_foreground, ("ignore",)),

@@ -158,7 +158,8 @@ class Recipe:
         DATA,
         None,
         "what is kept together in splits, folds and intervals: a column of the list, a pattern of the path such as "
-        "{patient}_*.png, a regular expression such as (\\w+)/, folder, folder:2, or burst",
+        "{patient}_*.png, a regular expression such as (\\w+)/, folder, folder:2, burst, none, or PatientID, the default of "
+        "DICOM files",
     )
     corrections: str | None = setting(
         DATA, None, "a CSV list of other labels for some images, and of images to leave out, as `resnets data repair` writes it"

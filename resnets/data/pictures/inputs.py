@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from resnets.data.pictures.dicom.picture import SUFFIXES as DICOM_SUFFIXES
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, StoredImages, pixels_of
 from resnets.data.pictures.resize import fit_image, fit_picture, to_array
 from resnets.data.pictures.sent import Encoded, SentPictures, SentVolumes, example_picture, example_volume
-from resnets.data.pictures.volumes import SUFFIXES, Volumes, mask_suffix
+from resnets.data.pictures.volumes import SUFFIXES, Volumes, in_series, is_nifti, is_taken, mask_suffix
 from resnets.data.preprocess import Preprocess
 
 
@@ -63,6 +64,8 @@ class Inputs(NamedTuple):
     Args:
         images: the plural noun for messages.
         suffixes: suffixes of the files, in lower case.
+        takes: whether a file, by its path, is such an image.
+        listed: (files below a folder, what counts those that are left out) -> the paths of the images in them.
         files: (paths, channels) -> `FileImages` with the paths.
         opened: (files, channels) -> a sequence of images or volumes, opened on access.
         fitted: (images, index, preprocess, own_size) -> `Fitted`.
@@ -74,6 +77,8 @@ class Inputs(NamedTuple):
 
     images: str
     suffixes: tuple[str, ...]
+    takes: Callable[[Path], bool]
+    listed: Callable[[Iterable[Path], Any], Iterator[Path]]
     files: Callable[[Iterable[Path], int], FileImages]
     opened: Callable[[FileImages, int], Any]
     fitted: Callable[[Any, int, Preprocess, bool], Fitted]
@@ -87,6 +92,8 @@ INPUTS: dict[int, Inputs] = {
     2: Inputs(
         "images",
         tuple(sorted(IMAGE_SUFFIXES)),
+        lambda path: not is_nifti(path),
+        lambda files, left: iter(files),
         FileImages,
         lambda files, in_chans: files,
         fitted_picture,
@@ -97,7 +104,9 @@ INPUTS: dict[int, Inputs] = {
     ),
     3: Inputs(
         "volumes",
-        SUFFIXES,
+        (*SUFFIXES, *DICOM_SUFFIXES),
+        is_taken,
+        in_series,
         lambda paths, in_chans: FileImages(paths, 1),
         Volumes,
         fitted_volume,

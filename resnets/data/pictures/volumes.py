@@ -2,27 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from resnets.data.pictures.dicom.parse import is_dicom
-from resnets.data.pictures.dicom.series import is_series
+from resnets.data.pictures.dicom.series import gathered, is_series
 from resnets.data.pictures.dicom_volumes import Dicom
 from resnets.data.pictures.images import BadPicture, FileImages
 from resnets.data.pictures.nifti import SUFFIXES, Nifti
-from resnets.data.pictures.volume import Volume, library
-
-__all__ = ["SUFFIXES", "Volume", "Volumes", "exists", "library", "mask_suffix", "open_volume"]
+from resnets.data.pictures.volume import Volume
 
 
 def open_volume(path: Path, window: tuple[float, float] | None = None) -> Volume:
     """The volume at a path; its values are read on access. Raises `BadPicture`."""
-    return (Dicom if _in_dicom(path) else Nifti)(path, window)
+    return (Nifti if is_nifti(path) else Dicom)(path, window)
+
+
+def is_nifti(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES)
 
 
 def _in_dicom(path: Path) -> bool:
-    return not path.name.lower().endswith(SUFFIXES) and (is_series(path) or is_dicom(path))
+    return not is_nifti(path) and (is_series(path) or is_dicom(path))
+
+
+def is_taken(path: Path) -> bool:
+    """Whether a path is one of a volume, in NIfTI or DICOM."""
+    return is_nifti(path) or _in_dicom(path)
+
+
+def in_series(files: Iterable[Path], left: Any) -> Iterator[Path]:
+    """The paths of the volumes among files: NIfTI as they come, then the series of those in DICOM, and what cannot be read.
+
+    Args:
+        left: `readers.walk.Left`, which counts DICOM files without images.
+    """
+    slices = []
+    for path in files:
+        if is_nifti(path):
+            yield path
+        else:
+            slices.append(path)
+    found = gathered(slices)
+    for modality, (num, first) in found.others.items():
+        left.add(f"DICOM without images ({modality})", first, num)
+    yield from sorted([*found.series, *found.unread])
 
 
 def exists(path: Path) -> bool:

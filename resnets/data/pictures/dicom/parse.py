@@ -8,6 +8,7 @@ of them can reach a message, a log or a drawing. What pydicom says of a broken f
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -84,6 +85,16 @@ def blamed(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # a malformed file can raise nearly any exception
         raise DicomError(f"{what} ({type(error).__name__})") from None
+
+
+# Of a file: .dcm, .dicom or .ima; none, as IM0001; or a number, as the last part of an identifier.
+NAMED = re.compile(r"[^.]*|.*\.(?:\d+|dcm|dicom|ima)", re.IGNORECASE | re.DOTALL)
+HIDDEN = "dicomdir"  # what a disc has beside the images; it names the patients
+
+
+def is_named(name: str) -> bool:
+    """Whether a file of this name is looked into."""
+    return bool(NAMED.fullmatch(name)) and not name.startswith(".") and name.lower() != HIDDEN
 
 
 def is_dicom(path: str | os.PathLike[str]) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from resnets.data.pictures.dicom.facts import Facts, facts_of, hashed
-from resnets.data.pictures.dicom.parse import DicomError, is_dicom
+from resnets.data.pictures.dicom.parse import DicomError, is_dicom, is_named
 
 NAME = re.compile(r"series-[0-9a-f]{10}")
 MAX_FILES = 1 << 17  # below a folder
@@ -77,7 +77,7 @@ def below(folder: Path) -> Iterator[Path]:
             if num > MAX_FILES:
                 raise DicomError(f"more than the {MAX_FILES:,} files below a folder that are looked at")
             path = Path(place, name)
-            if not name.startswith(".") and name.lower() != "dicomdir" and is_dicom(path):
+            if is_named(name) and is_dicom(path):
                 yield path
 
 

@@ -49,9 +49,10 @@ def stacked(files: Sequence[Facts]) -> Stack:
     """The grid of a series. Raises `DicomError` where it is none, with the reason and the remedy."""
     notes: list[str] = []
     images = _images(files, notes)
-    forms = Counter((file.form[1:] if file.form else None) for file in images)
-    if len(forms) > 1:
-        raise DicomError(f"slices of {len(forms)} sizes or kinds ({_sizes(images)}); move those that are not of it elsewhere")
+    if not all(file.form for file in images):
+        raise DicomError(f"no image in it (modality {images[0].modality})")
+    if len({file.form[1:] for file in images if file.form}) > 1:
+        raise DicomError(f"slices of several sizes or kinds ({_sizes(images)}); move those that are not of it elsewhere")
     places = [Place(file.path, number, frame) for file in images for number, frame in enumerate(file.frames)]
     if unknown := sum(None in (place.frame.position, place.frame.orientation, place.frame.spacing) for place in places):
         raise DicomError(
