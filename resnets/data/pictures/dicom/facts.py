@@ -84,6 +84,8 @@ def _facts(path: Path, size: int, written: int) -> Facts:
     with open_regular(path) as file:
         ds = parse(file, (*WHO, *PLACE, *FORM, "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", SHARED, EACH))
     with blamed("its attributes cannot be read"):
+        if not any(ds.get(word) for word in WHO):
+            raise DicomError("nothing in it that every image has; damaged, or in another byte order than it says")
         series = str(ds.get("SeriesInstanceUID") or "").strip()
         form = form_of(ds) if ds.get("Rows") is not None else None
         return Facts(

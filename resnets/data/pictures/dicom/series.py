@@ -17,7 +17,11 @@ from resnets.data.pictures.dicom.parse import DicomError, is_dicom, is_named
 
 NAME = re.compile(r"series-[0-9a-f]{10}")
 MAX_FILES = 1 << 17  # below a folder
-WITHOUT_VOLUMES = "SEG", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "REG", "DOC"  # modalities whose files are about images
+# Modalities whose files are about images, or no images.
+WITHOUT_IMAGES = (
+    *("SEG", "RTSTRUCT", "RTPLAN", "RTRECORD", "RTDOSE", "SR", "PR", "KO", "REG", "FID", "RWV", "DOC", "AU", "PLAN"),
+    *("ECG", "EPS", "HD", "RESP", "EEG", "EMG", "EOG"),
+)
 
 
 class Gathered(NamedTuple):
@@ -45,7 +49,9 @@ def gathered(files: Iterable[Path]) -> Gathered:
         except (DicomError, OSError) as error:
             unread[path] = str(error) if isinstance(error, DicomError) else (error.strerror or type(error).__name__).lower()
             continue
-        if facts.form is None or facts.modality in WITHOUT_VOLUMES:
+        if facts.form is None and facts.modality not in WITHOUT_IMAGES:
+            unread[path] = f"no image in it (no Rows and Columns; modality {facts.modality}), or truncated before it"
+        elif facts.modality in WITHOUT_IMAGES:
             num, first = others.get(facts.modality, (0, path))
             others[facts.modality] = num + 1, first
         else:
