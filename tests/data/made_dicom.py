@@ -7,7 +7,7 @@ pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("nibabel")
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.sequence import Sequence  # noqa: E402
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian  # noqa: E402
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian  # noqa: E402
 
 ROOT = "1.2.826.0.1.3680043.8.498."  # pydicom's own
 TURN = np.linalg.qr(np.array([[0.97, -0.12, 0.05], [0.11, 0.95, -0.2], [-0.06, 0.22, 0.96]]))[0]
@@ -26,8 +26,8 @@ SECRETS = {
     "PatientTelephoneNumbers": "555-91827364",
     "PatientMotherBirthName": "Mxyzptlk",
     "ReferringPhysicianName": "Doktor^Fledermaus",
-    "PerformingPhysicianName": "Doktor^Nachtigall",
-    "OperatorsName": "Kolibri^Op",
+    "PerformingPhysicianName": "Heiler^Nachtigall",
+    "OperatorsName": "Kolibri^Operator",
     "AccessionNumber": "ACC-3141592",
     "InstitutionName": "Hospital Regenpfeifer",
     "InstitutionAddress": "Am Regenpfeiferweg",
@@ -126,6 +126,7 @@ def multiframe(num=5):
     for word in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
         delattr(ds, word)
     ds.NumberOfFrames = num
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
     shared, plane, measures = Dataset(), Dataset(), Dataset()
     plane.ImageOrientationPatient = header().ImageOrientationPatient
     measures.PixelSpacing = list(SPACING)

@@ -208,8 +208,8 @@ def _alone(names: list[str], values: np.ndarray, labels: np.ndarray, who: np.nda
     """How well each attribute tells the class by itself, the best first; its name, not what it holds."""
     found = {}
     for n, name in enumerate(names):
-        alone = told_apart(values[:, n : n + 1], labels, who)
-        found[name] = max(alone.accuracy if alone.sure else 0.0, found.get(name, 0.0))
+        alone = told_apart(values[:, n : n + 1], labels, who, test=False)
+        found[name] = max(alone.accuracy * alone.matters, found.get(name, 0.0))
     best = sorted((name for name in found if found[name]), key=lambda name: -found[name])
     return [{"label": name, "alone": f"{found[name]:.0%}"} for name in best]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -14,23 +13,27 @@ LEAST = 0.25  # of the way from chance to always, from which on it is said
 
 
 class Told(NamedTuple):
-    """Balanced accuracy in cross-validation, that by chance, and the fraction of shuffled labels (with the true ones among
-    them) that do as well; `p` is 1 where the accuracy is too low to matter."""
+    """Balanced accuracy in cross-validation, that by chance, and the probability of doing as well by chance, by shuffled
+    labels until one does as well: `LEVEL` where none of them did, 1 where the accuracy is too low to matter."""
 
     accuracy: float
     chance: float
     p: float
 
     @property
+    def matters(self) -> bool:
+        return self.accuracy - self.chance >= LEAST * (1 - self.chance)
+
+    @property
     def sure(self) -> bool:
-        return self.p <= LEVEL and self.accuracy - self.chance >= LEAST * (1 - self.chance)
+        return self.matters and self.p <= LEVEL
 
 
-def told_apart(values: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Told:
+def told_apart(values: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, test: bool = True) -> Told:
     """How well `values` (N, C) tell `labels` (N,), where each of `groups` (N,) is in one fold alone.
 
     Each group counts once for each of its classes, by the median of its values, so that one with many images is no proof.
-    Classes with fewer groups than folds are left out.
+    Classes with fewer groups than folds are left out. Without `test` the labels are not shuffled, and `p` says nothing.
     """
     classes, codes = np.unique(labels, return_inverse=True)
     pairs, where = np.unique(np.stack([np.unique(groups, return_inverse=True)[1], codes], 1), axis=0, return_inverse=True)
@@ -39,28 +42,38 @@ def told_apart(values: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> To
     starts = np.searchsorted(where[order], np.arange(len(pairs)))
     rows = np.array([np.median(part, 0) for part in np.split(values[order], starts[1:])]).reshape(len(pairs), -1)
     enough = np.isin(pairs[:, 1], np.flatnonzero(np.bincount(pairs[:, 1], minlength=len(classes)) >= FOLDS))
-    rows, who, codes = rows[enough], pairs[enough, 0], pairs[enough, 1]
+    rows, who = np.ascontiguousarray(rows[enough], np.float32), pairs[enough, 0]
+    codes = np.unique(pairs[enough, 1], return_inverse=True)[1]
     chance = 1 / max(1, len(np.unique(codes)))
     if chance == 1 or not rows.shape[1]:
         return Told(chance, chance, 1.0)
-    found = _accuracy(rows, codes, who)
-    if found - chance < LEAST * (1 - chance):
+    folds = _folds(who)
+    found = _accuracy(rows, codes, folds)
+    if not (test and Told(found, chance, 1.0).matters):
         return Told(found, chance, 1.0)
     random = np.random.RandomState(0)
-    better = sum(_accuracy(rows, random.permutation(codes), who) >= found for _ in range(NUM_PERMUTATIONS))
-    return Told(found, chance, (1 + better) / (1 + NUM_PERMUTATIONS))
+    for n in range(NUM_PERMUTATIONS):
+        if _accuracy(rows, random.permutation(codes), folds) >= found:
+            return Told(found, chance, 2 / (2 + n))
+    return Told(found, chance, 1 / (1 + NUM_PERMUTATIONS))
 
 
-def _accuracy(rows: np.ndarray, codes: np.ndarray, who: np.ndarray) -> float:
-    """Balanced accuracy of a tree over the parts that it was not grown on."""
-    from sklearn.metrics import balanced_accuracy_score
-    from sklearn.model_selection import StratifiedGroupKFold
+def _folds(who: np.ndarray) -> np.ndarray:
+    """(N,) the part of each row, by its group alone, so that shuffled labels have the same chance as the true ones."""
+    groups, numbers = np.unique(who, return_inverse=True)
+    return (np.random.RandomState(0).permutation(len(groups)) % FOLDS)[numbers]
+
+
+def _accuracy(rows: np.ndarray, codes: np.ndarray, folds: np.ndarray) -> float:
+    """Balanced accuracy of a tree over the parts that it was not grown on; `folds` (N,) is the part of each row."""
     from sklearn.tree import DecisionTreeClassifier
 
-    guessed = np.zeros_like(codes)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of classes with fewer rows than folds
-        for grown, left in StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(rows, codes, who):
-            tree = DecisionTreeClassifier(max_depth=DEPTH, min_samples_leaf=2, class_weight="balanced", random_state=0)
-            guessed[left] = tree.fit(rows[grown], codes[grown]).predict(rows[left])
-        return float(balanced_accuracy_score(codes, guessed))
+    weights = (1 / np.maximum(np.bincount(codes), 1))[codes]
+    right = np.zeros(len(codes), bool)
+    for fold in range(FOLDS):
+        left = folds == fold
+        if left.any():
+            tree = DecisionTreeClassifier(max_depth=DEPTH, min_samples_leaf=2, random_state=0)
+            tree.fit(rows[~left], codes[~left], sample_weight=weights[~left], check_input=False)
+            right[left] = tree.predict(rows[left], check_input=False) == codes[left]
+    return float((right * weights).sum() / weights.sum())

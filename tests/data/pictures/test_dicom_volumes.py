@@ -194,9 +194,7 @@ def syntax_exchanged(content, other):
 
 def test_another_byte_order_than_it_says(tmp_path):
     damaged(tmp_path, lambda content: syntax_exchanged(content, "1.2.840.10008.1.2.2"))
-    with pytest.raises(
-        BadPicture, match=r"1 files here cannot be read, as IM014: .*byte order than it says"
-    ):
+    with pytest.raises(BadPicture, match=r"1 files here cannot be read, as IM014: .*byte order than it says"):
         open_volume(tmp_path)
 
 
@@ -209,9 +207,7 @@ def test_a_private_transfer_syntax(tmp_path):
 @pytest.mark.parametrize("left", [0.1, 0.5, 0.99])
 def test_a_truncated_slice(tmp_path, left):
     damaged(tmp_path, lambda content: content[: int(len(content) * left)])
-    with pytest.raises(
-        BadPicture, match=r"IM014: (truncated|no transfer syntax|no image in it .*truncated before it)"
-    ):
+    with pytest.raises(BadPicture, match=r"IM014: (truncated|no transfer syntax|no image in it .*truncated before it)"):
         open_volume(tmp_path)[:]
 
 

@@ -54,6 +54,10 @@ def write(stack: Stack, classes: np.ndarray, labels: Sequence[str], path: Path) 
     segments = [index for index in range(len(labels)) if index != background]
     numbers = np.zeros(max(len(labels), 256), np.uint8)
     numbers[segments] = np.arange(1, len(segments) + 1)
+    if len(images) == 1:  # of one file the frames are taken in its own order
+        classes = classes[np.argsort([place.number for place in stack.places])]
+    elif len(images) < len(stack.places):
+        raise InputError(f"{path}: no DICOM SEG can be made of several files of several frames each; give one file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -92,7 +96,7 @@ def version() -> str:
 
 def _images(stack: Stack) -> list[Any]:
     """The headers of the files of a stack in order, without their pixels, as highdicom takes them."""
-    pydicom = library()
+    pydicom, step = library(), float(np.linalg.norm(stack.affine[:3, 2]))
     found: dict[Path, Any] = {}
     for path in dict.fromkeys(place.path for place in stack.places):
         with open_regular(path) as file:
@@ -103,6 +107,12 @@ def _images(stack: Stack) -> list[Any]:
         if "FrameOfReferenceUID" not in ds:  # one for the whole series
             own = hashlib.sha256(str(ds.SeriesInstanceUID).encode()).hexdigest()
             ds.FrameOfReferenceUID = pydicom.uid.generate_uid(entropy_srcs=[own])
+        # highdicom asks for a thickness, which files need not have; the distance of the slices stands in for it.
+        groups = [*ds.get("SharedFunctionalGroupsSequence", ()), *ds.get("PerFrameFunctionalGroupsSequence", ())]
+        measures = [item for group in groups for item in group.get("PixelMeasuresSequence", ())]
+        for item in measures or [ds]:
+            if item.get("SliceThickness") is None:
+                item.SliceThickness = f"{step:.10g}"
         found[path] = ds
     return list(found.values())
 
