@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from resnets.data.pictures.windowed import automatic, shares
 from resnets.data.targets import NUMBERS
-from resnets.data.windows import automatic, limits, shares
+from resnets.data.windows import limits
 from resnets.errors import InputError
 from resnets.files import replacing
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.data.pictures.dicom.parse import PIXELS, DicomError, blamed, library, syntax_of
-from resnets.data.windows import automatic, shares, sigmoid
+from resnets.data.pictures.windowed import automatic, shares, sigmoid
 
 MAX_FRAMES = 1 << 16
 MAX_PIXELS = 1 << 31  # of all frames of a file, with their colours
