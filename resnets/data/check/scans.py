@@ -46,7 +46,7 @@ class Case(NamedTuple):
     """An image or series: its split and position there, its path, the hash of its patient and its scanner's attributes."""
 
     split: str
-    index: int
+    position: int
     path: Path
     patient: str
     modality: str
@@ -103,7 +103,7 @@ def look(source: Source) -> Iterator[Finding]:
         yield Finding("warning", "no_patient", f"{num:,} {KINDS[source.kind].images} {words}")
     burnt = [case for case in cases if str(case.tags.get("BurnedInAnnotation", "")).upper() == "YES"]
     if burnt:
-        items = [{"label": source.splits[case.split].images.name(case.index)} for case in burnt]
+        items = [{"label": source.splits[case.split].images.name(case.position)} for case in burnt]
         words = "say that text is burnt into their pixels (BurnedInAnnotation), perhaps a name; cut it off, or paint it over"
         yield Finding("warning", "burnt_in", f"{many(len(burnt), 'image')} {words}", items)
     yield from _tells(source, cases)
@@ -150,7 +150,7 @@ def _spacings(cases: list[Case]) -> str:
 def _tells(source: Source, cases: list[Case]) -> Iterator[Finding]:
     codes = {name: split.targets.codes() for name, split in source.splits.items()}
     cases = [case for case in cases if case.split == "train"] or cases
-    labels = np.array([codes[case.split][case.index] for case in cases])
+    labels = np.array([codes[case.split][case.position] for case in cases])
     if len(np.unique(labels)) < 2 or KINDS[source.kind].dims == 3:
         return
     who = np.array([case.patient or f"alone-{n}" for n, case in enumerate(cases)])
@@ -206,7 +206,7 @@ def numbers_of(tags: list[dict[str, Any]]) -> tuple[list[str], np.ndarray]:
 
 def _alone(names: list[str], values: np.ndarray, labels: np.ndarray, who: np.ndarray) -> list[dict[str, str]]:
     """How well each attribute tells the class by itself, the best first; its name, not what it holds."""
-    found = {}
+    found: dict[str, float] = {}
     for n, name in enumerate(names):
         alone = told_apart(values[:, n : n + 1], labels, who, test=False)
         found[name] = max(alone.accuracy * alone.matters, found.get(name, 0.0))
@@ -220,7 +220,7 @@ def _marks(source: Source, cases: list[Case]) -> tuple[np.ndarray, np.ndarray]:
     chosen = np.unique(np.linspace(0, len(cases) - 1, min(MOST_PIXELS, len(cases))).round().astype(int))
     for n in chosen.tolist():
         try:
-            pixels = source.splits[cases[n].split].images[cases[n].index]
+            pixels = source.splits[cases[n].split].images[cases[n].position]
         except BadPicture:
             continue
         kept.append(n)

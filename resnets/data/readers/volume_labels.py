@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from resnets.data.pictures.dicom.picture import SUFFIXES as DICOM_SUFFIXES
 from resnets.data.pictures.dicom.series import below, gathered
+from resnets.data.pictures.dicom_segments import Segments, is_seg, numbers_of
 from resnets.data.pictures.images import BadPicture, FileImages, evenly_spaced, printable
 from resnets.data.pictures.volume import Volume
 from resnets.data.pictures.volumes import SUFFIXES, Volumes, exists, is_nifti, open_volume
@@ -44,7 +46,7 @@ class Labels:
 
     def __init__(self, path: Path, volume: Volume, table: np.ndarray, background: int) -> None:
         try:
-            self.volume = open_volume(path)
+            self.volume = Segments(path, volume) if is_seg(path) else open_volume(path)
         except BadPicture as error:
             raise BadLabel(path, error.reason, "bad_annotation") from error
         check_alignment(volume, self.volume)
@@ -184,7 +186,7 @@ def _volumes_by_stem(folder: Path, left: Left) -> dict[str, Path]:
 
 def read_volumes(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> Source:
     """Read `[{train,val,test}/]images + labels` (or `masks`), or `imagesTr + labelsTr`, with .nii or .nii.gz files; a volume
-    may be a folder with a DICOM series, whose labels are called as it is.
+    may be a folder with a DICOM series, whose labels, NIfTI or DICOM SEG, are called as it is.
 
     The classes are `labels`, or the lines of `classes.txt`, or `BACKGROUND` for 0 and numbers up to the largest value in any
     label file (`mask_values.meaning`). `in_chans` is not used: the number of channels is that of the first readable volume.
@@ -195,10 +197,10 @@ def read_volumes(root: Path, in_chans: int, labels: Sequence[str] | None = None,
     pairs: dict[str, Pairs] = {}
     left = Left()
     for split, places in _pairs(root, left).items():
-        labelled = by_stem(places[1], SUFFIXES, left)
+        labelled = by_stem(places[1], (*SUFFIXES, *DICOM_SUFFIXES), left)
         pairs[split] = matched(without_channel(_volumes_by_stem(places[0], left), labelled), labelled, places, ".nii.gz")
     masks = [path for found in pairs.values() for _, path in found]
-    known = meaning(root, masks, lambda path: open_volume(path).indices(), labels, ignore, first=BACKGROUND)
+    known = meaning(root, masks, _numbers, labels, ignore, first=BACKGROUND)
     names, table = class_table(printable(root), known.named, labels, ignore)
     channels, splits = _channels(pairs), {}
     for split, found in pairs.items():
@@ -207,6 +209,11 @@ def read_volumes(root: Path, in_chans: int, labels: Sequence[str] | None = None,
         splits[split] = Split(volumes, LabelVolumes(volumes, FileImages(stored, 1, root), table, background_of(names)))
     notes = (*left.notes(), *known.notes)
     return Source(printable(root.resolve().name), names, splits, channels, kind="volumes", notes=notes)
+
+
+def _numbers(path: Path) -> np.ndarray:
+    """The values in a label file, int32 (...)."""
+    return numbers_of(path) if is_seg(path) else open_volume(path).indices()
 
 
 def _channels(pairs: dict[str, Pairs]) -> int:

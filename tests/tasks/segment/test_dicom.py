@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import resnets
 from resnets.cli.main import cli
+from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.volumes import open_volume
 from resnets.data.sources import open_source
 from resnets.errors import InputError
@@ -107,6 +108,25 @@ def test_a_mask_of_a_file_of_many_frames(tmp_path):
     own = np.argwhere(mask)[:, ::-1] @ volume.affine[:3, :3].T + volume.affine[:3, 3]
     own[:, :2] *= -1
     assert np.allclose(sorted(places.tolist()), sorted(own.tolist()), atol=1e-3)
+
+
+def test_seg_files_are_labels(tmp_path):
+    for number in range(2):
+        volume = open_volume(scan(tmp_path, number))
+        volume.save_mask(
+            volume.turned(phantom(number, (14, 13, 12))[1]),
+            ["background", "ball", "box"],
+            tmp_path / f"labels/case{number}.dcm",
+        )
+        (tmp_path / f"labels/case{number}.nii.gz").unlink()
+    (tmp_path / "classes.txt").write_text("background\nball\nbox\n")
+    split = open_source(str(tmp_path), None).splits["train"]
+    for number in range(2):
+        volume, target = split[number]
+        assert np.array_equal(target, volume.turned(phantom(number, (14, 13, 12))[1]))
+    made.save(made.with_pixels(made.header(), made.values()[0]), tmp_path / "labels/case0.dcm")
+    with pytest.raises((BadPicture, InputError), match="one slice"):
+        open_source(str(tmp_path), None).splits["train"][0]
 
 
 def test_a_case_is_one_series(tmp_path):

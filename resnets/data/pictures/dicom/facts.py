@@ -123,16 +123,16 @@ def frames_of(ds: Any, num: int) -> tuple[Frame, ...]:
 
 
 def _frame(groups: list[Any], ds: Any) -> Frame:
-    scale = _group(groups, "PixelValueTransformationSequence")
+    scale = group_of(groups, "PixelValueTransformationSequence")
     return Frame(
-        _numbers(_group(groups, "PlanePositionSequence"), "ImagePositionPatient", 3),
-        _numbers(_group(groups, "PlaneOrientationSequence"), "ImageOrientationPatient", 6),
-        _numbers(_group(groups, "PixelMeasuresSequence"), "PixelSpacing", 2),
+        _numbers(group_of(groups, "PlanePositionSequence"), "ImagePositionPatient", 3),
+        _numbers(group_of(groups, "PlaneOrientationSequence"), "ImageOrientationPatient", 6),
+        _numbers(group_of(groups, "PixelMeasuresSequence"), "PixelSpacing", 2),
         scale_of(ds if scale is None else scale),
     )
 
 
-def _group(groups: list[Any], word: str) -> Any:
+def group_of(groups: list[Any], word: str) -> Any:
     """The first item of the sequence `word` in a frame's own groups, else in those that all frames share."""
     return next((group.get(word)[0] for group in groups if group.get(word)), None)
 

@@ -85,18 +85,30 @@ def stored(ds: Any, *, first: int = 0, num: int | None = None, rgb: bool = False
     last = form.frames if num is None else min(form.frames, first + num)
     with blamed("truncated, or its pixels cannot be decoded"):
         data = ds[word].value or b""
-        if not family and len(data) < form.num_bytes * form.frames * _subsampled(form):
-            raise DicomError(f"truncated: {len(data):,} bytes of pixels, where {form.num_bytes * form.frames:,} are expected")
+        expected = math.ceil(math.prod(form[:5]) * _subsampled(form) / 8)  # frames of 1 bit follow each other within a byte
+        if not family and len(data) < expected:
+            raise DicomError(f"truncated: {len(data):,} bytes of pixels, where {expected:,} are expected")
         if family:
             _check_frames(data, family, form, ds)
         decoder = library().pixels.get_decoder(uid)
         if not decoder.is_available:
             raise DicomError(f"no decoder for {decoder.UID.name} is installed")
         for index in range(first, last):
+            if form.bits == 1 and not family:
+                yield _of_bits(data, index, form)
+                continue
             frame, _ = decoder.as_array(ds, index=index, raw=not rgb)
             if frame.shape[:2] != (form.rows, form.columns):
                 raise DicomError(f"its pixels are {frame.shape[0]} x {frame.shape[1]}, not {form.rows} x {form.columns}")
             yield frame
+
+
+def _of_bits(data: bytes, index: int, form: Form) -> np.ndarray:
+    """A frame of single bits, the lowest of a byte first. They may begin within a byte, where pydicom cannot take one alone."""
+    num = form.rows * form.columns
+    first, last = index * num, (index + 1) * num
+    bits = np.unpackbits(np.frombuffer(data[first // 8 : -(-last // 8)], np.uint8), bitorder="little")
+    return bits[first % 8 :][:num].reshape(form.rows, form.columns)
 
 
 def _subsampled(form: Form) -> float:
