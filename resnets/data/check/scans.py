@@ -210,7 +210,10 @@ def _alone(names: list[str], values: np.ndarray, labels: np.ndarray, who: np.nda
     for n, name in enumerate(names):
         alone = told_apart(values[:, n : n + 1], labels, who, test=False)
         found[name] = max(alone.accuracy * alone.matters, found.get(name, 0.0))
-    best = sorted((name for name in found if found[name]), key=lambda name: -found[name])
+    half = (
+        1 / len(np.unique(labels)) + max(found.values(), default=0.0)
+    ) / 2  # of the way to the best; what is below may be chance
+    best = sorted((name for name in found if found[name] >= half), key=lambda name: -found[name])
     return [{"label": name, "alone": f"{found[name]:.0%}"} for name in best]
 
 

@@ -221,7 +221,7 @@ def test_files_that_the_model_does_not_take(first, tmp_path):
     made_picture(tmp_path / "photo.png")
     with pytest.raises(InputError, match=r"photo.png: no volume .* and the model takes volumes"):
         invoke("predict", first.path, tmp_path / "photo.png")
-    with pytest.raises(InputError, match=r"no volumes here \(.nii.gz, .nii\)"):
+    with pytest.raises(InputError, match=r"no volumes here \(.nii.gz, .nii, .dcm, .dicom, .ima\)"):
         invoke("predict", first.path, tmp_path)
     flat = resnets.create_model("resnet20_cifar", task="segment", depths=(1, 1), width=8, labels=["background", "1"])
     resnets.save(flat, tmp_path / "flat.safetensors")
