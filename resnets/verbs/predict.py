@@ -60,7 +60,7 @@ def find_pictures(paths: Paths, *, dims: int = 2, left: Left | None = None) -> I
         if not isinstance(named, str | os.PathLike):
             raise InputError(f"{type(named).__name__} is no path; pictures in memory are for `predict` of a model, in Python")
         path = check_no_address(named)
-        if not path.exists() and not inputs.takes(path):
+        if not inputs.exists(path):
             raise InputError(f"{path}: no such file or folder")
         if path.is_dir():
             found = inputs.listed(map(Path, walk(path, str(path), left, suffixes=inputs.suffixes)), left)

@@ -12,7 +12,7 @@ from resnets.data.pictures.dicom.picture import SUFFIXES as DICOM_SUFFIXES
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, StoredImages, pixels_of
 from resnets.data.pictures.resize import fit_image, fit_picture, to_array
 from resnets.data.pictures.sent import Encoded, SentPictures, SentVolumes, example_picture, example_volume
-from resnets.data.pictures.volumes import SUFFIXES, Volumes, in_series, is_nifti, is_taken, mask_suffix
+from resnets.data.pictures.volumes import SUFFIXES, Volumes, exists, in_series, is_nifti, is_taken, mask_suffix
 from resnets.data.preprocess import Preprocess
 
 
@@ -64,6 +64,7 @@ class Inputs(NamedTuple):
     Args:
         images: the plural noun for messages.
         suffixes: suffixes of the files, in lower case.
+        exists: whether there is something at a path: a file, a folder, or a series in one.
         takes: whether a file, by its path, is such an image.
         listed: (files below a folder, what counts those that are left out) -> the paths of the images in them.
         files: (paths, channels) -> `FileImages` with the paths.
@@ -77,6 +78,7 @@ class Inputs(NamedTuple):
 
     images: str
     suffixes: tuple[str, ...]
+    exists: Callable[[Path], bool]
     takes: Callable[[Path], bool]
     listed: Callable[[Iterable[Path], Any], Iterator[Path]]
     files: Callable[[Iterable[Path], int], FileImages]
@@ -92,6 +94,7 @@ INPUTS: dict[int, Inputs] = {
     2: Inputs(
         "images",
         tuple(sorted(IMAGE_SUFFIXES)),
+        Path.exists,
         lambda path: not is_nifti(path),
         lambda files, left: iter(files),
         FileImages,
@@ -105,6 +108,7 @@ INPUTS: dict[int, Inputs] = {
     3: Inputs(
         "volumes",
         (*SUFFIXES, *DICOM_SUFFIXES),
+        exists,
         is_taken,
         in_series,
         lambda paths, in_chans: FileImages(paths, 1),

@@ -52,8 +52,8 @@ def in_series(files: Iterable[Path], left: Any) -> Iterator[Path]:
 
 
 def exists(path: Path) -> bool:
-    """Whether there may be a volume at a path."""
-    return path.is_file() or _in_dicom(path)
+    """Whether there is a file or a folder at a path, or one in which a series of this name may be."""
+    return path.exists() or is_series(path)
 
 
 def mask_suffix(path: Path) -> str:
