@@ -19,7 +19,7 @@ import numpy as np
 from resnets import tasks
 from resnets.data.pictures.images import BadPicture, FileImages, default_workers
 from resnets.data.pictures.inputs import INPUTS, Fitted
-from resnets.data.pictures.volumes import SUFFIXES
+from resnets.data.pictures.volumes import SUFFIXES, is_nifti
 from resnets.data.readers.walk import Left, walk
 from resnets.errors import InputError
 from resnets.files import check_no_address
@@ -73,7 +73,8 @@ def find_pictures(paths: Paths, *, dims: int = 2, left: Left | None = None) -> I
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: a pipe or a device, which may never end; give a file")
         if not inputs.takes(path):
-            kind = "a volume" if path.name.lower().endswith(SUFFIXES) else f"no volume ({', '.join(SUFFIXES)}, or DICOM)"
+            suffixes = ", ".join(SUFFIXES)
+            kind = f"a volume ({suffixes})" if is_nifti(path) else f"no volume ({suffixes}, or DICOM)"
             raise InputError(f"{path}: {kind}, and the model takes {inputs.images}; give one of these")
         yield path
 
