@@ -56,13 +56,13 @@ def check(
     from resnets.data.check import check
     from resnets.data.check.findings import lines
     from resnets.data.corrections import corrected
-    from resnets.data.groups import grouped
+    from resnets.data.groups import chosen, grouped
     from resnets.data.sources import open_source
 
     kind = None if task is None else tasks.get(task).kind
     with counting("checking") as progress:
         source = open_source(data, kind, data_dir=data_dir, in_chans=in_chans, masks=masks, ignore=ignore_index)
-        findings = check(corrected(grouped(source, group_by), corrections), progress=progress)
+        findings = check(corrected(grouped(source, chosen(source, group_by)), corrections), progress=progress)
     if as_json:
         click.echo(to_json(findings.to_json()))
     else:

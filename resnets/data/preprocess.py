@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from resnets.data import windows
 from resnets.errors import InputError, check_choices, is_whole
 from resnets.files import short
 
@@ -44,6 +45,8 @@ class Preprocess:
         std: standard deviation, one value per channel, above 0.
         bit_depth: of images of 16 bits, how many of these their values use, 8 to 16 (DICOM's "bits stored"): 2**bit_depth - 1
             becomes white. Other images have no use for it.
+        window: (level, width) of the values that become black to white in DICOM, and to which volumes are clipped; None: as
+            the file says, and all values of volumes.
 
     Raises:
         InputError: for a value out of range.
@@ -56,6 +59,7 @@ class Preprocess:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     bit_depth: int = 16
+    window: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         check_choices(self, CHOICES)
@@ -76,6 +80,8 @@ class Preprocess:
             raise InputError(f"crop_pct={short(self.crop_pct)}: give a fraction from {LEAST_CROP} to 1")
         if not is_whole(self.bit_depth) or self.bit_depth not in BIT_DEPTHS:
             raise InputError(f"bit_depth={short(self.bit_depth)}: give a number of bits from 8 to 16")
+        if self.window is not None:
+            object.__setattr__(self, "window", windows.parsed(self.window))
         if len(self.mean) not in (len(self.std), len(self.std) * math.prod(self.size)):
             raise InputError(f"mean has {len(self.mean)} values and std {len(self.std)}: give one per channel")
         if not all(abs(value) <= 1 / LEAST_STD for value in self.mean):
@@ -84,9 +90,9 @@ class Preprocess:
             raise InputError(f"std={short(self.std)}: give numbers of at least {LEAST_STD}; compute them from images in [0, 1]")
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain data; without the bit depth where it is the usual one, so that version 0.1.0 reads it."""
-        fields = dataclasses.asdict(self)
-        return fields if self.bit_depth < BIT_DEPTHS[-1] else {name: fields[name] for name in fields if name != "bit_depth"}
+        """The fields as plain data; without what is usual of those that version 0.1.0 does not know."""
+        usual = {"bit_depth": BIT_DEPTHS[-1], "window": None}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in usual or value != usual[name]}
 
     @property
     def in_chans(self) -> int:

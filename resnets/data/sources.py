@@ -16,7 +16,21 @@ import numpy as np
 from resnets import plugins
 from resnets.data.identities import identified
 from resnets.data.pictures.images import printable
-from resnets.data.readers import boxes, cifar, coco, known, layouts, masks, memory, shards, tags, volume_labels, walk, yolo
+from resnets.data.readers import (
+    boxes,
+    cifar,
+    coco,
+    known,
+    layouts,
+    masks,
+    memory,
+    scans,
+    shards,
+    tags,
+    volume_labels,
+    walk,
+    yolo,
+)
 from resnets.data.readers.frames import Frame, framed
 from resnets.data.readers.layouts import Found, Part, quoted
 from resnets.data.readers.names import matched
@@ -32,8 +46,8 @@ class Layout(plugins.Part):
 
     Args:
         form: the layout in words.
-        holds: what is known of its images: "classes", "boxes", "masks" (of volumes too), "tags" or "identities"; a task takes
-            one of these. Identities are kept as classes are.
+        holds: what is known of its images: "classes", "boxes", "masks" (of volumes too), "tags", "identities", or "scans" (of
+            series without labels); a task takes one of these, but the last. Identities are kept as classes are.
         recognises: whether a path, or a pattern or address of shards, is in this layout.
         takes: further arguments of `open_source` that the reader takes.
         dims: spatial axes of the images.
@@ -65,11 +79,11 @@ COCO, TAR = "COCO: annotations/instances_{train,val}*.json", "train-*.tar [val-*
 COLUMNS = "path,labels (a|b), or path and a column per label"
 layout("voc", f"{VOC}, Annotations, ImageSets/Main", "boxes", boxes.is_voc, boxes.read_voc, ("masks",))
 layout("coco", COCO, "boxes", coco.is_coco, coco.read_coco, ("masks",))
-layout(
-    "nifti", f"{PAIRS} + labels, .nii[.gz]", "masks", volume_labels.is_volumes, volume_labels.read_volumes, ("ignore",), dims=3
-)
+NIFTI = f"{PAIRS} + labels, .nii[.gz], or folders of DICOM"
+layout("nifti", NIFTI, "masks", volume_labels.is_volumes, volume_labels.read_volumes, ("ignore",), dims=3)
 layout("yolo", f"{YOLO}, or {PAIRS} + labels, .txt", "boxes", yolo.is_yolo, yolo.read_yolo, ("masks",))
 layout("masks", f"{PAIRS} + masks", "masks", masks.is_masks, masks.read_masks, ("ignore",))
+layout("dicom", "a folder of DICOM series, in any order", "scans", scans.is_scans, scans.read_scans, dims=3)
 layout("voc masks", f"{VOC}, SegmentationClass", "masks", masks.is_voc_masks, masks.read_voc_masks, ("ignore",))
 layout("instances", f"{PAIRS} + instances", "boxes", masks.is_instances, masks.read_instances, ("masks",))
 layout("foreground", f"{PAIRS} + instances", "masks", masks.is_instances, masks.read_foreground, ("ignore",))

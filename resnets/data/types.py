@@ -186,6 +186,7 @@ KINDS = {
     "boxes": Kind("pictures", "pictures", "objects", 2, objects=True),
     "masks": Kind("pictures", "pictures", "pixels", 2),
     "volumes": Kind("volumes", "patches", "voxels", 3),
+    "scans": Kind("series", "series", "series", 3),
     "tags": Kind("pictures", "pictures", "pictures", 2, names="labels"),
     "identities": Kind("pictures", "pictures", "pictures", 2, names="identities"),
 }

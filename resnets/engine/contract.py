@@ -437,7 +437,7 @@ class Task(Protocol):
         """Draw an answer over its image, as PNG. Raises `InputError` where there is nothing to draw."""
         ...
 
-    def masked(self, image: Any, answer: Any, wanted: Wanted, path: Path) -> Path:
+    def masked(self, image: Any, answer: Any, labels: Sequence[str], wanted: Wanted, path: Path) -> Path:
         """Write an answer as a mask. Raises `InputError` where it has none."""
         ...
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from resnets.data import corrections, depth, groups
+from resnets.data import corrections, depth, groups, windows
 from resnets.data.pictures.images import default_workers
 from resnets.data.preprocess import Preprocess
 from resnets.data.readers.memory import in_memory
@@ -98,7 +98,8 @@ def settle(
     header = None if opened is None else opened.header
     in_chans = asked.get("in_chans") or (None if header is None else header.spec.in_chans)
     source = task.open(data if in_memory(data) else asked.get("data", "digits"), asked, in_chans=in_chans, data_dir=data_dir)
-    source = groups.grouped(source, asked.get("group_by"))
+    by = groups.chosen(source, asked.get("group_by"))
+    source = groups.grouped(source, by)
     fingerprint = source.fingerprint()
     if asked.get("test") is False:
         splits = {name: split for name, split in source.splits.items() if name != "test"}
@@ -109,13 +110,17 @@ def settle(
     layers = {f"recipe {recipe_name}": base, **of_optimiser(asked, base), **own}
     recipe, origins = settings(task, layers, source, design, (recipe_name, by_whom))
     check_effect(recipe, own)
+    if by is not None and recipe.group_by is None:
+        recipe, origins = dataclasses.replace(recipe, group_by=by), origins | {"group_by": "DICOM"}
     source = corrections.corrected(task.cut(source, recipe), recipe.corrections)
-    if recipe.group_by is not None:
-        groups.check_apart(source, recipe.group_by)
+    if by is not None:
+        groups.check_apart(source, by)
     bad = BadImages.allowing(recipe.max_bad, *source.splits.values())
     source, recipe, origins = at_its_depth(source, recipe, origins, design.preprocess.bit_depth)
+    window = windows.parsed(recipe.window) if recipe.window else None if header is None else header.preprocess.window
+    source = depth.windowed(source, window, asked=recipe.window)
     preprocess = task.preprocess(recipe, design, source, bad)
-    preprocess = dataclasses.replace(preprocess, bit_depth=recipe.bit_depth or preprocess.bit_depth)
+    preprocess = dataclasses.replace(preprocess, bit_depth=recipe.bit_depth or preprocess.bit_depth, window=window)
     labels = padded(source.labels, recipe.num_classes)
     spec = dataclasses.replace(design.spec, num_classes=len(labels))
     plan = Plan(task, source, fingerprint, labels, spec, preprocess, recipe, origins, bad, opened)

@@ -18,6 +18,7 @@ import yaml
 
 from resnets.data.preprocess import BIT_DEPTHS
 from resnets.data.preprocess import CHOICES as FIT_CHOICES
+from resnets.data.windows import WINDOWS
 from resnets.engine.settings import (
     AUGMENTATION,
     COMMON,
@@ -198,7 +199,8 @@ class Recipe:
         DATA,
         None,
         "what is kept together in splits, folds and intervals: a column of the list, a pattern of the path such as "
-        "{patient}_*.png, a regular expression such as (\\w+)/, folder, folder:2, or burst",
+        "{patient}_*.png, a regular expression such as (\\w+)/, folder, folder:2, burst, none, or PatientID, the default of "
+        "DICOM files",
     )
     corrections: str | None = setting(
         DATA, None, "a CSV list of other labels for some images, and of images to leave out, as `resnets data repair` writes it"
@@ -214,6 +216,12 @@ class Recipe:
         "of images of 16 bits: how many of these their values use; default: by the largest value of the training images",
         least=BIT_DEPTHS[0],
         most=BIT_DEPTHS[-1],
+    )
+    window: str | None = setting(
+        DATA,
+        None,
+        f"of DICOM and of volumes: the values that are seen, as level,width or {', '.join(WINDOWS)}; default: as DICOM says, "
+        "and all values of volumes",
     )
 
     # Fine-tuning

@@ -98,7 +98,9 @@ class Answering:
         run = functools.partial(run_model, self)
         rows, rule, num = [], self.preprocess, 1 if self.task.own_size else batch_size
         for start in range(0, len(todo), num):
-            images = [as_image(fetched(picture), rule.in_chans, rule.bit_depth) for picture in todo[start : start + num]]
+            images = [
+                as_image(fetched(picture), rule.in_chans, rule.bit_depth, rule.window) for picture in todo[start : start + num]
+            ]
             pixels = np.stack([to_array(fit_image(image, self.preprocess), self.preprocess) for image in images])
             sizes = [(image.height, image.width) for image in images] if self.task.own_size else []
             rows += [row for row, _ in answered(self.task, run, header, pixels, sizes, wanted)]

@@ -20,7 +20,7 @@ from resnets import tasks
 from resnets.data.pictures.images import BadPicture, FileImages, default_workers, printable
 from resnets.data.pictures.inputs import INPUTS, Fitted
 from resnets.data.pictures.resize import listed
-from resnets.data.pictures.volumes import SUFFIXES
+from resnets.data.pictures.volumes import SUFFIXES, is_nifti
 from resnets.data.readers.films import frames, is_film
 from resnets.data.readers.given import GivenImages, is_address
 from resnets.data.readers.walk import Left, walk
@@ -64,22 +64,22 @@ def find_pictures(paths: Paths, *, dims: int = 2, left: Left | None = None) -> I
         if not isinstance(named, str | os.PathLike):
             raise InputError(f"{type(named).__name__} is no path; here files and folders are needed")
         path = check_no_address(named)
-        if not path.exists():
+        if not inputs.exists(path):
             raise InputError(f"{path}: no such file or folder")
         if path.is_dir():
-            found = map(Path, walk(path, str(path), left, suffixes=inputs.suffixes))
+            found = inputs.listed(map(Path, walk(path, str(path), left, suffixes=inputs.suffixes)), left)
             if (first := next(found, None)) is None:
                 remedy = "".join(f"; {note.text}" for note in left.notes())
                 raise InputError(f"{path}: no {inputs.images} here ({', '.join(inputs.suffixes)}){remedy}")
             yield first
             yield from found
             continue
-        if not path.is_file():
+        if path.exists() and not path.is_file():
             raise InputError(f"{path}: a pipe or a device, which may never end; give a file")
-        if path.name.lower().endswith(SUFFIXES) != (inputs.suffixes == SUFFIXES):
-            kind = "a volume" if path.name.lower().endswith(SUFFIXES) else "no volume"
-            words = f"{path}: {kind} ({', '.join(SUFFIXES)}), and the model takes {inputs.images}"
-            raise InputError(f"{words}; give one of these")
+        if not inputs.takes(path):
+            suffixes = ", ".join(SUFFIXES)
+            kind = f"a volume ({suffixes})" if is_nifti(path) else f"no volume ({suffixes}, or DICOM)"
+            raise InputError(f"{path}: {kind}, and the model takes {inputs.images}; give one of these")
         yield path
 
 

@@ -297,7 +297,7 @@ def beside(
                 if image is not None and targets.drawings:
                     row["drawn"] = str(task.drawn(image, answer, labels, wanted, targets.drawings[row["path"]]))
                 if image is not None and targets.masks:
-                    row["mask"] = str(task.masked(image, answer, wanted, targets.masks[row["path"]]))
+                    row["mask"] = str(task.masked(image, answer, labels, wanted, targets.masks[row["path"]]))
                 yield row
 
 
@@ -320,7 +320,7 @@ def placed_beside(
     files: FileImages | GivenImages,
     draw: Path | None,
     masks: Path | None,
-    mask_suffix: str,
+    mask_suffix: Callable[[Path], str],
     todo: FileImages | GivenImages | None = None,
     out: Path | None = None,
 ) -> Beside:
@@ -334,7 +334,7 @@ def placed_beside(
         InputError: where one would take the place of an image, of another, or of one that an earlier call has written.
     """
     targets = Beside(
-        named_after(files, draw, ".png") if draw else {},
+        named_after(files, draw, lambda path: ".png") if draw else {},
         named_after(files, masks, mask_suffix) if masks else {},
     )
     images = {files.path(index).resolve() for index in range(len(files))}
@@ -372,18 +372,19 @@ def named_in(out: Path) -> set[str]:
     return found
 
 
-def named_after(images: FileImages | GivenImages, folder: Path, suffix: str) -> dict[str, Path]:
+def named_after(images: FileImages | GivenImages, folder: Path, suffix: Callable[[Path], str]) -> dict[str, Path]:
     """Where in `folder` the file of each picture goes, by its name: under its stem, with a number where that is taken.
 
     Of all pictures of a call, those too that an earlier call has done: they keep theirs.
     """
     found: dict[str, Path] = {}
     taken: set[str] = set()
-    for name in map(images.name, range(len(images))):
+    for index in range(len(images)):
+        name = images.name(index)
         own = next((end for end in SUFFIXES if name.lower().endswith(end)), None)
         stem, number = Path(name).stem if own is None else Path(name).name[: -len(own)], 1
         while (free := stem if number == 1 else f"{stem}-{number}") in taken:
             number += 1
         taken.add(free)
-        found[name] = folder / f"{free}{suffix}"
+        found[name] = folder / f"{free}{suffix(images.path(index))}"
     return found

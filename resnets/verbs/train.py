@@ -324,7 +324,7 @@ def record(
         "inputs": plan.inputs,
         "dir": None if data_dir is None else str(data_dir),
     }
-    if job.recipe.group_by is not None:
+    if groups.number(source):
         data |= {"group_by": job.recipe.group_by, "num_groups": groups.number(source)}
     if source.corrections is not None:
         data["corrections"] = dict(source.corrections)

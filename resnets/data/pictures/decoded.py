@@ -28,7 +28,7 @@ class DecodedImages(StoredImages):
         name = self.name(index)
         with blame(name):
             try:
-                return pixels_of(as_image(self.picture(index), self.in_chans, self.bit_depth))
+                return pixels_of(as_image(self.picture(index), self.in_chans, self.bit_depth, self.window))
             except BadPicture as bad:
                 raise BadPicture(name, bad.reason) from bad
             except InputError as error:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from PIL import Image
 
-from resnets.data.pictures.images import MODES, convert, open_picture, read_stream
+from resnets.data.pictures.images import MODES, Window, convert, open_picture, read_stream
 from resnets.data.preprocess import FREE, Preprocess
 from resnets.errors import InputError
 from resnets.files import check_no_address
@@ -32,10 +32,11 @@ def fit_picture(picture: Picture, preprocess: Preprocess) -> np.ndarray:
     Raises:
         InputError: if it cannot be read, or is none of these.
     """
-    return to_array(fit_image(as_image(picture, preprocess.in_chans, preprocess.bit_depth), preprocess), preprocess)
+    image = as_image(picture, preprocess.in_chans, preprocess.bit_depth, preprocess.window)
+    return to_array(fit_image(image, preprocess), preprocess)
 
 
-def as_image(picture: Picture, in_chans: int, bit_depth: int = 16) -> Image.Image:
+def as_image(picture: Picture, in_chans: int, bit_depth: int = 16, window: Window = None) -> Image.Image:
     """An image as an upright Pillow image of `in_chans` channels.
 
     Args:
@@ -49,10 +50,10 @@ def as_image(picture: Picture, in_chans: int, bit_depth: int = 16) -> Image.Imag
     """
     if isinstance(picture, str | os.PathLike):
         check_no_address(picture, "give its bytes: urllib.request.urlopen(ADDRESS).read()")
-        return open_picture(picture, in_chans, bit_depth=bit_depth)
+        return open_picture(picture, in_chans, bit_depth=bit_depth, window=window)
     if isinstance(picture, bytes | bytearray | memoryview) or is_open(picture):
         file, name = read_stream(picture)
-        return open_picture(file, in_chans, name, bit_depth)
+        return open_picture(file, in_chans, name, bit_depth, window=window)
     if is_tensor(picture):
         picture = of_tensor(picture)
     if isinstance(picture, np.ndarray):

@@ -52,7 +52,7 @@ class DatasetImages(DecodedImages):
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> DatasetImages:
         chosen = self.positions[np.asarray(indices, np.int64)]
-        return DatasetImages(self.dataset, self.in_chans, self.split, chosen).at_depth(self.bit_depth)
+        return DatasetImages(self.dataset, self.in_chans, self.split, chosen).at_depth(self.bit_depth).windowed(self.window)
 
     def digest(self) -> bytes:
         """A SHA-256 of how many pictures there are, and of the pixels of `LOOKED` of them, evenly spaced."""

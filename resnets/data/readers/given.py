@@ -57,7 +57,7 @@ class GivenImages(DecodedImages):
     def subset(self, indices: Sequence[int] | np.ndarray) -> GivenImages:
         chosen = np.asarray(indices, np.int64).tolist()
         some = GivenImages([self.items[index] for index in chosen], self.in_chans, [self.names[index] for index in chosen])
-        return some.at_depth(self.bit_depth)
+        return some.at_depth(self.bit_depth).windowed(self.window)
 
     def digest(self) -> bytes:
         """A SHA-256 of the names."""

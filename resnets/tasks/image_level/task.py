@@ -239,7 +239,7 @@ class ImageLevel(ABC):
     def drawn(self, image: Any, answer: Any, labels: Sequence[str], wanted: Wanted, path: Path) -> Path:
         raise AssertionError("refused by check_asked")
 
-    def masked(self, image: Any, answer: Any, wanted: Wanted, path: Path) -> Path:
+    def masked(self, image: Any, answer: Any, labels: Sequence[str], wanted: Wanted, path: Path) -> Path:
         raise AssertionError("refused by check_asked")
 
     def preview(self, source: Source, recipe: ImageLevelSettings, preprocess: Preprocess, out: str | Path) -> Path:

@@ -147,12 +147,12 @@ class Segment(Dense):
             image, answer = image.drawn(row), answer[row, ::-1]
         return draw.segments(image, answer, labels, path)
 
-    def masked(self, image: Any, answer: np.ndarray, wanted: Wanted, path: Path) -> Path:
-        """Class indices in 8 bits as PNG; of a volume as NIfTI, in its place and orientation."""
+    def masked(self, image: Any, answer: np.ndarray, labels: Sequence[str], wanted: Wanted, path: Path) -> Path:
+        """Class indices in 8 bits as PNG; of a volume in the way of its file (NIfTI, DICOM SEG), in its place."""
         from resnets.tasks.dense.task import save_png
 
         if answer.ndim == 3:
-            image.save_like(answer, path)
+            image.save_mask(answer, labels, path)
             return path
         return save_png(answer, path)
 

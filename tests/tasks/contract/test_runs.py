@@ -227,7 +227,7 @@ def test_an_answer_is_drawn_or_it_is_refused_beforehand(done, found, asked, tmp_
         if asked == "draw":
             assert done.task.drawn(image, answer, header.labels, ALL, path) == path
         else:
-            assert done.task.masked(image, answer, ALL, path) == path
+            assert done.task.masked(image, answer, header.labels, ALL, path) == path
         with Image.open(path) as made:
             assert made.format == "PNG"
             assert asked == "draw" or (made.height, made.width) == image.shape[:2]
