@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.data import windows
+from resnets.data import window_levels
 from resnets.errors import InputError, check_choices, is_whole
 from resnets.files import short
 
@@ -81,7 +81,7 @@ class Preprocess:
         if not is_whole(self.bit_depth) or self.bit_depth not in BIT_DEPTHS:
             raise InputError(f"bit_depth={short(self.bit_depth)}: give a number of bits from 8 to 16")
         if self.window is not None:
-            object.__setattr__(self, "window", windows.parsed(self.window))
+            object.__setattr__(self, "window", window_levels.parsed(self.window))
         if len(self.mean) not in (len(self.std), len(self.std) * math.prod(self.size)):
             raise InputError(f"mean has {len(self.mean)} values and std {len(self.std)}: give one per channel")
         if not all(abs(value) <= 1 / LEAST_STD for value in self.mean):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from resnets.data import corrections, depth, groups, windows
+from resnets.data import corrections, depth, groups, window_levels
 from resnets.data.pictures.images import default_workers
 from resnets.data.preprocess import Preprocess
 from resnets.data.readers.memory import in_memory
@@ -117,7 +117,7 @@ def settle(
         groups.check_apart(source, by)
     bad = BadImages.allowing(recipe.max_bad, *source.splits.values())
     source, recipe, origins = at_its_depth(source, recipe, origins, design.preprocess.bit_depth)
-    window = windows.parsed(recipe.window) if recipe.window else None if header is None else header.preprocess.window
+    window = window_levels.parsed(recipe.window) if recipe.window else None if header is None else header.preprocess.window
     source = depth.windowed(source, window, asked=recipe.window)
     preprocess = task.preprocess(recipe, design, source, bad)
     preprocess = dataclasses.replace(preprocess, bit_depth=recipe.bit_depth or preprocess.bit_depth, window=window)

@@ -18,7 +18,7 @@ import yaml
 
 from resnets.data.preprocess import BIT_DEPTHS
 from resnets.data.preprocess import CHOICES as FIT_CHOICES
-from resnets.data.windows import WINDOWS
+from resnets.data.window_levels import WINDOWS
 from resnets.engine.settings import (
     AUGMENTATION,
     COMMON,

@@ -17,6 +17,7 @@ from tests.cli.made import said
 
 VERBS = (
     "train",
+    "tune",
     "eval",
     "calibrate",
     "convert",

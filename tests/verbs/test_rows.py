@@ -22,6 +22,11 @@ ODD = [
 TOP = [{"label": "cat, or\ndog", "index": 0, "probability": 0.7}, {"label": '"', "index": 1, "probability": 0.3}]
 
 
+def png(path):
+    """Of an image's path the suffix of its mask."""
+    return ".png"
+
+
 def images(names=ODD):
     return FileImages(names, 3)
 
@@ -216,15 +221,15 @@ def test_a_full_disk_is_said_with_its_remedy(tmp_path, monkeypatch):
 def test_a_mask_or_drawing_of_another_image_is_never_replaced(tmp_path):
     (tmp_path / "m").mkdir()
     first, second = (FileImages([tmp_path / folder / "1.png"], 3) for folder in "ab")
-    assert placed_beside(first, None, tmp_path / "m", ".png").masks == {first.name(0): tmp_path / "m/1.png"}
+    assert placed_beside(first, None, tmp_path / "m", png).masks == {first.name(0): tmp_path / "m/1.png"}
     (tmp_path / "m/1.png").touch()
     for draw, masks, flag in ((None, tmp_path / "m", "--masks"), (tmp_path / "m", None, "--draw")):
         with pytest.raises(InputError, match=rf"{flag}: .*1.png exists already, perhaps of another image; add --resume"):
-            placed_beside(second, draw, masks, ".png")
+            placed_beside(second, draw, masks, png)
     # An interrupted call may have written it without its row; one that a row names belongs to that row.
     out = tmp_path / "rows.json"
-    placed_beside(second, None, tmp_path / "m", ".png", todo=second, out=out)
+    placed_beside(second, None, tmp_path / "m", png, todo=second, out=out)
     out.write_text('not JSON\n{"path": "a/1.png", "mask": "%s"}\n' % (tmp_path / "m/1.png"))
     with pytest.raises(InputError, match=r"exists already, perhaps of another image; remove it, or give another folder"):
-        placed_beside(second, None, tmp_path / "m", ".png", todo=second, out=out)
-    placed_beside(first, None, tmp_path / "m", ".png", todo=first.subset([]), out=out)
+        placed_beside(second, None, tmp_path / "m", png, todo=second, out=out)
+    placed_beside(first, None, tmp_path / "m", png, todo=first.subset([]), out=out)

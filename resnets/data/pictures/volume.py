@@ -19,7 +19,7 @@ import numpy as np
 
 from resnets.data.pictures.windowed import automatic, shares
 from resnets.data.targets import NUMBERS
-from resnets.data.windows import limits
+from resnets.data.window_levels import limits
 from resnets.errors import InputError
 from resnets.files import replacing
 

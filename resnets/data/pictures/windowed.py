@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from resnets.data.windows import limits
+from resnets.data.window_levels import limits
 
 TAILS = 0.5, 99.5  # percentiles that become black and white where no window is known
 

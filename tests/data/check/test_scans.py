@@ -119,7 +119,7 @@ def test_a_folder_of_series_is_described(tmp_path):
     made.series(tmp_path / "b/one")
     made.series(tmp_path / "b/two", series=1, patient=1)
     (tmp_path / "b/two/IM014").unlink()
-    assert recognised(tmp_path)[1].kind == "scans" and recognised(tmp_path, "classes")[1].kind == "classes"
+    assert recognised(tmp_path)[1].holds == "scans" and recognised(tmp_path, "classes")[1].holds == "classes"
     result = CliRunner().invoke(cli, ["data", "check", str(tmp_path)])
     assert result.exit_code == 2 and "1 slice is missing" in result.stdout
     assert "CT of patient-" in result.stdout and "6 x 12 x 10 slices, rows, columns, 2.5 x 0.75 x 0.5 mm" in result.stdout

@@ -5,7 +5,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 
-from resnets.data import windows
+from resnets.data import window_levels
 from resnets.data.pictures.images import BadPicture, FileImages, read_picture
 from resnets.data.pictures.resize import fit_picture
 from resnets.data.preprocess import Preprocess
@@ -55,11 +55,11 @@ def test_a_window_that_was_asked_for(tmp_path):
         WindowCenter=40, WindowWidth=80,
     )  # fmt: skip
     for name in ("lung", "bone", "brain", "abdomen"):
-        level, width = windows.WINDOWS[name]
+        level, width = window_levels.WINDOWS[name]
         expected = ((hounsfield - level) / width + 0.5).clip(0, 1) * 255
-        assert np.abs(read(path, window=windows.parsed(name)) - expected).max() <= 0.501
+        assert np.abs(read(path, window=window_levels.parsed(name)) - expected).max() <= 0.501
     preprocess = Preprocess(size=(12, 10), resize="squash", mean=(0.5,), std=(0.5,), window="-600,1500")
-    assert preprocess.window == windows.WINDOWS["lung"] and Preprocess(**preprocess.to_json()) == preprocess
+    assert preprocess.window == window_levels.WINDOWS["lung"] and Preprocess(**preprocess.to_json()) == preprocess
     assert np.array_equal(fit_picture(path, preprocess)[0], read(path, window=(-600, 1500)))
     assert "window" not in Preprocess().to_json()
     images = FileImages([path], 1).windowed((-600, 1500))
@@ -69,7 +69,7 @@ def test_a_window_that_was_asked_for(tmp_path):
 @pytest.mark.parametrize("text", ["lungs", "1", "1,2,3", "40,0", "40,-5", "nan,2", "1e400,1", (1,), 7])
 def test_no_windows(text):
     with pytest.raises(InputError, match=r"window=.*: give abdomen, bone, brain, .*, or level and width"):
-        windows.parsed(text)
+        window_levels.parsed(text)
 
 
 def test_monochrome1_is_inverted(tmp_path):

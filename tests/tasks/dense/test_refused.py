@@ -81,7 +81,7 @@ def test_other_commands_say_that_they_are_for_classifiers(folders, command, tmp_
     net = resnets.create_model("resnet20_cifar", depths=(1, 1, 1), width=8, task="segment", labels=labels)
     file = resnets.save(net, tmp_path / "m.safetensors")
     for words, said in (
-        (["export", file, "--format", "onnx"], "is for the task segment, which runs in torch only"),
+        (["export", file, "--format", "onnx"], "is for the task segment, which is exported as html only"),
         (["convert", file, "-o", tmp_path / "t.pth", "--to", "torchvision"], "only classifiers can be converted to torchvis"),
         (["predict", file, tmp_path, "--runtime", "onnxruntime"], "the task segment runs in torch only"),
         (["eval", file, folders[segments], "--runtime", "openvino"], "the task segment runs in torch only"),
@@ -89,7 +89,7 @@ def test_other_commands_say_that_they_are_for_classifiers(folders, command, tmp_
         (["eval", file, folders[segments], "--split", "test"], "has no test split; it has: train, val"),
         (["train", folders[segments], "--task", "segment", "--folds", 3], "folds=3: the task segment has no such setting"),
         (["train", "digits", "--task", "segment"], "digits: a built-in dataset of classes, without masks"),
-        (["train", folders[segments], "--task", "segment", "--model", "torchvision/resnet18"], "and only classifies; the task"),
+        (["train", folders[segments], "--task", "segment", "--model", "torchvision/resnet18"], "and gives one answer per picture; the task"),
     ):  # fmt: skip
         code, out, err = command(*words)
         assert (code, out) == (2, "") and said in err and "Traceback" not in err, err

@@ -24,7 +24,7 @@ from tests.verbs.train.made import TINY, arrays
         ({"recipe": "gone.yaml"}, "gone.yaml: cannot be read as a recipe"),
         ({"task": "sing"}, "there is no task 'sing'"),
         ({"task": ""}, "there is no task ''; this version has: classify, detect, segment"),
-        ({"head": "unet"}, "head=unet: the task classify has no such setting, only detect and segment; leave it out"),
+        ({"head": "unet"}, "head='unet': use one of linear, or one of your own"),
         ({"masks": True}, "masks=True: the task classify has no such setting, only detect; leave it out"),
         ({"jitter": 0.2}, "jitter=0.2: the task classify has no such setting, only detect and segment; leave it out"),
         ({"scales": "0.5,1"}, "scales=0.5,1: the task classify has no such setting, only detect and segment; leave it out"),
