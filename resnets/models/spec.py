@@ -20,11 +20,11 @@ from resnets.files import short
 
 # The allowed values of each field that is a choice. The command line and the error messages use this table too.
 CHOICES: dict[str, tuple[str, ...]] = {
-    "block": ("basic", "bottleneck"),
-    "stem": ("imagenet", "small", "deep", "keras", "dlib"),
-    "shortcut": ("A", "B", "C", "D", "pool", "none"),
+    "block": ("basic", "bottleneck", "wang"),
+    "stem": ("imagenet", "small", "deep", "keras", "dlib", "none"),
+    "shortcut": ("A", "B", "C", "D", "pool", "norm", "none"),
     "stride_in": ("1x1", "3x3"),
-    "stage_stride": ("first", "last"),
+    "stage_stride": ("first", "last", "none"),
     "order": ("post", "pre"),
     "norm": ("batch", "none"),
     "attention": ("none", "se"),
@@ -32,7 +32,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
-RESHAPING = {"A": "pad", "B": "project", "D": "pool_project", "pool": "pool_pad"}  # shortcuts where a block changes shape
+# Shortcuts where a block changes shape.
+RESHAPING = {"A": "pad", "B": "project", "D": "pool_project", "pool": "pool_pad", "norm": "project"}
+WANG = (8, 5, 3)  # kernels of the block of arXiv 1611.06455
 MAX_BLOCKS = 4096  # of all stages; the deepest published network, ResNet-1202, has 600
 MAX_LEAST = 1 << 10  # above the `least_size` of each network: strides are at most 64
 # The least and the most of each number.
@@ -46,7 +48,8 @@ RANGES = {
 class Conv:
     """One convolution. `kernel`, `stride` and `dilation` are the same along every axis.
 
-    It is padded by dilation * (kernel // 2) on each side, unless it is not `padded`.
+    It is padded by dilation * (kernel - 1) in all, unless it is not `padded`: of an even kernel by one position more at the far
+    edge, as Keras' "same" does.
     """
 
     in_chans: int
@@ -73,11 +76,11 @@ class Conv:
 
 
 def shrink(n: int, kernel: int, stride: int, *, padded: bool = True) -> int:
-    """Output length of a convolution or pooling over `n` positions, `padded` by dilation * (kernel // 2) on each side.
+    """Output length of a convolution or pooling over `n` positions, `padded` by dilation * (kernel - 1) in all.
 
     With this padding the length does not depend on the dilation. Without it the length is 0 where `n` is below `kernel`.
     """
-    return max(0, (n + 2 * (kernel // 2) * padded - kernel) // stride + 1)
+    return max(0, (n + (kernel - 1) * padded - kernel) // stride + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class Block:
     """One residual block: the convolutions of its residual branch, and the kind of its shortcut."""
 
     convs: tuple[Conv, ...]
-    shortcut: str  # identity | pad | subsample | project | pool_project | pool_pad | none
+    shortcut: str  # identity | norm | pad | subsample | project | pool_project | pool_pad | none
     order: str
     norm: str = "batch"
     se_chans: int = 0  # inner width of squeeze-and-excitation; 0: none
@@ -110,7 +113,7 @@ class Block:
         if self.shortcut not in ("project", "pool_project"):
             return None
         stride = self.stride if self.shortcut == "project" else 1
-        return Conv(self.in_chans, self.out_chans, 1, stride, bias=self.norm == "none")
+        return Conv(self.in_chans, self.out_chans, 1, stride, bias=self.convs[0].bias)
 
     def num_params(self, dims: int) -> int:
         convs = sum(conv.num_params(dims) for conv in self.convs)
@@ -119,6 +122,7 @@ class Block:
         if self.projection:
             convs += self.projection.num_params(dims)
             norms += 2 * self.out_chans * (self.order == "post")
+        norms += 2 * self.out_chans * (self.shortcut == "norm")
         norms *= self.norm == "batch"
         squeeze = (2 * self.out_chans + 1) * self.se_chans + self.out_chans if self.se_chans else 0
         return convs + norms + squeeze
@@ -168,21 +172,23 @@ class ResNetSpec:
 
     Args:
         name: the name in the zoo that the spec was made from.
-        block: "basic" (two 3x3 convolutions) or "bottleneck" (1x1, 3x3, 1x1; four times as many output channels).
+        block: "basic" (two 3x3 convolutions), "bottleneck" (1x1, 3x3, 1x1; four times as many output channels), or "wang" (of
+            series, arXiv 1611.06455: kernels of 8, 5 and 3, with biases; of stages from the second on channels stay).
         depths: number of blocks in each stage; four stages for ImageNet, three for CIFAR, five in dlib's network for faces.
         width: base channels of the first stage, at least 1; each later stage doubles it, up to the fourth.
         stem: "imagenet" (7x7 with stride 2, then max-pool), "small" (3x3), "deep" (three 3x3, then max-pool: the D variant),
             "keras" (only with order "pre": 7x7 with bias, then a zero-padded max-pool, as in Keras' ResNetV2), "dlib" (as
-            "imagenet", but neither convolution nor max-pool is padded).
+            "imagenet", but neither convolution nor max-pool is padded), "none" (the first block takes the input).
         stem_width: output channels of the stem; default (None): `width`.
         stem_stride: 1 or 2, stride of the stem's first convolution; default (None): 1 for the small stem, 2 for the others.
         shortcut: where a block changes shape, "A" pads with zero channels, "B" projects by a 1x1 convolution, "D"
             average-pools and projects; "C" projects in every block; "pool" average-pools, adds zero channels after the
             others, and leaves strided convolutions unpadded (dlib; where branch and shortcut then differ in size, zeros are
-            added at the far edges of the smaller); "none" is the plain network without shortcuts.
+            added at the far edges of the smaller); "norm" is "B" with batch norms in the other shortcuts too (arXiv 1611.06455);
+            "none" is the plain network without shortcuts.
         stride_in: which convolution of a bottleneck has the stride: "1x1" (the paper) or "3x3" (torchvision, "v1.5").
         stage_stride: which block of a stage has the stride: "first" (the usual), or "last" (its output already has the next
-            stage's size, and its shortcut takes every second position; Keras' ResNetV2).
+            stage's size, and its shortcut takes every second position; Keras' ResNetV2), or "none" (nothing strides).
         order: "post" (convolution, norm, ReLU; the paper) or "pre" (norm, ReLU, convolution; arXiv 1603.05027).
         norm: "batch", or "none": no norm, and every convolution has a bias.
         groups, group_width: groups of a bottleneck's 3x3 convolution, and channels per group in the first stage at width 64
@@ -250,8 +256,8 @@ class ResNetSpec:
             raise InputError(f"drop_path={short(self.drop_path)}: give a probability of at least 0 and below 1")
         if not isinstance(self.zero_init_last, bool):
             raise InputError(f"zero_init_last={short(self.zero_init_last)}: give true or false")
-        if self.block == "basic" and (self.groups, self.group_width) != (1, 64):
-            raise InputError("groups and group_width belong to bottleneck blocks; this network has basic ones")
+        if self.block != "bottleneck" and (self.groups, self.group_width) != (1, 64):
+            raise InputError(f"groups and group_width belong to bottleneck blocks; this network has {self.block} ones")
         if self.block == "bottleneck" and int(self.width * self.group_width / 64) < 1:
             raise InputError(
                 f"group_width={self.group_width} is too small for width={self.width}: the 3x3 would have no channels"
@@ -260,6 +266,8 @@ class ResNetSpec:
             raise InputError(f"stem_stride={short(self.stem_stride)}: give 1 or 2")
         if self.stem == "keras" and (self.order, self.norm) != ("pre", "batch"):
             raise InputError("stem='keras' has no norm and needs order='pre' and norm='batch'; use stem='imagenet'")
+        if self.shortcut == "norm" and self.order == "pre":
+            raise InputError("shortcut='norm' has norms of its own and needs order='post'; use shortcut='B'")
         if self.stem == "deep" and self.stem_channels % 2:
             raise InputError(f"stem='deep' halves its {self.stem_channels} channels; give an even stem_width")
 
@@ -271,14 +279,18 @@ class ResNetSpec:
 
     @property
     def stem_channels(self) -> int:
+        if self.stem == "none":
+            return self.in_chans
         return self.width if self.stem_width is None else self.stem_width
 
     @property
     def has_max_pool(self) -> bool:
-        return self.stem != "small"
+        return self.stem not in ("small", "none")
 
     @property
     def stem_convs(self) -> tuple[Conv, ...]:
+        if self.stem == "none":
+            return ()
         chans, wide = self.in_chans, self.stem_channels
         stride, bias = self.stem_stride or (1 if self.stem == "small" else 2), self.norm == "none"
         if self.stem == "small":
@@ -302,13 +314,13 @@ class ResNetSpec:
         for stage, depth in enumerate(self.depths):
             blocks = []
             for position in range(depth):
-                if self.stage_stride == "first":
-                    stride = 2 if stage > 0 and position == 0 else 1
-                else:
-                    stride = 2 if stage < len(self.depths) - 1 and position == depth - 1 else 1
+                strides = {"first": stage > 0 and position == 0, "none": False}
+                strides["last"] = stage < len(self.depths) - 1 and position == depth - 1
+                stride = 2 if strides[self.stage_stride] else 1
                 atrous = dilation if reached * stride > self.output_stride else 0
                 drop_path = self.drop_path * index / max(1, num_blocks - 1)
-                block = self._block(in_chans, self.width * 2 ** min(stage, 3), stride, drop_path)
+                doublings = min(stage, 1 if self.block == "wang" else 3)
+                block = self._block(in_chans, self.width * 2**doublings, stride, drop_path)
                 if max(dilation, atrous * stride) > 1:
                     convs = dilated(block.convs, dilation, keep_stride=not atrous)
                     block = dataclasses.replace(block, convs=convs, atrous=atrous)
@@ -322,6 +334,9 @@ class ResNetSpec:
         out_chans, bias = planes * self.expansion, self.norm == "none"
         if self.block == "basic":
             convs: tuple[Conv, ...] = (Conv(in_chans, planes, 3, stride, bias=bias), Conv(planes, planes, 3, bias=bias))
+        elif self.block == "wang":
+            chans = (in_chans, planes, planes)
+            convs = tuple(Conv(c, planes, k, s, bias=True) for c, k, s in zip(chans, WANG, (stride, 1, 1), strict=True))
         else:
             mid = int(planes * self.group_width / 64) * self.groups
             first, second = (stride, 1) if self.stride_in == "1x1" else (1, stride)
@@ -335,7 +350,11 @@ class ResNetSpec:
         same = stride == 1 and in_chans == out_chans
         late = self.stage_stride == "last" and in_chans == out_chans
         shortcut = {"none": "none", "C": "project"}.get(self.shortcut) or (
-            "identity" if same else "subsample" if late and self.shortcut != "pool" else RESHAPING[self.shortcut]
+            ("norm" if self.shortcut == "norm" else "identity")
+            if same
+            else "subsample"
+            if late and self.shortcut != "pool"
+            else RESHAPING[self.shortcut]
         )
         if shortcut in ("pad", "pool_pad") and out_chans < in_chans:
             raise InputError(
@@ -346,7 +365,8 @@ class ResNetSpec:
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        """Name, channels and stride of each output: c1 (the stem, before max-pooling), then c2, ... (one per stage)."""
+        """Name, channels and stride of each output: c1 (the stem, before max-pooling; without one the input), then c2, ... (one
+        per stage)."""
         stride = math.prod(conv.stride for conv in self.stem_convs)
         levels = [Level("c1", self.stem_channels, stride)]
         stride = self.stem_stride_pooled
@@ -364,15 +384,16 @@ class ResNetSpec:
     def num_layers(self) -> int:
         """The depth as the number in the name counts it (see `depth_counts`). A deep stem counts as one layer."""
         blocks = [block for stage in self.stages for block in stage]
-        branch = 1 + sum(len(block.convs) for block in blocks)
+        branch = (self.stem != "none") + sum(len(block.convs) for block in blocks)
         if self.depth_counts == "convs":
             return branch + sum(block.projection is not None for block in blocks)
         return branch + 1
 
     @property
     def img_size(self) -> int:
-        """Side of the input that the published network is trained at, in pixels: 32 and 150 for the small and dlib's stem."""
-        return {"small": 32, "dlib": 150}.get(self.stem, 224)
+        """Side of the input that the published network is trained at, in pixels: 32 and 150 for the small and dlib's stem; and
+        150 without a stem, for series have any length, those of UCR's GunPoint that one."""
+        return {"small": 32, "dlib": 150, "none": 150}.get(self.stem, 224)
 
     @property
     def least_size(self) -> int:
@@ -402,7 +423,8 @@ class ResNetSpec:
         params += sum(2 * conv.out_chans for conv in normed) * (self.norm == "batch")
         words = ", ".join(f"{times([str(c.kernel)] * self.dims)}, {c.out_chans}" for c in self.stem_convs)
         stride = math.prod(conv.stride for conv in self.stem_convs)
-        yield Row("conv1", words + (f", stride {stride}" if stride > 1 else ""), self.stem_channels, size, params, macs)
+        words = words + (f", stride {stride}" if stride > 1 else "") or "the input itself"
+        yield Row("conv1", words, self.stem_channels, size, params, macs)
 
         for number, blocks in enumerate(self.stages, start=2):
             words = ""

@@ -34,11 +34,11 @@ class Trunk(nn.Module):
         """Activation checkpointing: discard activations inside groups of blocks, and recompute them in the backward pass."""
 
         convs, dims = spec.stem_convs, spec.dims
-        stem: list[nn.Module] = [convolution(convs[0], dims)]
+        stem: list[nn.Module] = [convolution(convs[0], dims) if convs else nn.Identity()]
         for before, conv in pairwise(convs):
             stem += [normalisation(spec.norm, before.out_chans, dims), nn.ReLU(inplace=True), convolution(conv, dims)]
         self.conv1 = stem[0] if len(stem) == 1 else nn.Sequential(*stem)
-        if spec.order == "post":
+        if spec.order == "post" and convs:
             self.bn1 = normalisation(spec.norm, spec.stem_channels, dims)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool: nn.Module = MAX_POOL[dims](3, 2, int(spec.stem != "dlib")) if spec.has_max_pool else nn.Identity()
@@ -82,7 +82,7 @@ class Trunk(nn.Module):
         """
         self._check(x)
         x = self.conv1(x)
-        if self.spec.order == "post":
+        if self.spec.order == "post" and self.spec.stem_convs:
             x = norm_relu(self.bn1, self.relu, x)
         features = {"c1": x}
         x = self.maxpool(x)
