@@ -14,7 +14,7 @@ import numpy as np
 
 from resnets.data.identities import identified
 from resnets.data.pictures.images import printable
-from resnets.data.readers import arrays, boxes, coco, known, layouts, masks, shards, tags, volume_labels, walk, yolo
+from resnets.data.readers import arrays, boxes, coco, known, layouts, masks, series, shards, tags, volume_labels, walk, yolo
 from resnets.data.readers.layouts import Found, Part, quoted
 from resnets.data.readers.names import matched
 from resnets.data.types import Note, Source, Split
@@ -64,6 +64,12 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("COCO: annotations/instances_{train,val}*.json", "tags", coco.is_coco, tags.coco_presence),
     Layout(f"{VOC}, Annotations, ImageSets/Main", "tags", boxes.is_voc, tags.voc_presence),
     Layout(f"{YOLO}, or {PAIRS} + labels, .txt", "tags", yolo.is_yolo, tags.yolo_presence),
+    Layout("series: .npz with X (N, C, L), y (N, labels) of 0 and 1", "tags", series.is_tagged, series.read_tagged, dims=1),
+    Layout("series: .npz with X (N, C, L) and y (N,), or X_train, y_train, ...", "classes", series.is_npz, series.read, dims=1),
+    Layout("series: NAME_TRAIN.ts NAME_TEST.ts, or .tsv or .txt", "classes", series.is_text, series.read, dims=1),
+    Layout("series: .csv with one in each row, and a label", "classes", series.is_wide, series.read, dims=1),
+    Layout("", "classes", series.is_wide_folder, series.read, dims=1),
+    Layout("series: [{train,val,test}/]<class>/*.wav or .csv", "classes", series.is_folder, series.read_folder, dims=1),
     Layout(
         "shards: train-*.tar [val-*.tar test-*.tar], or their pattern or address",
         "classes",
@@ -79,7 +85,9 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("folder/<class>/", "classes", layouts.is_class_folder, layouts.read_class_folder),
     Layout("", "tags", layouts.is_csv, tags.refuse),
 )
-LAYOUTS += tuple(layout._replace(kind="identities") for layout in LAYOUTS if layout.kind == "classes")  # kept the same way
+LAYOUTS += tuple(
+    layout._replace(kind="identities") for layout in LAYOUTS if layout.kind == "classes" and layout.dims == 2
+)  # kept the same way
 FOUND = ("classes", "identities")  # kinds of which readers find the names of classes, to which indices are given here
 
 
@@ -94,6 +102,7 @@ def open_source(
     masks: bool = False,
     ignore: int | None = None,
     leave_out: Sequence[str] = (),
+    dims: int | None = None,
 ) -> Source:
     """Open a built-in dataset by its name, or a path by its layout. A built-in name wins over a folder called so (`./digits`).
 
@@ -108,6 +117,7 @@ def open_source(
         masks: with boxes, the objects' masks too.
         ignore: an index in masks that is ignored, beside 255.
         leave_out: columns of a list with a column per label that are no labels, where they are there.
+        dims: spatial axes of arrays in memory, where these do not say it: 1 for series (N, C, L).
 
     Raises:
         InputError: if there is nothing there, nothing that is recognised, or the classes do not fit.
@@ -115,8 +125,8 @@ def open_source(
     if arrays.in_memory(data):
         if kind not in (None, *FOUND):
             raise InputError(f"arrays have classes, without {kind}; give a folder that has them")
-        found = arrays.read_arrays(data, in_chans)
-        return _indexing(kind)(found, next(iter(found.parts.values())).images[0].shape[2], labels, unnamed)
+        found = arrays.read_arrays(data, in_chans, dims)
+        return _indexing(kind)(found, found.in_chans or 3, labels, unnamed)
     if str(data) in known.KNOWN:
         if kind not in (None, *FOUND):
             raise InputError(f"{data}: a built-in dataset of classes, without {kind}; give a folder that has them")
@@ -234,7 +244,8 @@ def _with_indices(found: Found, in_chans: int, labels: Sequence[str] | None, unn
     index_of, told = matched(seen, names, unnamed=unnamed)
     splits = {split: _indexed(found.name, split, part, names, index_of, labels is None) for split, part in found.parts.items()}
     notes = (*found.notes, *told, *alike(seen))
-    return Source(found.name, names, splits, in_chans, size=found.size, hflip=found.hflip, notes=notes)
+    chans = in_chans if found.in_chans is None else found.in_chans
+    return Source(found.name, names, splits, chans, found.kind, size=found.size, hflip=found.hflip, notes=notes)
 
 
 def _in_order(found: Found) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from resnets.data.pictures.resize import as_image, fit_image, fit_picture, listed, to_array
 from resnets.data.preprocess import Preprocess
+from resnets.data.series.series import given_series
 from resnets.data.transforms import to_input
 from resnets.errors import InputError, is_whole
 from resnets.models import budget
@@ -111,6 +112,7 @@ class Model(Trunk):
         Args:
             pictures: one picture, a sequence of them, or a uint8 array (N, H, W, C). A picture is a path, the bytes of an image
                 file, an open file, a `PIL.Image`, or a uint8 array (H, W) or (H, W, C), C in the order RGB (OpenCV has BGR).
+                Of series: numbers (L,), (C, L) or (N, C, L), a list of series, or paths, of which a file may have many.
             topk: classes to name for each picture.
             batch_size: pictures that go through the network at once; where answers have the size of the image always one.
             threshold: of detectors and tags: the lowest score of what is named; None: the model's own, else 0.5.
@@ -123,7 +125,7 @@ class Model(Trunk):
             InputError: for a picture that cannot be read (`resnets predict` goes on past such pictures instead), an argument
                 out of range, and a model without classes.
         """
-        todo, wanted, header = listed(pictures), Wanted(topk, threshold), self.header
+        wanted, header = Wanted(topk, threshold), self.header
         if not (self.labels or self.task.embeds):
             raise InputError("the model has no classes to predict; its pooled features are model(model.inputs(pictures))")
         if not is_whole(batch_size) or batch_size < 1:
@@ -131,6 +133,11 @@ class Model(Trunk):
         check_wanted(self.task, threshold=threshold)
         run = functools.partial(run_model, self)
         rows, rule, num = [], self.preprocess, 1 if self.task.own_size else batch_size
+        if len(rule.size) == 1:
+            inputs = given_series(pictures, rule)
+            several = [np.stack(inputs[start : start + num]) for start in range(0, len(inputs), num)]
+            return [row for pixels in several for row, _ in answered(self.task, run, header, pixels, [], wanted)]
+        todo = listed(pictures)
         for start in range(0, len(todo), num):
             images = [as_image(picture, rule.in_chans, rule.bit_depth) for picture in todo[start : start + num]]
             pixels = np.stack([to_array(fit_image(image, self.preprocess), self.preprocess) for image in images])
@@ -142,12 +149,16 @@ class Model(Trunk):
         """What `forward` and `features` take: pictures as `predict` takes them, preprocessed, on the model's device.
 
         Returns:
-            float32 (N, C, H, W), normalised. Where inputs have the size of their pictures, these must be of one size.
+            float32 (N, C, H, W), of series (N, C, L), normalised. Where inputs have the size of their pictures, these must
+            be of one size.
 
         Raises:
             InputError: for a picture that cannot be read, and for sizes that differ.
         """
-        found = [fit_picture(picture, self.preprocess) for picture in listed(pictures)]
+        if len(self.preprocess.size) == 1:
+            found = given_series(pictures, self.preprocess)
+        else:
+            found = [fit_picture(picture, self.preprocess) for picture in listed(pictures)]
         if len({pixels.shape for pixels in found}) != 1:
             raise InputError(f"{len(found)} pictures, which give inputs of several sizes or none; give some of one size")
         return to_input(np.stack(found), self.preprocess, next(self.parameters()).device)

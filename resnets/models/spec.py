@@ -184,8 +184,8 @@ class ResNetSpec:
         shortcut: where a block changes shape, "A" pads with zero channels, "B" projects by a 1x1 convolution, "D"
             average-pools and projects; "C" projects in every block; "pool" average-pools, adds zero channels after the
             others, and leaves strided convolutions unpadded (dlib; where branch and shortcut then differ in size, zeros are
-            added at the far edges of the smaller); "norm" is "B" with batch norms in the other shortcuts too (arXiv 1611.06455);
-            "none" is the plain network without shortcuts.
+            added at the far edges of the smaller); "norm" is "B" with batch norms in the other shortcuts too (arXiv
+            1611.06455); "none" is the plain network without shortcuts.
         stride_in: which convolution of a bottleneck has the stride: "1x1" (the paper) or "3x3" (torchvision, "v1.5").
         stage_stride: which block of a stage has the stride: "first" (the usual), or "last" (its output already has the next
             stage's size, and its shortcut takes every second position; Keras' ResNetV2), or "none" (nothing strides).

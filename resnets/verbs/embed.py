@@ -14,8 +14,8 @@ import numpy as np
 
 from resnets import __version__
 from resnets.data import sources
+from resnets.data.inputs import INPUTS
 from resnets.data.pictures.images import FileImages
-from resnets.data.pictures.inputs import INPUTS
 from resnets.data.readers import arrays, layouts
 from resnets.errors import InputError
 from resnets.measures.neighbours import METRICS

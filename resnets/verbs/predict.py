@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from resnets import tasks
+from resnets.data.inputs import INPUTS, Fitted
 from resnets.data.pictures.images import BadPicture, FileImages, default_workers
-from resnets.data.pictures.inputs import INPUTS, Fitted
 from resnets.data.pictures.volumes import SUFFIXES
 from resnets.data.readers.walk import Left, walk
 from resnets.errors import InputError
@@ -79,10 +79,10 @@ def find_pictures(paths: Paths, *, dims: int = 2, left: Left | None = None) -> I
         yield path
 
 
-def find_files(header: Header, paths: Paths, left: Left | None = None) -> FileImages:
-    """The files that the model of `header` is to look at; see `find_pictures`."""
+def find_files(header: Header, paths: Paths, left: Left | None = None) -> Any:
+    """The images that the model of `header` is to look at, mostly `FileImages`; see `find_pictures`."""
     spec = header.spec
-    return INPUTS[spec.dims].files(find_pictures(paths, dims=spec.dims, left=left), spec.in_chans)
+    return INPUTS[spec.dims].files(find_pictures(paths, dims=spec.dims, left=left), header.preprocess)
 
 
 def predict(
@@ -213,6 +213,6 @@ def stacked(inputs: Sequence[np.ndarray]) -> np.ndarray:
     return pixels.transpose(BACK[pixels.ndim])
 
 
-# (C, H, W) to (H, W, C), as pictures lie in memory, and (N, H, W, C) back; volumes lie as they are.
-AXES = {3: (1, 2, 0), 4: (0, 1, 2, 3)}
-BACK = {4: (0, 3, 1, 2), 5: (0, 1, 2, 3, 4)}
+# (C, H, W) to (H, W, C), as pictures lie in memory, and (N, H, W, C) back; series and volumes lie as they are.
+AXES = {2: (0, 1), 3: (1, 2, 0), 4: (0, 1, 2, 3)}
+BACK = {3: (0, 1, 2), 4: (0, 3, 1, 2), 5: (0, 1, 2, 3, 4)}

@@ -20,8 +20,8 @@ ZERO_PAD = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d, 3: nn.ConstantPad3d}
 
 
 class EvenKernel(nn.Module):
-    """In front of a convolution class: the input is padded so that an even kernel with stride 1 keeps its length, by one position
-    more at the far edges, as Keras' "same"."""
+    """In front of a convolution class: the input is padded so that an even kernel with stride 1 keeps its length, by one more
+    position at the far edges, as Keras' "same"."""
 
     kernel_size: tuple[int, ...]
     dilation: tuple[int, ...]

@@ -284,7 +284,7 @@ def npy(shape, num_bytes):
     ids=["lzma", "bzip2", "claims", "bomb", "cut"],
 )
 def test_npz_that_would_take_memory_or_is_not_numpys(tmp_path, monkeypatch, data, method, words):
-    monkeypatch.setattr(layouts, "MAX_UNPACKED", 10**6)
+    monkeypatch.setattr(tables, "MAX_UNPACKED", 10**6)
     with pytest.raises(InputError, match=words):
         open_source(npz_member(tmp_path / "a.npz", data, method))
 

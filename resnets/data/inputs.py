@@ -1,4 +1,4 @@
-"""Reading files as inputs of a network, by the number of spatial axes: images or volumes. No torch."""
+"""Reading files as inputs of a network, by the number of spatial axes: series, images or volumes. No torch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from resnets.data.pictures.resize import fit_image, fit_picture, to_array
 from resnets.data.pictures.sent import Encoded, SentPictures, SentVolumes, example_picture, example_volume
 from resnets.data.pictures.volumes import SUFFIXES, Volumes
 from resnets.data.preprocess import Preprocess
+from resnets.data.series.opened import SUFFIXES as SERIES_SUFFIXES
+from resnets.data.series.opened import opened
+from resnets.data.series.sent import SentSeries, example_series
+from resnets.data.series.series import fit_series
 
 
 class Fitted(NamedTuple):
     """An input of a network before batching.
 
     Args:
-        pixels: uint8 (C, H, W), not normalised; of a volume float32 (C, D, H, W), normalised.
+        pixels: uint8 (C, H, W), not normalised; of a series float32 (C, L) likewise; of a volume float32 (C, D, H, W),
+            normalised.
         size: the image's own spatial size before resizing; () unless `own_size` was given.
         image: the opened image or volume; None unless `own_size` was given.
     """
@@ -54,13 +59,21 @@ def fitted_volume(images: Volumes, index: int, preprocess: Preprocess, own_size:
     return Fitted(pixels, volume.shape[:3], volume)
 
 
+def fitted_series(images: Any, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
+    """The series at `index`, of the length of the input. Raises `BadPicture` if it cannot be read."""
+    series = images[index]
+    pixels = fit_series(series, preprocess)
+    return Fitted(pixels, series.shape[1:], series) if own_size else Fitted(pixels)
+
+
 class Inputs(NamedTuple):
     """How files become inputs.
 
     Args:
         images: the plural noun for messages.
         suffixes: suffixes of the files, in lower case.
-        files: (paths, channels) -> `FileImages` with the paths.
+        files: (paths, how they become inputs) -> `FileImages` with the paths; of series what `opened` gives, which is more than
+            there are files.
         opened: (files, channels) -> a sequence of images or volumes, opened on access.
         fitted: (images, index, preprocess, own_size) -> `Fitted`.
         mask_suffix: suffix of files with class indices.
@@ -71,8 +84,8 @@ class Inputs(NamedTuple):
 
     images: str
     suffixes: tuple[str, ...]
-    files: Callable[[Iterable[Path], int], FileImages]
-    opened: Callable[[FileImages, int], Any]
+    files: Callable[[Iterable[Path], Preprocess], Any]
+    opened: Callable[[Any, int], Any]
     fitted: Callable[[Any, int, Preprocess, bool], Fitted]
     mask_suffix: str
     sent: Callable[[Sequence[Encoded], int, int], Any]
@@ -81,10 +94,21 @@ class Inputs(NamedTuple):
 
 
 INPUTS: dict[int, Inputs] = {
+    1: Inputs(
+        "series",
+        SERIES_SUFFIXES,
+        opened,
+        lambda files, in_chans: files,
+        fitted_series,
+        ".csv",
+        SentSeries,
+        fitted_series,
+        example_series,
+    ),
     2: Inputs(
         "images",
         tuple(sorted(IMAGE_SUFFIXES)),
-        FileImages,
+        lambda paths, preprocess: FileImages(paths, preprocess.in_chans),
         lambda files, in_chans: files,
         fitted_picture,
         ".png",
@@ -95,7 +119,7 @@ INPUTS: dict[int, Inputs] = {
     3: Inputs(
         "volumes",
         SUFFIXES,
-        lambda paths, in_chans: FileImages(paths, 1),
+        lambda paths, preprocess: FileImages(paths, 1),
         Volumes,
         fitted_volume,
         ".nii.gz",
