@@ -98,20 +98,35 @@ class Recipe:
         OPTIMISATION, True, "apply weight decay to the scales of norms, and to biases, too", only={"weight_decay": ON}
     )
     clip_grad: float | None = setting(OPTIMISATION, None, "largest norm of the gradient; default: no limit", least=0)
-    sched: str = setting(OPTIMISATION, "onecycle", "learning rate schedule", choices=("onecycle", "cosine", "step", "constant"))
+    sched: str = setting(
+        OPTIMISATION, "onecycle", "learning rate schedule", choices=("onecycle", "cosine", "step", "plateau", "constant")
+    )
     milestones: tuple[float, ...] = setting(
         OPTIMISATION,
         (0.5, 0.75),
         "for step: fractions of the run after which the rate is multiplied by gamma",
         only={"sched": ("step",)},
     )
-    gamma: float = setting(OPTIMISATION, 0.1, "for step: what the rate is multiplied by", least=0, only={"sched": ("step",)})
+    gamma: float = setting(
+        OPTIMISATION,
+        0.1,
+        "for step and plateau: what the rate is multiplied by",
+        least=0,
+        only={"sched": ("step", "plateau")},
+    )
+    plateau_epochs: int = setting(
+        OPTIMISATION,
+        50,
+        "for plateau: epochs without a lower training loss after which the rate is multiplied by gamma",
+        least=1,
+        only={"sched": ("plateau",)},
+    )
     min_lr: float = setting(
         OPTIMISATION,
         0.0,
-        "for onecycle and cosine: the last learning rate",
+        "for onecycle and cosine: the last learning rate; for plateau the lowest",
         least=0,
-        only={"sched": ("onecycle", "cosine")},
+        only={"sched": ("onecycle", "cosine", "plateau")},
     )
     warmup_epochs: float | None = setting(
         OPTIMISATION, None, "length of the warm-up; default: a quarter of the run for onecycle, else none", least=0
@@ -221,7 +236,10 @@ class Recipe:
     # What is kept
     seed: int = setting(COMMON, 0, "of everything random", least=0, most=2**32 - 1)
     select: str = setting(
-        KEEPING, "best", "weights that the test split scores: best on validation, or the last", choices=("best", "last")
+        KEEPING,
+        "best",
+        "weights that the test split scores: best on validation, the last, or those of the lowest training loss",
+        choices=("best", "last", "train_loss"),
     )
     keep_at: tuple[int, ...] = setting(
         KEEPING, (), "steps after which the weights are kept in steps/, beside best and last: 0,100,1000"

@@ -187,7 +187,7 @@ def images_of(
         raise InputError(f"{data}: no {split} split here; it has {', '.join(found)}")
     parts = [Part(name, words.images, words.labels) for name, words in found.items() if split in (None, name)]
     for part in parts:
-        dims = 3 if hasattr(part.images, "files") else 2
+        dims = 3 if hasattr(part.images, "files") else 1 if hasattr(part.images, "lengths") else 2
         if dims != header.spec.dims:
             raise InputError(f"{data}: images with {dims} axes, and the model takes {header.spec.dims}; give others")
     return parts
