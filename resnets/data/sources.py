@@ -190,6 +190,8 @@ def check_once(source: Source) -> None:
     seen: dict[str, str] = {}
     for split, part in source.splits.items():
         images = getattr(part.images, "files", part.images)  # of volumes the files
+        if not hasattr(images, "path"):  # in memory
+            continue
         paths = [os.path.normpath(images.path(index)) for index in range(len(images))]
         here = dict.fromkeys(paths, split)
         if len(here) < len(paths):

@@ -61,7 +61,7 @@ def by_itself(x: Tensor) -> Tensor:
     return centred / ((centred * centred).mean(2, keepdim=True) + FLAT_VARIANCE * mean * mean + TINY_VARIANCE).sqrt()
 
 
-FLAT_VARIANCE = 1e-12  # of the squared mean: what is smaller is rounding
+FLAT_VARIANCE = 1e-10  # of the squared mean: what is smaller is rounding
 TINY_VARIANCE = 1e-30  # so that nothing is divided by 0
 
 

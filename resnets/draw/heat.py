@@ -140,7 +140,7 @@ def framed(axes: Axes, heat: Heat, *, fontsize: float = 7.5) -> None:
 
 
 def _signal(axes: Axes, signal: np.ndarray, values: np.ndarray) -> None:
-    """The first channels (C, L) as lines, coloured by the map: the warmer, the more speaks for the answer."""
+    """The first channels (C, L) as lines, coloured by the map: the darker and thicker, the more speaks for it."""
     from matplotlib.collections import LineCollection
 
     steps = np.arange(signal.shape[1])

@@ -27,7 +27,7 @@ def sketch(series: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
     """The first channels of a series (C, L) as lines, uint8 (H, W, 3); where values are missing there is a gap.
 
     Args:
-        values: (L,) from 0 to 1: a line is the warmer the greater they are; None: a colour for each channel.
+        values: (L,) from 0 to 1: a line is the darker the greater they are; None: a colour for each channel.
     """
     width, height = SIZE
     picture = Image.new("RGB", SIZE, "white")
@@ -60,9 +60,10 @@ def _runs(known: np.ndarray, values: np.ndarray | None, colour: str) -> list[tup
 
 
 def warm(values: np.ndarray) -> list[tuple[int, int, int]]:
-    """Of each value from 0 to 1 a colour, from grey over orange to red."""
+    """Of each value from 0 to 1 a colour, from light grey over orange to a dark violet."""
     from matplotlib import colormaps
 
     shares = np.clip(values, 0, 1)[:, None]
     hot = colormaps["inferno"](0.85 - 0.45 * shares[:, 0])[:, :3] * 255
-    return [tuple(map(int, row)) for row in ((1 - shares**0.7) * np.array(GREY) + shares**0.7 * hot).round()]
+    mixed = ((1 - shares**0.7) * np.array(GREY) + shares**0.7 * hot).round().astype(int)
+    return [(red, green, blue) for red, green, blue in mixed.tolist()]

@@ -17,7 +17,8 @@ LOWER = 1e-4  # by which a training loss has to be lower to count
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The learning rate schedule of a recipe: a warm-up, then by its `sched` "constant", "step", "cosine", "onecycle", "plateau".
+    """The learning rate schedule of a recipe: a warm-up, then by its `sched` "constant", "step", "cosine", "onecycle" or
+    "plateau".
 
     `losses` are the training losses of the epochs so far, by which "plateau" goes: it multiplies the rate by `gamma` after
     `plateau_epochs` without a loss that is lower by `LOWER`, and so on (Keras' ReduceLROnPlateau).

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from resnets.data.pictures.resize import as_image, fit_image, fit_picture, listed, to_array
 from resnets.data.preprocess import Preprocess
-from resnets.data.series.series import given_series
+from resnets.data.series.opened import given_series
 from resnets.data.transforms import to_input
 from resnets.errors import InputError, is_whole
 from resnets.models import budget

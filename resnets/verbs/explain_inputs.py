@@ -16,7 +16,8 @@ from resnets.data.pictures.images import MODES, BadPicture
 from resnets.data.pictures.resize import fit_picture, mean_array
 from resnets.data.places import as_input, places_of
 from resnets.data.preprocess import FREE, Preprocess
-from resnets.data.series.series import blank_series, given_series
+from resnets.data.series.opened import given_series
+from resnets.data.series.series import blank_series
 from resnets.data.types import Source
 from resnets.data.workers import BadImages
 from resnets.engine.contract import Task

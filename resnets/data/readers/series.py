@@ -93,6 +93,11 @@ def is_folder(root: Path) -> bool:
     return False
 
 
+def is_listed(path: Path) -> bool:
+    """Whether it is in files with many series each."""
+    return any(known(path) for known in (is_npz, is_wide, is_wide_folder, is_text))
+
+
 # --- many series in a file ---
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from resnets.data.pictures.images import BadPicture, printable
 from resnets.data.preprocess import Preprocess
-from resnets.data.series import rows
-from resnets.data.series.series import ArraySeries, FileSeries
+from resnets.data.series import files, rows
+from resnets.data.series.series import ArraySeries, FileSeries, fit_series
 from resnets.errors import InputError
 
 SUFFIXES = (".csv", ".npz", ".ts", ".tsv", ".txt", ".wav")
@@ -82,3 +83,30 @@ def _parts(path: Path, preprocess: Preprocess) -> Sequence[Part]:
         if len(each.values[0]) != num:
             raise InputError(f"{name}: series of {len(each.values[0])} channels, and the model takes {num}")
     return [each.images(name) for name, each in found.items()]
+
+
+def given_series(given: Any, preprocess: Preprocess) -> list[np.ndarray]:
+    """Inputs (C, length) of what a program gives: an array (N, C, L), (C, L) or (L,), a list of such, or paths.
+
+    Raises:
+        InputError: for anything else, other channels, and values that are not finite.
+    """
+    many = isinstance(given, list | tuple) or (isinstance(given, np.ndarray) and given.ndim == 3)
+    found = []
+    for number, each in enumerate(given if many else [given]):
+        if isinstance(each, str | Path):
+            rows = opened([Path(each)], preprocess)
+            found += [rows[index] for index in range(len(rows))]
+            continue
+        array = np.asarray(each)
+        series = array[None] if array.ndim == 1 else array
+        if series.ndim != 2 or series.dtype.kind not in "fiu" or len(series) != preprocess.in_chans:
+            raise InputError(
+                f"series {number}: {array.dtype} {array.shape}; give numbers ({preprocess.in_chans}, L), several as a list or "
+                f"(N, {preprocess.in_chans}, L), or paths"
+            )
+        try:
+            found.append(files.checked(series))
+        except ValueError as error:
+            raise InputError(f"series {number}: {error}") from None
+    return [fit_series(series, preprocess) for series in found]

@@ -21,7 +21,7 @@ from resnets.errors import InputError
 from resnets.files import foreign, open_regular, short
 
 LABELS = ("label", "class", "target", "y")  # what the column of a CSV file is called that holds labels
-X_NAMES, Y_NAMES = ("X", "x", "data", "series"), ("y", "Y", "labels", "targets")
+X_NAMES, Y_NAMES = ("X", "x"), ("y", "Y", "labels")
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 LEAST_CELLS = 3  # numbers of a row that is a series
 NUM_LOOKED = 2**16  # bytes by which a CSV file is recognised

@@ -13,7 +13,6 @@ import numpy as np
 from resnets.data.pictures.images import BadPicture, printable
 from resnets.data.preprocess import Preprocess
 from resnets.data.series import files
-from resnets.errors import InputError
 
 KEPT_BYTES = 2**28  # of series from files that a process keeps
 
@@ -177,35 +176,6 @@ def fit_series(series: np.ndarray, preprocess: Preprocess) -> np.ndarray:
 def blank_series(pixels: np.ndarray, preprocess: Preprocess) -> np.ndarray:
     """(C, 1) what shows nothing in an input (C, L): the mean, its own where each series is normalised by itself."""
     return pixels.mean(1, keepdims=True) if preprocess.each else np.array(preprocess.mean, np.float32)[:, None]
-
-
-def given_series(given: object, preprocess: Preprocess) -> list[np.ndarray]:
-    """Inputs (C, length) of what a program gives: an array (N, C, L), (C, L) or (L,), a list of such, or paths.
-
-    Raises:
-        InputError: for anything else, other channels, and values that are not finite.
-    """
-    from resnets.data.series.opened import opened
-
-    many = isinstance(given, list | tuple) or (isinstance(given, np.ndarray) and given.ndim == 3)
-    found = []
-    for number, each in enumerate(given if many else [given]):  # type: ignore[arg-type]
-        if isinstance(each, str | Path):
-            rows = opened([Path(each)], preprocess)
-            found += [rows[index] for index in range(len(rows))]
-            continue
-        array = np.asarray(each)
-        series = array[None] if array.ndim == 1 else array
-        if series.ndim != 2 or series.dtype.kind not in "fiu" or len(series) != preprocess.in_chans:
-            raise InputError(
-                f"series {number}: {array.dtype} {array.shape}; give numbers ({preprocess.in_chans}, L), several as a list or "
-                f"(N, {preprocess.in_chans}, L), or paths"
-            )
-        try:
-            found.append(files.checked(series))
-        except ValueError as error:
-            raise InputError(f"series {number}: {error}") from None
-    return [fit_series(series, preprocess) for series in found]
 
 
 def shares(splits: Mapping[str, ArraySeries | FileSeries]) -> dict[str, float]:

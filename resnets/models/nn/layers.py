@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ class EvenKernel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         extents = [dilation * (kernel - 1) for dilation, kernel in zip(self.dilation, self.kernel_size, strict=True)]
         sides = [side for extent in reversed(extents) for side in (extent // 2, extent - extent // 2)]
-        return super().forward(F.pad(x, sides))  # type: ignore[misc]
+        return super().forward(F.pad(x, sides))
 
 
 class EvenConv1d(EvenKernel, nn.Conv1d):
@@ -57,7 +57,7 @@ def normalisation(kind: str, channels: int, dims: int) -> nn.Module:
 def convolution(plan: Conv, dims: int) -> nn.Module:
     """The convolution that `plan` describes; where it is padded, with stride 1 the output has the input's size."""
     odd = bool(plan.kernel % 2) or not plan.padded
-    kind: type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d] = CONV[dims] if odd else EVEN[dims]
+    kind: Any = CONV[dims] if odd else EVEN[dims]
     return kind(
         plan.in_chans,
         plan.out_chans,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.data.pictures.images import FileImages, printable
-from resnets.data.readers import known, shards
+from resnets.data.readers import known, series, shards
 from resnets.data.readers.boxes import BoxTargets
 from resnets.data.readers.label_rules import BadLabel, NowhereError, RawBoxes, clean_boxes
 from resnets.data.readers.layouts import csv_rows, is_csv, quoted, split_of
@@ -77,6 +77,8 @@ class Found(NamedTuple):
     size: tuple[int, int] | None = None
     hflip: bool = True
     notes: tuple[Note, ...] = ()  # of the reader
+    kind: str = "classes"  # as of `Source`
+    in_chans: int | None = None  # where the data decides
 
 
 def read(
@@ -114,13 +116,16 @@ def read(
         values = _positions(found, part, names, labels is not None) if ordinal else part.values.astype(np.float32)
         splits[name] = Split(part.images, Targets(values, found.target), part.columns)
     chans = in_chans or (known.KNOWN[data].in_chans if data in known.KNOWN else 3)
-    return Source(found.name, names, splits, chans, size=found.size, hflip=found.hflip, notes=found.notes)
+    chans = chans if found.in_chans is None else found.in_chans
+    return Source(found.name, names, splits, chans, found.kind, size=found.size, hflip=found.hflip, notes=found.notes)
 
 
 def _found(data: str, target: str | None, in_chans: int | None, data_dir: str | Path | None) -> Found:
     if str(data) in known.KNOWN or shards.is_pattern(data):
         return _classes(open_source(data, data_dir=data_dir, in_chans=in_chans))
     path = existing(data)
+    if series.is_listed(path):
+        return _series(series.listed(path, target), target or DEFAULT)
     if is_csv(path):
         return _list(path, target, in_chans or 3)
     kind = recognised(data)[1].kind
@@ -131,6 +136,22 @@ def _found(data: str, target: str | None, in_chans: int | None, data_dir: str | 
             f"{printable(path)}: masks without objects, of which nothing can be counted; give instances/ or a list"
         )
     return _classes(open_source(data, in_chans=in_chans))
+
+
+# --- series ---
+
+
+def _series(found: series.Listed, target: str) -> Found:
+    """Numbers from the labels of series."""
+    parts = {}
+    for split, rows in found.parts.items():
+        images = rows.images(split)
+        if len(rows.labels) != len(images) or np.ndim(rows.labels) != 1:
+            raise InputError(f"{found.name}: {split} has no number for each series; add y (N,) to X, or a column")
+        values = np.array([_number(str(label), target, images.name(at)) for at, label in enumerate(rows.labels)])
+        parts[split] = Part(images, values, images.name, dict(rows.columns))
+    chans = len(next(iter(found.parts.values())).values[0])
+    return Found(found.name, target, False, parts, hflip=False, notes=found.notes, kind="series", in_chans=chans)
 
 
 # --- folders and other classes ---
@@ -149,7 +170,8 @@ def _classes(source: Source) -> Found:
         name: Part(split.images, values[split.targets.values], split.images.name, dict(split.columns))
         for name, split in source.splits.items()
     }
-    return Found(source.name, GRADE, True, parts, source.size, source.hflip, source.notes)
+    chans = source.in_chans if source.dims == 1 else None
+    return Found(source.name, GRADE, True, parts, source.size, source.hflip, source.notes, source.kind, chans)
 
 
 # --- objects ---

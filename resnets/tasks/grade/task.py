@@ -22,7 +22,7 @@ from resnets.tasks import explained
 from resnets.tasks.grade import answers, rows
 from resnets.tasks.grade.data import read
 from resnets.tasks.grade.settings import ORDINAL, RECIPES, WHOLE, GradeSettings
-from resnets.tasks.image_level.task import ImageLevel
+from resnets.tasks.image_level.task import ImageLevel, check_suits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,6 +65,7 @@ class Grade(ImageLevel):
             labels=header.labels,
             data_dir=data_dir,
         )
+        check_suits(source, header)
         return cut_as_trained(source, header.provenance.get("data", {}))
 
     def design(self, asked: Settings, source: Source, header: Header | None, named: Named) -> Design:

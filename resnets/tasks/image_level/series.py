@@ -63,7 +63,7 @@ def length_of(lengths: np.ndarray, resize: str) -> int:
 def settle(recipe: ImageLevelSettings, origins: Mapping[str, str], design: Design, own: str) -> dict[str, tuple[Any, str]]:
     fields = fields_of(type(recipe))
     for name in OF_PICTURES:
-        if name in fields and (value := getattr(recipe, name)) != fields[name].default:
+        if name in fields and (value := getattr(recipe, name)) not in (fields[name].default, OF_PICTURES[name]):
             raise InputError(f"{name}={show(value)}: is for pictures, and these are series; leave it out")
     if recipe.normalise not in ("data", "each"):
         raise InputError(f"normalise={recipe.normalise}: is for pictures, and these are series; use data or each")

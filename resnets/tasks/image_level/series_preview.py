@@ -14,6 +14,7 @@ from resnets.data.transforms import normalise_series
 from resnets.data.types import Source
 from resnets.data.workers import BadImages
 from resnets.draw.gallery import gallery
+from resnets.draw.lines import SHOWN
 from resnets.errors import InputError
 from resnets.tasks.image_level.preview import VIEWS, stratified
 
@@ -50,5 +51,7 @@ def preview(source: Source, samples: Any, captions: Sequence[str], path: Path | 
         beneath += [captions[chosen[position]] for position in row]
         for epoch in range(1, len(views)):
             beneath += [f"training, epoch {epoch}"] + [""] * (columns - 1)
-    title = f"{source.name}: {length:,} values in {samples.preprocess.in_chans} channels, normalised, as evaluated{words}"
+    num = samples.preprocess.in_chans
+    channels = f"{num} channels" + f", of which {SHOWN} are drawn" * (num > SHOWN) if num > 1 else "a channel"
+    title = f"{source.name}: {length:,} values in {channels}, normalised, as evaluated{words}"
     return gallery(drawn, beneath, path, columns=columns, title=title)

@@ -10,12 +10,12 @@ from resnets.engine.settings import AUGMENTATION, DATA, FINETUNING, IMAGES, LOSS
 from resnets.errors import InputError
 
 RESIZE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the settings have too
-# Settings of series as they are where they do nothing, and settings that are of pictures alone.
+# Settings of series alone, and those of pictures alone, as they are where they do nothing.
 OF_SERIES: dict[str, Any] = {"jitter": 0.0, "scaling": 0.0, "window_warp": 0.0}
-OF_PICTURES = (
-    *("crop", "crop_pad", "crop_scale", "crop_pct", "interpolation", "auto_augment", "random_erase", "grow_from", "train_size"),
-    *("cutmix", "bit_depth"),
-)
+OF_PICTURES: dict[str, Any] = {
+    "crop": "none", "crop_pad": 0.0, "crop_scale": (1.0, 1.0), "crop_pct": 1.0, "interpolation": "bilinear", "auto_augment": "none",
+    "random_erase": 0.0, "grow_from": 1.0, "train_size": None, "cutmix": 0.0, "bit_depth": None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,7 +59,7 @@ class ImageLevel(ABC):
             raise InputError(f"ignore_index is for masks, and the model is for the task {self.name}; leave it out")
         trained = header.provenance.get("data", {})
         own: dict[str, Any] = {
-            "in_chans": header.spec.in_chans,
+            "in_chans": header.spec.in_chans if header.spec.dims == 2 else None,  # of series the data decides
             "labels": header.labels,
             "unnamed": header.unnamed,
             "leave_out": no_labels(asked, trained),
