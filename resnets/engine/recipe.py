@@ -228,7 +228,7 @@ class Recipe:
     groups: int | None = network("groups", "groups of the bottleneck's 3x3 convolution")
     group_width: int | None = network("group_width", "channels of a group")
     drop_path: float | None = network("drop_path", "probability of skipping the last branch")
-    dims: int | None = network("dims", "spatial axes of the input; default: 2 of pictures, 3 of volumes")
+    dims: int | None = network("dims", "spatial axes of the input; default: 2 of pictures, 1 of series, 3 of volumes")
     num_classes: int | None = network("num_classes", "outputs; default: as many as the data has classes")
     output_stride: int | None = network("output_stride", "largest stride of a level, 32, 16 or 8; dilation for the rest")
     zero_init_last: bool | None = network("zero_init_last", "start every branch at zero")

@@ -72,5 +72,5 @@ def _words(item: Any) -> str:
 
 
 def many(num: int, word: str) -> str:
-    end = "" if num == 1 or word == "series" else "es" if word.endswith("class") else "s"
+    end = "" if num == 1 or word.endswith("series") else "es" if word.endswith("class") else "s"
     return f"{num:,} {word}{end}"

@@ -13,8 +13,8 @@ RESIZE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the sett
 # Settings of series alone, and those of pictures alone, as they are where they do nothing.
 OF_SERIES: dict[str, Any] = {"jitter": 0.0, "scaling": 0.0, "window_warp": 0.0}
 OF_PICTURES: dict[str, Any] = {
-    "crop": "none", "crop_pad": 0.0, "crop_scale": (1.0, 1.0), "crop_pct": 1.0, "interpolation": "bilinear", "auto_augment": "none",
-    "random_erase": 0.0, "grow_from": 1.0, "train_size": None, "cutmix": 0.0, "bit_depth": None,
+    "crop": "none", "crop_pad": 0.0, "crop_scale": (1.0, 1.0), "crop_pct": 1.0, "interpolation": "bilinear", "train_size": None,
+    "auto_augment": "none", "random_erase": 0.0, "grow_from": 1.0, "cutmix": 0.0, "bit_depth": None,
 }  # fmt: skip
 
 
