@@ -23,8 +23,8 @@ COUNT, COLUMNS = 24, 6
 
 def preview(source: Source, samples: Any, captions: Sequence[str], path: Path | str, *, seed: int = 0) -> Path:
     """Draw up to `COUNT` training series, as many of each class as can be, normalised; see `preview.preview`."""
-    train = samples.split
-    chosen = stratified(train.targets.codes(), COUNT, seed)
+    train, augmented = samples.split, samples.augment is not None and any(dataclasses.astuple(samples.augment))
+    chosen = stratified(train.targets.codes(), COUNT // 2 if augmented else COUNT, seed)
     sample = train.subset(chosen)
 
     def view(augment: Any, epoch: int = 0) -> dict[int, np.ndarray]:
@@ -38,7 +38,7 @@ def preview(source: Source, samples: Any, captions: Sequence[str], path: Path | 
 
     views = [view(None)]
     (length,), words = samples.preprocess.size, ""
-    if samples.augment is not None and any(dataclasses.astuple(samples.augment)):
+    if augmented:
         unmixed = dataclasses.replace(samples.augment, mixup=0.0)
         views += [view(unmixed, epoch) for epoch in range(VIEWS)]
         words = "; beneath in training"
