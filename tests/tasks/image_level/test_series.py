@@ -46,7 +46,7 @@ def test_the_network_and_the_inputs_follow_from_the_data(run):
 
 
 def test_a_resumed_run_has_the_same_bits(data, run, tmp_path):
-    with stopping(step=7), pytest.raises(resnets.errors.Interrupted):
+    with stopping(step=7):
         train(str(data), out=tmp_path / "run", epochs=4, **NARROW)
     train(out=tmp_path / "run", resume=True)
     assert_same(run.path, tmp_path / "run")
@@ -80,7 +80,7 @@ def test_explained_by_a_map_over_time(run, tmp_path):
 
 
 def test_other_data_is_refused(run, tmp_path, data):
-    with pytest.raises(InputError, match="digits: pictures with 2 spatial axes, and the model takes 1"):
+    with pytest.raises(InputError, match="digits: the model does not know"):
         evaluate(run.path, "digits")
     with pytest.raises(InputError, match="series of 1 channels, and the model takes 2"):
         evaluate(run.path, str(save_npz(tmp_path / "a.npz")))
