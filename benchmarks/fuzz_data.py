@@ -39,7 +39,8 @@ from PIL import Image
 
 from resnets.data import cache
 from resnets.data.pictures.images import FileImages, read_16_bits, read_picture, read_quickly
-from resnets.data.readers import download, known
+from resnets.data.readers import cifar as cifars
+from resnets.data.readers import download
 from resnets.data.sources import open_source
 from resnets.errors import InputError
 from resnets.tasks.grade import data as grade
@@ -262,8 +263,8 @@ def npz(root: Path, draw: random.Random) -> None:
 
 
 def cifar(root: Path, draw: random.Random) -> None:
-    known.NUM_IMAGES = NUM_IMAGES
-    form = known.CIFARS[draw.randrange(4)]
+    cifars.NUM_IMAGES = NUM_IMAGES
+    form = cifars.CIFARS[draw.randrange(4)]
     folder = root / form.folder
     folder.mkdir()
     names = [f"class {n}".encode() for n in range(10)]

@@ -24,7 +24,7 @@ from resnets.data import sources
 from resnets.data.pictures.images import ArrayImages
 from resnets.data.pictures.resize import fit_picture
 from resnets.data.pictures.samples import SAMPLES, write_samples
-from resnets.data.readers import known
+from resnets.data.readers import cifar, known
 from resnets.data.transforms import normalise
 from resnets.engine.device import cpu_name
 from resnets.engine.run import now
@@ -47,7 +47,7 @@ HEAD = ("network", "format", "batch", "pictures", "equal answers", "largest diff
 
 def cifar_pictures(data_dir: str | None) -> np.ndarray | None:
     """CIFAR-10's first test pictures, if the set is on this machine."""
-    folders = [known.datasets_dir(data_dir) / form.folder for form in known.CIFARS if form.name == "cifar10"]
+    folders = [known.datasets_dir(data_dir) / form.folder for form in cifar.CIFARS if form.name == "cifar10"]
     for folder in filter(Path.is_dir, folders):
         images = sources.open_source(str(folder), in_chans=3).splits["test"].images
         assert isinstance(images, ArrayImages)

@@ -161,8 +161,8 @@ def ants_and_bees(place: Place) -> Lines:
             *("--weights", place.weights, "--img-size", options.size, "--freeze", 3, "--batch-size", 16),
             *place.length("tune_epochs"),
         ],
-        f"from scratch: resnet18, 96 pixels, {options.scratch_epochs} epochs": [
-            *("--model", "resnet18", "--img-size", 96, "--batch-size", 32),
+        f"from scratch: resnet18, 64 pixels, {options.scratch_epochs} epochs": [
+            *("--model", "resnet18", "--img-size", 64, "--batch-size", 32),
             *place.length("scratch_epochs"),
         ],
     }
@@ -180,7 +180,7 @@ def ants_and_bees(place: Place) -> Lines:
 
 
 def defects(place: Place) -> Lines:
-    data, tiny = place.data / "neu_det", "_tiny" * place.options.tiny
+    options, data, tiny = place.options, place.data / "neu_det", "_tiny" * place.options.tiny
     listed = place.runs / "neu_kinds.csv"
     with listed.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -194,7 +194,8 @@ def defects(place: Place) -> Lines:
         "CIFAR-10, ResNet-56": ["--weights", CIFAR],
         "nothing, ResNet-50": ["--model", "resnet50"],
     }
-    yield "| from | kinds, probe: accuracy | boxes: mAP at IoU .5 | mAP | seconds |"
+    length = f"{options.boxes_size} pixels, {options.boxes_epochs} epochs"
+    yield f"| from | kinds, probe: accuracy | boxes ({length}): mAP at IoU .5 | mAP | seconds |"
     yield "|--|--|--|--|--|"
     for number, (name, start) in enumerate(starts.items()):
         kinds = "-"
@@ -204,8 +205,9 @@ def defects(place: Place) -> Lines:
             words = ["train", listed, *start, "--probe", "--probe-c", PENALTY]
             kinds = f"{100 * place.said(out.name, words, out)['top1']:.2f} %"
         out = place.runs / f"neu_boxes{number}{tiny}"
-        words = ["train", data, "--task", "detect", *start, "--img-size", 200, "--batch-size", 8, "--select", "last"]
-        result = place.said(out.name, [*words, *place.length("boxes_epochs")], out)
+        shape = ["--img-size", options.boxes_size, "--batch-size", 8]
+        words = ["train", data, "--task", "detect", *start, *shape, "--select", "last", *place.length("boxes_epochs")]
+        result = place.said(out.name, words, out)
         score = [f"{100 * result[name]:.1f}" for name in ("map50", "map")]
         yield f"| {name} | {kinds} | {' | '.join(score)} | {result['command_seconds']:.0f} |"
 
@@ -271,9 +273,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--size", type=int, default=160, help="side of inputs in fine-tuning on hymenoptera")
     parser.add_argument("--tune-epochs", type=int, default=6, help="of each fine-tuning on hymenoptera")
-    parser.add_argument("--scratch-epochs", type=int, default=30, help="of each training from scratch there")
+    parser.add_argument("--scratch-epochs", type=int, default=20, help="of each training from scratch there")
+    parser.add_argument("--boxes-size", type=int, default=128, help="longer side of inputs of each detector of defects")
     parser.add_argument("--boxes-epochs", type=int, default=2, help="of each detector of defects")
-    parser.add_argument("--coco-epochs", type=int, default=8, help="of the detector of COCO")
+    parser.add_argument("--coco-epochs", type=int, default=3, help="of the detector of COCO")
     parser.add_argument("--tiny", action="store_true", help="two steps of each training, to try this script")
     options = parser.parse_args()
     place, text = Place(options), ""

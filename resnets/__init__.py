@@ -17,9 +17,11 @@ from resnets.errors import InputError
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import get as get_spec
 from resnets.models.zoo import names as list_models
+from resnets.plugins import load_plugin, register
 
 if TYPE_CHECKING:
-    from resnets.ship.hub import convert, create_model, load, save
+    from resnets.ship.external import load
+    from resnets.ship.hub import convert, create_model, save
     from resnets.verbs.calibrate import calibrate
     from resnets.verbs.cluster import cluster
     from resnets.verbs.embed import embed
@@ -27,10 +29,12 @@ if TYPE_CHECKING:
     from resnets.verbs.explain import explain
     from resnets.verbs.export import export
     from resnets.verbs.index import Index
+    from resnets.verbs.loaders import loaders
     from resnets.verbs.predict import predict
     from resnets.verbs.repair import repair
     from resnets.verbs.repeats import cross_validate, repeat
     from resnets.verbs.train import train
+    from resnets.verbs.tune import tune
 
 __version__ = "0.1.0"
 
@@ -38,7 +42,7 @@ __version__ = "0.1.0"
 _LATER = {
     "convert": "resnets.ship.hub",
     "create_model": "resnets.ship.hub",
-    "load": "resnets.ship.hub",
+    "load": "resnets.ship.external",
     "save": "resnets.ship.hub",
     "train": "resnets.verbs.train",
     "cross_validate": "resnets.verbs.repeats",
@@ -51,7 +55,9 @@ _LATER = {
     "embed": "resnets.verbs.embed",
     "Index": "resnets.verbs.index",
     "cluster": "resnets.verbs.cluster",
+    "loaders": "resnets.verbs.loaders",
     "export": "resnets.verbs.export",
+    "tune": "resnets.verbs.tune",
 }
 
 __all__ = [
@@ -72,11 +78,15 @@ __all__ = [
     "get_spec",
     "list_models",
     "load",
+    "load_plugin",
+    "loaders",
     "predict",
+    "register",
     "repair",
     "repeat",
     "save",
     "train",
+    "tune",
 ]
 
 # Modules of version 0.1.0, and where their names are now, below `resnets`.
@@ -116,6 +126,7 @@ _MOVED = {
     "zoo": "models.zoo",
     "data.dense": "data.sources data.types",
     "data.fit": "data.pictures.resize",
+    "data.known": "data.readers.known data.readers.cifar",
     "data.labelled": "data.types data.splits data.readers.names",
     "data.loaders": "data.loader data.workers data.statistics",
     "data.preview": "tasks.image_level.preview",
@@ -124,7 +135,7 @@ _MOVED = {
 for _old, _new, _names in (  # whole folders
     ("bench", "verbs.bench", "predict process rows stopwatch table train train_usual"),
     ("data", "data.pictures", "images jpeg samples volumes"),
-    ("data", "data.readers", "boxes coco download known label_rules layouts masks outlines shards volume_labels"),
+    ("data", "data.readers", "boxes coco download label_rules layouts masks outlines shards volume_labels"),
     ("nn", "models.nn", "blocks fused heads kernels layers shortcuts sync trunk"),
     ("pretrained", "models.pretrained", "adapting dense facts families files folding infer keras keymaps names opening"),
 ):

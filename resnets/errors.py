@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def is_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and words)
 
 
-def check_choices(row: Any, choices: Mapping[str, tuple[str, ...]]) -> None:
+def check_choices(row: Any, choices: Mapping[str, Collection[str]]) -> None:
     """Raise `InputError` if a field of the dataclass instance `row` holds a value that `choices[field]` does not list."""
     for field in dataclasses.fields(row):
         value, allowed = getattr(row, field.name), choices.get(field.name)

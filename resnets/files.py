@@ -403,6 +403,13 @@ def write_text(path: str | Path, text: str) -> Path:
     return Path(path)
 
 
+def write_bytes(path: str | Path, content: bytes) -> Path:
+    """Write `content`, atomically; returns `path`. Raises as `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    return Path(path)
+
+
 def write_json(path: str | Path, value: Any, *, strict: bool = True) -> Path:
     """Write `value` as indented JSON, atomically; returns `path`. `strict` as in `parse_json`. Raises as `replacing`."""
     return write_text(path, to_json(value, indent=2, strict=strict) + "\n")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from resnets import files
 from resnets.data.pictures.deep import UnfitError, in_8_bits
-from resnets.data.pictures.volumes import Volume
+from resnets.data.pictures.volumes import open_volume
 from resnets.data.readers.label_rules import RawBoxes
 from resnets.data.readers.layouts import csv_rows
 from resnets.data.readers.yolo import _read_labels
@@ -120,7 +120,7 @@ def test_volumes_are_read_or_refused(tmp_path, changes):
     path = tmp_path / "a.nii"
     path.write_bytes(content)
     try:
-        assert Volume(path).normalised().ndim == 4
+        assert open_volume(path).normalised().ndim == 4
     except InputError as error:
         assert "a.nii" in str(error)
 

@@ -19,7 +19,7 @@ from resnets.cli.options import (
     runtime_flag,
     settings_flags,
 )
-from resnets.draw.text import visible
+from resnets.draw.text import printable, visible
 from resnets.files import to_json
 
 
@@ -56,13 +56,13 @@ def check(
     from resnets.data.check import check
     from resnets.data.check.findings import lines
     from resnets.data.corrections import corrected
-    from resnets.data.groups import grouped
+    from resnets.data.groups import chosen, grouped
     from resnets.data.sources import open_source
 
     kind = None if task is None else tasks.get(task).kind
     with counting("checking") as progress:
         source = open_source(data, kind, data_dir=data_dir, in_chans=in_chans, masks=masks, ignore=ignore_index)
-        findings = check(corrected(grouped(source, group_by), corrections), progress=progress)
+        findings = check(corrected(grouped(source, chosen(source, group_by)), corrections), progress=progress)
     if as_json:
         click.echo(to_json(findings.to_json()))
     else:
@@ -123,13 +123,20 @@ def preview(data: str, out: str, data_dir: str | None, **settings: Any) -> None:
 
 
 @data.command("get", context_settings=CONTEXT, epilog=EPILOG)
-@click.argument("data")
+@click.argument("data", required=False)
 @data_dir_flag
-def get(data: str, data_dir: str | None) -> None:
-    """Download a built-in dataset (cifar10, cifar100) from its authors' site, and verify it. An interrupted download continues
-    where it stopped."""
-    from resnets.cli.progress import counting
+@json_flag
+def get(data: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Download a built-in dataset from its makers' site, and verify it; its size and terms are told first. Without DATA, list
+    the built-in datasets."""
+    from resnets.cli.progress import counting, say
+    from resnets.cli.tables import datasets
     from resnets.data.readers import known
 
-    with counting("fetching", unit="bytes") as progress:
-        click.echo(visible(str(known.get(data, data_dir, progress=progress))))
+    if data is not None:
+        with counting("fetching", unit="bytes") as progress:
+            path = known.get(data, data_dir, progress=progress, say=say)
+        click.echo(to_json({"path": str(path)}) if as_json else visible(str(path)))
+        return
+    rows = known.listing(data_dir)
+    click.echo(to_json(rows) if as_json else printable(datasets(rows)))

@@ -11,6 +11,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -19,6 +20,7 @@ from resnets.cli.options import CONTEXT, EPILOG
 from resnets.draw.text import printable, visible
 from resnets.errors import InputError, Interrupted, ProcessEnded, is_memory
 from resnets.files import short
+from resnets.plugins import load_plugin
 
 AS_PYTHON = warnings.formatwarning
 # What the system says of a path that the user gave.
@@ -28,6 +30,7 @@ PATH_ERRORS = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EIS
 # The commands: where each is, imported when it is called or listed with its help.
 COMMANDS = {
     "train": "resnets.cli.train.train",
+    "tune": "resnets.cli.tune.tune",
     "eval": "resnets.cli.predict.evaluate",
     "predict": "resnets.cli.predict.predict",
     "calibrate": "resnets.cli.predict.calibrate",
@@ -50,6 +53,24 @@ COMMANDS = {
 }
 
 
+def run_plugins(ctx: click.Context, param: click.Parameter, paths: tuple[str, ...]) -> None:
+    for path in paths:
+        load_plugin(path)
+
+
+def with_plugins(command: click.Command) -> click.Command:
+    """The command, or each command of a group, with the flag `--plugin`. Files are loaded before other words are looked at, so
+    that help and checks know their parts."""
+    for each in command.commands.values() if isinstance(command, click.Group) else ():
+        with_plugins(each)
+    if not isinstance(command, click.Group) and not any(param.name == "plugins" for param in command.params):
+        words = "run this Python file, which registers parts of your own; may be given several times  [$RESNETS_PLUGINS]"
+        flag: dict[str, Any] = {"multiple": True, "is_eager": True, "expose_value": False, "callback": run_plugins}
+        flag |= {"type": click.Path(), "metavar": "FILE", "envvar": "RESNETS_PLUGINS"}
+        command.params.append(click.Option(["--plugin", "plugins"], help=words, **flag))
+    return command
+
+
 class Commands(click.Group):
     """The commands of the table."""
 
@@ -60,7 +81,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].rpartition(".")
-        return getattr(importlib.import_module(module), name)
+        return with_plugins(getattr(importlib.import_module(module), name))
 
 
 @click.group(cls=Commands, context_settings=CONTEXT, epilog=EPILOG)

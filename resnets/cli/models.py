@@ -90,7 +90,7 @@ def convert(checkpoint: str, out: str, as_json: bool, stem_stride: int | None, *
 
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Export a model for other programs, and check the file.")
 @click.argument("model")
-@click.option("--format", "form", type=click.Choice(["onnx", "openvino", "torch"]), required=True, help="what to write")
+@click.option("--format", "form", type=click.Choice(["onnx", "openvino", "torch", "html"]), required=True, help="what to write")
 @click.option("--int8", metavar="DATA", help="quantise to 8 bits, calibrated and checked on DATA")
 @click.option("--out", "-o", metavar="FILE", help="the file  [beside the model]")
 @click.option("--data", metavar="DATA", help="images to check on  [those of --int8, or of the training, or samples]")
@@ -98,11 +98,13 @@ def convert(checkpoint: str, out: str, as_json: bool, stem_stride: int | None, *
 @click.option("--force", is_flag=True, help="keep the file even if the check fails")
 @click.option("--features", is_flag=True, help="write what gives features of images, for embed, index and search")
 @click.option("--stage", metavar="TEXT", help="of --features: the level that is pooled, such as c4  [the last]")
+@click.option("--web-runtime", metavar="FILE", help="of html: onnxruntime-web as npm packs it  [asked of npm, once]")
 @data_dir_flag
 @json_flag
 def export(model: str, form: str, as_json: bool, **options: Any) -> None:
-    """Write MODEL (a .safetensors file or a run directory) as ONNX, OpenVINO or torch.export's .pt2, and check that the file
-    predicts as the model does. Where it does not: exit code 2, and no file."""
+    """Write MODEL (a .safetensors file or a run directory) as ONNX, OpenVINO, torch.export's .pt2, or a page that answers in
+    any browser, offline (html), and check that the file predicts as the model does. Where it does not: exit code 2, and no
+    file."""
     from resnets.cli.progress import say
     from resnets.verbs.export import Refused, export
 

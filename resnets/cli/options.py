@@ -67,6 +67,7 @@ SPEC_FLAGS = (
     "order",
     "norm",
     "attention",
+    "block",
     "depths",
     "width",
     "groups",
@@ -143,7 +144,7 @@ def settings_flags(command: Command) -> Command:
 
     flagged: Any = translated
     for name, schema in reversed(all_settings().items()):
-        if name != "data":
+        if name not in ("data", "plugin"):  # an argument, and a flag of all commands
             flagged = setting_flag(schema, name)(flagged)
         if name == "precision":
             flagged = click.option("--amp/--no-amp", default=None, help="--precision bfloat16, or float32")(flagged)

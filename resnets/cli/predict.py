@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ from resnets.files import to_json
     type=click.Path(path_type=Path),
     help="write masks (class indices, or object numbers) as PNG or NIfTI files",
 )
+@click.option("--fps", type=click.FloatRange(0, 1000, min_open=True), help="frames a second that are looked at in videos  [1]")
 @runtime_flag
 @amp_flag
 @device_flag
@@ -71,10 +73,12 @@ def predict(
     unknown: bool,
     draw: Path | None,
     masks: Path | None,
+    fps: float | None,
     **options: Any,
 ) -> None:
-    """Predict PICTURES (files, and folders with all images below them) with MODEL: classes with their probabilities; for
-    detection, objects with their bounding boxes; for segmentation, classes with their share of the image."""
+    """Predict PICTURES (files, folders with all images below them, http and https addresses, and videos) with MODEL: classes
+    with their probabilities; for detection, objects with their bounding boxes; for segmentation, classes with their share of
+    the image."""
     from resnets.cli.progress import counting
     from resnets.data.inputs import INPUTS
     from resnets.data.readers.walk import Left
@@ -82,7 +86,7 @@ def predict(
     from resnets.models.header import terms
     from resnets.ship.sessions import answering, deciding, open_session
     from resnets.verbs import rows
-    from resnets.verbs.predict import find_files, stream
+    from resnets.verbs.predict import given, stream, stream_film
 
     if resume and out is None:
         raise InputError("--resume needs the file to go on with; name it with --out")
@@ -98,7 +102,10 @@ def predict(
     if told := terms(header):
         click.echo(visible(f"weights  {told}"), err=True)
     left = Left()
-    todo = files = find_files(header, pictures, left)
+    files, films = given(header, pictures, left=left)
+    if films or fps is not None:
+        check_films(films, fps, {"--resume": resume, "--draw": draw, "--masks": masks})
+    todo = files
     say_notes(note.text for note in left.notes())
     held = rows.Held()
     if out and resume:
@@ -111,14 +118,26 @@ def predict(
     if draw or masks:
         suffix = INPUTS[header.spec.dims].mask_suffix
         targets = rows.placed_beside(files, draw, masks, suffix, todo if resume else None, out)
-    found = rows.beside(stream(session, todo, wanted=wanted, **options), task, header.labels, wanted, targets)
+    form = rows.with_time(form) if films else form
+    each = [stream(session, todo, wanted=wanted, **options)] if len(todo) else []
+    each += [stream_film(session, film, fps or 1.0, wanted=wanted, **options) for film in films]
+    num: Counter[str] = Counter()
+    found = rows.counted(rows.beside(each, task, header.labels, wanted, targets), num)
     if out:
         more: dict[str, Any] = {"form": form, "topk": wanted.topk, "held": held, "resume": resume}
-        bad = rows.write_to(out, found, len(todo), counting=counting, **more)
-        click.echo(visible(f"rows of {len(todo)} pictures written to {out}"))
+        bad = rows.write_to(out, found, None if films else len(todo), counting=counting, **more)
+        click.echo(visible(f"rows of {num['rows']} pictures written to {out}"))
     else:
         bad = rows.write_all(found, form, wanted.topk)
-    rows.check_some(bad, len(todo), held)
+    rows.check_some(bad, num["rows"], held)
+
+
+def check_films(films: Sequence[Path], fps: float | None, given: Mapping[str, Any]) -> None:
+    """Raise `InputError` for flags that mean nothing with videos, or only with these."""
+    if not films and fps is not None:
+        raise InputError("--fps is for videos, and there is none; leave it out")
+    if films and (wrong := [name for name, value in given.items() if value]):
+        raise InputError(f"{films[0]}: {wrong[0]} is for pictures, not for the frames of a video; leave it out")
 
 
 def say_notes(texts: Iterable[str]) -> None:

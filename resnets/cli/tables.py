@@ -27,6 +27,7 @@ TERMS = {
     "left_out": "left out",
     "sha256": "sha256",
 }
+SPLITS = ("train", "val", "test")
 Size = int | tuple[int, ...] | None
 
 
@@ -61,6 +62,17 @@ def networks(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     ]
     return columns([head, *cells], "lrrrr")
+
+
+def datasets(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The built-in datasets."""
+    head = ["name", "train / val / test", "MB", "terms", "accuracy to expect", "here"]
+    cells = []
+    for row in rows:
+        counts = " / ".join(f"{row['num_images'][split]:,}" if split in row["num_images"] else "-" for split in SPLITS)
+        megabytes = f"{row['megabytes']:,}" if row["megabytes"] else "-"
+        cells.append([row["name"], counts, megabytes, row["terms"], row["expected"] or "-", "yes" if row["here"] else "-"])
+    return columns([head, *cells], "lrrlll")
 
 
 def info(spec: ResNetSpec, size: Size, header: Header | None) -> str:

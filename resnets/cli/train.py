@@ -20,11 +20,11 @@ from resnets.files import to_json
 @click.argument("data", required=False)
 @settings_flags
 @click.option("--out", metavar="DIR", help="the run directory  [runs/TASK/trainN]")
-@click.option("--resume", is_flag=True, help="continue the run in --out, or the newest, exactly where it was saved")
+@click.option("--resume", is_flag=True, help="continue the run in --out, or the newest; a greater length makes it longer")
 @data_dir_flag
 @json_flag
 def train(data: str | None, out: str | None, resume: bool, data_dir: str | None, as_json: bool, **settings: Any) -> None:
-    """Train a network on DATA (default: digits): a built-in dataset (digits, cifar10, cifar100), a folder with one folder per
+    """Train a network on DATA (default: digits): a built-in dataset (`resnets data get` lists them), a folder with a folder per
     class, with or without train/val/test above them, a CSV list (path,label), or a .npz file of arrays; for other tasks
     folders of images with boxes or masks."""
     from resnets.cli.progress import watch

@@ -214,6 +214,7 @@ def packed(images: StoredImages, num_bytes: int, folder: Path, workers: int, say
 def _fingerprint(images: StoredImages) -> str:
     parts = [b"resnets pixels 2", images.digest(), images.state(), bytes([images.in_chans])]
     parts += [bytes([images.bit_depth])] * (images.bit_depth < 16)
+    parts += [repr(images.window).encode()] * (images.window is not None)
     return hashlib.sha256(b"".join(parts)).hexdigest()[:32]
 
 

@@ -9,8 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.data.pictures.deep import has_16_bits
+from resnets.data.pictures.dicom.picture import FORMAT as DICOM
 from resnets.data.pictures.images import BadPicture, StoredImages, num_processors
+from resnets.data.preprocess import Preprocess
 from resnets.data.types import Note, Source, Split
+from resnets.errors import InputError
 
 DEPTHS = (8, 10, 12, 14, 16)  # of cameras and detectors
 LOOKED, MEASURED = 100, 200  # images whose headers, and values, are looked at
@@ -85,12 +88,42 @@ def told(source: Source) -> Source:
 
 def applied(source: Source, bits: int, found: Depth | None = None) -> Source:
     """`source` with its images of 16 bits read as `bits` bits, and a note on what was `found`."""
-    splits = {name: at_depth(split, bits) for name, split in source.splits.items()}
+    splits = {name: _at_depth(split, bits) for name, split in source.splits.items()}
     notes = source.notes if found is None else (*source.notes, found.note(bits))
     return dataclasses.replace(source, splits=splits, notes=notes)
 
 
-def at_depth(split: Split, bits: int) -> Split:
-    """`split` with its images of 16 bits read as `bits` bits; those in memory or in a cache are as they are."""
+def read_as(split: Split, preprocess: Preprocess) -> Split:
+    """`split` with its images of 16 bits, of DICOM and its volumes read by the bit depth and the window of `preprocess`."""
+    return _windowed(_at_depth(split, preprocess.bit_depth), preprocess.window)
+
+
+def windowed(source: Source, window: tuple[float, float] | None, *, asked: str | None = None) -> Source:
+    """`source` with its volumes, and its images in DICOM, read by a window (level, width).
+
+    Args:
+        asked: what the user asked for; `InputError` where no image has a use for it.
+    """
+    if window is None:
+        return source
+    if asked is not None and not any(_has_windows(split.images) for split in source.splits.values()):
+        raise InputError(f"window={asked}: no image here is DICOM or a volume; leave it out")
+    return dataclasses.replace(source, splits={name: _windowed(split, window) for name, split in source.splits.items()})
+
+
+def _has_windows(images: Any) -> bool:
+    """Whether they are volumes, or one of a sample is DICOM."""
+    if isinstance(images, StoredImages):
+        return any(picture.format == DICOM for _, picture in images.headers(LOOKED))
+    return hasattr(images, "windowed")
+
+
+def _windowed(split: Split, window: tuple[float, float] | None) -> Split:
+    images = split.images
+    return dataclasses.replace(split, images=images.windowed(window)) if hasattr(images, "windowed") else split
+
+
+def _at_depth(split: Split, bits: int) -> Split:
+    """Images in memory or in a cache are as they are."""
     images = split.images
     return dataclasses.replace(split, images=images.at_depth(bits)) if isinstance(images, StoredImages) else split

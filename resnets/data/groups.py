@@ -10,22 +10,29 @@ import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from resnets.data.pictures.images import StoredImages
+from resnets.data.pictures.dicom.parse import DicomError, is_dicom
+from resnets.data.pictures.dicom.series import files_of, is_series
+from resnets.data.pictures.images import FileImages, StoredImages
+from resnets.data.pictures.volumes import is_nifti
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
 
+NONE, PATIENT = "none", "PatientID"  # no groups where there would be some; by DICOM's attribute, hashed
 FIELD = re.compile(r"\{([A-Za-z_]\w*)\}")  # of a pattern
 LEVEL = re.compile(r"folder(?::([1-9]\d?))?")
 BURST = re.compile(r"burst(?::(\d{1,6}(?:\.\d+)?))?")
 BURST_SECONDS = 60.0
+LOOKED = 16  # images that are looked at for whether they are DICOM
 WAYS = (
     "a column of the list; a pattern of the path such as {patient}_*.png; a regular expression with one group such as (\\w+)/; "
-    "folder, folder:2 (the folder of the picture, the one above it); burst, burst:10 (taken within 60 or 10 seconds of another)"
+    "PatientID (of DICOM files); folder, folder:2 (the folder of the picture, the one above it); burst, burst:10 (taken within "
+    "60 or 10 seconds of another)"
 )
 WITH_EXIF = ("JPEG", "TIFF", "WEBP")  # of PNG all would have to be decoded
 EXIF_IFD, TAKEN, WRITTEN, CAMERA = 0x8769, 0x9003, 0x0132, 0x0110
@@ -33,13 +40,42 @@ EXIF_IFD, TAKEN, WRITTEN, CAMERA = 0x8769, 0x9003, 0x0132, 0x0110
 Key = Callable[[Any, int], "str | None"]  # (images, index) -> the group; None where there is none
 
 
+def chosen(source: Source, by: str | None) -> str | None:
+    """What to group by where `by` was asked for: without it, DICOM files by their patients; None: each image by itself."""
+    if by is not None:
+        return None if by == NONE else by
+    return PATIENT if all(is_of_dicom(split.images) for split in source.splits.values()) else None
+
+
+def is_of_dicom(images: Any) -> bool:
+    """Whether all images of a sample are in DICOM files."""
+    files = getattr(images, "files", images)
+    if not isinstance(files, FileImages) or not len(files):
+        return False
+    paths = [files.path(index) for index in files.sample(LOOKED).tolist()]
+    return all(not is_nifti(path) and (is_series(path) or is_dicom(path)) for path in paths)
+
+
+def patients(images: Any) -> np.ndarray:
+    """(N,) text: a hash of each image's PatientID, never a name; what cannot be read is alone."""
+    files = getattr(images, "files", images)
+    return np.array([_patient(files.path(index)) or f"alone-{index}" for index in range(len(files))])
+
+
+def _patient(path: Path) -> str:
+    try:
+        return files_of(path)[0].patient
+    except (DicomError, OSError):
+        return ""
+
+
 def grouped(source: Source, by: str | None) -> Source:
-    """`source` with `Split.groups` as `by` says, which is one of `WAYS`; as it is where `by` is None.
+    """`source` with `Split.groups` as `by` says, which is one of `WAYS`; as it is where `by` is None or "none".
 
     Raises:
         InputError: where `by` means nothing here, or a picture has no group; examples are named.
     """
-    if by is None:
+    if by in (None, NONE):
         return source
     return dataclasses.replace(with_groups(source, groups_of(source, by)), used=(*source.used, by))
 
@@ -63,6 +99,8 @@ def groups_of(source: Source, by: str) -> dict[str, np.ndarray]:
             f"{source.name}: its pictures have no paths or columns for group_by={by!r} to go by; leave it out, or give folders "
             "or a CSV list"
         )
+    if by.lower() == PATIENT.lower() and all(is_of_dicom(split.images) for split in source.splits.values()):
+        return {name: patients(split.images) for name, split in source.splits.items()}
     if burst := BURST.fullmatch(by):
         return bursts(source, float(burst[1] or BURST_SECONDS))
     key = key_of(source, by)
@@ -102,7 +140,7 @@ def key_of(source: Source, by: str) -> Key:
         return _searching(expression)
     columns = dict.fromkeys(name for split in source.splits.values() for name in split.columns)
     has = f" (it has {', '.join(columns)})" if columns else ""
-    dicom = "; DICOM files are not read yet, so give a list with that column" * (by.lower() == "patientid")
+    dicom = "; only DICOM files have one of their own" * (by.lower() == PATIENT.lower())
     raise InputError(f"group_by={by!r}: no column of that name{has}{dicom}; give {WAYS}")
 
 

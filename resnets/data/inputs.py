@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from resnets.data.pictures.dicom.picture import SUFFIXES as DICOM_SUFFIXES
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, StoredImages, pixels_of
 from resnets.data.pictures.resize import fit_image, fit_picture, to_array
 from resnets.data.pictures.sent import Encoded, SentPictures, SentVolumes, example_picture, example_volume
-from resnets.data.pictures.volumes import SUFFIXES, Volumes
+from resnets.data.pictures.volumes import SUFFIXES, Volumes, exists, in_series, is_nifti, is_taken, mask_suffix
 from resnets.data.preprocess import Preprocess
 from resnets.data.series.opened import SUFFIXES as SERIES_SUFFIXES
 from resnets.data.series.opened import opened
@@ -39,21 +40,24 @@ def fitted_picture(images: Any, index: int, preprocess: Preprocess, own_size: bo
     `BadPicture` if it cannot be read."""
     if not own_size and isinstance(images, FileImages):
         return Fitted(fit_picture(images.path(index), preprocess))
-    picture = (images.at_depth(preprocess.bit_depth) if isinstance(images, StoredImages) else images)[index]
+    if isinstance(images, StoredImages):
+        images = images.at_depth(preprocess.bit_depth).windowed(preprocess.window)
+    picture = images[index]
     pixels = fit_picture(picture, preprocess)
     return Fitted(pixels, picture.shape[:2], picture) if own_size else Fitted(pixels)
 
 
 def fitted_sent(images: SentPictures, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
     """As `fitted_picture`, of an image in memory."""
-    picture = images.picture(index, preprocess.bit_depth)
+    picture = images.picture(index, preprocess)
     pixels = to_array(fit_image(picture, preprocess), preprocess)
     return Fitted(pixels, (picture.height, picture.width), pixels_of(picture)) if own_size else Fitted(pixels)
 
 
 def fitted_volume(images: Volumes, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
-    """The volume at `index`, normalised. Raises `BadPicture` if it cannot be read."""
+    """The volume at `index`, clipped to the window and normalised. Raises `BadPicture` if it cannot be read."""
     volume = images[index]
+    volume.window = preprocess.window
     pixels = volume.normalised()
     volume.forget()
     return Fitted(pixels, volume.shape[:3], volume)
@@ -72,11 +76,14 @@ class Inputs(NamedTuple):
     Args:
         images: the plural noun for messages.
         suffixes: suffixes of the files, in lower case.
+        exists: whether there is something at a path: a file, a folder, or a series in one.
+        takes: whether a file, by its path, is such an image.
+        listed: (files below a folder, what counts those that are left out) -> the paths of the images in them.
         files: (paths, how they become inputs) -> `FileImages` with the paths; of series what `opened` gives, which is more than
             there are files.
         opened: (files, channels) -> a sequence of images or volumes, opened on access.
         fitted: (images, index, preprocess, own_size) -> `Fitted`.
-        mask_suffix: suffix of files with class indices.
+        mask_suffix: of an image's path the suffix of a file with its class indices.
         sent: (files in memory, channels, largest number of pixels or voxels) -> a sequence of them, to be closed.
         fitted_sent: as `fitted`, of such a sequence.
         example: a file that a network with such a `Preprocess` takes.
@@ -84,10 +91,13 @@ class Inputs(NamedTuple):
 
     images: str
     suffixes: tuple[str, ...]
+    exists: Callable[[Path], bool]
+    takes: Callable[[Path], bool]
+    listed: Callable[[Iterable[Path], Any], Iterator[Path]]
     files: Callable[[Iterable[Path], Preprocess], Any]
     opened: Callable[[Any, int], Any]
     fitted: Callable[[Any, int, Preprocess, bool], Fitted]
-    mask_suffix: str
+    mask_suffix: Callable[[Path], str]
     sent: Callable[[Sequence[Encoded], int, int], Any]
     fitted_sent: Callable[[Any, int, Preprocess, bool], Fitted]
     example: Callable[[Preprocess], bytes]
@@ -97,10 +107,13 @@ INPUTS: dict[int, Inputs] = {
     1: Inputs(
         "series",
         SERIES_SUFFIXES,
+        Path.exists,
+        lambda path: not is_nifti(path),
+        lambda files, left: iter(files),
         opened,
         lambda files, in_chans: files,
         fitted_series,
-        ".csv",
+        lambda path: ".csv",
         SentSeries,
         fitted_series,
         example_series,
@@ -108,21 +121,27 @@ INPUTS: dict[int, Inputs] = {
     2: Inputs(
         "images",
         tuple(sorted(IMAGE_SUFFIXES)),
+        Path.exists,
+        lambda path: not is_nifti(path),
+        lambda files, left: iter(files),
         lambda paths, preprocess: FileImages(paths, preprocess.in_chans),
         lambda files, in_chans: files,
         fitted_picture,
-        ".png",
+        lambda path: ".png",
         SentPictures,
         fitted_sent,
         example_picture,
     ),
     3: Inputs(
         "volumes",
-        SUFFIXES,
+        (*SUFFIXES, *DICOM_SUFFIXES),
+        exists,
+        is_taken,
+        in_series,
         lambda paths, preprocess: FileImages(paths, 1),
         Volumes,
         fitted_volume,
-        ".nii.gz",
+        mask_suffix,
         SentVolumes,
         fitted_volume,
         example_volume,

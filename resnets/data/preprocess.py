@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from resnets.data import windows
 from resnets.errors import InputError, check_choices, is_whole
 from resnets.files import short
 
@@ -45,6 +46,8 @@ class Preprocess:
         std: standard deviation, one value per channel, above 0.
         bit_depth: of images of 16 bits, how many of these their values use, 8 to 16 (DICOM's "bits stored"): 2**bit_depth - 1
             becomes white. Other images have no use for it.
+        window: (level, width) of the values that become black to white in DICOM, and to which volumes are clipped; None: as
+            the file says, and all values of volumes.
         each: of series, each channel is normalised by its own mean and standard deviation instead.
         rate: of series, values per second that files have to have; None: any, or not known.
 
@@ -59,6 +62,7 @@ class Preprocess:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     bit_depth: int = 16
+    window: tuple[float, float] | None = None
     each: bool = False
     rate: int | None = None
 
@@ -82,6 +86,8 @@ class Preprocess:
             raise InputError(f"crop_pct={short(self.crop_pct)}: give a fraction from {LEAST_CROP} to 1")
         if not is_whole(self.bit_depth) or self.bit_depth not in BIT_DEPTHS:
             raise InputError(f"bit_depth={short(self.bit_depth)}: give a number of bits from 8 to 16")
+        if self.window is not None:
+            object.__setattr__(self, "window", windows.parsed(self.window))
         if not isinstance(self.each, bool):
             raise InputError(f"each={short(self.each)}: give true or false")
         if self.rate is not None and not (is_whole(self.rate) and 1 <= self.rate <= MAX_RATE):
@@ -94,10 +100,9 @@ class Preprocess:
             raise InputError(f"std={short(self.std)}: give numbers of at least {LEAST_STD}; compute them from images in [0, 1]")
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain data; without those that are as usual and newer than version 0.1.0, so that it reads it."""
-        usual = {"bit_depth": BIT_DEPTHS[-1], "each": False, "rate": None}
-        fields = dataclasses.asdict(self)
-        return {name: value for name, value in fields.items() if name not in usual or value != usual[name]}
+        """The fields as plain data; without what is usual of those that version 0.1.0 does not know."""
+        usual = {"bit_depth": BIT_DEPTHS[-1], "window": None, "each": False, "rate": None}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in usual or value != usual[name]}
 
     @property
     def in_chans(self) -> int:

@@ -7,14 +7,32 @@ import difflib
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from resnets import plugins
+from resnets.data.frames import Frame, framed
 from resnets.data.identities import identified
 from resnets.data.pictures.images import printable
-from resnets.data.readers import arrays, boxes, coco, known, layouts, masks, series, shards, tags, volume_labels, walk, yolo
+from resnets.data.readers import (
+    boxes,
+    cifar,
+    coco,
+    known,
+    layouts,
+    masks,
+    memory,
+    scans,
+    series,
+    shards,
+    tags,
+    volume_labels,
+    walk,
+    yolo,
+)
 from resnets.data.readers.layouts import Found, Part, quoted
 from resnets.data.readers.names import matched
 from resnets.data.types import Note, Source, Split
@@ -22,73 +40,76 @@ from resnets.errors import InputError
 from resnets.files import check_no_address
 
 
-class Layout(NamedTuple):
-    """One way to keep a dataset.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Layout(plugins.Part):
+    """One way to keep a dataset; its factory is its reader: of `FOUND` (path, in_chans) -> `Found`, else (path, in_chans,
+    labels, and what `takes` names) -> `Source`.
 
     Args:
-        words: the layout, for people.
-        kind: what is known of its images: "classes", "boxes", "masks" (of volumes too), "tags" or "identities"; a task takes
-            one of these.
+        form: the layout in words.
+        holds: what is known of its images: "classes", "boxes", "masks" (of volumes too), "tags", "identities", or "scans" (of
+            series without labels); a task takes one of these, but the last. Identities are kept as classes of pictures are.
         recognises: whether a path, or a pattern or address of shards, is in this layout.
-        read: of `FOUND` (path, in_chans) -> `Found`, else (path, in_chans, labels, and what `takes` names) -> `Source`.
         takes: further arguments of `open_source` that the reader takes.
         dims: spatial axes of the images.
+        is_list: whether a DataFrame may be in the place of the path.
     """
 
-    words: str
-    kind: str
+    holds: str
     recognises: Callable[[Any], bool]
-    read: Callable[..., Any]
+    form: str = ""
     takes: tuple[str, ...] = ()
     dims: int = 2
+    is_list: bool = False
+
+    def has(self, kind: str | None) -> bool:
+        return kind in (None, self.holds) or (kind == "identities" and self.holds == "classes" and self.dims == 2)
 
 
-# The first that recognises a path, of the kind that is wanted, reads it.
-VOC, YOLO, PAIRS = "Pascal VOC: JPEGImages", "YOLO: data.yaml", "[{train,val,test}/]images"
-LAYOUTS: tuple[Layout, ...] = (
-    Layout(f"{VOC}, Annotations, ImageSets/Main", "boxes", boxes.is_voc, boxes.read_voc, ("masks",)),
-    Layout("COCO: annotations/instances_{train,val}*.json", "boxes", coco.is_coco, coco.read_coco, ("masks",)),
-    Layout(f"{PAIRS} + labels, .nii[.gz]", "masks", volume_labels.is_volumes, volume_labels.read_volumes, ("ignore",), 3),
-    Layout(f"{YOLO}, or {PAIRS} + labels, .txt", "boxes", yolo.is_yolo, yolo.read_yolo, ("masks",)),
-    Layout(f"{PAIRS} + masks", "masks", masks.is_masks, masks.read_masks, ("ignore",)),
-    Layout(f"{VOC}, SegmentationClass", "masks", masks.is_voc_masks, masks.read_voc_masks, ("ignore",)),
-    Layout(f"{PAIRS} + instances", "boxes", masks.is_instances, masks.read_instances, ("masks",)),
-    Layout(f"{PAIRS} + instances", "masks", masks.is_instances, masks.read_foreground, ("ignore",)),
-    Layout(
-        "a list: .csv with path,labels (a|b), or path and a column per label",
-        "tags",
-        tags.is_list,
-        tags.read_list,
-        ("leave_out",),
-    ),
-    Layout("COCO: annotations/instances_{train,val}*.json", "tags", coco.is_coco, tags.coco_presence),
-    Layout(f"{VOC}, Annotations, ImageSets/Main", "tags", boxes.is_voc, tags.voc_presence),
-    Layout(f"{YOLO}, or {PAIRS} + labels, .txt", "tags", yolo.is_yolo, tags.yolo_presence),
-    Layout("series: .npz with X (N, C, L), y (N, labels) of 0 and 1", "tags", series.is_tagged, series.read_tagged, dims=1),
-    Layout("series: .npz with X (N, C, L) and y (N,), or X_train, y_train, ...", "classes", series.is_npz, series.read, dims=1),
-    Layout("series: NAME_TRAIN.ts NAME_TEST.ts, or .tsv or .txt", "classes", series.is_text, series.read, dims=1),
-    Layout("series: .csv with one in each row, and a label", "classes", series.is_wide, series.read, dims=1),
-    Layout("", "classes", series.is_wide_folder, series.read, dims=1),
-    Layout("series: [{train,val,test}/]<class>/*.wav or .csv", "classes", series.is_folder, series.read_folder, dims=1),
-    Layout(
-        "shards: train-*.tar [val-*.tar test-*.tar], or their pattern or address",
-        "classes",
-        shards.is_shards,
-        shards.read_shards,
-    ),
-    Layout("an unpacked CIFAR folder", "classes", known.is_cifar, known.read_cifar),
-    Layout("arrays: .npz with train_images, train_labels, ...", "classes", layouts.is_npz, layouts.read_npz),
-    Layout("a list: .csv with path,label[,split]", "classes", layouts.is_csv, layouts.read_csv),
-    Layout("", "classes", layouts.is_detection, layouts.refuse_detection),
-    Layout("folder/{train,val,test}/<class>/", "classes", layouts.is_split_folder, layouts.read_split_folder),
-    Layout("a folder with train.csv [val.csv test.csv]", "classes", layouts.is_csv_folder, layouts.read_csv_folder),
-    Layout("folder/<class>/", "classes", layouts.is_class_folder, layouts.read_class_folder),
-    Layout("", "tags", layouts.is_csv, tags.refuse),
-)
-LAYOUTS += tuple(
-    layout._replace(kind="identities") for layout in LAYOUTS if layout.kind == "classes" and layout.dims == 2
-)  # kept the same way
+LAYOUTS = plugins.Table("layout", Layout)
+
+
+def layout(name: str, form: str, holds: str, recognises: Any, read: Any, takes: tuple[str, ...] = (), **more: Any) -> None:
+    """A row of the table: the first that recognises a path, of the kind that is wanted, reads it; those of users come first."""
+    plugins.register("layout", name, read, form=form, holds=holds, recognises=recognises, takes=takes, **more)
+
+
 FOUND = ("classes", "identities")  # kinds of which readers find the names of classes, to which indices are given here
+VOC, YOLO, PAIRS = "Pascal VOC: JPEGImages", "YOLO: data.yaml", "[{train,val,test}/]images"
+COCO, TAR = "COCO: annotations/instances_{train,val}*.json", "train-*.tar [val-*.tar test-*.tar]"
+COLUMNS = "path,labels (a|b), or path and a column per label"
+layout("voc", f"{VOC}, Annotations, ImageSets/Main", "boxes", boxes.is_voc, boxes.read_voc, ("masks",))
+layout("coco", COCO, "boxes", coco.is_coco, coco.read_coco, ("masks",))
+NIFTI = f"{PAIRS} + labels, .nii[.gz], or folders of DICOM"
+layout("nifti", NIFTI, "masks", volume_labels.is_volumes, volume_labels.read_volumes, ("ignore",), dims=3)
+layout("yolo", f"{YOLO}, or {PAIRS} + labels, .txt", "boxes", yolo.is_yolo, yolo.read_yolo, ("masks",))
+layout("masks", f"{PAIRS} + masks", "masks", masks.is_masks, masks.read_masks, ("ignore",))
+layout("dicom", "a folder of DICOM series, in any order", "scans", scans.is_scans, scans.read_scans, dims=3)
+layout("voc masks", f"{VOC}, SegmentationClass", "masks", masks.is_voc_masks, masks.read_voc_masks, ("ignore",))
+layout("instances", f"{PAIRS} + instances", "boxes", masks.is_instances, masks.read_instances, ("masks",))
+layout("foreground", f"{PAIRS} + instances", "masks", masks.is_instances, masks.read_foreground, ("ignore",))
+layout("list of tags", f"a list: .csv with {COLUMNS}", "tags", tags.is_list, tags.read_list, ("leave_out",), is_list=True)
+layout("coco tags", COCO, "tags", coco.is_coco, tags.coco_presence)
+layout("voc tags", f"{VOC}, Annotations, ImageSets/Main", "tags", boxes.is_voc, tags.voc_presence)
+layout("yolo tags", f"{YOLO}, or {PAIRS} + labels, .txt", "tags", yolo.is_yolo, tags.yolo_presence)
+ARCHIVE = "series: .npz with X (N, C, L)"
+layout("series tags", f"{ARCHIVE}, y (N, labels) of 0 and 1", "tags", series.is_tagged, series.read_tagged, dims=1)
+layout("shards", f"shards: {TAR}, or their pattern or address", "classes", shards.is_shards, shards.read_shards)
+SETS = "series: NAME_TRAIN.ts NAME_TEST.ts, or .tsv or .txt"
+WIDE, RECORDED = "series: .csv with one in each row, and a label", "series: [{train,val,test}/]<class>/*.wav or .csv"
+layout("series", f"{ARCHIVE} and y (N,), or X_train, y_train, ...", "classes", series.is_npz, series.read, dims=1)
+layout("series sets", SETS, "classes", series.is_text, series.read, dims=1)
+layout("series list", WIDE, "classes", series.is_wide, series.read, dims=1)
+layout("series lists", "", "classes", series.is_wide_folder, series.read, dims=1)
+layout("series classes", RECORDED, "classes", series.is_folder, series.read_folder, dims=1)
+layout("cifar", "an unpacked CIFAR folder", "classes", cifar.is_cifar, cifar.read_cifar)
+layout("arrays", "arrays: .npz with train_images, train_labels, ...", "classes", layouts.is_npz, layouts.read_npz)
+layout("list", "a list: .csv with path,label[,split]", "classes", layouts.is_csv, layouts.read_csv, is_list=True)
+layout("no classes", "", "classes", layouts.is_detection, layouts.refuse_detection)
+layout("splits", "folder/{train,val,test}/<class>/", "classes", layouts.is_split_folder, layouts.read_split_folder)
+layout("lists", "a folder with train.csv [val.csv test.csv]", "classes", layouts.is_csv_folder, layouts.read_csv_folder)
+layout("classes", "folder/<class>/", "classes", layouts.is_class_folder, layouts.read_class_folder)
+layout("no tags", "", "tags", layouts.is_csv, tags.refuse, is_list=True)
 
 
 def open_source(
@@ -107,7 +128,7 @@ def open_source(
     """Open a built-in dataset by its name, or a path by its layout. A built-in name wins over a folder called so (`./digits`).
 
     Args:
-        data: a name, a path, or arrays (see `readers.arrays`).
+        data: a name, a path, or data in memory (see `readers.memory`).
         kind: what is to be known of the images, of `Layout.kind`; None: whatever the path has, boxes and masks first.
         data_dir: where built-in datasets lie and are fetched to; default $RESNETS_DATA, else ~/.cache/resnets/datasets.
         in_chans: 1, 3 or 4 channels for the pictures; None: those of a built-in dataset, else 3.
@@ -122,27 +143,36 @@ def open_source(
     Raises:
         InputError: if there is nothing there, nothing that is recognised, or the classes do not fit.
     """
-    if arrays.in_memory(data):
+    data = known.located(framed(data), data_dir)
+    if memory.in_memory(data):
         if kind not in (None, *FOUND):
-            raise InputError(f"arrays have classes, without {kind}; give a folder that has them")
-        found = arrays.read_arrays(data, in_chans, dims)
+            raise InputError(f"{memory.name_of(data)}: data with classes, without {kind}; give a folder that has them")
+        found = memory.read(data, in_chans, dims)
         return _indexing(kind)(found, found.in_chans or 3, labels, unnamed)
     if str(data) in known.KNOWN:
         if kind not in (None, *FOUND):
             raise InputError(f"{data}: a built-in dataset of classes, without {kind}; give a folder that has them")
-        row = known.KNOWN[str(data)]
-        in_chans = row.in_chans if in_chans is None else in_chans
-        return _indexing(kind)(row.read(data_dir, in_chans), in_chans, labels, unnamed)
+        in_chans = known.KNOWN[str(data)].in_chans if in_chans is None else in_chans
+        return _indexing(kind)(known.read(str(data), data_dir, in_chans), in_chans, labels, unnamed)
     in_chans = 3 if in_chans is None else in_chans
-    path, layout = recognised(data, kind)
+    path, form = recognised(data, kind)
     given: dict[str, Any] = {"masks": masks, "ignore": ignore, "leave_out": leave_out}
-    if not {"masks", "ignore"} & set(layout.takes) and (masks or ignore is not None):
+    if not {"masks", "ignore"} & set(form.takes) and (masks or ignore is not None):
         raise InputError(f"{data}: no boxes or masks here, and --ignore-index and --masks are for these; leave them out")
-    if layout.kind in FOUND:
-        return _indexing(layout.kind)(layout.read(path, in_chans), in_chans, labels, unnamed)
-    source: Source = layout.read(path, in_chans, labels, **{name: given[name] for name in layout.takes})
+    if form.holds in FOUND:
+        source = _indexing(kind or form.holds)(read_found(form, path, in_chans), in_chans, labels, unnamed)
+        return dataclasses.replace(source, layout=form)
+    source = form.make(path, in_chans, labels, **{name: given[name] for name in form.takes})
     check_once(source)
-    return dataclasses.replace(source, notes=(*source.notes, *alike(source.labels)))
+    return dataclasses.replace(source, notes=(*source.notes, *alike(source.labels)), layout=form)
+
+
+def read_found(form: Layout, path: Any, in_chans: int) -> Found:
+    """What a reader of classes finds. Raises `InputError` where that of a user gives something else."""
+    found = form.make(path, in_chans)
+    if not isinstance(found, Found):
+        raise InputError(f"{form.words}: gives {type(found).__name__}; it is to give readers.layouts.Found")
+    return found
 
 
 class Words(NamedTuple):
@@ -153,24 +183,25 @@ class Words(NamedTuple):
 
 
 def in_words(
-    data: Any, *, data_dir: str | os.PathLike[str] | None = None, in_chans: int | None = None
+    data: Any, *, data_dir: str | os.PathLike[str] | None = None, in_chans: int | None = None, dims: int | None = None
 ) -> tuple[dict[str, Words], tuple[Note, ...]]:
     """Every image of a dataset by split, whatever is known of it; no training split is needed, nor two classes. And notes.
 
     Raises:
         InputError: as `open_source`.
     """
-    if arrays.in_memory(data):
-        found = arrays.read_arrays(data, in_chans)
-    elif (row := known.KNOWN.get(str(data))) is not None:
-        found = row.read(data_dir, in_chans or row.in_chans)
+    data = known.located(framed(data), data_dir)
+    if memory.in_memory(data):
+        found = memory.read(data, in_chans, dims)
+    elif str(data) in known.KNOWN:
+        found = known.read(str(data), data_dir, in_chans)
     else:
-        path, layout = recognised(data)
-        if layout.kind != "classes":
-            source = open_source(data, layout.kind, in_chans=in_chans)
+        path, form = recognised(data)
+        if form.holds != "classes":
+            source = open_source(data, form.holds, in_chans=in_chans)
             splits = {name: Words(split.images, _labels_of(split, source.labels)) for name, split in source.splits.items()}
             return splits, source.notes
-        found = layout.read(path, in_chans or 3)
+        found = read_found(form, path, in_chans or 3)
     parts = {name: Words(part.images, [part.classes[code] for code in part.codes]) for name, part in found.parts.items()}
     return parts, found.notes
 
@@ -204,28 +235,32 @@ def check_once(source: Source) -> None:
         seen |= here
 
 
-def recognised(data: str | os.PathLike[str], kind: str | None = None) -> tuple[Any, Layout]:
+def recognised(data: Any, kind: str | None = None) -> tuple[Any, Layout]:
     """The path (or pattern) that `data` means, and the first layout of the `kind` that recognises it."""
-    if arrays.in_memory(data):
-        raise InputError(f"{type(data).__name__} is no path, and arrays are for classification only; give a path")
+    if memory.in_memory(data := framed(data)):
+        raise InputError(f"{memory.name_of(data)}: data in memory have classes, and here a path is needed; give one")
     path = os.fspath(data) if shards.is_pattern(data) else existing(data)
     if isinstance(path, Path) and walk.is_run(path):
         raise InputError(f"{printable(path)}: a run directory of resnets; give the data that it was trained on, or other data")
-    rows = [layout for layout in LAYOUTS if kind in (None, layout.kind)]
-    for layout in rows:
-        if (layout.kind in FOUND or isinstance(path, Path)) and layout.recognises(path):
-            return path, layout
-    forms = "; ".join(dict.fromkeys(layout.words for layout in rows if layout.words))
+    rows = [row for row in LAYOUTS.values() if row.has(kind) and (row.is_list or not isinstance(path, Frame))]
+    if not rows:
+        raise InputError(f"{printable(path)}: a list of pictures has no {kind}; give a folder that has them")
+    for row in sorted(rows, key=lambda row: row.file is None):
+        with row.blamed(" at recognising a path"):
+            if (row.holds in FOUND or isinstance(path, Path | Frame)) and row.recognises(path):
+                return path, row
+    forms = "; ".join(dict.fromkeys(row.form or row.name for row in rows if row.form or row.file))
     raise InputError(f"{printable(path)}: not a layout that is known; give one of: {forms}")
 
 
-def existing(data: str | os.PathLike[str]) -> Path:
+def existing(data: Any) -> Any:
+    """The path of data, which exists; a DataFrame in the place of one. Raises `InputError` for other data in memory."""
+    if isinstance(data, Frame):
+        return data
     path = check_no_address(data).expanduser()
     if not path.exists():
-        if str(data) == arrays.NAME:
-            raise InputError(
-                "the data were arrays in memory; give them again: resnets.train(data=(X, y), resume=True, out=...)"
-            )
+        if str(data) in memory.FORMS:
+            raise InputError(f"the data were in memory ({data}); give them again: resnets.train(data=..., resume=True)")
         near = difflib.get_close_matches(str(data).lower(), known.KNOWN, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(f"no file or folder '{printable(path)}', and the built-in datasets are {', '.join(known.KNOWN)}{hint}")

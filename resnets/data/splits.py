@@ -150,7 +150,10 @@ def _train(source: Source, what: str) -> Split:
 
 def joined(one: Split, other: Split) -> Split:
     """Two splits as one."""
-    in_memory = isinstance(one.images, ArrayImages) and isinstance(other.images, ArrayImages)
+    arrays = [isinstance(split.images, ArrayImages) for split in (one, other)]
+    if len(set(arrays)) > 1:
+        raise InputError("one split is arrays and another is not, and here they become one; give both in the same form")
+    in_memory = all(arrays)
     images = one.images.joined(other.images) if in_memory else JoinedImages([one.images, other.images])
     both = one.columns.keys() & other.columns.keys()
     columns = {name: np.concatenate([one.columns[name], other.columns[name]]) for name in one.columns if name in both}

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from resnets.data.cache import free_memory
+from resnets.data.frames import Frame
 from resnets.data.pictures.images import printable
 from resnets.errors import InputError
 from resnets.files import open_regular, short
@@ -21,9 +22,9 @@ MAX_CSV_BYTES = 2**30
 MAX_UNPACKED, MAX_TIMES = 2**28, 100
 
 
-def csv_rows(path: Path, *, strict: bool = False) -> Iterator[tuple[str, list[str]]]:
-    """The first row of a CSV file ([] in an empty one), and the others that hold something; each with where it stands, for
-    messages.
+def csv_rows(path: Path | Frame, *, strict: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """The first row of a CSV file ([] in an empty one) or the columns of a DataFrame, and the others that hold something; each
+    with where it stands, for messages.
 
     Args:
         strict: refuse what is badly quoted.
@@ -31,6 +32,9 @@ def csv_rows(path: Path, *, strict: bool = False) -> Iterator[tuple[str, list[st
     Raises:
         InputError: where the file cannot be read, or is not CSV.
     """
+    if isinstance(path, Frame):
+        yield from path.rows()
+        return
     name = printable(path)
     try:
         with io.TextIOWrapper(open_regular(path, MAX_CSV_BYTES), encoding="utf-8-sig", newline="") as file:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
+from resnets import plugins
 from resnets.data.targets import BACKGROUND, Fault
 from resnets.errors import InputError
 
@@ -185,6 +186,7 @@ KINDS = {
     "boxes": Kind("pictures", "pictures", "objects", 2, objects=True),
     "masks": Kind("pictures", "pictures", "pixels", 2),
     "volumes": Kind("volumes", "patches", "voxels", 3),
+    "scans": Kind("series", "series", "series", 3),
     "tags": Kind("pictures", "pictures", "pictures", 2, names="labels"),
     "identities": Kind("pictures", "pictures", "pictures", 2, names="identities"),
     "series": Kind("series", "series", "series", 1),
@@ -211,6 +213,7 @@ class Source:
         notes: what the reader left out, took for another thing, or renamed.
         used: names of `Split.columns` that something goes by, such as groups.
         corrections: what `data.corrections` changed: {"file", "sha256", "num_relabelled", "num_dropped", "num_lines"}.
+        layout: the row of `sources.LAYOUTS` that read it; None: a built-in dataset, or arrays.
     """
 
     name: str
@@ -224,6 +227,7 @@ class Source:
     notes: tuple[Note, ...] = ()
     used: tuple[str, ...] = ()
     corrections: Mapping[str, Any] | None = None
+    layout: plugins.Part | None = None
 
     def __post_init__(self) -> None:
         """Raise `InputError` for a class that is there twice: a saved model of such classes could not be opened."""

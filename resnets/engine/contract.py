@@ -257,6 +257,8 @@ class Task(Protocol):
     of_classes: tuple[str, ...]  # how the names of the head's tensors begin that are made anew for other classes
     wanted: tuple[str, ...]  # which fields of `Wanted` its rows go by
     runtimes: tuple[str, ...]  # which of `ship.sessions.RUNTIMES` compute its answers
+    formats: tuple[str, ...]  # which of `ship.formats.FORMATS` hold its network
+    outputs: tuple[str, ...]  # of an exported network: ("outputs",), or the names of those that `forward` gives for one image
     one_process: bool  # whether it trains in one process only
     own_size: bool  # whether answers have the size of the image, which then goes through the network alone
     embeds: bool  # whether its outputs are embeddings (N, num_features): vectors that are near each other for what is alike
@@ -435,7 +437,7 @@ class Task(Protocol):
         """Draw an answer over its image, as PNG. Raises `InputError` where there is nothing to draw."""
         ...
 
-    def masked(self, image: Any, answer: Any, wanted: Wanted, path: Path) -> Path:
+    def masked(self, image: Any, answer: Any, labels: Sequence[str], wanted: Wanted, path: Path) -> Path:
         """Write an answer as a mask. Raises `InputError` where it has none."""
         ...
 

@@ -48,6 +48,8 @@ def fit(job: Fit, *, resume: bool) -> Position:
             state.meter, state.at.num_images = job.meter(), 0
     at = state.at
     at.total_steps = job.schedule.num_steps or at.total_steps or job.schedule.steps_per_epoch
+    if resume:
+        lengthen(job, at)
     rows = [row for row in processes.first(job.run.read_metrics) if row["epoch"] <= at.epoch]
     check_resumed(job, at, rows)
     job.schedule = job.schedule.after(row["train_loss"] for row in rows)
@@ -83,6 +85,18 @@ def fit(job: Fit, *, resume: bool) -> Position:
             save(job, state, clock)
             raise
     return at
+
+
+def lengthen(job: Fit, at: Position) -> None:
+    """Let a run go on that was made longer. From the step at which it stands, schedules are those of its new length; what was
+    done before stays as it was. With a constant rate the whole is what a run of the new length would have been."""
+    num = len(job.processes.first(lambda: job.run.read_provenance().get("lengthened", [])))
+    if num > at.lengthened:
+        if job.schedule.num_steps is None and at.step >= at.total_steps:  # until the clock has timed some steps
+            at.total_steps = at.step + job.schedule.steps_per_epoch
+        at.lengthened, at.finished = num, at.finished and at.step >= at.total_steps
+        name, value = job.recipe.length
+        job.report.say(f"length   {name}={value} now; the schedule is that of the new length from step {at.step} on")
 
 
 def start(job: Fit) -> State:

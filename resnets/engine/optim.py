@@ -1,31 +1,30 @@
-"""Optimisers by the recipe's name. SGD and AdamW are torch's, LAMB is timm's, Muon for convolutions is defined here."""
+"""What the rows of `recipe.OPTIMISERS` make. SGD and AdamW are torch's, LAMB is timm's, Muon for convolutions is here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from resnets.engine import freeze
-from resnets.engine.recipe import Recipe
+from resnets.engine.recipe import OPTIMISERS, Recipe
 from resnets.errors import InputError
 
 Group: TypeAlias = dict[str, Any]  # a parameter group, as torch.optim takes and keeps it
 Groups: TypeAlias = list[Group]
 
 
-def _sgd(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
+def sgd(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
     fused = can_fuse(groups) and not recipe.unfreeze_epochs  # fused SGD cannot start with a parameter after its first step
     return torch.optim.SGD(groups, recipe.lr, recipe.momentum, nesterov=recipe.nesterov, fused=fused)
 
 
-def _adamw(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
+def adamw(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, recipe.lr, fused=can_fuse(groups))
 
 
-def _lamb(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
+def lamb(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
     try:
         from timm.optim import Lamb
     except ModuleNotFoundError:
@@ -106,16 +105,8 @@ def orthogonalised(matrices: Tensor, num_steps: int = 5) -> Tensor:
     return found if wide is matrices else found.mT
 
 
-def _muon(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
+def muon(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
     return Muon(groups, recipe.lr, recipe.momentum)
-
-
-OPTIMISERS: dict[str, Callable[[Groups, Recipe], torch.optim.Optimizer]] = {
-    "sgd": _sgd,
-    "adamw": _adamw,
-    "lamb": _lamb,
-    "muon": _muon,
-}
 
 
 def can_fuse(groups: Groups) -> bool:
@@ -135,6 +126,6 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     for parameter, scale in freeze.learning(model, recipe):
         decay = recipe.weight_decay if recipe.norm_bias_decay or parameter.ndim > 1 else 0.0
         groups.setdefault((scale, decay), []).append(parameter)
-    return OPTIMISERS[recipe.opt](
+    return OPTIMISERS[recipe.opt].make(
         [{"params": held, "weight_decay": decay, "lr_scale": scale} for (scale, decay), held in groups.items()], recipe
     )

@@ -7,23 +7,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from resnets.data import corrections, depth, groups
+from resnets.data import corrections, depth, groups, windows
 from resnets.data.pictures.images import default_workers
 from resnets.data.preprocess import Preprocess
-from resnets.data.readers.arrays import in_memory
+from resnets.data.readers.memory import in_memory
 from resnets.data.types import KINDS, Source
 from resnets.data.workers import BadImages
 from resnets.engine import device as devices
 from resnets.engine import freeze
 from resnets.engine.contract import Design, Named_recipe, Settings, Task
-from resnets.engine.recipe import Facts, Recipe, Schema, check_effect, of_optimiser, own_settings, parsed, resolve
-from resnets.engine.run import RunDir
-from resnets.engine.settings import parse, read_file, show
+from resnets.engine.recipe import (
+    LENGTHS,
+    OPTIMISERS,
+    Facts,
+    Recipe,
+    Schema,
+    check_effect,
+    of_optimiser,
+    own_settings,
+    parsed,
+    resolve,
+)
+from resnets.engine.run import BRING_BACK, RunDir, now
+from resnets.engine.settings import parse, parse_duration, read_file, show
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.models.pretrained.opening import Opened, open_weights
+from resnets.models.records import LengthRecord
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
+from resnets.plugins import TABLES, Part, is_record
 
 # What may differ when a run is taken up again: it changes nothing of what is computed.
 FREE = ("workers", "cache", "save_every", "stall_epochs", "max_bad", "tracker")
@@ -52,6 +65,16 @@ class Plan:
         return self.task.head_config(self.spec, self.recipe, before)
 
     @property
+    def parts(self) -> list[Part]:
+        """The parts of users' files that the run takes, network, loss, optimiser and reader."""
+        recipe: Any = self.recipe
+        of_task = {kind: getattr(recipe, kind, None) for kind in ("head", "loss")}
+        found = [self.source.layout, OPTIMISERS[recipe.opt], *getattr(self.spec, "parts", ())]
+        found += [TABLES.get((kind, self.task.name), {}).get(name) for kind, name in of_task.items() if name]
+        head = TABLES.get(("head", self.task.name), {}).get(self.head_config.get("head", ""))
+        return list(dict.fromkeys(part for part in (*found, head) if part and part.file))
+
+    @property
     def inputs(self) -> str:
         """How images become inputs, and who says so."""
         return self.task.inputs(self.recipe, self.preprocess)
@@ -75,24 +98,35 @@ def settle(
     header = None if opened is None else opened.header
     in_chans = asked.get("in_chans") or (None if header is None else header.spec.in_chans)
     source = task.open(data if in_memory(data) else asked.get("data", "digits"), asked, in_chans=in_chans, data_dir=data_dir)
-    source = groups.grouped(source, asked.get("group_by"))
+    by = groups.chosen(source, asked.get("group_by"))
+    source = groups.grouped(source, by)
     fingerprint = source.fingerprint()
+    if asked.get("test") is False:
+        splits = {name: split for name, split in source.splits.items() if name != "test"}
+        source = dataclasses.replace(source, splits=splits)
     design = task.design(asked, source, header, named)
     check_axes(design.spec, source)
     base = make(facts(task, source, design, given(own)))
     layers = {f"recipe {recipe_name}": base, **of_optimiser(asked, base), **own}
     recipe, origins = settings(task, layers, source, design, (recipe_name, by_whom))
     check_effect(recipe, own)
+    if by is not None and recipe.group_by is None:
+        recipe, origins = dataclasses.replace(recipe, group_by=by), origins | {"group_by": "DICOM"}
     source = corrections.corrected(task.cut(source, recipe), recipe.corrections)
-    if recipe.group_by is not None:
-        groups.check_apart(source, recipe.group_by)
+    if by is not None:
+        groups.check_apart(source, by)
     bad = BadImages.allowing(recipe.max_bad, *source.splits.values())
     source, recipe, origins = at_its_depth(source, recipe, origins, design.preprocess.bit_depth)
+    window = windows.parsed(recipe.window) if recipe.window else None if header is None else header.preprocess.window
+    source = depth.windowed(source, window, asked=recipe.window)
     preprocess = task.preprocess(recipe, design, source, bad)
-    preprocess = dataclasses.replace(preprocess, bit_depth=recipe.bit_depth or preprocess.bit_depth)
+    preprocess = dataclasses.replace(preprocess, bit_depth=recipe.bit_depth or preprocess.bit_depth, window=window)
     labels = padded(source.labels, recipe.num_classes)
     spec = dataclasses.replace(design.spec, num_classes=len(labels))
-    return Plan(task, source, fingerprint, labels, spec, preprocess, recipe, origins, bad, opened)
+    plan = Plan(task, source, fingerprint, labels, spec, preprocess, recipe, origins, bad, opened)
+    files = tuple(dict.fromkeys(str(part.file.path) for part in plan.parts if part.file and part.file.path))
+    origins |= {"plugin": "flag"} if files else {}
+    return dataclasses.replace(plan, recipe=dataclasses.replace(recipe, plugin=files), origins=origins)
 
 
 def at_its_depth(source: Source, recipe: Recipe, origins: dict[str, str], before: int) -> tuple[Source, Recipe, dict[str, str]]:
@@ -217,7 +251,8 @@ def saved_settings(run: RunDir) -> dict[str, Any]:
 
 
 def continued(run: RunDir, schema: Schema, saved: Settings, given: Settings) -> dict[str, dict[str, Any]]:
-    """The `saved` settings of the run as the only layer, with those of `given` that may differ.
+    """The `saved` settings of the run as the only layer, with those of `given` that may differ: `FREE` ones, and a greater
+    length in the run's own unit.
 
     Raises:
         InputError: where `given` has other settings than the run (they are named).
@@ -230,17 +265,36 @@ def continued(run: RunDir, schema: Schema, saved: Settings, given: Settings) -> 
         if name == "find_lr":  # it has been found, and is among the settings
             continue
         value, before = parse(schema, name, value), parse(schema, name, settings.get(name))
-        if name in FREE:
+        if name in FREE or (name in LENGTHS and is_longer(before, value)):
             settings[name] = value
+        elif name == "plugin":  # `check_same_parts` compares contents
+            continue
         elif value not in (before, "auto") and not (
             name in ("data", "weights", "corrections") and Path(value).resolve() == Path(str(before)).resolve()
         ):
             changes.append(f"{name} was {before}, not {value}")
     if changes:
+        longer = " (a run can be made longer, in its own unit)" * any(change.startswith(LENGTHS) for change in changes)
         raise InputError(
-            f"{run.path}: {'; '.join(changes)}; leave that out to go on as it was, or start a new run without --resume"
+            f"{run.path}: {'; '.join(changes)}{longer}; leave that out to go on as it was, or start a new run without --resume"
         )
     return {run.recipe.name: settings}
+
+
+def is_longer(before: Any, after: Any) -> bool:
+    """Whether a length, a number or a duration, is greater than another one of its kind."""
+    if before is None or after is None:
+        return False
+    return bool(parse_duration(after) > parse_duration(before) if isinstance(after, str) else after > before)
+
+
+def lengthened(run: RunDir, recipe: Recipe) -> list[LengthRecord]:
+    """What provenance.json is to hold of a run that is taken up with this recipe: each time that it was made longer."""
+    told = list(run.read_provenance().get("lengthened", []))
+    (name, after), saved = recipe.length, saved_settings(run)
+    if name and saved.get(name) not in (None, after):
+        told.append({"setting": name, "before": saved[name], "after": after, "when": now()})
+    return told
 
 
 def check_same_data(run: RunDir, plan: Plan) -> None:
@@ -251,6 +305,22 @@ def check_same_data(run: RunDir, plan: Plan) -> None:
         raise InputError(
             f"{plan.recipe.corrections}: has changed since the run began; bring back what it was, or start a new run"
         )
+
+
+def check_same_parts(run: RunDir, plan: Plan) -> None:
+    """Raise `InputError` where a user's file is not what it was when the run began: it would not go on as it was."""
+    told = run.read_provenance().get("plugins", [])
+    if not is_record(told):
+        raise InputError(f"{run.provenance}: is damaged (plugins); {BRING_BACK}")
+    before = {(part["kind"], part["name"]): part["sha256"] for part in told}
+    for part in plan.parts:
+        assert part.file is not None
+        if before.get((part.kind, part.name), part.file.sha256) != part.file.sha256:
+            copy = run.plugins / part.file.name
+            raise InputError(
+                f"{part.file.path}: has changed since the run began; it lies as it was in {copy}: give --plugin {copy}, or "
+                "start a new run"
+            )
 
 
 def check_same_processes(run: RunDir, world: int) -> None:

@@ -11,13 +11,14 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import yaml
 
 from resnets.data.preprocess import BIT_DEPTHS
 from resnets.data.preprocess import CHOICES as FIT_CHOICES
+from resnets.data.windows import WINDOWS
 from resnets.engine.settings import (
     AUGMENTATION,
     COMMON,
@@ -44,9 +45,50 @@ from resnets.models import zoo
 from resnets.models.header import Header
 from resnets.models.spec import CHOICES as SPEC_CHOICES
 from resnets.models.spec import ResNetSpec
+from resnets.plugins import Part, Table, check_loaded, register
+
+
+def part_table(kind: str, task: str, own: Mapping[str, str]) -> Table[Part]:
+    """The table of a task's losses or heads: its own rows by name, each with "module:name" of what makes it.
+
+    A loss is made of (recipe, class_counts): a `contract.Criterion`. A head is made of (spec): a module that takes the trunk's
+    levels, or several by name, applied one after the other (of segmentation: one that takes levels and the output's size).
+    """
+    table = Table(kind, Part, task)
+    for name, factory in own.items():
+        register(kind, name, factory, task=task)
+    return table
+
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 SMALL = 64  # pixels up to which pictures go to the CIFAR family, and stay as they are
+
+
+LENGTHS = ("epochs", "steps", "time")  # of which one says how long a run is
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Optimiser(Part):
+    """A row of `OPTIMISERS`: factory(groups, recipe) makes a `torch.optim.Optimizer`, with `groups` as `engine.optim.Groups`.
+
+    Args:
+        defaults: settings that are its own, where a recipe is written for another one.
+    """
+
+    defaults: Mapping[str, float] = field(default_factory=dict)
+
+
+OPTIMISERS = Table("optimiser", Optimiser)
+# The rate of SGD is for a batch of 128, and changes with the batch (arXiv 1706.02677). Its defaults are those of the recipe
+# "fast", AdamW's are torch's (the rate of arXiv 1412.6980, algorithm 1), LAMB's those of arXiv 2110.00476 (table 2, procedure
+# A2), Muon's its author's.
+for _name, _defaults in {
+    "sgd": {"lr": 0.2, "momentum": 0.9, "weight_decay": 5e-4},
+    "adamw": {"lr": 1e-3, "weight_decay": 0.01},
+    "lamb": {"lr": 5e-3, "weight_decay": 0.02},
+    "muon": {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.01},
+}.items():
+    register("optimiser", _name, f"resnets.engine.optim:{_name}", defaults=_defaults)
 
 
 WARMED = {"warmup_epochs": ON, "warmup_steps": ON, "sched": ("onecycle",)}  # what has a warm-up
@@ -89,7 +131,7 @@ class Recipe:
     batch_size: int = setting(COMMON, 128, "images per step and process", least=1)
     lr: float = setting(COMMON, 0.1, "highest learning rate", least=0)
     accumulate: int = setting(OPTIMISATION, 1, "batches whose gradients make one step", least=1)
-    opt: str = setting(OPTIMISATION, "sgd", "optimiser", choices=("sgd", "adamw", "lamb", "muon"))
+    opt: str = setting(OPTIMISATION, "sgd", "optimiser", choices=OPTIMISERS)
     find_lr: bool = setting(OPTIMISATION, False, "take the learning rate from a range test of 100 steps before the training")
     momentum: float = setting(OPTIMISATION, 0.9, "of SGD and Muon", least=0, most=1, only={"opt": ("sgd", "muon")})
     nesterov: bool = setting(OPTIMISATION, True, "of SGD: Nesterov momentum", only={"opt": ("sgd",)})
@@ -172,7 +214,8 @@ class Recipe:
         DATA,
         None,
         "what is kept together in splits, folds and intervals: a column of the list, a pattern of the path such as "
-        "{patient}_*.png, a regular expression such as (\\w+)/, folder, folder:2, or burst",
+        "{patient}_*.png, a regular expression such as (\\w+)/, folder, folder:2, burst, none, or PatientID, the default of "
+        "DICOM files",
     )
     corrections: str | None = setting(
         DATA, None, "a CSV list of other labels for some images, and of images to leave out, as `resnets data repair` writes it"
@@ -188,6 +231,12 @@ class Recipe:
         "of images of 16 bits: how many of these their values use; default: by the largest value of the training images",
         least=BIT_DEPTHS[0],
         most=BIT_DEPTHS[-1],
+    )
+    window: str | None = setting(
+        DATA,
+        None,
+        f"of DICOM and of volumes: the values that are seen, as level,width or {', '.join(WINDOWS)}; default: as DICOM says, "
+        "and all values of volumes",
     )
 
     # Fine-tuning
@@ -216,13 +265,15 @@ class Recipe:
     )
 
     # Changes to the network
+    plugin: tuple[str, ...] = setting(NETWORK, (), "files of one's own that it takes, loaded by --plugin; a record")
+    block: str | None = network("block", "two 3x3 convolutions, a bottleneck, or one's own")
     stem: str | None = network("stem", "first layers")
     stem_stride: int | None = network("stem_stride", "stride of the stem's first convolution, 1 or 2")
     shortcut: str | None = network("shortcut", "how a shortcut changes size and channels: option A, B, C or D, or no shortcut")
     stride_in: str | None = network("stride_in", "the convolution of a bottleneck that strides")
     order: str | None = network("order", "norm and ReLU after the convolution (post) or before it (pre)")
-    norm: str | None = network("norm", "batch norm, or none: biases in its place")
-    attention: str | None = network("attention", "squeeze-and-excitation or none")
+    norm: str | None = network("norm", "batch norm, or none: biases in its place; or one's own")
+    attention: str | None = network("attention", "squeeze-and-excitation, none, or one's own")
     depths: tuple[int, ...] | None = network("depths", "blocks in each stage: 3,4,6,3")
     width: int | None = network("width", "channels of the first stage")
     groups: int | None = network("groups", "groups of the bottleneck's 3x3 convolution")
@@ -241,6 +292,7 @@ class Recipe:
         "weights that the test split scores: best on validation, the last, or those of the lowest training loss",
         choices=("best", "last", "train_loss"),
     )
+    test: bool = setting(KEEPING, True, "evaluate the test split at the end; without, none of its images is opened")
     keep_at: tuple[int, ...] = setting(
         KEEPING, (), "steps after which the weights are kept in steps/, beside best and last: 0,100,1000"
     )
@@ -291,6 +343,11 @@ class Recipe:
         return False
 
     @property
+    def length(self) -> tuple[str, Any]:
+        """The setting that says how long the run is, and its value; ("", None) where none does."""
+        return next(((name, value) for name in LENGTHS if (value := getattr(self, name)) is not None), ("", None))
+
+    @property
     def seconds(self) -> float | None:
         return None if self.time is None else parse_duration(self.time)
 
@@ -312,22 +369,14 @@ class Recipe:
 
 
 STEPS = (LENGTH, OPTIMISATION, LOSS, AUGMENTATION, FINETUNING)  # sections that say how steps are taken
-# Of each optimiser what is its own, where a recipe is written for another one: the rate of SGD for a batch of 128, which
-# changes with the batch (arXiv 1706.02677).
-OPTIMISERS: dict[str, dict[str, float]] = {
-    "sgd": {"lr": 0.2, "momentum": 0.9, "weight_decay": 5e-4},  # as of the recipe "fast"
-    "adamw": {"lr": 1e-3, "weight_decay": 0.01},  # torch's; the rate of arXiv 1412.6980, algorithm 1
-    "lamb": {"lr": 5e-3, "weight_decay": 0.02},  # arXiv 2110.00476, table 2, procedure A2
-    "muon": {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.01},  # of its author
-}
 
 
 def of_optimiser(asked: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """A layer with the defaults of the optimiser that was asked for; none where the `named` recipe is for this one."""
-    opt = asked.get("opt")
+    opt = asked.get("opt", "")
     if opt not in OPTIMISERS or opt == named.get("opt", Recipe.opt):
         return {}
-    own = dict(OPTIMISERS[opt])
+    own = dict(OPTIMISERS[opt].defaults)
     if opt == Recipe.opt:
         own["lr"] *= asked.get("batch_size", named.get("batch_size", Recipe.batch_size)) / Recipe.batch_size
     return {f"optimiser {opt}": own}
@@ -349,7 +398,7 @@ def check_effect(recipe: Recipe, layers: Mapping[str, Mapping[str, Any]]) -> Non
 SPEC_FIELDS = {item.name for item in dataclasses.fields(ResNetSpec)} & {item.name for item in dataclasses.fields(Recipe)}
 Schema = type[Recipe]  # the settings of a task
 # Of each group at most one may be given; a later source's choice takes the place of an earlier one's.
-EXCLUSIVE = (("epochs", "steps", "time"), ("warmup_epochs", "warmup_steps"))
+EXCLUSIVE = (LENGTHS, ("warmup_epochs", "warmup_steps"))
 # No task has both: a file with both is a recipe.yaml of version 0.1.0, which listed the settings of all tasks.
 ALL_TASKS = {"mixup", "scales"}
 
@@ -373,6 +422,7 @@ def own_settings(schema: Schema, settings: Mapping[str, Any], where: str) -> dic
 
 def parsed(schema: Schema, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
     """`settings` as a recipe holds them. Raises `InputError`, with `where` if that is a file."""
+    check_loaded(settings.get("plugin") or (), where)
     try:
         return {name: parse(schema, name, value) for name, value in settings.items()}
     except InputError as error:

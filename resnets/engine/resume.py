@@ -40,6 +40,7 @@ class Position:
     best: float = -1.0
     best_epoch: int = 0
     finished: bool = False
+    lengthened: int = 0  # how often the run had been made longer
     scaler: dict[str, float] = field(default_factory=dict)
     bad_images: dict[str, str] = field(default_factory=dict)
 

@@ -27,7 +27,7 @@ MAX_RECORD = 1 << 27  # bytes of a table or record of a run
 BRING_BACK = "bring it back from a copy, or start a new run without --resume"
 SHAPES: dict[str, type] = {  # of provenance.json, of what is read again
     "data": dict, "data.dir": str, "data.fingerprint": str, "device": dict, "device.processes": int, "result": dict,
-    "resumed": list, "selected": str, "seconds": float,
+    "plugins": list, "resumed": list, "lengthened": list, "selected": str, "seconds": float,
 }  # fmt: skip
 
 
@@ -47,6 +47,7 @@ class RunDir:
         self.resume_position = self.path / "resume.json"
         self.steps = self.path / "steps"
         self.plots = self.path / "plots"
+        self.plugins = self.path / "plugins"
         self.evaluation = self.path / "evaluation.json"
         self.predictions = self.path / "predictions.csv"
         self.report = self.path / "report.html"

@@ -7,7 +7,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import field
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from resnets.errors import InputError
 from resnets.files import read_yaml, short
+from resnets.plugins import Table
 
 # The sections of the settings, in the order in which help lists them.
 COMMON, LENGTH, OPTIMISATION, LOSS, IMAGES, AUGMENTATION, DATA, FINETUNING, NETWORK, ANSWERS, KEEPING, MACHINE = SECTIONS = (
@@ -42,7 +43,7 @@ def setting(
     default: Any,
     text: str,
     *,
-    choices: tuple[str, ...] = (),
+    choices: Collection[str] = (),
     least: float | None = None,
     most: float | None = None,
     alone: bool = False,
@@ -51,6 +52,7 @@ def setting(
     """A field of a recipe: where help lists it, its default, what it means, and what it may hold.
 
     Args:
+        choices: what it may be; of a part by name the table of these.
         alone: one number as well as a list.
         only: other settings and their values; where none of them has one of these, this one has no effect. `ON` stands for
             all values by which a setting is on.
@@ -74,6 +76,8 @@ def needed(recipe: Any, name: str) -> str:
     """What the setting `name` would need to have an effect in this recipe, in words; "" where it has one."""
     only: Mapping[str, tuple[Any, ...]] = fields_of(type(recipe))[name].metadata["only"]
     values = {other: getattr(recipe, other) for other in only}
+    if any(value in users(fields_of(type(recipe))[other].metadata["choices"]) for other, value in values.items()):
+        return ""  # what a part of a user's takes is not known here
     if not only or any(value not in OFF if only[other] == ON else value in only[other] for other, value in values.items()):
         return ""
     words = {ON: "{}", (None,): "no {}"}
@@ -109,7 +113,8 @@ def parse(schema: type[Any], name: str, value: Any) -> Any:
         raise InputError(f"{name}={shown(value)}: give {describe(kind)}") from None
     limits = fields_of(schema)[name].metadata
     if limits["choices"] and not set(value if isinstance(value, tuple) else (value,)) <= set(limits["choices"]):
-        raise InputError(f"{name}={shown(value)}: use one of {', '.join(limits['choices'])}")
+        own = ", or one of your own with --plugin FILE" * isinstance(limits["choices"], Table)
+        raise InputError(f"{name}={shown(value)}: use one of {', '.join(limits['choices'])}{own}")
     if limits["least"] is not None and not value >= limits["least"]:
         raise InputError(f"{name}={shown(value)}: give at least {limits['least']}")
     if limits["most"] is not None and not value <= limits["most"]:
@@ -117,6 +122,11 @@ def parse(schema: type[Any], name: str, value: Any) -> Any:
     if name == "time":
         parse_duration(value)
     return value
+
+
+def users(choices: Collection[str]) -> Collection[str]:
+    """Of the choices those that users registered."""
+    return choices.of_users if isinstance(choices, Table) else ()
 
 
 def shown(value: Any) -> str:

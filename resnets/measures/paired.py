@@ -83,3 +83,15 @@ def of_runs(first: Sequence[float], second: Sequence[float]) -> Difference | Non
     found = ttest_ind(first, second, equal_var=False)
     interval = [float(bound) for bound in found.confidence_interval(LEVEL)]
     return Difference(float(np.mean(first) - np.mean(second)), interval, float(found.pvalue))
+
+
+def of_pairs(first: Sequence[float], second: Sequence[float]) -> Difference:
+    """The mean difference of two settings' figures that were measured with the same seeds, (N,) each (Student's paired t-test).
+    Where all differences are the same, as with few pictures, chance cannot be told: the p-value is 1, without an interval."""
+    from scipy.stats import ttest_rel
+
+    apart = np.asarray(first) - np.asarray(second)
+    if len(apart) < 2 or np.ptp(apart) < 1e-12:
+        return Difference(float(apart.mean()), [np.nan, np.nan], 1.0)
+    found = ttest_rel(first, second)
+    return Difference(float(apart.mean()), [float(bound) for bound in found.confidence_interval(LEVEL)], float(found.pvalue))

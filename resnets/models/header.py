@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from resnets import plugins
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
 from resnets.files import check_no_address, read_json, short
@@ -23,7 +23,7 @@ TRAVELS: tuple[Literal["source", "family", "weights", "licence", "training_data"
 )  # fmt: skip
 TERMS: dict[Literal["licence", "training_data"], str] = {"licence": "licence", "training_data": "trained on"}
 PARTS = ("format", "spec", "task", "preprocess", "labels", "metrics", "provenance")
-OPTIONAL = ("head", "decision")
+OPTIONAL = ("head", "decision", "plugins")
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Header:
         head: the settings of the task's head, where it has some.
         decision: how outputs become answers, as it was chosen on validation (a temperature, thresholds); the task's `decide`
             says what is there. Empty: as the outputs are.
+        plugins: what it needs of users' files, as `plugins.needs` has it.
     """
 
     spec: ResNetSpec
@@ -52,6 +53,7 @@ class Header:
     format: str = FORMAT
     head: dict[str, Json] = field(default_factory=dict)
     decision: dict[str, Json] = field(default_factory=dict)
+    plugins: tuple[dict[str, str], ...] = ()
 
     @property
     def unnamed(self) -> bool:
@@ -62,7 +64,7 @@ class Header:
         """The `PARTS`, and `OPTIONAL` ones that are not empty; each can be written as JSON, and `parse` reads them."""
         parts: dict[str, object] = {
             "format": self.format,
-            "spec": dataclasses.asdict(self.spec),
+            "spec": self.spec.to_json(),
             "task": self.task,
             "preprocess": self.preprocess.to_json(),
             "labels": self.labels,
@@ -161,7 +163,8 @@ def parse(metadata: Mapping[str, Any], path: str | Path) -> Header:
         spec = metadata.get("spec")
         name = str(spec.get("name", "a network"))[:80] if isinstance(spec, Mapping) else "a network"
         raise InputError(
-            f"{path}: holds {name!r}, which another library builds and not this one; open it by resnets.ship.external.load"
+            f"{path}: holds {name!r}, which is not built here; from Python resnets.load opens it"
+            + ", given a module of its class" * name.startswith("own/")
         )
     if found != FORMAT:
         raise InputError(
@@ -170,6 +173,10 @@ def parse(metadata: Mapping[str, Any], path: str | Path) -> Header:
     missing = [part for part in PARTS if part not in metadata]
     if missing:
         raise InputError(f"{path}: the header lacks {', '.join(missing)}; the file is damaged")
+    needed = metadata.get("plugins", [])
+    if not plugins.is_record(needed):
+        raise InputError(f"{path}: the header does not say which parts it needs; the file is damaged")
+    plugins.check_needs(needed, path)
     try:
         spec, preprocess = ResNetSpec(**metadata["spec"]), Preprocess(**metadata["preprocess"])
         labels = metadata["labels"]
@@ -178,13 +185,14 @@ def parse(metadata: Mapping[str, Any], path: str | Path) -> Header:
         if len(set(labels)) < len(labels):
             twice = next(label for label in labels if labels.count(label) > 1)
             raise ValueError(f"the class {twice[:40]!r} is there twice")
-        objects: dict[str, Any] = {name: metadata.get(name, {}) for name in ("metrics", "provenance", *OPTIONAL)}
+        objects: dict[str, Any] = {name: metadata.get(name, {}) for name in ("metrics", "provenance", "head", "decision")}
         for name, value in objects.items():
             if not isinstance(value, Mapping):
                 raise TypeError(f"{name} must be an object")
         if not isinstance(metadata["task"], str) or not isinstance(spec.name, str):
             raise TypeError("task and the network's name must be text")
         rest: dict[str, Any] = {name: dict(value) for name, value in objects.items()}
+        rest["plugins"] = tuple(needed)
         return Header(spec, metadata["task"], preprocess, tuple(labels), **rest)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: the header does not describe a network ({short(error)}); the file is damaged") from None

@@ -118,6 +118,7 @@ class Prediction(TypedDict, total=False):
     """A row of `resnets predict`: the keys that all tasks share. Each task adds its answer (`Row` in `tasks/*/rows.py`)."""
 
     path: str
+    time_seconds: float  # of a frame of a video, from its beginning
     error: str  # why the image could not be read; there is no answer then
     depth: int  # of a volume; all three where the answer has the image's size
     height: int
@@ -157,6 +158,15 @@ class CodeRecord(TypedDict):
     git: GitRecord | None  # None outside of a git repository
 
 
+class LengthRecord(TypedDict):
+    """A run that was made longer: the setting that says how long it is, its values, and when (as `started`)."""
+
+    setting: str
+    before: int | str
+    after: int | str
+    when: str
+
+
 class Provenance(TypedDict, total=False):
     """provenance.json of a run; in the header of a saved model a part of it or, of other programs' weights, their origin."""
 
@@ -173,11 +183,13 @@ class Provenance(TypedDict, total=False):
     model: ModelRecord
     recipe: dict[str, Any]  # all fields of the run's `Recipe`; in saved models only
     resumed: list[str]  # times, in the format of `started`
+    lengthened: list[LengthRecord]  # in order
     finished: str
     seconds: float  # of the last session
     selected: str  # the weights that were evaluated: "best" or "last"
     speed: SpeedRecord
     probe: ProbeRecord
+    plugins: list[dict[str, str]]  # the parts of users' files that the run took, as `resnets.plugins.needs` has it
     answers: AnswersRecord  # in saved models only
     result: dict[str, Any]  # the scalars of evaluation.json: `Evaluation` and the task's own metrics
     # As in `Origin`; `weights` of a fine-tuned model is the origin of the weights that training started from.

@@ -10,31 +10,31 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TypedDict
 
 from resnets.errors import InputError, check_choices, is_whole
 from resnets.files import short
+from resnets.models.parts import ATTENTIONS, BLOCKS, NORMALISATIONS, STEMS, Conv, Counts, shrink
+from resnets.plugins import Part
 
 # The allowed values of each field that is a choice. The command line and the error messages use this table too.
-CHOICES: dict[str, tuple[str, ...]] = {
-    "block": ("basic", "bottleneck", "wang"),
-    "stem": ("imagenet", "small", "deep", "keras", "dlib", "none"),
+CHOICES: dict[str, Collection[str]] = {
+    "block": BLOCKS,
+    "stem": STEMS,
     "shortcut": ("A", "B", "C", "D", "pool", "norm", "none"),
     "stride_in": ("1x1", "3x3"),
     "stage_stride": ("first", "last", "none"),
     "order": ("post", "pre"),
-    "norm": ("batch", "none"),
-    "attention": ("none", "se"),
+    "norm": NORMALISATIONS,
+    "attention": ATTENTIONS,
     "depth_counts": ("path", "convs"),
 }
 
 
 # Shortcuts where a block changes shape.
 RESHAPING = {"A": "pad", "B": "project", "D": "pool_project", "pool": "pool_pad", "norm": "project"}
-WANG = (8, 5, 3)  # kernels of the block of arXiv 1611.06455
 MAX_BLOCKS = 4096  # of all stages; the deepest published network, ResNet-1202, has 600
 MAX_LEAST = 1 << 10  # above the `least_size` of each network: strides are at most 64
 # The least and the most of each number.
@@ -45,55 +45,20 @@ RANGES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Conv:
-    """One convolution. `kernel`, `stride` and `dilation` are the same along every axis.
-
-    It is padded by dilation * (kernel - 1) in all, unless it is not `padded`: of an even kernel by one position more at the far
-    edge, as Keras' "same" does.
-    """
-
-    in_chans: int
-    out_chans: int
-    kernel: int
-    stride: int = 1
-    groups: int = 1
-    bias: bool = False
-    dilation: int = 1
-    padded: bool = True
-
-    def num_weights(self, dims: int) -> int:
-        return self.out_chans * (self.in_chans // self.groups) * self.kernel**dims
-
-    def num_params(self, dims: int) -> int:
-        return self.num_weights(dims) + self.out_chans * self.bias
-
-    def out_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(shrink(n, self.kernel, self.stride, padded=self.padded) for n in size)
-
-    def num_macs(self, size: tuple[int, ...]) -> int:
-        """Number of multiply-adds for an input of spatial size `size`."""
-        return self.num_weights(len(size)) * math.prod(self.out_size(size))
-
-
-def shrink(n: int, kernel: int, stride: int, *, padded: bool = True) -> int:
-    """Output length of a convolution or pooling over `n` positions, `padded` by dilation * (kernel - 1) in all.
-
-    With this padding the length does not depend on the dilation. Without it the length is 0 where `n` is below `kernel`.
-    """
-    return max(0, (n + (kernel - 1) * padded - kernel) // stride + 1)
-
-
-@dataclass(frozen=True, slots=True)
 class Block:
-    """One residual block: the convolutions of its residual branch, and the kind of its shortcut."""
+    """One residual block: the convolutions of its residual branch, and the kind of its shortcut.
+
+    Of a block that is not built from convolutions known here, a single one has its channels, stride and dilation.
+    """
 
     convs: tuple[Conv, ...]
     shortcut: str  # identity | norm | pad | subsample | project | pool_project | pool_pad | none
     order: str
     norm: str = "batch"
-    se_chans: int = 0  # inner width of squeeze-and-excitation; 0: none
+    attention: str = "none"
     drop_path: float = 0.0  # probability of skipping the branch in training
     atrous: int = 0  # if the stride was replaced by dilation: the dilation at the block's input; 0: the stride is kept
+    block: str = "basic"
 
     @property
     def in_chans(self) -> int:
@@ -108,24 +73,17 @@ class Block:
         return math.prod(conv.stride for conv in self.convs)
 
     @property
+    def dilation(self) -> int:
+        """Of the last convolution."""
+        return self.convs[-1].dilation
+
+    @property
     def projection(self) -> Conv | None:
         """The 1x1 convolution of the shortcut, or None. In shortcut D the average pooling strides and this has stride 1."""
         if self.shortcut not in ("project", "pool_project"):
             return None
         stride = self.stride if self.shortcut == "project" else 1
         return Conv(self.in_chans, self.out_chans, 1, stride, bias=self.convs[0].bias)
-
-    def num_params(self, dims: int) -> int:
-        convs = sum(conv.num_params(dims) for conv in self.convs)
-        # Batch norm follows each convolution ("post") or precedes it ("pre"); only in "post" does a projection have its own.
-        norms = 2 * sum(conv.in_chans if self.order == "pre" else conv.out_chans for conv in self.convs)
-        if self.projection:
-            convs += self.projection.num_params(dims)
-            norms += 2 * self.out_chans * (self.order == "post")
-        norms += 2 * self.out_chans * (self.shortcut == "norm")
-        norms *= self.norm == "batch"
-        squeeze = (2 * self.out_chans + 1) * self.se_chans + self.out_chans if self.se_chans else 0
-        return convs + norms + squeeze
 
     def out_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
         branch = size
@@ -135,14 +93,34 @@ class Block:
             return branch
         return tuple(max(n, m // self.stride) for n, m in zip(branch, size, strict=True))  # zeros are added to the shorter
 
-    def num_macs(self, size: tuple[int, ...]) -> int:
-        total = 2 * self.out_chans * self.se_chans
+    def counts(self, size: tuple[int, ...]) -> Counts:
+        """The counts for an input of spatial size `size`; as layers those of the residual branch."""
+        row, dims, out = BLOCKS[self.block], len(size), self.out_size(size)
+        if row.convs is None:
+            return row.counts((self, dims), (self.in_chans, *size), (self.out_chans, *out))
+        # Norms follow each convolution ("post") or precede it ("pre"); only in "post" does a projection have its own.
+        normed = [conv.in_chans if self.order == "pre" else conv.out_chans for conv in self.convs]
+        attention = ATTENTIONS[self.attention].counts((self.out_chans, dims), *[(self.out_chans, *out)] * 2)
+        params, macs = attention.num_params, attention.num_macs
         if self.projection:
-            total += self.projection.num_weights(len(size)) * math.prod(self.out_size(size))
+            normed += [self.out_chans] * (self.order == "post")
+            params += self.projection.num_params(dims)
+            macs += self.projection.num_weights(dims) * math.prod(out)
+        normed += [self.out_chans] * (self.shortcut == "norm")
         for conv in self.convs:
-            total += conv.num_macs(size)
-            size = conv.out_size(size)
-        return total
+            params, macs, size = params + conv.num_params(dims), macs + conv.num_macs(size), conv.out_size(size)
+        params += sum(NORMALISATIONS[self.norm].num_params(channels, dims) for channels in normed)
+        return Counts(params, macs, len(self.convs))
+
+    def num_params(self, dims: int) -> int:
+        return self.counts((16,) * dims).num_params
+
+    def num_layers(self, dims: int) -> int:
+        """Convolutions of the residual branch; of a block that is counted on its module, all convolutions and linear layers."""
+        return len(self.convs) if BLOCKS[self.block].convs else self.counts((16,) * dims).num_layers
+
+    def num_macs(self, size: tuple[int, ...]) -> int:
+        return self.counts(size).num_macs
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +151,8 @@ class ResNetSpec:
     Args:
         name: the name in the zoo that the spec was made from.
         block: "basic" (two 3x3 convolutions), "bottleneck" (1x1, 3x3, 1x1; four times as many output channels), or "wang" (of
-            series, arXiv 1611.06455: kernels of 8, 5 and 3, with biases; of stages from the second on channels stay).
+            series, arXiv 1611.06455: kernels of 8, 5 and 3, with biases; of stages from the second on channels stay). Users
+            register blocks, stems, norms and attentions of their own (`resnets.register`).
         depths: number of blocks in each stage; four stages for ImageNet, three for CIFAR, five in dlib's network for faces.
         width: base channels of the first stage, at least 1; each later stage doubles it, up to the fourth.
         stem: "imagenet" (7x7 with stride 2, then max-pool), "small" (3x3), "deep" (three 3x3, then max-pool: the D variant),
@@ -256,7 +235,7 @@ class ResNetSpec:
             raise InputError(f"drop_path={short(self.drop_path)}: give a probability of at least 0 and below 1")
         if not isinstance(self.zero_init_last, bool):
             raise InputError(f"zero_init_last={short(self.zero_init_last)}: give true or false")
-        if self.block != "bottleneck" and (self.groups, self.group_width) != (1, 64):
+        if self.block in ("basic", "wang") and (self.groups, self.group_width) != (1, 64):
             raise InputError(f"groups and group_width belong to bottleneck blocks; this network has {self.block} ones")
         if self.block == "bottleneck" and int(self.width * self.group_width / 64) < 1:
             raise InputError(
@@ -264,6 +243,9 @@ class ResNetSpec:
             )
         if self.stem_stride not in (None, 1, 2) or isinstance(self.stem_stride, bool):
             raise InputError(f"stem_stride={short(self.stem_stride)}: give 1 or 2")
+        fixed = STEMS[self.stem].empty or STEMS[self.stem].convs is None
+        if self.stem_stride and fixed and self.stem_stride != STEMS[self.stem].stride:
+            raise InputError(f"stem_stride={self.stem_stride}: the stem {self.stem!r} has stride {STEMS[self.stem].stride}")
         if self.stem == "keras" and (self.order, self.norm) != ("pre", "batch"):
             raise InputError("stem='keras' has no norm and needs order='pre' and norm='batch'; use stem='imagenet'")
         if self.shortcut == "norm" and self.order == "pre":
@@ -274,32 +256,25 @@ class ResNetSpec:
     # --- derived from the fields ---------------------------------------------------------------------------------------
 
     @property
-    def expansion(self) -> int:
-        return 4 if self.block == "bottleneck" else 1
+    def parts(self) -> tuple[Part, ...]:
+        """The rows of its named parts."""
+        return BLOCKS[self.block], NORMALISATIONS[self.norm], ATTENTIONS[self.attention], STEMS[self.stem]
 
     @property
     def stem_channels(self) -> int:
-        if self.stem == "none":
+        if STEMS[self.stem].empty:
             return self.in_chans
         return self.width if self.stem_width is None else self.stem_width
 
     @property
     def has_max_pool(self) -> bool:
-        return self.stem not in ("small", "none")
+        return bool(STEMS[self.stem].pool)
 
     @property
     def stem_convs(self) -> tuple[Conv, ...]:
-        if self.stem == "none":
-            return ()
-        chans, wide = self.in_chans, self.stem_channels
-        stride, bias = self.stem_stride or (1 if self.stem == "small" else 2), self.norm == "none"
-        if self.stem == "small":
-            return (Conv(chans, wide, 3, stride, bias=bias),)
-        if self.stem != "deep":
-            return (Conv(chans, wide, 7, stride, bias=bias or self.stem == "keras", padded=self.stem != "dlib"),)
-        widths = (chans, wide // 2, wide // 2, wide)
-        strides = (stride, 1, 1)
-        return tuple(Conv(a, b, 3, s, bias=bias) for (a, b), s in zip(pairwise(widths), strides, strict=True))
+        """The convolutions of the stem; where they are not known, one with its channels and stride."""
+        row = STEMS[self.stem]
+        return row.convs(self) if row.convs else (Conv(self.in_chans, self.stem_channels, 3, row.stride),)
 
     @property
     def stem_stride_pooled(self) -> int:
@@ -319,8 +294,8 @@ class ResNetSpec:
                 stride = 2 if strides[self.stage_stride] else 1
                 atrous = dilation if reached * stride > self.output_stride else 0
                 drop_path = self.drop_path * index / max(1, num_blocks - 1)
-                doublings = min(stage, 1 if self.block == "wang" else 3)
-                block = self._block(in_chans, self.width * 2**doublings, stride, drop_path)
+                width = self.width * 2 ** min(stage, BLOCKS[self.block].doublings)
+                block = self._block(in_chans, width, stride, drop_path)
                 if max(dilation, atrous * stride) > 1:
                     convs = dilated(block.convs, dilation, keep_stride=not atrous)
                     block = dataclasses.replace(block, convs=convs, atrous=atrous)
@@ -331,21 +306,11 @@ class ResNetSpec:
         return tuple(stages)
 
     def _block(self, in_chans: int, planes: int, stride: int, drop_path: float) -> Block:
-        out_chans, bias = planes * self.expansion, self.norm == "none"
-        if self.block == "basic":
-            convs: tuple[Conv, ...] = (Conv(in_chans, planes, 3, stride, bias=bias), Conv(planes, planes, 3, bias=bias))
-        elif self.block == "wang":
-            chans = (in_chans, planes, planes)
-            convs = tuple(Conv(c, planes, k, s, bias=True) for c, k, s in zip(chans, WANG, (stride, 1, 1), strict=True))
-        else:
-            mid = int(planes * self.group_width / 64) * self.groups
-            first, second = (stride, 1) if self.stride_in == "1x1" else (1, stride)
-            convs = (
-                Conv(in_chans, mid, 1, first, bias=bias),
-                Conv(mid, mid, 3, second, self.groups, bias),
-                Conv(mid, out_chans, 1, bias=bias),
-            )
-        if self.shortcut == "pool":
+        row = BLOCKS[self.block]
+        out_chans, bias = planes * row.expansion, NORMALISATIONS[self.norm].bias
+        one = (Conv(in_chans, out_chans, 3, stride, bias=bias),)
+        convs = row.convs(self, in_chans, planes, stride) if row.convs else one
+        if self.shortcut == "pool" and row.convs:
             convs = tuple(dataclasses.replace(conv, padded=conv.stride == 1) for conv in convs)
         same = stride == 1 and in_chans == out_chans
         late = self.stage_stride == "last" and in_chans == out_chans
@@ -360,8 +325,7 @@ class ResNetSpec:
             raise InputError(
                 f"shortcut {self.shortcut} pads channels with zeros, but a block narrows {in_chans} to {out_chans}; use B"
             )
-        squeeze = round_to_8(out_chans / 16) if self.attention == "se" else 0
-        return Block(convs, shortcut, self.order, self.norm, squeeze, drop_path)
+        return Block(convs, shortcut, self.order, self.norm, self.attention, drop_path, block=self.block)
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -384,21 +348,25 @@ class ResNetSpec:
     def num_layers(self) -> int:
         """The depth as the number in the name counts it (see `depth_counts`). A deep stem counts as one layer."""
         blocks = [block for stage in self.stages for block in stage]
-        branch = (self.stem != "none") + sum(len(block.convs) for block in blocks)
+        branch = (not STEMS[self.stem].empty) + sum(block.num_layers(self.dims) for block in blocks)
         if self.depth_counts == "convs":
             return branch + sum(block.projection is not None for block in blocks)
         return branch + 1
 
     @property
     def img_size(self) -> int:
-        """Side of the input that the published network is trained at, in pixels: 32 and 150 for the small and dlib's stem; and
-        150 without a stem, for series have any length, those of UCR's GunPoint that one."""
-        return {"small": 32, "dlib": 150, "none": 150}.get(self.stem, 224)
+        """Side of the input that the published network is trained at, in pixels: 32 and 150 for the small and dlib's stem, and
+        of series 150."""
+        return STEMS[self.stem].img_size
 
     @property
     def least_size(self) -> int:
         """Side of the smallest input, in pixels: 1, but where layers are not padded as many as they need."""
-        return next(n for n in range(1, MAX_LEAST) if all(math.prod(row.size) for row in self.table(n)))
+        return next(n for n in range(1, MAX_LEAST) if all(math.prod(size) for size in self._sizes((n,) * self.dims)))
+
+    def to_json(self) -> dict[str, object]:
+        """What a saved file says of it."""
+        return dataclasses.asdict(self)
 
     @property
     def num_params(self) -> int:
@@ -415,38 +383,56 @@ class ResNetSpec:
         return tuple(self._rows(size))
 
     def _rows(self, size: tuple[int, ...]) -> Iterator[Row]:
-        times = "×".join
-        params = macs = 0
-        for conv in self.stem_convs:
-            params, macs, size = params + conv.num_params(self.dims), macs + conv.num_macs(size), conv.out_size(size)
+        times, sizes, dims, norm = "×".join, self._sizes(size), self.dims, NORMALISATIONS[self.norm]
+        stem, (out, entry), params, macs = STEMS[self.stem], (next(sizes), next(sizes)), 0, 0
+        if stem.convs is None:
+            params, macs, _ = stem.counts((self,), (self.in_chans, *size), (self.stem_channels, *out))
+        for conv in self.stem_convs if stem.convs else ():
+            params, macs, size = params + conv.num_params(dims), macs + conv.num_macs(size), conv.out_size(size)
         normed = self.stem_convs if self.order == "post" else self.stem_convs[:-1]  # "pre" leaves the last to the blocks
-        params += sum(2 * conv.out_chans for conv in normed) * (self.norm == "batch")
-        words = ", ".join(f"{times([str(c.kernel)] * self.dims)}, {c.out_chans}" for c in self.stem_convs)
+        params += sum(norm.num_params(conv.out_chans, dims) for conv in normed)
+        words = ", ".join(f"{times([str(c.kernel)] * dims)}, {c.out_chans}" for c in self.stem_convs)
+        words = words if stem.convs else f"{self.stem}, {self.stem_channels}"
         stride = math.prod(conv.stride for conv in self.stem_convs)
-        words = words + (f", stride {stride}" if stride > 1 else "") or "the input itself"
-        yield Row("conv1", words, self.stem_channels, size, params, macs)
+        words += f", stride {stride}" if stride > 1 else ""
+        yield Row("conv1", words or "the input itself", self.stem_channels, out, params, macs)
 
+        size = entry
         for number, blocks in enumerate(self.stages, start=2):
-            words = ""
-            if number == 2 and self.has_max_pool:
-                size = tuple(shrink(n, 3, 2, padded=self.stem != "dlib") for n in size)
-                words = f"{times(['3'] * self.dims)} max-pool, stride 2; "
+            words = f"{times(['3'] * dims)} max-pool, stride 2; " if number == 2 and self.has_max_pool else ""
             params = macs = 0
             for block in blocks:
-                params, macs, size = params + block.num_params(self.dims), macs + block.num_macs(size), block.out_size(size)
-            kinds = [times([str(c.kernel)] * self.dims) + f", {c.out_chans}" for c in blocks[0].convs]
+                found = block.counts(size)
+                params, macs, size = params + found.num_params, macs + found.num_macs, block.out_size(size)
+            kinds = [times([str(c.kernel)] * dims) + f", {c.out_chans}" for c in blocks[0].convs]
+            if BLOCKS[self.block].convs is None:
+                kinds = [f"{self.block}, {blocks[0].out_chans}"]
             if self.groups > 1:
                 kinds[1] += f", {self.groups} groups"
             words += f"[{'; '.join(kinds)}] × {len(blocks)}"
             yield Row(f"conv{number}_x", words, blocks[-1].out_chans, size, params, macs)
 
-        last_norm = (self.order, self.norm) == ("pre", "batch")  # after the last block
-        params = 2 * self.num_features * last_norm
-        words = "norm, " * last_norm + "ReLU, " * (self.order == "pre") + "average pool"
+        pre, params = self.order == "pre", 0
+        if pre:  # a norm after the last block
+            params = norm.num_params(self.num_features, dims)
+        words = "norm, " * (pre and self.norm != "none") + "ReLU, " * pre + "average pool"
         macs = self.num_features * self.num_classes
         if self.num_classes:
             params, words = params + (self.num_features + 1) * self.num_classes, f"{words}, {self.num_classes}-d fc"
-        yield Row("head", words, self.num_classes or self.num_features, (1,) * self.dims, params, macs)
+        yield Row("head", words, self.num_classes or self.num_features, (1,) * dims, params, macs)
+
+    def _sizes(self, size: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        """The spatial sizes of the stem's output, of the first stage's input, and of each stage's output."""
+        for conv in self.stem_convs:
+            size = conv.out_size(size)
+        yield size
+        if pool := STEMS[self.stem].pool:
+            size = tuple(shrink(n, 3, 2, padded=pool != "valid") for n in size)
+        yield size
+        for blocks in self.stages:
+            for block in blocks:
+                size = block.out_size(size)
+            yield size
 
 
 class SpecFields(TypedDict, total=False):
@@ -496,9 +482,3 @@ def dilated(convs: tuple[Conv, ...], dilation: int, *, keep_stride: bool) -> tup
         found.append(dataclasses.replace(conv, stride=conv.stride if keep_stride else 1, dilation=own))
         dilation *= 1 if keep_stride else conv.stride
     return tuple(found)
-
-
-def round_to_8(value: float) -> int:
-    """The multiple of 8 nearest to `value`, at least 8 and at least 0.9 * value (the rounding of MobileNet)."""
-    rounded = max(8, int(value + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * value else rounded

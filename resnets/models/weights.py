@@ -1,7 +1,8 @@
 """Reading and writing `.safetensors` files of tensors with a header. Nothing in such a file can run code.
 
 The header's `metadata` has these keys, each value as JSON: `format`, `spec`, `task`, `preprocess`, `labels`, `metrics`,
-`provenance`; where they are not empty also `head` (settings of the task's head) and `decision` (how outputs become answers).
+`provenance`; where they are not empty also `head` (settings of the task's head), `decision` (how outputs become answers) and
+`plugins` (what it needs of users' files).
 """
 
 from __future__ import annotations
@@ -64,6 +65,15 @@ def check_unchanged(model: nn.Module) -> None:
         )
 
 
+def is_unchanged(model: nn.Module) -> bool:
+    """Whether no part of a model was replaced; see `check_unchanged`."""
+    try:
+        check_unchanged(model)
+    except InputError:
+        return False
+    return True
+
+
 def _described(module: nn.Module | None) -> tuple[str, str]:
     """The type of a module, and its settings as far as they concern what it computes in evaluation."""
     if module is None:
@@ -83,7 +93,12 @@ def write_plain(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str
     from safetensors.torch import save_file
 
     path = Path(path)
-    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    flat, seen = {}, set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        storage = plain.untyped_storage().data_ptr()
+        flat[name] = plain.clone() if plain.numel() and storage in seen else plain  # safetensors holds no tensor twice
+        seen.add(storage)
     with replacing(path) as temporary:
         save_file(flat, temporary, metadata)
     return path
@@ -149,7 +164,8 @@ def format_of(path: str | Path) -> str:
 def check_size(spec: ResNetSpec, tensors: dict[str, Tensor], path: str | Path) -> None:
     """Raise `InputError` if `spec` needs more parameters than `tensors` hold, before memory is allocated for the network."""
     held = sum(tensor.numel() for tensor in tensors.values())
-    if sum(spec.depths) > len(tensors) or spec.num_params > held:
+    trunk = sum(row.num_params for row in spec.table()[:-1])  # heads are counted by their tasks
+    if sum(spec.depths) > len(tensors) or trunk > held:
         raise InputError(f"{path}: the header describes a larger network than its {len(tensors)} tensors; the file is damaged")
 
 

@@ -53,6 +53,8 @@ def _pairs(model: Trunk) -> Iterator[tuple[str, nn.Module, nn.Module]]:
     for number, stage in enumerate(model.stages, start=1):
         blocks: Any = stage
         for position, block in enumerate(blocks):
+            if not hasattr(block, "layers"):
+                raise InputError(f"{model.spec.name}: the convolutions of its blocks ({model.spec.block}) are not known here")
             for index, (conv, norm) in enumerate(block.layers(), start=1):
                 yield f"layer{number}.{position}.conv{index}", conv, norm
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data import sources, splits
-from resnets.data.depth import at_depth
+from resnets.data.depth import read_as
 from resnets.data.pictures.images import BadPicture, default_workers, evenly_spaced
 from resnets.data.pictures.resize import RESAMPLE, as_image, before_crop, covering, fit_picture, planes
 from resnets.data.preprocess import Preprocess
@@ -284,7 +284,7 @@ def open_all(
     if name != "test" and any(other.cut != chosen.cut for other in cut):
         raise InputError(f"the models were trained on different parts of {source.name}; use the test split")
     place = find(device)
-    part = at_depth(chosen.splits[name], headers[0].preprocess.bit_depth)
+    part = read_as(chosen.splits[name], headers[0].preprocess)
     return Opened(tuple(model.to(place).eval() for model in loaded), data, name, part)
 
 

@@ -39,8 +39,8 @@ FLAT = ("Reshape", "QuantizeLinear", "DequantizeLinear", "ReduceMean", "Gemm", "
 WORDS = (b"NOTSET", b"constant")
 
 
-def read_onnx(path: Path) -> tuple[Any, dict[str, str]]:
-    """The parsed model of a file, a `ModelProto`, and its metadata.
+def read_onnx(path: Path, content: bytes | None = None) -> tuple[Any, dict[str, str]]:
+    """The parsed model of a file, or of what was in it, a `ModelProto`, and its metadata.
 
     Raises:
         InputError: where it is no ONNX file, or has what `resnets export` does not write.
@@ -48,8 +48,9 @@ def read_onnx(path: Path) -> tuple[Any, dict[str, str]]:
     need("onnx", "onnxruntime")
     import onnx
 
-    with open_file(path, most=MAX_ONNX) as file, foreign(path, AGAIN):
-        proto = onnx.load_model_from_string(file.read())
+    content = read_bytes(path, most=MAX_ONNX) if content is None else content
+    with foreign(path, AGAIN):
+        proto = onnx.load_model_from_string(content)
         graph = proto.graph
         if proto.functions or proto.training_info or graph.sparse_initializer or len(graph.node) > MAX_NODES:
             raise ValueError("functions, or more than any network needs")

@@ -20,10 +20,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.errors import InputError
+from resnets.files import temporary_folder
 from resnets.models.header import Header
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
+
+    from resnets.ship.graph import Finding
+
+    Graph = ExportedProgram | Finding
 
 HEADER = "resnets"  # the key of the header in files of other formats
 Calibration = Sequence[np.ndarray]  # uint8 (1, H, W, C) each
@@ -79,18 +84,23 @@ def free_axes(program: ExportedProgram) -> dict[int, Any]:
     return {axis: Dim.DYNAMIC for axis, length in enumerate(pixels.meta["val"].shape) if not isinstance(length, int)}
 
 
-def write_onnx(program: ExportedProgram, path: Path, header: Header, calibration: Calibration | None) -> None:
+def write_onnx(program: Graph, path: Path, header: Header, calibration: Calibration | None) -> None:
     """Write ONNX. 8 bits by ONNX Runtime (QDQ), with unsigned activations and one weight scale per channel, fast on x86."""
     need("onnx", "onnxruntime")
     need("onnxscript", "onnxruntime")
     import onnx
     import torch
 
-    with quiet():
-        exported = torch.onnx.export(program, input_names=["pixels"], output_names=["outputs"], dynamo=True, verbose=False)
-    assert exported is not None
-    proto = exported.model_proto
-    name_axes(proto, free_axes(program))
+    if isinstance(program, torch.nn.Module):
+        if calibration is not None:
+            raise InputError("8 bits are for networks with one output for each image; leave out --int8")
+        proto = traced(program, header)
+    else:
+        with quiet():
+            exported = torch.onnx.export(program, input_names=["pixels"], output_names=["outputs"], dynamo=True, verbose=False)
+        assert exported is not None
+        proto = exported.model_proto
+        name_axes(proto, free_axes(program))
     onnx.checker.check_model(proto, full_check=True)
     if calibration is not None:
         proto = quantised_onnx(proto, path, calibration)
@@ -101,6 +111,24 @@ def write_onnx(program: ExportedProgram, path: Path, header: Header, calibration
     proto.ir_version = onnx.helper.find_min_ir_version_for(list(proto.opset_import), ignore_unknown=True)
     onnx.helper.set_model_props(proto, {key: json.dumps(value) for key, value in header.to_json().items()})
     onnx.save(proto, path)
+
+
+def traced(module: Finding, header: Header) -> Any:
+    """The ONNX model of what finds any number of things, by torch's older exporter, which follows one example: for such
+    networks torchvision supports that one."""
+    import onnx
+    import torch
+
+    height, width = (max(64, side) for side in header.preprocess.size)
+    pixels = torch.zeros(1, height, width, header.preprocess.in_chans, dtype=torch.uint8)
+    axes = {"pixels": {1: "H", 2: "W"}} | {name: {0: "K"} for name in module.names}
+    with temporary_folder() as folder, quiet(), torch.no_grad():
+        written = folder / "traced.onnx"
+        torch.onnx.export(
+            module, (pixels,), written, input_names=["pixels"], output_names=list(module.names), dynamic_axes=axes,
+            opset_version=18, dynamo=False,
+        )  # fmt: skip
+        return onnx.load(written)
 
 
 def name_axes(proto: Any, axes: dict[int, Any]) -> None:
@@ -177,6 +205,34 @@ def write_openvino(program: ExportedProgram, path: Path, header: Header, calibra
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
+def write_html(program: Graph, path: Path, header: Header, calibration: Calibration | None) -> None:
+    """Write a page that holds the ONNX file and what runs it in a browser. 8 bits as ONNX."""
+    from resnets.ship.page import runtime, write
+
+    write.check_page(header)
+    inside = path.with_suffix(".inside.onnx")
+    try:
+        write_onnx(program, inside, header, calibration)
+        onnx = inside.read_bytes()
+    finally:
+        inside.unlink(missing_ok=True)
+    path.write_text(write.write_page(onnx, header, runtime.find()), encoding="utf-8", newline="\n")
+
+
+def prepare_page(header: Header, web_runtime: str | Path | None) -> None:
+    """Raise `InputError` where a model cannot be a page, or there is nothing to run it in a browser."""
+    from resnets.ship.page import runtime, write
+
+    need("onnx", "onnxruntime")
+    write.check_page(header)
+    runtime.find(web_runtime)
+
+
+def no_page(header: Header, web_runtime: str | Path | None) -> None:
+    if web_runtime is not None:
+        raise InputError(f"web_runtime={str(web_runtime)!r} has an effect with --format html only; leave it out")
+
+
 @dataclass(frozen=True)
 class Format:
     """One export format.
@@ -185,17 +241,20 @@ class Format:
         suffix: suffix of the file.
         write: function that writes it: (graph, path, header, calibration images or None).
         beside: suffixes of further files that it consists of.
+        prepare: what is looked at before anything is written: (header, ONNX Runtime Web as it was given, or None).
     """
 
     suffix: str
-    write: Callable[[ExportedProgram, Path, Header, Calibration | None], None]
+    write: Callable[[Any, Path, Header, Calibration | None], None]
     beside: tuple[str, ...] = ()
+    prepare: Callable[[Header, str | Path | None], None] = no_page
 
 
 FORMATS: dict[str, Format] = {
     "torch": Format(".pt2", write_torch),
     "onnx": Format(".onnx", write_onnx),
     "openvino": Format(".xml", write_openvino, beside=(".bin",)),
+    "html": Format(".html", write_html, prepare=prepare_page),
 }
 
 

@@ -39,8 +39,18 @@ class Deployed(nn.Module):
         return self.model((torch.sub(pixels, self.mean) / self.std).permute(0, 3, 1, 2))
 
 
+class Finding(Deployed):
+    """The same of a network that finds any number of things in one image: its outputs by name, in their order."""
+
+    names: tuple[str, ...]
+
+    def forward(self, pixels: Tensor) -> Any:
+        found = self.model((torch.sub(pixels, self.mean) / self.std).permute(0, 3, 1, 2), quick=True)[0]
+        return tuple(found[name] for name in self.names)
+
+
 class DeployedSeries(nn.Module):
-    """The same for series: float32 (N, L, C), in the units of the training data -> the model's outputs."""
+    """As `Deployed`, of series: float32 (N, L, C), in the units of the training data -> the model's outputs."""
 
     mean: Tensor
     std: Tensor
@@ -61,12 +71,17 @@ DEPLOYED: dict[int, type[Any]] = {1: DeployedSeries, 2: Deployed}  # by spatial 
 DTYPES = {1: torch.float32, 2: torch.uint8}
 
 
-def program(model: Model | Pooled) -> ExportedProgram:
+def program(model: Model | Pooled) -> ExportedProgram | Finding:
     """The graph of `model` in evaluation mode, on the CPU in float32. The model itself is not changed.
 
     Its input is `pixels`, uint8 (N, H, W, in_chans), resized to the network's input size but not normalised; of series float32
-    (N, L, in_chans) likewise. N is variable; so are H and W, or L, unless the mean is per pixel.
+    (N, L, in_chans) likewise. N is variable; so are H and W, or L, unless the mean is per pixel. What finds any number of
+    things is no graph that torch.export can make: it is the module itself, which `write_onnx` traces, for one image.
     """
+    if isinstance(model, Model) and model.task.outputs != ("outputs",):
+        finding = Finding(copy.deepcopy(model).cpu().float()).eval().requires_grad_(False)
+        finding.names = model.task.outputs
+        return finding
     dims = len(model.preprocess.size)
     deployed = DEPLOYED[dims](copy.deepcopy(model).cpu().float()).eval().requires_grad_(False)
     for module in deployed.modules():

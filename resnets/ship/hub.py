@@ -13,12 +13,14 @@ import torch
 
 from resnets import tasks
 from resnets.data.preprocess import Preprocess
+from resnets.engine.recipe import changed_spec
 from resnets.errors import InputError
 from resnets.files import replacing
+from resnets.models import header as saved
 from resnets.models import weights, zoo
 from resnets.models.model import Model
 from resnets.models.pretrained import keymaps
-from resnets.models.pretrained.adapting import adapted
+from resnets.models.pretrained.adapting import adapted, rule_for
 from resnets.models.pretrained.opening import Opened, open_weights
 from resnets.models.spec import ResNetSpec
 
@@ -26,6 +28,7 @@ from resnets.models.spec import ResNetSpec
 def create_model(
     name: str | ResNetSpec,
     *,
+    pretrained: bool | str | Path = False,
     task: str = tasks.DEFAULT,
     preprocess: Preprocess | None = None,
     labels: Sequence[str] | None = None,
@@ -33,10 +36,18 @@ def create_model(
     form: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Model:
-    """A network with random weights.
+    """A network, with random or with trained weights.
+
+    With `pretrained` the rule is that of `resnets train --weights`: the network, its preprocessing and its classes are those of
+    the weights, with the changes that are given; all tensors that fit are loaded. Other `labels`, or another `num_classes`,
+    make the head new (random), even if there are as many; the same classes keep it, and how its outputs become answers. Other
+    `in_chans` and `dims` adapt the weights (see `transfer`). `model.metadata` says where the weights come from.
 
     Args:
         name: one of `list_models()`, or a spec.
+        pretrained: True: the weights of this network that come with the package, without a download. Else what `--weights`
+            takes: a file, a run directory, the name of a bundled model, or of published weights, which are fetched once:
+            "torchvision/resnet50", "IMAGENET1K_V2", "timm/resnet50.a1_in1k". False: random weights.
         task: a key of `resnets.tasks.TASKS`.
         preprocess: how images become inputs; default (None): ImageNet's mean and standard deviation (0.5 for other channels
             than three) at the network's input size.
@@ -47,18 +58,66 @@ def create_model(
         changes: fields of the spec to change, such as `num_classes=10, in_chans=1, stem="small", dims=3`.
 
     Raises:
-        InputError: for an unknown name or setting.
+        InputError: for an unknown name or setting; where there are no such weights, or they are of another network.
     """
     if form is not None:
         warnings.warn("create_model(form=...) is called head_config now", DeprecationWarning, stacklevel=2)
     if labels is not None:
         changes.setdefault("num_classes", len(labels))
+    config = head_config or form
+    if pretrained is not False:
+        return _pretrained(name, pretrained, task, preprocess, labels, config, changes)
     spec = zoo.change(name, **changes) if isinstance(name, ResNetSpec) else zoo.get(name, **changes)
-    return Model(spec, tasks.get(task), preprocess=preprocess, labels=labels, head_config=head_config or form)
+    return Model(spec, tasks.get(task), preprocess=preprocess, labels=labels, head_config=config)
+
+
+def _pretrained(
+    name: str | ResNetSpec,
+    what: bool | str | Path,
+    task: str,
+    preprocess: Preprocess | None,
+    labels: Sequence[str] | None,
+    config: Mapping[str, Any] | None,
+    changes: Mapping[str, Any],
+) -> Model:
+    """The model of `create_model`, with the weights `what`."""
+    source = bundled(name if isinstance(name, str) else name.name) if isinstance(what, bool) else what
+    if isinstance(name, str):
+        opened = open_weights(source, model=name)
+        spec = changed_spec(opened.header, {"model": name}, changes)
+    else:
+        opened, spec = open_weights(source), zoo.change(name, **changes)
+    header = opened.header
+    if labels is None and spec.num_classes == len(header.labels):
+        labels = header.labels
+    if header.task != task and labels == header.labels:
+        raise InputError(
+            f"{what}: weights for the task {header.task}, not {task}; give task={header.task!r}, or labels for a new head"
+        )
+    rule = preprocess or rule_for(header.preprocess, spec.in_chans)
+    if config is None and header.task == task:
+        config = header.head
+    model = Model(spec, tasks.get(task), preprocess=rule, labels=labels, head_config=config)
+    transfer(model, opened)
+    model.metadata["provenance"] = {"weights": opened.origin}
+    if (model.spec, model.labels, model.task.name) == (header.spec, header.labels, header.task):
+        model.decision, model.metadata = dict(header.decision), {"metrics": header.metrics, "provenance": header.provenance}
+    return model
+
+
+def bundled(network: str) -> Path:
+    """The weights of a network that come with the package. Raises `InputError`, with those that do, where it has none."""
+    known = {weights.read_header(path).spec.name: path for path in saved.boxed().values()}
+    if network not in known:
+        raise InputError(
+            f"pretrained=True: no weights of {network} come with this package, only of {', '.join(known)}; name "
+            f'those to fetch, such as pretrained="torchvision/{network}", or give a file or a run directory'
+        )
+    return known[network]
 
 
 def load(model: str | Path) -> Model:
-    """A saved model, in evaluation mode, on the CPU. No code in the file is executed.
+    """A saved model of this package, in evaluation mode, on the CPU. No code in the file is executed.
 
     Args:
         model: a `.safetensors` file, a run directory (the weights that it scored), the name of a bundled model, or another

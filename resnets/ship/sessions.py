@@ -58,11 +58,13 @@ class Session:
 
 @dataclass(frozen=True)
 class Options:
-    """Where to compute, in how many streams (None: as many as is fastest for many pictures), and whether in bfloat16."""
+    """Where to compute, in how many streams (None: as many as is fastest for many pictures), whether in bfloat16, and whether
+    the file is our own, written just now."""
 
     device: str
     streams: int | None
     amp: bool
+    own: bool = False
 
 
 def open_session(
@@ -72,6 +74,7 @@ def open_session(
     device: str = "auto",
     streams: int | None = None,
     amp: bool = False,
+    own: bool = False,
 ) -> Session:
     """Open a model for running.
 
@@ -83,12 +86,13 @@ def open_session(
         streams: calls that run at once, each on its share of the processors: 1 is best for one picture after the other, None
             for many pictures.
         amp: compute in bfloat16, where runtime and processor can: faster, and answers that lie close together may change.
+        own: this process wrote the file: networks whose operators no table has (detectors, segmenters) are opened too.
 
     Raises:
         InputError: where the file is missing, damaged or not ours, or the runtime is not installed or does not open it.
     """
     path = locate(model) if isinstance(model, str | os.PathLike) else None
-    options = Options("stay" if path is None and device == "auto" else device, streams, amp)
+    options = Options("stay" if path is None and device == "auto" else device, streams, amp, own)
     suffix = SAVED if path is None or path.suffix not in SUFFIXES else path.suffix
     name = _choose(suffix, runtime, path)
     row = RUNTIMES[name]
@@ -163,6 +167,8 @@ def _checked(run: Run, header: Header, path: Path) -> Run:
         with foreign(path, allowlist.AGAIN):
             outputs = run(pixels)
         check_outputs(outputs)
+        if tasks.get(header.task).own_size and not gives_features(header):
+            return outputs  # of our own files only, see `_in_page`
         if gives_features(header):
             if outputs.ndim != 2 or len(outputs) != len(pixels):
                 raise InputError(f"{path}: answers of shape {outputs.shape} are no features; export it again")
@@ -196,12 +202,13 @@ def answering(header: Header) -> Task:
     return task
 
 
-def exportable(header: Header) -> Header:
-    """`header`, if other runtimes than torch compute the answers of its task. Raises `InputError` otherwise."""
+def exportable(header: Header, format: str = "onnx") -> Header:
+    """`header`, if files of `format` hold networks of its task. Raises `InputError` otherwise."""
     task = tasks.get(header.task) if gives_features(header) else answering(header)
-    if task.runtimes == ("torch",):
+    if format not in task.formats:
         raise InputError(
-            f"the model is for the task {header.task}, which runs in torch only, so far; `resnets predict` and `eval` take it"
+            f"the model is for the task {header.task}, which is exported as {', '.join(task.formats)} only, so far; `resnets "
+            "predict` and `eval` take it as it is"
         )
     return header
 
@@ -256,12 +263,39 @@ def _open_onnx(path: Path, options: Options) -> tuple[Header, Run, int]:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = max(1, num_processors() // streams)
     settings.log_severity_level = 4  # what is wrong comes back as an exception
-    proto, texts = allowlist.read_onnx(path)
-    header = _header(texts, path)
-    allowlist.check_onnx_size(proto, header, path)
+    if path.suffix == ".html":
+        proto, header = _in_page(path, options)
+    else:
+        proto, texts = allowlist.read_onnx(path)
+        header = _header(texts, path)
+    if "onnxruntime" in tasks.get(header.task).runtimes:
+        allowlist.check_onnx_size(proto, header, path)
     with foreign(path, allowlist.AGAIN):
         session = onnxruntime.InferenceSession(proto.SerializeToString(), settings, providers=["CPUExecutionProvider"])
-    return header, lambda pixels: session.run(["outputs"], {"pixels": _channels_last(pixels)})[0], streams
+    names = [output.name for output in session.get_outputs()]
+
+    def run(pixels: np.ndarray) -> Any:
+        found = session.run(names, {"pixels": _channels_last(pixels)})
+        return found[0] if names == ["outputs"] else [dict(zip(names, found, strict=True))]
+
+    return header, run, streams
+
+
+def _in_page(path: Path, options: Options) -> tuple[Any, Header]:
+    """The network in a page, and its header. Of tasks whose answers this runtime does not compute otherwise, the operators are
+    in no table: of these our own files alone are opened."""
+    import onnx
+
+    from resnets.ship.page.write import read_page
+
+    content = read_page(path)
+    if options.own:
+        proto = onnx.load_model_from_string(content)
+        return proto, _header({entry.key: entry.value for entry in proto.metadata_props}, path)
+    proto, texts = allowlist.read_onnx(path, content)
+    header = _header(texts, path)
+    check_runtime(header, "onnxruntime")
+    return proto, header
 
 
 # --- openvino ---------------------------------------------------------------------------------------------------------------
@@ -332,7 +366,7 @@ class Runtime:
 
 RUNTIMES: dict[str, Runtime] = {
     "torch": Runtime({".pt2": _open_archive}, "torch", amp=True),
-    "onnxruntime": Runtime({".onnx": _open_onnx}, "onnxruntime", "onnx"),
+    "onnxruntime": Runtime({".onnx": _open_onnx, ".html": _open_onnx}, "onnxruntime", "onnx"),
     "openvino": Runtime({".xml": _open_openvino, ".onnx": _open_openvino}, "openvino", "openvino", amp=True),
 }
 SUFFIXES = (SAVED, *{suffix: None for row in RUNTIMES.values() for suffix in row.open})

@@ -16,7 +16,7 @@ from resnets import __version__
 from resnets.data import sources
 from resnets.data.inputs import INPUTS
 from resnets.data.pictures.images import FileImages
-from resnets.data.readers import arrays, layouts
+from resnets.data.readers import layouts, memory
 from resnets.errors import InputError
 from resnets.measures.neighbours import METRICS
 from resnets.models.header import Header, boxed, terms
@@ -115,7 +115,7 @@ def header_of(session: Session, model: Any, metric: str, data: Any) -> dict[str,
 
 def named(data: Any) -> list[str]:
     """Data by its names or absolute paths."""
-    each = data if isinstance(data, list | tuple) else [arrays.name_of(data)]
+    each = data if isinstance(data, list | tuple) else [memory.name_of(data)]
     return [os.path.abspath(one) if os.path.exists(one) else str(one) for one in each]  # noqa: PTH100, PTH110
 
 
@@ -180,7 +180,7 @@ def images_of(
     if is_loose(header, data) and split is None:
         files = find_files(header, data)
         return [Part("", files, [""] * len(files))]
-    found, notes = sources.in_words(data, data_dir=data_dir, in_chans=header.spec.in_chans)
+    found, notes = sources.in_words(data, data_dir=data_dir, in_chans=header.spec.in_chans, dims=header.spec.dims)
     for note in notes:
         say(f"data     {note.text}")
     if split is not None and split not in found:

@@ -10,7 +10,7 @@ from resnets.data.corrections import corrected
 from resnets.data.groups import grouped
 from resnets.data.loader import Loader
 from resnets.data.pictures.images import default_workers
-from resnets.data.readers.arrays import name_of
+from resnets.data.readers.memory import name_of
 from resnets.data.types import Batch, Source
 from resnets.data.workers import BadImages
 from resnets.errors import InputError

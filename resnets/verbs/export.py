@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -45,6 +46,7 @@ MOST_LOST = 0.005  # most accuracy that 8 bits may cost; without labels, the lar
 SLOWER = 1.05  # ratio of times from which a file counts as slower: timings on shared machines are no more exact than that
 BATCHES = (1, 32)  # batch sizes that are timed
 NUM_CALIBRATION = 300  # images
+NUM_ALONE = 8  # images whose outputs are compared where each has a size of its own
 VERSIONS = ("torch", "onnx", "onnxruntime", "openvino", "nncf", "torchao")
 Say = Callable[[str], None]
 
@@ -120,6 +122,7 @@ def export(
     force: bool = False,
     features: bool = False,
     stage: str | None = None,
+    web_runtime: str | Path | None = None,
     data_dir: str | Path | None = None,
     say: Say = lambda text: None,
 ) -> Exported:
@@ -127,7 +130,7 @@ def export(
 
     Args:
         model: a `.safetensors` file or a run directory.
-        format: a key of `FORMATS`: "onnx", "openvino" or "torch".
+        format: a key of `FORMATS`: "onnx", "openvino", "torch" or "html".
         out: the file to write; default (None): beside the model.
         int8: data for calibrating 8 bits: its training split; its validation split measures the accuracy. Default (None):
             float32.
@@ -137,6 +140,8 @@ def export(
         force: keep a file that the check refuses.
         features: the file gives the features of images, for `resnets embed` and `search`, rather than answers.
         stage: with `features`: the level that is pooled, such as "c4"; None: the last.
+        web_runtime: of "html": ONNX Runtime Web as npm packs it (a .tgz, or its folder); default (None): what was given before,
+            else npm is asked for it.
         data_dir: the folder of the built-in datasets.
         say: called with a line of progress.
 
@@ -161,9 +166,12 @@ def export(
         raise InputError(f"stage={stage!r} has an effect with features only; add --features, or leave it out")
     loaded = hub.load(path)
     written = featuring(loaded, stage) if features else loaded
-    exportable(written.header)
+    exportable(written.header, format)
+    if int8 and loaded.task.own_size and not features:
+        raise InputError(f"int8: 8 bits are for tasks with one answer per image, and this model is for {loaded.task.name}")
     if int8 and len(loaded.preprocess.size) != 2:
         raise InputError("8 bits are for models of pictures, so far; leave out --int8")
+    row.prepare(written.header, web_runtime)
     with temporary_folder() as folder:
         images = find_check_data(int8 or data, loaded, folder, num_check, data_dir)
         from resnets.ship.graph import program
@@ -321,13 +329,13 @@ def check(model: Path, exact: Path, file: Path, images: CheckData, *, int8: bool
     Raises:
         InputError: if no image can be read.
     """
-    opened = open_session(file)
+    opened = open_session(file, own=True)
     is_features = is_pooled(opened.header)
     reference = feature_session(model, device="cpu", stage=stage) if is_features else open_session(model, device="cpu")
     before, after = answers(reference, images.files), answers(opened, images.files)
     task = tasks.get(reference.header.task)
     same = cosine if is_features else task.same
-    targets = None if is_features else images.targets
+    targets = None if is_features or task.own_size else images.targets  # answers for places are compared with each other alone
     read = np.array([number for number in before if number in after])
     if not len(read):
         raise InputError("no image to check on can be read; `resnets data check` says why")
@@ -415,17 +423,29 @@ def fitted(preprocess: Preprocess, file: Path) -> np.ndarray:
 
 
 def largest_difference(reference: Session, opened: Session, files: Sequence[Path], sizes: Sequence[int] = (1, 7, 32)) -> float:
-    """The largest absolute difference between their outputs, over batches of these sizes of the first readable files."""
-    good = []
+    """The largest absolute difference between their outputs, over batches of these sizes of the first readable files; where
+    inputs have a size each, over some of these, one by one."""
+    alone = tasks.get(reference.header.task).own_size and not is_pooled(opened.header)
+    good, most = [], NUM_ALONE if alone else max(sizes)
     for file in files:
         try:
             good.append(pixels(reference, [file]))
         except InputError:
             continue
-        if len(good) == max(sizes):
+        if len(good) == most:
             break
-    batch = np.concatenate(good)
-    return max(float(np.abs(reference.run(batch[:size]) - opened.run(batch[:size])).max()) for size in sizes)
+    batches = good if alone else [np.concatenate(good)[:size] for size in sizes]
+    return max(difference(reference.run(batch), opened.run(batch)) for batch in batches)
+
+
+def difference(before: Any, after: Any) -> float:
+    """The largest absolute difference of two outputs, arrays in lists and dicts; infinite where they are of other shapes."""
+    if isinstance(after, list | dict):
+        names = after.keys() if isinstance(after, dict) else range(len(after))
+        return max(difference(before[name], after[name]) for name in names)
+    if before.shape != after.shape:
+        return math.inf
+    return float(np.abs(before - after).max(initial=0.0))
 
 
 def speeds(exact: Path, file: Path, files: Sequence[Path]) -> tuple[dict[int, float], dict[int, float]]:

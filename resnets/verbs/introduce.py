@@ -50,8 +50,8 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
         + f" ({world} processes)" * (world > 1)
     )
     yield f"run      {job.run.path}"
-    if "/" in spec.name:
-        yield "note     another library's network, from random weights, to compare with; pretrained ResNets: --weights"
+    if foreign := getattr(spec, "note", ""):
+        yield f"note     {foreign}"
     if fitted is not None and plan.opened is not None:
         yield f"weights  {plan.opened.told}"
         for how, names in fitted.items():

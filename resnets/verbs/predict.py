@@ -18,8 +18,11 @@ import numpy as np
 
 from resnets import tasks
 from resnets.data.inputs import INPUTS, Fitted
-from resnets.data.pictures.images import BadPicture, FileImages, default_workers
-from resnets.data.pictures.volumes import SUFFIXES
+from resnets.data.pictures.images import BadPicture, FileImages, default_workers, printable
+from resnets.data.pictures.resize import listed
+from resnets.data.pictures.volumes import SUFFIXES, is_nifti
+from resnets.data.readers.films import frames, is_film
+from resnets.data.readers.given import GivenImages, is_address
 from resnets.data.readers.walk import Left, walk
 from resnets.errors import InputError
 from resnets.files import check_no_address
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+FRAMES = 4  # batches of a video's frames that are in memory at a time
 # (pixels, the images' own sizes or nothing, what is wanted) -> for each image its row, without its path, and its answer.
 Answer = Callable[[np.ndarray, Sequence[tuple[int, ...]], Wanted], Sequence[tuple[Prediction, Any]]]
 
@@ -58,24 +62,24 @@ def find_pictures(paths: Paths, *, dims: int = 2, left: Left | None = None) -> I
     inputs, left = INPUTS[dims], Left() if left is None else left
     for named in [paths] if isinstance(paths, str | os.PathLike) else paths:
         if not isinstance(named, str | os.PathLike):
-            raise InputError(f"{type(named).__name__} is no path; pictures in memory are for `predict` of a model, in Python")
+            raise InputError(f"{type(named).__name__} is no path; here files and folders are needed")
         path = check_no_address(named)
-        if not path.exists():
+        if not inputs.exists(path):
             raise InputError(f"{path}: no such file or folder")
         if path.is_dir():
-            found = map(Path, walk(path, str(path), left, suffixes=inputs.suffixes))
+            found = inputs.listed(map(Path, walk(path, str(path), left, suffixes=inputs.suffixes)), left)
             if (first := next(found, None)) is None:
                 remedy = "".join(f"; {note.text}" for note in left.notes())
                 raise InputError(f"{path}: no {inputs.images} here ({', '.join(inputs.suffixes)}){remedy}")
             yield first
             yield from found
             continue
-        if not path.is_file():
+        if path.exists() and not path.is_file():
             raise InputError(f"{path}: a pipe or a device, which may never end; give a file")
-        if path.name.lower().endswith(SUFFIXES) != (inputs.suffixes == SUFFIXES):
-            kind = "a volume" if path.name.lower().endswith(SUFFIXES) else "no volume"
-            words = f"{path}: {kind} ({', '.join(SUFFIXES)}), and the model takes {inputs.images}"
-            raise InputError(f"{words}; give one of these")
+        if not inputs.takes(path):
+            suffixes = ", ".join(SUFFIXES)
+            kind = f"a volume ({suffixes})" if is_nifti(path) else f"no volume ({suffixes}, or DICOM)"
+            raise InputError(f"{path}: {kind}, and the model takes {inputs.images}; give one of these")
         yield path
 
 
@@ -85,9 +89,53 @@ def find_files(header: Header, paths: Paths, left: Left | None = None) -> Any:
     return INPUTS[spec.dims].files(find_pictures(paths, dims=spec.dims, left=left), header.preprocess)
 
 
+def given(
+    header: Header, pictures: Any, *, channel_order: str = "rgb", left: Left | None = None
+) -> tuple[FileImages | GivenImages, list[Path]]:
+    """The pictures that the model of `header` is to look at, with those of folders, and apart from them the videos.
+
+    Raises:
+        InputError: as `find_pictures`, and for what is no picture.
+    """
+    each = listed(pictures, channel_order)
+    are_films = [is_film(one) and not is_own(header, one) for one in each]
+    if not any(are_films) and all(map(is_plain, each)):
+        return find_files(header, each, left), []
+    rest = [one for one, film in zip(each, are_films, strict=True) if not film]
+    return mixed(header, rest, left), [found_film(one) for one, film in zip(each, are_films, strict=True) if film]
+
+
+def found_film(named: str | os.PathLike[str]) -> Path:
+    """The path of a video that exists. Raises `InputError`."""
+    path = check_no_address(named)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    return path
+
+
+def is_plain(picture: Any) -> bool:
+    """Whether it is the path of a file or a folder, and no address."""
+    return isinstance(picture, str | os.PathLike) and not is_address(picture)
+
+
+def is_own(header: Header, path: str | Path) -> bool:
+    """Whether it is an address, or by its suffix what the model takes itself: .ts is of videos, and of series."""
+    return is_address(path) or str(path).lower().endswith(INPUTS[header.spec.dims].suffixes)
+
+
+def mixed(header: Header, each: Sequence[Any], left: Left | None) -> GivenImages:
+    """Paths, addresses and pictures in memory as one sequence, files of folders among them. Raises as `given`."""
+    if header.spec.dims != 2:
+        raise InputError(f"the model takes {INPUTS[header.spec.dims].images}, which are read from files; give paths of these")
+    items: list[Any] = []
+    for one in each:
+        items += find_pictures(one, left=left) if is_plain(one) else [one]
+    return GivenImages(items, header.spec.in_chans)
+
+
 def predict(
     model: str | Path | Model | Session,
-    paths: Paths,
+    paths: Any,
     *,
     runtime: str = "auto",
     topk: int = 5,
@@ -99,11 +147,18 @@ def predict(
     abstain_at: float | str | None = None,
     sets: float | str | None = None,
     unknown: bool = True,
+    channel_order: str = "rgb",
+    fps: float = 1.0,
 ) -> Iterator[Mapping[str, Any]]:
-    """For each file its path and the task's row, or its path and an "error"; in the order of `find_pictures`.
+    """For each picture its path and the task's row, or its path and an "error"; in the order of `find_pictures`. Videos come
+    after the pictures: a row for each frame, with "time_seconds" from the beginning.
 
     Args:
         model: a file, a run directory, a `Model`, or an open session, which has its runtime and device.
+        paths: files, folders, http and https addresses, videos, and pictures in memory as `Model.predict` takes them, whose
+            path is "image 3" by their place; one or a sequence.
+        channel_order: of arrays and tensors: "rgb", or "bgr" as OpenCV has them.
+        fps: frames a second that are looked at in videos.
         topk: classes to name for each picture.
         threshold: of detectors and tags: the lowest score of what is named; None: the model's own, else 0.5.
         runtime, device, amp: see `resnets.ship.sessions.open_session`.
@@ -119,14 +174,18 @@ def predict(
     session = model if isinstance(model, Session) else open_session(model, runtime=runtime, device=device, amp=amp)
     session = deciding(session, {"abstain_at": abstain_at, "sets": sets, "unknown_at": None if unknown else 0})
     check_wanted(answering(session.header), threshold=threshold)
-    files = find_files(session.header, paths)
-    for found in stream(session, files, wanted=Wanted(topk, threshold), batch_size=batch_size, workers=workers):
+    files, films = given(session.header, paths, channel_order=channel_order)
+    options: Any = {"wanted": Wanted(topk, threshold), "batch_size": batch_size, "workers": workers}
+    for found in stream(session, files, **options):
         yield found.row
+    for film in films:
+        for found in stream_film(session, film, fps, **options):
+            yield found.row
 
 
 def stream(
     session: Session,
-    files: FileImages,
+    files: FileImages | GivenImages,
     *,
     wanted: Wanted | None = None,
     answer: Answer | None = None,
@@ -166,6 +225,29 @@ def stream(
         pool.shutdown(cancel_futures=True)
 
 
+def stream_film(
+    session: Session, film: Path, fps: float = 1.0, *, batch_size: int = 16, **options: Any
+) -> Generator[Found, None, None]:
+    """What is found in the frames of a video, `FRAMES` batches at a time; where it is damaged a last row says so."""
+    some = frames(film, fps)
+    try:
+        while part := list(islice(some, FRAMES * batch_size)):
+            good = [frame for frame in part if frame.pixels is not None]
+            images = GivenImages([frame.pixels for frame in good], session.header.spec.in_chans, [printable(film)] * len(good))
+            for frame, found in zip(good, stream(session, images, batch_size=batch_size, **options), strict=True):
+                yield found._replace(row=timed(found.row, frame.seconds))
+            for frame in part[len(good) :]:
+                yield Found(timed({"path": printable(film), "error": frame.error}, frame.seconds))
+    finally:
+        some.close()
+
+
+def timed(row: Prediction, seconds: float) -> Prediction:
+    """The row with its time after its path."""
+    found: Any = {"path": row["path"], "time_seconds": seconds} | row
+    return found
+
+
 def split(num: int, size: int) -> Iterator[range]:
     """0 to `num` in pieces of `size`."""
     return (range(start, min(start + size, num)) for start in range(0, num, max(size, 1)))
@@ -174,7 +256,7 @@ def split(num: int, size: int) -> Iterator[range]:
 class _Batches:
     """What is found in one batch after the other, from any number of threads."""
 
-    def __init__(self, session: Session, files: FileImages, wanted: Wanted, answer: Answer | None = None) -> None:
+    def __init__(self, session: Session, files: FileImages | GivenImages, wanted: Wanted, answer: Answer | None = None) -> None:
         self.session, self.wanted, self.inputs = session, wanted, INPUTS[session.header.spec.dims]
         self.task = answering(session.header) if answer is None else tasks.get(session.header.task)
         self.answer: Answer = answer or partial(answered, self.task, session.run, session.header)

@@ -21,7 +21,7 @@ from resnets.data.check.tags import label_sets
 from resnets.data.corrections import DROP, RELABEL, corrected, places, read
 from resnets.data.pictures.images import default_workers
 from resnets.data.preprocess import FREE
-from resnets.data.readers.arrays import name_of
+from resnets.data.readers.memory import name_of
 from resnets.data.sources import open_source
 from resnets.data.types import Source, Split, Values
 from resnets.data.workers import BadImages

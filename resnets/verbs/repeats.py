@@ -18,16 +18,17 @@ import numpy as np
 import yaml
 
 from resnets import tasks
-from resnets.data.readers import arrays
+from resnets.data.readers import memory
 from resnets.draw.curves import several
 from resnets.engine.distributed import Processes
 from resnets.engine.job import Reporter
-from resnets.engine.plan import given, requested
-from resnets.engine.recipe import own_settings
+from resnets.engine.plan import given, is_longer, requested
+from resnets.engine.recipe import LENGTHS, own_settings, resolve
 from resnets.engine.run import BRING_BACK, RunDir, claiming
 from resnets.engine.settings import parse, read_file
 from resnets.errors import InputError
 from resnets.files import foreign, open_regular, replacing, write_json, write_text
+from resnets.ship import external
 from resnets.verbs import train as training
 from resnets.verbs.report import repeats as page
 from resnets.verbs.watching import watcher
@@ -78,6 +79,7 @@ def repeat(
     began: float | None = None,
     reporter: Reporter | None = None,
     progress: bool = True,
+    verbose: int | None = None,
     **settings: Any,
 ) -> Repeats:
     """Train once for each of `seeds`, for each of `folds` parts of the data, or for each of both. `resnets train --seeds` and
@@ -90,8 +92,9 @@ def repeat(
         InputError: as `train`; without seeds or folds, and in distributed training.
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
-    reporter = watcher(reporter, progress)
-    chosen = given({"": {"data": arrays.name_of(data)} | settings})
+    reporter = watcher(reporter, progress, verbose)
+    settings, net = external.own(settings)
+    chosen = given({"": {"data": memory.name_of(data)} | settings})
     if not Processes.from_environment().alone:
         raise InputError(
             "these runs go one after the other in one process each; start without torchrun, or give --fold or --seed"
@@ -105,7 +108,7 @@ def repeat(
         reporter.say(f"run      {number} of {len(parts)}: " + ", ".join(f"{key} {value}" for key, value in part.items()))
         if not is_finished(run, own):
             again = run.recipe.is_file()
-            held = {"data": data} if arrays.in_memory(data) else {}
+            held = ({"data": data} if memory.in_memory(data) else {}) | ({} if net is None else {"model": net})
             training.train(out=run.path, resume=again, data_dir=data_dir, began=began, reporter=reporter, **own | held)
         began = time.perf_counter()
         rows.append(part | {"run": run.path.name} | scores_of(run))
@@ -175,7 +178,10 @@ def _taken_up(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, di
     if not whole.recipe.is_file():
         raise InputError(f"{whole.path}: no recipe.yaml here, so there are no runs to go on with; leave out --resume")
     whole.claim()
-    saved = read_file(whole.recipe) | given(requested(asked))
+    before, again = read_file(whole.recipe), given(requested(asked))
+    saved = before | again
+    if any(is_longer(before.get(name), again.get(name)) for name in LENGTHS):
+        write_text(whole.recipe, yaml.safe_dump(saved, sort_keys=False, allow_unicode=True))
     return whole, own_settings(tasks.of(saved).settings, saved, str(whole.recipe))
 
 
@@ -183,8 +189,10 @@ def is_finished(run: RunDir, settings: Mapping[str, Any]) -> bool:
     """Whether the run has its score. Raises `InputError` where it was made with other settings."""
     if not run.recipe.is_file():
         return False
-    training.layers_of(None, settings, run.path, resume=True)
-    return "result" in run.read_provenance()
+    _, layers, task = training.layers_of(None, settings, run.path, resume=True)
+    recipe, _ = resolve(task.settings, layers)
+    name, length = recipe.length
+    return "result" in run.read_provenance() and read_file(run.recipe).get(name) == length  # else it is to be made longer
 
 
 def scores_of(run: RunDir) -> dict[str, float]:

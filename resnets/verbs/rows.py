@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 from array import array
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +25,7 @@ from resnets.models.records import Prediction
 
 if TYPE_CHECKING:
     from resnets.data.pictures.images import FileImages
+    from resnets.data.readers.given import GivenImages
     from resnets.verbs.predict import Found
 
 Row = Mapping[str, Any]
@@ -56,6 +61,27 @@ FORMS: dict[str, Callable[[Rows], Form]] = {
     ),
     "csv": lambda rows: Form(rows.csv_head, rows.csv_lines, rows.csv_path, CSV_START, quoted=True),
 }
+
+
+def with_time(form: Form) -> Form:
+    """The same for frames of videos: their "time_seconds" beside the path; empty of pictures. In JSON it is there by itself."""
+    if form.path is not None and not form.quoted:
+        return form
+
+    def line(row: Row, topk: int) -> str:
+        seconds = f"{row['time_seconds']:.3f}" if "time_seconds" in row else ""
+        if not form.quoted:
+            return form.line({**row, "path": f"{row['path']}  {seconds} s" if seconds else row["path"]}, topk)
+        cells = io.StringIO()
+        csv.writer(cells, lineterminator="").writerow([row["path"], seconds])
+        first = form.line({**row, "path": PLACE}, topk)
+        return re.sub(rf"^{PLACE}(?=,)", lambda _: cells.getvalue(), first, flags=re.MULTILINE)
+
+    head = form.head
+    return form._replace(head=lambda topk: head(topk).replace("path,", "path,time_seconds,", 1), line=line)
+
+
+PLACE = "@path-of-the-frame@"  # in a line of CSV
 CSV_START = "path,"  # how the first line of every CSV begins
 BY_SUFFIX = {".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json"}
 
@@ -79,7 +105,7 @@ class Held(NamedTuple):
     paths: Sequence[int] = ()
     end: int = 0
 
-    def without(self, images: FileImages) -> FileImages:
+    def without(self, images: FileImages | GivenImages) -> FileImages | GivenImages:
         """Those of `images` that it does not hold."""
         import numpy as np
 
@@ -228,7 +254,7 @@ def write_all(
 def write_to(
     out: Path,
     found: Generator[Row, None, None],
-    num: int,
+    num: int | None,
     *,
     form: Form,
     topk: int,
@@ -236,7 +262,7 @@ def write_to(
     resume: bool,
     counting: Callable[[str], AbstractContextManager[Callable[[int, int | None], None] | None]],
 ) -> int:
-    """`write_all` of `num` rows into the file `out`, after what it holds.
+    """`write_all` of `num` rows (None: of videos, it is not known) into the file `out`, after what it holds.
 
     Args:
         counting: makes a context that shows progress, on a terminal.
@@ -261,15 +287,25 @@ def check_some(bad: int, num: int, held: Held) -> None:
 
 
 def beside(
-    found: Generator[Found, None, None], task: Task, labels: Sequence[str], wanted: Wanted, targets: Beside
+    several: Iterable[Generator[Found, None, None]], task: Task, labels: Sequence[str], wanted: Wanted, targets: Beside
 ) -> Generator[Prediction, None, None]:
-    """The rows of what is found, each once its drawing and its mask are written, so that to go on leaves none out."""
+    """The rows of what is found, one after the other of `several`, each once its drawing and its mask are written, so that to
+    go on leaves none out."""
+    for one in several:
+        with closing(one) as found:
+            for row, image, answer in found:
+                if image is not None and targets.drawings:
+                    row["drawn"] = str(task.drawn(image, answer, labels, wanted, targets.drawings[row["path"]]))
+                if image is not None and targets.masks:
+                    row["mask"] = str(task.masked(image, answer, labels, wanted, targets.masks[row["path"]]))
+                yield row
+
+
+def counted(found: Generator[Prediction, None, None], num: Counter[str]) -> Generator[Prediction, None, None]:
+    """The rows, counted in num["rows"]."""
     with closing(found):
-        for row, image, answer in found:
-            if image is not None and targets.drawings:
-                row["drawn"] = str(task.drawn(image, answer, labels, wanted, targets.drawings[row["path"]]))
-            if image is not None and targets.masks:
-                row["mask"] = str(task.masked(image, answer, wanted, targets.masks[row["path"]]))
+        for row in found:
+            num["rows"] += 1
             yield row
 
 
@@ -281,11 +317,11 @@ class Beside(NamedTuple):
 
 
 def placed_beside(
-    files: FileImages,
+    files: FileImages | GivenImages,
     draw: Path | None,
     masks: Path | None,
-    mask_suffix: str,
-    todo: FileImages | None = None,
+    mask_suffix: Callable[[Path], str],
+    todo: FileImages | GivenImages | None = None,
     out: Path | None = None,
 ) -> Beside:
     """Files for drawings in the folder `draw`, and for masks in `masks`.
@@ -298,7 +334,7 @@ def placed_beside(
         InputError: where one would take the place of an image, of another, or of one that an earlier call has written.
     """
     targets = Beside(
-        named_after(files, draw, ".png") if draw else {},
+        named_after(files, draw, lambda path: ".png") if draw else {},
         named_after(files, masks, mask_suffix) if masks else {},
     )
     images = {files.path(index).resolve() for index in range(len(files))}
@@ -336,18 +372,19 @@ def named_in(out: Path) -> set[str]:
     return found
 
 
-def named_after(images: FileImages, folder: Path, suffix: str) -> dict[str, Path]:
+def named_after(images: FileImages | GivenImages, folder: Path, suffix: Callable[[Path], str]) -> dict[str, Path]:
     """Where in `folder` the file of each picture goes, by its name: under its stem, with a number where that is taken.
 
     Of all pictures of a call, those too that an earlier call has done: they keep theirs.
     """
     found: dict[str, Path] = {}
     taken: set[str] = set()
-    for name in map(images.name, range(len(images))):
+    for index in range(len(images)):
+        name = images.name(index)
         own = next((end for end in SUFFIXES if name.lower().endswith(end)), None)
         stem, number = Path(name).stem if own is None else Path(name).name[: -len(own)], 1
         while (free := stem if number == 1 else f"{stem}-{number}") in taken:
             number += 1
         taken.add(free)
-        found[name] = folder / f"{free}{suffix}"
+        found[name] = folder / f"{free}{suffix(images.path(index))}"
     return found

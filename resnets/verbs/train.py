@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from resnets.data import groups
 from resnets.data.check.leaks import leaks
 from resnets.data.loader import Loader
 from resnets.data.looks import Seen
-from resnets.data.readers import arrays, known
+from resnets.data.readers import known, memory
 from resnets.data.types import Source
 from resnets.draw.curves import curves
 from resnets.engine import device as devices
@@ -30,9 +32,11 @@ from resnets.engine.loop import fit
 from resnets.engine.plan import (
     Plan,
     check_same_data,
+    check_same_parts,
     check_same_processes,
     continued,
     given,
+    lengthened,
     requested,
     saved_settings,
     settle,
@@ -41,12 +45,14 @@ from resnets.engine.recipe import SMALL, Recipe
 from resnets.engine.run import RunDir, claiming, now, provenance
 from resnets.engine.settings import answers_of
 from resnets.errors import InputError, Interrupted, is_memory
-from resnets.files import write_text
+from resnets.files import write_bytes, write_text
 from resnets.models import weights
 from resnets.models.model import Model
 from resnets.models.records import DataRecord, ModelRecord, Provenance
+from resnets.plugins import needs
 from resnets.ship import external, hub
 from resnets.verbs import evaluate, expected, predictions, probe, trackers
+from resnets.verbs.history import History
 from resnets.verbs.introduce import introduction, num_params
 from resnets.verbs.report import pictures
 from resnets.verbs.report import run as report
@@ -54,13 +60,33 @@ from resnets.verbs.report.gather import gathered
 from resnets.verbs.watching import Silent, watcher
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Run:
     """A finished run: its folder, the model whose weights were selected, and its score {"split", "top1", ...}, by its task."""
 
     path: Path
     model: Model
     result: dict[str, Any]
+
+    @property
+    def history(self) -> History:
+        """The epochs: what metrics.csv has."""
+        return History(RunDir(self.path).read_metrics())
+
+    @property
+    def _told(self) -> str:
+        """The network and the first score, in a line."""
+        score = self.model.task.scores[0].key
+        scored = f"; {self.result['split']} {score} {self.result[score]:.4f}" if score in self.result else ""
+        return f"{self.model.spec.name}, task {self.model.task.name}{scored}"
+
+    def __repr__(self) -> str:
+        return f"Run({self.path}: {self._told})"
+
+    def _repr_html_(self) -> str:
+        rows = {"run": self.path, "network": self._told, "report": RunDir(self.path).report}
+        body = "".join(f"<tr><th>{name}</th><td>{html.escape(str(value))}</td></tr>" for name, value in rows.items())
+        return f"<table>{body}</table>{self.history._repr_html_()}"
 
 
 @claiming()
@@ -73,27 +99,37 @@ def train(
     began: float | None = None,
     reporter: Reporter | None = None,
     progress: bool = True,
+    verbose: int | None = None,
     **settings: Any,
 ) -> Run:
     """Train a network and keep what belongs to it in a run directory. `resnets train` is this function.
 
     Args:
-        data: a built-in dataset ("digits", "cifar10", "cifar100"), a path whose layout is recognised, or arrays: (X, y), or
-            {"train": (X, y), "val": ..., "test": ...}, X uint8 (N, H, W, C) in the order RGB and y N integers or names.
+        data: a built-in dataset ("digits", "cifar10", ...), a path whose layout is recognised, or data in memory:
+            (X, y), X uint8 (N, H, W, C) in the order RGB and y N integers or names; a torch Dataset whose items are a picture
+            of 8 bits and its class; a DataLoader of one, of which batch size and workers are taken over; a pandas DataFrame
+            with the columns of a CSV list; or {"train": ..., "val": ..., "test": ...} of these. See docs/python.md.
         out: the run directory, new or empty; None: the next free runs/<task>/trainN.
-        resume: go on with the run in `out` (None: the newest). Settings that are given must be those of the run.
+        resume: go on with the run in `out` (None: the newest). Settings that are given must be those of the run, but for a
+            greater epochs, steps or time, whichever it has: then it is made longer, finished or not; see docs/training.md.
         data_dir: where built-in datasets lie.
         began: `time.perf_counter()` at which the clock of `time="10m"` starts; None: now.
-        reporter: who is told of progress; None: in a notebook a live plot, if `progress`, elsewhere nobody.
+        reporter: who is told of progress; None: as `verbose` says.
+        verbose: 0: nothing is shown; 1: on a terminal a bar, elsewhere a line an epoch, on stderr; None: in a notebook a live
+            plot, if `progress`, elsewhere nothing.
         settings: any setting of the task: model, epochs, steps, time, lr, batch_size, seed, ... `resnets train --task TASK
-            --help` lists them. model="torchvision/NAME" or "timm/NAME" trains another library's network, to compare with.
+            --help` lists them. model="torchvision/NAME" or "timm/NAME" trains another library's network, to compare with; an
+            `nn.Module` of your own, (N, C, H, W) -> (N, num_classes), a copy of that, which starts with its weights. Files hold
+            the weights, and which class they need: `resnets.load(RUN, module=...)`.
 
     Raises:
         InputError: for unknown settings, data that cannot be learnt from, and runs that fail for a reason the user can mend.
         resnets.errors.Interrupted: after Ctrl-C or SIGTERM; the state is saved.
     """
-    reporter = watcher(reporter, progress)
+    watching = watcher(reporter, progress, verbose)
     with ExitStack() as watched:
+        if reporter is None:
+            watched.callback(watching.close)
         with joined() as processes:
             job, plan = prepare(
                 data,
@@ -101,7 +137,7 @@ def train(
                 resume=resume,
                 data_dir=data_dir,
                 began=began,
-                reporter=Silent() if processes.rank else reporter,
+                reporter=Silent() if processes.rank else watching,
                 processes=processes,
                 **settings,
             )
@@ -114,7 +150,7 @@ def train(
             with memory_errors(job):
                 several = job.recipe.unfreeze_epochs or job.recipe.is_probe
                 if job.recipe.freeze == "none" and job.task.counts_head and not several:
-                    reporter.say(utilisation(job))
+                    watching.say(utilisation(job))
                 return finish(job, plan.source, best_epoch)
         except KeyboardInterrupt:  # while scoring: the training itself is saved
             raise Interrupted(signal.SIGINT, job.run.path) from None
@@ -134,6 +170,7 @@ def prepare(
     """All that a run consists of, its directory begun, and what was planned. The arguments are those of `train`."""
     began = time.perf_counter() if began is None else began
     reporter = reporter or Silent()
+    settings, net = external.own(settings)
     found = processes.first(lambda: layers_of(data, settings, out, resume=True)) if resume else layers_of(data, settings)
     run, layers, task = found
     chosen = given(layers)
@@ -143,7 +180,7 @@ def prepare(
         data_dir = run.read_provenance().get("data", {}).get("dir")
     if not processes.alone and (name := chosen.get("data")) in known.FETCHED:
         processes.ahead(lambda: known.get(name, data_dir))
-    plan = settle(task, layers, data_dir, external.named, data)
+    plan = settle(task, layers, data_dir, partial(external.named, net=net), data)
     if task.one_process and not processes.alone:
         raise InputError(f"the task {task.name} trains in one process, so far; start it without torchrun")
     prints = processes.gather((plan.fingerprint, (plan.source.corrections or {}).get("sha256")))
@@ -152,6 +189,7 @@ def prepare(
         raise InputError(f"the data of rank {others} is not that of rank 0; every machine needs the same")
     if run is not None:
         check_same_data(run, plan)
+        check_same_parts(run, plan)
         check_same_processes(run, processes.world)
     recipe = plan.recipe
     trackers.asked(recipe.tracker)
@@ -163,13 +201,14 @@ def prepare(
 
     folder = known.datasets_dir(data_dir).parent / "packed"
     source, cached = task.keep(plan.source, recipe, folder, reporter.say)
-    train, val = loaders(dataclasses.replace(plan, source=source), device.torch_device, processes)
+    kept = dataclasses.replace(plan, source=source)
+    train, val = (loader(kept, name, device.torch_device, processes) for name in ("train", "val"))
     counts = task.class_counts(plan.source.splits["train"], len(plan.labels))
     task.check_counts(plan.source, counts[: len(source.labels)])
     job = Fit(
         task=task,
         model=model,
-        load=external.load,
+        load=partial(external.load, module=net),
         train=train,
         val=val,
         recipe=recipe,
@@ -201,9 +240,9 @@ def layers_of(
     data: Any, settings: Mapping[str, Any], out: str | Path | None = None, *, resume: bool = False
 ) -> tuple[RunDir | None, dict[str, dict[str, Any]], Task]:
     """The run to go on with, if it is to be resumed; the layers of settings, and the task that they are for."""
-    asked = given({"": {"data": arrays.name_of(data)} | dict(settings)})
+    asked = given({"": {"data": memory.name_of(data)} | dict(settings)})
     if not resume:
-        layers = requested(asked)
+        layers = {"the data": memory.settings_of(data)} | requested(asked)
         return None, layers, tasks.of(given(layers))
     run = RunDir(out) if out is not None else RunDir.latest(asked.get("task"))
     saved = saved_settings(run)
@@ -212,24 +251,24 @@ def layers_of(
     return run, continued(run, task.settings, saved, asked), task
 
 
-def loaders(plan: Plan, device: torch.device, processes: Processes) -> tuple[Loader, Loader]:
-    """The loaders of training and validation."""
-    recipe, splits, num_classes, world = plan.recipe, plan.source.splits, len(plan.labels), processes.world
-    common: dict[str, Any] = {
-        "bad": plan.bad,
-        "part": None if processes.alone else processes.part,
-        "workers": recipe.workers or 0,
-        "pin_memory": device.type == "cuda",
-    }
+def loader(plan: Plan, name: str, device: torch.device, processes: Processes) -> Loader:
+    """The loader of a split: of training with what the recipe does to images, of the others as they are evaluated."""
+    recipe, split, num_classes, world = plan.recipe, plan.source.splits[name], len(plan.labels), processes.world
     # What is not on a GPU anyway is normalised on the processor.
     inputs: dict[str, Any] = {"device": device if device.type == "cuda" else None}
-    train = plan.task.samples(splits["train"], plan.preprocess, num_classes, recipe=recipe, **inputs)
-    val = plan.task.samples(splits["val"], plan.preprocess, num_classes, **inputs)
-    several = max(recipe.batch_size, 250 if max(plan.preprocess.size) <= SMALL else 32)
-    val_size = 1 if plan.task.own_size else several
-    return (
-        Loader(samples=train, batch_size=recipe.batch_size * world, **common),
-        Loader(samples=val, batch_size=val_size * world, **common),
+    if name == "train":
+        samples, batch_size = plan.task.samples(split, plan.preprocess, num_classes, recipe=recipe, **inputs), recipe.batch_size
+    else:
+        samples = plan.task.samples(split, plan.preprocess, num_classes, **inputs)
+        several = max(recipe.batch_size, 250 if max(plan.preprocess.size) <= SMALL else 32)
+        batch_size = 1 if plan.task.own_size else several
+    return Loader(
+        samples=samples,
+        batch_size=batch_size * world,
+        bad=plan.bad,
+        part=None if processes.alone else processes.part,
+        workers=recipe.workers or 0,
+        pin_memory=device.type == "cuda",
     )
 
 
@@ -273,6 +312,8 @@ def record(
 ) -> None:
     """Write recipe.yaml and provenance.json, and give the model what is to travel with it."""
     spec, run, source = job.model.spec, job.run, plan.source
+    if resumed and (longer := lengthened(run, job.recipe)):
+        run.update_provenance(lengthened=longer)  # first: a kill in between leaves a run that can be made longer
     write_text(run.recipe, job.recipe.to_yaml())
     data: DataRecord = {
         "name": source.name,
@@ -283,7 +324,7 @@ def record(
         "inputs": plan.inputs,
         "dir": None if data_dir is None else str(data_dir),
     }
-    if job.recipe.group_by is not None:
+    if groups.number(source):
         data |= {"group_by": job.recipe.group_by, "num_groups": groups.number(source)}
     if source.corrections is not None:
         data["corrections"] = dict(source.corrections)
@@ -301,6 +342,10 @@ def record(
         begun: Provenance = {**provenance(device), "seed": job.recipe.seed, "data": data, "model": model}
         if plan.opened is not None:
             begun["weights"] = plan.opened.origin
+        if plan.parts:
+            begun["plugins"] = needs(plan.parts)
+        for file in {part.file for part in plan.parts if part.file and part.file.path}:  # for the record: nothing executes them
+            write_bytes(run.plugins / file.name, file.content)
         origin = run.update_provenance(**begun)
     travels = ("command", "started", "versions", "device", "git", "seed", "data", "weights")
     job.model.metadata["provenance"] = {key: origin.get(key) for key in travels if key in origin} | {

@@ -6,10 +6,13 @@ import html
 import io
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from resnets.engine.job import Reporter
 from resnets.engine.run import Row, score_column
+from resnets.errors import InputError
+from resnets.verbs.lines import watch
 
 STEP_SECONDS = 0.5  # between two updates of the step under way
 DRAWING_SHARE = 0.1  # of the time, at most, goes into drawing
@@ -23,6 +26,8 @@ class Silent:
     def step(self, *of: Any) -> None: ...
 
     def epoch(self, *of: Any) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Live:
@@ -55,6 +60,9 @@ class Live:
         self.words(f"{told} of epoch {at.best_epoch}", at.step / at.total_steps)
         if at.finished or time.perf_counter() >= self.figure_due:
             self.figure(score.removeprefix("val_"))
+
+    def close(self) -> None:
+        """What is shown stays."""
 
     def figure(self, metric: str) -> None:
         from IPython.display import Image
@@ -93,6 +101,18 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def watcher(reporter: Reporter | None, progress: bool) -> Reporter:
-    """`reporter`; where there is none and `progress` is wanted, in a notebook the live plot; else one that says nothing."""
-    return reporter or (Live() if progress and in_notebook() else Silent())
+VERBOSE: dict[int, Callable[[], Any]] = {0: Silent, 1: watch}
+
+
+def watcher(reporter: Reporter | None, progress: bool, verbose: int | None = None) -> Any:
+    """`reporter`; where there is none what `verbose` says, 0: nothing, 1: a bar on a terminal, else a line an epoch; None: if
+    `progress` is wanted, in a notebook the live plot; else one that says nothing.
+
+    Raises:
+        InputError: for another `verbose`.
+    """
+    if verbose is not None and int(verbose) not in VERBOSE:
+        raise InputError(f"verbose={verbose}: give 0 (nothing), 1 (a bar, or a line an epoch), or leave it out")
+    if reporter is not None:
+        return reporter
+    return VERBOSE[int(verbose)]() if verbose is not None else Live() if progress and in_notebook() else Silent()

@@ -39,10 +39,11 @@ def shown(parameter):
 
 def flags():
     """A line for each command: its arguments in their order, then its flags, sorted."""
-    lines = [f"resnets {' '.join(sorted(word for option in cli.params for word in shown(option)))}"]
+    lines = [f"resnets {' '.join(sorted(word for option in cli.params for word in shown(option)))} COMMAND --plugin"]
     for words, command in commands(cli, ["resnets"]):
         arguments = [word for one in command.params if isinstance(one, click.Argument) for word in shown(one)]
         options = [word for one in command.params if isinstance(one, click.Option) for word in shown(one)]
+        options.remove("--plugin")  # which all of them have
         lines.append(" ".join([*words, *arguments, *sorted(options)]))
     return lines
 

@@ -46,7 +46,7 @@ def test_paths(by, expected, files):
         ("{p}_*_*.png", r"4 of 5 pictures without a group by .*; for example a/x1/p1_0.png, a/x1/p1_1.png, b/"),
         ("folder:4", "5 of 5 pictures without a group"),
         ("patient", "no column of that name; give a column of the list; a pattern"),
-        ("PatientID", "DICOM files are not read yet, so give a list with that column"),
+        ("PatientID", "only DICOM files have one of their own"),
         ("(a", "not a regular expression"),
         (r"(\w)(\w)", "2 groups; put one pair of brackets"),
         ("{p}_{p}.png", "a name comes twice"),

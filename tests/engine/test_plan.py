@@ -92,7 +92,7 @@ def test_a_recipe_of_ones_own_is_looked_at_and_that_of_a_run_is_not(tmp_path):
 
 @pytest.mark.parametrize("opt", ["adamw", "lamb", "muon"])
 def test_an_optimiser_brings_its_own_defaults_and_gives_way_to_what_is_asked_for(opt):
-    plan, own = planned(data="digits", opt=opt), OPTIMISERS[opt]
+    plan, own = planned(data="digits", opt=opt), OPTIMISERS[opt].defaults
     assert {name: getattr(plan.recipe, name) for name in own} == own
     assert {plan.origins[name] for name in own} == {f"optimiser {opt}"} and plan.origins["opt"] == "flag"
     asked = planned(data="digits", opt=opt, lr=0.3).recipe

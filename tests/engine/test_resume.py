@@ -197,6 +197,62 @@ def test_what_computes_nothing_may_change(data, tmp_path):
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
+# --- made longer ---
+
+LONGER = {
+    "epochs": ({"epochs": 1}, {"epochs": 2}, {"epochs": 3}),
+    "steps": ({"epochs": None, "steps": 5}, {"steps": 10}, {"steps": 15}),
+}
+
+
+@pytest.mark.parametrize("unit", LONGER)
+def test_made_longer_twice_is_the_long_run_where_the_rate_does_not_depend_on_the_length(unit, data, tmp_path):
+    first, *more = LONGER[unit]
+    settings = TINY | {"sched": "constant", "ema": 0.9}
+    train(data, tmp_path / "whole", **settings)
+    train(data, tmp_path / "parts", **settings | first)
+    for length in more:
+        train(out=tmp_path / "parts", resume=True, **length)
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+    told = RunDir(tmp_path / "parts").read_provenance()["lengthened"]
+    (name,) = more[0]
+    assert [(each["setting"], each["before"], each["after"]) for each in told] == [
+        (name, first[name], more[0][name]),
+        (name, more[0][name], more[1][name]),
+    ]
+    assert f"{name}: {more[1][name]}" in (tmp_path / "parts/recipe.yaml").read_text()
+
+
+def test_the_schedule_is_that_of_the_new_length_from_there_on_and_a_kill_changes_nothing(data, tmp_path):
+    train(data, tmp_path / "long", **TINY | {"epochs": 6})
+    for name, stops in (("whole", []), ("parts", [{"step": 18}, {"step": 23}])):
+        train(data, tmp_path / name, **TINY)
+        for number, stop in enumerate(stops):
+            with stopping(**stop):
+                train(out=tmp_path / name, resume=True, **{"epochs": 6} if not number else {})
+        train(out=tmp_path / name, resume=True, **{} if stops else {"epochs": 6})
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+    rates, long = ([row["lr"] for row in rows(tmp_path / name)] for name in ("whole", "long"))
+    assert rates[3:] == long[3:] and rates[2] != long[2]
+    whole, parts = (RunDir(tmp_path / name).read_provenance()["lengthened"] for name in ("whole", "parts"))
+    assert len(whole) == len(parts) == 1
+
+
+def test_a_run_that_was_stopped_is_made_longer_from_there(data, tmp_path):
+    with stopping(step=7):
+        train(data, tmp_path / "run", **TINY)
+    train(out=tmp_path / "run", resume=True, epochs=4)
+    assert [row["step"] for row in rows(tmp_path / "run")] == ["5", "10", "15", "20"]
+
+
+def test_a_run_by_the_clock_is_given_more_time(data, tmp_path):
+    settings = {name: value for name, value in TINY.items() if name != "epochs"}
+    train(data, tmp_path / "run", **settings, time="1s")  # of which the clock leaves the first steps, which it needs
+    before = rows(tmp_path / "run")
+    train(out=tmp_path / "run", resume=True, time="2s")
+    assert rows(tmp_path / "run")[: len(before)] == before and len(rows(tmp_path / "run")) > len(before)
+
+
 # --- refused -----------------------------------------------------------------------------------------------------------
 
 
@@ -212,8 +268,9 @@ def stopped(data, tmp_path):
     ("changes", "said"),
     [
         ({"lr": 0.1}, "lr was 0.05, not 0.1"),
-        ({"epochs": 9, "seed": 1}, "epochs was 3, not 9; seed was 0, not 1"),
-        ({"steps": 5}, "steps was None, not 5"),
+        ({"epochs": 9, "seed": 1}, "seed was 0, not 1"),
+        ({"epochs": 2}, r"epochs was 3, not 2 \(a run can be made longer, in its own unit\)"),
+        ({"steps": 5}, r"steps was None, not 5 \(a run can be made longer, in its own unit\)"),
         ({"opt": "adamw"}, "opt was sgd, not adamw"),
         ({"depths": "2,2"}, r"depths was \(1, 1, 1\), not \(2, 2\)"),
         ({"data": "digits"}, "data was .*npz, not digits"),

@@ -145,9 +145,9 @@ def test_predict_takes_what_a_program_has_in_hand(tmp_path):
     "given, words",
     [
         (None, "NoneType is not an image; give a path"), ([None], "NoneType is not"), ({"a": 1}, "dict is not"),
-        (torch.zeros(3, 8, 8), "Tensor is not"), (io.StringIO("x"), "mode 'rb'"), (b"", "empty"), (b"GIF", "known format"),
-        ("https://host/a.jpg", "an address.*its bytes"), (Path("http://host/a.jpg"), "http://host.*address"),
-        ("file:///a.jpg", "without file://"), (np.zeros((2, 3, 8, 8), np.uint8), r"\(3, 8, 8\).*\(N, H, W, C\)"),
+        (torch.full((3, 8, 8), 0.123), "normalised"), (io.StringIO("x"), "mode 'rb'"), (b"", "empty"), (b"GIF", "known format"),
+        ("https://127.0.0.1:1/a.jpg", "cannot download.*by hand"), (Path("http://host/a.jpg"), "http://host.*address"),
+        ("file:///a.jpg", "without file://"), (np.zeros((2, 5, 8, 8), np.uint8), r"\(5, 8, 8\).*\(N, H, W, C\)"),
     ],
 )  # fmt: skip
 def test_predict_says_what_it_takes(given, words):

@@ -10,7 +10,8 @@ import torchvision
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
 from resnets.models import zoo
-from resnets.models.spec import CHOICES, ResNetSpec, SpecFields, round_to_8
+from resnets.models.parts import round_to_8
+from resnets.models.spec import CHOICES, ResNetSpec, SpecFields
 
 # Layers: parameters with shortcut A, with B, multiply-adds as printed.
 CIFAR = {

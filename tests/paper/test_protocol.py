@@ -19,7 +19,7 @@ from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.paper import protocol, scales
 from resnets.tasks.classify.settings import ClassifySettings, he2015
-from resnets.verbs.train import loaders
+from resnets.verbs.train import loader
 from tests.engine.made import planned
 
 FULL, SMALL, TINY = (scales.SCALES[name] for name in ("full", "small", "tiny"))
@@ -82,9 +82,9 @@ def test_per_pixel_mean_and_nothing_drawn_at_test():
     pixels = np.stack([train.images[number] for number in range(len(train.targets))]).astype(np.float64) / 255
     assert np.asarray(plan.preprocess.mean) == pytest.approx(pixels.mean(axis=0).transpose(2, 0, 1).ravel(), abs=1e-6)
 
-    learnt, loader = loaders(plan, CPU, ALONE)
+    learnt, judged = (loader(plan, name, CPU, ALONE) for name in ("train", "val"))
     once, again = (
-        torch.cat([to_input(batch.images, plan.preprocess, CPU) for batch in loader.epoch(number)]) for number in (0, 1)
+        torch.cat([to_input(batch.images, plan.preprocess, CPU) for batch in judged.epoch(number)]) for number in (0, 1)
     )
     mean = torch.tensor(plan.preprocess.mean).reshape(1, 8, 8)
     whole = np.stack([val.images[number] for number in range(len(val.targets))])

@@ -19,6 +19,14 @@ from resnets.ship import formats
 from resnets.ship.formats import FORMATS
 from resnets.ship.graph import program
 from resnets.ship.sessions import RUNTIMES, open_session, read_header
+from tests.ship.standing_in import standing_in
+
+
+@pytest.fixture(autouse=True)
+def no_runtime():
+    with standing_in():
+        yield
+
 
 FORM = pytest.mark.parametrize("form", FORMATS)
 # Runtimes in the order of their table: what opens a file first, unless another is named.

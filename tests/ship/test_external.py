@@ -137,8 +137,9 @@ def test_saved_and_opened(tmp_path):
     found = external.load(path)
     assert torch.equal(found(x), net(x)) and not found.training
     assert found.header == net.header and weights.format_of(path) == "resnets-external/1"
-    with pytest.raises(InputError, match=r"holds 'torchvision/squeezenet1_1', which another library builds"):
-        resnets.load(path)
+    assert type(resnets.load(path)) is External
+    with pytest.raises(InputError, match=r"holds 'torchvision/squeezenet1_1', which is not built here"):
+        hub.load(path)
 
 
 def test_files_of_ours_open_here_too(tmp_path):

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+import resnets
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.models.spec import ResNetSpec
@@ -122,3 +123,47 @@ loaded = [module for module in sys.modules if any(f"{{module}}.".startswith(f"{{
 print(sorted({{*loaded}} - types))
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# --- with trained weights ---
+
+
+def test_bundled_weights_and_a_new_head():
+    whole = resnets.load("resnet20_cifar10")
+    model = create_model("resnet20_cifar", pretrained=True)
+    assert model.header == whole.header and model.training
+    assert all(torch.equal(tensor, whole.state_dict()[name]) for name, tensor in model.state_dict().items())
+    for classes in ({"labels": ["ant", "bee"]}, {"num_classes": 5}, {"labels": [f"class {n}" for n in range(10)]}):
+        torch.manual_seed(0)
+        other = create_model("resnet20_cifar", pretrained="resnet20_cifar10", **classes)
+        same = {name for name, tensor in other.state_dict().items() if torch.equal(tensor, whole.state_dict()[name])}
+        assert set(whole.state_dict()) - same == {"fc.weight", "fc.bias"}
+        assert other.preprocess == whole.preprocess and other.decision == {} and "weights" in other.metadata["provenance"]
+    assert create_model("resnet20_cifar", pretrained=True, num_classes=10).labels == whole.labels
+    grey = create_model("resnet20_cifar", pretrained=True, in_chans=1)
+    assert torch.equal(grey.conv1.weight, whole.conv1.weight.sum(1, keepdim=True)) and grey.preprocess.in_chans == 1
+
+
+def test_weights_by_file_run_and_spec(tmp_path):
+    torch.manual_seed(0)
+    model = create_model(SMALL, labels=["a", "b", "c"])
+    path = save(model, tmp_path / "model.safetensors")
+    (tmp_path / "run").mkdir()
+    save(model, tmp_path / "run/best.safetensors")
+    for what in (path, str(path), tmp_path / "run"):
+        found = create_model(SMALL, pretrained=what)
+        assert found.labels == ("a", "b", "c") and torch.equal(found.fc.weight, model.fc.weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("resnet50", {"pretrained": True}, "no weights of resnet50 come with this package, only of resnet20_cifar, resnet"),
+        ("resnet50", {"pretrained": "resnet20_cifar10"}, "the weights are a resnet20_cifar's, not a resnet50's"),
+        ("resnet20_cifar", {"pretrained": "nowhere.pth"}, "no such file"),
+        ("resnet20_cifar", {"pretrained": True, "task": "tag"}, "weights for the task classify, not tag; give task='classify'"),
+    ],
+)  # fmt: skip
+def test_what_there_is_not_is_told(name, settings, words):
+    with pytest.raises(InputError, match=words):
+        create_model(name, **settings)

@@ -15,6 +15,13 @@ from resnets.errors import InputError
 from resnets.ship.formats import FORMATS
 from resnets.ship.sessions import open_session
 from resnets.verbs import export as shipping
+from tests.ship.standing_in import standing_in
+
+
+@pytest.fixture(autouse=True)
+def no_runtime():
+    with standing_in():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +148,8 @@ def test_bad_input(trained, tmp_path):
         ({"format": "tflite"}, "no format 'tflite'"),
         ({"format": "onnx", "out": tmp_path / "model.xml"}, "end in .onnx"),
         ({"format": "onnx", "int8": "no_such_data"}, "no file or folder"),
+        ({"format": "onnx", "web_runtime": "web.tgz"}, "has an effect with --format html only"),
+        ({"format": "html", "features": True}, "whose answers no page shows"),
     ):
         with pytest.raises(InputError, match=words):
             resnets.export(trained, **arguments)

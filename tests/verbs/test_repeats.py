@@ -201,3 +201,12 @@ def test_answers_that_are_gone_or_damaged_are_named(tmp_path, content):
         run.predictions.write_bytes(content)
     with pytest.raises(InputError, match=r"predictions\.csv: cannot be read .*; remove the folder of this run"):
         list(repeats.answers_of(run))
+
+
+def test_finished_runs_are_made_longer(data, tmp_path):
+    repeat(data, folds=2, out=tmp_path / "cv", **TINY | {"epochs": 1})
+    for length in ({"epochs": 2}, {}):
+        repeat(out=tmp_path / "cv", resume=True, **length)
+        runs = [RunDir(tmp_path / "cv" / name) for name in ("fold1", "fold2")]
+        assert [len(run.read_metrics()) for run in runs] == [2, 2]
+        assert [len(run.read_provenance()["lengthened"]) for run in runs] == [1, 1]

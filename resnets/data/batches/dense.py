@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from resnets.data.depth import at_depth
+from resnets.data.depth import read_as
 from resnets.data.geometry import pad_batch, pad_indices
 from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.resize import fit_picture, mean_array
@@ -55,7 +55,7 @@ class DenseSamples:
 
     def __post_init__(self) -> None:
         self.train = self.whole_batches = self.augment is not None
-        self.split = at_depth(self.split, self.preprocess.bit_depth)
+        self.split = read_as(self.split, self.preprocess)
         self.size = self.train_size or self.preprocess.size
 
     def __len__(self) -> int:

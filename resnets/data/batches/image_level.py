@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from resnets.data.depth import at_depth
+from resnets.data.depth import read_as
 from resnets.data.pictures.images import WINDOW, ArrayImages, BadPicture, StoredImages
 from resnets.data.pictures.resize import fit_picture
 from resnets.data.preprocess import Preprocess
@@ -55,7 +55,7 @@ class PictureSamples:
 
     def __post_init__(self) -> None:
         self.train = self.augment is not None
-        self.split = at_depth(self.split, self.preprocess.bit_depth)
+        self.split = read_as(self.split, self.preprocess)
         self.size = self.train_size or self.preprocess.size
         self._pixels = self._in_memory()
         self.in_memory = self._pixels is not None

@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnets.data.batches.dense import CPU, repeated_order
+from resnets.data.depth import read_as
 from resnets.data.pictures.images import BadPicture
-from resnets.data.pictures.volumes import Volume
+from resnets.data.pictures.volume import Volume
 from resnets.data.preprocess import Preprocess
 from resnets.data.randomness import mix_seed
 from resnets.data.readers.volume_labels import Labels
@@ -141,6 +142,7 @@ class VolumeSamples:
 
     def __post_init__(self) -> None:
         self.train = self.whole_batches = self.augment is not None
+        self.split = read_as(self.split, self.preprocess)
         self.sequential = not self.train  # workers would read several whole volumes ahead
         self.size = self.preprocess.size
 

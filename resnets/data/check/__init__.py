@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from resnets.data import depth
-from resnets.data.check import groups
+from resnets.data.check import groups, scans
 from resnets.data.check.findings import LEVELS, Finding, Findings
 from resnets.data.check.identities import check_identities
 from resnets.data.check.labels import check_labels
@@ -20,6 +20,7 @@ CHECKS: dict[str, Callable[..., Findings]] = {
     "boxes": check_labels,
     "masks": check_labels,
     "volumes": check_labels,
+    "scans": scans.check_scans,
     "tags": check_tags,
     "identities": check_identities,
     "series": check_series,
@@ -28,10 +29,12 @@ CHECKS: dict[str, Callable[..., Findings]] = {
 
 
 def check(source: Source, *, progress: Callable[[int, int], None] | None = None, workers: int | None = None) -> Findings:
-    """Look at every image of `source`, its labels and its groups, and tell the reader's notes; see `check_pictures`,
-    `check_labels`, `groups.look`."""
+    """Look at every image of `source`, its labels, its groups and what DICOM says, and tell the reader's notes; see
+    `check_pictures`, `check_labels`, `groups.look`, `scans.look`."""
     source = depth.told(source)
     found = CHECKS[source.kind](source, progress=progress, workers=workers)
     notes = [Finding(note.level, note.kind, note.text, [{"label": item} for item in note.items]) for note in source.told]
-    every = sorted((*found.findings, *groups.look(source), *notes), key=lambda finding: LEVELS.index(finding.level))
+    every = sorted(
+        (*found.findings, *groups.look(source), *scans.look(source), *notes), key=lambda finding: LEVELS.index(finding.level)
+    )
     return dataclasses.replace(found, findings=tuple(every))

@@ -15,7 +15,7 @@ from resnets.data.check.causes import likely_cause
 from resnets.data.check.findings import LEVELS, SKEW, TINY, Finding, Findings, many
 from resnets.data.check.pictures import ALIKE, Data, Picture, compared
 from resnets.data.pictures.images import BadPicture
-from resnets.data.pictures.volumes import Volume
+from resnets.data.pictures.volume import Volume
 from resnets.data.readers.label_rules import RULES, BadLabel
 from resnets.data.readers.layouts import quoted
 from resnets.data.targets import Boxes, Fault

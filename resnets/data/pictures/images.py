@@ -22,21 +22,24 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from resnets.data.pictures.deep import UnfitError, all_bits, has_16_bits, in_8_bits, with_depth
+from resnets.data.pictures.dicom import picture as dicom
+from resnets.data.pictures.dicom.parse import DicomError
 from resnets.data.pictures.headers import check_header, check_scans
 from resnets.data.pictures.jpeg import before_scan, read_jpeg
 from resnets.errors import InputError
 from resnets.files import open_regular, short
 
 # Only these decoders are used, whatever the suffix: the others are rare, and some start other programs (EPS).
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", dicom.FORMAT)
 IMAGE_SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".pfm",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", *dicom.SUFFIXES,
 })  # fmt: skip
 MAX_PIXELS = 100_000_000  # larger images are refused by their header, before decoding
 MAX_PICTURE_BYTES = 1 << 31  # of a file
 WINDOW = 8  # if files must be downloaded first: number of files within which an epoch shuffles
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+Window = tuple[float, float] | None  # of DICOM: level and width; None: as the file says
 # What turns an image upright, by its EXIF orientation; with 1 or an unknown value it is upright.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -80,6 +83,7 @@ def open_picture(
     name: str = "image",
     bit_depth: int = 16,
     max_pixels: int | None = None,
+    window: Window = None,
 ) -> Image.Image:
     """Read an image from a path or an open binary file: decoded, upright, 8 bits, `in_chans` channels.
 
@@ -89,6 +93,7 @@ def open_picture(
     Args:
         name: name of an open file in error messages.
         max_pixels: a larger image is refused by its header, before it is decoded; default (None): `MAX_PIXELS`.
+        window: which values of DICOM become black to white.
 
     Raises:
         BadPicture: if the file is missing, truncated, of an unknown format or too large, or has values out of range.
@@ -96,14 +101,16 @@ def open_picture(
     """
     if isinstance(picture, str | os.PathLike):
         name = os.fspath(picture)
-        with _blame(name), open_regular(picture, MAX_PICTURE_BYTES) as file:
+        with blame(name), open_regular(picture, MAX_PICTURE_BYTES) as file:
             # As bytes: a part of a file that claims to have gigabytes would be given memory for these.
-            return open_picture(BytesIO(file.read()), in_chans, name, bit_depth, max_pixels)
-    with _blame(name):
+            return open_picture(BytesIO(file.read()), in_chans, name, bit_depth, max_pixels, window)
+    with blame(name):
         with _quiet():
             image: Image.Image = Image.open(picture, formats=FORMATS)
             check_pixels(image.size, name, max_pixels or MAX_PIXELS)
             check_header(image, picture)
+        if isinstance(image, dicom.DicomImage):
+            image.window = window
         if bit_depth < 16 and not image.mode.startswith("I") and has_16_bits(image):
             with _loading(image):
                 image = with_depth(image, picture, bit_depth)
@@ -121,7 +128,7 @@ def read_stream(stream: Any) -> tuple[BytesIO, str]:
         data, name = bytes(stream), "image"
     else:
         name = found if isinstance(found := getattr(stream, "name", None), str) else "image"
-        with _blame(name):
+        with blame(name):
             data = stream.read(MAX_PICTURE_BYTES + 1)
         if not isinstance(data, bytes):
             read = "text; open it with mode 'rb'" if isinstance(data, str) else f"{type(data).__name__}; give its bytes"
@@ -134,16 +141,20 @@ def read_stream(stream: Any) -> tuple[BytesIO, str]:
 
 
 def read_picture(
-    picture: str | os.PathLike[str] | BinaryIO, in_chans: int = 3, name: str = "image", bit_depth: int = 16
+    picture: str | os.PathLike[str] | BinaryIO,
+    in_chans: int = 3,
+    name: str = "image",
+    bit_depth: int = 16,
+    window: Window = None,
 ) -> np.ndarray:
     """As `open_picture`, as a uint8 array (H, W, in_chans)."""
-    return pixels_of(open_picture(picture, in_chans, name, bit_depth))
+    return pixels_of(open_picture(picture, in_chans, name, bit_depth, window=window))
 
 
 def read_16_bits(file: BinaryIO, name: str) -> np.ndarray | None:
     """The values of an image of 16 bits, (H, W) or (H, W, 3 or 4), as they are stored; None of other images. Raises
     `BadPicture` where it cannot be read."""
-    with _blame(name):
+    with blame(name):
         with _quiet():
             if not has_16_bits(Image.open(file, formats=FORMATS)):
                 return None
@@ -156,14 +167,14 @@ def read_16_bits(file: BinaryIO, name: str) -> np.ndarray | None:
             return all_bits(image, data)
 
 
-def read_quickly(file: BinaryIO, in_chans: int, name: str, bit_depth: int = 16) -> np.ndarray:
+def read_quickly(file: BinaryIO, in_chans: int, name: str, bit_depth: int = 16, window: Window = None) -> np.ndarray:
     """As `read_picture`, but faster for most JPEGs, with the same pixels if simplejpeg and Pillow use the same libjpeg."""
-    with _blame(name):
+    with blame(name):
         data = file.read()
         if data.startswith(JPEG):
             check_scans(data)
         pixels = read_jpeg(data, in_chans, MAX_PIXELS) if _is_upright_jpeg(data) else None
-    return read_picture(BytesIO(data), in_chans, name, bit_depth) if pixels is None else pixels
+    return read_picture(BytesIO(data), in_chans, name, bit_depth, window) if pixels is None else pixels
 
 
 def _is_upright_jpeg(data: bytes) -> bool:
@@ -187,7 +198,7 @@ def convert(picture: Image.Image, in_chans: int, name: str = "image", bit_depth:
     """Convert a Pillow image as `open_picture` does: upright, 8 bits, `in_chans` channels. Raises the same errors."""
     mode = mode_of(in_chans)
     check_pixels(picture.size, name, MAX_PIXELS)
-    with _blame(name):
+    with blame(name):
         with _loading(picture):
             picture.load()
         upright = UPRIGHT.get(_orientation(picture))  # after loading: Pillow turns TIFF images then, and removes the tag
@@ -230,7 +241,7 @@ def _orientation(picture: Image.Image) -> int:
 
 
 @contextmanager
-def _blame(name: str) -> Iterator[None]:
+def blame(name: str) -> Iterator[None]:
     """Inside, any exception of a decoder becomes a `BadPicture` with the name `name`."""
     try:
         yield
@@ -240,7 +251,7 @@ def _blame(name: str) -> Iterator[None]:
         raise BadPicture(name, _reason(error)) from error
 
 
-_quiet_lock = threading.Lock()
+_quiet_lock = threading.RLock()  # reading a header may read a picture: of a Dataset
 
 
 @contextmanager
@@ -258,7 +269,7 @@ def _reason(error: Exception) -> str:
         return f"not an image of a known format ({', '.join(FORMATS)}), or truncated in its header"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than the {MAX_PIXELS:,} pixels that are read; make it smaller"
-    if isinstance(error, UnfitError):
+    if isinstance(error, UnfitError | DicomError):
         return text
     if isinstance(error, OSError) and error.strerror:
         return text.lower()
@@ -321,6 +332,7 @@ class StoredImages(ABC):
 
     in_chans: int
     bit_depth = 16  # of images of 16 bits, as in `Preprocess`
+    window: Window = None
     groups: np.ndarray | None = None  # (N,) if images are in larger files that must be downloaded: the file of each image
     _quick = False
 
@@ -362,17 +374,23 @@ class StoredImages(ABC):
         images.bit_depth = bit_depth
         return images
 
+    def windowed(self, window: Window) -> Self:
+        """The same images, those of DICOM read by this window."""
+        images = copy.copy(self)
+        images.window = window
+        return images
+
     def __getitem__(self, index: int, /) -> np.ndarray:
         name = self.name(index)
-        with _blame(name), self.open(index) as file:
+        with blame(name), self.open(index) as file:
             if self._quick:
-                return read_quickly(file, self.in_chans, name, self.bit_depth)
-            return read_picture(BytesIO(file.read()), self.in_chans, name, self.bit_depth)
+                return read_quickly(file, self.in_chans, name, self.bit_depth, self.window)
+            return read_picture(BytesIO(file.read()), self.in_chans, name, self.bit_depth, self.window)
 
     def all_bits(self, index: int, /) -> np.ndarray | None:
         """See `read_16_bits`."""
         name = self.name(index)
-        with _blame(name), self.open(index) as file:
+        with blame(name), self.open(index) as file:
             return read_16_bits(file, name)
 
     def sample(self, most: int) -> np.ndarray:
@@ -440,7 +458,8 @@ class FileImages(StoredImages):
         return open_regular(self.path(index), MAX_PICTURE_BYTES)
 
     def subset(self, indices: Iterable[Any]) -> FileImages:
-        return FileImages((self._relative(index) for index in indices), self.in_chans, self.root).at_depth(self.bit_depth)
+        images = FileImages((self._relative(index) for index in indices), self.in_chans, self.root)
+        return images.at_depth(self.bit_depth).windowed(self.window)
 
     def digest(self) -> bytes:
         """A SHA-256 of relative paths and file sizes, which does not depend on where the folder is."""
@@ -466,8 +485,9 @@ def evenly_spaced(values: np.ndarray, most: int) -> np.ndarray:
 
 
 def _num_bytes(path: Path) -> int:
+    """Of a file, or of the files in a folder, which may be a series."""
     try:
-        return path.stat().st_size
+        return sum(map(_num_bytes, path.iterdir())) if path.is_dir() else path.stat().st_size
     except OSError:
         return -1
 

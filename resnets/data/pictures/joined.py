@@ -49,7 +49,8 @@ class JoinedImages(StoredImages):
         return part.open(position)
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> JoinedImages:
-        return JoinedImages(self.parts, self.positions[np.asarray(indices, dtype=np.int64)]).at_depth(self.bit_depth)
+        images = JoinedImages(self.parts, self.positions[np.asarray(indices, dtype=np.int64)])
+        return images.at_depth(self.bit_depth).windowed(self.window)
 
     def digest(self) -> bytes:
         return self._hash([part.digest() for part in self.parts])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, BinaryIO, TypeAlias
@@ -10,13 +11,13 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from PIL import Image
 
-from resnets.data.pictures.images import MODES, convert, open_picture, read_stream
+from resnets.data.pictures.images import MODES, Window, convert, open_picture, read_stream
 from resnets.data.preprocess import FREE, Preprocess
 from resnets.errors import InputError
 from resnets.files import check_no_address
 
-Picture: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray"
-GIVE = "give a path, the bytes of a file, an open file, a PIL.Image or a uint8 array (H, W, C)"
+Picture: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray | Any"  # Any: a torch.Tensor
+GIVE = "give a path, the bytes of a file, an open file, a PIL.Image, a uint8 array (H, W, C) or a tensor (C, H, W)"
 
 RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -31,15 +32,17 @@ def fit_picture(picture: Picture, preprocess: Preprocess) -> np.ndarray:
     Raises:
         InputError: if it cannot be read, or is none of these.
     """
-    return to_array(fit_image(as_image(picture, preprocess.in_chans, preprocess.bit_depth), preprocess), preprocess)
+    image = as_image(picture, preprocess.in_chans, preprocess.bit_depth, preprocess.window)
+    return to_array(fit_image(image, preprocess), preprocess)
 
 
-def as_image(picture: Picture, in_chans: int, bit_depth: int = 16) -> Image.Image:
+def as_image(picture: Picture, in_chans: int, bit_depth: int = 16, window: Window = None) -> Image.Image:
     """An image as an upright Pillow image of `in_chans` channels.
 
     Args:
         picture: a path; the bytes of an image file, or an open file (`BytesIO`, an upload, an answer of `urlopen`), which is
-            read from where it stands; a `PIL.Image`; or a uint8 array (H, W) or (H, W, C), C in the order RGB or RGBA.
+            read from where it stands; a `PIL.Image`; a uint8 array (H, W), (H, W, C) or (C, H, W), C in the order RGB or RGBA;
+            or a tensor, see `of_tensor`.
 
     Raises:
         BadPicture: if it cannot be read.
@@ -47,11 +50,14 @@ def as_image(picture: Picture, in_chans: int, bit_depth: int = 16) -> Image.Imag
     """
     if isinstance(picture, str | os.PathLike):
         check_no_address(picture, "give its bytes: urllib.request.urlopen(ADDRESS).read()")
-        return open_picture(picture, in_chans, bit_depth=bit_depth)
+        return open_picture(picture, in_chans, bit_depth=bit_depth, window=window)
     if isinstance(picture, bytes | bytearray | memoryview) or is_open(picture):
         file, name = read_stream(picture)
-        return open_picture(file, in_chans, name, bit_depth)
+        return open_picture(file, in_chans, name, bit_depth, window=window)
+    if is_tensor(picture):
+        picture = of_tensor(picture)
     if isinstance(picture, np.ndarray):
+        picture = channels_last(picture)
         channels = picture.shape[2] if picture.ndim == 3 else 1
         if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or channels not in MODES or not picture.size:
             raise InputError(
@@ -64,18 +70,89 @@ def as_image(picture: Picture, in_chans: int, bit_depth: int = 16) -> Image.Imag
     return convert(picture, in_chans, bit_depth=bit_depth)
 
 
+def is_tensor(value: Any) -> bool:
+    """Whether it is a `torch.Tensor`; who has one has imported torch."""
+    return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor)
+
+
+def in_numpy(value: Any) -> Any:
+    """An array instead of a tensor, on whatever device; anything else as it is."""
+    return value.detach().cpu().numpy() if is_tensor(value) else value
+
+
+def of_tensor(tensor: Any) -> np.ndarray:
+    """A tensor as a uint8 array (H, W) or (H, W, C).
+
+    Args:
+        tensor: (H, W), (C, H, W) or (H, W, C), on any device, uint8; or floats as `ToTensor` makes them of 8 bits: multiples of
+            1/255 from 0 to 1.
+
+    Raises:
+        InputError: for other values, such as normalised ones: the pixels behind them are not known.
+    """
+    values: np.ndarray = in_numpy(tensor)
+    if values.dtype.kind == "f":
+        scaled = values * 255.0
+        whole = np.rint(scaled)
+        if not (np.abs(scaled - whole) < 0.01).all() or whole.min(initial=0) < 0 or whole.max(initial=0) > 255:
+            raise InputError(
+                "a tensor of floats that are no multiples of 1/255 from 0 to 1, so it was normalised or resized; give uint8, "
+                "or what ToTensor makes of a picture: the model brings its own normalisation"
+            )
+        values = whole.astype(np.uint8)
+    return channels_last(values, first=True)
+
+
+def channels_last(values: np.ndarray, *, first: bool = False) -> np.ndarray:
+    """(C, H, W) as (H, W, C), where only the first axis can be the channels, or with `first` where it can; else as it is."""
+    if values.ndim == 3 and values.shape[0] in MODES and (first or min(values.shape[1:]) > max(MODES)):
+        return np.ascontiguousarray(values.transpose(1, 2, 0))
+    return values
+
+
 def is_open(value: Any) -> bool:
     """Whether it is an open file, or what can be read like one."""
     return callable(getattr(value, "read", None))
 
 
-def listed(pictures: Any) -> list[Any]:
-    """One image, or several in a sequence or an array (N, H, W, C), as a list of what `as_image` takes.
+ORDERS = ("rgb", "bgr")
+
+
+def listed(pictures: Any, channel_order: str = "rgb") -> list[Any]:
+    """One image, or several in a sequence, an array (N, H, W, C) or a tensor (N, C, H, W), as a list of what `as_image` takes.
+
+    Args:
+        channel_order: of arrays and tensors: "rgb" (with opacity "rgba"), or "bgr", as OpenCV has them; files say theirs.
 
     Raises:
-        InputError: where it is neither.
+        InputError: for another order, and for one where no image has any.
     """
-    if isinstance(pictures, np.ndarray) and pictures.ndim in (1, 4):
+    return _listed(pictures) if channel_order == ORDERS[0] else in_order(_listed(pictures), channel_order)
+
+
+def in_order(each: list[Any], channel_order: str) -> list[Any]:
+    """The images with the arrays and tensors among them in RGB. Raises as `listed`."""
+    if channel_order not in ORDERS:
+        raise InputError(f"channel_order={channel_order!r}: give one of {', '.join(ORDERS)}")
+    if not any(map(has_order, each)):
+        raise InputError(f"channel_order={channel_order} has no effect on files, only on arrays and tensors; leave it out")
+    return [in_rgb(picture) if has_order(picture) else picture for picture in each]
+
+
+def has_order(picture: Any) -> bool:
+    return isinstance(picture, np.ndarray) or is_tensor(picture)
+
+
+def in_rgb(picture: Any) -> np.ndarray:
+    """An array or tensor whose first three channels are blue, green and red, as an array in RGB."""
+    values = of_tensor(picture) if is_tensor(picture) else channels_last(picture)
+    if values.ndim != 3 or values.shape[2] not in (3, 4):
+        return values
+    return values[..., [2, 1, 0, 3][: values.shape[2]]]
+
+
+def _listed(pictures: Any) -> list[Any]:
+    if (isinstance(pictures, np.ndarray) and pictures.ndim in (1, 4)) or (is_tensor(pictures) and pictures.ndim == 4):
         return list(pictures)
     one = str | os.PathLike | bytes | bytearray | memoryview | Image.Image | Mapping
     if isinstance(pictures, one) or is_open(pictures) or hasattr(pictures, "__array__") or not isinstance(pictures, Iterable):

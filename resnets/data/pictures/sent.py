@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from resnets.data.pictures.images import MODES, BadPicture, FileImages, open_picture
-from resnets.data.pictures.volumes import Volume, Volumes, library
+from resnets.data.pictures.volume import Volume, library
+from resnets.data.pictures.volumes import Volumes
 from resnets.data.preprocess import FREE, Preprocess
 
 GZIP = b"\x1f\x8b"
@@ -42,10 +43,10 @@ class SentPictures:
     def name(self, index: int, /) -> str:
         return self.files[index].name
 
-    def picture(self, index: int, bit_depth: int) -> Image.Image:
+    def picture(self, index: int, preprocess: Preprocess) -> Image.Image:
         """As `open_picture`. Raises `BadPicture` if it cannot be read."""
         name, content = self.files[index]
-        return open_picture(BytesIO(content), self.in_chans, name, bit_depth, self.max_pixels)
+        return open_picture(BytesIO(content), self.in_chans, name, preprocess.bit_depth, self.max_pixels, preprocess.window)
 
     def close(self) -> None:
         """Nothing is held."""

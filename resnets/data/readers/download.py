@@ -7,6 +7,7 @@ import functools
 import hashlib
 import http.client
 import io
+import math
 import re
 import time
 import urllib.error
@@ -17,7 +18,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from resnets.errors import InputError
-from resnets.files import is_file, open_regular, short
+from resnets.files import is_file, open_regular, short, temporary_folder
 
 Progress: TypeAlias = Callable[[int, "int | None"], None]  # (bytes so far, total bytes, or None if the server does not say)
 
@@ -79,11 +80,29 @@ class TooLarge(Exception):
     """The server sends more bytes than are asked for."""
 
 
-class _Watched(io.RawIOBase):
-    """The bytes of a response, headers included. Raises `TooLarge` beyond `most` bytes, and `TimeoutError` if they drip."""
+def content(url: str, most: int, seconds: float) -> bytes:
+    """The bytes at an http or https address.
 
-    def __init__(self, raw: io.RawIOBase, most: int) -> None:
-        self.raw, self.left = raw, most
+    Args:
+        most: the largest size in bytes.
+        seconds: in which they have to come, in each of at most `NUM_ATTEMPTS` attempts.
+
+    Raises:
+        InputError: if the download fails, or is too large or too slow.
+    """
+    with temporary_folder() as folder:
+        part = Path(folder, "content")
+        _download(url, part, "sha256:", None, most, by_hand="download it by hand, and give the file", seconds=seconds)
+        return part.read_bytes()
+
+
+class _Watched(io.RawIOBase):
+    """The bytes of a response, headers included. Raises `TooLarge` beyond `most` bytes, and `TimeoutError` if they drip, or do
+    not come within `seconds`."""
+
+    def __init__(self, raw: io.RawIOBase, most: int, seconds: float) -> None:
+        self.raw, self.left, self.seconds = raw, most, seconds
+        self.start = time.monotonic()
         self.began, self.received = time.monotonic(), 0
 
     def readable(self) -> bool:
@@ -95,6 +114,8 @@ class _Watched(io.RawIOBase):
         if self.left < 0:
             raise TooLarge
         now = time.monotonic()
+        if now - self.start > self.seconds:
+            raise TimeoutError(f"it did not come within {self.seconds:.0f} s")
         if now - self.began > SLOW_SECONDS:
             if self.received < SLOW_BYTES:
                 raise TimeoutError(f"it sent {self.received:,} bytes in {now - self.began:.0f} s")
@@ -107,18 +128,18 @@ class _Watched(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    def __init__(self, *args: Any, most: int, **settings: Any) -> None:
+    def __init__(self, *args: Any, most: int, seconds: float, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.fp = io.BufferedReader(_Watched(self.fp.detach(), most))
+        self.fp = io.BufferedReader(_Watched(self.fp.detach(), most, seconds))
 
 
-def _opener(most: int) -> urllib.request.OpenerDirector:
+def _opener(most: int, seconds: float) -> urllib.request.OpenerDirector:
     """As urllib's, for http and https alone (also after a redirect), with responses of at most `most` bytes."""
 
     def connection(kind: type[http.client.HTTPConnection]) -> Any:
         def connect(*args: Any, **settings: Any) -> http.client.HTTPConnection:
             made = kind(*args, **settings)
-            made.response_class = functools.partial(_Response, most=most)  # type: ignore[assignment]
+            made.response_class = functools.partial(_Response, most=most, seconds=seconds)  # type: ignore[assignment]
             return made
 
         return connect
@@ -140,13 +161,22 @@ def _opener(most: int) -> urllib.request.OpenerDirector:
     return opener
 
 
-def _download(url: str, part: Path, checksum: str, progress: Progress | None, most: int, *, by_hand: str) -> None:
+def _download(
+    url: str,
+    part: Path,
+    checksum: str,
+    progress: Progress | None,
+    most: int,
+    *,
+    by_hand: str,
+    seconds: float = math.inf,
+) -> None:
     fault: Exception | None = None
     for attempt in range(NUM_ATTEMPTS):
         if attempt:
             time.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
         try:
-            return _receive(url, part, progress, most)
+            return _receive(url, part, progress, most, seconds)
         except TooLarge as error:
             part.unlink(missing_ok=True)
             raise InputError(f"{url}: the server sends more than the {most:,} bytes that are expected; {by_hand}") from error
@@ -166,7 +196,7 @@ def _download(url: str, part: Path, checksum: str, progress: Progress | None, mo
     raise InputError(f"cannot download {url} ({code}{short(why)}); {by_hand}") from fault
 
 
-def _receive(url: str, part: Path, progress: Progress | None, most: int) -> None:
+def _receive(url: str, part: Path, progress: Progress | None, most: int, seconds: float) -> None:
     """One request: append to `part` if the server resumes at its end, else write it anew."""
     done = part.stat().st_size if is_file(part) else 0
     if done > most:
@@ -174,7 +204,7 @@ def _receive(url: str, part: Path, progress: Progress | None, most: int) -> None
     request = urllib.request.Request(url, headers={"User-Agent": "resnets"})
     if done:
         request.add_header("Range", f"bytes={done}-")
-    with contextlib.closing(_opener(most - done + MAX_HEADERS).open(request, timeout=TIMEOUT_SECONDS)) as response:
+    with contextlib.closing(_opener(most - done + MAX_HEADERS, seconds).open(request, timeout=TIMEOUT_SECONDS)) as response:
         start = re.match(r"bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
         resumed = response.status == 206 and start is not None and int(start[1]) == done
         done = done if resumed else 0

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from resnets.data.frames import Frame
 from resnets.data.pictures.images import IMAGE_SUFFIXES, ArrayImages, FileImages, printable, with_channels
 from resnets.data.readers.walk import (
     RUN,
@@ -255,12 +256,14 @@ class Line(NamedTuple):
     cells: tuple[str, ...] = ()
 
 
-def is_csv(path: Path) -> bool:
-    return path.suffix.lower() == ".csv" and is_file(path)
+def is_csv(path: Path | Frame) -> bool:
+    """Whether it is a CSV file, or a DataFrame in the place of one."""
+    return isinstance(path, Frame) or (path.suffix.lower() == ".csv" and is_file(path))
 
 
-def read_csv(path: Path, in_chans: int) -> Found:
-    """Read a file with the header `path,label` or `path,label,split`; without the third column all images are for training.
+def read_csv(path: Path | Frame, in_chans: int) -> Found:
+    """Read a file, or a DataFrame, with the header `path,label` or `path,label,split`; without the third column all images are
+    for training.
 
     Raises:
         InputError: if it is not such a file, an image is missing, or an image has two labels or splits.
@@ -269,6 +272,11 @@ def read_csv(path: Path, in_chans: int) -> Found:
     for line in _lines(path):
         splits.setdefault(split_of(line.split, line.where), []).append(line)
     return _listed(printable(path.stem), path.parent, splits, in_chans)
+
+
+def read_part(path: Path | Frame, split: str, in_chans: int) -> Part:
+    """Read a list with `path,label` as the split that it is; a column `split` is one that is not read. Raises as `read_csv`."""
+    return _listed(printable(path.stem), path.parent, {split: list(_lines(path, COLUMNS[:2]))}, in_chans).parts[split]
 
 
 def split_of(word: str | None, where: str) -> str:
@@ -291,7 +299,7 @@ def read_csv_folder(root: Path, in_chans: int) -> Found:
     return _listed(printable(root.resolve().name), root, splits, in_chans)
 
 
-def _lines(path: Path, read: Sequence[str] = COLUMNS) -> Iterator[Line]:
+def _lines(path: Path | Frame, read: Sequence[str] = COLUMNS) -> Iterator[Line]:
     """The lines of a list, of which the columns `read` are read."""
     rows = csv_rows(path, strict=True)
     name, first = next(rows)

@@ -192,10 +192,10 @@ def ordered(names: set[str]) -> tuple[str, ...]:
         return tuple(sorted(names))
 
 
-def of_memory(data: Mapping[str, Any], name: str) -> Found:
+def of_memory(data: Mapping[str, Any], name: str) -> Listed:
     """Pairs (X, y) by split, as `rows.of_arrays` takes them."""
     parts = {split: rows.of_arrays(series, labels, f"{split}: X") for split, (series, labels) in data.items()}
-    return with_classes(Listed(name, parts, tuple(_notes(parts))))
+    return Listed(name, parts, tuple(_notes(parts)))
 
 
 # --- several labels each ---

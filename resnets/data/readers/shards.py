@@ -342,7 +342,7 @@ class ShardImages(StoredImages):
         indices = np.asarray(indices, dtype=np.int64)
         keys = [self._key(index) for index in indices.tolist()]
         images = ShardImages(self.shards, self.numbers[indices], self.extents[indices], keys, self.in_chans)
-        return images.at_depth(self.bit_depth)
+        return images.at_depth(self.bit_depth).windowed(self.window)
 
     def digest(self) -> bytes:
         names = json.dumps([(Path(shard.url).name, shard.size) for shard in self.shards]).encode()

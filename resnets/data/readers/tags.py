@@ -13,6 +13,7 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
+from resnets.data.frames import Frame
 from resnets.data.pictures.images import FileImages, printable
 from resnets.data.readers.boxes import BoxTargets, Broken, read_voc
 from resnets.data.readers.coco import read_coco
@@ -29,7 +30,7 @@ OTHERS = ("label", "target")  # columns by which lists for other tasks are known
 HOW = "name path,labels (a|b), or path and one column per label"
 
 
-def is_list(path: Path) -> bool:
+def is_list(path: Path | Frame) -> bool:
     """Whether it is a CSV file whose first line has a path, and neither one class nor a number per picture."""
     if not is_csv(path):
         return False
@@ -47,7 +48,7 @@ class Line(NamedTuple):
     others: dict[str, str]  # cells of columns that are no labels
 
 
-def read_list(path: Path, in_chans: int, labels: Sequence[str] | None = None, leave_out: Sequence[str] = ()) -> Source:
+def read_list(path: Path | Frame, in_chans: int, labels: Sequence[str] | None = None, leave_out: Sequence[str] = ()) -> Source:
     """The list at `path`.
 
     Args:
@@ -96,7 +97,7 @@ def _split(root: Path, lines: Sequence[Line], names: Sequence[str], in_chans: in
     return Split(FileImages([line.path for line in lines], in_chans, root), targets, others)
 
 
-def _lines(path: Path, leave_out: Sequence[str]) -> tuple[list[Line], tuple[str, ...]]:
+def _lines(path: Path | Frame, leave_out: Sequence[str]) -> tuple[list[Line], tuple[str, ...]]:
     """The lines of the list, and the labels that have a column of their own, in order."""
     rows = csv_rows(path, strict=True)
     name, first = next(rows)
@@ -153,7 +154,7 @@ def _line(row: Sequence[str], head: Sequence[str], columns: Sequence[str], leave
     return Line(lower["path"], frozenset(there), split, where, {name: cells[name] for name in leave_out if name in cells})
 
 
-def refuse(path: Path, in_chans: int, labels: Sequence[str] | None = None) -> NoReturn:
+def refuse(path: Path | Frame, in_chans: int, labels: Sequence[str] | None = None) -> NoReturn:
     """Raises `InputError` for a list of another kind."""
     if is_csv(path):
         _lines(path, ())

@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from resnets.data.pictures.dicom.picture import SUFFIXES as DICOM_SUFFIXES
+from resnets.data.pictures.dicom.series import below, gathered
+from resnets.data.pictures.dicom_segments import Segments, is_seg, numbers_of
 from resnets.data.pictures.images import BadPicture, FileImages, evenly_spaced, printable
-from resnets.data.pictures.volumes import SUFFIXES, Volume, Volumes
+from resnets.data.pictures.volume import Volume
+from resnets.data.pictures.volumes import SUFFIXES, Volumes, exists, is_nifti, open_volume
 from resnets.data.readers.label_rules import BadLabel
 from resnets.data.readers.mask_values import class_table, meaning
 from resnets.data.readers.pairs import Pairs, by_stem, matched, pairs_of_folders
-from resnets.data.readers.walk import Left
+from resnets.data.readers.walk import Left, folders, normal
 from resnets.data.targets import BACKGROUND, IGNORE, Fault, background_of
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
@@ -42,7 +46,7 @@ class Labels:
 
     def __init__(self, path: Path, volume: Volume, table: np.ndarray, background: int) -> None:
         try:
-            self.volume = Volume(path)
+            self.volume = Segments(path, volume) if is_seg(path) else open_volume(path)
         except BadPicture as error:
             raise BadLabel(path, error.reason, "bad_annotation") from error
         check_alignment(volume, self.volume)
@@ -83,7 +87,7 @@ class LabelVolumes:
         return len(self.masks)
 
     def find(self, index: int, /) -> None:
-        if not is_file(self.volumes.files.path(index)):
+        if not exists(self.volumes.files.path(index)):
             raise BadLabel(self.volumes.name(index), "the volume of these labels does not exist", "missing_picture")
         if not is_file(self.masks.path(index)):
             raise BadLabel(self.masks.name(index), "the labels of this volume do not exist", "missing_annotation")
@@ -154,11 +158,35 @@ def without_channel(volumes: Mapping[str, Path], labels: Mapping[str, Path]) -> 
 
 
 def is_volumes(root: Path) -> bool:
-    return any(path.name.lower().endswith(SUFFIXES) for pair in _pairs(root).values() for path in pair[0].iterdir())
+    return any(is_nifti(path) or _is_case(path) for pair in _pairs(root).values() for path in pair[0].iterdir())
+
+
+def _is_case(path: Path) -> bool:
+    """Whether it is a folder with DICOM files, which is then a case of that name."""
+    return path.is_dir() and next(below(path), None) is not None
+
+
+def _volumes_by_stem(folder: Path, left: Left) -> dict[str, Path]:
+    """The volumes in `folder` by name: NIfTI files, and folders with one DICOM series each.
+
+    Raises:
+        InputError: for a name that is there twice, and a folder with several series.
+    """
+    cases = {normal(path.name): path for path in folders(folder) if _is_case(path)}
+    aside = Left() if cases else left  # of which the files in folders are those of the cases
+    found = by_stem(folder, SUFFIXES, aside)
+    for name, path in cases.items():
+        series = gathered(below(path)).series
+        if len(series) != 1 or name in found:
+            words = "a file here has the same name" if name in found else f"{len(series)} DICOM series, where a case has one"
+            raise InputError(f"{printable(path)}: {words}; give each its own folder, of the name of its labels")
+        found[name] = next(iter(series))
+    return found
 
 
 def read_volumes(root: Path, in_chans: int, labels: Sequence[str] | None = None, ignore: int | None = None) -> Source:
-    """Read `[{train,val,test}/]images + labels` (or `masks`), or `imagesTr + labelsTr`, with .nii or .nii.gz files.
+    """Read `[{train,val,test}/]images + labels` (or `masks`), or `imagesTr + labelsTr`, with .nii or .nii.gz files; a volume
+    may be a folder with a DICOM series, whose labels, NIfTI or DICOM SEG, are called as it is.
 
     The classes are `labels`, or the lines of `classes.txt`, or `BACKGROUND` for 0 and numbers up to the largest value in any
     label file (`mask_values.meaning`). `in_chans` is not used: the number of channels is that of the first readable volume.
@@ -169,10 +197,10 @@ def read_volumes(root: Path, in_chans: int, labels: Sequence[str] | None = None,
     pairs: dict[str, Pairs] = {}
     left = Left()
     for split, places in _pairs(root, left).items():
-        labelled = by_stem(places[1], SUFFIXES, left)
-        pairs[split] = matched(without_channel(by_stem(places[0], SUFFIXES, left), labelled), labelled, places, ".nii.gz")
+        labelled = by_stem(places[1], (*SUFFIXES, *DICOM_SUFFIXES), left)
+        pairs[split] = matched(without_channel(_volumes_by_stem(places[0], left), labelled), labelled, places, ".nii.gz")
     masks = [path for found in pairs.values() for _, path in found]
-    known = meaning(root, masks, lambda path: Volume(path).indices(), labels, ignore, first=BACKGROUND)
+    known = meaning(root, masks, _numbers, labels, ignore, first=BACKGROUND)
     names, table = class_table(printable(root), known.named, labels, ignore)
     channels, splits = _channels(pairs), {}
     for split, found in pairs.items():
@@ -183,11 +211,16 @@ def read_volumes(root: Path, in_chans: int, labels: Sequence[str] | None = None,
     return Source(printable(root.resolve().name), names, splits, channels, kind="volumes", notes=notes)
 
 
+def _numbers(path: Path) -> np.ndarray:
+    """The values in a label file, int32 (...)."""
+    return numbers_of(path) if is_seg(path) else open_volume(path).indices()
+
+
 def _channels(pairs: dict[str, Pairs]) -> int:
     reason = "there is none"
     for path, _ in (pair for found in pairs.values() for pair in found):
         try:
-            return Volume(path).channels
+            return open_volume(path).channels
         except BadPicture as error:
-            reason = reason if not path.exists() else str(error)
-    raise InputError(f"no volume can be read ({reason}); give .nii or .nii.gz files")
+            reason = reason if not exists(path) else str(error)
+    raise InputError(f"no volume can be read ({reason}); give .nii or .nii.gz files, or folders with a DICOM series each")

@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from resnets.data.pictures.dicom.parse import HIDDEN as HIDDEN_DICOM
+from resnets.data.pictures.dicom.parse import is_dicom, is_named
 from resnets.data.pictures.images import IMAGE_SUFFIXES, printable
 from resnets.data.pictures.volumes import SUFFIXES as VOLUME_SUFFIXES
 from resnets.data.types import Note
@@ -17,7 +19,7 @@ from resnets.errors import InputError
 
 # What systems and programs leave beside the files of people; it is never read, nor counted.
 HIDDEN = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")
-HIDDEN_FILES = ("thumbs.db", "desktop.ini")
+HIDDEN_FILES = ("thumbs.db", "desktop.ini", HIDDEN_DICOM)
 # Files that a run directory has (`engine.run.RunDir`), and a folder of folds, and one of `resnets eval --out`.
 RUN_FILES = (
     ("recipe.yaml", "provenance.json"),
@@ -31,7 +33,7 @@ RUN = "run directories of resnets"  # a kind of `Left`
 # Images that are not read here, but were meant to be.
 CONVERTIBLE = frozenset({
     ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".svg", ".psd", ".ico", ".tga", ".raw", ".dng", ".cr2", ".cr3", ".nef",
-    ".arw", ".orf", ".rw2", ".dcm", ".dicom", ".npy", ".exr", ".hdr", ".mp4", ".mov", ".avi", ".pdf",
+    ".arw", ".orf", ".rw2", ".npy", ".exr", ".hdr", ".mp4", ".mov", ".avi", ".pdf",
 })  # fmt: skip
 SHOWN = 4  # kinds of files that a note names
 
@@ -114,7 +116,8 @@ def walk(
     suffixes: Collection[str] = IMAGE_SUFFIXES,
     visited: set[tuple[int, int]] | None = None,
 ) -> Iterator[str]:
-    """The paths of all images below `folder`, as `prefix`/...: those of a folder in order, then those of its folders.
+    """The paths of all images below `folder`, as `prefix`/...: those of a folder in order, then those of its folders. DICOM
+    files, whose names often have no suffix, are images by their content.
 
     Links are followed, but no folder is entered twice, so that links to a parent folder do not loop. Run directories are not
     entered. Dead links are among the images: to read them fails, and says so.
@@ -139,11 +142,16 @@ def walk(
             path, kind = os.path.join(prefix, entry.name), what(entry)  # noqa: PTH118 (a million files)
             if kind == "folder":
                 below.append((entry.path, path))
-            elif entry.name.lower().endswith(endings) and kind in ("file", "dead link"):
+            elif kind in ("file", "dead link") and (entry.name.lower().endswith(endings) or _is_scan(entry)):
                 yield path
             else:
                 left.add("pipes or devices" if kind == "other" else kind_of(entry.name), path)
         waiting += reversed(below)
+
+
+def _is_scan(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a file in DICOM; only names that such files have are looked into."""
+    return is_named(entry.name) and is_dicom(entry.path)
 
 
 def count_all(folder: str | Path, name: str, left: Left) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from resnets.data.pictures.images import BadPicture, printable
+from resnets.data.pictures.resize import in_numpy
 from resnets.data.preprocess import Preprocess
 from resnets.data.series import files, rows
 from resnets.data.series.series import ArraySeries, FileSeries, fit_series
@@ -86,11 +87,12 @@ def _parts(path: Path, preprocess: Preprocess) -> Sequence[Part]:
 
 
 def given_series(given: Any, preprocess: Preprocess) -> list[np.ndarray]:
-    """Inputs (C, length) of what a program gives: an array (N, C, L), (C, L) or (L,), a list of such, or paths.
+    """Inputs (C, length) of what a program gives: an array or tensor (N, C, L), (C, L) or (L,), a list of such, or paths.
 
     Raises:
         InputError: for anything else, other channels, and values that are not finite.
     """
+    given = in_numpy(given)
     many = isinstance(given, list | tuple) or (isinstance(given, np.ndarray) and given.ndim == 3)
     found = []
     for number, each in enumerate(given if many else [given]):
@@ -98,7 +100,7 @@ def given_series(given: Any, preprocess: Preprocess) -> list[np.ndarray]:
             rows = opened([Path(each)], preprocess)
             found += [rows[index] for index in range(len(rows))]
             continue
-        array = np.asarray(each)
+        array = np.asarray(in_numpy(each))
         series = array[None] if array.ndim == 1 else array
         if series.ndim != 2 or series.dtype.kind not in "fiu" or len(series) != preprocess.in_chans:
             raise InputError(

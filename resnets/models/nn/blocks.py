@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from resnets.models.nn.fused import norm_relu
 from resnets.models.nn.layers import CONV, convolution, normalisation
 from resnets.models.nn.shortcuts import added, shortcut
+from resnets.models.parts import ATTENTIONS, round_to_8
 from resnets.models.spec import Block
 
 
@@ -48,6 +49,11 @@ class SqueezeExcitation(nn.Module):
         return x * self.fc2(self.fc1(mean).relu()).sigmoid()
 
 
+def squeeze_excitation(channels: int, dims: int) -> SqueezeExcitation:
+    """With reduction 16."""
+    return SqueezeExcitation(channels, round_to_8(channels / 16), dims)
+
+
 class ResidualBlock(nn.Module):
     """relu(shortcut(x) + branch(x)) in "post" order; shortcut(x) + branch(x) in "pre".
 
@@ -62,14 +68,15 @@ class ResidualBlock(nn.Module):
         for number, conv in enumerate(plan.convs, start=1):
             self.add_module(f"conv{number}", convolution(conv, dims))
             self.add_module(f"bn{number}", normalisation(plan.norm, conv.in_chans if self.pre else conv.out_chans, dims))
-        self.normed = plan.norm == "batch"
-        self.relu = nn.ReLU(inplace=self.normed)  # without a norm, an in-place ReLU could overwrite the shortcut's input
-        if plan.se_chans:
-            self.se = SqueezeExcitation(plan.out_chans, plan.se_chans, dims)
+        # Without a norm, an in-place ReLU could overwrite the shortcut's input; behind one of a user's, what that has kept.
+        self.relu = nn.ReLU(inplace=plan.norm == "batch")
+        attends = plan.attention != "none"
+        if attends:  # whichever it is, it has the name that it has in timm
+            self.se = ATTENTIONS[plan.attention].make(plan.out_chans, dims)
         self.downsample = shortcut(plan, dims)
         self.drop_path = DropPath(plan.drop_path) if plan.drop_path else None
         # The last norm's output is added to the shortcut directly, and both have one size.
-        self.bare = not (plan.se_chans or plan.drop_path or plan.shortcut == "pool_pad")
+        self.bare = not (attends or plan.drop_path or plan.shortcut == "pool_pad")
 
     def layers(self) -> list[tuple[nn.Module, nn.Module]]:
         """The residual branch as (convolution, norm) pairs, in order."""
@@ -112,4 +119,5 @@ class ResidualBlock(nn.Module):
     def zero_branch(self) -> None:
         """Initialise the residual branch to zero, so that the block computes its shortcut (arXiv 1706.02677, section 5.1)."""
         conv, norm = self.layers()[-1]
-        nn.init.zeros_((norm if self.normed and not self.pre else conv).weight)  # type: ignore[arg-type]
+        last = conv if self.pre or not isinstance(getattr(norm, "weight", None), Tensor) else norm
+        nn.init.zeros_(last.weight)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.models.nn.sync import SyncBatchNorm
-from resnets.models.spec import Conv
+from resnets.models.parts import NORMALISATIONS, Conv
 
 Features: TypeAlias = dict[str, Tensor]  # "c1" ... "c5": (N, C, *spatial), as `ResNetSpec.levels` states
 
@@ -50,8 +50,17 @@ CONVS = tuple(CONV.values())
 
 
 def normalisation(kind: str, channels: int, dims: int) -> nn.Module:
-    """Batch norm, or for "none" an identity module, so that the name exists and hooks can be registered on it."""
-    return NORM[dims](channels) if kind == "batch" else nn.Identity()
+    """The norm called `kind`."""
+    return NORMALISATIONS[kind].make(channels, dims)
+
+
+def batch_norm(channels: int, dims: int) -> nn.Module:
+    return NORM[dims](channels)
+
+
+def identity(channels: int, dims: int) -> nn.Module:
+    """For "none", so that the name exists and hooks can be registered on it."""
+    return nn.Identity()
 
 
 def convolution(plan: Conv, dims: int) -> nn.Module:

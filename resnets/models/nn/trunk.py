@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from resnets.errors import InputError
-from resnets.models.nn.blocks import ResidualBlock
 from resnets.models.nn.fused import norm_relu
 from resnets.models.nn.layers import CONVS, MAX_POOL, NORMS, ZERO_PAD, Features, convolution, normalisation
+from resnets.models.parts import BLOCKS, NORMALISATIONS, STEMS
 from resnets.models.spec import ResNetSpec
+
+# The pooling behind a stem, by `Stem.pool`.
+POOLS: dict[str, Callable[[int], nn.Module]] = {
+    "": lambda dims: nn.Identity(),
+    "max": lambda dims: MAX_POOL[dims](3, 2, 1),
+    "zeros": lambda dims: nn.Sequential(ZERO_PAD[dims](1, 0.0), MAX_POOL[dims](3, 2)),
+    "valid": lambda dims: MAX_POOL[dims](3, 2),
+}
+
+
+def stem(spec: ResNetSpec) -> nn.Module:
+    """The stem's convolutions with norm and ReLU between them."""
+    convs, dims = spec.stem_convs, spec.dims
+    layers: list[nn.Module] = [convolution(convs[0], dims)]
+    for before, conv in pairwise(convs):
+        layers += [normalisation(spec.norm, before.out_chans, dims), relu(spec.norm), convolution(conv, dims)]
+    return layers[0] if len(layers) == 1 else nn.Sequential(*layers)
+
+
+def no_stem(spec: ResNetSpec) -> nn.Module:
+    return nn.Identity()
+
+
+def relu(norm: str) -> nn.ReLU:
+    """A ReLU; not in place behind a user's norm, which may need its output in the backward pass."""
+    return nn.ReLU(inplace=NORMALISATIONS[norm].file is None)
 
 
 class Trunk(nn.Module):
@@ -33,19 +61,14 @@ class Trunk(nn.Module):
         self.checkpoint_activations = False
         """Activation checkpointing: discard activations inside groups of blocks, and recompute them in the backward pass."""
 
-        convs, dims = spec.stem_convs, spec.dims
-        stem: list[nn.Module] = [convolution(convs[0], dims) if convs else nn.Identity()]
-        for before, conv in pairwise(convs):
-            stem += [normalisation(spec.norm, before.out_chans, dims), nn.ReLU(inplace=True), convolution(conv, dims)]
-        self.conv1 = stem[0] if len(stem) == 1 else nn.Sequential(*stem)
-        if spec.order == "post" and convs:
+        dims, row = spec.dims, STEMS[spec.stem]
+        self.conv1 = row.make(spec)
+        if spec.order == "post" and spec.stem_convs:
             self.bn1 = normalisation(spec.norm, spec.stem_channels, dims)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool: nn.Module = MAX_POOL[dims](3, 2, int(spec.stem != "dlib")) if spec.has_max_pool else nn.Identity()
-        if spec.stem == "keras":
-            self.maxpool = nn.Sequential(ZERO_PAD[dims](1, 0.0), MAX_POOL[dims](3, 2))
+        self.relu = relu(spec.norm)
+        self.maxpool = POOLS[row.pool](dims)
         for number, blocks in enumerate(spec.stages, start=1):
-            self.add_module(f"layer{number}", nn.Sequential(*[ResidualBlock(block, dims) for block in blocks]))
+            self.add_module(f"layer{number}", nn.Sequential(*[BLOCKS[spec.block].make(block, dims) for block in blocks]))
         if spec.order == "pre":
             self.norm = normalisation(spec.norm, spec.num_features, dims)
         self._initialise()
@@ -56,9 +79,11 @@ class Trunk(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for module in self.modules():
-            if isinstance(module, ResidualBlock) and self.spec.zero_init_last:
-                module.zero_branch()
+        for block in itertools.chain(*self.stages) if self.spec.zero_init_last else ():
+            zero_branch: Any = getattr(block, "zero_branch", None)
+            if zero_branch is None:
+                raise InputError(f"zero_init_last: the block {self.spec.block!r} has no method zero_branch; leave it out")
+            zero_branch()
 
     @property
     def stages(self) -> list[nn.Sequential]:

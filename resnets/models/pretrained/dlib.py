@@ -26,10 +26,11 @@ from resnets.errors import InputError
 from resnets.files import open_file, read_bytes
 from resnets.models import zoo
 from resnets.models.header import Header
+from resnets.models.parts import Conv
 from resnets.models.pretrained import facts
 from resnets.models.pretrained.facts import Facts
 from resnets.models.records import Json
-from resnets.models.spec import Conv, ResNetSpec
+from resnets.models.spec import ResNetSpec
 
 START = b"\x01\x01\x01\x0dloss_metric_"  # version 1 of a loss layer, and text of 13 characters
 MAX_BYTES = 1 << 26  # of the file; the published one has 22.5 million

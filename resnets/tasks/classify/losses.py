@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.engine.contract import Criterion, Losses
+from resnets.tasks.classify.settings import ClassifySettings
 
 
 def criterion(loss: str, smoothing: float, weight: Tensor | None) -> Criterion:
@@ -25,6 +26,11 @@ def criterion(loss: str, smoothing: float, weight: Tensor | None) -> Criterion:
         return {"loss": F.binary_cross_entropy_with_logits(outputs.float(), soft, weight=weights)}
 
     return {"ce": cross_entropy, "bce": binary}[loss]
+
+
+def of_recipe(recipe: ClassifySettings, class_counts: np.ndarray) -> Criterion:
+    """The loss that a recipe names."""
+    return criterion(recipe.loss, recipe.smoothing, class_weights(class_counts) if recipe.balance == "loss" else None)
 
 
 def class_weights(class_counts: np.ndarray) -> Tensor:

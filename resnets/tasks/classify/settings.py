@@ -10,12 +10,14 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.engine.recipe import Facts
+from resnets.engine.recipe import Facts, part_table
 from resnets.engine.settings import ANSWERS, LOSS, setting
 from resnets.errors import InputError
-from resnets.tasks.image_level.settings import LabelSettings, fast, finetune
+from resnets.tasks.image_level.settings import LINEAR, LabelSettings, fast, finetune, head_setting
 
 RULES = ("sensitivity", "specificity", "cost")  # of an operating point
+LOSSES = part_table("loss", "classify", dict.fromkeys(("ce", "bce"), "resnets.tasks.classify.losses:of_recipe"))
+HEADS = part_table("head", "classify", LINEAR)
 MOST_SURE = 1e-4  # no more is left to miss than this
 
 
@@ -34,7 +36,8 @@ def parse_cost(text: str) -> tuple[float, float]:
 class ClassifySettings(LabelSettings):
     """The settings of classification."""
 
-    loss: str = setting(LOSS, "ce", "cross-entropy, or a yes or no for every class (bce)", choices=("ce", "bce"))
+    loss: str = setting(LOSS, "ce", "cross-entropy, or a yes or no for every class (bce)", choices=LOSSES)
+    head: str | None = head_setting(HEADS)
     balance: str = setting(
         LOSS,
         "none",

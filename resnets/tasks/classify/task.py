@@ -64,12 +64,6 @@ class Classify(ImageLevel):
             say(f"note     validation is too small to choose by, with so few pictures of {words}; --val-fraction gives it more")
         return {}
 
-    def criterion(self, recipe: ClassifySettings, class_counts: np.ndarray) -> Criterion:
-        from resnets.tasks.classify import losses
-
-        weight = losses.class_weights(class_counts) if recipe.balance == "loss" else None
-        return losses.criterion(recipe.loss, recipe.smoothing, weight)
-
     def guessing_loss(self, recipe: ClassifySettings, class_counts: np.ndarray) -> float | None:
         if recipe.loss != "ce" or recipe.balance != "none":
             return None

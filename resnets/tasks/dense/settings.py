@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,9 +46,9 @@ class DenseSettings(Recipe):
             raise InputError(f"scales={list(self.scales)}: give fractions from 0.1 to 10, such as 0.75,1,1.25")
 
 
-def head_setting(choices: tuple[str, ...]) -> Any:
+def head_setting(choices: Collection[str]) -> Any:
     """The setting `head`; the first of `choices` is the default."""
-    words = f"what reads the trunk's features; default: that of the weights, else {choices[0]}"
+    words = f"what reads the trunk's features; default: that of the weights, else {next(iter(choices))}"
     return setting(NETWORK, None, words, choices=choices)
 
 

@@ -53,6 +53,8 @@ class Dense(ABC):
     settings: type[DenseSettings]
     kind: str  # of `data.sources.Layout.kind`
     runtimes: tuple[str, ...] = ("torch",)
+    formats: tuple[str, ...] = ("html",)
+    outputs: tuple[str, ...] = ("outputs",)
     one_process = False
     own_size = True
     embeds = False

@@ -48,6 +48,7 @@ class Detect(Dense):
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
     of_classes = tuple(f"head.roi_heads.{part}." for part in ("box_predictor", "mask_predictor.mask_fcn_logits"))
     one_process = True
+    outputs = ("xyxy", "labels", "scores")
 
     # --- the network ---
 
@@ -158,7 +159,7 @@ class Detect(Dense):
 
         return draw.boxes(image, at_least(answer, least_score(wanted)), labels, path)
 
-    def masked(self, image: Any, answer: Detections, wanted: Wanted, path: Path) -> Path:
+    def masked(self, image: Any, answer: Detections, labels: Sequence[str], wanted: Wanted, path: Path) -> Path:
         """The numbers of objects in 16 bits, from 1, the surest on top."""
         found = at_least(answer, least_score(wanted))
         assert found.masks is not None, "refused by check_asked"

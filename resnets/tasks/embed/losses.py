@@ -7,13 +7,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.engine.contract import Criterion, Losses
 from resnets.errors import InputError
-from resnets.tasks.embed.settings import MARGINS
+from resnets.tasks.embed.settings import MARGINS, EmbedSettings
 
 
 class Cosines(nn.Module):
@@ -44,6 +45,11 @@ def criterion(loss: str, margin: float | None, scale: float, temperature: float)
         return {"loss": F.cross_entropy(scale * with_margin(outputs.float(), targets, margin), targets)}
 
     return by_margin
+
+
+def of_recipe(recipe: EmbedSettings, class_counts: np.ndarray) -> Criterion:
+    """The loss that a recipe names."""
+    return criterion(recipe.loss, recipe.margin, recipe.scale, recipe.temperature)
 
 
 def arcface(cosines: Tensor, targets: Tensor, margin: float) -> Tensor:

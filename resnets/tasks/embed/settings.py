@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.engine.recipe import Facts
+from resnets.engine.recipe import Facts, part_table
 from resnets.engine.settings import ANSWERS, AUGMENTATION, DATA, LOSS, NETWORK, fields_of, setting
 from resnets.tasks.image_level import settings as image_level
 from resnets.tasks.image_level.settings import ImageLevelSettings
@@ -13,6 +13,7 @@ from resnets.tasks.image_level.settings import ImageLevelSettings
 # Losses by cosines to a vector that is learnt for each identity, with a margin; and losses by pairs or triplets of a batch.
 MARGIN, PAIRS = ("arcface", "cosface"), ("triplet", "supcon")
 MARGINS = {"arcface": 0.3, "cosface": 0.2, "triplet": 0.2}  # radians; cosines
+LOSSES = part_table("loss", "embed", dict.fromkeys((*MARGIN, *PAIRS), "resnets.tasks.embed.losses:of_recipe"))
 EMBEDDING = 128
 
 
@@ -33,7 +34,7 @@ class EmbedSettings(ImageLevelSettings):
         "arcface",
         "by a vector for each identity: arcface, cosface; by the pairs and triplets of a batch: triplet, supcon (supervised "
         "contrastive)",
-        choices=(*MARGIN, *PAIRS),
+        choices=LOSSES,
     )
     margin: float | None = setting(
         LOSS,
@@ -86,10 +87,10 @@ def fast(facts: Facts) -> dict[str, Any]:
 
 
 def finetune(facts: Facts) -> dict[str, Any]:
-    """The default with `weights`, at a quarter of the rate that classes are learnt at: with few identities more forgets what
-    the weights know of others."""
+    """The default with `weights`, of small pictures at a quarter of the rate that classes are learnt at: with few identities
+    more forgets what the weights know of others."""
     recipe = in_batches(image_level.finetune(facts), facts)
-    return recipe | {"lr": recipe["lr"] / 4}
+    return recipe | ({"lr": recipe["lr"] / 4} if facts.small else {})
 
 
 def in_batches(recipe: dict[str, Any], facts: Facts) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class Embed(ImageLevel):
     wanted: tuple[str, ...] = ()
     rows = rows
     embeds = True
+    formats = ("torch", "onnx", "openvino")
     counts_head = False
     scores = (Score("map_at_r", "mAP@R"), Score("auc", "AUC of pairs"))
     report_table = ReportTable(
@@ -178,11 +179,6 @@ class Embed(ImageLevel):
             if name != IDENTITIES or targets is not None:
                 y = getattr(model, name)(y)
         return y
-
-    def criterion(self, recipe: Any, class_counts: np.ndarray) -> Criterion:
-        from resnets.tasks.embed import losses
-
-        return losses.criterion(recipe.loss, recipe.margin, recipe.scale, recipe.temperature)
 
     def guessing_loss(self, recipe: EmbedSettings, class_counts: np.ndarray) -> float | None:
         return None

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from resnets.data.frames import Frame, framed
 from resnets.data.pictures.images import FileImages, printable
-from resnets.data.readers import known, series, shards
+from resnets.data.readers import known, memory, series, shards
 from resnets.data.readers.boxes import BoxTargets
 from resnets.data.readers.label_rules import BadLabel, NowhereError, RawBoxes, clean_boxes
 from resnets.data.readers.layouts import csv_rows, is_csv, quoted, split_of
@@ -82,7 +83,7 @@ class Found(NamedTuple):
 
 
 def read(
-    data: str,
+    data: Any,
     *,
     target: str | None,
     loss: str,
@@ -90,19 +91,21 @@ def read(
     in_chans: int | None,
     labels: Sequence[str] | None,
     data_dir: str | Path | None,
+    dims: int | None = None,
 ) -> Source:
-    """The data at a path, or a built-in dataset.
+    """The data at a path or in memory, or a built-in dataset.
 
     Args:
         target: what is learnt, as the setting of that name says.
         loss: as the setting says; "corn" makes grades of the numbers, "auto" of those that are grades by themselves.
         scale: of the loss; "log" takes no negative number.
         labels: of a saved model, whose grades these are; None: those of the training split.
+        dims: as of `open_source`.
 
     Raises:
         InputError: where there is no such data, a cell is no number, or a number suits the loss or the model not.
     """
-    found = _found(data, target, in_chans, data_dir)
+    found = _found(data, target, in_chans, data_dir, dims)
     if labels is None:
         _check_training(found)
     ordinal = loss == ORDINAL or (loss == "auto" and found.graded)
@@ -115,20 +118,22 @@ def read(
     for name, part in found.parts.items():
         values = _positions(found, part, names, labels is not None) if ordinal else part.values.astype(np.float32)
         splits[name] = Split(part.images, Targets(values, found.target), part.columns)
-    chans = in_chans or (known.KNOWN[data].in_chans if data in known.KNOWN else 3)
-    chans = chans if found.in_chans is None else found.in_chans
+    chans = memory.channels(next(iter(found.parts.values())).images) if found.in_chans is None else found.in_chans
     return Source(found.name, names, splits, chans, found.kind, size=found.size, hflip=found.hflip, notes=found.notes)
 
 
-def _found(data: str, target: str | None, in_chans: int | None, data_dir: str | Path | None) -> Found:
-    if str(data) in known.KNOWN or shards.is_pattern(data):
+def _found(data: Any, target: str | None, in_chans: int | None, data_dir: str | Path | None, dims: int | None) -> Found:
+    data = framed(data)
+    if memory.in_memory(data) and (listed := memory.series_in(data, dims)) is not None:
+        return _series(listed, target or DEFAULT)
+    if memory.in_memory(data) or str(data) in known.KNOWN or shards.is_pattern(data):
         return _classes(open_source(data, data_dir=data_dir, in_chans=in_chans))
     path = existing(data)
-    if series.is_listed(path):
+    if isinstance(path, Path) and series.is_listed(path):
         return _series(series.listed(path, target), target or DEFAULT)
     if is_csv(path):
         return _list(path, target, in_chans or 3)
-    kind = recognised(data)[1].kind
+    kind = recognised(data)[1].holds
     if kind == "boxes":
         return _counts(open_source(data, kind, in_chans=in_chans), target)
     if kind == "masks":
@@ -219,7 +224,7 @@ def _numbers(targets: Any, wanted: int | None) -> list[int]:
 # --- lists ---
 
 
-def _list(path: Path, target: str | None, in_chans: int) -> Found:
+def _list(path: Path | Frame, target: str | None, in_chans: int) -> Found:
     """The list at a path."""
     rows = csv_rows(path, strict=True)
     name, first = next(rows)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.engine.contract import Criterion, Losses
+from resnets.tasks.grade.settings import ORDINAL, GradeSettings
 
 # Of errors in standard deviations of the target. Huber's is quadratic up to one of them, so that it is as smooth as the squared
 # error where most are, and linear beyond, so that a few wrong or rare targets do not rule the others.
@@ -23,6 +25,14 @@ def of_numbers(loss: str, mean: float, std: float, scale: str) -> Criterion:
         return {"loss": OF_NUMBERS[loss](outputs[:, 0].float(), wanted)}
 
     return criterion
+
+
+def of_recipe(recipe: GradeSettings, class_counts: np.ndarray) -> Criterion:
+    """The loss that a recipe names."""
+    if recipe.loss == ORDINAL:
+        return corn
+    loss = "huber" if recipe.loss == "auto" else recipe.loss
+    return of_numbers(loss, recipe.target_mean or 0.0, recipe.target_std or 1.0, recipe.target_scale)
 
 
 def normalised(targets: Tensor, mean: float, std: float, scale: str) -> Tensor:

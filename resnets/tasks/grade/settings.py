@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.engine.recipe import Facts
+from resnets.engine.recipe import Facts, part_table
 from resnets.engine.settings import ANSWERS, DATA, LOSS, fields_of, setting
 from resnets.errors import InputError
 from resnets.tasks.image_level import settings as image_level
-from resnets.tasks.image_level.settings import ImageLevelSettings
+from resnets.tasks.image_level.settings import LINEAR, ImageLevelSettings, head_setting
 
 NUMBERS = ("huber", "l1", "mse")  # losses of a number
 ORDINAL = "corn"  # the loss whose outputs are ordered grades; those of the others are a number
+LOSSES = part_table("loss", "grade", dict.fromkeys(("auto", *NUMBERS, ORDINAL), "resnets.tasks.grade.losses:of_recipe"))
+HEADS = part_table("head", "grade", LINEAR)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +25,9 @@ class GradeSettings(ImageLevelSettings):
         LOSS,
         "auto",
         "of a number: huber, l1 or mse; of ordered grades: corn; auto: corn for folders named by whole numbers, else huber",
-        choices=("auto", *NUMBERS, ORDINAL),
+        choices=LOSSES,
     )
+    head: str | None = head_setting(HEADS)
     target: str | None = setting(
         DATA,
         None,

@@ -49,7 +49,8 @@ class Grade(ImageLevel):
 
     def open(self, data: str, asked: Settings, *, in_chans: int | None, data_dir: str | Path | None) -> Source:
         target, loss, scale = asked.get("target"), asked.get("loss", "auto"), asked.get("target_scale", "linear")
-        source = read(data, target=target, loss=loss, scale=scale, in_chans=in_chans, labels=None, data_dir=data_dir)
+        own: Any = {"in_chans": in_chans, "data_dir": data_dir, "dims": asked.get("dims")}
+        source = read(data, target=target, loss=loss, scale=scale, labels=None, **own)
         if target not in (None, name_of(source)):
             raise InputError(f"target={target}: {source.name} has grades by its classes and no columns; leave it out")
         return source
@@ -64,6 +65,7 @@ class Grade(ImageLevel):
             in_chans=header.spec.in_chans,
             labels=header.labels,
             data_dir=data_dir,
+            dims=header.spec.dims,
         )
         check_suits(source, header)
         return cut_as_trained(source, header.provenance.get("data", {}))
@@ -120,21 +122,13 @@ class Grade(ImageLevel):
     # --- the network ---
 
     def head_config(self, spec: ResNetSpec, recipe: Any, before: Mapping[str, Any]) -> dict[str, Any]:
-        return {
+        return super().head_config(spec, recipe, before) | {
             "loss": recipe.loss,
             "target": recipe.target,
             "scale": recipe.target_scale,
             "mean": recipe.target_mean,
             "std": recipe.target_std,
         }
-
-    def criterion(self, recipe: Any, class_counts: np.ndarray) -> Criterion:
-        from resnets.tasks.grade import losses
-
-        if recipe.loss == ORDINAL:
-            return losses.corn
-        loss = "huber" if recipe.loss == "auto" else recipe.loss
-        return losses.of_numbers(loss, recipe.target_mean or 0.0, recipe.target_std or 1.0, recipe.target_scale)
 
     def guessing_loss(self, recipe: GradeSettings, class_counts: np.ndarray) -> float | None:
         """The squared error of guessing the mean is the variance, which targets are divided by."""

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from resnets.engine.recipe import Facts, Recipe
-from resnets.engine.settings import AUGMENTATION, DATA, FINETUNING, IMAGES, LOSS, ON, setting
+from resnets.engine.settings import AUGMENTATION, DATA, FINETUNING, IMAGES, LOSS, NETWORK, ON, setting
 from resnets.errors import InputError
+
+LINEAR = {"linear": "resnets.models.nn.heads:classifier"}  # the head of tasks with one answer per picture
+
+
+def head_setting(choices: Collection[str]) -> Any:
+    words = "what makes outputs of the trunk's features; default: that of the weights, else average pooling and a linear layer"
+    return setting(NETWORK, None, words, choices=choices)
+
 
 RESIZE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the settings have too
 # Settings of series alone, and those of pictures alone, as they are where they do nothing.
@@ -128,6 +137,8 @@ class LabelSettings(ImageLevelSettings):
         super().__post_init__()
         if self.keep_at and self.probe:
             raise InputError("keep_at and probe exclude each other: a probe takes no steps; give one of them")
+        if self.probe and getattr(self, "head", None) not in (None, *LINEAR):
+            raise InputError("probe fits a linear head; leave out --head")
 
     @property
     def is_probe(self) -> bool:
@@ -209,7 +220,8 @@ def finetune(facts: Facts) -> dict[str, Any]:
         "epochs": max(1, round(num_steps / steps_per_epoch)),
         "batch_size": batch_size,
         "opt": "sgd",
-        "lr": 0.06 * (batch_size / 16) ** 0.5,
+        # What ImageNet taught is lost at rates that small networks of CIFAR's size gain by (docs/lab.md).
+        "lr": (0.06 if facts.small else 0.005) * (batch_size / 16) ** 0.5,
         "layer_decay": 0.8,
         "weight_decay": 5e-4,
         "norm_bias_decay": False,

@@ -15,17 +15,21 @@ from resnets.data import splits
 from resnets.data.preprocess import Preprocess
 from resnets.data.sources import open_source
 from resnets.data.types import KINDS, Samples, Source, Split
-from resnets.engine.contract import Decision, Design, Run, Settings, Wanted
+from resnets.engine.contract import Criterion, Decision, Design, Run, Settings, Wanted
 from resnets.engine.recipe import Recipe, need_weights
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
+from resnets.plugins import table
 from resnets.tasks.image_level.forms import FORMS
 from resnets.tasks.image_level.settings import ImageLevelSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+LINEAR = "linear"  # the head that there is without a word
 
 
 class ImageLevel(ABC):
@@ -34,8 +38,10 @@ class ImageLevel(ABC):
     name: str
     kind = "classes"
     settings: type[ImageLevelSettings]
-    of_classes: tuple[str, ...] = ("fc.",)
+    of_classes: tuple[str, ...] = ("fc.", "head.")
     runtimes: tuple[str, ...] = ("torch", "onnxruntime", "openvino")
+    formats: tuple[str, ...] = ("torch", "onnx", "openvino", "html")
+    outputs = ("outputs",)
     one_process = False
     own_size = False
     embeds = False
@@ -139,18 +145,21 @@ class ImageLevel(ABC):
     # --- the network ---
 
     def head_config(self, spec: ResNetSpec, recipe: Recipe, before: Mapping[str, Any]) -> dict[str, Any]:
-        return {}
+        name = getattr(recipe, "head", None) or before.get("head", LINEAR)
+        return {} if name == LINEAR else {"head": name}
 
     def head(self, trunk: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-        from resnets.models.nn.heads import classifier
-
-        return classifier(trunk.spec)
+        made = table("head", self.name)[str(config.get("head", LINEAR))].make(trunk.spec)
+        return made if isinstance(made, dict) else {"head": made}
 
     def forward(self, model: Any, x: Tensor, targets: Any = None, *, quick: bool = False) -> Any:
         y: Any = model.features(x)
         for name in model.head_names:
             y = getattr(model, name)(y)
         return y
+
+    def criterion(self, recipe: Any, class_counts: Any) -> Criterion:
+        return table("loss", self.name)[recipe.loss].make(recipe, class_counts)
 
     # --- answers ---
 
@@ -184,7 +193,7 @@ class ImageLevel(ABC):
     def drawn(self, image: Any, answer: Any, labels: Sequence[str], wanted: Wanted, path: Path) -> Path:
         raise AssertionError("refused by check_asked")
 
-    def masked(self, image: Any, answer: Any, wanted: Wanted, path: Path) -> Path:
+    def masked(self, image: Any, answer: Any, labels: Sequence[str], wanted: Wanted, path: Path) -> Path:
         raise AssertionError("refused by check_asked")
 
     def preview(self, source: Source, recipe: ImageLevelSettings, preprocess: Preprocess, out: str | Path) -> Path:

@@ -7,7 +7,7 @@ level and want it dense (`output_stride=8` or 16); the U-Net reads all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from resnets.errors import InputError
 from resnets.models.nn.fused import norm_relu
 from resnets.models.nn.layers import CONV, Features, convolution, normalisation
-from resnets.models.nn.trunk import Trunk
-from resnets.models.spec import Conv, Level, ResNetSpec
+from resnets.models.nn.trunk import Trunk, relu
+from resnets.models.parts import NORMALISATIONS, Conv
+from resnets.models.spec import Level, ResNetSpec
+from resnets.tasks.segment.settings import HEADS
 
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 ALONE = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d  # norms of one process
@@ -33,12 +35,12 @@ class Layer(nn.Sequential):
     """relu(norm(conv(x))), the convolution keeping the size; the norm and the start are as in the trunk of `spec`."""
 
     def __init__(self, spec: ResNetSpec, in_chans: int, out_chans: int, kernel: int = 3, dilation: int = 1) -> None:
-        plan = Conv(in_chans, out_chans, kernel, bias=spec.norm == "none", dilation=dilation)
+        plan = Conv(in_chans, out_chans, kernel, bias=NORMALISATIONS[spec.norm].bias, dilation=dilation)
         conv = convolution(plan, spec.dims)
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")  # type: ignore[arg-type]
         if plan.bias:
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-        super().__init__(conv, normalisation(spec.norm, out_chans, spec.dims), nn.ReLU(inplace=True))
+        super().__init__(conv, normalisation(spec.norm, out_chans, spec.dims), relu(spec.norm))
 
     def forward(self, x: Tensor) -> Tensor:
         conv, norm, relu = self
@@ -137,9 +139,6 @@ class UNet(nn.Module):
         return self.logits(x)
 
 
-HEADS: dict[str, Callable[[ResNetSpec], nn.Module]] = {"unet": UNet, "fcn": FCN, "deeplabv3": DeepLabV3}
-
-
 def segmentation(spec: ResNetSpec, head: str = "unet", *, auxiliary: bool = False) -> dict[str, nn.Module]:
     """The head called `head` and, where asked for, torchvision's auxiliary one on the last level but one, by their names.
 
@@ -152,7 +151,7 @@ def segmentation(spec: ResNetSpec, head: str = "unet", *, auxiliary: bool = Fals
         raise InputError("num_classes=0: a segmentation head needs the number of classes")
     if auxiliary and len(spec.levels) < 3:
         raise InputError("an auxiliary head reads the last stage but one; this network has a single stage")
-    made = {"head": HEADS[head](spec)}
+    made: dict[str, nn.Module] = {"head": HEADS[head].make(spec)}
     if auxiliary:
         made["aux"] = FCN(spec, spec.levels[-2])
     return made

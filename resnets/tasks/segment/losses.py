@@ -12,6 +12,7 @@ from torch import Tensor
 
 from resnets.data.targets import IGNORE
 from resnets.engine.contract import Criterion, Losses
+from resnets.tasks.segment.settings import SegmentSettings
 
 AUXILIARY = 0.4  # weight of the auxiliary head's loss, as in torchvision's reference
 Part = Callable[[Tensor, Tensor, Tensor | None, float], Tensor]
@@ -69,6 +70,11 @@ def criterion(loss: str, smoothing: float, weight: Tensor | None) -> Criterion:
         return {"loss": whole} | (found if len(found) > 1 else {})
 
     return losses
+
+
+def of_recipe(recipe: SegmentSettings, class_counts: np.ndarray) -> Criterion:
+    """The loss that a recipe names."""
+    return criterion(recipe.loss, recipe.smoothing, class_weights(class_counts) if recipe.balance == "loss" else None)
 
 
 def class_weights(class_counts: np.ndarray) -> Tensor:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.engine.recipe import Facts
+from resnets.engine.recipe import Facts, part_table
 from resnets.engine.settings import DATA, LOSS, setting
 from resnets.tasks.dense.settings import RECIPE, DenseSettings, batch, head_setting
 
-HEADS = ("unet", "fcn", "deeplabv3")
+OWN = {"unet": "UNet", "fcn": "FCN", "deeplabv3": "DeepLabV3"}
+HEADS = part_table("head", "segment", {name: f"resnets.tasks.segment.head:{made}" for name, made in OWN.items()})
+LOSSES = part_table(
+    "loss", "segment", dict.fromkeys(("ce", "dice", "ce+dice", "focal"), "resnets.tasks.segment.losses:of_recipe")
+)
 PATCH = 64  # side of the parts of volumes that training sees
 
 
@@ -19,7 +23,7 @@ class SegmentSettings(DenseSettings):
 
     head: str | None = head_setting(HEADS)
     ignore_index: int | None = setting(DATA, None, "index in masks that is ignored, beside 255", least=0, most=255)
-    loss: str = setting(LOSS, "ce", "cross-entropy, Dice, both, or focal loss", choices=("ce", "dice", "ce+dice", "focal"))
+    loss: str = setting(LOSS, "ce", "cross-entropy, Dice, both, or focal loss", choices=LOSSES)
     smoothing: float = setting(LOSS, 0.0, "label smoothing", least=0, most=1, only={"loss": ("ce", "ce+dice", "focal")})
     balance: str = setting(LOSS, "none", "give rare classes more weight in the loss", choices=("none", "loss"))
 

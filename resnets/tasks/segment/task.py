@@ -23,13 +23,16 @@ from resnets.models.zoo import Named
 from resnets.tasks import explained
 from resnets.tasks.dense.task import Dense, shown
 from resnets.tasks.segment import rows, volumes
-from resnets.tasks.segment.settings import HEADS, RECIPES, SegmentSettings
+from resnets.tasks.segment.settings import LOSSES, RECIPES, SegmentSettings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from resnets.data.preprocess import Preprocess
     from resnets.tasks.segment.meter import SegmentMeter
+
+
+DEFAULT = "unet"  # head
 
 
 class Segment(Dense):
@@ -75,14 +78,14 @@ class Segment(Dense):
     # --- the network ---
 
     def head_config(self, spec: ResNetSpec, recipe: SegmentSettings, before: Mapping[str, Any]) -> dict[str, Any]:
-        return {"head": HEADS[0]} | dict(before) | ({"head": recipe.head} if recipe.head else {})
+        return {"head": DEFAULT} | dict(before) | ({"head": recipe.head} if recipe.head else {})
 
     def head(self, trunk: Any, config: Mapping[str, Any]) -> dict[str, nn.Module]:
         from resnets.tasks.segment.head import segmentation
 
         if unknown := config.keys() - {"head", "auxiliary"}:
             raise InputError(f"a segmentation head has no setting {', '.join(sorted(unknown))}; it has head and auxiliary")
-        return segmentation(trunk.spec, str(config.get("head", HEADS[0])), auxiliary=bool(config.get("auxiliary")))
+        return segmentation(trunk.spec, str(config.get("head", DEFAULT)), auxiliary=bool(config.get("auxiliary")))
 
     def forward(self, model: Any, x: Tensor, targets: Any = None, *, quick: bool = False) -> Any:
         """Logits (N, num_classes, *size); in training, with an auxiliary head, a pair of them."""
@@ -93,10 +96,7 @@ class Segment(Dense):
         return logits
 
     def criterion(self, recipe: SegmentSettings, class_counts: np.ndarray) -> Criterion:
-        from resnets.tasks.segment import losses
-
-        weight = losses.class_weights(class_counts) if recipe.balance == "loss" else None
-        return losses.criterion(recipe.loss, recipe.smoothing, weight)
+        return LOSSES[recipe.loss].make(recipe, class_counts)
 
     # --- answers ---
 
@@ -147,12 +147,12 @@ class Segment(Dense):
             image, answer = image.drawn(row), answer[row, ::-1]
         return draw.segments(image, answer, labels, path)
 
-    def masked(self, image: Any, answer: np.ndarray, wanted: Wanted, path: Path) -> Path:
-        """Class indices in 8 bits as PNG; of a volume as NIfTI, in its place and orientation."""
+    def masked(self, image: Any, answer: np.ndarray, labels: Sequence[str], wanted: Wanted, path: Path) -> Path:
+        """Class indices in 8 bits as PNG; of a volume in the way of its file (NIfTI, DICOM SEG), in its place."""
         from resnets.tasks.dense.task import save_png
 
         if answer.ndim == 3:
-            image.save_like(answer, path)
+            image.save_mask(answer, labels, path)
             return path
         return save_png(answer, path)
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.engine.contract import Criterion, Losses
+from resnets.tasks.tag.settings import TagSettings
 
 MOST = 20.0  # times that a positive may weigh
 
@@ -33,6 +34,13 @@ def criterion(smoothing: float, weight: Tensor | None, asymmetry: Asymmetry | No
         return {"loss": F.binary_cross_entropy_with_logits(outputs.float(), soft, pos_weight=weights)}
 
     return binary
+
+
+def of_recipe(recipe: TagSettings, class_counts: np.ndarray) -> Criterion:
+    """The loss that a recipe names."""
+    weight = positive_weights(class_counts) if recipe.balance == "loss" else None
+    asymmetry = Asymmetry(recipe.gamma_pos, recipe.gamma_neg, recipe.asl_clip) if recipe.loss == "asl" else None
+    return criterion(recipe.smoothing, weight, asymmetry)
 
 
 def asymmetric(outputs: Tensor, targets: Tensor, by: Asymmetry, weights: Tensor | None = None) -> Tensor:

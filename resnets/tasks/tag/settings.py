@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from resnets.engine.recipe import part_table
 from resnets.engine.settings import ANSWERS, LOSS, setting
-from resnets.tasks.image_level.settings import LabelSettings, fast, finetune
+from resnets.tasks.image_level.settings import LINEAR, LabelSettings, fast, finetune, head_setting
+
+LOSSES = part_table("loss", "tag", dict.fromkeys(("bce", "asl"), "resnets.tasks.tag.losses:of_recipe"))
+HEADS = part_table("head", "tag", LINEAR)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TagSettings(LabelSettings):
     """The settings of tagging."""
 
-    loss: str = setting(
-        LOSS, "bce", "binary cross-entropy, or the asymmetric loss of Ridnik et al. 2021 (asl)", choices=("bce", "asl")
-    )
+    loss: str = setting(LOSS, "bce", "binary cross-entropy, or the asymmetric loss of Ridnik et al. 2021 (asl)", choices=LOSSES)
+    head: str | None = head_setting(HEADS)
     gamma_neg: float = setting(
         LOSS, 4.0, "for asl: the greater, the less easy negatives count", least=0, only={"loss": ("asl",)}
     )

@@ -64,13 +64,6 @@ class Tag(ImageLevel):
             say(f"note     all or none of the training pictures have {', '.join(everywhere)}; nothing is learnt of that")
         return {}
 
-    def criterion(self, recipe: TagSettings, class_counts: np.ndarray) -> Criterion:
-        from resnets.tasks.tag import losses
-
-        weight = losses.positive_weights(class_counts) if recipe.balance == "loss" else None
-        asymmetry = losses.Asymmetry(recipe.gamma_pos, recipe.gamma_neg, recipe.asl_clip) if recipe.loss == "asl" else None
-        return losses.criterion(recipe.smoothing, weight, asymmetry)
-
     def guessing_loss(self, recipe: TagSettings, class_counts: np.ndarray) -> float | None:
         return None
 

@@ -15,7 +15,7 @@ from resnets.ship import hub
 from resnets.verbs import evaluate
 from resnets.verbs.report import robustness as robust
 from resnets.verbs.report import run as one
-from resnets.verbs.report import several
+from resnets.verbs.report import several, tune
 from resnets.verbs.report.gather import gathered
 
 
@@ -46,6 +46,8 @@ def report(
     Raises:
         InputError: where a run is no folder; where what is asked for by `robustness` or `data` cannot be had.
     """
+    if len(runs) == 1 and (search := Path(runs[0], "tune.json")).is_file():
+        return tune.write_again(search, out)
     if len(several.expanded(runs)) > 1:
         if robustness or data is not None:
             raise InputError("--robustness and --data are for the page of one run; make those first, then compare")

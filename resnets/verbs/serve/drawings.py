@@ -52,9 +52,9 @@ def of_answer(session: Session) -> Make:
 
 
 def of_mask(session: Session) -> Make:
-    task = answering(session.header)
-    task.check_asked(session.header, draw=False, masks=True)
-    return lambda fitted, answer, wanted, path: task.masked(fitted.image, answer, wanted, path)
+    task, header = answering(session.header), session.header
+    task.check_asked(header, draw=False, masks=True)
+    return lambda fitted, answer, wanted, path: task.masked(fitted.image, answer, header.labels, wanted, path)
 
 
 def of_why(session: Session) -> Make:

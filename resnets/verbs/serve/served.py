@@ -123,7 +123,8 @@ class Opened:
         wanted, files = dataclasses.replace(work.wanted, decision=self.header.decision), {}
         for name in work.drawings:
             with tempfile.TemporaryDirectory(prefix="resnets-drawing-") as folder:
-                path = Path(folder, "drawing" + (".png" if DRAWINGS[name].shown else self.inputs.mask_suffix))
+                suffix = self.inputs.mask_suffix(getattr(fitted.image, "path", Path()))
+                path = Path(folder, "drawing" + (".png" if DRAWINGS[name].shown else suffix))
                 try:
                     found = self.drawings[name](fitted, answer, wanted, path)
                 except BadPicture as bad:

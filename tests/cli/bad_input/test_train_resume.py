@@ -42,7 +42,9 @@ RESUMED = {
     "another network": Case(
         nothing, "--model resnet18 --resume", "model was resnet20_cifar, not resnet18", "start a new run without --resume"
     ),
-    "another length": Case(nothing, "--epochs 9 --resume", "epochs was 1, not 9", "start a new run without --resume"),
+    "another unit of length": Case(
+        nothing, "--steps 9 --resume", "steps was None, not 9 (a run can be made longer", "start a new"
+    ),
     "other data by name": Case(nothing, "digits --resume", "data was pets, not digits", "start a new run without --resume"),
     "other data by content": Case(
         lambda d: (d / "pets/cat/0.png").unlink(), "--resume", "the data has changed since the run began", "or start a new run"

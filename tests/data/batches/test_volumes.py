@@ -7,7 +7,8 @@ import torch
 from resnets.data.batches import volumes
 from resnets.data.batches.volumes import Opened, Patches
 from resnets.data.pictures.images import BadPicture
-from resnets.data.pictures.volumes import Volume
+from resnets.data.pictures.volume import Volume
+from resnets.data.pictures.volumes import open_volume
 from resnets.data.preprocess import Preprocess
 from resnets.data.sources import open_source
 from resnets.data.workers import BadImages
@@ -40,7 +41,7 @@ def loader(split, *, bad=None, **settings):
 def test_each_volume_is_normalised_by_itself_whatever_the_part(split, monkeypatch):
     volume, _ = pair(split)
     whole = volume[:].astype(np.float64)
-    monkeypatch.setattr("resnets.data.pictures.volumes.SLAB", 500)  # in several slabs
+    monkeypatch.setattr("resnets.data.pictures.volume.SLAB", 500)  # in several slabs
     mean, deviation = volume.statistics
     assert mean == pytest.approx(whole.mean(), rel=1e-5) and deviation == pytest.approx(whole.std(), rel=1e-5)
     found = volume.normalised()
@@ -53,7 +54,7 @@ def test_what_is_not_finite_or_has_no_contrast_is_zero(tmp_path):
     values = np.full((4, 4, 4, 2), 0.1, np.float32)  # two channels; the first is flat
     values[..., 1] = np.arange(64).reshape(4, 4, 4)
     values[0, 0, 0, 1], values[1, 1, 1, 1] = np.nan, np.inf
-    volume = Volume(save(tmp_path / "a.nii", values))
+    volume = open_volume(save(tmp_path / "a.nii", values))
     known = np.delete(np.arange(64.0), [0, 21])
     assert volume.statistics[0][1] == pytest.approx(known.mean()) and volume.statistics[1][1] == pytest.approx(known.std())
     found = volume.normalised()

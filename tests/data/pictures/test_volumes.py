@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from resnets.data.pictures.images import BadPicture
-from resnets.data.pictures.volumes import Volume
+from resnets.data.pictures.volumes import open_volume
 from resnets.data.readers.label_rules import BadLabel
 from resnets.data.sources import open_source
 from resnets.errors import InputError
@@ -37,7 +37,7 @@ def stored(path, values=VALUES, affine=AFFINE, order="RAS"):
 @pytest.mark.parametrize("order", ORDERS)
 def test_any_order_comes_out_the_same(tmp_path, order, suffix):
     path = stored(tmp_path / f"a{suffix}", order=order)
-    volume = Volume(path)
+    volume = open_volume(path)
     assert volume.shape == (4, 5, 6) and volume.spacing == (3.0, 1.0, 0.5) and volume.channels == 1
     assert (volume[:] == VALUES.transpose(2, 1, 0)).all() and volume[:].dtype == np.float32
     assert (volume[1:3, :, 2:5] == VALUES.transpose(2, 1, 0)[1:3, :, 2:5]).all()
@@ -53,7 +53,7 @@ def test_a_file_is_mapped_and_a_scale_is_applied_to_the_patch(tmp_path):
     image = nibabel.Nifti1Image(VALUES, AFFINE)
     image.header.set_slope_inter(2, -1000)
     image.to_filename(tmp_path / "a.nii")
-    volume = Volume(tmp_path / "a.nii")
+    volume = open_volume(tmp_path / "a.nii")
     scaled = nibabel.load(tmp_path / "a.nii").get_fdata()  # as nibabel says that it is
     assert np.allclose(volume[0:2], scaled.transpose(2, 1, 0)[0:2])
     kept = volume._stored
@@ -64,13 +64,13 @@ def test_a_file_is_mapped_and_a_scale_is_applied_to_the_patch(tmp_path):
 
 def test_the_second_version_is_read_too(tmp_path):
     nibabel.Nifti2Image(VALUES, AFFINE).to_filename(tmp_path / "a.nii")
-    assert (Volume(tmp_path / "a.nii")[:] == VALUES.transpose(2, 1, 0)).all()
+    assert (open_volume(tmp_path / "a.nii")[:] == VALUES.transpose(2, 1, 0)).all()
 
 
 def test_channels_come_last(tmp_path):
     values = np.stack([VALUES, VALUES + 1], -1)
     nibabel.Nifti1Image(values, AFFINE).to_filename(tmp_path / "a.nii.gz")
-    volume = Volume(tmp_path / "a.nii.gz")
+    volume = open_volume(tmp_path / "a.nii.gz")
     assert volume.shape == (4, 5, 6, 2) and volume.channels == 2
     assert (volume[..., 1] == VALUES.transpose(2, 1, 0) + 1).all()
 
@@ -89,10 +89,10 @@ def test_files_that_are_none(tmp_path):
         ("text.nii", "cannot be read as NIfTI"), ("2d.nii", "3 axes"), ("huge.nii", "at most"), ("none.nii", "cannot be read")
     ):  # fmt: skip
         with pytest.raises(BadPicture, match=words):
-            Volume(tmp_path / name)
+            open_volume(tmp_path / name)
     for name in ("cut.nii", "flat.nii.gz"):
         with pytest.raises(BadPicture, match=r"truncated, or cannot be decoded|cannot be read as NIfTI"):
-            Volume(tmp_path / name)[:]
+            open_volume(tmp_path / name)[:]
 
 
 def labelled(root, labels, **settings):
@@ -150,7 +150,7 @@ def test_what_is_missing_is_named(tmp_path):
 def test_without_the_library(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "nibabel", None)
     with pytest.raises(InputError, match=r"pip install 'resnets\[volumes\]'"):
-        Volume(tmp_path / "a.nii")
+        open_volume(tmp_path / "a.nii")
 
 
 def test_volumes_that_would_take_memory_or_time(tmp_path):
@@ -169,7 +169,7 @@ def test_volumes_that_would_take_memory_or_time(tmp_path):
         ("pipe.nii", "a (pipe|device), not a file"), ("zero.nii.gz", "a (pipe|device), not a file"),
     ):  # fmt: skip
         with pytest.raises(BadPicture, match=words):
-            Volume(tmp_path / name)
+            open_volume(tmp_path / name)
 
 
 NEARLY = np.array([[1e6, 1e6, 0, 0], [0, 1e-17, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])  # its determinant is 1e-11
@@ -183,4 +183,4 @@ def test_singular_affines_are_refused(tmp_path, affine):
     header["vox_offset"] = 352
     (tmp_path / "a.nii").write_bytes(header.binaryblock + bytes(1000))
     with pytest.raises(BadPicture, match="singular"):
-        Volume(tmp_path / "a.nii")
+        open_volume(tmp_path / "a.nii")

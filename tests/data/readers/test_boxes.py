@@ -17,7 +17,7 @@ CAT = ("cat", 2, 3, 9, 8)
 
 def test_splits_names_and_boxes(tmp_path):
     root = voc(tmp_path / "pets", {"train": ["a", "b"], "val": ["c"]}, a=[CAT, ("dog", 1, 1, 40, 30, True)], b=[], c=[CAT])
-    assert recognised(root)[1].kind == "boxes"
+    assert recognised(root)[1].holds == "boxes"
     source = open_source(root, None)
     assert (source.name, source.kind, source.labels, source.in_chans) == ("pets", "boxes", ("cat", "dog"), 3)
     assert {split: len(part) for split, part in source.splits.items()} == {"train": 2, "val": 1}

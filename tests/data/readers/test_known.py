@@ -1,71 +1,19 @@
-"""Built-in datasets: digits as scikit-learn has them, CIFAR in each of its forms, and nothing run that a pickle asks for."""
+"""Built-in datasets: digits, and small fakes of official files, read by torchvision's classes."""
 
-import hashlib
-import io
-import pickle
-import shutil
-import tarfile
+import gzip
+from pathlib import Path
 
 import numpy as np
 import pytest
+from torchvision import datasets
 
-from resnets.data.readers import known
-from resnets.data.readers.known import CIFARS, get, read_cifar
+from resnets.data.readers import known, official
+from resnets.data.readers.known import KNOWN, get
 from resnets.data.sources import open_source
 from resnets.errors import InputError
+from tests.data.readers.made_official import FAKES, fake_gtsrb, fake_idx, fake_svhn, picture
 
-NUM = {"train": 20, "test": 10}
-NAMES = {"cifar10": [f"kind {n}" for n in range(10)], "cifar100": [f"sort {n}" for n in range(100)]}
-
-
-@pytest.fixture(autouse=True)
-def _small_sets(monkeypatch):
-    monkeypatch.setattr(known, "NUM_IMAGES", NUM)
-
-
-def pictures(split):
-    """(N, 32, 32, 3), a different one for each split."""
-    return np.random.default_rng(len(split)).integers(0, 256, (NUM[split], 32, 32, 3), dtype=np.uint8)
-
-
-def labels(form, split):
-    return [(7 * n + 3) % len(NAMES[form.name]) for n in range(NUM[split])]
-
-
-def write(form, root, protocol=2):
-    """The set in `form` below `root`, as its makers write it: planes of red, green and blue; files in order."""
-    folder = root / form.folder
-    folder.mkdir(parents=True)
-    for split, files in form.files.items():
-        planes = pictures(split).transpose(0, 3, 1, 2).reshape(NUM[split], -1)
-        for file, part in zip(files, np.split(np.arange(NUM[split]), len(files)), strict=True):
-            wanted = [labels(form, split)[n] for n in part]
-            if form.labels:
-                batch = {b"data": planes[part], form.labels.encode(): wanted, b"coarse_labels": [0] * len(part)}
-                (folder / file).write_bytes(pickle.dumps(batch, protocol=protocol))
-            else:
-                heads = np.array([[0] * (form.label_bytes - 1) + [n] for n in wanted], dtype=np.uint8)
-                np.hstack([heads, planes[part]]).tofile(folder / file)
-    names = [name.encode() for name in NAMES[form.name]]
-    content = (
-        pickle.dumps({form.label_names.encode(): names}, protocol=protocol) if form.labels else b"\n".join(names) + b"\n\n"
-    )
-    (folder / form.names).write_bytes(content)
-    return folder
-
-
-def packed(form, root, monkeypatch):
-    """`form` as an archive in `root`, its checksum in the table."""
-    folder = write(form, root)
-    with tarfile.open(root / form.archive, "w:gz") as tar:
-        tar.add(folder, form.folder)
-    shutil.rmtree(folder)
-    md5 = hashlib.md5((root / form.archive).read_bytes()).hexdigest()
-    monkeypatch.setattr(known, "CIFARS", tuple(row._replace(md5=md5) if row == form else row for row in CIFARS))
-    return root / form.archive
-
-
-form_of = pytest.mark.parametrize("form", CIFARS, ids=lambda form: form.folder)
+README = Path(__file__).parents[3] / "docs" / "data.md"
 
 
 # --- digits ----------------------------------------------------------------------------------------------------------
@@ -91,202 +39,247 @@ def test_the_test_split_of_digits_never_changes():
     assert open_source("digits").fingerprint() == "b06d966cc38b7cb80c0c0ad9436509def0bcc2a7be59cf3c4e3d63261202861c"
 
 
-# --- CIFAR, read -----------------------------------------------------------------------------------------------------
+# --- official files --------------------------------------------------------------------------------------------------
+
+CHECKED = {datasets.SVHN: "_check_integrity", datasets.STL10: "_check_integrity", datasets.Flowers102: "_check_integrity"}
 
 
-@form_of
-@pytest.mark.parametrize("by", ["name", "path", "archive"])
-def test_every_form_by_name_path_and_archive(tmp_path, monkeypatch, form, by):
-    data, data_dir = form.name, tmp_path
-    if by == "archive":
-        packed(form, tmp_path, monkeypatch)
-    else:
-        folder = write(form, tmp_path)
-        data, data_dir = (form.name, tmp_path) if by == "name" else (folder, None)
-    source = open_source(data, data_dir=data_dir)
-    assert (source.name, source.labels, source.size, source.hflip) == (form.name, tuple(NAMES[form.name]), (32, 32), True)
-    for split in ("train", "test"):
-        assert source.splits[split].targets.values.tolist() == labels(form, split)
-        assert (source.splits[split].images.array == pictures(split)).all()
+def fake(monkeypatch, name, root):
+    """The fake of `name` below `root`, its numbers of images in the table; checksums are of the real files."""
+    root.mkdir(parents=True, exist_ok=True)
+    told = FAKES[name](root)
+    row = KNOWN[name]
+    counts = {split: len(labels) for split, (labels, _) in told.items()}
+    assert counts.keys() == row.num_images.keys()
+    elsewhere = None if row.files.elsewhere is None else ()
+    monkeypatch.setitem(KNOWN, name, row._replace(num_images=counts, files=row.files._replace(elsewhere=elsewhere)))
+    for kind, check in CHECKED.items():
+        monkeypatch.setattr(kind, check, lambda _: True)
+    return told
 
 
-@pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_pickles_of_every_age(tmp_path, protocol):
-    found = read_cifar(write(CIFARS[1], tmp_path, protocol), 3)
-    assert (found.parts["train"].images.array == pictures("train")).all()
+def rewrite(path, old, new):
+    path.write_text(path.read_text().replace(old, new))
 
 
-def test_pickles_under_the_old_names_of_numpy(tmp_path):
-    folder = write(CIFARS[1], tmp_path)
-    path = folder / "test_batch"
-    content = path.read_bytes().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
-    assert b"cnumpy.core.multiarray\n_reconstruct" in content
-    path.write_bytes(content)
-    assert (read_cifar(folder, 3).parts["test"].images.array == pictures("test")).all()
+def test_every_dataset_of_torchvision_has_a_fake():
+    assert FAKES.keys() == {name for name, row in KNOWN.items() if row.files and not row.files.layout}
 
 
-def test_the_folder_is_found_by_the_environment(tmp_path, monkeypatch):
-    monkeypatch.setenv("RESNETS_DATA", str(tmp_path))
-    write(CIFARS[0], tmp_path)
-    assert get("cifar10") == tmp_path / "cifar-10-batches-bin"
-    assert len(open_source("cifar10", in_chans=1).splits["test"].images[0][0, 0]) == 1
+@pytest.mark.parametrize("name", FAKES)
+@pytest.mark.parametrize("own_folder", [True, False])
+def test_official_files(tmp_path, monkeypatch, name, own_folder):
+    told = fake(monkeypatch, name, tmp_path / name if own_folder else tmp_path)
+    source, row = open_source(name, data_dir=tmp_path), KNOWN[name]
+    assert (source.name, source.in_chans, source.size, source.hflip) == (name, row.in_chans, row.size, row.hflip)
+    for split, (labels, first) in told.items():
+        part = source.splits[split]
+        assert part.targets.values.tolist() == labels and part.images[0].shape[2] == row.in_chans
+        if first is None:
+            assert part.images.path(0).is_file() and part.images.path(0).is_relative_to(tmp_path)
+        else:
+            assert (part.images[0] == first).all()
+        if row.size is not None:
+            assert part.images[len(labels) - 1].shape[:2] == row.size or name == "eurosat"
+    assert get(name, tmp_path) == (tmp_path / name if own_folder else tmp_path)
+    fewer = row.num_images | {"train": 7_000}
+    monkeypatch.setitem(KNOWN, name, row._replace(num_images=fewer))
+    with pytest.raises(InputError, match=rf"images in train instead of 7,000.*resnets data get {name}"):
+        open_source(name, data_dir=tmp_path)
 
 
-# --- CIFAR, at fault -------------------------------------------------------------------------------------------------
+def test_names_of_classes(tmp_path, monkeypatch):
+    names = {}
+    for name in ("oxford_pets", "imagenette", "gtsrb", "stl10", "flowers102"):
+        fake(monkeypatch, name, tmp_path / name)
+        names[name] = open_source(name, data_dir=tmp_path).labels
+    assert names["oxford_pets"] == ("Abyssinian", "American Bulldog")
+    assert names["imagenette"] == ("tench", "English springer")
+    assert names["gtsrb"] == tuple(map(str, range(43))) and names["stl10"][9] == "kind 9"
+    assert names["flowers102"][:2] == ("pink primrose", "hard-leaved pocket orchid") and len(names["flowers102"]) == 102
 
 
-@form_of
-def test_cut_short(tmp_path, form):
-    folder = write(form, tmp_path)
-    path = folder / form.files["train"][-1]
-    path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(InputError, match=rf"{path.name} is .*; delete {folder}, then run `resnets data get {form.name}`"):
-        open_source(folder)
+@pytest.mark.parametrize("folder", ["fashion_mnist", "fashion-mnist", "elsewhere"])
+@pytest.mark.parametrize("pack", [True, False])
+def test_idx_files_side_by_side(tmp_path, monkeypatch, folder, pack):
+    """As Debian's package has them, gzipped; nothing is written beside them."""
+    told = fake_idx(tmp_path / folder, pack)
+    row = KNOWN["fashion_mnist"]
+    files = row.files._replace(elsewhere=(str(tmp_path / "elsewhere"),))
+    monkeypatch.setitem(KNOWN, "fashion_mnist", row._replace(num_images={"train": 20, "test": 10}, files=files))
+    source = open_source("fashion_mnist", data_dir=tmp_path)
+    assert source.labels[9] == "Ankle boot" and source.splits["test"].targets.values.tolist() == told["test"][0]
+    assert (source.splits["train"].images[0] == told["train"][1]).all()
+    assert get("fashion_mnist", tmp_path) == tmp_path / folder and [path.name for path in tmp_path.iterdir()] == [folder]
 
 
-@form_of
-def test_a_missing_file_and_a_missing_record(tmp_path, form):
-    folder = write(form, tmp_path)
-    missing = folder / form.files["train"][0]
-    content = missing.read_bytes()
-    missing.unlink()
-    with pytest.raises(InputError, match=f"{missing.name}.*resnets data get"):
-        open_source(folder)
-    missing.write_bytes(content)
-    if not form.labels:
-        missing.write_bytes(content[: -(form.label_bytes + 3072)])
-        with pytest.raises(InputError, match="19 images in train instead of 20"):
-            open_source(folder)
+def test_debians_fashion_mnist():
+    if not (folder := Path("/usr/share/datasets/fashion-mnist")).is_dir():
+        pytest.skip(f"{folder} is not here: apt-get install dataset-fashion-mnist")
+    source = open_source("fashion_mnist", data_dir="/nowhere")
+    assert {split: np.bincount(part.targets).tolist() for split, part in source.splits.items()} == {
+        "train": [6_000] * 10, "test": [1_000] * 10,
+    }  # fmt: skip
 
 
-def test_an_empty_folder_of_that_name(tmp_path):
-    (tmp_path / "cifar-100-python").mkdir()
-    with pytest.raises(InputError, match=r"its files are missing; .*resnets data get cifar100"):
-        open_source(tmp_path / "cifar-100-python")
+# --- kept in a layout --------------------------------------------------------------------------------------------------
 
 
-def test_labels_without_names(tmp_path):
-    folder = write(CIFARS[0], tmp_path)
-    (folder / "batches.meta.txt").write_text("one\ntwo\n")
-    with pytest.raises(InputError, match="labels 0 to 9 in train, but 2 class names"):
-        open_source(folder)
+def test_voc(tmp_path):
+    folder = tmp_path / "VOCdevkit" / "VOC2007"
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>8</xmax><ymax>8</ymax></bndbox>"
+    for split in ("train", "val", "test"):
+        picture(folder / "JPEGImages" / f"{split}.jpg")
+        (folder / "Annotations").mkdir(exist_ok=True)
+        (folder / "Annotations" / f"{split}.xml").write_text(
+            f"<annotation><size><width>15</width><height>12</height></size><object><name>dog</name>{box}</object></annotation>"
+        )
+        (folder / "ImageSets" / "Main").mkdir(parents=True, exist_ok=True)
+        (folder / "ImageSets" / "Main" / f"{split}.txt").write_text(f"{split}\n")
+    source = open_source("voc2007", "boxes", data_dir=tmp_path)
+    assert (source.labels, list(source.splits)) == (("dog",), ["train", "val", "test"])
+    assert get("voc2007", tmp_path) == tmp_path
+    with pytest.raises(InputError, match="--task detect"):
+        open_source("voc2007", data_dir=tmp_path)
 
 
-class Evil:
-    def __init__(self, function, *args):
-        self.call = function, args
-
-    def __reduce__(self):
-        return self.call
-
-
-@pytest.mark.parametrize("where", ["test_batch", "data_batch_1", "batches.meta"])
-@pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_a_malicious_pickle_is_refused_and_not_run(tmp_path, where, protocol):
-    folder = write(CIFARS[1], tmp_path)
-    mark = tmp_path / "mark"
-    (folder / where).write_bytes(pickle.dumps({b"data": Evil(mark.__class__.touch, mark)}, protocol=protocol))
-    pickle.loads((folder / where).read_bytes())
-    assert mark.exists(), "the trap works"
-    mark.unlink()
-    with pytest.raises(InputError, match=f"{where} was not opened: it asks for .* do not trust it"):
-        open_source(folder)
-    assert not mark.exists()
+def test_imagenet(tmp_path):
+    for split in ("train", "val"):
+        for wnid in ("n01440764", "n01443537"):
+            picture(tmp_path / "imagenet" / split / wnid / f"{split}.JPEG")
+    source = open_source("imagenet", data_dir=tmp_path)
+    assert (source.labels, list(source.splits)) == (("n01440764", "n01443537"), ["train", "val"])
+    with pytest.raises(InputError, match=r"imagenet: .*cannot be downloaded .*registration.* put the official files in"):
+        get("imagenet", tmp_path / "empty")
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\x80\x04", b"hello", pickle.dumps([1]), pickle.dumps({b"data": [1], b"labels": [1]})]
-)
-def test_pickles_that_hold_something_else(tmp_path, content):
-    folder = write(CIFARS[1], tmp_path)
-    (folder / "test_batch").write_bytes(content)
-    with pytest.raises(InputError, match=r"test_batch .*resnets data get cifar10"):
-        open_source(folder)
+# --- at fault -------------------------------------------------------------------------------------------------------------
 
 
-# --- archives --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", [name for name, row in KNOWN.items() if row.files and row.files.kind])
+def test_what_is_not_there(tmp_path, monkeypatch, name):
+    if (row := KNOWN[name]).files.elsewhere:
+        monkeypatch.setitem(KNOWN, name, row._replace(files=row.files._replace(elsewhere=())))
+    with pytest.raises(InputError, match=rf"{name}: its files are not in .*resnets data get {name}.* MB.*{row.files.files[0]}"):
+        open_source(name, "boxes" if row.files.layout else "classes", data_dir=tmp_path)
 
 
-def test_an_archive_that_is_not_the_official_one(tmp_path, monkeypatch):
-    archive = packed(CIFARS[0], tmp_path, monkeypatch)
-    archive.write_bytes(archive.read_bytes()[:-1])
-    with pytest.raises(InputError, match="its MD5 differs"):
-        get("cifar10", tmp_path)
-    assert list(tmp_path.iterdir()) == [archive]
+def test_a_list_may_not_name_files_outside(tmp_path, monkeypatch):
+    picture(tmp_path / "secret.ppm")
+    for name, path, old in (
+        ("gtsrb", "gtsrb/GT-final_test.csv", "00000.ppm"),
+        ("food101", "food-101/meta/test.json", "waffles/test1"),
+        ("oxford_pets", "oxford-iiit-pet/annotations/test.txt", "Abyssinian_test0"),
+    ):
+        fake(monkeypatch, name, tmp_path / name)
+        rewrite(tmp_path / name / path, old, "../../../../../secret.ppm")
+        with pytest.raises(InputError, match=r"secret.* lie outside of it"):
+            open_source(name, data_dir=tmp_path)
 
 
-def test_an_archive_may_not_write_elsewhere(tmp_path, monkeypatch):
-    root = tmp_path / "root"
-    root.mkdir()
-    form = CIFARS[0]
-    with tarfile.open(root / form.archive, "w:gz") as tar:
-        member = tarfile.TarInfo("../../escaped.txt")
-        member.size = 1
-        tar.addfile(member, io.BytesIO(b"x"))
-    md5 = hashlib.md5((root / form.archive).read_bytes()).hexdigest()
-    monkeypatch.setattr(known, "CIFARS", (form._replace(md5=md5),))
-    with pytest.raises(InputError, match="cannot be unpacked"):
-        get("cifar10", root)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == [form.archive, "root"]
+FAULTS = {
+    "missing image": ("dtd", lambda root: next((root / "dtd/dtd/images/banded").glob("*train*")).unlink(), "1 images of train"),
+    "label": ("gtsrb", lambda root: rewrite(root / "gtsrb/GT-final_test.csv", ";16\n", ";43\n"), "2 labels of 43 classes"),
+    "no number": ("gtsrb", lambda root: rewrite(root / "gtsrb/GT-final_test.csv", ";16\n", ";x\n"), "cannot be read as torch"),
+    "no JSON": ("food101", lambda root: (root / "food-101/meta/train.json").write_text("["), "cannot be read as torch"),
+    "cut short": ("mnist", lambda root: (root / "MNIST/raw/t10k-images-idx3-ubyte").write_bytes(b"\0"), "cannot be read"),
+    "no pixels": ("stl10", lambda root: (root / "stl10_binary/test_X.bin").write_bytes(b"x"), "cannot be read as torch"),
+    "too large": ("dtd", lambda root: (root / "dtd/dtd/labels/val1.txt").write_bytes(b"x" * 2_001), "more than the 2,000"),
+}  # fmt: skip
 
 
-def test_fetched_when_nothing_is_there(tmp_path, monkeypatch):
-    archive = packed(CIFARS[0], tmp_path / "server", monkeypatch)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faulty_files(tmp_path, monkeypatch, fault):
+    name, spoil, words = FAULTS[fault]
+    fake(monkeypatch, name, tmp_path)
+    if fault == "too large":
+        monkeypatch.setattr(official, "MAX_BYTES", 2_000)
+    spoil(tmp_path)
+    with pytest.raises(InputError, match=words):
+        open_source(name, data_dir=tmp_path)
+
+
+def test_a_gzip_that_unpacks_to_too_much(tmp_path, monkeypatch):
+    fake_idx(tmp_path / "mnist", pack=True)
+    monkeypatch.setattr(official, "MAX_BYTES", 20_000)
+    (tmp_path / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(10**6)))
+    with pytest.raises(InputError, match="more than the 20,000 bytes"):
+        open_source("mnist", data_dir=tmp_path)
+
+
+def test_checksums_are_verified(tmp_path):
+    """With torchvision's own check: a .mat of another origin is not opened."""
+    fake_svhn(tmp_path)
+    with pytest.raises(InputError, match="not found or corrupted"):
+        open_source("svhn", data_dir=tmp_path)
+
+
+# --- download --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """torchvision's downloads come from here: {file name: what it writes}."""
     asked = []
 
-    def fetch(url, path, *, checksum, most, progress):
+    def download(url, download_root, md5=None):
         asked.append(url)
-        path.parent.mkdir()
-        shutil.copy(archive, path)
+        if md5 is None:
+            raise RuntimeError("a download without a checksum")
+        if len(asked) == 2:
+            raise OSError("Name or service not known")
+        root = Path(download_root)
+        if url.endswith("Training_fixed.zip"):
+            root.mkdir(parents=True, exist_ok=True)
+            (root / "GTSRB-Training_fixed.zip").write_bytes(b"archive")
+            (root / "GTSRB" / "Training" / "00000").mkdir(parents=True, exist_ok=True)
+            (root / "GTSRB" / "Training" / "00000" / "half.ppm").write_bytes(b"x")
+        else:
+            fake_gtsrb(root.parent)
 
-    monkeypatch.setattr(known, "fetch", fetch)
-    folder = get("cifar10", tmp_path / "new")
-    assert asked == ["https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"]
-    assert read_cifar(folder, 3).parts["test"].codes.tolist() == labels(CIFARS[0], "test")
-    assert get("cifar10", tmp_path / "new") == folder and len(asked) == 1
-    assert sorted(path.name for path in folder.parent.iterdir()) == ["cifar-10-batches-bin", "cifar-10-binary.tar.gz"]
+    monkeypatch.setattr("torchvision.datasets.gtsrb.download_and_extract_archive", download)
+    return asked
 
 
-def test_what_cannot_be_fetched(tmp_path):
-    with pytest.raises(InputError, match="these are: cifar10, cifar100"):
+def test_a_download_is_complete_or_not_there(tmp_path, server):
+    said = []
+    with pytest.raises(InputError, match=r"cannot download gtsrb \(Name or service not known\); try again, or put .*gtsrb"):
+        get("gtsrb", tmp_path, say=said.append)
+    assert said == ["gtsrb: 277 MB, none stated; cite Stallkamp et al. 2012"]
+    left = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
+    assert left == [".gtsrb.part/gtsrb/GTSRB-Training_fixed.zip"]  # the archive, and nothing that looks unpacked
+    assert get("gtsrb", tmp_path) == tmp_path / "gtsrb" and len(server) == 5
+    assert known.place("gtsrb", tmp_path) == tmp_path / "gtsrb"
+    assert [path.name for path in tmp_path.iterdir()] == ["gtsrb"]
+
+
+def test_a_download_does_not_overwrite(tmp_path, server):
+    (tmp_path / "gtsrb" / "mine").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"there, but not complete .*; remove it"):
+        get("gtsrb", tmp_path)
+    assert not server
+
+
+def test_what_cannot_be_downloaded(tmp_path):
+    with pytest.raises(InputError, match=r"these are: cifar10, cifar100, mnist, .*digits comes with scikit-learn"):
         get("digits", tmp_path)
 
 
-def array(shape=(20, 3072), kind="u1", state=None):
-    """A pickle of CIFAR's whose array is made by hand."""
-    made = pickle.dumps(np.zeros(shape, np.uint8), protocol=2)
-    return made.replace(b"X\x02\x00\x00\x00u1", b"X" + len(kind).to_bytes(4, "little") + kind.encode())
+# --- the table -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (array(kind="O8"), "another type than bytes"),
-        (array(kind="V999999999"), "another type than bytes"),
-        (array(shape=(4,)), "not one of bytes"),
-        (b"\x80\x04cnumpy\ndtype\n(U\x02u1tR(K\x03}K\x08tb.", "holds no data"),
-        (b"\x80\x02}r\xff\xff\xff\x0f.", "holds no data"),  # 99 bytes that ask for a memo of gigabytes
-        (b"\x80\x05\x96\x00\x00\x00\x00\x01\x00\x00\x00.", "is broken"),  # a bytearray of 4 GB
-        (b"\x80\x02cnumpy\nndarray\n}U\x01aK\x01sb.", "a state to another thing"),  # it would change the class itself
-        (b"\x80\x02})" + b"q\x00h\x00h\x00\x86" * 200 + b"K\x01s.", "another key than a name"),  # 2 ** 200 to hash
-        (pickle.dumps({b"data": bytearray(9)}, protocol=5), "is broken"),
-        (pickle.dumps({b"data": {1, 2}}, protocol=4), "is broken"),
-    ],
-    ids=range(10),
-)
-def test_pickles_that_would_take_memory_or_crash(tmp_path, content, words):
-    folder = write(CIFARS[1], tmp_path)
-    (folder / "data_batch_1").write_bytes(content)
-    with pytest.raises(InputError, match=words):
-        read_cifar(folder, 3)
+def test_the_docs_have_the_table():
+    lines = README.read_text(encoding="utf-8").splitlines()
+    for name, row in KNOWN.items():
+        counts = " / ".join(
+            f"{row.num_images[split]:,}" if split in row.num_images else "-" for split in ("train", "val", "test")
+        )
+        megabytes = f"{row.megabytes:,}" if row.megabytes else "-"
+        assert f"| `{name}` | {row.words} | {counts} | {megabytes} | {row.terms} | {row.expected} |" in lines
 
 
-def test_labels_and_names_of_other_types(tmp_path):
-    folder = write(CIFARS[1], tmp_path)
-    batch = {b"data": np.zeros((4, 3072), np.uint8), b"labels": [0, 1, 2, 10**400]}
-    (folder / "data_batch_1").write_bytes(pickle.dumps(batch, protocol=2))
-    with pytest.raises(InputError, match="not a batch"):
-        read_cifar(folder, 3)
-    (folder / "batches.meta").write_bytes(pickle.dumps({b"label_names": [5]}, protocol=2))
-    with pytest.raises(InputError, match="names that are not text"):
-        read_cifar(folder, 3)
+def test_the_list_says_what_is_here(tmp_path, monkeypatch):
+    fake(monkeypatch, "dtd", tmp_path)
+    rows = {row["name"]: row for row in known.listing(tmp_path)}
+    assert rows.keys() == KNOWN.keys() and rows["dtd"]["place"] == str(tmp_path) and rows["digits"]["here"]
+    assert not rows["svhn"]["here"] and rows["svhn"]["place"] is None

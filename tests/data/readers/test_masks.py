@@ -37,7 +37,7 @@ def folder(root, word="masks", **files):
 
 def test_classes_by_number(tmp_path):
     root = folder(tmp_path / "roads", train__a=mask(0, 2), train__b=mask(1, 255), val__c=mask(2, 2))
-    assert recognised(root)[1].kind == "masks" and layouts.is_detection(root)
+    assert recognised(root)[1].holds == "masks" and layouts.is_detection(root)
     source = open_source(root, None)
     assert (source.name, source.kind, source.labels) == ("roads", "masks", ("0", "1", "2"))
     pixels, target = source.splits["train"][1]
@@ -370,7 +370,7 @@ def test_nothing_that_is_known(tmp_path):
             open_source(tmp_path, kind)
         with pytest.raises(InputError, match="no file or folder"):
             open_source(tmp_path / "none", kind)
-    assert recognised(tmp_path)[1].kind == "classes"
+    assert recognised(tmp_path)[1].holds == "classes"
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from resnets.data.sources import open_source, recognised
 from resnets.errors import InputError
@@ -85,8 +87,8 @@ def test_wide_csv_has_its_label_in_the_named_or_the_last_column(tmp_path):
 
 def test_a_list_of_pictures_is_no_table_of_series(tmp_path):
     path = lists(tmp_path / "a.csv", ["path,label,x,y,z", "a.png,cat,1,2,3"])
-    assert recognised(path, "classes")[1].words.startswith("a list")
-    assert recognised(lists(tmp_path / "b.csv", ["path,cat,dog,cow", "a.png,1,0,1"]), "tags")[1].words.startswith("a list")
+    assert recognised(path, "classes")[1].form.startswith("a list")
+    assert recognised(lists(tmp_path / "b.csv", ["path,cat,dog,cow", "a.png,1,0,1"]), "tags")[1].form.startswith("a list")
 
 
 def test_a_table_without_labels_is_refused(tmp_path):
@@ -139,8 +141,22 @@ def test_series_in_memory():
     assert open_source((x[:, 0], y)).in_chans == 1  # (N, L) are no pictures
     ragged = [series[:, : 20 + number] for number, series in enumerate(x)]
     assert open_source((ragged, y), dims=1).splits["train"].images.lengths().tolist() == list(range(20, 26))
-    with pytest.raises(InputError, match=r"series \(N, C, L\) are given with dims=1"):
-        open_source((x, y))
+    tensors = torch.from_numpy(x), torch.from_numpy(y)
+    assert open_source(tensors, dims=1).fingerprint() == open_source((x, y), dims=1).fingerprint()
+    for pair in ((x, y), (ragged, y)):
+        with pytest.raises(InputError, match=r"series are given as \(X, y\) with dims=1"):
+            open_source(pair)
+
+
+def test_other_forms_in_memory_are_refused_by_name():
+    x, y = bumps(6, chans=2)
+    dataset = TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+    table = pytest.importorskip("pandas").DataFrame({"path": ["a.png", "b.png"], "label": ["0", "1"]})
+    for data, name in ((dataset, "Dataset"), (DataLoader(dataset), "DataLoader"), ({"train": table}, "DataFrame")):
+        with pytest.raises(InputError, match=f"train: a {name} is read as pictures; series are"):
+            open_source(data, dims=1)
+    with pytest.raises(InputError, match=r"item 0: .*; series are given as \(X, y\) with dims=1"):
+        open_source(dataset)
 
 
 def test_several_labels_each(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnets.data.pictures.volumes import Volume
+from resnets.data.pictures.volumes import open_volume
 from resnets.data.readers.label_rules import BadLabel
 from resnets.data.sources import open_source
 from resnets.errors import InputError
@@ -71,7 +71,7 @@ def test_nnunets_names_are_pairs(tmp_path):
 
 def test_spacing_is_in_mm(tmp_path):
     for unit, factor in (("mm", 1), ("micron", 1e-3), ("meter", 1e3)):
-        volume = Volume(write(tmp_path / f"{unit}.nii", np.zeros(SHAPE), np.diag([5.0, 6, 7, 1]), unit=unit))
+        volume = open_volume(write(tmp_path / f"{unit}.nii", np.zeros(SHAPE), np.diag([5.0, 6, 7, 1]), unit=unit))
         assert np.allclose(volume.spacing, np.array([7, 6, 5]) * factor)
 
 
@@ -97,7 +97,7 @@ def test_a_mask_lies_where_its_volume_lies_in_every_program(tmp_path, case):
     image.set_sform(sform, codes[1])
     image.header.set_xyzt_units(unit)
     image.to_filename(tmp_path / "scan.nii.gz")
-    volume = Volume(tmp_path / "scan.nii.gz")
+    volume = open_volume(tmp_path / "scan.nii.gz")
     volume.save_like(np.ones(volume.shape, np.uint8), tmp_path / "mask.nii.gz")
     scan, mask = (nib.load(tmp_path / f"{name}.nii.gz").header for name in ("scan", "mask"))
     keys = ("qform_code", "sform_code", "quatern_b", "qoffset_x", "srow_x", "srow_y", "pixdim", "xyzt_units")

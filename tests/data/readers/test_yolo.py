@@ -36,7 +36,7 @@ def test_exports_of_many_programs(tmp_path, order, names):
     root = yolo(tmp_path / "pets", order, names, train=2, val=1)
     if not names:
         (root / "classes.txt").write_text("cat\ndog\n")
-    assert recognised(root)[1].words.startswith("YOLO")
+    assert recognised(root)[1].form.startswith("YOLO")
     for data in (root, root / "data.yaml") if names else (root,):
         source = open_source(data, None)
         assert (source.kind, source.labels) == ("boxes", ("cat", "dog"))

@@ -126,7 +126,7 @@ def test_options_say_where_a_block_projects(shortcut, kinds):
 @pytest.mark.parametrize("order", ["post", "pre"])
 def test_squeeze_and_excitation_scales_the_branch(order):
     x = torch.randn(2, 8, 9, 9)
-    with_se, without = block(SAME, se_chans=4, order=order), block(SAME, order=order)
+    with_se, without = block(SAME, attention="se", order=order), block(SAME, order=order)
     without.load_state_dict(with_se.state_dict(), strict=False)
     y = without(x) - x if order == "pre" else branch(with_se, x)
     mean = y.mean((2, 3))
@@ -150,7 +150,7 @@ def test_squeeze_and_excitation_averages_every_axis(dims):
 @pytest.mark.parametrize("shortcut", ["pad", "project", "pool_project", "none"])
 @pytest.mark.parametrize("order", ["post", "pre"])
 def test_output_size_is_that_of_the_plan(dims, shortcut, order):
-    plan = dataclasses.replace(BOTTLENECK, shortcut=shortcut, order=order, se_chans=8)
+    plan = dataclasses.replace(BOTTLENECK, shortcut=shortcut, order=order, attention="se")
     size = (9, 8, 7)[:dims]
     with torch.device("meta"):
         module = ResidualBlock(plan, dims)

@@ -227,7 +227,7 @@ def test_an_answer_is_drawn_or_it_is_refused_beforehand(done, found, asked, tmp_
         if asked == "draw":
             assert done.task.drawn(image, answer, header.labels, ALL, path) == path
         else:
-            assert done.task.masked(image, answer, ALL, path) == path
+            assert done.task.masked(image, answer, header.labels, ALL, path) == path
         with Image.open(path) as made:
             assert made.format == "PNG"
             assert asked == "draw" or (made.height, made.width) == image.shape[:2]
@@ -258,7 +258,7 @@ def test_an_exported_file_is_the_model_or_it_is_refused_by_name(done, tmp_path):
     form = "onnx"
     out = tmp_path / f"model{FORMATS[form].suffix}"
     if "onnxruntime" not in done.task.runtimes:
-        with pytest.raises(InputError, match=f"is for the task {done.task.name}, which runs in torch only"):
+        with pytest.raises(InputError, match=f"is for the task {done.task.name}, which is exported as html only"):
             export.export(done.path, format=form, out=out)
         assert not out.exists()
         return

@@ -33,11 +33,11 @@ REFUSED = [
     ("unet", {"head": "pyramid"}, "head='pyramid': use one of unet, fcn, deeplabv3"),
     ("pyramid", {"head": "unet"}, "head='unet': use one of pyramid, c4"),
     ("unet", {"head": "segformer"}, "head='segformer': use one of unet"),
-    ("unet", {"model": "torchvision/resnet18"}, "depths, width: torchvision/resnet18 is another library's and has no such"),
+    ("unet", {"model": "torchvision/resnet18"}, "depths, width: torchvision/resnet18 is not this package's and has no such"),
     (
         "unet",
         {"model": "torchvision/resnet18", "depths": None, "width": None},
-        "is another library's and only classifies; the task segment needs",
+        "is not this package's and gives one answer per picture; the task segment needs",
     ),
     ("unet", {"ignore_index": 300}, "ignore_index=300: give at most 255"),
     ("unet", {"class_names": "a,b"}, "classes are 'a', 'b'"),

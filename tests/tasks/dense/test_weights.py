@@ -69,7 +69,7 @@ def test_the_same_task_and_classes_keep_the_head(name, tmp_path, undrawn):
     job, names = told(data, tmp_path / "again", task, weights=str(tmp_path / "first"), **more | STILL)
     assert not names["re-initialised"] and not names["ignored"]
     assert job.model.head_config == weights.read_header(tmp_path / "first/best.safetensors").head
-    other = fields_of(tasks.settings(task))["head"].metadata["choices"][0]
+    other = next(iter(fields_of(tasks.settings(task))["head"].metadata["choices"]))
     job, names = told(data, tmp_path / "other", task, weights=str(tmp_path / "first"), **more | STILL | {"head": other})
     assert other in job.model.head_config.values() and names["re-initialised"]
 

@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+import torch
 
 import resnets
 from resnets.data.check import check
@@ -22,7 +23,7 @@ from resnets.verbs.export import export
 from resnets.verbs.predict import predict
 from resnets.verbs.preview import preview
 from resnets.verbs.train import train
-from tests.data.series.made import bumps, save_npz, save_wav
+from tests.data.series.made import bumps, save_npz, save_wav, ts
 from tests.engine.running import assert_same, stopping
 
 NARROW = {"width": 4, "batch_size": 4, "workers": 0, "device": "cpu", "precision": "float32", "seed": 3}
@@ -64,6 +65,20 @@ def test_evaluated_and_predicted_alike(data, run):
         assert next(row["path"] for row in csv.DictReader(file) if row["split"] == "test") == "test[0]"
 
 
+def test_a_ts_file_is_of_series_here_and_videos_are_refused(run, tmp_path):
+    x, _ = bumps(2, chans=2)
+    path = ts(tmp_path / "new.ts", x, ["0", "1"])
+    found = [row["label"] for row in predict(run.path, path, workers=0)]
+    assert (
+        found
+        == [row["label"] for row in run.model.predict(torch.from_numpy(x))]
+        == [row["label"] for row in run.model.predict(str(path))]
+    )
+    for given in (tmp_path / "a.mp4", x):
+        with pytest.raises(InputError, match="the model takes series, which are read from files; give paths"):
+            list(predict(run.path, given, workers=0))
+
+
 def test_a_file_that_cannot_be_read_is_a_row(run, tmp_path):
     for name, text in {"a.csv": "1,2\n3,4\n", "b.csv": "1,2,3\n4,5,6\n", "c.ts": "nothing\n"}.items():
         (tmp_path / name).write_text(text)
@@ -95,6 +110,11 @@ def test_other_data_is_refused(run, tmp_path, data):
 def test_exported_files_agree(run, tmp_path, format, suffix):
     result = export(run.path, format=format, out=tmp_path / f"model{suffix}", data_dir=tmp_path)
     assert result["equal"] == 1 and result["largest_difference"] < 1e-4 and "val split" in result["pictures"]
+
+
+def test_a_page_is_refused(run, tmp_path):
+    with pytest.raises(InputError, match="a page takes pictures, and the model inputs with 1 spatial axes"):
+        export(run.path, format="html", out=tmp_path / "a.html")
 
 
 def test_a_graph_takes_raw_values_of_any_length_each_normalised_by_itself(tmp_path):
@@ -175,6 +195,8 @@ def test_numbers_and_several_labels(tmp_path):
     np.savez(tmp_path / "tags.npz", X=x, y=np.stack([y, 1 - y], 1))
     assert planned(tmp_path / "tags.npz", task="tag").source.kind == "series_tags"
     np.savez(tmp_path / "grades.npz", X=x, y=np.arange(16) % 3)
+    in_memory = settle(get("grade"), {"flag": {"data": "arrays", "dims": 1}}, None, data=(x, np.linspace(0, 1, 16)))
+    assert in_memory.source.kind == "series" and in_memory.source.labels == ("target",)
     done = train(str(tmp_path / "grades.npz"), task="grade", loss="corn", out=tmp_path / "run", epochs=1, **NARROW)
     assert done.model.labels == ("0", "1", "2") and (done.path / "plots" / "worst.png").is_file()
 

@@ -78,7 +78,7 @@ def test_unet_reads_every_level():
 
 def test_dilations_follow_the_stride():
     def dilations(**changes):
-        head = HEADS["deeplabv3"](zoo.get("resnet18", **changes))
+        head = HEADS["deeplabv3"].make(zoo.get("resnet18", **changes))
         return [branch[0].dilation[0] for branch in head.branches]
 
     assert dilations(output_stride=8) == [1, 12, 24, 36]

@@ -16,7 +16,7 @@ TASK = Segment()
 
 
 def test_the_first_head_is_the_default():
-    assert HEADS[0] == "unet" and TASK.head_config(SPEC, SegmentSettings(), {}) == {"head": HEADS[0]}
+    assert next(iter(HEADS)) == "unet" and TASK.head_config(SPEC, SegmentSettings(), {}) == {"head": "unet"}
 
 
 @pytest.mark.parametrize("config", [{"head": "unet"}, {"head": "fcn", "auxiliary": True}, {"head": "deeplabv3"}], ids=str)

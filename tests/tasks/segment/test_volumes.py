@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import resnets
 from resnets.cli.main import cli
-from resnets.data.pictures.volumes import Volume
+from resnets.data.pictures.volumes import open_volume
 from resnets.errors import InputError
 from resnets.tasks.segment import volumes
 from resnets.verbs import evaluate as evaluation
@@ -221,7 +221,7 @@ def test_files_that_the_model_does_not_take(first, tmp_path):
     made_picture(tmp_path / "photo.png")
     with pytest.raises(InputError, match=r"photo.png: no volume .* and the model takes volumes"):
         invoke("predict", first.path, tmp_path / "photo.png")
-    with pytest.raises(InputError, match=r"no volumes here \(.nii.gz, .nii\)"):
+    with pytest.raises(InputError, match=r"no volumes here \(.nii.gz, .nii, .dcm, .dicom, .ima\)"):
         invoke("predict", first.path, tmp_path)
     flat = resnets.create_model("resnet20_cifar", task="segment", depths=(1, 1), width=8, labels=["background", "1"])
     resnets.save(flat, tmp_path / "flat.safetensors")
@@ -236,7 +236,7 @@ def test_files_that_the_model_does_not_take(first, tmp_path):
 
 def test_saved_like_a_file_of_the_second_version(tmp_path):
     nibabel.Nifti2Image(phantom(0)[0], np.diag([-2, 2, 3, 1.0])).to_filename(tmp_path / "a.nii")
-    volume = Volume(tmp_path / "a.nii")
+    volume = open_volume(tmp_path / "a.nii")
     volume.save_like((volume[:] > 50).astype(np.uint8), tmp_path / "found.nii")
     found = nibabel.load(tmp_path / "found.nii")
     assert isinstance(found, nibabel.Nifti2Image) and (found.affine == np.diag([-2, 2, 3, 1.0])).all()

@@ -1,0 +1,1 @@
+"""DICOM files: parsing within limits, pixels, series and their geometry. Nothing that names a person is read. No torch."""

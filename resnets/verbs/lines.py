@@ -1,0 +1,101 @@
+"""Who watches a run in text, on stderr: a live bar on a terminal, one plain line an epoch anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from resnets.draw.text import sparkline, visible
+from resnets.engine.run import score_column
+
+
+def say(text: str) -> None:
+    """A line for people, on stderr."""
+    click.echo(visible(text), err=True)
+
+
+class Lines:
+    """One plain line an epoch."""
+
+    def __init__(self) -> None:
+        self.began, self.began_step = time.perf_counter(), -1
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """The end of the run."""
+
+    def say(self, text: str) -> None:
+        say(text)
+
+    def step(self, at: Any, steps_per_epoch: int, loss: float) -> None:
+        if self.began_step < 0:
+            self.began, self.began_step = time.perf_counter(), at.step
+
+    def epoch(self, row: dict[str, float], at: Any, seconds: float) -> None:
+        self.say(epoch_line(row, at, seconds))
+
+
+class Bar(Lines):
+    """A bar over all steps of the run, with the scores so far, rate and time left; a line above it for every epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores: list[float] = []
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[scores]}"),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self.task: Any = None
+
+    def close(self) -> None:
+        self.progress.stop()
+
+    def say(self, text: str) -> None:
+        self.progress.console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
+
+    def step(self, at: Any, steps_per_epoch: int, loss: float) -> None:
+        super().step(at, steps_per_epoch, loss)
+        if self.task is None:
+            self.progress.start()
+            self.task = self.progress.add_task("", total=at.total_steps, completed=at.step, rate="", scores="")
+        done, elapsed = at.step - self.began_step, time.perf_counter() - self.began
+        rate = f"{done / elapsed:.1f} steps/s" if done else ""
+        text = f"epoch {at.epoch + 1}  loss {loss:.3f}"
+        self.progress.update(self.task, completed=at.step, total=at.total_steps, description=text, rate=rate)
+
+    def epoch(self, row: dict[str, float], at: Any, seconds: float) -> None:
+        super().epoch(row, at, seconds)
+        self.scores = [*self.scores, row[score_column(row)]] if row["epoch"] > 1 else [row[score_column(row)]]
+        if self.task is not None and self.progress.console.encoding.startswith("utf"):
+            told = f"{score_column(row)} {sparkline(self.scores)} {self.scores[-1]:.4f}"
+            self.progress.update(self.task, completed=at.step, scores=told)
+
+
+def watch() -> Lines:
+    return Bar() if sys.stderr.isatty() else Lines()
+
+
+def epoch_line(row: dict[str, float], at: Any, seconds: float) -> str:
+    """One line per epoch; its last number is the time of the epoch's training, without validation."""
+    scores = "  ".join(f"{name} {row[name]:.4f}".replace(" nan", " -") for name in row if name.startswith(("train_", "val_")))
+    best = "  best" if at.best_epoch == row["epoch"] else ""
+    speed = f"{row['images_per_second']:.0f} img/s, {row['data_wait']:.0%} waiting for data"
+    place = f"epoch {row['epoch']}  step {row['step']}/{at.total_steps}  lr {row['lr']:.4g}"
+    return f"{place}{best}  {scores}  {speed}  {seconds:.1f} s"
