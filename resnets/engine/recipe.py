@@ -106,6 +106,8 @@ class Recipe:
     compiles: ClassVar[bool] = True  # whether torch.compile pays by default: inputs of one size
     # What acts on a linear probe too, of the settings of those sections that say how steps are taken.
     of_probe: ClassVar[frozenset[str]] = frozenset()
+    # By the spatial axes of the inputs, the settings that are not for these, as they are where they do nothing.
+    idle: ClassVar[Mapping[int, Mapping[str, Any]]] = {}
 
     data: str = setting(COMMON, "digits", "a built-in dataset, or a path whose layout is recognised")
     task: str = setting(COMMON, "classify", "what the network is for")

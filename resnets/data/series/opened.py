@@ -54,6 +54,11 @@ class OpenedSeries:
         part, place = self.places[index]
         return part.name(place)
 
+    def subset(self, indices: Sequence[int] | np.ndarray) -> OpenedSeries:
+        some = OpenedSeries([])
+        some.places = [self.places[index] for index in np.asarray(indices, np.int64).tolist()]
+        return some
+
 
 def opened(paths: Iterable[Path], preprocess: Preprocess) -> OpenedSeries:
     """The series in some files, as the model of `preprocess` takes them. Labels in them are not looked at. What cannot be read

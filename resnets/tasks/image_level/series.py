@@ -68,7 +68,7 @@ def settle(recipe: ImageLevelSettings, origins: Mapping[str, str], design: Desig
     if recipe.normalise not in ("data", "each"):
         raise InputError(f"normalise={recipe.normalise}: is for pictures, and these are series; use data or each")
     by_whom, (length,) = "the weights" if recipe.weights else "the data", design.preprocess.size
-    found: dict[str, tuple[Any, str]] = {"resize": (design.preprocess.resize, by_whom)}
+    found: dict[str, tuple[Any, str]] = {"resize": (design.preprocess.resize, by_whom), "dims": (1, "the data")}
     if recipe.img_size is None and length <= MOST_SAID:
         found["img_size"] = (length, by_whom)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from resnets.engine.recipe import Facts, Recipe
 from resnets.engine.settings import AUGMENTATION, DATA, FINETUNING, IMAGES, LOSS, NETWORK, ON, setting
@@ -30,6 +30,8 @@ OF_PICTURES: dict[str, Any] = {
 @dataclass(frozen=True, kw_only=True)
 class ImageLevelSettings(Recipe):
     """The settings that tasks with one answer per picture share."""
+
+    idle: ClassVar = {1: OF_PICTURES, 2: OF_SERIES}
 
     # Images
     resize: str = setting(IMAGES, "crop", "how a picture of another shape becomes the input", choices=("crop", "pad", "squash"))

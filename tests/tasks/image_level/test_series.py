@@ -5,11 +5,14 @@ import csv
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 import resnets
+from resnets.cli.main import cli
 from resnets.data.check import check
 from resnets.data.preprocess import Preprocess
 from resnets.data.sources import open_source
+from resnets.data.transforms import to_input
 from resnets.engine.plan import settle
 from resnets.errors import InputError
 from resnets.ship.formats import FORMATS
@@ -17,12 +20,13 @@ from resnets.ship.graph import program
 from resnets.ship.sessions import open_session
 from resnets.tasks import get
 from resnets.tasks.image_level.series import length_of
+from resnets.verbs.embed import embed
 from resnets.verbs.evaluate import evaluate
 from resnets.verbs.explain import explain
 from resnets.verbs.export import export
 from resnets.verbs.predict import predict
 from resnets.verbs.preview import preview
-from resnets.verbs.train import train
+from resnets.verbs.train import prepare, train
 from tests.data.series.made import bumps, save_npz, save_wav, ts
 from tests.engine.running import assert_same, stopping
 
@@ -86,6 +90,17 @@ def test_a_file_that_cannot_be_read_is_a_row(run, tmp_path):
     assert "label" in rows[0] and "3 channels, and 2 are wanted" in rows[1]["error"] and "@data" in rows[2]["error"]
 
 
+def test_predict_and_embed_go_on_where_they_were(run, data, tmp_path):
+    out = tmp_path / "rows.csv"
+    command = ["predict", str(run.path), str(data), "--out", str(out), "-j", "0"]
+    CliRunner().invoke(cli, command, catch_exceptions=False)
+    whole = out.read_text()
+    out.write_text("".join(whole.splitlines(keepends=True)[:10]))
+    CliRunner().invoke(cli, [*command, "--resume"], catch_exceptions=False)
+    assert out.read_text() == whole and whole.count("\n") == 34
+    assert embed(run.path, [str(data)], tmp_path / "a.npz", workers=0)["num_images"] == 33
+
+
 def test_explained_by_a_map_over_time(run, tmp_path):
     report = explain(run.path, num=2, out=tmp_path, device="cpu")
     assert (tmp_path / "explain.html").is_file() and len(list(tmp_path.glob("000*.png"))) == 2
@@ -99,6 +114,23 @@ def test_other_data_is_refused(run, tmp_path, data):
         evaluate(run.path, "digits")
     with pytest.raises(InputError, match="series of 1 channels, and the model takes 2"):
         evaluate(run.path, str(save_npz(tmp_path / "a.npz")))
+
+
+def test_loaders_of_ones_own_have_the_batches_of_training(data, tmp_path):
+    settings = {**NARROW, "epochs": 1, "normalise": "data", "jitter": 0.1}
+    job, plan = prepare(str(data), out=tmp_path / "run", **settings)
+    found = resnets.loaders(bumps(24, chans=2), dims=1, **settings)
+    for (x, y), batch in zip(found.train, job.train.epoch(0), strict=True):
+        assert torch.equal(x, batch.images) and torch.equal(y, batch.targets)
+    (inputs, _), batch = next(iter(found.val)), next(iter(job.val.epoch(0)))
+    assert torch.equal(inputs, to_input(batch.images, plan.preprocess, torch.device("cpu")))
+
+
+def test_folds_put_train_and_val_together(tmp_path):
+    (x, y), (x_val, y_val) = bumps(20), bumps(10, seed=1)
+    plan = planned("arrays", {"train": (x, y), "val": (x_val, y_val)}, dims=1, folds=3, fold=1)
+    assert {name: len(split) for name, split in plan.source.splits.items()} == {"train": 20, "val": 10}
+    assert {plan.source.splits["train"].images.name(at).partition("[")[0] for at in range(20)} == {"train", "val"}
 
 
 # --- exported ---
@@ -131,8 +163,8 @@ def test_a_graph_takes_raw_values_of_any_length_each_normalised_by_itself(tmp_pa
 # --- settings ---
 
 
-def planned(data, **settings):
-    return settle(get(settings.pop("task", "classify")), {"flag": {"data": str(data), **settings}}, None)
+def planned(data, given=None, **settings):
+    return settle(get(settings.pop("task", "classify")), {"flag": {"data": str(data), **settings}}, None, data=given)
 
 
 def test_settings_of_pictures_are_refused_and_those_of_series_for_pictures(data):
@@ -195,7 +227,7 @@ def test_numbers_and_several_labels(tmp_path):
     np.savez(tmp_path / "tags.npz", X=x, y=np.stack([y, 1 - y], 1))
     assert planned(tmp_path / "tags.npz", task="tag").source.kind == "series_tags"
     np.savez(tmp_path / "grades.npz", X=x, y=np.arange(16) % 3)
-    in_memory = settle(get("grade"), {"flag": {"data": "arrays", "dims": 1}}, None, data=(x, np.linspace(0, 1, 16)))
+    in_memory = planned("arrays", (x, np.linspace(0, 1, 16)), task="grade", dims=1)
     assert in_memory.source.kind == "series" and in_memory.source.labels == ("target",)
     done = train(str(tmp_path / "grades.npz"), task="grade", loss="corn", out=tmp_path / "run", epochs=1, **NARROW)
     assert done.model.labels == ("0", "1", "2") and (done.path / "plots" / "worst.png").is_file()
