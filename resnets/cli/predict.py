@@ -80,7 +80,7 @@ def predict(
     with their probabilities; for detection, objects with their bounding boxes; for segmentation, classes with their share of
     the image."""
     from resnets.cli.progress import counting
-    from resnets.data.pictures.inputs import INPUTS
+    from resnets.data.inputs import INPUTS
     from resnets.data.readers.walk import Left
     from resnets.models.answering import Wanted, check_wanted
     from resnets.models.header import terms

@@ -18,6 +18,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 FREE = ("shorter", "keep")  # resize rules for inputs of any size, which keep the aspect ratio
 MAX_SIDE, MAX_VALUES = 8192, 1 << 26  # of an input: the longest side, and pixels or voxels in all
+MAX_LENGTH, MAX_RATE = 1 << 22, 1 << 24  # of a series: values of a channel, and values per second
 LEAST_CROP = 0.1  # images are resized to size / crop_pct; published values are 0.8 and more
 LEAST_STD = 1e-6  # smaller ones make infinite inputs
 BIT_DEPTHS = range(8, 17)
@@ -32,21 +33,23 @@ class Preprocess:
     resized to `size` by the rule `resize`, scaled to [0, 1], and normalised as (x - mean) / std.
 
     Args:
-        size: (height, width) of the input in pixels. For volumes, whose inputs may have any size, (depth, height, width) of
-            the training patches in voxels.
+        size: (height, width) of the input in pixels; of a series (length,). For volumes, whose inputs may have any size,
+            (depth, height, width) of the training patches in voxels.
         resize: "crop" (the shorter side to size / crop_pct, then a centre crop), "pad" (the longer side to size, then padding
             with the mean colour, which is 0 after normalisation), "squash" (both sides to size; the aspect ratio changes).
             For dense prediction (boxes or masks) inputs of any size: "shorter" (the shorter side to size[0], or less if the
-            longer side would exceed size[1]), "keep" (the image's own size).
+            longer side would exceed size[1]), "keep" (the image's own size). Of series see `data.series.series.fit_series`.
         crop_pct: for "crop": side of the crop as a fraction of the resized image, in (0, 1].
         interpolation: "bilinear" or "bicubic", with antialiasing, as in Pillow.
         mean: one value per channel, in [0, 1]; or one per value of the input, in the order (channel, row, column), for the
-            per-pixel mean of He et al. (2015, section 4.2).
+            per-pixel mean of He et al. (2015, section 4.2). Of series in the units of their values.
         std: standard deviation, one value per channel, above 0.
         bit_depth: of images of 16 bits, how many of these their values use, 8 to 16 (DICOM's "bits stored"): 2**bit_depth - 1
             becomes white. Other images have no use for it.
         window: (level, width) of the values that become black to white in DICOM, and to which volumes are clipped; None: as
             the file says, and all values of volumes.
+        each: of series, each channel is normalised by its own mean and standard deviation instead.
+        rate: of series, values per second that files have to have; None: any, or not known.
 
     Raises:
         InputError: for a value out of range.
@@ -60,6 +63,8 @@ class Preprocess:
     std: tuple[float, ...] = IMAGENET_STD
     bit_depth: int = 16
     window: tuple[float, float] | None = None
+    each: bool = False
+    rate: int | None = None
 
     def __post_init__(self) -> None:
         check_choices(self, CHOICES)
@@ -71,10 +76,11 @@ class Preprocess:
                 object.__setattr__(self, field, tuple(kind(value) for value in values))
             except (TypeError, ValueError, OverflowError):
                 raise InputError(f"{field}={short(values)}: give a list of numbers") from None
-        if len(self.size) not in (2, 3) or min(self.size) < 1 or max(self.size) > MAX_SIDE or math.prod(self.size) > MAX_VALUES:
+        most = MAX_LENGTH if len(self.size) == 1 else MAX_SIDE
+        if not 1 <= len(self.size) <= 3 or min(self.size) < 1 or max(self.size) > most or math.prod(self.size) > MAX_VALUES:
             raise InputError(
-                f"size={short(self.size)}: give height and width in pixels (for volumes depth first), each from 1 to "
-                f"{MAX_SIDE:,}, and at most {MAX_VALUES:,} in all"
+                f"size={short(self.size)}: give height and width in pixels (for volumes depth first, of series the length), "
+                f"each from 1 to {most:,}, and at most {MAX_VALUES:,} in all"
             )
         if not isinstance(self.crop_pct, int | float) or not LEAST_CROP <= self.crop_pct <= 1:
             raise InputError(f"crop_pct={short(self.crop_pct)}: give a fraction from {LEAST_CROP} to 1")
@@ -82,6 +88,10 @@ class Preprocess:
             raise InputError(f"bit_depth={short(self.bit_depth)}: give a number of bits from 8 to 16")
         if self.window is not None:
             object.__setattr__(self, "window", window_levels.parsed(self.window))
+        if not isinstance(self.each, bool):
+            raise InputError(f"each={short(self.each)}: give true or false")
+        if self.rate is not None and not (is_whole(self.rate) and 1 <= self.rate <= MAX_RATE):
+            raise InputError(f"rate={short(self.rate)}: give values per second, from 1 to {MAX_RATE:,}")
         if len(self.mean) not in (len(self.std), len(self.std) * math.prod(self.size)):
             raise InputError(f"mean has {len(self.mean)} values and std {len(self.std)}: give one per channel")
         if not all(abs(value) <= 1 / LEAST_STD for value in self.mean):
@@ -91,7 +101,7 @@ class Preprocess:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as plain data; without what is usual of those that version 0.1.0 does not know."""
-        usual = {"bit_depth": BIT_DEPTHS[-1], "window": None}
+        usual = {"bit_depth": BIT_DEPTHS[-1], "window": None, "each": False, "rate": None}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in usual or value != usual[name]}
 
     @property

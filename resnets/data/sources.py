@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets import plugins
+from resnets.data.frames import Frame, framed
 from resnets.data.identities import identified
 from resnets.data.pictures.images import printable
 from resnets.data.readers import (
@@ -25,13 +26,13 @@ from resnets.data.readers import (
     masks,
     memory,
     scans,
+    series,
     shards,
     tags,
     volume_labels,
     walk,
     yolo,
 )
-from resnets.data.readers.frames import Frame, framed
 from resnets.data.readers.layouts import Found, Part, quoted
 from resnets.data.readers.names import matched
 from resnets.data.types import Note, Source, Split
@@ -47,7 +48,7 @@ class Layout(plugins.Part):
     Args:
         form: the layout in words.
         holds: what is known of its images: "classes", "boxes", "masks" (of volumes too), "tags", "identities", or "scans" (of
-            series without labels); a task takes one of these, but the last. Identities are kept as classes are.
+            series without labels); a task takes one of these, but the last. Identities are kept as classes of pictures are.
         recognises: whether a path, or a pattern or address of shards, is in this layout.
         takes: further arguments of `open_source` that the reader takes.
         dims: spatial axes of the images.
@@ -62,7 +63,7 @@ class Layout(plugins.Part):
     is_list: bool = False
 
     def has(self, kind: str | None) -> bool:
-        return kind in (None, self.holds) or (kind == "identities" and self.holds == "classes")
+        return kind in (None, self.holds) or (kind == "identities" and self.holds == "classes" and self.dims == 2)
 
 
 LAYOUTS = plugins.Table("layout", Layout)
@@ -91,7 +92,16 @@ layout("list of tags", f"a list: .csv with {COLUMNS}", "tags", tags.is_list, tag
 layout("coco tags", COCO, "tags", coco.is_coco, tags.coco_presence)
 layout("voc tags", f"{VOC}, Annotations, ImageSets/Main", "tags", boxes.is_voc, tags.voc_presence)
 layout("yolo tags", f"{YOLO}, or {PAIRS} + labels, .txt", "tags", yolo.is_yolo, tags.yolo_presence)
+ARCHIVE = "series: .npz with X (N, C, L)"
+layout("series tags", f"{ARCHIVE}, y (N, labels) of 0 and 1", "tags", series.is_tagged, series.read_tagged, dims=1)
 layout("shards", f"shards: {TAR}, or their pattern or address", "classes", shards.is_shards, shards.read_shards)
+SETS = "series: NAME_TRAIN.ts NAME_TEST.ts, or .tsv or .txt"
+WIDE, RECORDED = "series: .csv with one in each row, and a label", "series: [{train,val,test}/]<class>/*.wav or .csv"
+layout("series", f"{ARCHIVE} and y (N,), or X_train, y_train, ...", "classes", series.is_npz, series.read, dims=1)
+layout("series sets", SETS, "classes", series.is_text, series.read, dims=1)
+layout("series list", WIDE, "classes", series.is_wide, series.read, dims=1)
+layout("series lists", "", "classes", series.is_wide_folder, series.read, dims=1)
+layout("series classes", RECORDED, "classes", series.is_folder, series.read_folder, dims=1)
 layout("cifar", "an unpacked CIFAR folder", "classes", cifar.is_cifar, cifar.read_cifar)
 layout("arrays", "arrays: .npz with train_images, train_labels, ...", "classes", layouts.is_npz, layouts.read_npz)
 layout("list", "a list: .csv with path,label[,split]", "classes", layouts.is_csv, layouts.read_csv, is_list=True)
@@ -113,6 +123,7 @@ def open_source(
     masks: bool = False,
     ignore: int | None = None,
     leave_out: Sequence[str] = (),
+    dims: int | None = None,
 ) -> Source:
     """Open a built-in dataset by its name, or a path by its layout. A built-in name wins over a folder called so (`./digits`).
 
@@ -127,6 +138,7 @@ def open_source(
         masks: with boxes, the objects' masks too.
         ignore: an index in masks that is ignored, beside 255.
         leave_out: columns of a list with a column per label that are no labels, where they are there.
+        dims: spatial axes of arrays in memory, where these do not say it: 1 for series (N, C, L).
 
     Raises:
         InputError: if there is nothing there, nothing that is recognised, or the classes do not fit.
@@ -135,8 +147,8 @@ def open_source(
     if memory.in_memory(data):
         if kind not in (None, *FOUND):
             raise InputError(f"{memory.name_of(data)}: data with classes, without {kind}; give a folder that has them")
-        found = memory.read(data, in_chans)
-        return _indexing(kind)(found, memory.channels(next(iter(found.parts.values())).images), labels, unnamed)
+        found = memory.read(data, in_chans, dims)
+        return _indexing(kind)(found, found.in_chans or 3, labels, unnamed)
     if str(data) in known.KNOWN:
         if kind not in (None, *FOUND):
             raise InputError(f"{data}: a built-in dataset of classes, without {kind}; give a folder that has them")
@@ -171,7 +183,7 @@ class Words(NamedTuple):
 
 
 def in_words(
-    data: Any, *, data_dir: str | os.PathLike[str] | None = None, in_chans: int | None = None
+    data: Any, *, data_dir: str | os.PathLike[str] | None = None, in_chans: int | None = None, dims: int | None = None
 ) -> tuple[dict[str, Words], tuple[Note, ...]]:
     """Every image of a dataset by split, whatever is known of it; no training split is needed, nor two classes. And notes.
 
@@ -180,7 +192,7 @@ def in_words(
     """
     data = known.located(framed(data), data_dir)
     if memory.in_memory(data):
-        found = memory.read(data, in_chans)
+        found = memory.read(data, in_chans, dims)
     elif str(data) in known.KNOWN:
         found = known.read(str(data), data_dir, in_chans)
     else:
@@ -209,6 +221,8 @@ def check_once(source: Source) -> None:
     seen: dict[str, str] = {}
     for split, part in source.splits.items():
         images = getattr(part.images, "files", part.images)  # of volumes the files
+        if not hasattr(images, "path"):  # in memory
+            continue
         paths = [os.path.normpath(images.path(index)) for index in range(len(images))]
         here = dict.fromkeys(paths, split)
         if len(here) < len(paths):
@@ -267,7 +281,8 @@ def _with_indices(found: Found, in_chans: int, labels: Sequence[str] | None, unn
     index_of, told = matched(seen, names, unnamed=unnamed)
     splits = {split: _indexed(found.name, split, part, names, index_of, labels is None) for split, part in found.parts.items()}
     notes = (*found.notes, *told, *alike(seen))
-    return Source(found.name, names, splits, in_chans, size=found.size, hflip=found.hflip, notes=notes)
+    chans = in_chans if found.in_chans is None else found.in_chans
+    return Source(found.name, names, splits, chans, found.kind, size=found.size, hflip=found.hflip, notes=notes)
 
 
 def _in_order(found: Found) -> tuple[str, ...]:

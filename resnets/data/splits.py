@@ -13,7 +13,6 @@ import numpy as np
 
 from resnets.data import group_splits
 from resnets.data.groups import grouped
-from resnets.data.pictures.images import ArrayImages
 from resnets.data.pictures.joined import JoinedImages
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
@@ -150,11 +149,10 @@ def _train(source: Source, what: str) -> Split:
 
 def joined(one: Split, other: Split) -> Split:
     """Two splits as one."""
-    arrays = [isinstance(split.images, ArrayImages) for split in (one, other)]
-    if len(set(arrays)) > 1:
+    joins = [hasattr(split.images, "joined") for split in (one, other)]  # arrays of images, and series
+    if len(set(joins)) > 1:
         raise InputError("one split is arrays and another is not, and here they become one; give both in the same form")
-    in_memory = all(arrays)
-    images = one.images.joined(other.images) if in_memory else JoinedImages([one.images, other.images])
+    images = one.images.joined(other.images) if all(joins) else JoinedImages([one.images, other.images])
     both = one.columns.keys() & other.columns.keys()
     columns = {name: np.concatenate([one.columns[name], other.columns[name]]) for name in one.columns if name in both}
     groups = None if one.groups is None or other.groups is None else np.concatenate([one.groups, other.groups])

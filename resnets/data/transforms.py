@@ -38,9 +38,31 @@ def normalise(pixels: Tensor, preprocess: Preprocess) -> Tensor:
 
 
 def to_input(pixels: np.ndarray | Tensor, preprocess: Preprocess, device: torch.device) -> Tensor:
-    """Fitted pixels (N, C, H, W) uint8 as the input of a network on `device`; those of volumes, float32, are normalised."""
+    """Fitted pixels (N, C, H, W) uint8, or series (N, C, L) float32, as the input of a network on `device`; volumes, float32,
+    are normalised."""
     x = torch.as_tensor(pixels).to(device, non_blocking=True)
+    if len(preprocess.size) == 1:
+        return normalise_series(x, preprocess)
     return normalise(x, preprocess) if x.dtype == torch.uint8 else x
+
+
+def normalise_series(x: Tensor, preprocess: Preprocess) -> Tensor:
+    """float32 (N, C, L) less the mean and divided by the standard deviation, of the training split or each its own."""
+    if not preprocess.each:
+        mean, std = (torch.tensor(values, device=x.device).reshape(-1, 1) for values in (preprocess.mean, preprocess.std))
+        return (x - mean) / std
+    return by_itself(x)
+
+
+def by_itself(x: Tensor) -> Tensor:
+    """Each channel of each series of x (N, C, L) less its own mean, divided by its own standard deviation; if flat, 0."""
+    mean = x.mean(2, keepdim=True)
+    centred = x - mean
+    return centred / ((centred * centred).mean(2, keepdim=True) + FLAT_VARIANCE * mean * mean + TINY_VARIANCE).sqrt()
+
+
+FLAT_VARIANCE = 1e-10  # of the squared mean: what is smaller is rounding
+TINY_VARIANCE = 1e-30  # so that nothing is divided by 0
 
 
 IN_CACHE = 2**20  # bytes of floats

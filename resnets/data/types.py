@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Images(Protocol):
-    """Images that can be had one by one: pictures as uint8 (H, W, C), or opened volumes."""
+    """Images that can be had one by one: pictures as uint8 (H, W, C), series as float32 (C, L), or opened volumes."""
 
     def __len__(self) -> int: ...
 
@@ -189,6 +189,8 @@ KINDS = {
     "scans": Kind("series", "series", "series", 3),
     "tags": Kind("pictures", "pictures", "pictures", 2, names="labels"),
     "identities": Kind("pictures", "pictures", "pictures", 2, names="identities"),
+    "series": Kind("series", "series", "series", 1),
+    "series_tags": Kind("series", "series", "series", 1, names="labels"),
 }
 
 
@@ -202,7 +204,8 @@ class Source:
         splits: of "train", "val" and "test" those that exist.
         in_chans: channels of the images as opened.
         kind: of `KINDS`: "classes" (values per image), "boxes", "masks" (a class per pixel), "volumes" (a class per
-            voxel), "tags" (several labels per image) or "identities" (whom an image shows; each split has others).
+            voxel), "tags" (several labels per image), "identities" (whom an image shows; each split has others), "series"
+            (values per series) or "series_tags".
         size: (H, W) if every image has it and is in memory, else None.
         hflip: whether a mirrored image keeps its target, or the target is mirrored with it.
         cut: {"fraction", "seed"} if `splits.cut_val` cut the validation split, {"folds", "fold", "seed"} if `splits.cut_fold`
@@ -272,9 +275,10 @@ class Source:
 class Batch(NamedTuple):
     """What a loader hands out.
 
-    `images` (N, C, H, W): of training float32, normalised; of evaluation uint8, fitted but not normalised; of volumes float32
-    (N, C, D, H, W), normalised. `targets` are the task's. `indices` (N,) int64 are the positions in the split, and `sizes` the
-    images' own (H, W) or (D, H, W) before they were fitted, where inputs of evaluation differ in size.
+    `images` (N, C, H, W): of training float32, normalised; of evaluation uint8, fitted but not normalised; of series float32
+    (N, C, L) likewise; of volumes float32 (N, C, D, H, W), normalised. `targets` are the task's. `indices` (N,) int64 are the
+    positions in the split, and `sizes` the images' own (H, W) or (D, H, W) before they were fitted, where inputs of evaluation
+    differ in size.
     """
 
     images: Tensor

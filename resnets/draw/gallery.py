@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from resnets.draw.lines import pictured
 from resnets.draw.style import DPI, EMPTY, blank, elide, styled, write
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def draw_gallery(
     Small images are enlarged without blurring.
 
     Args:
-        pictures: uint8 (H, W) or (H, W, C) of any sizes; C is 1, 3 or 4 (the last is opacity), of other C the first is drawn.
-            None: the place stays empty.
+        pictures: uint8 (H, W) or (H, W, C) of any sizes; C is 1, 3 or 4 (the last is opacity), of other C the first is drawn;
+            or a series float32 (C, L), whose lines are drawn. None: the place stays empty.
         captions: one for each image; at most two lines of 22 characters are drawn, longer text is shortened.
         columns: the number of images in a row.
     """
@@ -53,7 +54,7 @@ def draw_gallery(
         row, column = divmod(place, columns)
         left, top = gap + column * (CELL + gap), over + row * (CELL + under)
         if picture is not None:
-            _show(axes, picture, left, top)
+            _show(axes, pictured(picture), left, top)
         axes.text(left + CELL / 2, top + CELL + 0.04, _two_lines(caption), ha="center", va="top", fontsize=7, linespacing=1.15)
     axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
     axes.set_axis_off()

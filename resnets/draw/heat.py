@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from resnets.draw.lines import SHOWN, warm
 from resnets.draw.paint import three
 from resnets.draw.panels import show
 from resnets.draw.style import FAINT, INK, VAL, blank, elide, styled, write
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIDE = 2.3  # inches: the longer side of a panel
+SIGNAL = 1.4, 3.2  # height and width of a panel with a signal
 WARNING = "does not depend on what was learnt"
 
 
@@ -102,9 +104,9 @@ def draw_heats(picture: np.ndarray, maps: Sequence[Heat], *, title: str = "", ca
         caption: below the image itself: what made the maps.
     """
     signal = picture.ndim == 2
-    tall, wide = (1, 2) if signal else picture.shape[:2]
-    high, broad = tall * SIDE / max(tall, wide), wide * SIDE / max(tall, wide)
-    gap, over, under = 0.1, 0.55 if title else 0.3, 0.62
+    tall, wide = picture.shape[:2]
+    high, broad = SIGNAL if signal else (tall * SIDE / max(tall, wide), wide * SIDE / max(tall, wide))
+    gap, over, under = 0.34 if signal else 0.1, 0.55 if title else 0.3, 0.78 if signal else 0.62
     width, height = (len(maps) + 1) * (broad + gap) + gap, over + high + under
     figure = blank(width, height)
     figure.set_layout_engine("none")
@@ -121,7 +123,8 @@ def draw_heats(picture: np.ndarray, maps: Sequence[Heat], *, title: str = "", ca
         room = int(broad * 13)
         axes.set_title(elide(heat.title or ("signal" if signal else "input"), room), fontsize=8.5, pad=3, color=INK)
         lines = [elide(line, room + 4) for line in heat.words.splitlines()][:4]
-        figure.text(left / width, (under - 0.06) / height, "\n".join(lines), va="top", fontsize=7, color=FAINT, linespacing=1.3)
+        beneath = under - (0.22 if signal else 0.06)  # of a signal below the numbers of its axis
+        figure.text(left / width, beneath / height, "\n".join(lines), va="top", fontsize=7, color=FAINT, linespacing=1.3)
     return figure
 
 
@@ -137,13 +140,19 @@ def framed(axes: Axes, heat: Heat, *, fontsize: float = 7.5) -> None:
 
 
 def _signal(axes: Axes, signal: np.ndarray, values: np.ndarray) -> None:
-    """The channels (C, L) as lines, behind them the map as bands."""
+    """The first channels (C, L) as lines, coloured by the map: the darker and thicker, the more speaks for it."""
+    from matplotlib.collections import LineCollection
+
     steps = np.arange(signal.shape[1])
     low, high = float(signal.min()), float(signal.max())
-    if values.size:
-        extent = (-0.5, len(steps) - 0.5, low, high)
-        axes.imshow(values[None], aspect="auto", extent=extent, cmap="Oranges", vmin=0, vmax=1)
-    for channel in signal[:4]:
-        axes.plot(steps, channel, linewidth=0.8)
-    axes.set(xlim=(-0.5, len(steps) - 0.5), yticks=[])
+    inks = np.array(warm(values)) / 255 if values.size else None
+    for channel in signal[:SHOWN]:
+        if inks is None:
+            axes.plot(steps, channel, linewidth=0.9)
+            continue
+        points = np.stack([steps, channel], 1)
+        pairs = np.stack([points[:-1], points[1:]], 1)
+        axes.add_collection(LineCollection(list(pairs), colors=inks[:-1], linewidths=0.8 + 1.4 * values[:-1]))
+    room = 0.05 * (high - low) or 0.5
+    axes.set(xlim=(-0.5, len(steps) - 0.5), ylim=(low - room, high + room))
     axes.tick_params(labelsize=6, length=2)

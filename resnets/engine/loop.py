@@ -52,6 +52,7 @@ def fit(job: Fit, *, resume: bool) -> Position:
         lengthen(job, at)
     rows = [row for row in processes.first(job.run.read_metrics) if row["epoch"] <= at.epoch]
     check_resumed(job, at, rows)
+    job.schedule = job.schedule.after(row["train_loss"] for row in rows)
     clock = Clock(job, at)
     keep_step(job, state)
 
@@ -67,6 +68,7 @@ def fit(job: Fit, *, resume: bool) -> Position:
                     if group := usable(job, group):
                         after_step(job, state, clock, take_step(job, state, group))
                 rows.append(measure(job, state, clock))
+                job.schedule = job.schedule.after(row["train_loss"] for row in rows)
                 at.epoch, at.batch, at.num_images, state.meter = at.epoch + 1, 0, 0, job.meter()
                 patient = is_patient(rows, f"val_{job.task.scores[0].key}", job.recipe.patience)
                 at.finished = at.step >= at.total_steps or not patient
@@ -307,7 +309,8 @@ def kept(state: State) -> Model:
 
 
 def keep(job: Fit, state: State, rows: list[Row]) -> None:
-    """The epoch's files: metrics.csv, best.safetensors where no validation was better, last.safetensors at the end."""
+    """The epoch's files: metrics.csv, best.safetensors where no validation was better (or no training loss lower, where that
+    selects), last.safetensors at the end."""
     at, row, model = state.at, rows[-1], kept(state)
     if job.processes.rank:
         return
@@ -316,7 +319,7 @@ def keep(job: Fit, state: State, rows: list[Row]) -> None:
     job.run.write_bad_images(at.bad_images)
     told = (key for key in row if key.startswith(("epoch", "step", "val_")))
     model.metadata["metrics"] = {key: row[key] for key in told if not math.isnan(row[key])}
-    score = row[f"val_{job.task.scores[0].key}"]
+    score = -row["train_loss"] if job.recipe.select == "train_loss" else row[f"val_{job.task.scores[0].key}"]
     # Of equals the later, for its learning rate was lower; and where nothing can be scored, the last.
     if score >= at.best or not at.best_epoch or math.isnan(score):
         at.best, at.best_epoch = at.best if math.isnan(score) else score, int(row["epoch"])

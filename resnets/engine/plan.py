@@ -217,7 +217,7 @@ def check_axes(spec: ResNetSpec, source: Source) -> None:
     """Raise `InputError` where the network takes inputs of another kind than the data's."""
     kind = KINDS[source.kind]
     if spec.dims != kind.dims:
-        remedy = "leave --dims out" if kind.dims == 3 else "other data reaches a network through Python only"
+        remedy = "leave --dims out" if kind.dims != 2 else "other data reaches a network through Python only"
         raise InputError(f"dims={spec.dims}: {kind.images} have {kind.dims} spatial axes; {remedy}")
     if spec.in_chans != source.in_chans:
         raise InputError(f"in_chans={spec.in_chans}: the {kind.images} have {source.in_chans}; leave it out")

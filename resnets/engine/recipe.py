@@ -106,6 +106,8 @@ class Recipe:
     compiles: ClassVar[bool] = True  # whether torch.compile pays by default: inputs of one size
     # What acts on a linear probe too, of the settings of those sections that say how steps are taken.
     of_probe: ClassVar[frozenset[str]] = frozenset()
+    # By the spatial axes of the inputs, the settings that are not for these, as they are where they do nothing.
+    idle: ClassVar[Mapping[int, Mapping[str, Any]]] = {}
 
     data: str = setting(COMMON, "digits", "a built-in dataset, or a path whose layout is recognised")
     task: str = setting(COMMON, "classify", "what the network is for")
@@ -140,20 +142,35 @@ class Recipe:
         OPTIMISATION, True, "apply weight decay to the scales of norms, and to biases, too", only={"weight_decay": ON}
     )
     clip_grad: float | None = setting(OPTIMISATION, None, "largest norm of the gradient; default: no limit", least=0)
-    sched: str = setting(OPTIMISATION, "onecycle", "learning rate schedule", choices=("onecycle", "cosine", "step", "constant"))
+    sched: str = setting(
+        OPTIMISATION, "onecycle", "learning rate schedule", choices=("onecycle", "cosine", "step", "plateau", "constant")
+    )
     milestones: tuple[float, ...] = setting(
         OPTIMISATION,
         (0.5, 0.75),
         "for step: fractions of the run after which the rate is multiplied by gamma",
         only={"sched": ("step",)},
     )
-    gamma: float = setting(OPTIMISATION, 0.1, "for step: what the rate is multiplied by", least=0, only={"sched": ("step",)})
+    gamma: float = setting(
+        OPTIMISATION,
+        0.1,
+        "for step and plateau: what the rate is multiplied by",
+        least=0,
+        only={"sched": ("step", "plateau")},
+    )
+    plateau_epochs: int = setting(
+        OPTIMISATION,
+        50,
+        "for plateau: epochs without a lower training loss after which the rate is multiplied by gamma",
+        least=1,
+        only={"sched": ("plateau",)},
+    )
     min_lr: float = setting(
         OPTIMISATION,
         0.0,
-        "for onecycle and cosine: the last learning rate",
+        "for onecycle and cosine: the last learning rate; for plateau the lowest",
         least=0,
-        only={"sched": ("onecycle", "cosine")},
+        only={"sched": ("onecycle", "cosine", "plateau")},
     )
     warmup_epochs: float | None = setting(
         OPTIMISATION, None, "length of the warm-up; default: a quarter of the run for onecycle, else none", least=0
@@ -264,7 +281,7 @@ class Recipe:
     groups: int | None = network("groups", "groups of the bottleneck's 3x3 convolution")
     group_width: int | None = network("group_width", "channels of a group")
     drop_path: float | None = network("drop_path", "probability of skipping the last branch")
-    dims: int | None = network("dims", "spatial axes of the input; default: 2 of pictures, 3 of volumes")
+    dims: int | None = network("dims", "spatial axes of the input; default: 2 of pictures, 1 of series, 3 of volumes")
     num_classes: int | None = network("num_classes", "outputs; default: as many as the data has classes")
     output_stride: int | None = network("output_stride", "largest stride of a level, 32, 16 or 8; dilation for the rest")
     zero_init_last: bool | None = network("zero_init_last", "start every branch at zero")
@@ -272,7 +289,10 @@ class Recipe:
     # What is kept
     seed: int = setting(COMMON, 0, "of everything random", least=0, most=2**32 - 1)
     select: str = setting(
-        KEEPING, "best", "weights that the test split scores: best on validation, or the last", choices=("best", "last")
+        KEEPING,
+        "best",
+        "weights that the test split scores: best on validation, the last, or those of the lowest training loss",
+        choices=("best", "last", "train_loss"),
     )
     test: bool = setting(KEEPING, True, "evaluate the test split at the end; without, none of its images is opened")
     keep_at: tuple[int, ...] = setting(

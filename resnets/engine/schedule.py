@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
 
 from resnets.engine.recipe import Recipe
 
 GROWN = 0.65  # fraction of a run after which images have their full size
+LOWER = 1e-4  # by which a training loss has to be lower to count
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The learning rate schedule of a recipe: a warm-up, then "constant", "step", "cosine" or "onecycle" by its `sched`."""
+    """The learning rate schedule of a recipe: a warm-up, then by its `sched` "constant", "step", "cosine", "onecycle" or
+    "plateau".
+
+    `losses` are the training losses of the epochs so far, by which "plateau" goes: it multiplies the rate by `gamma` after
+    `plateau_epochs` without a loss that is lower by `LOWER`, and so on (Keras' ReduceLROnPlateau).
+    """
 
     recipe: Recipe
     steps_per_epoch: int
     grow_from: float = 1.0  # fraction of its side that an input has at first
+    losses: tuple[float, ...] = ()
+
+    def after(self, losses: Iterable[float]) -> Self:
+        """The schedule once these are known."""
+        return dataclasses.replace(self, losses=tuple(losses)) if self.recipe.sched == "plateau" else self
+
+    @cached_property
+    def num_plateaus(self) -> int:
+        """How often the rate was multiplied."""
+        best, waited, num = math.inf, 0, 0
+        for loss in self.losses:
+            if loss < best - LOWER:
+                best, waited = loss, 0
+                continue
+            waited += 1
+            if waited == self.recipe.plateau_epochs:
+                waited, num = 0, num + 1
+        return num
 
     @property
     def num_steps(self) -> int | None:
@@ -42,6 +70,8 @@ class Schedule:
             return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * (step + 1) / warm
         if recipe.sched == "step":
             return recipe.lr * recipe.gamma ** sum(step >= share * total for share in recipe.milestones)
+        if recipe.sched == "plateau":
+            return max(recipe.min_lr, recipe.lr * recipe.gamma**self.num_plateaus)
         left = 1 - (step - warm) / max(1, total - warm)  # from 1 down to almost 0
         factor = {"constant": 1.0, "onecycle": left, "cosine": (1 - math.cos(math.pi * left)) / 2}[recipe.sched]
         return recipe.min_lr + (recipe.lr - recipe.min_lr) * factor

@@ -15,6 +15,7 @@ from resnets.data.pictures.resize import as_image, fit_image, fit_picture, liste
 from resnets.data.preprocess import Preprocess
 from resnets.data.readers.films import is_film
 from resnets.data.readers.given import fetched, is_address
+from resnets.data.series.opened import given_series
 from resnets.data.transforms import to_input
 from resnets.errors import InputError, is_whole
 from resnets.models import budget
@@ -73,7 +74,7 @@ class Answering:
             pictures: one picture, a sequence of them, a uint8 array (N, H, W, C) or a tensor (N, C, H, W). A picture is a path,
                 an http or https address, which is fetched (at most 64 MB), the bytes of an image file, an open file, a
                 `PIL.Image`, a uint8 array (H, W), (H, W, C) or (C, H, W), or a tensor (H, W) or (C, H, W), uint8 or as ToTensor
-                makes it.
+                makes it. Of series: numbers (L,), (C, L) or (N, C, L), a list of series, or paths; a file may have many.
             topk: classes to name for each picture.
             batch_size: pictures that go through the network at once; where answers have the size of the image always one.
             threshold: of detectors and tags: the lowest score of what is named; None: the model's own, else 0.5.
@@ -87,16 +88,20 @@ class Answering:
             InputError: for a picture that cannot be read (`resnets predict` goes on past such pictures instead), an argument
                 out of range, and a model without classes.
         """
-        todo, wanted, header = listed(pictures, channel_order), Wanted(topk, threshold), self.header
-        if films := [picture for picture in todo if is_film(picture) and not is_address(picture)]:
-            raise InputError(f"{films[0]}: a video; resnets.predict(model, {films[0]!r}, fps=1) goes through its frames")
+        wanted, header, rule = Wanted(topk, threshold), self.header, self.preprocess
         if not (self.labels or self.task.embeds):
             raise InputError("the model has no classes to predict; its pooled features are model(model.inputs(pictures))")
         if not is_whole(batch_size) or batch_size < 1:
             raise InputError(f"batch_size={batch_size!r}: give a whole number of at least 1")
         check_wanted(self.task, threshold=threshold)
-        run = functools.partial(run_model, self)
-        rows, rule, num = [], self.preprocess, 1 if self.task.own_size else batch_size
+        run, num = functools.partial(run_model, self), 1 if self.task.own_size else batch_size
+        if len(rule.size) == 1:
+            inputs = given_series(pictures, rule)
+            several = [np.stack(inputs[start : start + num]) for start in range(0, len(inputs), num)]
+            return [row for pixels in several for row, _ in answered(self.task, run, header, pixels, [], wanted)]
+        todo, rows = listed(pictures, channel_order), []
+        if films := [picture for picture in todo if is_film(picture) and not is_address(picture)]:
+            raise InputError(f"{films[0]}: a video; resnets.predict(model, {films[0]!r}, fps=1) goes through its frames")
         for start in range(0, len(todo), num):
             images = [
                 as_image(fetched(picture), rule.in_chans, rule.bit_depth, rule.window) for picture in todo[start : start + num]
@@ -110,12 +115,16 @@ class Answering:
         """What `forward` and `features` take: pictures as `predict` takes them, preprocessed, on the model's device.
 
         Returns:
-            float32 (N, C, H, W), normalised. Where inputs have the size of their pictures, these must be of one size.
+            float32 (N, C, H, W), of series (N, C, L), normalised. Where inputs have the size of their pictures, these must be
+            of one size.
 
         Raises:
             InputError: for a picture that cannot be read, and for sizes that differ.
         """
-        found = [fit_picture(fetched(picture), self.preprocess) for picture in listed(pictures, channel_order)]
+        if len(self.preprocess.size) == 1:
+            found = given_series(pictures, self.preprocess)
+        else:
+            found = [fit_picture(fetched(picture), self.preprocess) for picture in listed(pictures, channel_order)]
         if len({pixels.shape for pixels in found}) != 1:
             raise InputError(f"{len(found)} pictures, which give inputs of several sizes or none; give some of one size")
         return to_input(np.stack(found), self.preprocess, next(self.parameters()).device)  # type: ignore[attr-defined]

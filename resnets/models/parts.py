@@ -21,7 +21,8 @@ from resnets.plugins import Part, Table, register
 class Conv:
     """One convolution. `kernel`, `stride` and `dilation` are the same along every axis.
 
-    It is padded by dilation * (kernel // 2) on each side, unless it is not `padded`.
+    It is padded by dilation * (kernel - 1) in all, unless it is not `padded`: of an even kernel by one position more at the far
+    edge, as Keras' "same" does.
     """
 
     in_chans: int
@@ -48,11 +49,11 @@ class Conv:
 
 
 def shrink(n: int, kernel: int, stride: int, *, padded: bool = True) -> int:
-    """Output length of a convolution or pooling over `n` positions, `padded` by dilation * (kernel // 2) on each side.
+    """Output length of a convolution or pooling over `n` positions, `padded` by dilation * (kernel - 1) in all.
 
     With this padding the length does not depend on the dilation. Without it the length is 0 where `n` is below `kernel`.
     """
-    return max(0, (n + 2 * (kernel // 2) * padded - kernel) // stride + 1)
+    return max(0, (n + (kernel - 1) * padded - kernel) // stride + 1)
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------------
@@ -112,11 +113,13 @@ class BlockRow(Counted):
 
     Args:
         expansion: output channels, as a multiple of the stage's width.
+        doublings: how often that width doubles from stage to stage, at most.
         convs: (spec, in_chans, width, stride) -> the convolutions of its branch, of a block that is built from these, such as
             `nn.blocks.ResidualBlock`; None: one convolution stands for them all in `plan.convs`.
     """
 
     expansion: int = 1
+    doublings: int = 3
     convs: Callable[[Any, int, int, int], tuple[Conv, ...]] | None = None
 
 
@@ -129,12 +132,14 @@ class Stem(Counted):
         stride: of the module.
         pool: the pooling that follows, of stride 2: a key of `nn.trunk.POOLS`; "": none.
         img_size: side of the input, in pixels, that it is made for.
+        empty: whether it has no layer, and the first block takes the input.
         convs: spec -> its convolutions; None: one stands for them.
     """
 
     stride: int = 1
     pool: str = ""
     img_size: int = 224
+    empty: bool = False
     convs: Callable[[Any], tuple[Conv, ...]] | None = None
 
 
@@ -188,6 +193,12 @@ def bottleneck(spec: Any, in_chans: int, width: int, stride: int) -> tuple[Conv,
     )
 
 
+def wang(spec: Any, in_chans: int, width: int, stride: int) -> tuple[Conv, ...]:
+    """Kernels of 8, 5 and 3, with biases beside norms (of series, arXiv 1611.06455)."""
+    planned = ((in_chans, 8, stride), (width, 5, 1), (width, 3, 1))
+    return tuple(Conv(chans, width, kernel, step, bias=True) for chans, kernel, step in planned)
+
+
 def small(spec: Any) -> tuple[Conv, ...]:
     return (Conv(spec.in_chans, spec.stem_channels, 3, spec.stem_stride or 1, bias=NORMALISATIONS[spec.norm].bias),)
 
@@ -221,6 +232,7 @@ def count_squeeze(channels: int, dims: int, size: tuple[int, ...]) -> tuple[int,
 BLOCKS = Table("block", BlockRow)
 register("block", "basic", "resnets.models.nn.blocks:ResidualBlock", convs=basic)
 register("block", "bottleneck", "resnets.models.nn.blocks:ResidualBlock", convs=bottleneck, expansion=4)
+register("block", "wang", "resnets.models.nn.blocks:ResidualBlock", convs=wang, doublings=1)
 
 NORMALISATIONS = Table("norm", Norm)
 register("norm", "batch", "resnets.models.nn.layers:batch_norm", count=lambda channels, dims, size: (2 * channels, 0))
@@ -236,3 +248,5 @@ register("stem", "small", "resnets.models.nn.trunk:stem", convs=small, img_size=
 register("stem", "deep", "resnets.models.nn.trunk:stem", convs=deep, pool="max")
 register("stem", "keras", "resnets.models.nn.trunk:stem", convs=large, pool="zeros")
 register("stem", "dlib", "resnets.models.nn.trunk:stem", convs=large, pool="valid", img_size=150)
+# Series have any length; those of UCR's GunPoint have 150 values.
+register("stem", "none", "resnets.models.nn.trunk:no_stem", convs=lambda spec: (), empty=True, img_size=150)

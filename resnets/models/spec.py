@@ -23,9 +23,9 @@ from resnets.plugins import Part
 CHOICES: dict[str, Collection[str]] = {
     "block": BLOCKS,
     "stem": STEMS,
-    "shortcut": ("A", "B", "C", "D", "pool", "none"),
+    "shortcut": ("A", "B", "C", "D", "pool", "norm", "none"),
     "stride_in": ("1x1", "3x3"),
-    "stage_stride": ("first", "last"),
+    "stage_stride": ("first", "last", "none"),
     "order": ("post", "pre"),
     "norm": NORMALISATIONS,
     "attention": ATTENTIONS,
@@ -33,7 +33,8 @@ CHOICES: dict[str, Collection[str]] = {
 }
 
 
-RESHAPING = {"A": "pad", "B": "project", "D": "pool_project", "pool": "pool_pad"}  # shortcuts where a block changes shape
+# Shortcuts where a block changes shape.
+RESHAPING = {"A": "pad", "B": "project", "D": "pool_project", "pool": "pool_pad", "norm": "project"}
 MAX_BLOCKS = 4096  # of all stages; the deepest published network, ResNet-1202, has 600
 MAX_LEAST = 1 << 10  # above the `least_size` of each network: strides are at most 64
 # The least and the most of each number.
@@ -51,7 +52,7 @@ class Block:
     """
 
     convs: tuple[Conv, ...]
-    shortcut: str  # identity | pad | subsample | project | pool_project | pool_pad | none
+    shortcut: str  # identity | norm | pad | subsample | project | pool_project | pool_pad | none
     order: str
     norm: str = "batch"
     attention: str = "none"
@@ -82,7 +83,7 @@ class Block:
         if self.shortcut not in ("project", "pool_project"):
             return None
         stride = self.stride if self.shortcut == "project" else 1
-        return Conv(self.in_chans, self.out_chans, 1, stride, bias=NORMALISATIONS[self.norm].bias)
+        return Conv(self.in_chans, self.out_chans, 1, stride, bias=self.convs[0].bias)
 
     def out_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
         branch = size
@@ -105,6 +106,7 @@ class Block:
             normed += [self.out_chans] * (self.order == "post")
             params += self.projection.num_params(dims)
             macs += self.projection.num_weights(dims) * math.prod(out)
+        normed += [self.out_chans] * (self.shortcut == "norm")
         for conv in self.convs:
             params, macs, size = params + conv.num_params(dims), macs + conv.num_macs(size), conv.out_size(size)
         params += sum(NORMALISATIONS[self.norm].num_params(channels, dims) for channels in normed)
@@ -148,22 +150,24 @@ class ResNetSpec:
 
     Args:
         name: the name in the zoo that the spec was made from.
-        block: "basic" (two 3x3 convolutions) or "bottleneck" (1x1, 3x3, 1x1; four times as many output channels). Users
+        block: "basic" (two 3x3 convolutions), "bottleneck" (1x1, 3x3, 1x1; four times as many output channels), or "wang" (of
+            series, arXiv 1611.06455: kernels of 8, 5 and 3, with biases; of stages from the second on channels stay). Users
             register blocks, stems, norms and attentions of their own (`resnets.register`).
         depths: number of blocks in each stage; four stages for ImageNet, three for CIFAR, five in dlib's network for faces.
         width: base channels of the first stage, at least 1; each later stage doubles it, up to the fourth.
         stem: "imagenet" (7x7 with stride 2, then max-pool), "small" (3x3), "deep" (three 3x3, then max-pool: the D variant),
             "keras" (only with order "pre": 7x7 with bias, then a zero-padded max-pool, as in Keras' ResNetV2), "dlib" (as
-            "imagenet", but neither convolution nor max-pool is padded).
+            "imagenet", but neither convolution nor max-pool is padded), "none" (the first block takes the input).
         stem_width: output channels of the stem; default (None): `width`.
         stem_stride: 1 or 2, stride of the stem's first convolution; default (None): 1 for the small stem, 2 for the others.
         shortcut: where a block changes shape, "A" pads with zero channels, "B" projects by a 1x1 convolution, "D"
             average-pools and projects; "C" projects in every block; "pool" average-pools, adds zero channels after the
             others, and leaves strided convolutions unpadded (dlib; where branch and shortcut then differ in size, zeros are
-            added at the far edges of the smaller); "none" is the plain network without shortcuts.
+            added at the far edges of the smaller); "norm" is "B" with batch norms in the other shortcuts too (arXiv
+            1611.06455); "none" is the plain network without shortcuts.
         stride_in: which convolution of a bottleneck has the stride: "1x1" (the paper) or "3x3" (torchvision, "v1.5").
         stage_stride: which block of a stage has the stride: "first" (the usual), or "last" (its output already has the next
-            stage's size, and its shortcut takes every second position; Keras' ResNetV2).
+            stage's size, and its shortcut takes every second position; Keras' ResNetV2), or "none" (nothing strides).
         order: "post" (convolution, norm, ReLU; the paper) or "pre" (norm, ReLU, convolution; arXiv 1603.05027).
         norm: "batch", or "none": no norm, and every convolution has a bias.
         groups, group_width: groups of a bottleneck's 3x3 convolution, and channels per group in the first stage at width 64
@@ -231,7 +235,7 @@ class ResNetSpec:
             raise InputError(f"drop_path={short(self.drop_path)}: give a probability of at least 0 and below 1")
         if not isinstance(self.zero_init_last, bool):
             raise InputError(f"zero_init_last={short(self.zero_init_last)}: give true or false")
-        if self.block != "bottleneck" and (self.groups, self.group_width) != (1, 64):
+        if self.block in ("basic", "wang") and (self.groups, self.group_width) != (1, 64):
             raise InputError(f"groups and group_width belong to bottleneck blocks; this network has {self.block} ones")
         if self.block == "bottleneck" and int(self.width * self.group_width / 64) < 1:
             raise InputError(
@@ -239,10 +243,13 @@ class ResNetSpec:
             )
         if self.stem_stride not in (None, 1, 2) or isinstance(self.stem_stride, bool):
             raise InputError(f"stem_stride={short(self.stem_stride)}: give 1 or 2")
-        if self.stem_stride and STEMS[self.stem].convs is None and self.stem_stride != STEMS[self.stem].stride:
+        fixed = STEMS[self.stem].empty or STEMS[self.stem].convs is None
+        if self.stem_stride and fixed and self.stem_stride != STEMS[self.stem].stride:
             raise InputError(f"stem_stride={self.stem_stride}: the stem {self.stem!r} has stride {STEMS[self.stem].stride}")
         if self.stem == "keras" and (self.order, self.norm) != ("pre", "batch"):
             raise InputError("stem='keras' has no norm and needs order='pre' and norm='batch'; use stem='imagenet'")
+        if self.shortcut == "norm" and self.order == "pre":
+            raise InputError("shortcut='norm' has norms of its own and needs order='post'; use shortcut='B'")
         if self.stem == "deep" and self.stem_channels % 2:
             raise InputError(f"stem='deep' halves its {self.stem_channels} channels; give an even stem_width")
 
@@ -255,6 +262,8 @@ class ResNetSpec:
 
     @property
     def stem_channels(self) -> int:
+        if STEMS[self.stem].empty:
+            return self.in_chans
         return self.width if self.stem_width is None else self.stem_width
 
     @property
@@ -280,13 +289,13 @@ class ResNetSpec:
         for stage, depth in enumerate(self.depths):
             blocks = []
             for position in range(depth):
-                if self.stage_stride == "first":
-                    stride = 2 if stage > 0 and position == 0 else 1
-                else:
-                    stride = 2 if stage < len(self.depths) - 1 and position == depth - 1 else 1
+                strides = {"first": stage > 0 and position == 0, "none": False}
+                strides["last"] = stage < len(self.depths) - 1 and position == depth - 1
+                stride = 2 if strides[self.stage_stride] else 1
                 atrous = dilation if reached * stride > self.output_stride else 0
                 drop_path = self.drop_path * index / max(1, num_blocks - 1)
-                block = self._block(in_chans, self.width * 2 ** min(stage, 3), stride, drop_path)
+                width = self.width * 2 ** min(stage, BLOCKS[self.block].doublings)
+                block = self._block(in_chans, width, stride, drop_path)
                 if max(dilation, atrous * stride) > 1:
                     convs = dilated(block.convs, dilation, keep_stride=not atrous)
                     block = dataclasses.replace(block, convs=convs, atrous=atrous)
@@ -298,14 +307,19 @@ class ResNetSpec:
 
     def _block(self, in_chans: int, planes: int, stride: int, drop_path: float) -> Block:
         row = BLOCKS[self.block]
-        out_chans = planes * row.expansion
-        convs = row.convs(self, in_chans, planes, stride) if row.convs else (Conv(in_chans, out_chans, 3, stride),)
+        out_chans, bias = planes * row.expansion, NORMALISATIONS[self.norm].bias
+        one = (Conv(in_chans, out_chans, 3, stride, bias=bias),)
+        convs = row.convs(self, in_chans, planes, stride) if row.convs else one
         if self.shortcut == "pool" and row.convs:
             convs = tuple(dataclasses.replace(conv, padded=conv.stride == 1) for conv in convs)
         same = stride == 1 and in_chans == out_chans
         late = self.stage_stride == "last" and in_chans == out_chans
         shortcut = {"none": "none", "C": "project"}.get(self.shortcut) or (
-            "identity" if same else "subsample" if late and self.shortcut != "pool" else RESHAPING[self.shortcut]
+            ("norm" if self.shortcut == "norm" else "identity")
+            if same
+            else "subsample"
+            if late and self.shortcut != "pool"
+            else RESHAPING[self.shortcut]
         )
         if shortcut in ("pad", "pool_pad") and out_chans < in_chans:
             raise InputError(
@@ -315,7 +329,8 @@ class ResNetSpec:
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        """Name, channels and stride of each output: c1 (the stem, before max-pooling), then c2, ... (one per stage)."""
+        """Name, channels and stride of each output: c1 (the stem, before max-pooling; without one the input), then c2, ... (one
+        per stage)."""
         stride = math.prod(conv.stride for conv in self.stem_convs)
         levels = [Level("c1", self.stem_channels, stride)]
         stride = self.stem_stride_pooled
@@ -333,14 +348,15 @@ class ResNetSpec:
     def num_layers(self) -> int:
         """The depth as the number in the name counts it (see `depth_counts`). A deep stem counts as one layer."""
         blocks = [block for stage in self.stages for block in stage]
-        branch = 1 + sum(block.num_layers(self.dims) for block in blocks)
+        branch = (not STEMS[self.stem].empty) + sum(block.num_layers(self.dims) for block in blocks)
         if self.depth_counts == "convs":
             return branch + sum(block.projection is not None for block in blocks)
         return branch + 1
 
     @property
     def img_size(self) -> int:
-        """Side of the input that the published network is trained at, in pixels: 32 and 150 for the small and dlib's stem."""
+        """Side of the input that the published network is trained at, in pixels: 32 and 150 for the small and dlib's stem, and
+        of series 150."""
         return STEMS[self.stem].img_size
 
     @property
@@ -378,7 +394,8 @@ class ResNetSpec:
         words = ", ".join(f"{times([str(c.kernel)] * dims)}, {c.out_chans}" for c in self.stem_convs)
         words = words if stem.convs else f"{self.stem}, {self.stem_channels}"
         stride = math.prod(conv.stride for conv in self.stem_convs)
-        yield Row("conv1", words + (f", stride {stride}" if stride > 1 else ""), self.stem_channels, out, params, macs)
+        words += f", stride {stride}" if stride > 1 else ""
+        yield Row("conv1", words or "the input itself", self.stem_channels, out, params, macs)
 
         size = entry
         for number, blocks in enumerate(self.stages, start=2):

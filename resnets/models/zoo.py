@@ -3,7 +3,7 @@
 Sources: He et al. 2015 (arXiv 1512.03385) for ResNet, plain and the CIFAR family; He et al. 2016 (1603.05027) for
 pre-activation; Xie et al. 2017 (1611.05431) for ResNeXt; Zagoruyko and Komodakis 2016 (1605.07146) for wide networks;
 Hu et al. 2018 (1709.01507) for squeeze-and-excitation; He et al. 2019 (1812.01187) for the D variant; dlib
-(dlib_face_recognition_resnet_model_v1) for faces.
+(dlib_face_recognition_resnet_model_v1) for faces; Wang, Yan and Oates 2017 (1611.06455) for series.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ DEEP: SpecFields = {"stem": "deep", "shortcut": "D"}
 CIFAR: SpecFields = {"stem": "small", "width": 16, "shortcut": "A", "num_classes": 10}
 # dlib's network for faces: half of ResNet-34's channels, a fifth stage as wide as the fourth, and no padding where it strides.
 DLIB: SpecFields = {"width": 32, "stem": "dlib", "shortcut": "pool", "output_stride": 64, "depth_counts": "convs"}
+# Series: three blocks of 64, 128 and 128 filters without strides. Layers have biases beside their norms, as Fawaz et al. 2019
+# (1809.04356), who write the network out, count them: 504,258 parameters for one channel and two classes.
+SERIES: SpecFields = {"block": "wang", "stem": "none", "stage_stride": "none", "shortcut": "norm", "dims": 1, "in_chans": 1}
 WIDE: SpecFields = CIFAR | PRE | {"shortcut": "B", "stem_width": 16, "depth_counts": "convs"}
 
 
@@ -62,6 +65,7 @@ ROWS: dict[str, SpecFields] = {
     "wrn40_4_cifar": WIDE | {"depths": (6, 6, 6), "width": 16 * 4},
     **{f"seresnet{d}": DEPTHS[d] | {"attention": "se"} for d in (18, 34, 50, 101, 152)},
     **{f"resnet{d}d": DEPTHS[d] | DEEP for d in (18, 34, 50, 101, 152)},
+    "resnet10_wang": SERIES | {"depths": (1, 1, 1), "num_classes": 2},
     "resnet29_dlib": DLIB | {"block": "basic", "depths": (3, 4, 3, 3, 1)},
 }
 

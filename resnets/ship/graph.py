@@ -11,7 +11,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from resnets.data.transforms import mean_tensor
+from resnets.data.transforms import by_itself, mean_tensor
 from resnets.models.model import Model
 from resnets.models.pooled import Pooled
 
@@ -49,24 +49,47 @@ class Finding(Deployed):
         return tuple(found[name] for name in self.names)
 
 
+class DeployedSeries(nn.Module):
+    """As `Deployed`, of series: float32 (N, L, C), in the units of the training data -> the model's outputs."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: Model | Pooled) -> None:
+        super().__init__()
+        self.model, self.each = model, model.preprocess.each
+        self.register_buffer("mean", torch.tensor(model.preprocess.mean))
+        self.register_buffer("std", torch.tensor(model.preprocess.std))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        if self.each:
+            return self.model(by_itself(pixels.permute(0, 2, 1)))
+        return self.model((torch.sub(pixels, self.mean) / self.std).permute(0, 2, 1))
+
+
+DEPLOYED: dict[int, type[Any]] = {1: DeployedSeries, 2: Deployed}  # by spatial axes
+DTYPES = {1: torch.float32, 2: torch.uint8}
+
+
 def program(model: Model | Pooled) -> ExportedProgram | Finding:
     """The graph of `model` in evaluation mode, on the CPU in float32. The model itself is not changed.
 
-    Its input is `pixels`, uint8 (N, H, W, in_chans), resized to the network's input size but not normalised. N is variable;
-    so are H and W, unless the mean is per pixel. What finds any number of things is no graph that torch.export can make: it is
-    the module itself, which `write_onnx` traces, for one image.
+    Its input is `pixels`, uint8 (N, H, W, in_chans), resized to the network's input size but not normalised; of series float32
+    (N, L, in_chans) likewise. N is variable; so are H and W, or L, unless the mean is per pixel. What finds any number of
+    things is no graph that torch.export can make: it is the module itself, which `write_onnx` traces, for one image.
     """
     if isinstance(model, Model) and model.task.outputs != ("outputs",):
         finding = Finding(copy.deepcopy(model).cpu().float()).eval().requires_grad_(False)
         finding.names = model.task.outputs
         return finding
-    deployed = Deployed(copy.deepcopy(model).cpu().float()).eval().requires_grad_(False)
+    dims = len(model.preprocess.size)
+    deployed = DEPLOYED[dims](copy.deepcopy(model).cpu().float()).eval().requires_grad_(False)
     for module in deployed.modules():
         if isinstance(module, nn.ReLU):
             module.inplace = False  # quantisers do not recognise the in-place operation
     preprocess = model.preprocess
-    pixels = torch.zeros(2, *preprocess.size, preprocess.in_chans, dtype=torch.uint8)
-    axes = (0, 1, 2) if len(preprocess.mean) == preprocess.in_chans else (0,)
+    pixels = torch.zeros(2, *preprocess.size, preprocess.in_chans, dtype=DTYPES[dims])
+    axes = tuple(range(1 + dims)) if len(preprocess.mean) == preprocess.in_chans else (0,)
     free = {"pixels": dict.fromkeys(axes, Dim.DYNAMIC)}
     with torch.no_grad():
         unfolded = torch.export.export(deployed, (pixels,), dynamic_shapes=free)

@@ -43,7 +43,8 @@ class Session:
         header: what it says of itself: network, preprocessing, labels, provenance.
         runtime: what computes: a key of `RUNTIMES`.
         run: uint8 (N, C, H, W), fitted but not normalised -> float32 outputs; for classification logits (N, num_classes).
-            Channels last in memory, as `fit_picture` has them, is fastest. Of volumes float32 (N, C, D, H, W), normalised.
+            Channels last in memory, as `fit_picture` has them, is fastest. Of series float32 (N, C, L) likewise; of volumes
+            float32 (N, C, D, H, W), normalised.
         streams: how many threads may be in `run` at once, and should be, for speed; 1: one after the other.
         network: the network itself, where torch computes it; it has gradients.
     """
@@ -181,8 +182,8 @@ def _checked(run: Run, header: Header, path: Path) -> Run:
 
 
 def _channels_last(pixels: np.ndarray) -> np.ndarray:
-    """(N, C, H, W) -> (N, H, W, C), as exported graphs take it; nothing is moved where memory is in that order already."""
-    return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+    """(N, C, *size) -> (N, *size, C), as exported graphs take it; nothing is moved where memory is in that order already."""
+    return np.ascontiguousarray(np.moveaxis(pixels, 1, -1))
 
 
 def answering(header: Header) -> Task:
@@ -192,9 +193,9 @@ def answering(header: Header) -> Task:
         InputError: where its inputs are of another kind, or it has no classes.
     """
     task = tasks.get(header.task)
-    if header.spec.dims not in task.dims:
+    if header.spec.dims not in task.dims or len(header.preprocess.size) != header.spec.dims:
         raise InputError(
-            f"the model takes inputs with {header.spec.dims} spatial axes, and pictures have 2; use it from Python"
+            f"the model takes inputs with {header.spec.dims} spatial axes, and files do not become these; use it from Python"
         )
     if not header.labels and not task.embeds:
         raise InputError("the model has no classes; give it some by `resnets train --weights`, or use it from Python")

@@ -14,8 +14,8 @@ import numpy as np
 
 from resnets import __version__
 from resnets.data import sources
+from resnets.data.inputs import INPUTS
 from resnets.data.pictures.images import FileImages
-from resnets.data.pictures.inputs import INPUTS
 from resnets.data.readers import layouts, memory
 from resnets.errors import InputError
 from resnets.measures.neighbours import METRICS
@@ -180,14 +180,14 @@ def images_of(
     if is_loose(header, data) and split is None:
         files = find_files(header, data)
         return [Part("", files, [""] * len(files))]
-    found, notes = sources.in_words(data, data_dir=data_dir, in_chans=header.spec.in_chans)
+    found, notes = sources.in_words(data, data_dir=data_dir, in_chans=header.spec.in_chans, dims=header.spec.dims)
     for note in notes:
         say(f"data     {note.text}")
     if split is not None and split not in found:
         raise InputError(f"{data}: no {split} split here; it has {', '.join(found)}")
     parts = [Part(name, words.images, words.labels) for name, words in found.items() if split in (None, name)]
     for part in parts:
-        dims = 3 if hasattr(part.images, "files") else 2
+        dims = 3 if hasattr(part.images, "files") else 1 if hasattr(part.images, "lengths") else 2
         if dims != header.spec.dims:
             raise InputError(f"{data}: images with {dims} axes, and the model takes {header.spec.dims}; give others")
     return parts

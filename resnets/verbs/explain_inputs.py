@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from resnets.data.inputs import INPUTS
 from resnets.data.loader import Loader
 from resnets.data.pictures.images import MODES, BadPicture
-from resnets.data.pictures.inputs import INPUTS
 from resnets.data.pictures.resize import fit_picture, mean_array
 from resnets.data.places import as_input, places_of
 from resnets.data.preprocess import FREE, Preprocess
+from resnets.data.series.opened import given_series
+from resnets.data.series.series import blank_series
 from resnets.data.types import Source
 from resnets.data.workers import BadImages
 from resnets.engine.contract import Task
@@ -58,7 +60,9 @@ def unread(name: str, reason: str) -> Item:
 
 
 def blank_of(pixels: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    """The mean colour, as a runtime takes it, which is 0 once it is normalised."""
+    """The mean colour, or of series the mean, as a runtime takes it, which is 0 once it is normalised."""
+    if len(preprocess.size) == 1:
+        return blank_series(pixels, preprocess)
     if pixels.dtype != np.uint8:
         return np.zeros((), np.float32)
     mean = mean_array(preprocess)
@@ -94,7 +98,9 @@ def _of_files(task: Task, header: Header, files: Any) -> Iterator[Item]:
 def _of_array(header: Header, name: str, image: Any) -> Item:
     """An image as `Model.predict` takes it, or an input (C, *size)."""
     spec = header.spec
-    if (
+    if len(header.preprocess.size) == 1:
+        (pixels,) = given_series([image], header.preprocess)
+    elif (
         isinstance(image, np.ndarray)
         and image.ndim == spec.dims + 1
         and (image.dtype != np.uint8 or spec.in_chans not in MODES)

@@ -21,10 +21,11 @@ from PIL import Image
 
 from resnets import tasks
 from resnets.data import splits
-from resnets.data.pictures.images import FileImages
-from resnets.data.pictures.resize import fit_picture
+from resnets.data.inputs import INPUTS
 from resnets.data.pictures.samples import SAMPLES, write_samples
+from resnets.data.preprocess import Preprocess
 from resnets.data.readers import known
+from resnets.data.series.series import ArraySeries
 from resnets.data.types import Batch, Source, Split, Values
 from resnets.errors import InputError
 from resnets.files import replacing, temporary_folder
@@ -168,6 +169,8 @@ def export(
     exportable(written.header, format)
     if int8 and loaded.task.own_size and not features:
         raise InputError(f"int8: 8 bits are for tasks with one answer per image, and this model is for {loaded.task.name}")
+    if int8 and len(loaded.preprocess.size) != 2:
+        raise InputError("8 bits are for models of pictures, so far; leave out --int8")
     row.prepare(written.header, web_runtime)
     with temporary_folder() as folder:
         images = find_check_data(int8 or data, loaded, folder, num_check, data_dir)
@@ -186,7 +189,7 @@ def export(
                 graph,
                 file,
                 described(written.header, path, format, images.name),
-                [fit_picture(image, preprocess).transpose(1, 2, 0)[None] for image in images.calibration],
+                [fitted(preprocess, image).transpose(1, 2, 0)[None] for image in images.calibration],
             )
         say(f"checking on {len(images.files)} images: {images.name}")
         result: Exported = {
@@ -242,6 +245,8 @@ def find_check_data(data: str | None, model: Model, folder: Path, most: int, dat
             return find_check_data(trained, model, folder, most, data_dir)
         except InputError:  # not downloaded
             pass
+    if len(model.preprocess.size) == 1 and data is None:
+        return of_series(model, folder, most, data_dir)
     if data is None:
         files = write_samples(folder / "samples", min(most, 256), in_chans=model.spec.in_chans, suffix=".png")
         return CheckData(SAMPLES, files, None, files)
@@ -255,10 +260,23 @@ def find_check_data(data: str | None, model: Model, folder: Path, most: int, dat
     training = source.splits.get("train", split)
     return CheckData(
         f"{source.name}, {name} split",
-        as_files(split, positions, folder / name),
+        as_files(split, positions, folder / name, source.dims),
         split.targets.subset(positions),
-        as_files(training, evenly_spaced(len(training.targets), NUM_CALIBRATION), folder / "calibration"),
+        as_files(training, evenly_spaced(len(training.targets), NUM_CALIBRATION), folder / "calibration", source.dims),
     )
+
+
+def of_series(model: Model, folder: Path, most: int, data_dir: str | Path | None) -> CheckData:
+    """The data that the model was trained on, where it is still there; else noise with its mean and standard deviation."""
+    trained = str(model.header.provenance.get("recipe", {}).get("data"))
+    if Path(trained).exists():
+        return find_check_data(trained, model, folder, most, data_dir)
+    rule, random = model.preprocess, np.random.default_rng(0)
+    noise = random.normal(size=(min(most, NUM_CALIBRATION), rule.in_chans, *rule.size)).astype(np.float32)
+    noise = noise * np.array(rule.std, np.float32)[:, None] + np.array(rule.mean, np.float32)[:, None]
+    split = Split(ArraySeries(noise, "noise"), np.zeros(len(noise), np.int64))
+    files = as_files(split, np.arange(len(noise)), folder / "noise", 1)
+    return CheckData("noise, for the data of the training is not there", files, None, files)
 
 
 def is_image(entry: Path) -> bool:
@@ -280,16 +298,24 @@ def evenly_spaced(num: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, num - 1, most).astype(int))
 
 
-def as_files(split: Split, positions: np.ndarray, folder: Path) -> list[Path]:
-    """The images at `positions` as files: their own or, of images in memory, PNGs that are written to `folder`."""
+def as_files(split: Split, positions: np.ndarray, folder: Path, dims: int) -> list[Path]:
+    """The images at `positions` as files: their own or, of images in memory, those that are written to `folder`."""
     images: Any = split.images
-    if isinstance(images, FileImages):
+    if hasattr(images, "path"):
         return [images.path(int(i)) for i in positions]
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"{i:06}.png" for i in positions]
+    suffix, save = WRITTEN[dims]
+    files = [folder / f"{i:06}{suffix}" for i in positions]
     for file, i in zip(files, positions, strict=True):
-        Image.fromarray(images[int(i)].squeeze()).save(file)
+        save(images[int(i)], file)
     return files
+
+
+# How images in memory are written, by their spatial axes: the suffix, and what writes one.
+WRITTEN: dict[int, tuple[str, Callable[[np.ndarray, Path], None]]] = {
+    1: (".npz", lambda series, file: np.savez(file, X=series[None])),
+    2: (".png", lambda pixels, file: Image.fromarray(pixels.squeeze()).save(file)),
+}
 
 
 # --- the check --------------------------------------------------------------------------------------------------------------
@@ -385,9 +411,15 @@ def score(header: Header, found: dict[int, np.ndarray], targets: Values | None, 
 
 
 def pixels(session: Session, files: Sequence[Path]) -> np.ndarray:
-    """uint8 (N, C, H, W): readable files at the size of the network's input."""
-    preprocess = session.header.preprocess
-    return np.stack([fit_picture(file, preprocess) for file in files])
+    """(N, C, *size), as runtimes take them: readable files at the size of the network's input."""
+    return np.stack([fitted(session.header.preprocess, file) for file in files])
+
+
+def fitted(preprocess: Preprocess, file: Path) -> np.ndarray:
+    """The image in a file, (C, *size). Raises `BadPicture`."""
+    inputs = INPUTS[len(preprocess.size)]
+    images = inputs.opened(inputs.files([file], preprocess), preprocess.in_chans)
+    return inputs.fitted(images, 0, preprocess, False).pixels
 
 
 def largest_difference(reference: Session, opened: Session, files: Sequence[Path], sizes: Sequence[int] = (1, 7, 32)) -> float:

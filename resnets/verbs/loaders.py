@@ -44,9 +44,11 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Any]]:
         epoch, self.epoch = self.epoch, self.epoch + 1
+        is_done = self.loader.samples.train  # batches of training are normalised
         for batch in self.loader.epoch(epoch):
             if len(batch.images):
-                yield to_input(batch.images, self.preprocess, self.device), batch.targets.to(self.device)
+                x = batch.images.to(self.device) if is_done else to_input(batch.images, self.preprocess, self.device)
+                yield x, batch.targets.to(self.device)
 
     def __repr__(self) -> str:
         return f"Batches({self.num_images:,} images in {len(self):,} batches of {self.loader.batch_size})"
@@ -91,7 +93,7 @@ def loaders(
     """
     own = model if isinstance(model, Answering) else None
     if own is not None:
-        own_inputs = {"img_size": own.preprocess.size[0], "in_chans": own.spec.in_chans}
+        own_inputs = {"img_size": own.preprocess.size[0], "in_chans": own.spec.in_chans, "dims": own.spec.dims}
         settings = settings | {"model": own.spec.name, "task": own.task.name} | own_inputs
     elif model is not None:
         settings["model"] = model

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from resnets import tasks
+from resnets.data.inputs import INPUTS, Fitted
 from resnets.data.pictures.images import BadPicture, FileImages, default_workers, printable
-from resnets.data.pictures.inputs import INPUTS, Fitted
 from resnets.data.pictures.resize import listed
 from resnets.data.pictures.volumes import SUFFIXES, is_nifti
 from resnets.data.readers.films import frames, is_film
@@ -83,10 +83,10 @@ def find_pictures(paths: Paths, *, dims: int = 2, left: Left | None = None) -> I
         yield path
 
 
-def find_files(header: Header, paths: Paths, left: Left | None = None) -> FileImages:
-    """The files that the model of `header` is to look at; see `find_pictures`."""
+def find_files(header: Header, paths: Paths, left: Left | None = None) -> Any:
+    """The images that the model of `header` is to look at, mostly `FileImages`; see `find_pictures`."""
     spec = header.spec
-    return INPUTS[spec.dims].files(find_pictures(paths, dims=spec.dims, left=left), spec.in_chans)
+    return INPUTS[spec.dims].files(find_pictures(paths, dims=spec.dims, left=left), header.preprocess)
 
 
 def given(
@@ -98,10 +98,11 @@ def given(
         InputError: as `find_pictures`, and for what is no picture.
     """
     each = listed(pictures, channel_order)
-    if all(map(is_plain, each)):
+    are_films = [is_film(one) and not is_own(header, one) for one in each]
+    if not any(are_films) and all(map(is_plain, each)):
         return find_files(header, each, left), []
-    films = [found_film(one) for one in each if is_film(one) and not is_address(one)]
-    return mixed(header, [one for one in each if is_address(one) or not is_film(one)], left), films
+    rest = [one for one, film in zip(each, are_films, strict=True) if not film]
+    return mixed(header, rest, left), [found_film(one) for one, film in zip(each, are_films, strict=True) if film]
 
 
 def found_film(named: str | os.PathLike[str]) -> Path:
@@ -113,8 +114,13 @@ def found_film(named: str | os.PathLike[str]) -> Path:
 
 
 def is_plain(picture: Any) -> bool:
-    """Whether it is the path of a file or a folder, and no address or video."""
-    return isinstance(picture, str | os.PathLike) and not (is_address(picture) or is_film(picture))
+    """Whether it is the path of a file or a folder, and no address."""
+    return isinstance(picture, str | os.PathLike) and not is_address(picture)
+
+
+def is_own(header: Header, path: str | Path) -> bool:
+    """Whether it is an address, or by its suffix what the model takes itself: .ts is of videos, and of series."""
+    return is_address(path) or str(path).lower().endswith(INPUTS[header.spec.dims].suffixes)
 
 
 def mixed(header: Header, each: Sequence[Any], left: Left | None) -> GivenImages:
@@ -289,6 +295,6 @@ def stacked(inputs: Sequence[np.ndarray]) -> np.ndarray:
     return pixels.transpose(BACK[pixels.ndim])
 
 
-# (C, H, W) to (H, W, C), as pictures lie in memory, and (N, H, W, C) back; volumes lie as they are.
-AXES = {3: (1, 2, 0), 4: (0, 1, 2, 3)}
-BACK = {4: (0, 3, 1, 2), 5: (0, 1, 2, 3, 4)}
+# (C, H, W) to (H, W, C), as pictures lie in memory, and (N, H, W, C) back; series and volumes lie as they are.
+AXES = {2: (0, 1), 3: (1, 2, 0), 4: (0, 1, 2, 3)}
+BACK = {3: (0, 1, 2), 4: (0, 3, 1, 2), 5: (0, 1, 2, 3, 4)}

@@ -287,7 +287,7 @@ class Following:
             drawings = {f"pictures/{path.stem}": path for path in sorted(self.run.plots.glob("*.png"))}
             for name in list(self.trackers):
                 self.each([name], "pictures", drawings, self.known[name]["epoch"])
-        model = {"best": self.run.best, "last": self.run.last}[self.recipe.select] if "result" in done else None
+        model = (self.run.last if self.recipe.select == "last" else self.run.best) if "result" in done else None
         self.each(list(self.trackers), "end", model)
 
     def each(self, names: Sequence[str], method: str, *words: Any) -> None:

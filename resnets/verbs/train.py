@@ -360,7 +360,7 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     title = f"{job.model.spec.name} on {source.name}"
     score = job.task.scores[0]
     curves(run.read_metrics(), run.plots / "curves.png", title=title, metric=score.key, percent=score.percent)
-    chosen = {"best": run.best, "last": run.last}[recipe.select]
+    chosen = run.last if recipe.select == "last" else run.best
     model = job.load(chosen).to(job.device.torch_device)
     splits = ("val", "test") if "test" in source.splits else ("val",)
     seen = {name: Seen() for name in splits}
@@ -384,7 +384,7 @@ def finish(job: Fit, source: Source, best_epoch: int) -> Run:
     if doubt := job.task.doubt(result, recipe):
         job.report.say(f"hint     {doubt}")
     run.write_bad_images(job.bad.reasons)
-    result["selected"] = f"{recipe.select} (epoch {best_epoch})" if recipe.select == "best" else "last"
+    result["selected"] = "last" if recipe.select == "last" else f"{recipe.select} (epoch {best_epoch})"
     seconds = time.perf_counter() - job.began
     run.update_provenance(finished=now(), seconds=round(seconds, 2), selected=recipe.select, result=evaluate.summary(result))
     report.write(run.path, gathered(run, model, source, judged[-1], seen[splits[-1]], recipe.workers))

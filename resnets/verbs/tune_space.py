@@ -12,7 +12,8 @@ from resnets.errors import InputError
 
 # Numbers: around the default, between so many times of it (on a logarithmic scale).
 FACTORS = {"lr": (0.1, 10.0), "weight_decay": (0.1, 10.0)}
-# Bundles of settings, beside those of the defaults ("as is"). A task has those of which it has all settings.
+# Bundles of settings, beside those of the defaults ("as is"). A task has those of which it has all settings, and which do
+# something for its inputs.
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "as is": {},
     "none": {"crop": "none", "hflip": 0.0},
@@ -24,12 +25,15 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "jitter": {"jitter": 0.2},
     "scales": {"scales": (0.75, 1.0, 1.25)},
     "vflip": {"vflip": 0.5},
+    "scaling": {"scaling": 0.1},
+    "window warping": {"window_warp": 0.5},
 }
 # Networks that are tried in place of each other.
 FAMILIES = (
     ("resnet20_cifar", "resnet32_cifar", "resnet44_cifar", "resnet56_cifar"),
     ("resnet18", "resnet18d", "seresnet18", "resnet34"),
     ("resnet50", "resnet50d", "seresnet50", "resnext50_32x4d", "resnet101"),
+    ("resnet10_wang", "resnet18", "seresnet18"),
 )
 NUM_RANDOM = 5  # trials before TPE has something to go by
 WARM_UP = 30  # percent of a trial before which it is not stopped
@@ -102,10 +106,11 @@ def _usual(schema: Schema, name: str, defaults: Mapping[str, Any], given: Mappin
         low, high = FACTORS[name]
         return Dimension(name, value, value * low, value * high, log=True) if value > 0 else None
     if name == "augment":
+        open_yet = fields_of(schema).keys() - given.keys() - schema.idle.get(defaults.get("dims") or 2, {}).keys()
         found = {
             word: own
             for word, own in AUGMENTATIONS.items()
-            if own.keys() <= fields_of(schema).keys() - given.keys()
+            if own.keys() <= open_yet
             and (not own or any(parse(schema, key, value) != parse(schema, key, defaults[key]) for key, value in own.items()))
         }
         return Dimension(name, "as is", choices=found) if len(found) > 1 else None

@@ -30,10 +30,13 @@ def test_the_box_of_an_object_is_drawn_where_it_is():
     assert set(map(tuple, line.get_xydata())) == {(3, 5), (20, 5), (20, 12), (3, 12)}
 
 
-def test_a_signal_is_drawn_as_lines_before_its_map():
+def test_a_signal_is_drawn_as_lines_coloured_by_its_map():
     signal = np.random.default_rng(0).normal(size=(2, 50)).astype(np.float32)
-    _, axes = draw_heats(signal, [Heat(np.linspace(0, 1, 50), "normal")]).axes
-    assert [len(line.get_xdata()) for line in axes.lines] == [50, 50] and axes.images[0].get_array().shape == (1, 50)
+    plain, axes = draw_heats(signal, [Heat(np.linspace(0, 1, 50), "normal")]).axes
+    assert [len(line.get_xdata()) for line in plain.lines] == [50, 50] and not axes.lines
+    assert [len(lines.get_segments()) for lines in axes.collections] == [49, 49]  # a colour for each step of a channel
+    colours = axes.collections[0].get_colors()[:, :3]
+    assert colours[0].min() > 0.7 and colours[-1].max() < 0.6  # from light to dark
 
 
 def test_what_speaks_most_is_the_warmest():

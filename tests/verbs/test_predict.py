@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from resnets.data.pictures import inputs
+from resnets.data import inputs
 from resnets.data.pictures.images import FileImages
 from resnets.data.preprocess import Preprocess
 from resnets.data.readers.walk import Left

@@ -297,6 +297,9 @@ def test_the_space_of_a_task():
     detect = {**used, "model": "resnet18", "hflip": 0.5, "jitter": 0.0, "scales": (1.0,), "vflip": 0.0}
     found = {row.name: row for row in space(DetectSettings, detect, {}, [])}
     assert list(found["augment"].choices) == ["as is", "jitter", "scales", "vflip"]
+    series = used | {"model": "resnet10_wang", "dims": 1, "jitter": 0.0, "scaling": 0.0, "window_warp": 0.0}
+    found = {row.name: row for row in space(ClassifySettings, series, {}, [])}
+    assert list(found["augment"].choices) == ["as is", "mixup", "jitter", "scaling", "window warping"]
 
 
 def test_proposals_depend_on_the_trials_and_the_seed_alone():

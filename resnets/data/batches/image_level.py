@@ -74,20 +74,7 @@ class PictureSamples:
         return len(self.split)
 
     def order(self, epoch: int) -> np.ndarray:
-        num, targets = len(self), self.split.targets.values
-        if self.augment is None:
-            return np.arange(num)
-        random = np.random.default_rng(mix_seed(self.seed, epoch, "order"))
-        if self.balance:
-            counts = np.bincount(targets, minlength=self.num_classes)
-            weights = 1.0 / counts[targets]
-            return random.choice(num, num, p=weights / weights.sum())
-        order = random.permutation(num)
-        groups = getattr(self.split.images, "groups", None)
-        if groups is not None:  # a few files at a time, so that each is fetched about once
-            windows = random.permutation(groups.max() + 1)[groups] // WINDOW
-            order = order[np.argsort(windows[order], kind="stable")]
-        return order[: -(-len(order) // self.repeats)].repeat(self.repeats)[: len(order)]
+        return np.arange(len(self)) if self.augment is None else order_of(self, epoch)
 
     def reader(self, batch_size: int) -> Dataset:
         return _Pictures(self)
@@ -118,6 +105,22 @@ class PictureSamples:
         with seeded(self.seed, part.epoch, part.number, "batch"):
             x, targets = self.augment.batch(x, targets, self.num_classes, before=part.before, after=part.after)
         return Batch(x, targets, positions)
+
+
+def order_of(samples: Any, epoch: int) -> np.ndarray:
+    """The order of an epoch of training (N,): shuffled, balanced or repeated, as the samples say."""
+    num, targets = len(samples), samples.split.targets.values
+    random = np.random.default_rng(mix_seed(samples.seed, epoch, "order"))
+    if samples.balance:
+        counts = np.bincount(targets, minlength=samples.num_classes)
+        weights = 1.0 / counts[targets]
+        return random.choice(num, num, p=weights / weights.sum())
+    order = random.permutation(num)
+    groups = getattr(samples.split.images, "groups", None)
+    if groups is not None:  # a few files at a time, so that each is fetched about once
+        windows = random.permutation(groups.max() + 1)[groups] // WINDOW
+        order = order[np.argsort(windows[order], kind="stable")]
+    return order[: -(-len(order) // samples.repeats)].repeat(samples.repeats)[: len(order)]
 
 
 def has_room(device: torch.device, num_bytes: int) -> bool:

@@ -11,6 +11,7 @@ from resnets.data.check.findings import LEVELS, Finding, Findings
 from resnets.data.check.identities import check_identities
 from resnets.data.check.labels import check_labels
 from resnets.data.check.pictures import check_pictures
+from resnets.data.check.series import check_series
 from resnets.data.check.tags import check_tags
 from resnets.data.types import Source
 
@@ -22,6 +23,8 @@ CHECKS: dict[str, Callable[..., Findings]] = {
     "scans": scans.check_scans,
     "tags": check_tags,
     "identities": check_identities,
+    "series": check_series,
+    "series_tags": check_series,
 }
 
 

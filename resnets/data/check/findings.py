@@ -34,6 +34,7 @@ class Findings:
     name: str
     num_images: int
     findings: tuple[Finding, ...]
+    word: str = "picture"  # for an image
 
     def of(self, level: str) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.level == level)
@@ -56,7 +57,7 @@ def lines(findings: Findings) -> Iterator[str]:
             yield f"    ... and {len(finding.items) - SHOWN:,} more"
     counts = [many(len(findings.of(level)), level) for level in LEVELS[:2]]
     left = [finding.text.partition(":")[0] for finding in findings.findings if finding.kind == "left_out"]
-    yield f"{findings.name}: {', '.join([many(findings.num_images, 'picture'), *left, *counts])}"
+    yield f"{findings.name}: {', '.join([many(findings.num_images, findings.word), *left, *counts])}"
 
 
 def _words(item: Any) -> str:
@@ -71,4 +72,5 @@ def _words(item: Any) -> str:
 
 
 def many(num: int, word: str) -> str:
-    return f"{num:,} {word}{'' if num == 1 else 's' if not word.endswith('class') else 'es'}"
+    end = "" if num == 1 or word.endswith("series") else "es" if word.endswith("class") else "s"
+    return f"{num:,} {word}{end}"

@@ -163,7 +163,8 @@ def evidence(
 
 
 def thumbnail(source: Source, at: int) -> np.ndarray | None:
-    """A picture at a position in all splits together, (SIDE * SIDE * C,) float32; None where it cannot be read, or is none."""
+    """A picture or series at a position in all splits together, (SIDE * SIDE * C,) float32; None where it cannot be read, or is
+    neither."""
     for split in source.splits.values():
         if at < len(split):
             try:
@@ -172,6 +173,9 @@ def thumbnail(source: Source, at: int) -> np.ndarray | None:
                 return None
             if not isinstance(pixels, np.ndarray):
                 return None
+            if pixels.dtype != np.uint8:  # a series
+                times = np.linspace(0, pixels.shape[1] - 1, SIDE * SIDE).round().astype(int)
+                return np.nan_to_num(pixels[:, times]).astype(np.float32).ravel()
             picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels[:, :, :3])
             return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX), np.float32).ravel()
         at -= len(split)

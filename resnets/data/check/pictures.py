@@ -385,6 +385,7 @@ def _extreme(files: Sequence[Picture], choose: Callable[..., Picture]) -> tuple[
 
 
 # What does not depend on what is known of the pictures.
+SETS = _unreadable, _duplicates, _classes  # what does not depend on pixels
 OF_PICTURES = _unreadable, _duplicates, _near_duplicates, _sizes
 CHECKS: tuple[Callable[[Data], Iterator[Finding]], ...] = (
     _unreadable,

@@ -75,6 +75,11 @@ def is_tensor(value: Any) -> bool:
     return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor)
 
 
+def in_numpy(value: Any) -> Any:
+    """An array instead of a tensor, on whatever device; anything else as it is."""
+    return value.detach().cpu().numpy() if is_tensor(value) else value
+
+
 def of_tensor(tensor: Any) -> np.ndarray:
     """A tensor as a uint8 array (H, W) or (H, W, C).
 
@@ -85,7 +90,7 @@ def of_tensor(tensor: Any) -> np.ndarray:
     Raises:
         InputError: for other values, such as normalised ones: the pixels behind them are not known.
     """
-    values: np.ndarray = tensor.detach().cpu().numpy()
+    values: np.ndarray = in_numpy(tensor)
     if values.dtype.kind == "f":
         scaled = values * 255.0
         whole = np.rint(scaled)

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from resnets.data.pictures.images import MODES
-from resnets.data.pictures.resize import is_tensor
+from resnets.data.pictures.resize import in_numpy
 from resnets.data.readers.layouts import Part, array_part
 from resnets.errors import InputError
 
 NAME = "arrays"  # what the data is called in a recipe
 GIVE = 'give (X, y), or {"train": (X, y), "val": ..., "test": ...}, X uint8 (N, H, W, C) in the order RGB and y N classes'
+SERIES = "series are given as (X, y) with dims=1, X of numbers (N, C, L)"
 
 
 def read_pair(pair: Any, split: str, in_chans: int | None) -> Part:
@@ -31,14 +32,29 @@ def read_pair(pair: Any, split: str, in_chans: int | None) -> Part:
     return array_part(split, images, codes, classes, in_chans)
 
 
-def _pair(pair: Any, split: str) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
-    """The images, the names of the classes, and the class of each image there."""
+def are_series(pair: Any) -> bool:
+    """Whether it is (X, y) with numbers X (N, L), as no images are."""
+    array = pair[0] if isinstance(pair, tuple | list) and len(pair) == 2 else None
+    array = in_numpy(array)
+    return isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype.kind in "fiu"
+
+
+def two(pair: Any, split: str) -> list[Any]:
+    """X and y, in NumPy's arrays where they are tensors. Raises `InputError` where it is no pair."""
     if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
         raise InputError(f"{split}: {type(pair).__name__} is no data; {GIVE}")
-    images, labels = (part.detach().cpu().numpy() if is_tensor(part) else np.asarray(part) for part in pair)
+    return [in_numpy(part) for part in pair]
+
+
+def _pair(pair: Any, split: str) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
+    """The images, the names of the classes, and the class of each image there."""
+    try:
+        images, labels = map(np.asarray, two(pair, split))
+    except ValueError:  # of several shapes
+        raise InputError(f"{split}: images of several sizes; {GIVE}; {SERIES}") from None
     shape = f"{split}: images {images.dtype} {images.shape}, classes {labels.dtype} {labels.shape}"
     if images.dtype != np.uint8 and images.dtype.kind in "fiu" and images.ndim in (3, 4):
-        raise InputError(f"{shape}; give uint8, from 0 to 255, such as (255 * X).round().astype('uint8')")
+        raise InputError(f"{shape}; give uint8, from 0 to 255, such as (255 * X).round().astype('uint8'); {SERIES}")
     if images.ndim == 4 and images.shape[3] not in MODES and images.shape[1] in MODES:
         raise InputError(f"{shape}; give (N, H, W, C): X.transpose(0, 2, 3, 1)")
     right = images.dtype == np.uint8 and (images.ndim == 3 or (images.ndim == 4 and images.shape[3] in MODES))

@@ -17,6 +17,7 @@ from PIL import Image
 from resnets.data.pictures.decoded import DecodedImages
 from resnets.data.pictures.images import BadPicture, evenly_spaced, pixels_of
 from resnets.data.pictures.resize import as_image, is_tensor
+from resnets.data.readers.arrays import SERIES
 from resnets.data.readers.layouts import Part
 from resnets.errors import InputError
 
@@ -112,7 +113,8 @@ def read_dataset(dataset: Any, split: str, in_chans: int | None) -> Part:
         except BadPicture:
             continue
         except InputError as error:
-            raise InputError(f"{kind}: item {index}: {error}") from None
+            flat = f"; {SERIES}" if 0 < getattr(picture, "ndim", 0) < 3 else ""
+            raise InputError(f"{kind}: item {index}: {error}{flat}") from None
     labels = _labels(dataset, {index: label for index, (_, label) in looked.items()}, kind)
     names = _names(dataset)
     classes, codes = np.unique(np.array(labels), return_inverse=True)

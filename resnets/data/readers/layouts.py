@@ -5,9 +5,6 @@ A reader finds the images and the names of their classes in each split; `resnets
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 import os
 import re
 import zipfile
@@ -18,9 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resnets.data.cache import free_memory
+from resnets.data.frames import Frame
 from resnets.data.pictures.images import IMAGE_SUFFIXES, ArrayImages, FileImages, printable, with_channels
-from resnets.data.readers.frames import Frame
 from resnets.data.readers.walk import (
     RUN,
     RUNS,
@@ -36,13 +32,11 @@ from resnets.data.readers.walk import (
     walk,
     what,
 )
+from resnets.data.tables import archived, csv_rows
 from resnets.data.types import Images, Note
 from resnets.errors import InputError
-from resnets.files import foreign, is_file, open_regular, short
+from resnets.files import foreign, is_file, open_regular
 
-MAX_CSV_BYTES = 2**30
-# An array in an archive may have so many bytes, or so many times those that are stored: images compress a few times.
-MAX_UNPACKED, MAX_TIMES = 2**28, 100
 SPLITS = ("train", "val", "test")
 # Names of splits, as folders and in the third column of a CSV.
 SPLIT_WORDS = {
@@ -70,7 +64,8 @@ class Found(NamedTuple):
         parts: its splits by name, in the order of `SPLITS`.
         size: (height, width) in pixels, if all images are of one size.
         hflip: whether flipped images are of the same class.
-        notes: as of `Source`.
+        notes, kind: as of `Source`.
+        in_chans: channels that the data decides; None: those that were asked for.
     """
 
     name: str
@@ -78,6 +73,8 @@ class Found(NamedTuple):
     size: tuple[int, int] | None = None
     hflip: bool = True
     notes: tuple[Note, ...] = ()
+    kind: str = "classes"
+    in_chans: int | None = None
 
 
 def quoted(names: Iterable[str], limit: int = 5) -> str:
@@ -330,41 +327,6 @@ def _lines(path: Path | Frame, read: Sequence[str] = COLUMNS) -> Iterator[Line]:
         yield Line(picture, label, None if columns[2] is None else split, where, tuple(others), cells)
 
 
-def csv_rows(path: Path | Frame, *, strict: bool = False) -> Iterator[tuple[str, list[str]]]:
-    """The first row of a CSV file ([] in an empty one) or the columns of a DataFrame, and the others that hold something; each
-    with where it stands, for messages.
-
-    Args:
-        strict: refuse what is badly quoted.
-
-    Raises:
-        InputError: where the file cannot be read, or is not CSV.
-    """
-    if isinstance(path, Frame):
-        yield from path.rows()
-        return
-    name = printable(path)
-    try:
-        with io.TextIOWrapper(open_regular(path, MAX_CSV_BYTES), encoding="utf-8-sig", newline="") as file:
-            rows, line = csv.reader(file, strict=strict), 1
-            first = next(rows, [])
-            if len(first) == 1 and (other := next((sign for sign in ";\t|" if sign in first[0]), None)):
-                raise InputError(f"{name}: its cells are separated by {other!r}; save it with commas, as path,label")
-            yield name, first
-            line = rows.line_num + 1
-            for row in rows:
-                if any(cell.strip() for cell in row):
-                    yield f"{name} line {line}", row
-                line = rows.line_num + 1
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name}: not UTF-8 text; save it as UTF-8") from error
-    except csv.Error as error:
-        remedy = "; a quote that is opened there is not closed, or closed within a cell" if strict else ""
-        raise InputError(f"{name} line {line}: cannot be read as CSV ({short(error)}){remedy}") from error
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read as CSV ({short(error)})") from error
-
-
 def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int) -> Found:
     known: dict[str, tuple[str, str]] = {}
     find = Spelled(root)
@@ -444,7 +406,7 @@ def read_npz(path: Path, in_chans: int) -> Found:
         for split in SPLITS:
             if f"{split}_images.npy" not in archive.namelist():
                 continue
-            images, labels = _array(archive, f"{split}_images.npy"), _array(archive, f"{split}_labels.npy")
+            images, labels = archived(archive, f"{split}_images.npy"), archived(archive, f"{split}_labels.npy")
             where = f"{name}: {split}_images {images.dtype} {images.shape}, {split}_labels {labels.dtype} {labels.shape}"
             pictures = images.dtype == np.uint8 and (images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3)))
             if not (pictures and images.size and labels.dtype.kind in "iu" and labels.size == len(images)):
@@ -457,24 +419,6 @@ def read_npz(path: Path, in_chans: int) -> Found:
             f"{name}: give train_images and train_labels (and val_, test_), all of one size; it has: {sizes or 'none'}"
         )
     return Found(printable(path.stem), parts, size=sizes.pop())
-
-
-def _array(archive: zipfile.ZipFile, member: str) -> np.ndarray:
-    """An array of an archive. Its size is checked against what is stored, and against its header, before memory is used."""
-    info = archive.getinfo(member)
-    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{member} is encrypted, or compressed in another way than by deflate")
-    if info.file_size > max(MAX_UNPACKED, MAX_TIMES * info.compress_size):
-        raise ValueError(f"{member} of {info.file_size:,} bytes is {info.compress_size:,} stored, as no images are")
-    if 0 < (free := free_memory()) < info.file_size:
-        raise ValueError(f"{member} has {info.file_size:,} bytes, and {free:,} of memory are free")
-    with archive.open(info) as file:
-        header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, _, dtype = header[np.lib.format.read_magic(file)](file)
-        if dtype.hasobject or file.tell() + math.prod(shape) * dtype.itemsize != info.file_size:
-            raise ValueError(f"{member} has {info.file_size:,} bytes, which are not {dtype} {shape!s:.80}")
-    with archive.open(info) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 # --- layouts of other tasks --------------------------------------------------------------------------------------------

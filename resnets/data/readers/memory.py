@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from resnets.data.frames import NAME as FRAME
+from resnets.data.frames import Frame, is_frame
 from resnets.data.pictures.images import ArrayImages
-from resnets.data.readers import arrays, datasets, layouts
-from resnets.data.readers.frames import NAME as FRAME
-from resnets.data.readers.frames import Frame, is_frame
+from resnets.data.readers import arrays, datasets, layouts, series
 from resnets.data.readers.layouts import SPLITS, Found, Part
 from resnets.errors import InputError
 
@@ -65,28 +65,52 @@ def settings_of(data: Any) -> dict[str, Any]:
     return FORMS[form_of(train)].settings(train) if in_memory(train) else {}
 
 
-def read(data: Any, in_chans: int | None = None) -> Found:
-    """Images and classes from memory.
+def read(data: Any, in_chans: int | None = None, dims: int | None = None) -> Found:
+    """Images or series and classes from memory.
 
     Args:
         data: one of `FORMS` for training, or a mapping from "train", "val" and "test" to such.
         in_chans: channels that the images are converted to; None: those of the first split.
+        dims: 1 for series; None: they are that where X has the axes (N, L).
 
     Raises:
         InputError: where it is none of these.
     """
-    splits = data if isinstance(data, Mapping) else {"train": data}
-    if not splits or not set(splits) <= set(SPLITS):
-        raise InputError(f"data with the splits {', '.join(map(str, splits)) or 'none'}; {arrays.GIVE}")
-    parts: dict[str, Part] = {}
-    for split in (name for name in SPLITS if name in splits):
+    if (listed := series_in(data, dims)) is not None:
+        return series.with_classes(listed)
+    splits, parts = splits_of(data), dict[str, Part]()
+    for split in splits:
         parts[split] = FORMS[form_of(splits[split])].read(splits[split], split, in_chans)
         in_chans = in_chans or channels(parts[split].images)
     kept = [part.images.array for part in parts.values() if isinstance(part.images, ArrayImages)]
     sizes = {array.shape[1:3] for array in kept}
     if len(sizes) > 1:
         raise InputError(f"data with images of the sizes {', '.join(map(str, sorted(sizes)))}; give all of one size")
-    return Found(form_of(data), parts, size=sizes.pop() if len(kept) == len(parts) else None)
+    size = sizes.pop() if len(kept) == len(parts) else None
+    return Found(form_of(data), parts, size=size, in_chans=in_chans)
+
+
+def series_in(data: Any, dims: int | None = None) -> series.Listed | None:
+    """The series in memory, and their labels; None where they are no series. The arguments are those of `read`."""
+    splits = splits_of(data)
+    if dims == 1 or (dims is None and all(map(arrays.are_series, splits.values()))):
+        return series.of_memory({split: _series(pair, split) for split, pair in splits.items()}, form_of(data))
+    return None
+
+
+def splits_of(data: Any) -> dict[str, Any]:
+    """The splits in their order. Raises `InputError` for others."""
+    splits = data if isinstance(data, Mapping) else {"train": data}
+    if not splits or not set(splits) <= set(SPLITS):
+        raise InputError(f"data with the splits {', '.join(map(str, splits)) or 'none'}; {arrays.GIVE}")
+    return {split: splits[split] for split in SPLITS if split in splits}
+
+
+def _series(pair: Any, split: str) -> list[Any]:
+    """X and y of series. Raises `InputError` for other forms, of which pictures are read."""
+    if (form := form_of(pair)) != arrays.NAME:
+        raise InputError(f"{split}: a {form} is read as pictures; {arrays.SERIES}")
+    return arrays.two(pair, split)
 
 
 def channels(images: Any) -> int:

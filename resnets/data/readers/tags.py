@@ -13,10 +13,10 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
+from resnets.data.frames import Frame
 from resnets.data.pictures.images import FileImages, printable
 from resnets.data.readers.boxes import BoxTargets, Broken, read_voc
 from resnets.data.readers.coco import read_coco
-from resnets.data.readers.frames import Frame
 from resnets.data.readers.layouts import SPLITS, csv_rows, is_csv, quoted, split_of
 from resnets.data.readers.walk import Spelled, one_spelling
 from resnets.data.readers.yolo import read_yolo

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.models.nn.sync import SyncBatchNorm
@@ -16,6 +17,34 @@ NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 AVG_POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 ZERO_PAD = {1: nn.ConstantPad1d, 2: nn.ConstantPad2d, 3: nn.ConstantPad3d}
+
+
+class EvenKernel(nn.Module):
+    """In front of a convolution class: the input is padded so that an even kernel with stride 1 keeps its length, by one more
+    position at the far edges, as Keras' "same"."""
+
+    kernel_size: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    def forward(self, x: Tensor) -> Tensor:
+        extents = [dilation * (kernel - 1) for dilation, kernel in zip(self.dilation, self.kernel_size, strict=True)]
+        sides = [side for extent in reversed(extents) for side in (extent // 2, extent - extent // 2)]
+        return super().forward(F.pad(x, sides))
+
+
+class EvenConv1d(EvenKernel, nn.Conv1d):
+    """See `EvenKernel`."""
+
+
+class EvenConv2d(EvenKernel, nn.Conv2d):
+    """See `EvenKernel`."""
+
+
+class EvenConv3d(EvenKernel, nn.Conv3d):
+    """See `EvenKernel`."""
+
+
+EVEN = {1: EvenConv1d, 2: EvenConv2d, 3: EvenConv3d}
 NORMS = (*NORM.values(), SyncBatchNorm)
 CONVS = tuple(CONV.values())
 
@@ -36,12 +65,14 @@ def identity(channels: int, dims: int) -> nn.Module:
 
 def convolution(plan: Conv, dims: int) -> nn.Module:
     """The convolution that `plan` describes; where it is padded, with stride 1 the output has the input's size."""
-    return CONV[dims](
+    odd = bool(plan.kernel % 2) or not plan.padded
+    kind: Any = CONV[dims] if odd else EVEN[dims]
+    return kind(
         plan.in_chans,
         plan.out_chans,
         plan.kernel,
         plan.stride,
-        padding=plan.dilation * (plan.kernel // 2) * plan.padded,
+        padding=plan.dilation * (plan.kernel // 2) if plan.padded and odd else 0,
         dilation=plan.dilation,
         groups=plan.groups,
         bias=plan.bias,

@@ -88,6 +88,8 @@ def shortcut(plan: Block, dims: int) -> nn.Module | None:
         return PadChannels(plan.in_chans, plan.out_chans, plan.stride)
     if plan.shortcut == "pool_pad":
         return PoolPad(plan.in_chans, plan.out_chans, plan.stride, dims)
+    if plan.shortcut == "norm":
+        return nn.Sequential(normalisation(plan.norm, plan.out_chans, dims))
     if plan.projection is None:
         return None
     layers: list[nn.Module] = [convolution(plan.projection, dims)]

@@ -39,6 +39,10 @@ def stem(spec: ResNetSpec) -> nn.Module:
     return layers[0] if len(layers) == 1 else nn.Sequential(*layers)
 
 
+def no_stem(spec: ResNetSpec) -> nn.Module:
+    return nn.Identity()
+
+
 def relu(norm: str) -> nn.ReLU:
     """A ReLU; not in place behind a user's norm, which may need its output in the backward pass."""
     return nn.ReLU(inplace=NORMALISATIONS[norm].file is None)
@@ -59,7 +63,7 @@ class Trunk(nn.Module):
 
         dims, row = spec.dims, STEMS[spec.stem]
         self.conv1 = row.make(spec)
-        if spec.order == "post":
+        if spec.order == "post" and spec.stem_convs:
             self.bn1 = normalisation(spec.norm, spec.stem_channels, dims)
         self.relu = relu(spec.norm)
         self.maxpool = POOLS[row.pool](dims)
@@ -103,7 +107,7 @@ class Trunk(nn.Module):
         """
         self._check(x)
         x = self.conv1(x)
-        if self.spec.order == "post":
+        if self.spec.order == "post" and self.spec.stem_convs:
             x = norm_relu(self.bn1, self.relu, x)
         features = {"c1": x}
         x = self.maxpool(x)

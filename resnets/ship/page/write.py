@@ -52,7 +52,8 @@ def check_page(header: Header) -> None:
     if not answer_script(name).is_file() or not header.labels:
         raise InputError(f"the model is for the task {name}, whose answers no page shows; use another --format")
     if header.spec.dims != 2:
-        raise InputError(f"the model takes inputs with {header.spec.dims} spatial axes, and a page takes pictures; use Python")
+        axes = header.spec.dims
+        raise InputError(f"a page takes pictures, and the model inputs with {axes} spatial axes; use another --format")
     if header.preprocess.in_chans not in (1, 3):
         raise InputError(f"a page takes grey or RGB pictures, and the model has {header.preprocess.in_chans} channels")
 

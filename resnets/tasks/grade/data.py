@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from resnets.data.frames import Frame, framed
 from resnets.data.pictures.images import FileImages, printable
-from resnets.data.readers import known, memory, shards
+from resnets.data.readers import known, memory, series, shards
 from resnets.data.readers.boxes import BoxTargets
-from resnets.data.readers.frames import Frame, framed
 from resnets.data.readers.label_rules import BadLabel, NowhereError, RawBoxes, clean_boxes
 from resnets.data.readers.layouts import csv_rows, is_csv, quoted, split_of
 from resnets.data.readers.masks import InstanceMasks, read_mask
@@ -78,6 +78,8 @@ class Found(NamedTuple):
     size: tuple[int, int] | None = None
     hflip: bool = True
     notes: tuple[Note, ...] = ()  # of the reader
+    kind: str = "classes"  # as of `Source`
+    in_chans: int | None = None  # where the data decides
 
 
 def read(
@@ -89,6 +91,7 @@ def read(
     in_chans: int | None,
     labels: Sequence[str] | None,
     data_dir: str | Path | None,
+    dims: int | None = None,
 ) -> Source:
     """The data at a path or in memory, or a built-in dataset.
 
@@ -97,11 +100,12 @@ def read(
         loss: as the setting says; "corn" makes grades of the numbers, "auto" of those that are grades by themselves.
         scale: of the loss; "log" takes no negative number.
         labels: of a saved model, whose grades these are; None: those of the training split.
+        dims: as of `open_source`.
 
     Raises:
         InputError: where there is no such data, a cell is no number, or a number suits the loss or the model not.
     """
-    found = _found(data, target, in_chans, data_dir)
+    found = _found(data, target, in_chans, data_dir, dims)
     if labels is None:
         _check_training(found)
     ordinal = loss == ORDINAL or (loss == "auto" and found.graded)
@@ -114,15 +118,19 @@ def read(
     for name, part in found.parts.items():
         values = _positions(found, part, names, labels is not None) if ordinal else part.values.astype(np.float32)
         splits[name] = Split(part.images, Targets(values, found.target), part.columns)
-    chans = memory.channels(next(iter(found.parts.values())).images)
-    return Source(found.name, names, splits, chans, size=found.size, hflip=found.hflip, notes=found.notes)
+    chans = memory.channels(next(iter(found.parts.values())).images) if found.in_chans is None else found.in_chans
+    return Source(found.name, names, splits, chans, found.kind, size=found.size, hflip=found.hflip, notes=found.notes)
 
 
-def _found(data: Any, target: str | None, in_chans: int | None, data_dir: str | Path | None) -> Found:
+def _found(data: Any, target: str | None, in_chans: int | None, data_dir: str | Path | None, dims: int | None) -> Found:
     data = framed(data)
+    if memory.in_memory(data) and (listed := memory.series_in(data, dims)) is not None:
+        return _series(listed, target or DEFAULT)
     if memory.in_memory(data) or str(data) in known.KNOWN or shards.is_pattern(data):
         return _classes(open_source(data, data_dir=data_dir, in_chans=in_chans))
     path = existing(data)
+    if isinstance(path, Path) and series.is_listed(path):
+        return _series(series.listed(path, target), target or DEFAULT)
     if is_csv(path):
         return _list(path, target, in_chans or 3)
     kind = recognised(data)[1].holds
@@ -133,6 +141,22 @@ def _found(data: Any, target: str | None, in_chans: int | None, data_dir: str | 
             f"{printable(path)}: masks without objects, of which nothing can be counted; give instances/ or a list"
         )
     return _classes(open_source(data, in_chans=in_chans))
+
+
+# --- series ---
+
+
+def _series(found: series.Listed, target: str) -> Found:
+    """Numbers from the labels of series."""
+    parts = {}
+    for split, rows in found.parts.items():
+        images = rows.images(split)
+        if len(rows.labels) != len(images) or np.ndim(rows.labels) != 1:
+            raise InputError(f"{found.name}: {split} has no number for each series; add y (N,) to X, or a column")
+        values = np.array([_number(str(label), target, images.name(at)) for at, label in enumerate(rows.labels)])
+        parts[split] = Part(images, values, images.name, dict(rows.columns))
+    chans = len(next(iter(found.parts.values())).values[0])
+    return Found(found.name, target, False, parts, hflip=False, notes=found.notes, kind="series", in_chans=chans)
 
 
 # --- folders and other classes ---
@@ -151,7 +175,8 @@ def _classes(source: Source) -> Found:
         name: Part(split.images, values[split.targets.values], split.images.name, dict(split.columns))
         for name, split in source.splits.items()
     }
-    return Found(source.name, GRADE, True, parts, source.size, source.hflip, source.notes)
+    chans = source.in_chans if source.dims == 1 else None
+    return Found(source.name, GRADE, True, parts, source.size, source.hflip, source.notes, source.kind, chans)
 
 
 # --- objects ---

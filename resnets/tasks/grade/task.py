@@ -22,7 +22,7 @@ from resnets.tasks import explained
 from resnets.tasks.grade import answers, rows
 from resnets.tasks.grade.data import read
 from resnets.tasks.grade.settings import ORDINAL, RECIPES, WHOLE, GradeSettings
-from resnets.tasks.image_level.task import ImageLevel
+from resnets.tasks.image_level.task import ImageLevel, check_suits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,8 @@ class Grade(ImageLevel):
 
     def open(self, data: str, asked: Settings, *, in_chans: int | None, data_dir: str | Path | None) -> Source:
         target, loss, scale = asked.get("target"), asked.get("loss", "auto"), asked.get("target_scale", "linear")
-        source = read(data, target=target, loss=loss, scale=scale, in_chans=in_chans, labels=None, data_dir=data_dir)
+        own: Any = {"in_chans": in_chans, "data_dir": data_dir, "dims": asked.get("dims")}
+        source = read(data, target=target, loss=loss, scale=scale, labels=None, **own)
         if target not in (None, name_of(source)):
             raise InputError(f"target={target}: {source.name} has grades by its classes and no columns; leave it out")
         return source
@@ -64,7 +65,9 @@ class Grade(ImageLevel):
             in_chans=header.spec.in_chans,
             labels=header.labels,
             data_dir=data_dir,
+            dims=header.spec.dims,
         )
+        check_suits(source, header)
         return cut_as_trained(source, header.provenance.get("data", {}))
 
     def design(self, asked: Settings, source: Source, header: Header | None, named: Named) -> Design:

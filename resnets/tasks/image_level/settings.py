@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from resnets.engine.recipe import Facts, Recipe
 from resnets.engine.settings import AUGMENTATION, DATA, FINETUNING, IMAGES, LOSS, NETWORK, ON, setting
@@ -19,11 +19,19 @@ def head_setting(choices: Collection[str]) -> Any:
 
 
 RESIZE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the settings have too
+# Settings of series alone, and those of pictures alone, as they are where they do nothing.
+OF_SERIES: dict[str, Any] = {"jitter": 0.0, "scaling": 0.0, "window_warp": 0.0}
+OF_PICTURES: dict[str, Any] = {
+    "crop": "none", "crop_pad": 0.0, "crop_scale": (1.0, 1.0), "crop_pct": 1.0, "interpolation": "bilinear", "train_size": None,
+    "auto_augment": "none", "random_erase": 0.0, "grow_from": 1.0, "cutmix": 0.0, "bit_depth": None,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageLevelSettings(Recipe):
     """The settings that tasks with one answer per picture share."""
+
+    idle: ClassVar = {1: OF_PICTURES, 2: OF_SERIES}
 
     # Images
     resize: str = setting(IMAGES, "crop", "how a picture of another shape becomes the input", choices=("crop", "pad", "squash"))
@@ -33,8 +41,8 @@ class ImageLevelSettings(Recipe):
     normalise: str = setting(
         IMAGES,
         "data",
-        "subtract a mean for each channel, or each pixel, of the data; or ImageNet's",
-        choices=("data", "pixel", "imagenet"),
+        "subtract a mean for each channel, or each pixel, of the data; or ImageNet's; or of each series its own",
+        choices=("data", "pixel", "imagenet", "each"),
         only={"weights": (None,)},
     )
     grow_from: float = setting(
@@ -65,6 +73,19 @@ class ImageLevelSettings(Recipe):
         choices=("none", "randaugment", "randaugment-m6", "trivialaugment"),
     )
     random_erase: float = setting(AUGMENTATION, 0.0, "probability of blanking a rectangle", least=0, most=1)
+    jitter: float = setting(
+        AUGMENTATION, 0.0, "series: standard deviation of noise on each value, in standard deviations of the input", least=0
+    )
+    scaling: float = setting(
+        AUGMENTATION, 0.0, "series: standard deviation of a factor around 1 on each channel", least=0, most=1
+    )
+    window_warp: float = setting(
+        AUGMENTATION,
+        0.0,
+        "series: probability of window warping, a tenth of the series at half or twice its speed",
+        least=0,
+        most=1,
+    )
     repeats: int = setting(
         AUGMENTATION, 1, "times a picture is shown in a row, differently augmented; as many fewer per epoch", least=1
     )
@@ -136,6 +157,8 @@ def fast(facts: Facts) -> dict[str, Any]:
     orthogonalisation costs a step of ResNet-20 a twentieth, of ResNet-18 several times as much again) and nobody asks for
     settings of SGD.
     """
+    if facts.spec.dims == 1:
+        return of_series(facts)
     batch_size = 128
     while batch_size > 16 and facts.num_train < 20 * batch_size:
         batch_size //= 2
@@ -159,6 +182,28 @@ def fast(facts: Facts) -> dict[str, Any]:
     } | (muon if quick else {})
 
 
+def of_series(facts: Facts) -> dict[str, Any]:
+    """The default of series: one cycle of AdamW, of at least 1,500 steps, for sets of series are small, and 25 passes.
+
+    Batches are an eighth of small sets: with all of the network's norms over few series, smaller ones are too noisy, and larger
+    ones leave too few steps in a pass.
+    """
+    batch_size = 8
+    while batch_size < 64 and facts.num_train >= 16 * batch_size:
+        batch_size *= 2
+    steps_per_epoch = max(1, facts.num_train // batch_size)
+    return {
+        "epochs": max(25, -(-1500 // steps_per_epoch)),
+        "batch_size": batch_size,
+        "opt": "adamw",
+        "lr": 3e-3,
+        "weight_decay": 0.01,
+        "norm_bias_decay": False,
+        "sched": "onecycle",
+        "hflip": 0.0,
+    }
+
+
 def finetune(facts: Facts) -> dict[str, Any]:
     """The default with `weights`: a short cycle over a small set of one's own, all of the network learning, the front more
     slowly than the head.
@@ -166,6 +211,8 @@ def finetune(facts: Facts) -> dict[str, Any]:
     At least 600 steps, for a new head must be learnt whatever the number of pictures; at most 5,000, and twelve passes in
     between: what the weights know is mostly there. Validated for 5 to 100 pictures a class (docs/transfer.md).
     """
+    if facts.spec.dims == 1:
+        return of_series(facts)
     batch_size = 64
     while batch_size > 16 and facts.num_train < 20 * batch_size:
         batch_size //= 2

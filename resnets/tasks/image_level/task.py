@@ -1,4 +1,7 @@
-"""What tasks with one answer per picture share: their settings, data, inputs and network. Torch comes when it is needed."""
+"""What tasks with one answer per image share: their data, settings and answers. Torch comes when it is needed.
+
+What depends on the number of spatial axes (the network, the size of inputs, augmentation) is in the module of `FORMS`.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnets.data import splits
-from resnets.data.pictures.images import StoredImages
-from resnets.data.preprocess import FREE, Preprocess
+from resnets.data.preprocess import Preprocess
 from resnets.data.sources import open_source
-from resnets.data.types import Samples, Source, Split
+from resnets.data.types import KINDS, Samples, Source, Split
 from resnets.engine.contract import Criterion, Decision, Design, Run, Settings, Wanted
-from resnets.engine.recipe import SMALL, Recipe, changed_spec, need_weights, spec_changes
-from resnets.engine.settings import fields_of
+from resnets.engine.recipe import Recipe, need_weights
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
 from resnets.plugins import table
-from resnets.tasks.image_level.settings import RESIZE, ImageLevelSettings
-from resnets.tasks.inputs import scaled, with_statistics
+from resnets.tasks.image_level.forms import FORMS
+from resnets.tasks.image_level.settings import ImageLevelSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +33,7 @@ LINEAR = "linear"  # the head that there is without a word
 
 
 class ImageLevel(ABC):
-    """A task with one answer per picture, and all inputs of one size (abstract). See `engine.contract.Task`."""
+    """A task with one answer per picture or series, and all inputs of one size (abstract). See `engine.contract.Task`."""
 
     name: str
     kind = "classes"
@@ -44,7 +45,7 @@ class ImageLevel(ABC):
     one_process = False
     own_size = False
     embeds = False
-    dims: tuple[int, ...] = (2,)
+    dims: tuple[int, ...] = tuple(FORMS)
     map_method = (
         "gradcam"  # behind global pooling all positions have one gradient: LayerCAM would leave out what speaks against
     )
@@ -56,42 +57,27 @@ class ImageLevel(ABC):
         return ("finetune", "the weights") if asked.get("weights") else ("fast", "default")
 
     def open(self, data: str, asked: Settings, *, in_chans: int | None, data_dir: str | Path | None) -> Source:
-        return open_source(data, self.kind, data_dir=data_dir, in_chans=in_chans, leave_out=no_labels(asked))
+        own: dict[str, Any] = {"data_dir": data_dir, "in_chans": in_chans, "dims": asked.get("dims")}
+        return open_source(data, self.kind, leave_out=no_labels(asked), **own)
 
     def open_for(self, header: Header, data: str, asked: Settings, *, data_dir: str | Path | None) -> Source:
         if asked.get("ignore_index") is not None:
             raise InputError(f"ignore_index is for masks, and the model is for the task {self.name}; leave it out")
         trained = header.provenance.get("data", {})
         own: dict[str, Any] = {
-            "in_chans": header.spec.in_chans,
+            "in_chans": header.spec.in_chans if header.spec.dims == 2 else None,  # of series the data decides
             "labels": header.labels,
             "unnamed": header.unnamed,
             "leave_out": no_labels(asked, trained),
+            "dims": header.spec.dims,
         }
-        return splits.cut_as_trained(open_source(data, self.kind, data_dir=data_dir, **own), trained)
+        source = open_source(data, self.kind, data_dir=data_dir, **own)
+        check_suits(source, header)
+        return splits.cut_as_trained(source, trained)
 
     def design(self, asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
         """The network and the size of its input; new, or that of a saved model with its preprocessing."""
-        changes: dict[str, Any] = {"in_chans": source.in_chans} | spec_changes(asked)
-        if header is not None:
-            from resnets.models.pretrained.adapting import rule_for
-
-            preprocess = rule_for(header.preprocess, source.in_chans)
-            if preprocess.resize in FREE:  # of a task whose inputs keep their shape; here all have one size
-                preprocess = dataclasses.replace(preprocess, resize="crop", size=(min(preprocess.size),) * 2)
-            own = {name: asked[name] for name in RESIZE if asked.get(name) is not None}
-            if asked.get("img_size") is not None:
-                own["size"] = (asked["img_size"],) * 2
-            return Design(changed_spec(header, asked, changes), dataclasses.replace(preprocess, **own))
-        name, size = asked.get("model", "auto"), asked.get("img_size")
-        height, width = picture_size(source) if size is None else (size, size)
-        if name == "auto":
-            name = "resnet20_cifar" if max(height, width) <= SMALL else "resnet18"
-        spec = named(name, **changes)
-        if size is None and max(height, width) > SMALL:  # larger than they are, pictures cost more and show no more
-            height = width = min(spec.img_size, max(96, 32 * round(min(height, width) / 32)))
-        neutral = (0.5,) * source.in_chans
-        return Design(spec, Preprocess(size=(height, width), mean=neutral, std=neutral))
+        return FORMS[source.dims].design(asked, source, header, named)
 
     def one_size(self, source: Source) -> bool:
         return True
@@ -102,19 +88,9 @@ class ImageLevel(ABC):
     def settle(
         self, recipe: ImageLevelSettings, origins: Mapping[str, str], source: Source, design: Design, own: str
     ) -> dict[str, tuple[Any, str]]:
-        if design.spec.in_chans == 4 and recipe.auto_augment != "none":
-            raise InputError(f"auto_augment={recipe.auto_augment} knows grey and colour pictures; use none with 4 channels")
         if recipe.is_probe:
             need_weights(recipe, "probe", (False,))
-        found: dict[str, tuple[Any, str]] = {}
-        preprocess, (height, width) = design.preprocess, design.preprocess.size
-        if recipe.weights:
-            open_yet = [name for name in RESIZE if origins[name] in ("default", own)]
-            found |= {name: (getattr(preprocess, name), "the weights") for name in open_yet}
-        if height == width and (recipe.img_size is None or recipe.weights):
-            by_whom = "the weights" if recipe.weights else "the data" if max(height, width) <= SMALL else "the network"
-            found["img_size"] = (height, by_whom)
-        return found
+        return FORMS[source.dims].settle(recipe, origins, design, own)
 
     def cut(self, source: Source, recipe: ImageLevelSettings) -> Source:
         if recipe.folds is None and recipe.fold is None:
@@ -124,17 +100,10 @@ class ImageLevel(ABC):
         return splits.cut_fold(source, recipe.folds, recipe.fold, recipe.seed)
 
     def preprocess(self, recipe: ImageLevelSettings, design: Design, source: Source, bad: Any) -> Preprocess:
-        if recipe.weights:
-            return design.preprocess
-        size = design.preprocess.size if recipe.img_size is None else (recipe.img_size, recipe.img_size)
-        rule = {name: getattr(recipe, name) for name in RESIZE}
-        preprocess = dataclasses.replace(design.preprocess, size=size, **rule)
-        return with_statistics(preprocess, recipe, recipe.normalise, source, bad)
+        return FORMS[source.dims].preprocess(recipe, design, source, bad)
 
     def inputs(self, recipe: ImageLevelSettings, preprocess: Preprocess) -> str:
-        height, width = preprocess.size
-        cut = f" {preprocess.crop_pct:.3g}" * (preprocess.resize == "crop")
-        return scaled(f"{height} x {width}, {preprocess.resize}{cut}", recipe, recipe.normalise, preprocess)
+        return FORMS[len(preprocess.size)].inputs(recipe, preprocess)
 
     def samples(
         self,
@@ -145,23 +114,8 @@ class ImageLevel(ABC):
         recipe: ImageLevelSettings | None = None,
         device: Any = None,
     ) -> Samples:
-        from resnets.data.batches.image_level import CPU, PictureSamples
-
-        device = device or CPU
-        if recipe is None:
-            return PictureSamples(split=split, preprocess=preprocess, num_classes=num_classes, device=device)
-        return PictureSamples(
-            split=split,
-            preprocess=preprocess,
-            num_classes=num_classes,
-            augment=augmentation(recipe),
-            train_size=None if recipe.train_size is None else (recipe.train_size, recipe.train_size),
-            seed=recipe.seed,
-            balance=self.balances(recipe),
-            repeats=recipe.repeats,
-            device=device,
-            grow_from=recipe.grow_from,
-        )
+        balance = recipe is not None and self.balances(recipe)
+        return FORMS[len(preprocess.size)].samples(split, preprocess, num_classes, recipe, device, balance)
 
     def balances(self, recipe: Any) -> bool:
         """Whether every class is to be drawn equally often."""
@@ -243,42 +197,24 @@ class ImageLevel(ABC):
         raise AssertionError("refused by check_asked")
 
     def preview(self, source: Source, recipe: ImageLevelSettings, preprocess: Preprocess, out: str | Path) -> Path:
-        from resnets.tasks.image_level import preview
-
-        samples: Any = self.samples(source.splits["train"], preprocess, len(source.labels), recipe=recipe)
+        samples = self.samples(source.splits["train"], preprocess, len(source.labels), recipe=recipe)
         captions = self.captions(source, source.splits["train"])
-        return preview.preview(source, samples, captions, out, seed=recipe.seed)
+        return FORMS[source.dims].preview(source, samples, captions, out, recipe.seed)
 
     @abstractmethod
     def captions(self, source: Source, split: Split) -> Sequence[str]:
         """What is known of each picture, in a few words."""
 
 
+def check_suits(source: Source, header: Header) -> None:
+    """Raise `InputError` where a model takes images of another kind, or with other channels."""
+    spec, kind = header.spec, KINDS[source.kind]
+    if kind.dims != spec.dims:
+        raise InputError(f"{source.name}: {kind.images} with {kind.dims} spatial axes, and the model takes {spec.dims}")
+    if source.in_chans != spec.in_chans:
+        raise InputError(f"{source.name}: {kind.images} of {source.in_chans} channels, and the model takes {spec.in_chans}")
+
+
 def no_labels(*given: Settings) -> list[str]:
     """The column that pictures are grouped by, if it is one: it is no label."""
     return [settings["group_by"] for settings in given if settings.get("group_by")]
-
-
-def picture_size(source: Source) -> tuple[int, int]:
-    """(H, W) of every picture; of files, the typical shorter side twice (224 where no picture can be read)."""
-    if source.size is not None:
-        return source.size
-    images = source.splits["train"].images
-    side = (images.short_side() if isinstance(images, StoredImages) else None) or 224
-    return side, side
-
-
-def augmentation(recipe: ImageLevelSettings) -> Any:
-    """What training does to pictures."""
-    from resnets.data.transforms import Augment
-
-    smallest, largest = recipe.crop_scale
-    return Augment(
-        crop=recipe.crop,
-        pad=recipe.crop_pad,
-        scale=(smallest, largest),
-        hflip=recipe.hflip,
-        auto_augment=recipe.auto_augment,
-        random_erase=recipe.random_erase,
-        **{name: getattr(recipe, name) for name in ("mixup", "cutmix") if name in fields_of(type(recipe))},
-    )

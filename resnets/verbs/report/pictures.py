@@ -194,7 +194,7 @@ def maps_of(network: Model, part: Split, outcomes: Outcomes, which: Iterable[int
     from resnets.verbs.explain_maps import quick_maps
 
     positions = list(dict.fromkeys(int(outcomes.positions[i]) for i in which))[:MAPPED]
-    if not positions or network.header.spec.dims != 2:
+    if not positions or network.header.spec.dims > 2:
         return {}, ""
     some = part.subset(np.array(positions))
     samples = network.task.samples(some, network.preprocess, network.spec.num_classes)

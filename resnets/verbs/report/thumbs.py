@@ -13,6 +13,7 @@ from PIL import Image
 
 from resnets.data.pictures.images import BadPicture, num_processors
 from resnets.draw.heat import painted
+from resnets.draw.lines import is_series, pictured, sketch
 from resnets.draw.paint import three
 
 SIDE = 96  # pixels of the longer side of a thumbnail
@@ -29,8 +30,8 @@ class Sheet(NamedTuple):
 
 
 def small(pixels: np.ndarray, side: int = SIDE) -> Image.Image:
-    """uint8 (H, W) or (H, W, C) with its longer side at most `side`, in colours."""
-    image = Image.fromarray(np.ascontiguousarray(three(pixels)))
+    """uint8 (H, W) or (H, W, C), or the lines of a series, with its longer side at most `side`, in colours."""
+    image = Image.fromarray(np.ascontiguousarray(three(pictured(pixels))))
     image.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=2.0)
     return image
 
@@ -62,7 +63,9 @@ def sheet(images: Any, positions: Sequence[int], side: int) -> Sheet:
 
 
 def mapped(pixels: np.ndarray, values: np.ndarray) -> str:
-    """The address of a map (H, W) over the input uint8 (C, H, W) that the network saw."""
+    """The address of a map (H, W) over the input uint8 (C, H, W) that the network saw; of a series (C, L) the map is (L,)."""
+    if is_series(pixels):
+        return address(small(sketch(pixels, values)))
     return address(small(painted(np.ascontiguousarray(pixels.transpose(1, 2, 0)), values)))
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnets.data.pictures.inputs import Fitted
+from resnets.data.inputs import Fitted
 from resnets.engine.contract import Question
 from resnets.errors import InputError
 from resnets.models.answering import Wanted

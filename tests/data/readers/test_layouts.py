@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnets.data import tables
 from resnets.data.pictures.images import BadPicture
-from resnets.data.readers import layouts
 from resnets.data.sources import open_source
 from resnets.errors import InputError
 from tests.data.made_folders import csv, folder, names, picture
@@ -247,7 +247,7 @@ def test_npz_that_is_none(tmp_path):
     with pytest.raises(InputError, match="cannot be read as arrays"):
         open_source(tmp_path / "m.npz")
     with pytest.raises(InputError, match="give train_images"):
-        open_source(npz(tmp_path / "n.npz", x=np.zeros(3)))
+        open_source(npz(tmp_path / "n.npz", z=np.zeros(3)))
 
 
 def test_csv_with_a_path_that_no_file_can_have(tmp_path):
@@ -284,7 +284,7 @@ def npy(shape, num_bytes):
     ids=["lzma", "bzip2", "claims", "bomb", "cut"],
 )
 def test_npz_that_would_take_memory_or_is_not_numpys(tmp_path, monkeypatch, data, method, words):
-    monkeypatch.setattr(layouts, "MAX_UNPACKED", 10**6)
+    monkeypatch.setattr(tables, "MAX_UNPACKED", 10**6)
     with pytest.raises(InputError, match=words):
         open_source(npz_member(tmp_path / "a.npz", data, method))
 

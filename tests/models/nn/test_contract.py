@@ -46,11 +46,11 @@ def check(name, size, **changes):
 
 @pytest.mark.parametrize("name", zoo.names())
 def test_network_is_what_its_spec_states(name):
-    size = zoo.get(name).img_size
-    check(name, (size, size))
+    spec = zoo.get(name)
+    check(name, (spec.img_size,) * spec.dims)
 
 
-@pytest.mark.parametrize("name", [*TRAINABLE, "resnet50_v1", "resnet50d", "seresnet50", "resnext50_32x4d"])
+@pytest.mark.parametrize("name", [*TRAINABLE, "resnet50_v1", "resnet50d", "seresnet50", "resnext50_32x4d", "resnet10_wang"])
 @pytest.mark.parametrize("size", [(97, 75), (1, 1), (130,), (33, 65, 17)], ids=str)
 def test_odd_sizes_and_other_dimensions(name, size):
     check(name, size, dims=len(size))

@@ -63,8 +63,13 @@ def gathered(files: Iterable[Path]) -> Gathered:
         home = homes[uid]
         inside = sum(home in (other, *other.parents) for other in homes.values())
         single = alone[home] == inside == 1
-        series[home if single else home / hashed(uid, "series")] = tuple(found)
+        series[home if single else home / named(uid)] = tuple(found)
     return Gathered(dict(sorted(series.items())), unread, others)
+
+
+def named(uid: str) -> str:
+    """What a series is called in paths, where its folder holds others too."""
+    return hashed(uid, "series")
 
 
 def common(paths: Iterable[Path]) -> Path:
@@ -104,9 +109,7 @@ def files_of(path: Path) -> Sequence[Facts]:
     folder = path if path.is_dir() else path.parent
     found = gathered(below(folder))
     if path != folder:
-        chosen = [
-            files for files in found.series.values() if hashed(files[0].series or str(files[0].path), "series") == path.name
-        ]
+        chosen = [files for files in found.series.values() if named(files[0].series or str(files[0].path)) == path.name]
     else:
         chosen = list(found.series.values())
         if found.unread:

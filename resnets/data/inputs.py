@@ -1,4 +1,4 @@
-"""Reading files as inputs of a network, by the number of spatial axes: images or volumes. No torch."""
+"""Reading files as inputs of a network, by the number of spatial axes: series, images or volumes. No torch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ from resnets.data.pictures.resize import fit_image, fit_picture, to_array
 from resnets.data.pictures.sent import Encoded, SentPictures, SentVolumes, example_picture, example_volume
 from resnets.data.pictures.volumes import SUFFIXES, Volumes, exists, in_series, is_nifti, is_taken, mask_suffix
 from resnets.data.preprocess import Preprocess
+from resnets.data.series.opened import SUFFIXES as SERIES_SUFFIXES
+from resnets.data.series.opened import opened
+from resnets.data.series.sent import SentSeries, example_series
+from resnets.data.series.series import fit_series
 
 
 class Fitted(NamedTuple):
     """An input of a network before batching.
 
     Args:
-        pixels: uint8 (C, H, W), not normalised; of a volume float32 (C, D, H, W), normalised.
+        pixels: uint8 (C, H, W), not normalised; of a series float32 (C, L) likewise; of a volume float32 (C, D, H, W),
+            normalised.
         size: the image's own spatial size before resizing; () unless `own_size` was given.
         image: the opened image or volume; None unless `own_size` was given.
     """
@@ -58,6 +63,13 @@ def fitted_volume(images: Volumes, index: int, preprocess: Preprocess, own_size:
     return Fitted(pixels, volume.shape[:3], volume)
 
 
+def fitted_series(images: Any, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
+    """The series at `index`, of the length of the input. Raises `BadPicture` if it cannot be read."""
+    series = images[index]
+    pixels = fit_series(series, preprocess)
+    return Fitted(pixels, series.shape[1:], series) if own_size else Fitted(pixels)
+
+
 class Inputs(NamedTuple):
     """How files become inputs.
 
@@ -67,7 +79,8 @@ class Inputs(NamedTuple):
         exists: whether there is something at a path: a file, a folder, or a series in one.
         takes: whether a file, by its path, is such an image.
         listed: (files below a folder, what counts those that are left out) -> the paths of the images in them.
-        files: (paths, channels) -> `FileImages` with the paths.
+        files: (paths, how they become inputs) -> `FileImages` with the paths; of series what `opened` gives, which is more than
+            there are files.
         opened: (files, channels) -> a sequence of images or volumes, opened on access.
         fitted: (images, index, preprocess, own_size) -> `Fitted`.
         mask_suffix: of an image's path the suffix of a file with its class indices.
@@ -81,7 +94,7 @@ class Inputs(NamedTuple):
     exists: Callable[[Path], bool]
     takes: Callable[[Path], bool]
     listed: Callable[[Iterable[Path], Any], Iterator[Path]]
-    files: Callable[[Iterable[Path], int], FileImages]
+    files: Callable[[Iterable[Path], Preprocess], Any]
     opened: Callable[[Any, int], Any]
     fitted: Callable[[Any, int, Preprocess, bool], Fitted]
     mask_suffix: Callable[[Path], str]
@@ -91,13 +104,27 @@ class Inputs(NamedTuple):
 
 
 INPUTS: dict[int, Inputs] = {
+    1: Inputs(
+        "series",
+        SERIES_SUFFIXES,
+        Path.exists,
+        lambda path: not is_nifti(path),
+        lambda files, left: iter(files),
+        opened,
+        lambda files, in_chans: files,
+        fitted_series,
+        lambda path: ".csv",
+        SentSeries,
+        fitted_series,
+        example_series,
+    ),
     2: Inputs(
         "images",
         tuple(sorted(IMAGE_SUFFIXES)),
         Path.exists,
         lambda path: not is_nifti(path),
         lambda files, left: iter(files),
-        FileImages,
+        lambda paths, preprocess: FileImages(paths, preprocess.in_chans),
         lambda files, in_chans: files,
         fitted_picture,
         lambda path: ".png",
@@ -111,7 +138,7 @@ INPUTS: dict[int, Inputs] = {
         exists,
         is_taken,
         in_series,
-        lambda paths, in_chans: FileImages(paths, 1),
+        lambda paths, preprocess: FileImages(paths, 1),
         Volumes,
         fitted_volume,
         mask_suffix,

@@ -30,7 +30,7 @@ class Frame(os.PathLike[str]):
     __str__ = __fspath__
 
     def rows(self) -> Iterator[tuple[str, list[str]]]:
-        """As `layouts.csv_rows`: the columns' names, then the cells of each row as text, "" where a value is missing."""
+        """As `tables.csv_rows`: the columns' names, then the cells of each row as text, "" where a value is missing."""
         table = self.table
         yield self.__fspath__(), [str(column) for column in table.columns]
         whole = table.astype(object).where(table.notna(), "")
