@@ -89,7 +89,7 @@ def test_other_commands_say_that_they_are_for_classifiers(folders, command, tmp_
         (["eval", file, folders[segments], "--split", "test"], "has no test split; it has: train, val"),
         (["train", folders[segments], "--task", "segment", "--folds", 3], "folds=3: the task segment has no such setting"),
         (["train", "digits", "--task", "segment"], "digits: a built-in dataset of classes, without masks"),
-        (["train", folders[segments], "--task", "segment", "--model", "torchvision/resnet18"], "and gives one answer per picture; the task"),
+        (["train", folders[segments], "--task", "segment", "--model", "torchvision/resnet18"], "gives one answer per picture"),
     ):  # fmt: skip
         code, out, err = command(*words)
         assert (code, out) == (2, "") and said in err and "Traceback" not in err, err
