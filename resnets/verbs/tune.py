@@ -180,14 +180,18 @@ class Search:
             return True
         if (most is not None and len(rows) >= most) or "finalists" in {row["part"] for row in self.record["runs"]}:
             return False
-        return self._fits(1 + self.record["finalists"] * len(self.seeds))
+        # Time is kept for the finalists that there are, and for the trial if it becomes one.
+        return self._fits(1 + min(self.record["finalists"], len(self._above()) + 1) * len(self.seeds))
 
-    def _finalists(self) -> None:
-        """The best trials that are above the defaults of the same seed, each with the seeds of the defaults."""
+    def _above(self) -> list[dict[str, Any]]:
+        """The trials that are above the defaults of the same seed, the best first."""
         found = [row for row in self.rows("trials") if row["state"] == "done"]
         start = next((row["value"] for row in found if row["run"] == "trial0"), -math.inf)
-        best = sorted((row for row in found if row["value"] > start), key=lambda row: -row["value"])
-        for row in best[: self.record["finalists"]]:
+        return sorted((row for row in found if row["value"] > start), key=lambda row: -row["value"])
+
+    def _finalists(self) -> None:
+        """The best trials, each with the seeds of the defaults."""
+        for row in self._above()[: self.record["finalists"]]:
             named = [f"{row['run']}-seed{seed}" for seed in self.seeds]
             begun = {each["run"] for each in self.rows("finalists")}
             if not begun & set(named) and not self._fits(len(self.seeds)):

@@ -252,20 +252,22 @@ def test_a_trial_that_is_behind_is_stopped_and_a_failed_one_is_told(made_up, tmp
         tune("digits", trials=2, over=["lr"], out=tmp_path / "u", **GIVEN)
 
 
-def test_the_budget_is_kept(made_up, tmp_path, monkeypatch):
-    """Each run takes 10 s of a clock that is moved by hand; 6 runs are kept for the finalists."""
+@pytest.mark.parametrize(("sign", "counts", "spent"), [(1, [3, 11, 6], 200), (0, [3, 14, 0], 170)])
+def test_the_budget_is_kept(made_up, tmp_path, monkeypatch, sign, counts, spent):
+    """Each run takes 10 s of a clock that is moved by hand; 6 runs are kept for two finalists, 3 where nothing is above the
+    defaults so far."""
     clock = {"now": 0.0}
     monkeypatch.setattr(tuning.time, "perf_counter", lambda: clock["now"])
 
     def score(lr, seed):
         clock["now"] += 10
-        return 0.9 + [0.0, 0.004, -0.004, 0.001][seed] + 0.001 * math.log10(lr)
+        return 0.9 + [0.0, 0.004, -0.004, 0.001][seed] + sign * 0.001 * math.log10(lr)
 
     made_up["score"] = score
     found = tune("digits", budget="205s", epochs=1, over=["lr"], out=tmp_path / "t", **GIVEN)
     runs = found.record["runs"]
-    counts = [sum(row["part"] == part for row in runs) for part in ("defaults", "trials", "finalists")]
-    assert counts == [3, 11, 6] and found.record["spent"] == 200
+    assert [sum(row["part"] == part for row in runs) for part in ("defaults", "trials", "finalists")] == counts
+    assert found.record["spent"] == spent
 
 
 @pytest.mark.parametrize(("budget", "trials", "num"), [(7200, None, 21), (400, None, 20), (400, 8, 17)])
