@@ -174,6 +174,9 @@ def test_invalid_value_is_refused_by_the_fields_name(field, value):
         ({"block": "bottleneck", "width": 4, "group_width": 4}, "group_width"),
         ({"stem": "deep", "width": 15}, "stem_width"),
         ({"stem": "keras"}, "order='pre'"),
+        ({"stem": "none", "stem_stride": 2}, "has stride 1"),
+        ({"shortcut": "norm", "order": "pre"}, "order=.post."),
+        ({"block": "wang", "groups": 2}, "belong to bottleneck"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(changes, said):
@@ -189,7 +192,7 @@ def test_shortcut_a_cannot_narrow():
 @pytest.mark.parametrize(
     "field, value",
     [
-        ("size", (224,)), ("size", (0, 224)), ("crop_pct", 0), ("crop_pct", 1.1), ("crop_pct", math.nan),
+        ("size", (224,) * 4), ("size", (0, 224)), ("crop_pct", 0), ("crop_pct", 1.1), ("crop_pct", math.nan),
         ("resize", "stretch"), ("interpolation", "nearest"), ("mean", (0.5,)), ("mean", (math.nan,) * 3), ("std", (0.0,) * 3),
         ("std", (math.inf,) * 3),
     ],
