@@ -19,6 +19,7 @@ def head_setting(choices: Collection[str]) -> Any:
 
 
 RESIZE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the settings have too
+WHOLE = {"resize": "squash", "crop_pct": 1.0}  # how a picture becomes an input: all of it
 
 
 @dataclass(frozen=True, kw_only=True)
