@@ -48,8 +48,9 @@ def two(pair: Any, split: str) -> list[Any]:
 
 def _pair(pair: Any, split: str) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
     """The images, the names of the classes, and the class of each image there."""
+    parts = two(pair, split)
     try:
-        images, labels = map(np.asarray, two(pair, split))
+        images, labels = map(np.asarray, parts)
     except ValueError:  # of several shapes
         raise InputError(f"{split}: images of several sizes; {GIVE}; {SERIES}") from None
     shape = f"{split}: images {images.dtype} {images.shape}, classes {labels.dtype} {labels.shape}"

@@ -76,7 +76,6 @@ AUGMENT: dict[str, dict[str, Any]] = {
     "things": {"crop": "resized", "crop_scale": (0.5, 1.0), "auto_augment": "randaugment-m6", "random_erase": 0.0},
     "none": {"crop": "none", "hflip": 0.0, "auto_augment": "none", "random_erase": 0.0},
 }
-WHOLE = {"resize": "squash", "crop_pct": 1.0}  # how a picture becomes an input: all of it
 
 
 def fast(facts: Facts) -> dict[str, Any]:
@@ -95,7 +94,7 @@ def finetune(facts: Facts) -> dict[str, Any]:
 
 def in_batches(recipe: dict[str, Any], facts: Facts) -> dict[str, Any]:
     """The recipe, with 32 pictures a batch or more."""
-    own = {name: value for name, value in recipe.items() if name in fields_of(EmbedSettings)} | WHOLE
+    own = {name: value for name, value in recipe.items() if name in fields_of(EmbedSettings)} | image_level.WHOLE
     batch_size = max(32, recipe["batch_size"])
     return own | {"batch_size": batch_size, "lr": recipe["lr"] * (batch_size / recipe["batch_size"]) ** 0.5}
 

@@ -30,10 +30,9 @@ from resnets.engine.contract import (
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
-from resnets.models.zoo import Named
 from resnets.tasks.embed import rows, threshold, vectors
-from resnets.tasks.embed.settings import AUGMENT, EMBEDDING, MARGIN, RECIPES, WHOLE, EmbedSettings
-from resnets.tasks.image_level.task import ImageLevel
+from resnets.tasks.embed.settings import AUGMENT, EMBEDDING, MARGIN, RECIPES, EmbedSettings
+from resnets.tasks.image_level.whole import WholePictures
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +43,7 @@ IDENTITIES = "identities"  # the module with a vector for each identity of train
 CLOSE = 3  # digits to which cosines agree where two runtimes give the same embedding
 
 
-class Embed(ImageLevel):
+class Embed(WholePictures):
     """See `engine.contract.Task`."""
 
     name = "embed"
@@ -77,17 +76,12 @@ class Embed(ImageLevel):
         source = super().open(data, asked, in_chans=header.spec.in_chans, data_dir=data_dir)
         return identities.cut_as_trained(source, header.provenance.get("data", {}), header.labels)
 
-    def design(self, asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
-        given = {name: value for name, value in asked.items() if value is not None}
-        return super().design(WHOLE | given, source, header, named)
-
     def settle(
         self, recipe: Any, origins: Mapping[str, str], source: Source, design: Design, own: str
     ) -> dict[str, tuple[Any, str]]:
         if recipe.num_classes is not None:
             raise InputError(f"num_classes={recipe.num_classes} is for classes, and here are identities; leave it out")
         found = super().settle(recipe, origins, source, design, own)
-        found |= {name: (value, "the task") for name, value in WHOLE.items() if found.get(name, ("", ""))[1] == "the weights"}
         by_whom = f"augment {recipe.augment}"
         wishes = {name: value for name, value in AUGMENT[recipe.augment].items() if origins[name] in ("default", own)}
         if design.spec.in_chans == 4:

@@ -78,8 +78,11 @@ def finetune(facts: Facts) -> dict[str, Any]:
 
 def whole(recipe: dict[str, Any]) -> dict[str, Any]:
     """The recipe without crops, and without what only classes have."""
-    return {name: value for name, value in recipe.items() if name in fields_of(GradeSettings)} | WHOLE | {"crop": "pad"}
+    return (
+        {name: value for name, value in recipe.items() if name in fields_of(GradeSettings)}
+        | image_level.WHOLE
+        | {"crop": "pad"}
+    )
 
 
-WHOLE = {"resize": "squash", "crop_pct": 1.0}  # how a picture becomes an input: all of it
 RECIPES = {"fast": fast, "finetune": finetune}

@@ -17,12 +17,12 @@ from resnets.engine.contract import Criterion, Design, Explained, Headline, Ques
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
-from resnets.models.zoo import Named
 from resnets.tasks import explained
 from resnets.tasks.grade import answers, rows
 from resnets.tasks.grade.data import read
-from resnets.tasks.grade.settings import ORDINAL, RECIPES, WHOLE, GradeSettings
-from resnets.tasks.image_level.task import ImageLevel, check_suits
+from resnets.tasks.grade.settings import ORDINAL, RECIPES, GradeSettings
+from resnets.tasks.image_level.task import check_suits
+from resnets.tasks.image_level.whole import WholePictures
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 COVERAGE = 0.9  # of prediction intervals, unless another is asked for
 
 
-class Grade(ImageLevel):
+class Grade(WholePictures):
     """See `engine.contract.Task`."""
 
     name = "grade"
@@ -70,17 +70,12 @@ class Grade(ImageLevel):
         check_suits(source, header)
         return cut_as_trained(source, header.provenance.get("data", {}))
 
-    def design(self, asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
-        given = {name: value for name, value in asked.items() if value is not None}
-        return super().design(WHOLE | given, source, header, named)
-
     def settle(
         self, recipe: Any, origins: Mapping[str, str], source: Source, design: Design, own: str
     ) -> dict[str, tuple[Any, str]]:
         if recipe.num_classes not in (None, len(source.labels)):
             raise InputError(f"num_classes={recipe.num_classes} is for classes, and here come from the data; leave it out")
         found = super().settle(recipe, origins, source, design, own)
-        found |= {name: (value, "the task") for name, value in WHOLE.items() if found.get(name, ("", ""))[1] == "the weights"}
         ordinal = answers.is_ordinal(source.labels)
         cut = self.cut(source, recipe).splits
         least = answers.least_validation(recipe.interval or COVERAGE)

@@ -25,6 +25,7 @@ OF_PICTURES: dict[str, Any] = {
     "crop": "none", "crop_pad": 0.0, "crop_scale": (1.0, 1.0), "crop_pct": 1.0, "interpolation": "bilinear", "train_size": None,
     "auto_augment": "none", "random_erase": 0.0, "grow_from": 1.0, "cutmix": 0.0, "bit_depth": None,
 }  # fmt: skip
+WHOLE = {"resize": "squash", "crop_pct": 1.0}  # how a picture becomes an input: all of it
 
 
 @dataclass(frozen=True, kw_only=True)
