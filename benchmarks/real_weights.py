@@ -98,7 +98,7 @@ def quantised(place: Place) -> Lines:
     with listed.open("w", newline="", encoding="utf-8") as file:
         rows = [(path.resolve(), path.parent.name, "val" if index % 5 else "train") for index, path in enumerate(pictures)]
         csv.writer(file).writerows([("path", "label", "split"), *rows])
-    yield "| runtime | file | top-1 of 32 bits | of 8 bits | equal answers | 1 picture, ms | 32 pictures, ms | refused |"
+    yield "| runtime | file | top-1, 32 bits | 8 bits | equal answers | 1 picture, ms | 32 pictures, ms | refused, in doubt |"
     yield "|--|--|--|--|--|--|--|--|"
     for name, (form, suffix) in EXPORTS.items():
         out = place.runs / f"int8{'_tiny' * place.options.tiny}{suffix}"
@@ -112,7 +112,7 @@ def quantised(place: Place) -> Lines:
             *(f"{100 * each['score']:.2f} %" for each in (before, after)),
             f"{100 * result['equal']:.1f} %",
         ]
-        yield f"| {name} | {' | '.join([*cells, *times])} | {'; '.join(result['faults']) or 'no'} |"
+        yield f"| {name} | {' | '.join([*cells, *times])} | {'; '.join(result['faults'] + result['doubts']) or 'no'} |"
 
 
 # --- ants and bees ----------------------------------------------------------------------------------------------------------

@@ -180,6 +180,7 @@ def export(result: Mapping[str, Any]) -> str:
     for size, seconds in after["seconds"].items():
         was, now = 1000 * before["seconds"][size], 1000 * seconds
         lines.append(f"{size:>2} at once: {was:.2f} ms in 32 bits, {now:.2f} ms in 8 ({was / now:.2f} times as fast)")
+    lines += [f"note: {doubt}" for doubt in result["doubts"]]
     if result["faults"]:
         lines += [f"refused: {fault}" for fault in result["faults"]]
     else:

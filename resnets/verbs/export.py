@@ -29,7 +29,9 @@ from resnets.data.series.series import ArraySeries
 from resnets.data.types import Batch, Source, Split, Values
 from resnets.errors import InputError
 from resnets.files import replacing, temporary_folder
+from resnets.measures.intervals import bootstrap
 from resnets.measures.neighbours import distance
+from resnets.measures.paired import paired_bootstrap
 from resnets.models.header import Header
 from resnets.models.model import Model
 from resnets.models.pretrained.facts import sha256
@@ -49,6 +51,7 @@ NUM_CALIBRATION = 300  # images
 NUM_ALONE = 8  # images whose outputs are compared where each has a size of its own
 VERSIONS = ("torch", "onnx", "onnxruntime", "openvino", "nncf", "torchao")
 Say = Callable[[str], None]
+Answers = dict[int, np.ndarray]  # by the number of the image
 
 
 class Measured(TypedDict, total=False):
@@ -69,14 +72,23 @@ class Comparison(TypedDict):
     score: str  # what the score is called: "accuracy"
     equal: float  # how far the predictions agree (`Task.same`), the mean over the images
     largest_difference: float  # between outputs, in absolute value
+    lost: Lost | None  # 8 bits only
     before: Measured
     after: Measured
 
 
+class Lost(TypedDict):
+    """What 8 bits cost: the score that is lost or, without labels, the fraction of answers that change."""
+
+    value: float
+    interval: list[float]  # of 95 %, over other images of the same kind
+
+
 class CheckResult(Comparison):
-    """The comparison, and the reasons to refuse the file, in words; none: it may be used."""
+    """The comparison, and in words the reasons to refuse the file, and what so few images leave open; none: it may be used."""
 
     faults: list[str]
+    doubts: list[str]
 
 
 class Exported(CheckResult):
@@ -150,7 +162,8 @@ def export(
 
     Raises:
         Refused: if less than 99.9 % of the predictions are equal (float32), or the accuracy falls by more than 0.5 percentage
-            points or 8 bits are slower than 32 for single images and for batches (int8). Nothing is written then.
+            points with all of its 95 % interval, or 8 bits are slower than 32 for single images and for batches (int8).
+            Nothing is written then.
         InputError: if the model, the data or `out` cannot be used, or a package is missing.
     """
     row = formats.get(format)
@@ -341,8 +354,10 @@ def check(model: Path, exact: Path, file: Path, images: CheckData, *, int8: bool
         raise InputError("no image to check on can be read; `resnets data check` says why")
     seconds = speeds(exact, file, [images.files[number] for number in read]) if int8 else ({}, {})
 
-    def measured(found: dict[int, np.ndarray], seconds: dict[int, float]) -> Measured:
-        value = score(reference.header, found, targets, read)
+    first, second = (meter(reference.header, found, targets, read) for found in (before, after))
+
+    def measured(filled: Any, seconds: dict[int, float]) -> Measured:
+        value = None if filled is None else float(filled.result(len(read))[task.scores[0].key])
         result: Measured = {"score": value, "seconds": seconds}
         return result | {"top1": value} if task.scores[0].key == "top1" else result
 
@@ -353,33 +368,58 @@ def check(model: Path, exact: Path, file: Path, images: CheckData, *, int8: bool
         "score": task.scores[0].words,
         "equal": float(np.mean([same(before[number], after[number]) for number in read])),
         "largest_difference": largest_difference(reference, opened, images.files),
-        "before": measured(before, seconds[0]),
-        "after": measured(after, seconds[1]),
+        "lost": lost(first, second, before, after, read, same) if int8 else None,
+        "before": measured(first, seconds[0]),
+        "after": measured(second, seconds[1]),
     }
-    return {**result, "faults": faults(result)}
+    return {**result, "faults": faults(result), "doubts": doubts(result)}
+
+
+def lost(first: Any, second: Any, before: Answers, after: Answers, read: np.ndarray, same: Any) -> Lost:
+    """What 8 bits cost, by the meters of the answers before and after; without labels by the answers that differ.
+
+    Images are drawn again, the same for both."""
+    if first is None:
+        changed = np.array([1.0 - same(before[number], after[number]) for number in read])
+        return {"value": float(changed.mean()), "interval": bootstrap(lambda at: float(changed[at].mean()), len(read))}
+    found = paired_bootstrap(first.sample().figure, second.sample().figure, len(read))
+    return {"value": found.value, "interval": found.interval}
 
 
 def faults(result: Comparison) -> list[str]:
     """The reasons to refuse a file, in words; none: it may be used."""
     before, after = result["before"], result["after"]
-    found = []
-    if not result["int8"]:
-        if result["equal"] < LEAST_EQUAL:
-            found.append(f"{result['equal']:.2%} of the predictions are equal, and at least {LEAST_EQUAL:.1%} should be")
-        return found
-    if before["score"] is not None and after["score"] is not None:
-        lost = before["score"] - after["score"]
-        if lost > MOST_LOST:
-            found.append(f"{result['score']} falls by {100 * lost:.2f} percentage points, more than {100 * MOST_LOST:.1f}")
-    elif result["equal"] < 1 - MOST_LOST:
-        found.append(
-            f"there are no labels to measure {result['score']} with, and only {result['equal']:.2%} of the predictions "
-            "are equal"
-        )
-    least = min(after["seconds"][size] / before["seconds"][size] for size in BATCHES)
-    if least > SLOWER:
-        found.append(f"8 bits take at least {least:.2f} times as long as 32 on this machine; use float32 here")
+    if result["lost"] is None:
+        few = f"{result['equal']:.2%} of the predictions are equal, and at least {LEAST_EQUAL:.1%} should be"
+        return [few] * (result["equal"] < LEAST_EQUAL)
+    much = f"{cost(result, result['lost'])}, more than {100 * MOST_LOST:g}"
+    found = [much] * (least(result["lost"]) > MOST_LOST)
+    slower = min(after["seconds"][size] / before["seconds"][size] for size in BATCHES)
+    if slower > SLOWER:
+        found.append(f"8 bits take at least {slower:.2f} times as long as 32 on this machine; use float32 here")
     return found
+
+
+def doubts(result: Comparison) -> list[str]:
+    """What may be too much, where the images are too few to say so."""
+    if result["lost"] is None or not least(result["lost"]) <= MOST_LOST < result["lost"]["value"]:
+        return []
+    unknown = f"{result['num_images']} images cannot tell whether it is more than {100 * MOST_LOST:g}"
+    return [f"{cost(result, result['lost'])}: {unknown}; give more by --int8 and --num-check"]
+
+
+def least(lost: Lost) -> float:
+    """What is lost at least: the lower end of the interval or, where there is none, the value."""
+    return lost["value"] if math.isnan(lost["interval"][0]) else lost["interval"][0]
+
+
+def cost(result: Comparison, lost: Lost) -> str:
+    """What is lost, with its interval, in words."""
+    value, low, high = (100 * share for share in (lost["value"], *lost["interval"]))
+    interval = f"{value:.2f} (95 % interval {low:.2f} to {high:.2f})"
+    if result["before"]["score"] is None:
+        return f"there are no labels to measure {result['score']} with, and {interval} % of the predictions change"
+    return f"{result['score']} falls by {interval} percentage points"
 
 
 def answers(session: Session, files: Sequence[Path]) -> dict[int, np.ndarray]:
@@ -399,15 +439,14 @@ def cosine(before: np.ndarray, after: np.ndarray) -> float:
     return max(0.0, 1.0 - float(distance(before.astype(np.float64), after.astype(np.float64))))
 
 
-def score(header: Header, found: dict[int, np.ndarray], targets: Values | None, read: np.ndarray) -> float | None:
-    """The task's first score of the answers to the images `read`, by their numbers; None without targets."""
+def meter(header: Header, found: Answers, targets: Values | None, read: np.ndarray) -> Any:
+    """The task's meter of the answers to the images `read`, by their numbers; None without targets."""
     if targets is None:
         return None
     task, chosen = answering(header), torch.from_numpy(targets.values[read])
-    meter = task.meter(header.labels, header.head)
-    batch = Batch(torch.empty(len(read), 0), chosen, torch.from_numpy(read))
-    meter.add(np.stack([found[number] for number in read]), batch)
-    return float(meter.result(len(read))[task.scores[0].key])
+    filled = task.meter(header.labels, header.head)
+    filled.add(np.stack([found[number] for number in read]), Batch(torch.empty(len(read), 0), chosen, torch.from_numpy(read)))
+    return filled
 
 
 def pixels(session: Session, files: Sequence[Path]) -> np.ndarray:
