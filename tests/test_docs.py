@@ -1,5 +1,6 @@
 """What the documentation shows must exist: every command parses, every link leads somewhere, every flag is one."""
 
+import importlib.util
 import pkgutil
 import re
 import shlex
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
+import resnets
 from resnets import tasks
 from resnets.cli.main import cli
 from resnets.models import zoo
@@ -42,6 +45,53 @@ def test_pages_show_commands():
 def test_every_link_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", TEXT[page]):
         assert target.startswith("https://arxiv.org/") or (page.parent / target).exists(), target
+
+
+@pytest.fixture(scope="module")
+def site():
+    """docs/site.py as a module."""
+    spec = importlib.util.spec_from_file_location("docs_site", ROOT / "docs" / "site.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_page_is_in_the_navigation():
+    def paths(entry):
+        return [entry] if isinstance(entry, str) else [path for value in entry.values() for path in flat(value)]
+
+    def flat(value):
+        return paths(value) if isinstance(value, str) else [path for entry in value for path in paths(entry)]
+
+    named = flat(yaml.safe_load((ROOT / "docs" / "site.yml").read_text(encoding="utf-8"))["nav"])
+    assert len(named) == len(set(named)) and all((ROOT / path).is_file() for path in named)
+    assert {page.relative_to(ROOT).as_posix() for page in PAGES} <= set(named)
+
+
+def test_every_public_name_is_in_the_reference():
+    named = set(re.findall(r"^### resnets\.(\w+)$", TEXT[ROOT / "docs/api.md"], re.M))
+    assert named == set(resnets.__all__) - {"__version__"}
+
+
+def test_the_website_has_what_pages_link_to(site, tmp_path):
+    site.staged(tmp_path)
+    assert (tmp_path / "docs/paper/README.md").is_file() and (tmp_path / "resnets/models/zoo.py").is_file()
+    assert (tmp_path / "deploy/Dockerfile").is_file()  # through a page that is linked to
+
+
+def test_dead_links_of_the_website_are_found(site, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "index.html").write_text(
+        '<h1 id="top"></h1><a href="a/">a</a><a href="b.html">b</a><a href="#top">t</a><img src="c.png">'
+    )
+    (tmp_path / "a" / "index.html").write_text(
+        '<a href="../index.html#top">t</a><a href="../index.html#low">l</a><a href="https://x.y">x</a>'
+    )
+    assert list(site.dead_links(tmp_path)) == [
+        "a/index.html: ../index.html#low (no such heading)",
+        "index.html: b.html",
+        "index.html: c.png",
+    ]
 
 
 def flags(command):
