@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from resnets.data.pictures.windowed import automatic, shares
+from resnets.data.planes import VIEWS
 from resnets.data.targets import NUMBERS
 from resnets.data.window_levels import limits
 from resnets.errors import InputError
@@ -165,6 +166,17 @@ class Volume(ABC):
         """The slice `row` along D as an image: uint8 (H, W, 1), front at the top; values in the window, or the middle 99 %."""
         values = self[row : row + 1].reshape(*self.shape[1:3], -1)[::-1, :, :1]
         return (shares(values, self.window or automatic(values)) * 255).round().astype(np.uint8)
+
+    def planes(self, at: Sequence[int]) -> list[np.ndarray]:
+        """The planes of `data.planes.VIEWS`, at an index along each axis, as images: uint8 (rows, columns, 1), of the first
+        channel; all in one window, that of the volume or the middle 99 % of what they show."""
+        found = []
+        for view in VIEWS:
+            part = tuple(slice(at[axis], at[axis] + 1) if axis == view.axis else slice(None) for axis in range(3))
+            values = self[part].reshape(*(self.shape[axis] for axis in (view.rows, view.columns)), -1)
+            found.append(values[::-1, :, :1])
+        window = self.window or automatic(np.concatenate([values.ravel() for values in found]))
+        return [(shares(values, window) * 255).round().astype(np.uint8) for values in found]
 
 
 def write_nifti(image: Any, path: Path) -> None:

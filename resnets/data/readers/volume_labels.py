@@ -122,12 +122,6 @@ def check_alignment(volume: Volume, labels: Volume) -> None:
         raise BadLabel(labels.path, f"the labels lie up to {apart:.3g} mm from the volume; resample them to it", "other_grid")
 
 
-def worst_slice(truth: np.ndarray, found: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-    """The index along D of the slice in which most voxels differ, and that slice of both, flipped as by `Volume.drawn`."""
-    row = int(np.argmax([((there != here) & (there != IGNORE)).sum() for there, here in zip(truth, found, strict=True)]))
-    return row, truth[row, ::-1].copy(), found[row, ::-1].copy()
-
-
 # --- layouts ---------------------------------------------------------------------------------------------------------
 
 

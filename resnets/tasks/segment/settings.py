@@ -14,6 +14,7 @@ HEADS = part_table("head", "segment", {name: f"resnets.tasks.segment.head:{made}
 LOSSES = part_table(
     "loss", "segment", dict.fromkeys(("ce", "dice", "ce+dice", "focal"), "resnets.tasks.segment.losses:of_recipe")
 )
+SURFACE_TOLERANCE = 1.0  # mm
 PATCH = 64  # side of the parts of volumes that training sees
 
 
@@ -23,6 +24,9 @@ class SegmentSettings(DenseSettings):
 
     head: str | None = head_setting(HEADS)
     ignore_index: int | None = setting(DATA, None, "index in masks that is ignored, beside 255", least=0, most=255)
+    surface_tolerance: float = setting(
+        DATA, SURFACE_TOLERANCE, "of volumes: mm between surfaces up to which they fit (surface Dice)", least=0, most=1000
+    )
     loss: str = setting(LOSS, "ce", "cross-entropy, Dice, both, or focal loss", choices=LOSSES)
     smoothing: float = setting(LOSS, 0.0, "label smoothing", least=0, most=1, only={"loss": ("ce", "ce+dice", "focal")})
     balance: str = setting(LOSS, "none", "give rare classes more weight in the loss", choices=("none", "loss"))

@@ -11,18 +11,23 @@ from resnets.data.types import Samples, Source, Split
 from resnets.engine.settings import show
 from resnets.errors import InputError
 from resnets.models.spec import ResNetSpec
-from resnets.tasks.dense.task import sizes
-from resnets.tasks.segment.settings import PATCH, SegmentSettings
+from resnets.tasks.dense.task import IMAGES_OF, sizes
+from resnets.tasks.segment.settings import PATCH, SURFACE_TOLERANCE, SegmentSettings
+from resnets.tasks.segment.surfaces import tables
 
 # Settings of pictures, as they are where they do nothing.
 OF_PICTURES: dict[str, Any] = {"img_size": None, "resize": "keep", "vflip": 0.0, "scales": (1.0,), "normalise": "data"}
+OF_VOLUMES: dict[str, Any] = {"surface_tolerance": SURFACE_TOLERANCE}  # and the other way round
 
 
-def check(recipe: SegmentSettings) -> None:
-    """Raise `InputError` where a setting is given that only changes pictures."""
-    for name, off in OF_PICTURES.items():
+def check(recipe: SegmentSettings, dims: int) -> None:
+    """Raise `InputError` where a setting is given that only changes pictures, or volumes, and `dims` says the other; and where
+    the library is missing that volumes are measured with."""
+    for name, off in (OF_PICTURES if dims == 3 else OF_VOLUMES).items():
         if (value := getattr(recipe, name)) != off:
-            raise InputError(f"{name}={show(value)}: volumes cannot use it; leave it out")
+            raise InputError(f"{name}={show(value)}: {IMAGES_OF[dims]} cannot use it; leave it out")
+    if dims == 3:
+        tables()
 
 
 def preprocess(source: Source, spec: ResNetSpec, side: int | None) -> Preprocess:
@@ -37,6 +42,12 @@ def patch_size(source: Source, spec: ResNetSpec, side: int | None) -> tuple[int,
     side, stride = side or PATCH, spec.levels[-1].stride
     lengths = [int(np.median(lengths)) for lengths in zip(*sizes(source) or [(side,) * 3], strict=True)]
     return tuple(side if length >= side else length // stride * stride or length for length in lengths)
+
+
+def measuring(recipe: SegmentSettings) -> dict[str, Any]:
+    """What the settings of the head keep of how answers are measured; nothing of what is usual."""
+    tolerance = recipe.surface_tolerance
+    return {} if tolerance == SURFACE_TOLERANCE else {"surface_tolerance": tolerance}
 
 
 def words(preprocess: Preprocess) -> str:
