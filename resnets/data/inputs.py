@@ -10,6 +10,7 @@ import numpy as np
 
 from resnets.data.pictures.dicom.picture import SUFFIXES as DICOM_SUFFIXES
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, StoredImages, pixels_of
+from resnets.data.pictures.modalities import firsts
 from resnets.data.pictures.resize import fit_image, fit_picture, to_array
 from resnets.data.pictures.sent import Encoded, SentPictures, SentVolumes, example_picture, example_volume
 from resnets.data.pictures.volumes import SUFFIXES, Volumes, exists, in_series, is_nifti, is_taken, mask_suffix
@@ -138,7 +139,7 @@ INPUTS: dict[int, Inputs] = {
         exists,
         is_taken,
         in_series,
-        lambda paths, preprocess: FileImages(paths, 1),
+        lambda paths, preprocess: FileImages(paths if preprocess.in_chans == 1 else firsts([*paths]), 1),
         Volumes,
         fitted_volume,
         mask_suffix,

@@ -25,8 +25,10 @@ from resnets.errors import InputError
 from resnets.files import replacing
 
 MAX_VOXELS = 2**31
+MAX_CHANNELS = 32
 SLAB = 2**22  # voxels that are summed at a time
 ROUNDED = 1e-3  # largest distance of a label from an integer; a scaled file of integers 0 and 3 may hold 2.9999999993
+ALIGNED = 1e-2  # mm that corners of volumes in one place may lie apart
 FLAT = 1e-6  # a channel whose standard deviation is at most this fraction of its mean has no contrast
 
 
@@ -101,6 +103,12 @@ class Volume(ABC):
         assert values.shape == self.shape[:3], (values.shape, self.shape)
         turn_back = nibabel.orientations.ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), self._turn)
         return np.ascontiguousarray(nibabel.orientations.apply_orientation(values.transpose(2, 1, 0), turn_back))
+
+    def apart(self, other: Volume) -> float:
+        """The largest distance in mm between corresponding corners of this volume and another one of as many voxels."""
+        last = np.array([length - 1 for length in self.shape[2::-1]])
+        corners = np.array(np.meshgrid(*[(0, length) for length in last], [1])).reshape(4, -1)
+        return float(np.linalg.norm(((self.affine - other.affine) @ corners)[:3], axis=0).max())
 
     @property
     def channels(self) -> int:

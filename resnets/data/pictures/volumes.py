@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from resnets.data.pictures.dicom.parse import is_dicom
 from resnets.data.pictures.dicom.series import gathered, is_series
 from resnets.data.pictures.dicom_volumes import Dicom
 from resnets.data.pictures.images import BadPicture, FileImages
+from resnets.data.pictures.modalities import Modalities, further
 from resnets.data.pictures.nifti import SUFFIXES, Nifti
 from resnets.data.pictures.volume import Volume
 
@@ -63,7 +65,8 @@ def mask_suffix(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Volumes:
-    """Volumes with `in_chans` channels. `volumes[i]` opens one, reading its header only; it raises `BadPicture`.
+    """Volumes with `in_chans` channels. `volumes[i]` opens one, reading its header only; it raises `BadPicture`. Where a file
+    has fewer, the further ones are in files beside it (`modalities`).
 
     Args:
         window: as of `Volume`.
@@ -77,7 +80,9 @@ class Volumes:
         return len(self.files)
 
     def __getitem__(self, index: int, /) -> Volume:
-        volume = open_volume(self.files.path(index), self.window)
+        volume = open_volume(path := self.files.path(index), self.window)
+        if volume.channels < self.in_chans and (others := further(path)):
+            volume = Modalities([volume, *(open_volume(other, self.window) for other in others)])
         if volume.channels != self.in_chans:
             raise BadPicture(volume.path, f"it has {volume.channels} channels, where {self.in_chans} are expected")
         return volume
@@ -95,4 +100,6 @@ class Volumes:
         return Volumes(self.files, self.in_chans, window)
 
     def digest(self) -> bytes:
-        return self.files.digest()
+        own = self.files.digest()
+        others = [other for index in range(len(self)) for other in further(self.files.path(index)) if self.in_chans > 1]
+        return hashlib.sha256(own + FileImages(others, 1).digest()).digest() if others else own
