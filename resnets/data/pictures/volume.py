@@ -19,6 +19,7 @@ import numpy as np
 
 from resnets.data.pictures.windowed import automatic, shares
 from resnets.data.planes import VIEWS
+from resnets.data.preprocess import Range
 from resnets.data.targets import NUMBERS
 from resnets.data.window_levels import limits
 from resnets.errors import InputError
@@ -56,6 +57,8 @@ class Volume(ABC):
 
     #: slope and offset that stored values are scaled by
     scale: tuple[float, float] = (1.0, 0.0)
+    #: for each channel how its values are clipped and normalised, as of `Preprocess`; None: by `statistics` of its own
+    ranges: tuple[Range | None, ...] | None = None
 
     def __init__(self, path: Path, shape: Sequence[int], affine: np.ndarray, window: tuple[float, float] | None = None) -> None:
         nibabel = library()
@@ -111,6 +114,11 @@ class Volume(ABC):
         return float(np.linalg.norm(((self.affine - other.affine) @ corners)[:3], axis=0).max())
 
     @property
+    def original(self) -> Volume:
+        """The volume on the grid of its file."""
+        return self
+
+    @property
     def channels(self) -> int:
         return self.shape[3] if len(self.shape) == 4 else 1
 
@@ -125,12 +133,25 @@ class Volume(ABC):
 
     def _clipped(self, part: Any) -> np.ndarray:
         values = self[part]
+        if self.ranges is not None:
+            ends = np.array([(-np.inf, np.inf) if known is None else known[:2] for known in self.ranges], np.float32).T
+            values = np.clip(values, *(ends if len(self.shape) == 4 else ends[:, 0]))
         return values if self.window is None else np.clip(values, *limits(self.window))
 
     @cached_property
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation (C,) float32 over all finite values, clipped to the window; 1 as standard deviation
-        without contrast."""
+        without contrast. Those of `ranges` where these are known."""
+        if self.ranges is None or None in self.ranges:
+            mean, std = self._own_statistics()
+        else:
+            mean, std = np.zeros((2, self.channels), np.float32)
+        for channel, known in enumerate(self.ranges or ()):
+            if known is not None:
+                mean[channel], std[channel] = known[2:]
+        return mean, std
+
+    def _own_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         count, total, squares = np.zeros((3, self.channels))
         rows = max(1, SLAB // math.prod(self.shape[1:]))
         for start in range(0, self.shape[0], rows):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from resnets.data.pictures.dicom_volumes import Dicom
 from resnets.data.pictures.images import BadPicture, FileImages
 from resnets.data.pictures.modalities import Modalities, further
 from resnets.data.pictures.nifti import SUFFIXES, Nifti
+from resnets.data.pictures.resampled import on_grid
 from resnets.data.pictures.volume import Volume
+from resnets.data.preprocess import Preprocess, Range
 
 
 def open_volume(path: Path, window: tuple[float, float] | None = None) -> Volume:
@@ -70,11 +72,14 @@ class Volumes:
 
     Args:
         window: as of `Volume`.
+        ranges, spacing: as of `Preprocess`.
     """
 
     files: FileImages
     in_chans: int
     window: tuple[float, float] | None = None
+    ranges: tuple[Range | None, ...] | None = None
+    spacing: tuple[float, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -85,7 +90,8 @@ class Volumes:
             volume = Modalities([volume, *(open_volume(other, self.window) for other in others)])
         if volume.channels != self.in_chans:
             raise BadPicture(volume.path, f"it has {volume.channels} channels, where {self.in_chans} are expected")
-        return volume
+        volume.ranges = self.ranges
+        return on_grid(volume, self.spacing)
 
     def name(self, index: int, /) -> str:
         return self.files.name(index)
@@ -94,10 +100,14 @@ class Volumes:
         return self.files.relative(index)
 
     def subset(self, indices: Any) -> Volumes:
-        return Volumes(self.files.subset(indices), self.in_chans, self.window)
+        return replace(self, files=self.files.subset(indices))
 
     def windowed(self, window: tuple[float, float] | None) -> Volumes:
-        return Volumes(self.files, self.in_chans, window)
+        return replace(self, window=window)
+
+    def read_by(self, preprocess: Preprocess) -> Volumes:
+        """The same as inputs of a network."""
+        return replace(self, window=preprocess.window, ranges=preprocess.ranges, spacing=preprocess.spacing)
 
     def digest(self) -> bytes:
         own = self.files.digest()

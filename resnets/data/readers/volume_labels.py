@@ -16,6 +16,7 @@ from resnets.data.pictures.dicom.series import below, gathered
 from resnets.data.pictures.dicom_segments import Segments, is_seg, numbers_of
 from resnets.data.pictures.images import BadPicture, FileImages, evenly_spaced, printable
 from resnets.data.pictures.modalities import NUMBERED
+from resnets.data.pictures.resampled import NEAREST, Resampled, interpolated
 from resnets.data.pictures.volume import ALIGNED, Volume
 from resnets.data.pictures.volumes import SUFFIXES, Volumes, exists, is_nifti, open_volume
 from resnets.data.readers.decathlon import NAME, described
@@ -47,6 +48,7 @@ class Labels:
 
     def __init__(self, path: Path, volume: Volume, table: np.ndarray, background: int) -> None:
         try:
+            volume = volume.original
             self.volume = Segments(path, volume) if is_seg(path) else open_volume(path)
         except BadPicture as error:
             raise BadLabel(path, error.reason, "bad_annotation") from error
@@ -75,6 +77,21 @@ class Labels:
         return tuple(np.stack(np.unravel_index(evenly_spaced(every, MAX_POSITIONS), classes.shape), 1) for every in found)
 
 
+class ResampledLabels(Labels):
+    """The classes of the voxels of a volume on another grid than its file's: each that of the nearest one there."""
+
+    def __init__(self, path: Path, volume: Resampled, table: np.ndarray, background: int) -> None:
+        super().__init__(path, volume, table, background)
+        self.grid = volume
+
+    def __getitem__(self, part: Any) -> np.ndarray:
+        parts = self.grid.parts(part)
+        found = np.empty([each.stop - each.start for each in parts], np.uint8)
+        for inside, box, offset in self.grid.boxes(parts):
+            found[inside] = interpolated(super().__getitem__(box), self.grid, offset, found[inside].shape, NEAREST)
+        return found
+
+
 @dataclass(frozen=True)
 class LabelVolumes:
     """Label volumes, as `Targets`. `read` returns class indices uint8 (D, H, W); `table` is as of `masks.ClassMasks`."""
@@ -100,6 +117,8 @@ class LabelVolumes:
 
     def open(self, index: int, volume: Volume) -> Labels:
         """The labels of `volume`, to be read in parts. Raises `BadLabel`."""
+        if isinstance(volume, Resampled):
+            return ResampledLabels(self.masks.path(index), volume, self.table, self.background)
         return Labels(self.masks.path(index), volume, self.table, self.background)
 
     def codes(self) -> np.ndarray:

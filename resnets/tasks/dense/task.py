@@ -348,4 +348,5 @@ def shown(worst: list[Bad], split: Split) -> list[Shown]:
 def _shown(bad: Bad, name: str, image: Any) -> Shown:
     if not bad.at:
         return Shown(bad.score, name, image, bad.truth, bad.found)
-    return Shown(bad.score, name, image.planes(bad.at), bad.truth, bad.found, image.spacing)
+    volume = image.original
+    return Shown(bad.score, name, volume.planes(bad.at), bad.truth, bad.found, volume.spacing)

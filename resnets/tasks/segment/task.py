@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from resnets.data.millimetres import AUTO
+from resnets.data.spacings import gridded
 from resnets.data.targets import background_of
 from resnets.data.types import Samples, Source, Split
 from resnets.draw.panels import Panel
@@ -49,6 +51,10 @@ class Segment(Dense):
     of_classes = ("head.logits.", "aux.logits.")
     dims = (2, 3)
 
+    def open(self, data: str, asked: Settings, *, in_chans: int | None, data_dir: str | Path | None) -> Source:
+        source = super().open(data, asked, in_chans=in_chans, data_dir=data_dir)
+        return source if source.dims == 2 else gridded(source, asked.get("spacing", AUTO))
+
     def design(self, asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
         if source.dims == 2:
             return super().design(asked, source, header, named)
@@ -62,7 +68,9 @@ class Segment(Dense):
         return super().settle(recipe, origins, source, design, own)
 
     def preprocess(self, recipe: Any, design: Design, source: Source, bad: Any) -> Preprocess:
-        return design.preprocess if source.dims == 3 else super().preprocess(recipe, design, source, bad)
+        if source.dims == 3:
+            return volumes.prepared(design.preprocess, recipe, source, bad)
+        return super().preprocess(recipe, design, source, bad)
 
     def inputs(self, recipe: Any, preprocess: Preprocess) -> str:
         return volumes.words(preprocess) if len(preprocess.size) == 3 else super().inputs(recipe, preprocess)
@@ -142,7 +150,7 @@ class Segment(Dense):
         from resnets.tasks.segment import draw, draw_volumes
 
         if answer.ndim == 3:
-            return draw_volumes.segments(image, answer, labels, background_of(labels), path)
+            return draw_volumes.segments(image.original, answer, labels, background_of(labels), path)
         return draw.segments(image, answer, labels, path)
 
     def masked(self, image: Any, answer: np.ndarray, labels: Sequence[str], wanted: Wanted, path: Path) -> Path:
@@ -150,7 +158,7 @@ class Segment(Dense):
         from resnets.tasks.dense.task import save_png
 
         if answer.ndim == 3:
-            image.save_mask(answer, labels, path)
+            image.original.save_mask(answer, labels, path)
             return path
         return save_png(answer, path)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
+from resnets.data.intensities import CT, is_ct, ranges
+from resnets.data.millimetres import AUTO
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import Samples, Source, Split
 from resnets.engine.settings import show
@@ -17,7 +20,8 @@ from resnets.tasks.segment.surfaces import tables
 
 # Settings of pictures, as they are where they do nothing.
 OF_PICTURES: dict[str, Any] = {"img_size": None, "resize": "keep", "vflip": 0.0, "scales": (1.0,), "normalise": "data"}
-OF_VOLUMES: dict[str, Any] = {"surface_tolerance": SURFACE_TOLERANCE}  # and the other way round
+# And the other way round.
+OF_VOLUMES: dict[str, Any] = {"surface_tolerance": SURFACE_TOLERANCE, "spacing": AUTO, "modality": AUTO}
 
 
 def check(recipe: SegmentSettings, dims: int) -> None:
@@ -50,10 +54,21 @@ def measuring(recipe: SegmentSettings) -> dict[str, Any]:
     return {} if tolerance == SURFACE_TOLERANCE else {"surface_tolerance": tolerance}
 
 
+def prepared(preprocess: Preprocess, recipe: SegmentSettings, source: Source, bad: Any) -> Preprocess:
+    """With the spacing of the source, and of CT the values of the foreground of its training split."""
+    train = source.splits["train"]
+    ct = [recipe.modality == CT] * source.in_chans if recipe.modality != AUTO else is_ct(source)
+    found = ranges(train, ct, source.background, bad) if any(ct) and train.images.window is None else None
+    return dataclasses.replace(preprocess, spacing=train.images.spacing, ranges=found)
+
+
 def words(preprocess: Preprocess) -> str:
     """How volumes become inputs, for people."""
-    patch = " x ".join(map(str, preprocess.size))
-    return f"patches of {patch} in training; each volume by its own mean and standard deviation"
+    patch, known = " x ".join(map(str, preprocess.size)), preprocess.ranges or ()
+    grid = f"resampled to {' x '.join(f'{length:g}' for length in preprocess.spacing)} mm, " if preprocess.spacing else ""
+    values = [f"CT: {each[0]:g} to {each[1]:g} by mean {each[2]:g}, deviation {each[3]:g}" for each in known if each]
+    own = [] if known and None not in known else ["each volume by its own mean and standard deviation"]
+    return f"{grid}patches of {patch} in training; {'; '.join([*values, *own])}"
 
 
 def samples(split: Split, preprocess: Preprocess, recipe: SegmentSettings | None, device: Any) -> Samples:
