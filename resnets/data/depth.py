@@ -94,7 +94,9 @@ def applied(source: Source, bits: int, found: Depth | None = None) -> Source:
 
 
 def read_as(split: Split, preprocess: Preprocess) -> Split:
-    """`split` with its images of 16 bits, of DICOM and its volumes read by the bit depth and the window of `preprocess`."""
+    """`split` with its images of 16 bits, of DICOM and its volumes read as `preprocess` says."""
+    if hasattr(split.images, "read_by"):
+        return dataclasses.replace(split, images=split.images.read_by(preprocess))
     return _windowed(_at_depth(split, preprocess.bit_depth), preprocess.window)
 
 

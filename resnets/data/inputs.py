@@ -10,6 +10,8 @@ import numpy as np
 
 from resnets.data.pictures.dicom.picture import SUFFIXES as DICOM_SUFFIXES
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, StoredImages, pixels_of
+from resnets.data.pictures.modalities import firsts
+from resnets.data.pictures.resampled import on_grid
 from resnets.data.pictures.resize import fit_image, fit_picture, to_array
 from resnets.data.pictures.sent import Encoded, SentPictures, SentVolumes, example_picture, example_volume
 from resnets.data.pictures.volumes import SUFFIXES, Volumes, exists, in_series, is_nifti, is_taken, mask_suffix
@@ -55,12 +57,14 @@ def fitted_sent(images: SentPictures, index: int, preprocess: Preprocess, own_si
 
 
 def fitted_volume(images: Volumes, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
-    """The volume at `index`, clipped to the window and normalised. Raises `BadPicture` if it cannot be read."""
-    volume = images[index]
-    volume.window = preprocess.window
+    """The volume at `index`, clipped, normalised and on the network's grid, as `image` is; `size` is that of its file. Raises
+    `BadPicture` if it cannot be read."""
+    original = images[index].original
+    original.window, original.ranges = preprocess.window, preprocess.ranges
+    volume = on_grid(original, preprocess.spacing)
     pixels = volume.normalised()
     volume.forget()
-    return Fitted(pixels, volume.shape[:3], volume)
+    return Fitted(pixels, original.shape[:3], volume)
 
 
 def fitted_series(images: Any, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
@@ -138,7 +142,7 @@ INPUTS: dict[int, Inputs] = {
         exists,
         is_taken,
         in_series,
-        lambda paths, preprocess: FileImages(paths, 1),
+        lambda paths, preprocess: FileImages(paths if preprocess.in_chans == 1 else firsts([*paths]), 1),
         Volumes,
         fitted_volume,
         mask_suffix,

@@ -20,8 +20,10 @@ FREE = ("shorter", "keep")  # resize rules for inputs of any size, which keep th
 MAX_SIDE, MAX_VALUES = 8192, 1 << 26  # of an input: the longest side, and pixels or voxels in all
 MAX_LENGTH, MAX_RATE = 1 << 22, 1 << 24  # of a series: values of a channel, and values per second
 LEAST_CROP = 0.1  # images are resized to size / crop_pct; published values are 0.8 and more
+MOST = 1e9  # in ranges of volumes
 LEAST_STD = 1e-6  # smaller ones make infinite inputs
 BIT_DEPTHS = range(8, 17)
+Range = tuple[float, float, float, float]  # of a channel of volumes: lowest, highest, mean, standard deviation
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -49,6 +51,9 @@ class Preprocess:
         window: (level, width) of the values that become black to white in DICOM, and to which volumes are clipped; None: as
             the file says, and all values of volumes.
         each: of series, each channel is normalised by its own mean and standard deviation instead.
+        spacing: of volumes, (depth, height, width) of a voxel in mm, to which they are resampled; None: as they are.
+        ranges: of volumes, for each channel (lowest, highest, mean, std) in the unit of its values, which are clipped to the
+            first two and become (x - mean) / std; None: by the mean and the standard deviation of the volume itself.
         rate: of series, values per second that files have to have; None: any, or not known.
 
     Raises:
@@ -65,6 +70,8 @@ class Preprocess:
     window: tuple[float, float] | None = None
     each: bool = False
     rate: int | None = None
+    spacing: tuple[float, ...] | None = None
+    ranges: tuple[Range | None, ...] | None = None
 
     def __post_init__(self) -> None:
         check_choices(self, CHOICES)
@@ -88,6 +95,10 @@ class Preprocess:
             raise InputError(f"bit_depth={short(self.bit_depth)}: give a number of bits from 8 to 16")
         if self.window is not None:
             object.__setattr__(self, "window", window_levels.parsed(self.window))
+        if self.spacing is not None:
+            object.__setattr__(self, "spacing", _numbers(self.spacing, 3, "spacing"))
+        if self.ranges is not None:
+            object.__setattr__(self, "ranges", _ranges(self.ranges, len(self.std)))
         if not isinstance(self.each, bool):
             raise InputError(f"each={short(self.each)}: give true or false")
         if self.rate is not None and not (is_whole(self.rate) and 1 <= self.rate <= MAX_RATE):
@@ -102,8 +113,30 @@ class Preprocess:
     def to_json(self) -> dict[str, Any]:
         """The fields as plain data; without what is usual of those that version 0.1.0 does not know."""
         usual = {"bit_depth": BIT_DEPTHS[-1], "window": None, "each": False, "rate": None}
+        usual |= {"spacing": None, "ranges": None}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in usual or value != usual[name]}
 
     @property
     def in_chans(self) -> int:
         return len(self.std)
+
+
+def _numbers(values: Any, num: int, name: str) -> tuple[float, ...]:
+    """`num` numbers of at most `MOST`, the last of them at least `LEAST_STD`; of spacings all. Raises `InputError`."""
+    try:
+        found = tuple(float(value) for value in values)
+    except (TypeError, ValueError, OverflowError):
+        found = ()
+    positive = found if name == "spacing" else found[-1:]
+    if len(found) != num or not all(abs(value) <= MOST for value in found) or min(positive, default=0) < LEAST_STD:
+        raise InputError(f"{name}={short(values)}: give {num} numbers, {'all' if name == 'spacing' else 'the last'} above 0")
+    return found
+
+
+def _ranges(values: Any, num: int) -> tuple[Range | None, ...]:
+    if not isinstance(values, list | tuple) or len(values) != num:
+        raise InputError(f"ranges={short(values)}: give one for each channel, or null")
+    found: Any = tuple(None if each is None else _numbers(each, 4, "ranges") for each in values)
+    if wrong := [each for each in found if each is not None and not each[0] < each[1]]:
+        raise InputError(f"ranges={short(wrong[0])}: the lowest value is not below the highest")
+    return found

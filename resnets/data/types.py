@@ -213,6 +213,7 @@ class Source:
         notes: what the reader left out, took for another thing, or renamed.
         used: names of `Split.columns` that something goes by, such as groups.
         corrections: what `data.corrections` changed: {"file", "sha256", "num_relabelled", "num_dropped", "num_lines"}.
+        modalities: what the channels of volumes show, such as "CT", as far as the data says so.
         layout: the row of `sources.LAYOUTS` that read it; None: a built-in dataset, or arrays.
     """
 
@@ -227,6 +228,7 @@ class Source:
     notes: tuple[Note, ...] = ()
     used: tuple[str, ...] = ()
     corrections: Mapping[str, Any] | None = None
+    modalities: tuple[str, ...] = ()
     layout: plugins.Part | None = None
 
     def __post_init__(self) -> None:

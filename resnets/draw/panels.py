@@ -24,11 +24,13 @@ SIDE = 7.5  # inches: the longer side of an image that stands alone
 class Panel(NamedTuple):
     """An image, and optionally a function that draws over it.
 
-    `over` is called with the axes that show the image; their units are its pixels, with the origin at its top left corner.
+    `over` is called with the axes that show the image; their units are its pixels, with the origin at its top left corner. A
+    pixel that is no square is `pixel` high and wide, in any unit, which is then that of the axes.
     """
 
     picture: np.ndarray
     over: Callable[[Axes], None] | None = None
+    pixel: tuple[float, float] = (1.0, 1.0)
 
 
 def worst(
@@ -48,6 +50,7 @@ def draw_worst(
     *,
     title: str = "",
     background: int | None = None,
+    cell: tuple[float, float] = (2.7, 2.0),
 ) -> Figure:
     """Rows of panels, each row with a caption on its left; below, a legend of all classes.
 
@@ -57,10 +60,11 @@ def draw_worst(
         captions: one for each row, such as the file's name and its score; cut to seven lines of 20 characters.
         labels: the class names, for the legend.
         background: the class that is left out of the legend.
+        cell: width and height of a panel in inches.
     """
-    wide, high, caption, over, under = 2.7, 2.0, 1.45, 0.66 if title else 0.3, 0.34
+    (wide, high), caption, over, under = cell, 1.45, 0.66 if title else 0.3, 0.34
     width, height = caption + len(names) * (wide + 0.06) + 0.1, over + len(rows) * (high + 0.06) + under
-    figure = blank(width, height, title)
+    figure = blank(width, height, title, down=0.08)
     figure.set_layout_engine("none")
     for row, (panels, words) in enumerate(zip(rows, captions, strict=True)):
         bottom = height - over - (row + 1) * (high + 0.06) + 0.06
@@ -68,7 +72,7 @@ def draw_worst(
         for column, panel in enumerate(panels):
             place = ((caption + column * (wide + 0.06)) / width, bottom / height, wide / width, high / height)
             axes = figure.add_axes(place)
-            show(axes, panel.picture, names[column] if row == 0 else "")
+            show(axes, panel.picture, names[column] if row == 0 else "", panel.pixel)
             if panel.over is not None:
                 panel.over(axes)
     palette = hex_colours(len(labels))
@@ -101,13 +105,14 @@ def cells(picture: np.ndarray, num: int, title: str, with_legend: bool = False) 
     return figure, [figure.add_axes(place) for place in places]
 
 
-def show(axes: Axes, picture: np.ndarray, name: str = "") -> None:
-    """Show the image in the axes, whose units become its pixels, under a small title. Small images are not blurred."""
-    tall, wide = picture.shape[:2]
+def show(axes: Axes, picture: np.ndarray, name: str = "", pixel: tuple[float, float] = (1.0, 1.0)) -> None:
+    """Show the image in the axes, whose units become its pixels, under a small title. Small images are not blurred. `pixel` is
+    as of `Panel`."""
+    tall, wide = (length * side for length, side in zip(picture.shape[:2], pixel, strict=True))
     axes.imshow(
         three(picture),
         extent=(0, wide, tall, 0),
-        interpolation="nearest" if wide < width_of(axes) * DPI else "antialiased",
+        interpolation="nearest" if picture.shape[1] < width_of(axes) * DPI else "antialiased",
         aspect="equal",
     )
     axes.set(xlim=(0, wide), ylim=(tall, 0))

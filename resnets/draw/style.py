@@ -90,13 +90,15 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return drawn
 
 
-def blank(width: float, height: float, title: str = "") -> Figure:
-    """An empty figure, width and height in inches, with a bold title at the top left."""
+def blank(width: float, height: float, title: str = "", down: float | None = None) -> Figure:
+    """An empty figure, width and height in inches, with a bold title at the top left; `down` inches below the edge, or as far
+    as matplotlib puts it."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
     if title:
-        figure.suptitle(title, x=0.008, ha="left", fontsize=11, fontweight="bold")
+        place = {} if down is None else {"y": 1 - down / height}
+        figure.suptitle(title, x=0.008, ha="left", fontsize=11, fontweight="bold", **place)
     return figure
 
 

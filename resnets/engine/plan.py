@@ -29,7 +29,7 @@ from resnets.engine.recipe import (
     resolve,
 )
 from resnets.engine.run import BRING_BACK, RunDir, now
-from resnets.engine.settings import parse, parse_duration, read_file, show
+from resnets.engine.settings import fields_of, parse, parse_duration, read_file, show
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.models.pretrained.opening import Opened, open_weights
@@ -40,6 +40,7 @@ from resnets.plugins import TABLES, Part, is_record
 
 # What may differ when a run is taken up again: it changes nothing of what is computed.
 FREE = ("workers", "cache", "save_every", "stall_epochs", "max_bad", "tracker")
+OLDER = {"bit_depth": 16, "spacing": "none", "modality": "other"}  # what runs of versions without these settings had
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,7 +258,8 @@ def continued(run: RunDir, schema: Schema, saved: Settings, given: Settings) -> 
     Raises:
         InputError: where `given` has other settings than the run (they are named).
     """
-    settings = {"bit_depth": 16} | own_settings(schema, saved, str(run.recipe))  # runs of before have all 16
+    older = {name: value for name, value in OLDER.items() if name in fields_of(schema)}
+    settings = older | own_settings(schema, saved, str(run.recipe))
     parsed(schema, settings, str(run.recipe))
     again = {name: value for layer in requested(given).values() for name, value in layer.items()}
     changes = []

@@ -180,8 +180,11 @@ class _Cases(Dataset):
         epoch, position, index = key
         try:
             if self.augment is None:
-                volume, target = self.split[index]
-                truth = Truth(index, volume.shape[:3], target, volume.spacing)
+                self.split.targets.find(index)
+                volume = self.split.images[index]
+                original = volume.original
+                target, _ = self.split.targets.read(index, original)
+                truth = Truth(index, original.shape[:3], target, original.spacing)
                 return torch.from_numpy(volume.normalised()), truth, index
             pixels, target = self.augment(*self.opened[index], seed=self.seed, epoch=epoch, index=position)
         except BadPicture as bad:

@@ -18,6 +18,7 @@ from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.volume import Volume
 from resnets.data.readers.label_rules import RULES, BadLabel
 from resnets.data.readers.layouts import quoted
+from resnets.data.spacings import SAME
 from resnets.data.targets import Boxes, Fault
 from resnets.data.types import KINDS, Source
 
@@ -36,6 +37,7 @@ class Seen(NamedTuple):
     sizes: tuple[int, ...] = ()  # objects in each of SIZES
     usable: bool = True
     picture: Picture | None = None  # what is compared with others
+    spacing: tuple[float, ...] = ()  # of a volume, in mm
 
 
 def check_labels(
@@ -66,7 +68,8 @@ def check_labels(
                         progress(len(seen), total)
         finally:
             pool.shutdown(cancel_futures=True)
-    found = [*_nothing(source, seen), *_rules(seen), *_classes(source, seen), *_sizes(source, seen), *_alike(source, seen)]
+    found = [*_nothing(source, seen), *_rules(seen), *_classes(source, seen), *_sizes(source, seen)]
+    found += [*_spacings(seen), *_alike(source, seen)]
     return Findings(source.name, total, tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level))))
 
 
@@ -88,7 +91,8 @@ def _facts(source: Source, split: str, index: int, voxels: bool) -> Seen:
     is_picture = voxels and isinstance(picture, np.ndarray)
     alike = compared(Picture(split, "", name), picture, part.images, index) if is_picture else None
     if not isinstance(target, Boxes):
-        return Seen(split, name, faults, np.bincount(target.ravel(), minlength=num)[:num], picture=alike)
+        spacing = picture.original.spacing if isinstance(picture, Volume) else ()
+        return Seen(split, name, faults, np.bincount(target.ravel(), minlength=num)[:num], picture=alike, spacing=spacing)
     counts = np.bincount(target.labels[~target.ignore], minlength=num)
     area = (target.xyxy[:, 2:] - target.xyxy[:, :2])[~target.ignore].prod(1)
     sizes = tuple(int(((low <= area) & (area < high)).sum()) for _, low, high in SIZES)
@@ -171,6 +175,21 @@ def _classes(source: Source, seen: list[Seen]) -> Iterator[Finding]:
             times = max(train.values()) / min(train.values())
             words = f"{ordered[-1]['label']!r} has {times:.0f} times as many training objects as {ordered[0]['label']!r}"
             yield Finding("note", "skewed_classes", words, ordered)
+
+
+def _spacings(seen: list[Seen]) -> Iterator[Finding]:
+    """The spacings of volumes, and whether they differ so much that training brings them to one."""
+    found = np.array([each.spacing for each in seen if each.spacing])
+    if not len(found):
+        return
+    middle, low, high = (" x ".join(f"{length:.3g}" for length in of(found, axis=0)) for of in (np.median, np.min, np.max))
+    words = f"spacing in mm (slices, rows, columns): median {middle}, from {low} to {high}"
+    if (np.abs(found / np.median(found, 0) - 1) > SAME).any():
+        words += "; segmentation brings volumes to one spacing (--spacing)"
+    items = [
+        {"label": each.name, "what": " x ".join(f"{length:.4g}" for length in each.spacing)} for each in seen if each.spacing
+    ]
+    yield Finding("note", "spacings", words, items)
 
 
 def _sizes(source: Source, seen: list[Seen]) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from resnets.data.pictures.images import BadPicture
-from resnets.data.pictures.volume import MAX_VOXELS, Volume, library, write_nifti
+from resnets.data.pictures.volume import MAX_CHANNELS, MAX_VOXELS, Volume, library, write_nifti
 from resnets.files import open_regular, short
 
 SUFFIXES = (".nii.gz", ".nii")
@@ -64,6 +64,11 @@ class Nifti(Volume):
             if len(shape) not in (3, 4) or not all(shape) or math.prod(shape) > MAX_VOXELS:
                 raise ValueError(
                     f"its shape is {shape}; it must have 3 axes, or 4 with channels last, and at most {MAX_VOXELS:,} values"
+                )
+            if len(shape) == 4 and shape[3] > MAX_CHANNELS:
+                raise ValueError(
+                    f"it has {shape[3]:,} values for each voxel, as a series in time has, and up to {MAX_CHANNELS} are read as "
+                    "channels; save one frame, or their mean"
                 )
             super().__init__(path, shape, affine, window)
             if path.suffix.lower() == ".gz" and math.prod(shape) * image.get_data_dtype().itemsize > MAX_UNPACKED:

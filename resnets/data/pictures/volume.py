@@ -18,14 +18,18 @@ from typing import Any
 import numpy as np
 
 from resnets.data.pictures.windowed import automatic, shares
+from resnets.data.planes import VIEWS
+from resnets.data.preprocess import Range
 from resnets.data.targets import NUMBERS
 from resnets.data.window_levels import limits
 from resnets.errors import InputError
 from resnets.files import replacing
 
 MAX_VOXELS = 2**31
+MAX_CHANNELS = 32
 SLAB = 2**22  # voxels that are summed at a time
 ROUNDED = 1e-3  # largest distance of a label from an integer; a scaled file of integers 0 and 3 may hold 2.9999999993
+ALIGNED = 1e-2  # mm that corners of volumes in one place may lie apart
 FLAT = 1e-6  # a channel whose standard deviation is at most this fraction of its mean has no contrast
 
 
@@ -53,6 +57,8 @@ class Volume(ABC):
 
     #: slope and offset that stored values are scaled by
     scale: tuple[float, float] = (1.0, 0.0)
+    #: for each channel how its values are clipped and normalised, as of `Preprocess`; None: by `statistics` of its own
+    ranges: tuple[Range | None, ...] | None = None
 
     def __init__(self, path: Path, shape: Sequence[int], affine: np.ndarray, window: tuple[float, float] | None = None) -> None:
         nibabel = library()
@@ -101,6 +107,17 @@ class Volume(ABC):
         turn_back = nibabel.orientations.ornt_transform(np.array([[0, 1], [1, 1], [2, 1]]), self._turn)
         return np.ascontiguousarray(nibabel.orientations.apply_orientation(values.transpose(2, 1, 0), turn_back))
 
+    def apart(self, other: Volume) -> float:
+        """The largest distance in mm between corresponding corners of this volume and another one of as many voxels."""
+        last = np.array([length - 1 for length in self.shape[2::-1]])
+        corners = np.array(np.meshgrid(*[(0, length) for length in last], [1])).reshape(4, -1)
+        return float(np.linalg.norm(((self.affine - other.affine) @ corners)[:3], axis=0).max())
+
+    @property
+    def original(self) -> Volume:
+        """The volume on the grid of its file."""
+        return self
+
     @property
     def channels(self) -> int:
         return self.shape[3] if len(self.shape) == 4 else 1
@@ -116,12 +133,25 @@ class Volume(ABC):
 
     def _clipped(self, part: Any) -> np.ndarray:
         values = self[part]
+        if self.ranges is not None:
+            ends = np.array([(-np.inf, np.inf) if known is None else known[:2] for known in self.ranges], np.float32).T
+            values = np.clip(values, *(ends if len(self.shape) == 4 else ends[:, 0]))
         return values if self.window is None else np.clip(values, *limits(self.window))
 
     @cached_property
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation (C,) float32 over all finite values, clipped to the window; 1 as standard deviation
-        without contrast."""
+        without contrast. Those of `ranges` where these are known."""
+        if self.ranges is None or None in self.ranges:
+            mean, std = self._own_statistics()
+        else:
+            mean, std = np.zeros((2, self.channels), np.float32)
+        for channel, known in enumerate(self.ranges or ()):
+            if known is not None:
+                mean[channel], std[channel] = known[2:]
+        return mean, std
+
+    def _own_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         count, total, squares = np.zeros((3, self.channels))
         rows = max(1, SLAB // math.prod(self.shape[1:]))
         for start in range(0, self.shape[0], rows):
@@ -165,6 +195,17 @@ class Volume(ABC):
         """The slice `row` along D as an image: uint8 (H, W, 1), front at the top; values in the window, or the middle 99 %."""
         values = self[row : row + 1].reshape(*self.shape[1:3], -1)[::-1, :, :1]
         return (shares(values, self.window or automatic(values)) * 255).round().astype(np.uint8)
+
+    def planes(self, at: Sequence[int]) -> list[np.ndarray]:
+        """The planes of `data.planes.VIEWS`, at an index along each axis, as images: uint8 (rows, columns, 1), of the first
+        channel; all in one window, that of the volume or the middle 99 % of what they show."""
+        found = []
+        for view in VIEWS:
+            part = tuple(slice(at[axis], at[axis] + 1) if axis == view.axis else slice(None) for axis in range(3))
+            values = self[part].reshape(*(self.shape[axis] for axis in (view.rows, view.columns)), -1)
+            found.append(values[::-1, :, :1])
+        window = self.window or automatic(np.concatenate([values.ravel() for values in found]))
+        return [(shares(values, window) * 255).round().astype(np.uint8) for values in found]
 
 
 def write_nifti(image: Any, path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from resnets.data.pictures.dicom.parse import is_dicom
 from resnets.data.pictures.dicom.series import gathered, is_series
 from resnets.data.pictures.dicom_volumes import Dicom
 from resnets.data.pictures.images import BadPicture, FileImages
+from resnets.data.pictures.modalities import Modalities, further
 from resnets.data.pictures.nifti import SUFFIXES, Nifti
+from resnets.data.pictures.resampled import on_grid
 from resnets.data.pictures.volume import Volume
+from resnets.data.preprocess import Preprocess, Range
 
 
 def open_volume(path: Path, window: tuple[float, float] | None = None) -> Volume:
@@ -63,24 +67,31 @@ def mask_suffix(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Volumes:
-    """Volumes with `in_chans` channels. `volumes[i]` opens one, reading its header only; it raises `BadPicture`.
+    """Volumes with `in_chans` channels. `volumes[i]` opens one, reading its header only; it raises `BadPicture`. Where a file
+    has fewer, the further ones are in files beside it (`modalities`).
 
     Args:
         window: as of `Volume`.
+        ranges, spacing: as of `Preprocess`.
     """
 
     files: FileImages
     in_chans: int
     window: tuple[float, float] | None = None
+    ranges: tuple[Range | None, ...] | None = None
+    spacing: tuple[float, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int, /) -> Volume:
-        volume = open_volume(self.files.path(index), self.window)
+        volume = open_volume(path := self.files.path(index), self.window)
+        if volume.channels < self.in_chans and (others := further(path)):
+            volume = Modalities([volume, *(open_volume(other, self.window) for other in others)])
         if volume.channels != self.in_chans:
             raise BadPicture(volume.path, f"it has {volume.channels} channels, where {self.in_chans} are expected")
-        return volume
+        volume.ranges = self.ranges
+        return on_grid(volume, self.spacing)
 
     def name(self, index: int, /) -> str:
         return self.files.name(index)
@@ -89,10 +100,16 @@ class Volumes:
         return self.files.relative(index)
 
     def subset(self, indices: Any) -> Volumes:
-        return Volumes(self.files.subset(indices), self.in_chans, self.window)
+        return replace(self, files=self.files.subset(indices))
 
     def windowed(self, window: tuple[float, float] | None) -> Volumes:
-        return Volumes(self.files, self.in_chans, window)
+        return replace(self, window=window)
+
+    def read_by(self, preprocess: Preprocess) -> Volumes:
+        """The same as inputs of a network."""
+        return replace(self, window=preprocess.window, ranges=preprocess.ranges, spacing=preprocess.spacing)
 
     def digest(self) -> bytes:
-        return self.files.digest()
+        own = self.files.digest()
+        others = [other for index in range(len(self)) for other in further(self.files.path(index)) if self.in_chans > 1]
+        return hashlib.sha256(own + FileImages(others, 1).digest()).digest() if others else own

@@ -12,7 +12,7 @@ import numpy as np
 
 from resnets.data.pictures.images import BadPicture, printable
 from resnets.data.readers.layouts import quoted
-from resnets.data.readers.names import names_file
+from resnets.data.readers.names import CLASSES, names_file
 from resnets.data.targets import IGNORE, NUMBERS
 from resnets.data.types import Note
 from resnets.errors import InputError
@@ -103,6 +103,7 @@ def meaning(
     labels: Sequence[str] | None,
     ignore: int | None,
     first: str = "0",
+    described: Mapping[int, str] | None = None,
 ) -> Meaning:
     """What the values in `masks` mean: as they are named, or else as they occur.
 
@@ -113,10 +114,13 @@ def meaning(
         read: path -> integers of any shape; raises `BadPicture`.
         labels, ignore: as of `names_by_value`.
         first: the name of index 0 where values are numbers.
+        described: the name of each value, as a file beside the masks says; `classes.txt` goes before it.
 
     Raises:
         InputError: if no mask can be read, files contradict each other, values hold grey, or numbers are left out.
     """
+    if described and not (root / CLASSES).exists():
+        return Meaning(described)
     named = names_by_value(root, labels, ignore)
     if named is not None and (len(named) != 2 or set(named) != {0, 1} or ignore is not None):
         return Meaning(named)

@@ -13,13 +13,14 @@ from resnets.data.types import Note
 from resnets.errors import InputError
 from resnets.files import read_text
 
+CLASSES = "classes.txt"
 MAX_NAMES_BYTES = 2**20
 MAX_PART_BYTES = 255  # of a file's or folder's name, on common file systems
 
 
 def names_file(root: Path, labels: Sequence[str] | None) -> tuple[tuple[str, ...] | None, str]:
     """The classes given, with what gave them: `labels`, or the lines of `classes.txt` in `root`; None: neither did."""
-    path = root / "classes.txt"
+    path = root / CLASSES
     if labels is not None:
         return tuple(labels), "the classes given"
     if not path.exists():

@@ -15,22 +15,24 @@ from resnets.data.pictures.dicom.picture import SUFFIXES as DICOM_SUFFIXES
 from resnets.data.pictures.dicom.series import below, gathered
 from resnets.data.pictures.dicom_segments import Segments, is_seg, numbers_of
 from resnets.data.pictures.images import BadPicture, FileImages, evenly_spaced, printable
-from resnets.data.pictures.volume import Volume
+from resnets.data.pictures.modalities import NUMBERED
+from resnets.data.pictures.resampled import NEAREST, Resampled, interpolated
+from resnets.data.pictures.volume import ALIGNED, Volume
 from resnets.data.pictures.volumes import SUFFIXES, Volumes, exists, is_nifti, open_volume
+from resnets.data.readers.decathlon import NAME, described
 from resnets.data.readers.label_rules import BadLabel
 from resnets.data.readers.mask_values import class_table, meaning
 from resnets.data.readers.pairs import Pairs, by_stem, matched, pairs_of_folders
 from resnets.data.readers.walk import Left, folders, normal
 from resnets.data.targets import BACKGROUND, IGNORE, Fault, background_of
-from resnets.data.types import Source, Split
+from resnets.data.types import Note, Source, Split
 from resnets.errors import InputError
 from resnets.files import is_file
 
-# Largest distance between corresponding corners of a volume and its labels, in mm and as a share of a voxel's shortest side.
-TOLERANCE, SHARE = 1e-2, 0.1
+SHARE = 0.1  # of a voxel's shortest side, by which labels may lie beside their volume
 MAX_POSITIONS = 1000  # kept for each class of a volume
 FOLDERS = (("images", "masks"), ("images", "labels"))
-DECATHLON = ("imagesTr", "labelsTr")  # of the Medical Segmentation Decathlon and nnU-Net
+DECATHLON = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}  # of the Decathlon and nnU-Net
 
 
 class Labels:
@@ -46,6 +48,7 @@ class Labels:
 
     def __init__(self, path: Path, volume: Volume, table: np.ndarray, background: int) -> None:
         try:
+            volume = volume.original
             self.volume = Segments(path, volume) if is_seg(path) else open_volume(path)
         except BadPicture as error:
             raise BadLabel(path, error.reason, "bad_annotation") from error
@@ -74,6 +77,21 @@ class Labels:
         return tuple(np.stack(np.unravel_index(evenly_spaced(every, MAX_POSITIONS), classes.shape), 1) for every in found)
 
 
+class ResampledLabels(Labels):
+    """The classes of the voxels of a volume on another grid than its file's: each that of the nearest one there."""
+
+    def __init__(self, path: Path, volume: Resampled, table: np.ndarray, background: int) -> None:
+        super().__init__(path, volume, table, background)
+        self.grid = volume
+
+    def __getitem__(self, part: Any) -> np.ndarray:
+        parts = self.grid.parts(part)
+        found = np.empty([each.stop - each.start for each in parts], np.uint8)
+        for inside, box, offset in self.grid.boxes(parts):
+            found[inside] = interpolated(super().__getitem__(box), self.grid, offset, found[inside].shape, NEAREST)
+        return found
+
+
 @dataclass(frozen=True)
 class LabelVolumes:
     """Label volumes, as `Targets`. `read` returns class indices uint8 (D, H, W); `table` is as of `masks.ClassMasks`."""
@@ -99,6 +117,8 @@ class LabelVolumes:
 
     def open(self, index: int, volume: Volume) -> Labels:
         """The labels of `volume`, to be read in parts. Raises `BadLabel`."""
+        if isinstance(volume, Resampled):
+            return ResampledLabels(self.masks.path(index), volume, self.table, self.background)
         return Labels(self.masks.path(index), volume, self.table, self.background)
 
     def codes(self) -> np.ndarray:
@@ -115,17 +135,8 @@ def check_alignment(volume: Volume, labels: Volume) -> None:
     """Raise `BadLabel` unless the labels have the volume's shape and the same position in space."""
     if labels.shape[:3] != volume.shape[:3] or labels.channels != 1:
         raise BadLabel(labels.path, f"the labels have the shape {labels.shape}, the volume {volume.shape}", "wrong_size")
-    last = np.array([length - 1 for length in volume.shape[2::-1]])
-    corners = np.array(np.meshgrid(*[(0, length) for length in last], [1])).reshape(4, -1)
-    apart = np.linalg.norm(((volume.affine - labels.affine) @ corners)[:3], axis=0).max()
-    if apart > min(TOLERANCE, SHARE * min(volume.spacing)):
+    if (apart := volume.apart(labels)) > min(ALIGNED, SHARE * min(volume.spacing)):
         raise BadLabel(labels.path, f"the labels lie up to {apart:.3g} mm from the volume; resample them to it", "other_grid")
-
-
-def worst_slice(truth: np.ndarray, found: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-    """The index along D of the slice in which most voxels differ, and that slice of both, flipped as by `Volume.drawn`."""
-    row = int(np.argmax([((there != here) & (there != IGNORE)).sum() for there, here in zip(truth, found, strict=True)]))
-    return row, truth[row, ::-1].copy(), found[row, ::-1].copy()
 
 
 # --- layouts ---------------------------------------------------------------------------------------------------------
@@ -135,26 +146,30 @@ def _pairs(root: Path, left: Left | None = None) -> dict[str, tuple[Path, Path]]
     for pictures, labels in FOLDERS:
         if found := pairs_of_folders(root, pictures, labels, left):
             return found
-    places = root / DECATHLON[0], root / DECATHLON[1]
-    return {"train": places} if all(folder.is_dir() for folder in places) else {}
+    places = {split: (root / first, root / second) for split, (first, second) in DECATHLON.items()}
+    return {split: pair for split, pair in places.items() if all(folder.is_dir() for folder in pair)}
 
 
-def without_channel(volumes: Mapping[str, Path], labels: Mapping[str, Path]) -> dict[str, Path]:
-    """Volumes by stem, without the channel that nnU-Net adds to it: `case_0000` is the volume of the labels `case`.
+def by_case(volumes: Mapping[str, Path], labels: Mapping[str, Path]) -> dict[str, list[Path]]:
+    """The files of each case, in the order of their channels. `case_0000` and `case_0001` are those of the labels `case`, as
+    nnU-Net calls them; other files are cases by themselves.
 
     Raises:
-        InputError: if such a case has further channels, in files of their own.
+        InputError: where a case lacks a channel, or has others than the first one.
     """
-    found = {}
+    found: dict[str, dict[int, Path]] = {}
     for stem, path in volumes.items():
-        case = stem.removesuffix("_0000")
-        if further := f"{case}_0001" if stem != case and f"{case}_0001" in volumes else "":
-            raise InputError(
-                f"{printable(path)}: a channel of {case}, as {volumes[further].name}; put all channels of a case into one file "
-                "of four axes, channels last"
-            )
-        found[stem if stem in labels or case not in labels or case in volumes else case] = path
-    return found
+        part = NUMBERED.fullmatch(stem)
+        if part and stem not in labels and part["case"] in labels and part["case"] not in volumes:
+            found.setdefault(part["case"], {})[int(part["number"])] = path
+        else:
+            found[stem] = {0: path}
+    num = max((len(files) for case, files in found.items() if case in labels), default=1)
+    for case, files in found.items():
+        if case in labels and (missing := set(range(num)) - files.keys()):
+            there, name = printable(next(iter(files.values()))), f"{case}_{min(missing):04}"
+            raise InputError(f"{there}: other cases have {num} files, one a channel, and here is no {name}; add it")
+    return {case: [files[number] for number in sorted(files)] for case, files in found.items()}
 
 
 def is_volumes(root: Path) -> bool:
@@ -191,24 +206,47 @@ def read_volumes(root: Path, in_chans: int, labels: Sequence[str] | None = None,
     The classes are `labels`, or the lines of `classes.txt`, or `BACKGROUND` for 0 and numbers up to the largest value in any
     label file (`mask_values.meaning`). `in_chans` is not used: the number of channels is that of the first readable volume.
 
+    What `dataset.json` says of classes, modalities and training cases is taken from it (`decathlon`).
+
     Raises:
         InputError: if classes and labels do not agree, or no volume can be read.
     """
     pairs: dict[str, Pairs] = {}
-    left = Left()
+    left, told, num = Left(), described(root), 1
     for split, places in _pairs(root, left).items():
         labelled = by_stem(places[1], (*SUFFIXES, *DICOM_SUFFIXES), left)
-        pairs[split] = matched(without_channel(_volumes_by_stem(places[0], left), labelled), labelled, places, ".nii.gz")
+        cases = by_case(_volumes_by_stem(places[0], left), labelled)
+        num = max(num, *map(len, cases.values())) if cases else num
+        pairs[split] = matched({case: files[0] for case, files in cases.items()}, labelled, places, ".nii.gz")
+    if told.training and "train" in pairs:
+        pairs["train"] = _listed(root, told.training, pairs["train"], left)
     masks = [path for found in pairs.values() for _, path in found]
-    known = meaning(root, masks, _numbers, labels, ignore, first=BACKGROUND)
+    known = meaning(root, masks, _numbers, labels, ignore, first=BACKGROUND, described=told.named)
     names, table = class_table(printable(root), known.named, labels, ignore)
-    channels, splits = _channels(pairs), {}
+    channels, splits = num * _channels(pairs), {}
+    if told.modalities and len(told.modalities) != channels:
+        words = f"{len(told.modalities)} modalities ({', '.join(told.modalities)}), and the volumes have {channels} channels"
+        raise InputError(f"{printable(root / NAME)}: {words}; correct it, or add files")
     for split, found in pairs.items():
         pictures, stored = ([path.relative_to(root) for path in paths] for paths in zip(*found, strict=True))
         volumes = Volumes(FileImages(pictures, 1, root), channels)
         splits[split] = Split(volumes, LabelVolumes(volumes, FileImages(stored, 1, root), table, background_of(names)))
     notes = (*left.notes(), *known.notes)
-    return Source(printable(root.resolve().name), names, splits, channels, kind="volumes", notes=notes)
+    if told.num_tests and "test" not in splits:
+        words = f"{told.num_tests:,} test volumes without labels are listed; `resnets predict` takes them"
+        notes = (*notes, Note("unlabelled", words, level="note"))
+    name = printable(root.resolve().name)
+    return Source(name, names, splits, channels, kind="volumes", notes=notes, modalities=told.modalities)
+
+
+def _listed(root: Path, training: Sequence[tuple[Path, Path]], there: Pairs, left: Left) -> Pairs:
+    """The cases that dataset.json lists; an image that is listed without its channel, as nnU-Net does, is that of the case."""
+    by_labels = {label: image for image, label in there}
+    listed = [(root / image, root / label) for image, label in training]
+    found = [(image if exists(image) else by_labels.get(label, image), label) for image, label in listed]
+    for label in sorted(by_labels.keys() - {label for _, label in listed}):
+        left.add("cases that dataset.json does not list", label)
+    return found
 
 
 def _numbers(path: Path) -> np.ndarray:

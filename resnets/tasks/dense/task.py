@@ -314,23 +314,25 @@ def save_png(values: np.ndarray, path: Path) -> Path:
 
 class Bad(NamedTuple):
     """An image that came out badly: how well it did, from 0 to 1, its position in the split, what is there and what was
-    found; of a volume the slice `row`."""
+    found; of a volume in three planes (`data.planes`), which lie `at` an index along each axis."""
 
     score: float
     position: int
-    row: int
+    at: tuple[int, ...]
     truth: Any
     found: Any
 
 
 class Shown(NamedTuple):
-    """A picture, uint8 (H, W, C), beside what is there and what was found there."""
+    """A picture, uint8 (H, W, C), beside what is there and what was found there; of a volume a list of planes each, and the
+    spacing of its voxels."""
 
     score: float
     name: str
-    picture: np.ndarray
+    picture: Any
     truth: Any
     found: Any
+    spacing: tuple[float, ...] = ()
 
 
 def worse(kept: list[Bad], bad: Bad) -> list[Bad]:
@@ -340,10 +342,11 @@ def worse(kept: list[Bad], bad: Bad) -> list[Bad]:
 
 def shown(worst: list[Bad], split: Split) -> list[Shown]:
     """The worst images of a split with their pictures."""
-    return [Shown(bad.score, *_picture(split.images, bad), bad.truth, bad.found) for bad in worst]
+    return [_shown(bad, Path(split.images.name(bad.position)).name, split.images[bad.position]) for bad in worst]
 
 
-def _picture(images: Any, bad: Bad) -> tuple[str, np.ndarray]:
-    """The name of a picture and itself, of a volume its slice."""
-    name, image = Path(images.name(bad.position)).name, images[bad.position]
-    return (name, image) if isinstance(image, np.ndarray) else (f"{name}, slice {bad.row}", image.drawn(bad.row))
+def _shown(bad: Bad, name: str, image: Any) -> Shown:
+    if not bad.at:
+        return Shown(bad.score, name, image, bad.truth, bad.found)
+    volume = image.original
+    return Shown(bad.score, name, volume.planes(bad.at), bad.truth, bad.found, volume.spacing)

@@ -46,7 +46,7 @@ class DetectMeter:
             self.collected.add(truth.index, found, target)
             if not self.quick:
                 own = f1(at_least(found, SURE), target)
-                self.worst = worse(self.worst, Bad(own, truth.index, 0, target, found))
+                self.worst = worse(self.worst, Bad(own, truth.index, (), target, found))
 
     def result(self, num_images: int, groups: np.ndarray | None = None) -> Mapping[str, Any]:
         if "found" not in self.sums:

@@ -1,4 +1,4 @@
-"""How well the boundaries of segments fit: boundary F and surface Dice, for pictures and volumes."""
+"""How well the boundaries of segments fit: boundary F and surface Dice; edge pixels of pictures (of volumes see `surfaces`)."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def f_measure(hits: np.ndarray) -> np.ndarray:
     """Boundary F (C,), the harmonic mean of the shares of edges that are hit; NaN where a class has no edge on either side.
 
     Csurka et al. 2013, "What is a good evaluation measure for semantic segmentation?"
+
+    Args:
+        hits: (C, 4), pixels or areas: predicted, the part of it near the truth; true, the part near the prediction.
     """
     ours, our_hits, theirs, their_hits = hits.T.astype(np.float64)
-    precision, recall = our_hits / np.maximum(ours, 1), their_hits / np.maximum(theirs, 1)
+    precision, recall = our_hits / np.maximum(ours, 1e-300), their_hits / np.maximum(theirs, 1e-300)
     value = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
     return np.where(ours + theirs > 0, value, np.nan)
 
 
 def surface_dice(hits: np.ndarray) -> np.ndarray:
-    """Surface Dice (C,), hits of both sides over edges of both; NaN as for `f_measure`. Nikolov et al., arXiv 1809.04430.
-
-    Surfaces are counted in edge voxels, as MONAI does, and not in square millimetres.
-    """
+    """Surface Dice (C,), hits of both sides over edges of both; NaN as for `f_measure`. Nikolov et al., arXiv 1809.04430."""
     ours, our_hits, theirs, their_hits = hits.T.astype(np.float64)
-    return np.where(ours + theirs > 0, (our_hits + their_hits) / np.maximum(ours + theirs, 1), np.nan)
+    return np.where(ours + theirs > 0, (our_hits + their_hits) / np.maximum(ours + theirs, 1e-300), np.nan)

@@ -12,30 +12,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.targets import IGNORE
+from resnets.data.types import Split
+from resnets.draw.agreement import agreement
 from resnets.draw.confusion import confusion
 from resnets.draw.paint import hex_colours, paint
 from resnets.draw.panels import Panel, cells, legend, show
 from resnets.draw.panels import worst as draw_rows
 from resnets.draw.style import FAINT, styled, write
-from resnets.tasks.dense.task import Shown
+from resnets.tasks.dense.task import shown
+from resnets.tasks.segment import draw_volumes
+from resnets.tasks.segment.meter import SegmentMeter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def evaluation(
-    counts: np.ndarray, worst: Sequence[Shown], labels: Sequence[str], background: int | None, folder: Path
-) -> list[Path]:
-    """Draw the confusion of pixels `counts` (num_classes, num_classes), and the worst images."""
-    drawings = [confusion(counts, labels, folder / "confusion.png", of="pixels")]
-    if worst:
+def evaluation(meter: SegmentMeter, split: Split, folder: Path) -> list[Path]:
+    """Draw the confusion of pixels, the worst images and, of volumes, millilitres beside the truth."""
+    labels, background, worst = meter.labels, meter.background, shown(meter.worst, split)
+    drawings = [confusion(meter.counted.sums["confusion"], labels, folder / "confusion.png", of="pixels")]
+    path = folder / "worst.png"
+    if worst and worst[0].spacing:
+        drawings.append(draw_volumes.worst(worst, labels, background, path))
+    elif worst:
         rows = [
             [Panel(each.picture), *(panel(each.picture, classes, background) for classes in (each.truth, each.found))]
             for each in worst
         ]
         captions = [f"{each.name}\nmIoU {each.score:.3f}" for each in worst]
-        names, path = ("picture", "truth", "predicted"), folder / "worst.png"
+        names = ("picture", "truth", "predicted")
         drawings.append(draw_rows(rows, names, captions, labels, path, title="worst first", background=background))
+    if agreed := meter.agreements(split.groups):
+        drawings.append(agreement(agreed, folder / "agreement.png", unit="ml"))
     return drawings
 
 

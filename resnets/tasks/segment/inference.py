@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -44,12 +44,42 @@ def logits_of(run: Run, x: Any, whole: tuple[int, ...], window: int) -> Iterator
     if size == tuple(whole):
         yield from blend(look, size, windows)
         return
+    if len(size) == 3:
+        yield from stretched(blend(look, size, windows), size, whole)
+        return
     # Brought to its own size a slab at a time, as nearest pixels: at such sizes a linear border would not be seen.
     rows, *rest = (nearest(before, after) for before, after in zip(size, whole, strict=True))
     for part, scores in blend(look, size, windows):
         own = np.flatnonzero((rows >= part.start) & (rows < part.stop))
         if len(own):
             yield slice(int(own[0]), int(own[-1]) + 1), scores[np.ix_(np.arange(len(scores)), rows[own] - part.start, *rest)]
+
+
+def stretched(
+    slabs: Iterable[tuple[slice, np.ndarray]], size: tuple[int, ...], whole: tuple[int, ...]
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Scores (C, *size), slab by slab along the first axis, as `resized` brings them to `whole`: as soon as the rows are there
+    that a row lies between."""
+    above, below, share = between(size[0], whole[0])
+    high, done, kept = max(1, WHOLE // math.prod(whole[1:])), 0, np.empty((0, 0, 0, 0), np.float32)
+    for part, scores in slabs:
+        rows = np.concatenate([kept, scores], 1) if kept.size else scores
+        first = part.stop - rows.shape[1]
+        ready = int(np.searchsorted(below, part.stop))
+        while done < ready:
+            own = slice(done, min(done + high, ready))
+            weights = share[own].reshape(-1, 1, 1)
+            mixed = rows[:, above[own] - first] * (1 - weights) + rows[:, below[own] - first] * weights
+            yield own, resized(torch.from_numpy(mixed)[None], (own.stop - own.start, *whole[1:]))[0].numpy()
+            done = own.stop
+        kept = rows[:, -1:].copy()
+
+
+def between(before: int, after: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each of `after` rows the two of `before` that it lies between, and the share of the latter, float32."""
+    middles = ((np.arange(after) + 0.5) * (before / after) - 0.5).clip(0, before - 1)
+    above = middles.astype(int)
+    return above, np.minimum(above + 1, before - 1), (middles - above).astype(np.float32)
 
 
 def window_side(header: Header) -> int:

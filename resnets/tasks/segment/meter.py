@@ -9,29 +9,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnets.data.readers.volume_labels import worst_slice
+from resnets.data.planes import busiest, planes
 from resnets.data.targets import BACKGROUND, IGNORE
 from resnets.data.types import Batch
 from resnets.engine.contract import NO_DECISION, Decision, Sample, accumulate
+from resnets.measures.agreement import Agreement
 from resnets.tasks.dense.task import Bad, worse
 from resnets.tasks.means import by_groups, mean, plain
-from resnets.tasks.segment import overlap
+from resnets.tasks.segment import cases, overlap
+from resnets.tasks.segment.cases import Case
 from resnets.tasks.segment.overlap import Counted
+from resnets.tasks.segment.settings import SURFACE_TOLERANCE
 
-TOLERANCE = 0.0075  # of boundaries, as a fraction of the diagonal (Csurka et al. 2013)
+TOLERANCE = 0.0075  # of boundaries of pictures, as a fraction of the diagonal (Csurka et al. 2013)
 
 
 class SegmentMeter:
-    """See `engine.contract.Meter`. A quick one counts pixels only; another measures boundaries too, and keeps the worst."""
+    """See `engine.contract.Meter`. A quick one counts pixels only; another measures boundaries too, and keeps the worst.
 
-    def __init__(self, labels: Sequence[str], *, quick: bool) -> None:
-        self.labels, self.quick = list(labels), quick
+    Args:
+        tolerance: of the surfaces of volumes in mm.
+    """
+
+    def __init__(self, labels: Sequence[str], *, quick: bool, tolerance: float = SURFACE_TOLERANCE) -> None:
+        self.labels, self.quick, self.tolerance = list(labels), quick, tolerance
         self.background = self.labels.index(BACKGROUND) if BACKGROUND in self.labels else None
-        self.counted = Counted(labels, background=self.background, boundary_share=TOLERANCE)
+        self.counted = Counted(labels, background=self.background, boundary_share=TOLERANCE, boundary_distance=tolerance)
         self.sums: dict[str, Any] = {}
         self.decision: Decision = NO_DECISION
         self.worst: list[Bad] = []
-        self.counts: dict[int, np.ndarray] = {}  # of each picture its pixels, a row a true class
+        self.cases: dict[int, Case] = {}  # by position in the split
 
     def learn(self, outputs: Any, targets: Tensor) -> None:
         logits = outputs[0] if isinstance(outputs, tuple) else outputs
@@ -42,16 +49,23 @@ class SegmentMeter:
             if self.quick:
                 accumulate(self.sums, {"confusion": overlap.confusion(found, truth.target, len(self.labels))})
             else:
-                counts = self.counted.add(found, truth.target, truth.spacing)
-                self.counts[truth.index] = counts
-                own, row, there = mean(overlap.iou(counts)) or 0.0, 0, truth.target
+                measured, there = self.counted.add(found, truth.target, truth.spacing), truth.target
+                spacing = truth.spacing if there.ndim == 3 else None
+                self.cases[truth.index] = Case(measured, None if spacing is None else cases.voxel_ml(spacing))
+                score, at = mean(overlap.iou(measured.counts)) or 0.0, ()
                 if there.ndim == 3:
-                    row, there, found = worst_slice(there, found)
-                self.worst = worse(self.worst, Bad(own, truth.index, row, there, found))
+                    at = busiest([(true != said) & (true != IGNORE) for true, said in zip(there, found, strict=True)])
+                    there, found = planes(there, at), planes(found, at)
+                self.worst = worse(self.worst, Bad(score, truth.index, at, there, found))
 
     def result(self, num_images: int, groups: np.ndarray | None = None) -> Mapping[str, Any]:
         if not self.quick:
-            return {**self.counted.result(), **by_groups("miou", self.sample(), groups)}
+            result = {**self.counted.result(), **by_groups("miou", self.sample(), groups)}
+            if self._of_pictures:
+                return result
+            several = [case for _, case in sorted(self.cases.items())]
+            more = cases.figures(several, self.labels, self.background, self._own(groups))
+            return cases.merged(result, more) | {"surface_tolerance_mm": self.tolerance}
         counts = self.sums["confusion"]
         counts = counts.cpu().numpy() if isinstance(counts, Tensor) else counts
         shown = [index for index in range(len(self.labels)) if index != self.background]
@@ -61,22 +75,38 @@ class SegmentMeter:
             "dice": mean(overlap.dice(counts)[shown]) or 0.0,
         }
 
+    def agreements(self, groups: np.ndarray | None) -> Mapping[str, Agreement]:
+        """By class, predicted millilitres beside true ones; nothing of pictures. `groups` are as of `result`."""
+        if self._of_pictures:
+            return {}
+        several = [case for _, case in sorted(self.cases.items())]
+        return cases.agreements(several, self.labels, self.background, self._own(groups))
+
+    @property
+    def _of_pictures(self) -> bool:
+        return any(case.voxel_ml is None for case in self.cases.values())
+
+    def _own(self, groups: np.ndarray | None) -> np.ndarray | None:
+        return None if groups is None else groups[sorted(self.cases)]
+
     def sample(self) -> Sample:
-        positions = np.array(sorted(self.counts))
-        counts = np.stack([self.counts[position] for position in positions])
+        positions = np.array(sorted(self.cases))
+        counts = np.stack([self.cases[position].measured.counts for position in positions])
         return Sample("mIoU", positions, lambda at: mean(overlap.iou(counts[at].sum(0))) or 0.0)
 
     def outcomes(self) -> None:
         """The worst images are drawn with what was found in them."""
 
     def records(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """A row a picture: its mIoU, and of each class its Dice and its pixels, true and predicted."""
-        for position in sorted(self.counts):
-            counts = self.counts[position]
+        """A row a picture: its mIoU, and of each class its Dice and its pixels, true and predicted; of volumes more."""
+        for position, case in sorted(self.cases.items()):
+            counts = case.measured.counts
             row: dict[str, Any] = {"miou": mean(overlap.iou(counts))}
             columns = zip(self.labels, overlap.dice(counts), counts.sum(1), counts.sum(0), strict=True)
             for label, own, true, said in columns:
                 row |= {f"dice_{label}": plain(own), f"true_{label}": int(true), f"predicted_{label}": int(said)}
+            if case.voxel_ml is not None:
+                row |= cases.record(case, self.labels, self.background)
             yield position, row
 
 

@@ -6,7 +6,7 @@ Class indices are integer arrays of any shape, (H, W) or (D, H, W) here; `IGNORE
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypedDict, cast
+from typing import NamedTuple, TypedDict, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from resnets.data.targets import IGNORE
 from resnets.errors import InputError
 from resnets.tasks.means import mean, plain, ratio
 from resnets.tasks.segment.boundaries import edge_hits, f_measure, surface_dice
+from resnets.tasks.segment.surfaces import surface_hits
 
 CHUNK = 1 << 22  # pixels that are counted at a time, so that a large volume needs little memory beside itself
 
@@ -25,6 +26,7 @@ class Overlap(TypedDict, total=False):
     dice_per_image: float | None  # means over pictures
     boundary_f: float | None  # the same, with a tolerance
     surface_dice: float | None
+    hausdorff95_mm: float | None  # of volumes, over those in which the class is, and is predicted
 
 
 class ClassResult(Overlap, total=False):
@@ -51,6 +53,17 @@ class Result(Overlap, total=False):
     labels: list[str]
 
 
+class Measured(NamedTuple):
+    """One picture or volume. `counts` (C, C) are its pixels, a row a true class. The others are (C,), NaN where they were not
+    measured, or the class is neither in the truth nor predicted; `hausdorff95`, in mm, also where it is not in both."""
+
+    counts: np.ndarray
+    dice: np.ndarray
+    boundary_f: np.ndarray
+    surface_dice: np.ndarray
+    hausdorff95: np.ndarray
+
+
 class Counted:
     """The counts of all pictures added so far. Memory does not grow with their number, and all that is kept are sums.
 
@@ -59,7 +72,8 @@ class Counted:
         background: the class that is left out of the means of Dice, boundary F and surface Dice; mIoU has all classes.
         boundary_share: measure boundaries too, and take a shift of so large a share of the picture's diagonal for a hit;
             0.0075 is what Csurka et al. 2013 take.
-        boundary_distance: the same, with the tolerance in pixels, or in units of `spacing` (mm) where that is given.
+        boundary_distance: the same, with the tolerance in pixels, or in units of `spacing` (mm) where that is given. Of both,
+            the share is for pictures and the distance for volumes.
     """
 
     def __init__(
@@ -70,8 +84,6 @@ class Counted:
         boundary_share: float | None = None,
         boundary_distance: float | None = None,
     ) -> None:
-        if boundary_share is not None and boundary_distance is not None:
-            raise InputError("the tolerance of boundaries is a share of the diagonal or a distance, not both")
         self.labels, self.background = list(labels), background
         self.share, self.distance = boundary_share, boundary_distance
         num = len(self.labels)
@@ -81,24 +93,37 @@ class Counted:
             "dice": np.zeros((2, num)),  # of pictures: the sum over those in which the class is, or is predicted; their number
             "boundary_f": np.zeros((2, num)),
             "surface_dice": np.zeros((2, num)),
+            "hausdorff95": np.zeros((2, num)),
         }
 
-    def add(self, predicted: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | None = None) -> np.ndarray:
-        """Count one picture; its own pixels, a row a true class. `spacing` is that of the axes, for boundaries."""
+    def add(self, predicted: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | None = None) -> Measured:
+        """Count one picture. `spacing` is that of the axes, for boundaries."""
         counts = confusion(predicted, truth, len(self.labels))
+        found = Measured(counts, dice(counts), *self._boundaries(predicted, truth, spacing))
         self.sums["images"] += 1
         self.sums["confusion"] += counts
-        self._add_scores("dice", dice(counts))
-        scale = np.ones(truth.ndim) if spacing is None else np.asarray(spacing, np.float64)
-        tolerance = self.distance if self.share is None else float(self.share * np.linalg.norm(scale * truth.shape))
-        if tolerance is not None:
-            hits = edge_hits(predicted, truth, len(self.labels), tolerance, scale)
-            self._add_scores("boundary_f", f_measure(hits))
-            self._add_scores("surface_dice", surface_dice(hits))
-        return counts
+        for name in Measured._fields[1:]:
+            scores = getattr(found, name)
+            self.sums[name] += np.stack([np.nan_to_num(scores), ~np.isnan(scores)])
+        return found
 
-    def _add_scores(self, name: str, scores: np.ndarray) -> None:
-        self.sums[name] += np.stack([np.nan_to_num(scores), ~np.isnan(scores)])
+    def _boundaries(
+        self, predicted: np.ndarray, truth: np.ndarray, spacing: Sequence[float] | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Boundary F, surface Dice and the Hausdorff distance: of pictures by their edge pixels, of volumes by areas."""
+        scale = np.ones(truth.ndim) if spacing is None else np.asarray(spacing, np.float64)
+        num, far = len(self.labels), np.full(len(self.labels), np.nan)
+        if self.share is not None and (truth.ndim < 3 or self.distance is None):
+            tolerance = float(self.share * np.linalg.norm(scale * truth.shape))
+        elif self.distance is None:
+            return far, far, far
+        else:
+            tolerance = self.distance
+        if truth.ndim < 3:
+            hits = edge_hits(predicted, truth, num, tolerance, scale)
+        else:
+            hits, far = surface_hits(predicted, truth, num, tolerance, scale.tolist(), self.background)
+        return f_measure(hits), surface_dice(hits), far
 
     def result(self) -> Result:
         counts, num_images = self.sums["confusion"], int(self.sums["images"][0])
@@ -112,6 +137,8 @@ class Counted:
         }
         if self.share is not None or self.distance is not None:
             columns |= {name: ratio(*self.sums[name]) for name in ("boundary_f", "surface_dice")}
+        if self.sums["hausdorff95"][1].any():
+            columns["hausdorff95_mm"] = ratio(*self.sums["hausdorff95"])
         shown = [i for i in range(len(self.labels)) if i != self.background]
         result = {
             "num_images": num_images,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
@@ -15,14 +15,26 @@ if TYPE_CHECKING:
 
 KEYS = frozenset({"classes"})
 COLUMNS = ("path", "label", "share", "error")  # of CSV
-HEADINGS = {"iou": "IoU", "dice": "Dice", "precision": "precision", "recall": "recall", "boundary_f": "boundary F"}
+HEADINGS = {
+    "iou": "IoU",
+    "dice": "Dice",
+    "precision": "precision",
+    "recall": "recall",
+    "boundary_f": "boundary F",
+    "surface_dice": "surface Dice",
+    "hausdorff95_mm": "Hausdorff 95 %, mm",  # this and those below: of volumes
+    "true_ml": "true, ml",
+    "bias_ml": "bias, ml",
+}
 
 # Columns of the table of classes in the report, sorted by the first; and further figures there.
 REPORT_COLUMNS = HEADINGS | {"pixels": "pixels"}
 FACTS = {
     "dice": "Dice",
     "pixel_accuracy": "pixel accuracy",
+    "dice_per_image": "Dice, mean of images",
     "boundary_f": "boundary F",
+    "surface_dice": "surface Dice",
     "baseline_miou": "mIoU by class frequency",
     "baseline_dice": "Dice by class frequency",
 }
@@ -88,11 +100,36 @@ def told(result: Mapping[str, Any], per_class: bool) -> str:
         f"Dice {share(result['dice'])}, pixel accuracy {share(result['pixel_accuracy'])}, "
         f"boundary F {share(result.get('boundary_f'))} on {result['num_images']:,} pictures"
         f"; by class frequency alone mIoU {share(result.get('baseline_miou'))}, Dice {share(result.get('baseline_dice'))}",
+        *([by_case(result)] if "surface_tolerance_mm" in result else []),
         *unreadable(result),
     ]
     if per_class:
         lines += ["", class_table(result["per_class"], HEADINGS, "pixels")]
+        lines += ["", *agreeing] if (agreeing := list(agreements(result["per_class"]))) else []
     return "\n".join(lines)
+
+
+def by_case(result: Mapping[str, Any]) -> str:
+    """What volumes have beside pictures, as one line."""
+    far = result.get("hausdorff95_mm")
+    distance = "-" if far is None else f"{far:.2f} mm"
+    return (
+        f"by case: Dice {with_interval(result, 'dice_per_image')}, surface Dice at {result['surface_tolerance_mm']:g} mm "
+        f"{with_interval(result, 'surface_dice')}, Hausdorff 95 % {distance}"
+    )
+
+
+def agreements(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Of each class of volumes, a line on how its millilitres agree with the truth."""
+    for row in rows:
+        if row.get("limits_ml"):
+            low, high = row["limits_ml"]
+            first, last = row["bias_ml_interval"] or (float("nan"),) * 2
+            interval = f"(95 % interval {first:+.3g} to {last:+.3g})"
+            yield visible(
+                f"{row['label']}: predicted less true {row['bias_ml']:+.3g} ml {interval}, limits of "
+                f"agreement {low:+.3g} to {high:+.3g}, of {row['true_ml']:.3g} ml on average in {row['num_cases']:,} cases"
+            )
 
 
 def noted(row: Mapping[str, Any]) -> Noted:

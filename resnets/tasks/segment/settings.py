@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from resnets.data import millimetres
 from resnets.engine.recipe import Facts, part_table
-from resnets.engine.settings import DATA, LOSS, setting
+from resnets.engine.settings import DATA, IMAGES, LOSS, setting
 from resnets.tasks.dense.settings import RECIPE, DenseSettings, batch, head_setting
 
 OWN = {"unet": "UNet", "fcn": "FCN", "deeplabv3": "DeepLabV3"}
@@ -14,6 +15,7 @@ HEADS = part_table("head", "segment", {name: f"resnets.tasks.segment.head:{made}
 LOSSES = part_table(
     "loss", "segment", dict.fromkeys(("ce", "dice", "ce+dice", "focal"), "resnets.tasks.segment.losses:of_recipe")
 )
+SURFACE_TOLERANCE = 1.0  # mm
 PATCH = 64  # side of the parts of volumes that training sees
 
 
@@ -23,9 +25,28 @@ class SegmentSettings(DenseSettings):
 
     head: str | None = head_setting(HEADS)
     ignore_index: int | None = setting(DATA, None, "index in masks that is ignored, beside 255", least=0, most=255)
+    spacing: str = setting(
+        IMAGES,
+        "auto",
+        "of volumes: mm between slices, rows and columns that they are brought to, such as 2.5,0.8,0.8; auto: "
+        "their median, where they differ; none: as they are",
+    )
+    modality: str = setting(
+        IMAGES,
+        "auto",
+        "of volumes: ct clips and scales values by those of the foreground; auto: as the data says",
+        choices=("auto", "ct", "other"),
+    )
+    surface_tolerance: float = setting(
+        DATA, SURFACE_TOLERANCE, "of volumes: mm between surfaces up to which they fit (surface Dice)", least=0, most=1000
+    )
     loss: str = setting(LOSS, "ce", "cross-entropy, Dice, both, or focal loss", choices=LOSSES)
     smoothing: float = setting(LOSS, 0.0, "label smoothing", least=0, most=1, only={"loss": ("ce", "ce+dice", "focal")})
     balance: str = setting(LOSS, "none", "give rare classes more weight in the loss", choices=("none", "loss"))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        millimetres.parsed(self.spacing)
 
 
 def segment(facts: Facts) -> dict[str, Any]:

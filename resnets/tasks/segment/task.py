@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from resnets.data.millimetres import AUTO
+from resnets.data.spacings import gridded
 from resnets.data.targets import background_of
 from resnets.data.types import Samples, Source, Split
 from resnets.draw.panels import Panel
@@ -21,9 +23,9 @@ from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
 from resnets.tasks import explained
-from resnets.tasks.dense.task import Dense, shown
+from resnets.tasks.dense.task import Dense
 from resnets.tasks.segment import rows, volumes
-from resnets.tasks.segment.settings import LOSSES, RECIPES, SegmentSettings
+from resnets.tasks.segment.settings import LOSSES, RECIPES, SURFACE_TOLERANCE, SegmentSettings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,6 +51,10 @@ class Segment(Dense):
     of_classes = ("head.logits.", "aux.logits.")
     dims = (2, 3)
 
+    def open(self, data: str, asked: Settings, *, in_chans: int | None, data_dir: str | Path | None) -> Source:
+        source = super().open(data, asked, in_chans=in_chans, data_dir=data_dir)
+        return source if source.dims == 2 else gridded(source, asked.get("spacing", AUTO))
+
     def design(self, asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
         if source.dims == 2:
             return super().design(asked, source, header, named)
@@ -58,12 +64,13 @@ class Segment(Dense):
     def settle(
         self, recipe: Any, origins: Mapping[str, str], source: Source, design: Design, own: str
     ) -> dict[str, tuple[Any, str]]:
-        if source.dims == 3:
-            volumes.check(recipe)
+        volumes.check(recipe, source.dims)
         return super().settle(recipe, origins, source, design, own)
 
     def preprocess(self, recipe: Any, design: Design, source: Source, bad: Any) -> Preprocess:
-        return design.preprocess if source.dims == 3 else super().preprocess(recipe, design, source, bad)
+        if source.dims == 3:
+            return volumes.prepared(design.preprocess, recipe, source, bad)
+        return super().preprocess(recipe, design, source, bad)
 
     def inputs(self, recipe: Any, preprocess: Preprocess) -> str:
         return volumes.words(preprocess) if len(preprocess.size) == 3 else super().inputs(recipe, preprocess)
@@ -78,12 +85,13 @@ class Segment(Dense):
     # --- the network ---
 
     def head_config(self, spec: ResNetSpec, recipe: SegmentSettings, before: Mapping[str, Any]) -> dict[str, Any]:
-        return {"head": DEFAULT} | dict(before) | ({"head": recipe.head} if recipe.head else {})
+        own = volumes.measuring(recipe) if spec.dims == 3 else {}
+        return {"head": DEFAULT} | dict(before) | ({"head": recipe.head} if recipe.head else {}) | own
 
     def head(self, trunk: Any, config: Mapping[str, Any]) -> dict[str, nn.Module]:
         from resnets.tasks.segment.head import segmentation
 
-        if unknown := config.keys() - {"head", "auxiliary"}:
+        if unknown := config.keys() - {"head", "auxiliary", "surface_tolerance"}:
             raise InputError(f"a segmentation head has no setting {', '.join(sorted(unknown))}; it has head and auxiliary")
         return segmentation(trunk.spec, str(config.get("head", DEFAULT)), auxiliary=bool(config.get("auxiliary")))
 
@@ -111,7 +119,7 @@ class Segment(Dense):
     def meter(self, labels: Sequence[str], config: Mapping[str, Any], *, quick: Criterion | None = None) -> SegmentMeter:
         from resnets.tasks.segment.meter import SegmentMeter
 
-        return SegmentMeter(labels, quick=quick is not None)
+        return SegmentMeter(labels, quick=quick is not None, tolerance=config.get("surface_tolerance", SURFACE_TOLERANCE))
 
     def same(self, before: np.ndarray, after: np.ndarray) -> float:
         """The fraction of pixels with the same class."""
@@ -135,16 +143,14 @@ class Segment(Dense):
     def draw(self, meter: SegmentMeter, split: Split, folder: Path) -> list[Path]:
         from resnets.tasks.segment import draw
 
-        counts = meter.counted.sums["confusion"]
-        return draw.evaluation(counts, shown(meter.worst, split), meter.labels, meter.background, folder)
+        return draw.evaluation(meter, split, folder)
 
     def drawn(self, image: Any, answer: np.ndarray, labels: Sequence[str], wanted: Wanted, path: Path) -> Path:
-        """Of a volume, the slice with most of it."""
-        from resnets.tasks.segment import draw
+        """Of a volume, the three planes with most of it."""
+        from resnets.tasks.segment import draw, draw_volumes
 
         if answer.ndim == 3:
-            row = int(np.argmax((answer != background_of(labels)).sum((1, 2))))
-            image, answer = image.drawn(row), answer[row, ::-1]
+            return draw_volumes.segments(image.original, answer, labels, background_of(labels), path)
         return draw.segments(image, answer, labels, path)
 
     def masked(self, image: Any, answer: np.ndarray, labels: Sequence[str], wanted: Wanted, path: Path) -> Path:
@@ -152,7 +158,7 @@ class Segment(Dense):
         from resnets.tasks.dense.task import save_png
 
         if answer.ndim == 3:
-            image.save_mask(answer, labels, path)
+            image.original.save_mask(answer, labels, path)
             return path
         return save_png(answer, path)
 
@@ -162,9 +168,13 @@ class Segment(Dense):
         return draw.panel(picture, target, source.background)
 
     def preview(self, source: Source, recipe: Any, preprocess: Preprocess, out: str | Path) -> Path:
-        if source.dims == 3:
-            raise InputError(f"{source.name}: volumes are not drawn; look at them in a viewer, and use `resnets data check`")
-        return super().preview(source, recipe, preprocess, out)
+        if source.dims == 2:
+            return super().preview(source, recipe, preprocess, out)
+        from resnets.tasks.segment import draw_volumes
+
+        return draw_volumes.examples(
+            source, volumes.samples(source.splits["train"], preprocess, recipe, None), out, seed=recipe.seed
+        )
 
 
 def explained_region(labels: Sequence[str], region: np.ndarray, index: int, other: int | None = None) -> Explained:

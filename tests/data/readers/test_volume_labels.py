@@ -65,7 +65,7 @@ def test_nnunets_names_are_pairs(tmp_path):
     root = scans(tmp_path, 1, image="{}_0000.nii.gz", folders=("imagesTr", "labelsTr"))
     assert len(open_source(root, None).splits["train"][1][1].shape) == 3
     write(root / "imagesTr/0_0001.nii.gz", np.zeros(SHAPE))
-    with pytest.raises(InputError, match=r"0_0000.nii.gz: a channel of 0, as 0_0001.nii.gz; put all channels"):
+    with pytest.raises(InputError, match=r"1_0000.nii.gz: other cases have 2 files, one a channel, and here is no 1_0001; add"):
         open_source(root, None)
 
 
