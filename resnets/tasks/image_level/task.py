@@ -93,11 +93,7 @@ class ImageLevel(ABC):
         return FORMS[source.dims].settle(recipe, origins, design, own)
 
     def cut(self, source: Source, recipe: ImageLevelSettings) -> Source:
-        if recipe.folds is None and recipe.fold is None:
-            return splits.cut_val(source, recipe.val_fraction, recipe.seed)
-        if recipe.folds is None or recipe.fold is None or recipe.fold > recipe.folds:
-            raise InputError(f"folds={recipe.folds}, fold={recipe.fold}: a single run is one fold, such as fold=1 of folds=5")
-        return splits.cut_fold(source, recipe.folds, recipe.fold, recipe.seed)
+        return splits.cut(source, recipe.val_fraction, recipe.folds, recipe.fold, recipe.seed)
 
     def preprocess(self, recipe: ImageLevelSettings, design: Design, source: Source, bad: Any) -> Preprocess:
         return FORMS[source.dims].preprocess(recipe, design, source, bad)

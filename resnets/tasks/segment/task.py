@@ -23,7 +23,7 @@ from resnets.models.zoo import Named
 from resnets.tasks import explained
 from resnets.tasks.dense.task import Dense, shown
 from resnets.tasks.segment import rows, volumes
-from resnets.tasks.segment.settings import LOSSES, RECIPES, SegmentSettings
+from resnets.tasks.segment.settings import LOSSES, PLANNED, RECIPES, SegmentSettings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,15 +52,22 @@ class Segment(Dense):
     def design(self, asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
         if source.dims == 2:
             return super().design(asked, source, header, named)
-        spec, _ = self._trunk(asked, source, header, named, {"dims": 3})
-        return Design(spec, volumes.preprocess(source, spec, asked.get("train_size")))
+        if not volumes.is_planned(asked, header):
+            spec, _ = self._trunk(asked, source, header, named, {"dims": 3})
+            before = header.preprocess.size if header is not None and spec.name == PLANNED else None
+            return Design(spec, volumes.preprocess(source, volumes.patch_size(source, spec, asked.get("train_size") or before)))
+        plan = volumes.planned(source, asked)
+        spec, _ = self._trunk({**asked, "model": PLANNED}, source, header, named, {"dims": 3, **plan.changes})
+        return Design(spec, volumes.preprocess(source, plan.size))
 
     def settle(
         self, recipe: Any, origins: Mapping[str, str], source: Source, design: Design, own: str
     ) -> dict[str, tuple[Any, str]]:
-        if source.dims == 3:
-            volumes.check(recipe)
-        return super().settle(recipe, origins, source, design, own)
+        volumes.check(recipe, source.dims)
+        found = super().settle(recipe, origins, source, design, own)
+        if source.dims == 3 and design.spec.name == PLANNED:
+            found |= volumes.settled(recipe, origins, source, design, own)
+        return found
 
     def preprocess(self, recipe: Any, design: Design, source: Source, bad: Any) -> Preprocess:
         return design.preprocess if source.dims == 3 else super().preprocess(recipe, design, source, bad)
@@ -78,7 +85,8 @@ class Segment(Dense):
     # --- the network ---
 
     def head_config(self, spec: ResNetSpec, recipe: SegmentSettings, before: Mapping[str, Any]) -> dict[str, Any]:
-        return {"head": DEFAULT} | dict(before) | ({"head": recipe.head} if recipe.head else {})
+        usual = "deep_unet" if spec.name == PLANNED else DEFAULT
+        return {"head": usual} | dict(before) | ({"head": recipe.head} if recipe.head else {})
 
     def head(self, trunk: Any, config: Mapping[str, Any]) -> dict[str, nn.Module]:
         from resnets.tasks.segment.head import segmentation
