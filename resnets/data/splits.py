@@ -19,7 +19,7 @@ from resnets.errors import InputError
 
 
 def cut(source: Source, fraction: float, folds: int | None, fold: int | None, seed: int) -> Source:
-    """`source` with the validation split of one run: by `cut_fold` where there are folds, else by `cut_val`. Raises as these."""
+    """`source` with the validation split of one run: of `cut_fold` where there are folds, else of `cut_val`; raises as they."""
     if folds is None and fold is None:
         return cut_val(source, fraction, seed)
     if folds is None or fold is None or fold > folds:

@@ -287,7 +287,9 @@ class Recipe:
     depths: tuple[int, ...] | None = network("depths", "blocks in each stage: 3,4,6,3")
     width: int | None = network("width", "channels of the first stage")
     most_width: int | None = network("most_width", "most channels of a stage, up to which each doubles them")
-    strides: tuple[str, ...] | None = network("strides", "of each stage, a digit an axis: 111,122,222; default: 2 from the second on")
+    strides: tuple[str, ...] | None = network(
+        "strides", "of each stage, a digit an axis: 111,122,222; default: 2 from the second on"
+    )
     groups: int | None = network("groups", "groups of the bottleneck's 3x3 convolution")
     group_width: int | None = network("group_width", "channels of a group")
     drop_path: float | None = network("drop_path", "probability of skipping the last branch")

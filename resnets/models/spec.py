@@ -40,8 +40,8 @@ MAX_BLOCKS = 4096  # of all stages; the deepest published network, ResNet-1202, 
 MAX_LEAST = 1 << 10  # above the `least_size` of each network: strides are at most 64
 # The least and the most of each number.
 RANGES = {
-    "width": (1, 1 << 20), "stem_width": (1, 1 << 20), "most_width": (1, 1 << 20), "groups": (1, 1 << 16), "group_width": (1, 1 << 16),
-    "in_chans": (1, 1 << 16), "num_classes": (0, 1 << 20),
+    "width": (1, 1 << 20), "stem_width": (1, 1 << 20), "most_width": (1, 1 << 20),
+    "groups": (1, 1 << 16), "group_width": (1, 1 << 16), "in_chans": (1, 1 << 16), "num_classes": (0, 1 << 20),
 }  # fmt: skip
 
 
@@ -283,10 +283,12 @@ class ResNetSpec:
         ):
             example = ",".join(["1" * self.dims, *["2" * self.dims] * (len(self.depths) - 1)])
             raise InputError(
-                f"strides={short(self.strides)}: give for each of the {len(self.depths)} stages a digit, 1 or 2, for each of the "
-                f"{self.dims} axes, such as {example}"
+                f"strides={short(self.strides)}: give for each of the {len(self.depths)} stages a digit, 1 or 2, for each "
+                f"of the {self.dims} axes, such as {example}"
             )
-        unlike = self.shortcut not in ("B", "C", "D", "none") or self.stage_stride != "first" or BLOCKS[self.block].convs is None
+        unlike = (
+            self.shortcut not in ("B", "C", "D", "none") or self.stage_stride != "first" or BLOCKS[self.block].convs is None
+        )
         if words and (unlike or self.stem_stride_pooled * 2 ** len(words) > 2 * self.output_stride):
             raise InputError(
                 "strides: need shortcut B, C or D, the stride in the first block of a stage, blocks that are built from "
@@ -415,8 +417,9 @@ class ResNetSpec:
         return next(n for n in range(1, MAX_LEAST) if all(math.prod(size) for size in self._sizes((n,) * self.dims)))
 
     def to_json(self) -> dict[str, object]:
-        """What a saved file says of it."""
-        return dataclasses.asdict(self)
+        """What a saved file says of it; without what is usual of those fields that version 0.1.0 does not know."""
+        usual = {"most_width": None, "strides": (), "activation": "relu"}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in usual or value != usual[name]}
 
     @property
     def num_params(self) -> int:

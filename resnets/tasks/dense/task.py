@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -253,6 +253,9 @@ class Dense(ABC):
 
     def map_layers(self, model: Any) -> dict[str, int]:
         return model.map_layers()
+
+    def averaged(self, outputs: Iterable[tuple[Any, tuple[int, ...]]]) -> Any:
+        raise InputError(f"answers of the task {self.name} are not averaged; give one model, without --tta")
 
     def decide(self, meter: Any, asked: Settings) -> dict[str, Any]:
         return {}

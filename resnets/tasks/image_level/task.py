@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,6 +158,9 @@ class ImageLevel(ABC):
         return table("loss", self.name)[recipe.loss].make(recipe, class_counts)
 
     # --- answers ---
+
+    def averaged(self, outputs: Iterable[tuple[Any, tuple[int, ...]]]) -> Any:
+        raise InputError(f"answers of the task {self.name} are not averaged; give one model, without --tta")
 
     def infer(self, run: Run, pixels: Any, sizes: Sequence[tuple[int, ...]], header: Header) -> Any:
         """The outputs (N, ...) as the runtime gives them: an answer is a row."""

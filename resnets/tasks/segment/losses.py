@@ -75,23 +75,26 @@ def criterion(loss: str, smoothing: float, weight: Tensor | None) -> Criterion:
     return losses
 
 
-def deep(
-    outputs: Supervised, targets: Tensor, parts: dict[str, Part], weights: Tensor | None, smoothing: float
-) -> Losses:
+def deep(outputs: Supervised, targets: Tensor, parts: dict[str, Part], weights: Tensor | None, smoothing: float) -> Losses:
     """Deep supervision: the losses at all resolutions, each lower one of half the weight of that above, the weights adding up
     to 1 (nnU-Net, arXiv 1904.08128); the parts are told of the highest alone."""
     total, whole, found = 2 - 0.5 ** len(outputs.lower), torch.zeros((), device=targets.device), {}
     for number, logits in enumerate([outputs.logits, *outputs.lower]):
-        own = {name: part(logits.float(), thinned(targets, logits.shape[2:]), weights, smoothing) for name, part in parts.items()}
+        own = {
+            name: part(logits.float(), thinned(targets, logits.shape[2:]), weights, smoothing) for name, part in parts.items()
+        }
         whole = whole + torch.stack(list(own.values())).sum() * 0.5**number / total
         found = found or own
     return {"loss": whole} | (found if len(found) > 1 else {})
 
 
 def thinned(targets: Tensor, size: Sequence[int]) -> Tensor:
-    """Targets (N, *size before) at every second, fourth, ... position of each axis: (N, *size), where strided convolutions whose
-    output has this size have their middles."""
-    steps = (next(2**n for n in range(64) if -(-before // 2**n) <= after) for before, after in zip(targets.shape[1:], size, strict=True))
+    """Targets (N, *size before) at every second, fourth, ... position of each axis, where strided convolutions whose output has
+    this size have their middles: (N, *size)."""
+    steps = (
+        next(2**n for n in range(64) if -(-before // 2**n) <= after)
+        for before, after in zip(targets.shape[1:], size, strict=True)
+    )
     return targets[(slice(None), *(slice(None, None, step) for step in steps))]
 
 

@@ -63,9 +63,7 @@ class Planned:
         return {"depths": self.depths, "strides": self.strides, "width": self.width}
 
 
-def plan(
-    shape: Sequence[float], spacing: Sequence[float], budget: Budget, asked: Mapping[str, Any], **changes: Any
-) -> Planned:
+def plan(shape: Sequence[float], spacing: Sequence[float], budget: Budget, asked: Mapping[str, Any], **changes: Any) -> Planned:
     """The plan for volumes of a median `shape` (D, H, W) in voxels of `spacing` mm.
 
     Args:
@@ -83,9 +81,7 @@ def plan(
     if not given:
         size = tuple(-(-length // step) * step for length, step in zip(size, whole_steps(strides), strict=True))
     batch = asked.get("batch_size") or max(2, min(MOST_BATCH, budget.batch // math.prod(size)))
-    planned = [
-        Planned(size, batch, depths, strides, width) for width in ([asked["width"]] if asked.get("width") else WIDTHS)
-    ]
+    planned = [Planned(size, batch, depths, strides, width) for width in ([asked["width"]] if asked.get("width") else WIDTHS)]
     affordable = (one for one in planned if num_macs(zoo.get(NETWORK, **changes, **one.changes), size) <= budget.num_macs)
     return next(affordable, planned[-1])
 

@@ -56,7 +56,6 @@ class SegmentSettings(DenseSettings):
     smoothing: float = setting(LOSS, 0.0, "label smoothing", least=0, most=1, only={"loss": ("ce", "ce+dice", "focal")})
     balance: str = setting(LOSS, "none", "give rare classes more weight in the loss", choices=("none", "loss"))
 
-
     def __post_init__(self) -> None:
         super().__post_init__()
         sides = self.train_size or (1,)
@@ -79,7 +78,8 @@ def planned(facts: Facts) -> dict[str, Any]:
         "intensity": 1.0,
         "jitter": 0.0,
         "scales": (1.0,),
-        "channels_last": True,
+        "channels_last": True,  # of convolutions in three dimensions half as fast again, in float32 too
+        "fused": False,
     }
 
 

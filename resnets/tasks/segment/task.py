@@ -6,7 +6,7 @@ of evaluation `Truth`s. An answer is an array of class indices (H, W) or (D, H, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
-from resnets.tasks import explained
+from resnets.tasks import averages, explained
 from resnets.tasks.dense.task import Dense, shown
 from resnets.tasks.segment import rows, volumes
 from resnets.tasks.segment.settings import LOSSES, PLANNED, RECIPES, SegmentSettings
@@ -82,6 +82,11 @@ class Segment(Dense):
             return super().samples(split, preprocess, num_classes, recipe=recipe, device=device)
         return volumes.samples(split, preprocess, recipe, device)
 
+    def notes(self, source: Source, recipe: Any, counts: np.ndarray, say: Callable[[str], None]) -> dict[str, int]:
+        if source.dims == 3 and recipe.model == PLANNED:
+            say(volumes.told(recipe, source))
+        return super().notes(source, recipe, counts, say)
+
     # --- the network ---
 
     def head_config(self, spec: ResNetSpec, recipe: SegmentSettings, before: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,6 +120,9 @@ class Segment(Dense):
         from resnets.tasks.segment.inference import classes_of
 
         return [classes_of(run, pixels[n : n + 1], tuple(size), header) for n, size in enumerate(sizes)]
+
+    def averaged(self, outputs: Iterable[tuple[Any, tuple[int, ...]]]) -> np.ndarray:
+        return averages.of_classes(outputs, places=True)
 
     def meter(self, labels: Sequence[str], config: Mapping[str, Any], *, quick: Criterion | None = None) -> SegmentMeter:
         from resnets.tasks.segment.meter import SegmentMeter

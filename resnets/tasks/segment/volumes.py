@@ -73,8 +73,9 @@ def told(recipe: SegmentSettings, source: Source) -> str:
     """The plan in a line."""
     shape, spacing = ((" x ".join(f"{value:.3g}" for value in values)) for values in measured(source))
     halved = "+".join(recipe.strides or ())
+    patch = " x ".join(map(str, recipe.train_size or ()))
     return (
-        f"plan     volumes of mostly {shape} voxels of {spacing} mm: patches of {' x '.join(map(str, recipe.train_size or ()))}, "
+        f"plan     volumes of mostly {shape} voxels of {spacing} mm: patches of {patch}, "
         f"{recipe.batch_size} a step; {recipe.width} channels at first, {show(recipe.depths)} blocks, strides {halved}"
     )
 
