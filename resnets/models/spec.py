@@ -373,8 +373,8 @@ class ResNetSpec:
             raise InputError(
                 f"shortcut {self.shortcut} pads channels with zeros, but a block narrows {in_chans} to {out_chans}; use B"
             )
-        own = {"block": self.block, "activation": self.activation}
-        return Block(convs, shortcut, self.order, self.norm, self.attention, drop_path, **own)
+        named = (self.block, self.activation)
+        return Block(convs, shortcut, self.order, self.norm, self.attention, drop_path, 0, *named)
 
     @property
     def levels(self) -> tuple[Level, ...]:

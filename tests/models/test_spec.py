@@ -202,9 +202,8 @@ def test_strides_along_each_axis_are_those_of_the_network(block, shortcut):
     """Sizes, parameters and channels that the spec states are the modules'; an axis that is kept keeps its length."""
     from resnets.models.nn.trunk import Trunk
 
-    spec = zoo.get(
-        "resenc54", depths=(1, 2, 1), width=4, most_width=6, strides=("111", "122", "221"), block=block, shortcut=shortcut, num_classes=0
-    )  # fmt: skip
+    shape = {"depths": (1, 2, 1), "width": 4, "most_width": 6, "strides": ("111", "122", "221")}
+    spec = zoo.get("resenc54", **shape, block=block, shortcut=shortcut, num_classes=0)
     trunk = Trunk(spec).eval()
     features = trunk.features(torch.zeros(1, 1, 5, 9, 8))
     steps = {level.name: level.steps for level in spec.levels}

@@ -22,9 +22,10 @@ def volumes(seed, **changes):
     torch.manual_seed(seed)
     spec = zoo.get("resenc54", depths=(1, 1), width=4, num_classes=3, **changes)
     preprocess = Preprocess(size=(8, 8, 8), resize="keep", mean=(0.0,), std=(1.0,))
-    metadata = {"provenance": MIRRORED}
-    settings = {"labels": made.LABELS, "preprocess": preprocess, "metadata": metadata, "head_config": {"head": "deep_unet"}}
-    return hub.create_model(spec, task="segment", **settings).eval()
+    settings = {"labels": made.LABELS, "preprocess": preprocess, "head_config": {"head": "deep_unet"}}
+    model = hub.create_model(spec, task="segment", **settings).eval()
+    model.metadata = {"provenance": MIRRORED}
+    return model
 
 
 def folder(root, models, name="folds.json"):

@@ -76,8 +76,9 @@ class Patches:
             box = warp.box(volume.shape[:3])
             pixels, target = warp(read(box), labels[box], box)
         own = Random(mix_seed(seed, epoch, index, "flips"))
-        if axes := [1 + n for n, share in enumerate((self.dflip, self.vflip)) if own.random() < share] + [3] * mirrored:
-            pixels, target = np.flip(pixels, axes), np.flip(target, [axis - 1 for axis in axes])
+        axes = [n for n, share in enumerate((self.dflip, self.vflip)) if own.random() < share] + [2] * mirrored
+        if axes:
+            pixels, target = np.flip(pixels, tuple(axis + 1 for axis in axes)), np.flip(target, tuple(axes))
         found = torch.from_numpy(np.ascontiguousarray(pixels))
         if self.intensity:
             found = volume_augment.changed(found, Random(mix_seed(seed, epoch, index, "intensity")), self.intensity)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ from resnets.models.parts import NORMALISATIONS, Conv
 from resnets.models.spec import Level, ResNetSpec
 from resnets.tasks.segment.settings import HEADS
 
-UPWARDS = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+UPWARDS: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 ALONE = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d  # norms of one process
 

@@ -78,7 +78,8 @@ def criterion(loss: str, smoothing: float, weight: Tensor | None) -> Criterion:
 def deep(outputs: Supervised, targets: Tensor, parts: dict[str, Part], weights: Tensor | None, smoothing: float) -> Losses:
     """Deep supervision: the losses at all resolutions, each lower one of half the weight of that above, the weights adding up
     to 1 (nnU-Net, arXiv 1904.08128); the parts are told of the highest alone."""
-    total, whole, found = 2 - 0.5 ** len(outputs.lower), torch.zeros((), device=targets.device), {}
+    total, whole = 2 - 0.5 ** len(outputs.lower), torch.zeros((), device=targets.device)
+    found: Losses = {}
     for number, logits in enumerate([outputs.logits, *outputs.lower]):
         own = {
             name: part(logits.float(), thinned(targets, logits.shape[2:]), weights, smoothing) for name, part in parts.items()
