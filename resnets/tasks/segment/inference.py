@@ -18,25 +18,38 @@ from resnets.tasks.segment.head import resized
 from resnets.tasks.segment.windows import blend
 
 WHOLE = 2**21  # pixels (voxels) up to which an input goes through the network at once; above, a window slides over it
+PATCHES = 2  # times the patches of training, the same where norms take statistics from what they see
 WINDOW = {1: 2**16, 2: 1024, 3: 96}  # its side, by the number of axes; of volumes at least that of the patches of training
 
 
 def classes_of(run: Run, x: Any, whole: tuple[int, ...], header: Header) -> np.ndarray:
     """The class indices (*whole), uint8, of the image with pixels x (1, C, *size)."""
-    slabs = [scores.argmax(0).astype(np.uint8) for _, scores in logits_of(run, x, whole, window_side(header))]
+    window: int | tuple[int, ...] = window_side(header)
+    most = WHOLE
+    if is_of_patches(header):
+        window, most = header.preprocess.size, min(WHOLE, PATCHES * math.prod(header.preprocess.size))
+    slabs = [scores.argmax(0).astype(np.uint8) for _, scores in logits_of(run, x, whole, window, most)]
     return np.concatenate(slabs)
 
 
-def logits_of(run: Run, x: Any, whole: tuple[int, ...], window: int) -> Iterator[tuple[slice, np.ndarray]]:
+def is_of_patches(header: Header) -> bool:
+    """Whether what the model says depends on how much it sees at once: its norms take their statistics from that, and it has
+    learnt with those of patches."""
+    return getattr(header.spec, "norm", "") == "instance" and header.spec.dims == 3
+
+
+def logits_of(
+    run: Run, x: Any, whole: tuple[int, ...], window: int | tuple[int, ...], most: int | None = None
+) -> Iterator[tuple[slice, np.ndarray]]:
     """Scores (C, rows, *rest of `whole`) slab by slab along the first axis, for pixels x (1, in_chans, *size).
 
-    What is larger than `WHOLE` is seen through a sliding window; only as many rows as that has are in memory then.
+    What is larger than `most`, or `WHOLE`, is seen through a sliding window; only as many rows as that has are in memory then.
     """
     size = tuple(x.shape[2:])
-    if math.prod(size) <= WHOLE:
+    if math.prod(size) <= (WHOLE if most is None else most):
         yield from enlarged(torch.as_tensor(run(x)).float(), whole)
         return
-    windows = (window,) * len(size)
+    windows = (window,) * len(size) if isinstance(window, int) else window
 
     def look(part: tuple[slice, ...]) -> np.ndarray:
         return as_array(run(x[:, :, *part]))[0]

@@ -118,6 +118,26 @@ def test_a_window_is_at_least_a_patch(monkeypatch):
     assert window_side(model.header) == 20
 
 
+def test_norms_of_what_they_see_are_shown_what_they_have_learnt_with():
+    """With instance norm a volume of more than two patches is seen through windows of a patch."""
+    torch.manual_seed(0)
+    net = resnets.create_model(
+        "resenc54", task="segment", depths=(1, 1), width=4, labels=["a", "b"],
+        preprocess=Preprocess(size=(8, 6, 10), resize="keep", crop_pct=1.0, mean=(0.0,), std=(1.0,)),
+    ).eval()  # fmt: skip
+    seen = []
+
+    def run(x):
+        seen.append(tuple(x.shape[2:]))
+        with torch.inference_mode():
+            return net(x)
+
+    for size, expected in (((8, 12, 10), {(8, 12, 10)}), ((8, 13, 10), {(8, 6, 10)}), ((20, 5, 30), {(8, 5, 10)})):
+        seen.clear()
+        assert classes_of(run, torch.randn(1, 1, *size), size, net.header).shape == size
+        assert set(seen) == expected
+
+
 def test_scores_of_a_longer_volume_take_no_more_memory(monkeypatch):
     model = small_net()
     monkeypatch.setattr(inference, "WHOLE", 100)
