@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data.geometry import nearest
@@ -18,7 +19,6 @@ from resnets.tasks.segment.head import resized
 from resnets.tasks.segment.windows import blend
 
 WHOLE = 2**21  # pixels (voxels) up to which an input goes through the network at once; above, a window slides over it
-PATCHES = 2  # times the patches of training, the same where norms take statistics from what they see
 WINDOW = {1: 2**16, 2: 1024, 3: 96}  # its side, by the number of axes; of volumes at least that of the patches of training
 
 
@@ -27,15 +27,30 @@ def classes_of(run: Run, x: Any, whole: tuple[int, ...], header: Header) -> np.n
     window: int | tuple[int, ...] = window_side(header)
     most = WHOLE
     if is_of_patches(header):
-        window, most = header.preprocess.size, min(WHOLE, PATCHES * math.prod(header.preprocess.size))
+        run, window, most = filled(run, header.preprocess.size), header.preprocess.size, 0
     slabs = [scores.argmax(0).astype(np.uint8) for _, scores in logits_of(run, x, whole, window, most)]
     return np.concatenate(slabs)
 
 
 def is_of_patches(header: Header) -> bool:
-    """Whether what the model says depends on how much it sees at once: its norms take their statistics from that, and it has
-    learnt with those of patches."""
+    """Whether the model is to see as much at once as a patch of training, no less and no more: its norms take their statistics
+    from what it sees, and it has learnt with those of patches, zeros around small volumes included."""
     return getattr(header.spec, "norm", "") == "instance" and header.spec.dims == 3
+
+
+def filled(run: Run, size: tuple[int, ...]) -> Run:
+    """`run` for pixels (1, C, *less) that are filled up with zeros to `size`, as in training; the scores are of the pixels."""
+
+    def of_filled(x: Any) -> Any:
+        sides = [
+            (max(0, side - length) // 2, -(-max(0, side - length) // 2)) for side, length in zip(size, x.shape[2:], strict=True)
+        ]
+        inside = tuple(slice(low, low + length) for (low, _), length in zip(sides, x.shape[2:], strict=True))
+        if isinstance(x, np.ndarray):
+            return run(np.pad(x, [(0, 0), (0, 0), *sides]))[:, :, *inside]
+        return run(F.pad(x, [edge for side in reversed(sides) for edge in side]))[:, :, *inside]
+
+    return of_filled
 
 
 def logits_of(
