@@ -38,6 +38,11 @@ runtime_flag = click.option(
     help="inference runtime  [auto: by the suffix of MODEL]",
 )
 amp_flag = click.option("--amp", is_flag=True, help="compute in bfloat16 (torch, openvino): faster, less exact")
+tta_flag = click.option(
+    "--tta",
+    is_flag=True,
+    help="average over mirrored images too (test-time augmentation), along the axes that training mirrored",
+)
 corrections_flag = click.option(
     "--corrections", metavar="FILE", help="a list of other labels, and of images to leave out, as in train"
 )
@@ -66,10 +71,13 @@ SPEC_FLAGS = (
     "stride_in",
     "order",
     "norm",
+    "activation",
     "attention",
     "block",
     "depths",
     "width",
+    "most_width",
+    "strides",
     "groups",
     "group_width",
     "output_stride",

@@ -21,6 +21,7 @@ from resnets.cli.options import (
     device_flag,
     json_flag,
     runtime_flag,
+    tta_flag,
 )
 from resnets.draw.text import printable, visible
 from resnets.errors import InputError
@@ -53,6 +54,7 @@ from resnets.files import to_json
     help="write masks (class indices, or object numbers) as PNG or NIfTI files",
 )
 @click.option("--fps", type=click.FloatRange(0, 1000, min_open=True), help="frames a second that are looked at in videos  [1]")
+@tta_flag
 @runtime_flag
 @amp_flag
 @device_flag
@@ -66,6 +68,7 @@ def predict(
     topk: int | None,
     runtime: str,
     amp: bool,
+    tta: bool,
     device: str,
     threshold: float | None,
     abstain_at: str | None,
@@ -76,21 +79,21 @@ def predict(
     fps: float | None,
     **options: Any,
 ) -> None:
-    """Predict PICTURES (files, folders with all images below them, http and https addresses, and videos) with MODEL: classes
-    with their probabilities; for detection, objects with their bounding boxes; for segmentation, classes with their share of
-    the image."""
+    """Predict PICTURES (files, folders with all images below them, http and https addresses, and videos) with MODEL, or all
+    models of a folder of folds or seeds: classes with their probabilities; for detection, objects with their bounding boxes;
+    for segmentation, classes with their share of the image."""
     from resnets.cli.progress import counting
     from resnets.data.inputs import INPUTS
     from resnets.data.readers.walk import Left
     from resnets.models.answering import Wanted, check_wanted
-    from resnets.models.header import terms
-    from resnets.ship.sessions import answering, deciding, open_session
+    from resnets.ship.sessions import answering, deciding
+    from resnets.ship.several import open_one_or_several
     from resnets.verbs import rows
     from resnets.verbs.predict import given, stream, stream_film
 
     if resume and out is None:
         raise InputError("--resume needs the file to go on with; name it with --out")
-    session = open_session(model, runtime=runtime, device=device, amp=amp)
+    session = open_one_or_several(model, runtime=runtime, device=device, amp=amp, tta=tta)
     session = deciding(session, {"abstain_at": abstain_at, "sets": sets, "unknown_at": None if unknown else 0})
     header, task = session.header, answering(session.header)
     form = rows.form_of(task.rows, form_name, out)
@@ -99,8 +102,7 @@ def predict(
     if out:
         rows.check_out(out, form, resume)
     task.check_asked(header, draw=draw is not None, masks=masks is not None)
-    if told := terms(header):
-        click.echo(visible(f"weights  {told}"), err=True)
+    say_terms(header)
     left = Left()
     files, films = given(header, pictures, left=left)
     if films or fps is not None:
@@ -130,6 +132,14 @@ def predict(
     else:
         bad = rows.write_all(found, form, wanted.topk)
     rows.check_some(bad, num["rows"], held)
+
+
+def say_terms(header: Any) -> None:
+    """Say on stderr whose the weights are, and under which terms."""
+    from resnets.models.header import terms
+
+    if told := terms(header):
+        click.echo(visible(f"weights  {told}"), err=True)
 
 
 def check_films(films: Sequence[Path], fps: float | None, given: Mapping[str, Any]) -> None:
@@ -163,13 +173,14 @@ def say_notes(texts: Iterable[str]) -> None:
 @click.option("--group-by", metavar="TEXT", help="intervals by groups, as in train  [as trained, if it suits DATA]")
 @corrections_flag
 @confidence_flags
+@tta_flag
 @runtime_flag
 @amp_flag
 @device_flag
 @data_dir_flag
 @json_flag
 def evaluate(models: tuple[str, ...], data: str, wants: bool, as_json: bool, **options: Any) -> None:
-    """Evaluate MODEL (a .safetensors file, a run directory or an exported file) on DATA: scores
+    """Evaluate MODEL (a .safetensors file, a run directory, a folder of folds or seeds, or an exported file) on DATA: scores
     overall and per class. Of two models also whether they differ by more than chance."""
     from resnets.verbs.evaluate import evaluate
 

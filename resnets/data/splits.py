@@ -18,6 +18,15 @@ from resnets.data.types import Source, Split
 from resnets.errors import InputError
 
 
+def cut(source: Source, fraction: float, folds: int | None, fold: int | None, seed: int) -> Source:
+    """`source` with the validation split of one run: of `cut_fold` where there are folds, else of `cut_val`; raises as they."""
+    if folds is None and fold is None:
+        return cut_val(source, fraction, seed)
+    if folds is None or fold is None or fold > folds:
+        raise InputError(f"folds={folds}, fold={fold}: a single run is one fold, such as fold=1 of folds=5")
+    return cut_fold(source, folds, fold, seed)
+
+
 def cut_val(source: Source, fraction: float = 0.1, seed: int = 0) -> Source:
     """`source` with a validation split, cut from train and stratified by `Targets.codes`; unchanged if it has one.
 

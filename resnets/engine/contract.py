@@ -11,7 +11,7 @@ and one row of the table there. An object of a task has no state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -368,6 +368,11 @@ class Task(Protocol):
     def infer(self, run: Run, pixels: Any, sizes: Sequence[tuple[int, ...]], header: Header) -> Sequence[Any]:
         """One answer per image, in whatever runtime `run` computes; `sizes` are the images' own, before they were fitted,
         where answers have these."""
+        ...
+
+    def averaged(self, outputs: Iterable[tuple[Any, tuple[int, ...]]]) -> Any:
+        """One output of several for the same inputs, each with the axes (from the last one) along which its inputs were
+        reversed: probabilities are averaged. Raises `InputError` where there is nothing to average."""
         ...
 
     def check_asked(self, header: Header, *, draw: bool, masks: bool) -> None:

@@ -63,8 +63,8 @@ class Fit:
 
     def __post_init__(self) -> None:
         self.model.to(self.device.torch_device)
-        if self.device.channels_last and self.model.spec.dims == 2:
-            self.model.to(memory_format=torch.channels_last)
+        if self.device.channels_last and (order := fused.LAYOUTS.get(self.model.spec.dims + 2)):
+            self.model.to(memory_format=order)
         self.model.checkpoint_activations = self.recipe.checkpoint_activations
         fused.enable(self.model, self.device.fused)
         if self.device.allocator == "keep":

@@ -30,6 +30,7 @@ from resnets.engine.run import Row
 from resnets.errors import InputError, Interrupted
 from resnets.models import weights
 from resnets.models.model import Model
+from resnets.models.nn import fused
 from resnets.models.nn.layers import precise
 
 
@@ -214,8 +215,8 @@ def on_device(batch: Batch, device: Device) -> tuple[Tensor, Any]:
 def laid_out(images: Tensor, device: Device) -> Tensor:
     """Inputs on the device, in the memory order that it is fast with."""
     images = images.to(device.torch_device, non_blocking=True)
-    order = torch.channels_last if device.channels_last and images.ndim == 4 else torch.contiguous_format
-    return images.contiguous(memory_format=order)
+    order = fused.LAYOUTS.get(images.ndim) if device.channels_last else None
+    return images.contiguous(memory_format=order or torch.contiguous_format)
 
 
 def moved(value: Any, device: torch.device) -> Any:

@@ -212,6 +212,13 @@ class Recipe:
         least=0.001,
         most=0.9,
     )
+    folds: int | None = setting(
+        DATA,
+        None,
+        "cross-validation: so many runs, each validated on another part of the training and validation splits",
+        least=2,
+    )
+    fold: int | None = setting(DATA, None, "with folds, the only one of them to run, from 1", least=1)
     group_by: str | None = setting(
         DATA,
         None,
@@ -274,10 +281,15 @@ class Recipe:
     shortcut: str | None = network("shortcut", "how a shortcut changes size and channels: option A, B, C or D, or no shortcut")
     stride_in: str | None = network("stride_in", "the convolution of a bottleneck that strides")
     order: str | None = network("order", "norm and ReLU after the convolution (post) or before it (pre)")
-    norm: str | None = network("norm", "batch norm, or none: biases in its place; or one's own")
+    norm: str | None = network("norm", "batch norm, instance norm, or none: biases in its place; or one's own")
+    activation: str | None = network("activation", "ReLU, or leaky ReLU")
     attention: str | None = network("attention", "squeeze-and-excitation, none, or one's own")
     depths: tuple[int, ...] | None = network("depths", "blocks in each stage: 3,4,6,3")
     width: int | None = network("width", "channels of the first stage")
+    most_width: int | None = network("most_width", "most channels of a stage, up to which each doubles them")
+    strides: tuple[str, ...] | None = network(
+        "strides", "of each stage, a digit an axis: 111,122,222; default: 2 from the second on"
+    )
     groups: int | None = network("groups", "groups of the bottleneck's 3x3 convolution")
     group_width: int | None = network("group_width", "channels of a group")
     drop_path: float | None = network("drop_path", "probability of skipping the last branch")

@@ -19,7 +19,8 @@ from resnets.plugins import Part, Table, register
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """One convolution. `kernel`, `stride` and `dilation` are the same along every axis.
+    """One convolution. `kernel` and `dilation` are the same along every axis, and so is `stride`, but for the axes in `still`,
+    which keep their length.
 
     It is padded by dilation * (kernel - 1) in all, unless it is not `padded`: of an even kernel by one position more at the far
     edge, as Keras' "same" does.
@@ -33,6 +34,11 @@ class Conv:
     bias: bool = False
     dilation: int = 1
     padded: bool = True
+    still: tuple[int, ...] = ()
+
+    def steps(self, dims: int) -> tuple[int, ...]:
+        """The stride along each axis."""
+        return tuple(1 if axis in self.still else self.stride for axis in range(dims))
 
     def num_weights(self, dims: int) -> int:
         return self.out_chans * (self.in_chans // self.groups) * self.kernel**dims
@@ -41,7 +47,8 @@ class Conv:
         return self.num_weights(dims) + self.out_chans * self.bias
 
     def out_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(shrink(n, self.kernel, self.stride, padded=self.padded) for n in size)
+        steps = self.steps(len(size))
+        return tuple(shrink(n, self.kernel, step, padded=self.padded) for n, step in zip(size, steps, strict=True))
 
     def num_macs(self, size: tuple[int, ...]) -> int:
         """Number of multiply-adds for an input of spatial size `size`."""
@@ -236,6 +243,7 @@ register("block", "wang", "resnets.models.nn.blocks:ResidualBlock", convs=wang, 
 
 NORMALISATIONS = Table("norm", Norm)
 register("norm", "batch", "resnets.models.nn.layers:batch_norm", count=lambda channels, dims, size: (2 * channels, 0))
+register("norm", "instance", "resnets.models.nn.layers:InstanceNorm", count=lambda channels, dims, size: (2 * channels, 0))
 register("norm", "none", "resnets.models.nn.layers:identity", count=lambda channels, dims, size: (0, 0), bias=True)
 
 ATTENTIONS = Table("attention", Attention)

@@ -28,6 +28,7 @@ CHOICES: dict[str, Collection[str]] = {
     "stage_stride": ("first", "last", "none"),
     "order": ("post", "pre"),
     "norm": NORMALISATIONS,
+    "activation": ("relu", "leaky"),
     "attention": ATTENTIONS,
     "depth_counts": ("path", "convs"),
 }
@@ -39,8 +40,8 @@ MAX_BLOCKS = 4096  # of all stages; the deepest published network, ResNet-1202, 
 MAX_LEAST = 1 << 10  # above the `least_size` of each network: strides are at most 64
 # The least and the most of each number.
 RANGES = {
-    "width": (1, 1 << 20), "stem_width": (1, 1 << 20), "groups": (1, 1 << 16), "group_width": (1, 1 << 16),
-    "in_chans": (1, 1 << 16), "num_classes": (0, 1 << 20),
+    "width": (1, 1 << 20), "stem_width": (1, 1 << 20), "most_width": (1, 1 << 20),
+    "groups": (1, 1 << 16), "group_width": (1, 1 << 16), "in_chans": (1, 1 << 16), "num_classes": (0, 1 << 20),
 }  # fmt: skip
 
 
@@ -59,6 +60,7 @@ class Block:
     drop_path: float = 0.0  # probability of skipping the branch in training
     atrous: int = 0  # if the stride was replaced by dilation: the dilation at the block's input; 0: the stride is kept
     block: str = "basic"
+    activation: str = "relu"
 
     @property
     def in_chans(self) -> int:
@@ -72,6 +74,10 @@ class Block:
     def stride(self) -> int:
         return math.prod(conv.stride for conv in self.convs)
 
+    def steps(self, dims: int) -> tuple[int, ...]:
+        """The stride along each axis."""
+        return tuple(math.prod(steps) for steps in zip(*(conv.steps(dims) for conv in self.convs), strict=True))
+
     @property
     def dilation(self) -> int:
         """Of the last convolution."""
@@ -83,7 +89,8 @@ class Block:
         if self.shortcut not in ("project", "pool_project"):
             return None
         stride = self.stride if self.shortcut == "project" else 1
-        return Conv(self.in_chans, self.out_chans, 1, stride, bias=self.convs[0].bias)
+        still = next((conv.still for conv in self.convs if conv.still), ())
+        return Conv(self.in_chans, self.out_chans, 1, stride, bias=self.convs[0].bias, still=still)
 
     def out_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
         branch = size
@@ -125,11 +132,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One output of the trunk: c1 comes from the stem, c2, c3, ... from the stages. `stride` counts from the input."""
+    """One output of the trunk: c1 comes from the stem, c2, c3, ... from the stages. `stride` counts from the input; `steps` are
+    the strides along each axis, where they differ (`strides` of the spec)."""
 
     name: str
     channels: int
     stride: int
+    steps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +162,12 @@ class ResNetSpec:
         block: "basic" (two 3x3 convolutions), "bottleneck" (1x1, 3x3, 1x1; four times as many output channels), or "wang" (of
             series, arXiv 1611.06455: kernels of 8, 5 and 3, with biases; of stages from the second on channels stay). Users
             register blocks, stems, norms and attentions of their own (`resnets.register`).
-        depths: number of blocks in each stage; four stages for ImageNet, three for CIFAR, five in dlib's network for faces.
+        depths: number of blocks in each stage; four stages for ImageNet, three for CIFAR, five in dlib's network for faces, six
+            in encoders of U-Nets.
         width: base channels of the first stage, at least 1; each later stage doubles it, up to the fourth.
+        most_width: the most channels of a stage, up to which each doubles them, however many stages there are; None: no limit.
+        strides: of each stage, a digit an axis, such as ("111", "122", "222"), where the axes differ: volumes with thick slices
+            keep their slices at first. Empty: 2 along every axis from the second stage on.
         stem: "imagenet" (7x7 with stride 2, then max-pool), "small" (3x3), "deep" (three 3x3, then max-pool: the D variant),
             "keras" (only with order "pre": 7x7 with bias, then a zero-padded max-pool, as in Keras' ResNetV2), "dlib" (as
             "imagenet", but neither convolution nor max-pool is padded), "none" (the first block takes the input).
@@ -169,7 +182,9 @@ class ResNetSpec:
         stage_stride: which block of a stage has the stride: "first" (the usual), or "last" (its output already has the next
             stage's size, and its shortcut takes every second position; Keras' ResNetV2), or "none" (nothing strides).
         order: "post" (convolution, norm, ReLU; the paper) or "pre" (norm, ReLU, convolution; arXiv 1603.05027).
-        norm: "batch", or "none": no norm, and every convolution has a bias.
+        norm: "batch"; "instance" (each channel of each sample by itself, with learnt scale and shift); or "none": no norm, and
+            every convolution has a bias.
+        activation: "relu", or "leaky" (slope 0.01 below zero).
         groups, group_width: groups of a bottleneck's 3x3 convolution, and channels per group in the first stage at width 64
             (ResNeXt, wide networks).
         attention: "none" or "se" (squeeze-and-excitation with reduction 16, arXiv 1709.01507).
@@ -192,6 +207,8 @@ class ResNetSpec:
     block: str = "basic"
     depths: tuple[int, ...] = (2, 2, 2, 2)
     width: int = 64
+    most_width: int | None = None
+    strides: tuple[str, ...] = ()
     stem: str = "imagenet"
     stem_width: int | None = None
     stem_stride: int | None = None
@@ -200,6 +217,7 @@ class ResNetSpec:
     stage_stride: str = "first"
     order: str = "post"
     norm: str = "batch"
+    activation: str = "relu"
     groups: int = 1
     group_width: int = 64
     attention: str = "none"
@@ -217,7 +235,7 @@ class ResNetSpec:
             object.__setattr__(self, "depths", tuple(self.depths))
         for field, (least, most) in RANGES.items():
             value = getattr(self, field)
-            if field == "stem_width" and value is None:
+            if field in ("stem_width", "most_width") and value is None:
                 continue
             if not is_whole(value) or not least <= value <= most:
                 raise InputError(f"{field}={short(value)}: give a whole number from {least} to {most:,}")
@@ -226,9 +244,9 @@ class ResNetSpec:
         if self.output_stride not in (64, 32, 16, 8) or not is_whole(self.output_stride):
             raise InputError(f"output_stride={short(self.output_stride)}: give 64, 32, 16 or 8")
         depths = self.depths if isinstance(self.depths, tuple) and all(map(is_whole, self.depths)) else ()
-        if not 1 <= len(depths) <= 5 or min(depths) < 1 or sum(depths) > MAX_BLOCKS:
+        if not 1 <= len(depths) <= 7 or min(depths) < 1 or sum(depths) > MAX_BLOCKS:
             raise InputError(
-                f"depths={short(self.depths)}: give one to five stages of at least one block, such as (3, 4, 6, 3), and "
+                f"depths={short(self.depths)}: give one to seven stages of at least one block, such as (3, 4, 6, 3), and "
                 f"at most {MAX_BLOCKS:,} blocks in all"
             )
         if isinstance(self.drop_path, bool) or not isinstance(self.drop_path, int | float) or not 0 <= self.drop_path < 1:
@@ -252,6 +270,30 @@ class ResNetSpec:
             raise InputError("shortcut='norm' has norms of its own and needs order='post'; use shortcut='B'")
         if self.stem == "deep" and self.stem_channels % 2:
             raise InputError(f"stem='deep' halves its {self.stem_channels} channels; give an even stem_width")
+
+        self._check_strides()
+
+    def _check_strides(self) -> None:
+        if isinstance(self.strides, list):
+            object.__setattr__(self, "strides", tuple(self.strides))
+        words = self.strides if isinstance(self.strides, tuple) else ("",)
+        if words and not (
+            len(words) == len(self.depths)
+            and all(isinstance(word, str) and len(word) == self.dims and set(word) <= set("12") for word in words)
+        ):
+            example = ",".join(["1" * self.dims, *["2" * self.dims] * (len(self.depths) - 1)])
+            raise InputError(
+                f"strides={short(self.strides)}: give for each of the {len(self.depths)} stages a digit, 1 or 2, for each "
+                f"of the {self.dims} axes, such as {example}"
+            )
+        unlike = (
+            self.shortcut not in ("B", "C", "D", "none") or self.stage_stride != "first" or BLOCKS[self.block].convs is None
+        )
+        if words and (unlike or self.stem_stride_pooled * 2 ** len(words) > 2 * self.output_stride):
+            raise InputError(
+                "strides: need shortcut B, C or D, the stride in the first block of a stage, blocks that are built from "
+                "convolutions, and an output_stride that no stage exceeds"
+            )
 
     # --- derived from the fields ---------------------------------------------------------------------------------------
 
@@ -289,13 +331,19 @@ class ResNetSpec:
         for stage, depth in enumerate(self.depths):
             blocks = []
             for position in range(depth):
-                strides = {"first": stage > 0 and position == 0, "none": False}
+                word = self.strides[stage] if self.strides else "2" * self.dims if stage > 0 else ""
+                strides = {"first": "2" in word and position == 0, "none": False}
                 strides["last"] = stage < len(self.depths) - 1 and position == depth - 1
                 stride = 2 if strides[self.stage_stride] else 1
                 atrous = dilation if reached * stride > self.output_stride else 0
                 drop_path = self.drop_path * index / max(1, num_blocks - 1)
                 width = self.width * 2 ** min(stage, BLOCKS[self.block].doublings)
+                if self.most_width is not None:
+                    width = min(self.width * 2**stage, self.most_width)
                 block = self._block(in_chans, width, stride, drop_path)
+                if still := tuple(axis for axis, digit in enumerate(word) if digit == "1") if stride > 1 else ():
+                    convs = tuple(dataclasses.replace(conv, still=still * (conv.stride > 1)) for conv in block.convs)
+                    block = dataclasses.replace(block, convs=convs)
                 if max(dilation, atrous * stride) > 1:
                     convs = dilated(block.convs, dilation, keep_stride=not atrous)
                     block = dataclasses.replace(block, convs=convs, atrous=atrous)
@@ -325,7 +373,8 @@ class ResNetSpec:
             raise InputError(
                 f"shortcut {self.shortcut} pads channels with zeros, but a block narrows {in_chans} to {out_chans}; use B"
             )
-        return Block(convs, shortcut, self.order, self.norm, self.attention, drop_path, block=self.block)
+        named = (self.block, self.activation)
+        return Block(convs, shortcut, self.order, self.norm, self.attention, drop_path, 0, *named)
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -334,9 +383,12 @@ class ResNetSpec:
         stride = math.prod(conv.stride for conv in self.stem_convs)
         levels = [Level("c1", self.stem_channels, stride)]
         stride = self.stem_stride_pooled
+        steps = (stride,) * self.dims
         for number, blocks in enumerate(self.stages, start=2):
             stride *= math.prod(block.stride for block in blocks)
-            levels.append(Level(f"c{number}", blocks[-1].out_chans, stride))
+            for block in blocks if self.strides else ():
+                steps = tuple(a * b for a, b in zip(steps, block.steps(self.dims), strict=True))
+            levels.append(Level(f"c{number}", blocks[-1].out_chans, stride, steps if self.strides else ()))
         return tuple(levels)
 
     @property
@@ -365,8 +417,9 @@ class ResNetSpec:
         return next(n for n in range(1, MAX_LEAST) if all(math.prod(size) for size in self._sizes((n,) * self.dims)))
 
     def to_json(self) -> dict[str, object]:
-        """What a saved file says of it."""
-        return dataclasses.asdict(self)
+        """What a saved file says of it; without what is usual of those fields that version 0.1.0 does not know."""
+        usual = {"most_width": None, "strides": (), "activation": "relu"}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in usual or value != usual[name]}
 
     @property
     def num_params(self) -> int:
@@ -441,6 +494,8 @@ class SpecFields(TypedDict, total=False):
     block: str
     depths: tuple[int, ...]
     width: int
+    most_width: int | None
+    strides: tuple[str, ...]
     stem: str
     stem_width: int | None
     stem_stride: int | None
@@ -449,6 +504,7 @@ class SpecFields(TypedDict, total=False):
     stage_stride: str
     order: str
     norm: str
+    activation: str
     groups: int
     group_width: int
     attention: str

@@ -3,7 +3,8 @@
 Sources: He et al. 2015 (arXiv 1512.03385) for ResNet, plain and the CIFAR family; He et al. 2016 (1603.05027) for
 pre-activation; Xie et al. 2017 (1611.05431) for ResNeXt; Zagoruyko and Komodakis 2016 (1605.07146) for wide networks;
 Hu et al. 2018 (1709.01507) for squeeze-and-excitation; He et al. 2019 (1812.01187) for the D variant; dlib
-(dlib_face_recognition_resnet_model_v1) for faces; Wang, Yan and Oates 2017 (1611.06455) for series.
+(dlib_face_recognition_resnet_model_v1) for faces; Wang, Yan and Oates 2017 (1611.06455) for series; Isensee et al. 2024
+(2404.09556) for encoders of U-Nets.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ DLIB: SpecFields = {"width": 32, "stem": "dlib", "shortcut": "pool", "output_str
 # Series: three blocks of 64, 128 and 128 filters without strides. Layers have biases beside their norms, as Fawaz et al. 2019
 # (1809.04356), who write the network out, count them: 504,258 parameters for one channel and two classes.
 SERIES: SpecFields = {"block": "wang", "stem": "none", "stage_stride": "none", "shortcut": "norm", "dims": 1, "in_chans": 1}
+# The encoder of nnU-Net's residual U-Nets (Isensee et al. 2024): stages from full resolution on, and more blocks in the deep
+# ones; as a network of its own it has a classifier of two classes.
+RESENC: SpecFields = {
+    "block": "basic", "depths": (1, 3, 4, 6, 6, 6), "width": 32, "most_width": 320, "stem": "small", "shortcut": "D",
+    "norm": "instance", "activation": "leaky", "output_stride": 64, "dims": 3, "in_chans": 1, "num_classes": 2,
+}  # fmt: skip
 WIDE: SpecFields = CIFAR | PRE | {"shortcut": "B", "stem_width": 16, "depth_counts": "convs"}
 
 
@@ -66,6 +73,7 @@ ROWS: dict[str, SpecFields] = {
     **{f"seresnet{d}": DEPTHS[d] | {"attention": "se"} for d in (18, 34, 50, 101, 152)},
     **{f"resnet{d}d": DEPTHS[d] | DEEP for d in (18, 34, 50, 101, 152)},
     "resnet10_wang": SERIES | {"depths": (1, 1, 1), "num_classes": 2},
+    "resenc54": RESENC,
     "resnet29_dlib": DLIB | {"block": "basic", "depths": (3, 4, 3, 3, 1)},
 }
 

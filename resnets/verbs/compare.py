@@ -14,7 +14,7 @@ from resnets.errors import InputError
 from resnets.files import write_json
 from resnets.measures.paired import paired_bootstrap, right_together
 from resnets.models.model import Model
-from resnets.ship.sessions import read_header
+from resnets.ship.several import header_of
 from resnets.verbs import evaluate, predictions
 from resnets.verbs.predictions import Judged
 
@@ -43,7 +43,7 @@ def compare(
     Raises:
         InputError: as `evaluate`, where the tasks differ, or the pictures.
     """
-    check_task(*(read_header(model).task if isinstance(model, str | Path) else model.header.task for model in (first, second)))
+    check_task(*(header_of(model).task if isinstance(model, str | Path) else model.header.task for model in (first, second)))
     judged = [judge(model, data, split, **options) for model in (first, second)]
     check_same(*judged)
     results = [each.result() for each in judged]
@@ -84,6 +84,7 @@ def judge(
     """The answers of one model. The arguments are those of `evaluate`."""
     session, source = evaluate.opened(model, data, **opening)
     name = evaluate.pick(source, split)
+    evaluate.check_unseen(model, source, name)
     return evaluate.judge(session, source, name, batch_size=batch_size, workers=workers, max_bad=max_bad)
 
 

@@ -18,6 +18,7 @@ from resnets.files import write_json
 from resnets.models.header import terms
 from resnets.models.model import Model
 from resnets.ship.sessions import Session, answering, deciding, open_session
+from resnets.ship.several import members, open_one_or_several
 from resnets.verbs import predictions
 from resnets.verbs.predictions import Judged
 
@@ -37,6 +38,7 @@ def evaluate(
     device: str = "auto",
     runtime: str = "auto",
     amp: bool = False,
+    tta: bool = False,
     ignore_index: int | None = None,
     group_by: str | None = None,
     abstain_at: float | str | None = None,
@@ -47,7 +49,7 @@ def evaluate(
     """Evaluate a model on a split of some data, whose classes are matched to the model's by name.
 
     Args:
-        model: a file (ours or exported), a run directory or a model.
+        model: a file (ours or exported), a run directory, a folder of folds or seeds (as in `predict`), or a model.
         data: a built-in dataset, a path, or arrays as `train` takes them.
         split: "test", "val" or "train"; None: the first of them that the data has. Where data has no validation split, "val" is
             the one that was cut off when the model was trained on the same data.
@@ -57,6 +59,7 @@ def evaluate(
         ignore_index: of masks: an index that is ignored; None: as the model was trained.
         group_by: what the interval is by groups of, as in training; None: as the model was trained, where that suits the data.
         runtime, amp: see `resnets.ship.sessions.open_session`.
+        tta: see `predict`.
         abstain_at, sets, unknown: of classifiers: see `predict`.
         corrections: a list of other labels, as `train` takes it.
 
@@ -66,7 +69,8 @@ def evaluate(
         left out or taken for another thing, where something was.
 
     Raises:
-        InputError: where the data has no such split, or classes that the model does not know.
+        InputError: where the data has no such split, or classes that the model does not know; of the models of folds, for a
+            split that some of them were trained on.
     """
     asked: Any = {
         "ignore_index": ignore_index,
@@ -76,8 +80,9 @@ def evaluate(
         "unknown": unknown,
         "corrections": corrections,
     }
-    session, source = opened(model, data, data_dir=data_dir, device=device, runtime=runtime, amp=amp, **asked)
+    session, source = opened(model, data, data_dir=data_dir, device=device, runtime=runtime, amp=amp, tta=tta, **asked)
     header, name = session.header, pick(source, split)
+    check_unseen(model, source, name)
     result = score(session, source, name, out=out, batch_size=batch_size, workers=workers, max_bad=max_bad)
     named = {"model": str(model) if isinstance(model, str | Path) else header.spec.name, "data": name_of(data)}
     return named | ({"weights": told} if (told := terms(header)) else {}) | result
@@ -91,6 +96,7 @@ def opened(
     device: str = "auto",
     runtime: str = "auto",
     amp: bool = False,
+    tta: bool = False,
     ignore_index: int | None = None,
     group_by: str | None = None,
     abstain_at: float | str | None = None,
@@ -99,12 +105,21 @@ def opened(
     corrections: str | Path | None = None,
 ) -> tuple[Session, Source]:
     """The model, running, and the data with its classes. The arguments are those of `evaluate`."""
-    session = open_session(model, runtime=runtime, device=device, amp=amp)
+    session = open_one_or_several(model, runtime=runtime, device=device, amp=amp, tta=tta)
     session = deciding(session, {"abstain_at": abstain_at, "sets": sets, "unknown_at": None if unknown else 0})
     header = session.header
     asked = {"ignore_index": ignore_index, "group_by": group_by}
     source = grouped(answering(header).open_for(header, data, asked, data_dir=data_dir), group_by)
     return session, corrected(source, corrections)
+
+
+def check_unseen(model: Any, source: Source, split: str) -> None:
+    """Raise `InputError` where several models are to be judged together by images that some of them were trained on."""
+    if source.cut is not None and split != "test" and members(model):
+        raise InputError(
+            f"{model}: some of these models were trained on images of {source.name}; what each says of those that it has not "
+            f"seen is in {Path(model) / 'predictions.csv'}; give other data, or one of the runs"
+        )
 
 
 def pick(source: Source, split: str | None) -> str:

@@ -29,7 +29,8 @@ from resnets.files import check_no_address
 from resnets.models.answering import Wanted, answered, check_wanted
 from resnets.models.header import Header
 from resnets.models.records import Prediction
-from resnets.ship.sessions import Session, answering, deciding, open_session
+from resnets.ship.sessions import Session, answering, deciding
+from resnets.ship.several import open_one_or_several
 
 if TYPE_CHECKING:
     from resnets.models.model import Model
@@ -149,12 +150,14 @@ def predict(
     unknown: bool = True,
     channel_order: str = "rgb",
     fps: float = 1.0,
+    tta: bool = False,
 ) -> Iterator[Mapping[str, Any]]:
     """For each picture its path and the task's row, or its path and an "error"; in the order of `find_pictures`. Videos come
     after the pictures: a row for each frame, with "time_seconds" from the beginning.
 
     Args:
-        model: a file, a run directory, a `Model`, or an open session, which has its runtime and device.
+        model: a file, a run directory, a folder of folds or seeds, whose models answer together (the mean of their
+            probabilities), a `Model`, or an open session, which has its runtime and device.
         paths: files, folders, http and https addresses, videos, and pictures in memory as `Model.predict` takes them, whose
             path is "image 3" by their place; one or a sequence.
         channel_order: of arrays and tensors: "rgb", or "bgr" as OpenCV has them.
@@ -166,16 +169,18 @@ def predict(
             None: as the model was calibrated.
         sets: of classifiers: the coverage of prediction sets, such as 0.95.
         unknown: of classifiers: answer "unknown" to pictures unlike the training data, where the model was calibrated for it.
+        tta: average over mirrored images too (test-time augmentation), along the axes that training mirrored.
         workers: threads that decode and predict; 0: the calling one does it all; None: one per processor, up to 8.
 
     Raises:
         InputError: where there is no such model or path, the model has no classes, or does not support what is asked for.
     """
-    session = model if isinstance(model, Session) else open_session(model, runtime=runtime, device=device, amp=amp)
+    options: Any = {"runtime": runtime, "device": device, "amp": amp, "tta": tta}
+    session = model if isinstance(model, Session) else open_one_or_several(model, **options)
     session = deciding(session, {"abstain_at": abstain_at, "sets": sets, "unknown_at": None if unknown else 0})
     check_wanted(answering(session.header), threshold=threshold)
     files, films = given(session.header, paths, channel_order=channel_order)
-    options: Any = {"wanted": Wanted(topk, threshold), "batch_size": batch_size, "workers": workers}
+    options = {"wanted": Wanted(topk, threshold), "batch_size": batch_size, "workers": workers}
     for found in stream(session, files, **options):
         yield found.row
     for film in films:

@@ -5,7 +5,9 @@ import json
 import math
 
 import pytest
+import torch
 import torchvision
+from torch.utils.flop_counter import FlopCounterMode
 
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
@@ -145,17 +147,24 @@ def test_round_to_8_is_that_of_the_mobilenets(value, rounded):
 
 
 INVALID = [
-    *[(field, "other") for field in ("block", "stem", "shortcut", "stride_in", "order", "norm", "attention", "depth_counts")],
+    *[
+        (field, "other")
+        for field in ("block", "stem", "shortcut", "stride_in", "order", "norm", "activation", "attention", "depth_counts")
+    ],
     ("stage_stride", "middle"),
     *[("stem_stride", value) for value in (0, 3, "2", True, 1.5)],
     ("block", None),
-    *[(field, 0) for field in ("width", "groups", "group_width", "in_chans")],
+    *[(field, 0) for field in ("width", "most_width", "groups", "group_width", "in_chans")],
     *[(field, value) for field in ("width", "in_chans", "num_classes") for value in (-1, 2.5, "64", True, None)],
-    *[("depths", value) for value in ((), (2,) * 6, (2, 0), (2, -1), (2.5, 2), 5, "2222", None, (2, "2"), (True, True))],
+    *[("depths", value) for value in ((), (2,) * 8, (2, 0), (2, -1), (2.5, 2), 5, "2222", None, (2, "2"), (True, True))],
     *[("drop_path", value) for value in (1, -0.1, math.nan, "0.1", None)],
     *[("dims", value) for value in (0, 4, "2", None, 2.5)],
     *[("stem_width", value) for value in (0, -1, "64", 2.5)],
     *[("output_stride", value) for value in (0, 4, 128, "16", 16.0, True, None)],
+    *[
+        ("strides", value)
+        for value in (("11", "22"), ("11", "22", "22", "13"), ("11", "22", "22", "2"), "1122", (1, 2, 2, 2), 4)
+    ],
     ("zero_init_last", "no"),
 ]
 
@@ -177,11 +186,47 @@ def test_invalid_value_is_refused_by_the_fields_name(field, value):
         ({"stem": "none", "stem_stride": 2}, "has stride 1"),
         ({"shortcut": "norm", "order": "pre"}, "order=.post."),
         ({"block": "wang", "groups": 2}, "belong to bottleneck"),
+        ({"strides": ("11", "21", "12", "22"), "shortcut": "A"}, "strides: need shortcut B, C or D"),
+        ({"strides": ("11", "21", "12", "22"), "stage_stride": "last"}, "strides: need .* first block"),
+        ({"strides": ("11", "21", "12", "22"), "output_stride": 8}, "strides: need .* output_stride"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(changes, said):
     with pytest.raises(InputError, match=said):
         ResNetSpec(**changes)
+
+
+@pytest.mark.parametrize("shortcut", ["B", "C", "D", "none"])
+@pytest.mark.parametrize("block", ["basic", "bottleneck"])
+def test_strides_along_each_axis_are_those_of_the_network(block, shortcut):
+    """Sizes, parameters and channels that the spec states are the modules'; an axis that is kept keeps its length."""
+    from resnets.models.nn.trunk import Trunk
+
+    shape = {"depths": (1, 2, 1), "width": 4, "most_width": 6, "strides": ("111", "122", "221")}
+    spec = zoo.get("resenc54", **shape, block=block, shortcut=shortcut, num_classes=0)
+    trunk = Trunk(spec).eval()
+    features = trunk.features(torch.zeros(1, 1, 5, 9, 8))
+    steps = {level.name: level.steps for level in spec.levels}
+    assert steps == {"c1": (), "c2": (1, 1, 1), "c3": (1, 2, 2), "c4": (2, 4, 2)}
+    assert [tuple(features[name].shape[2:]) for name in steps] == [(5, 9, 8), (5, 9, 8), (5, 5, 4), (3, 3, 4)]
+    assert [features[level.name].shape[1] for level in spec.levels] == [level.channels for level in spec.levels]
+    assert [row.size for row in spec.table((5, 9, 8))[:-1]] == [tuple(features[name].shape[2:]) for name in steps]
+    assert sum(parameter.numel() for parameter in trunk.parameters()) == spec.num_params
+    with FlopCounterMode(display=False) as counter:
+        trunk.features(torch.zeros(1, 1, 5, 9, 8))
+    assert spec.num_macs((5, 9, 8)) == counter.get_total_flops() // 2
+
+
+def test_widths_double_up_to_the_most():
+    assert [level.channels for level in zoo.get("resenc54").levels] == [32, 32, 64, 128, 256, 320, 320]
+    assert [level.channels for level in zoo.get("resnet18", most_width=100).levels] == [64, 64, 100, 100, 100]
+
+
+def test_a_file_says_new_fields_where_they_are_used_alone():
+    new = {"most_width", "strides", "activation"}
+    assert not new & zoo.get("resnet18").to_json().keys()
+    spec = zoo.get("resenc54", depths=(1, 1), strides=("111", "122"))
+    assert new <= spec.to_json().keys() and ResNetSpec(**json.loads(json.dumps(spec.to_json()))) == spec
 
 
 def test_shortcut_a_cannot_narrow():

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from resnets.data.batches import volume_augment
 from resnets.data.batches.dense import CPU, repeated_order
 from resnets.data.depth import read_as
 from resnets.data.pictures.images import BadPicture
@@ -37,7 +38,9 @@ class Patches:
         foreground: probability that a patch is cut around a voxel of a class other than the background, as near as the edges
             allow: first a class is drawn of those that are there, then its voxel (nnU-Net, arXiv 1809.10486, takes a third).
             Other patches lie anywhere.
-        hflip: probability of exchanging left and right.
+        hflip, vflip, dflip: probability of exchanging left and right, back and front, feet and head.
+        rotation, zoom: see `volume_augment.warp`.
+        intensity: factor on the probabilities of `volume_augment.CHANGES`.
         jitter: most by which the contrast changes, as a fraction, and the brightness, in standard deviations of the volume.
     """
 
@@ -45,6 +48,11 @@ class Patches:
     foreground: float = 1 / 3
     hflip: float = 0.5
     jitter: float = 0.0
+    vflip: float = 0.0
+    dflip: float = 0.0
+    rotation: float = 0.0
+    zoom: float = 0.0
+    intensity: float = 0.0
 
     def __call__(self, volume: Volume, labels: Labels, *, seed: int, epoch: int, index: int) -> tuple[Tensor, np.ndarray]:
         """Reads the patch, of `labels` where the foreground lies, and of files that are not mapped the whole."""
@@ -56,19 +64,36 @@ class Patches:
             first, last = sorted((0, length - side))
             anywhere = random.randint(first, last)
             corner.append(anywhere if centre is None else min(max(centre[axis] - side // 2, first), last))
+
+        def read(part: tuple[slice, ...]) -> np.ndarray:
+            return volume.normalised(part) * np.float32(1 + contrast) + np.float32(brightness)
+
+        draw = Random(mix_seed(seed, epoch, index, "warp"))
+        warp = volume_augment.warp(draw, corner, self.size, volume.spacing, rotation=self.rotation, zoom=self.zoom)
+        if warp is None:
+            pixels, target = self._padded(read, labels, volume.shape[:3], corner)
+        else:
+            box = warp.box(volume.shape[:3])
+            pixels, target = warp(read(box), labels[box], box)
+        own = Random(mix_seed(seed, epoch, index, "flips"))
+        axes = [n for n, share in enumerate((self.dflip, self.vflip)) if own.random() < share] + [2] * mirrored
+        if axes:
+            pixels, target = np.flip(pixels, tuple(axis + 1 for axis in axes)), np.flip(target, tuple(axes))
+        found = torch.from_numpy(np.ascontiguousarray(pixels))
+        if self.intensity:
+            found = volume_augment.changed(found, Random(mix_seed(seed, epoch, index, "intensity")), self.intensity)
+        return found, np.ascontiguousarray(target)
+
+    def _padded(self, read: Any, labels: Labels, shape: tuple[int, ...], corner: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """The patch at `corner` of a volume of `shape`, as it is: pixels (C, D, H, W) and targets (D, H, W)."""
         inside = tuple(
             slice(max(0, start), min(start + side, length))
-            for start, side, length in zip(corner, self.size, volume.shape[:3], strict=True)
+            for start, side, length in zip(corner, self.size, shape, strict=True)
         )
         around = [
             (part.start - start, start + side - part.stop) for part, start, side in zip(inside, corner, self.size, strict=True)
         ]
-        pixels = volume.normalised(inside) * np.float32(1 + contrast) + np.float32(brightness)
-        pixels = np.pad(pixels, [(0, 0), *around])
-        target = np.pad(labels[inside], around, constant_values=IGNORE)
-        if mirrored:
-            pixels, target = pixels[..., ::-1], target[..., ::-1]
-        return torch.from_numpy(np.ascontiguousarray(pixels)), np.ascontiguousarray(target)
+        return np.pad(read(inside), [(0, 0), *around]), np.pad(labels[inside], around, constant_values=IGNORE)
 
     def _centre(self, labels: Labels, random: Random) -> list[int] | None:
         """A voxel (D, H, W) of the foreground; None: anywhere."""

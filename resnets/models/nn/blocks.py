@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from resnets.models.nn.fused import norm_relu
-from resnets.models.nn.layers import CONV, convolution, normalisation
+from resnets.models.nn.layers import CONV, activation, convolution, normalisation
 from resnets.models.nn.shortcuts import added, shortcut
 from resnets.models.parts import ATTENTIONS, round_to_8
 from resnets.models.spec import Block
@@ -69,7 +69,7 @@ class ResidualBlock(nn.Module):
             self.add_module(f"conv{number}", convolution(conv, dims))
             self.add_module(f"bn{number}", normalisation(plan.norm, conv.in_chans if self.pre else conv.out_chans, dims))
         # Without a norm, an in-place ReLU could overwrite the shortcut's input; behind one of a user's, what that has kept.
-        self.relu = nn.ReLU(inplace=plan.norm == "batch")
+        self.relu = activation(plan.activation, inplace=plan.norm in ("batch", "instance"))
         attends = plan.attention != "none"
         if attends:  # whichever it is, it has the name that it has in timm
             self.se = ATTENTIONS[plan.attention].make(plan.out_chans, dims)

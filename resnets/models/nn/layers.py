@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -58,6 +59,25 @@ def batch_norm(channels: int, dims: int) -> nn.Module:
     return NORM[dims](channels)
 
 
+class InstanceNorm(nn.Module):
+    """Each channel of each sample by its own mean and variance over positions, then scaled and shifted (arXiv 1607.08022).
+
+    (N, channels, *spatial) -> the same shape, for any size: a single position becomes the shift. It is group norm with a group
+    for each channel, which torch computes in half the time of its instance norm on processors.
+    """
+
+    def __init__(self, channels: int, dims: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+        self.eps = 1e-5
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.group_norm(x, len(self.weight), self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.weight)}"
+
+
 def identity(channels: int, dims: int) -> nn.Module:
     """For "none", so that the name exists and hooks can be registered on it."""
     return nn.Identity()
@@ -71,12 +91,17 @@ def convolution(plan: Conv, dims: int) -> nn.Module:
         plan.in_chans,
         plan.out_chans,
         plan.kernel,
-        plan.stride,
+        plan.steps(dims),
         padding=plan.dilation * (plan.kernel // 2) if plan.padded and odd else 0,
         dilation=plan.dilation,
         groups=plan.groups,
         bias=plan.bias,
     )
+
+
+def activation(kind: str, *, inplace: bool) -> nn.Module:
+    """The activation called `kind`: "relu", or "leaky" with a slope of 0.01."""
+    return nn.ReLU(inplace=inplace) if kind == "relu" else nn.LeakyReLU(0.01, inplace=inplace)
 
 
 def precise(value: Tensor) -> Tensor:

@@ -96,7 +96,8 @@ def shortcut(plan: Block, dims: int) -> nn.Module | None:
     if plan.shortcut == "pool_project":  # as in timm, the pooling is module 0 even where it is the identity
         pool: nn.Module = DilatedAverage(plan.atrous) if plan.atrous else nn.Identity()
         if plan.stride > 1:
-            pool = AVG_POOL[dims](2, 2, ceil_mode=True, count_include_pad=False)
+            steps = plan.steps(dims)
+            pool = AVG_POOL[dims](steps, steps, ceil_mode=True, count_include_pad=False)
         layers.insert(0, pool)
     if plan.order == "post":
         layers.append(normalisation(plan.norm, plan.out_chans, dims))

@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from resnets.errors import InputError
 from resnets.models.nn.fused import norm_relu
-from resnets.models.nn.layers import CONVS, MAX_POOL, NORMS, ZERO_PAD, Features, convolution, normalisation
+from resnets.models.nn.layers import CONVS, MAX_POOL, NORMS, ZERO_PAD, Features, activation, convolution, normalisation
 from resnets.models.parts import BLOCKS, NORMALISATIONS, STEMS
 from resnets.models.spec import ResNetSpec
 
@@ -35,7 +35,7 @@ def stem(spec: ResNetSpec) -> nn.Module:
     convs, dims = spec.stem_convs, spec.dims
     layers: list[nn.Module] = [convolution(convs[0], dims)]
     for before, conv in pairwise(convs):
-        layers += [normalisation(spec.norm, before.out_chans, dims), relu(spec.norm), convolution(conv, dims)]
+        layers += [normalisation(spec.norm, before.out_chans, dims), relu(spec), convolution(conv, dims)]
     return layers[0] if len(layers) == 1 else nn.Sequential(*layers)
 
 
@@ -43,9 +43,9 @@ def no_stem(spec: ResNetSpec) -> nn.Module:
     return nn.Identity()
 
 
-def relu(norm: str) -> nn.ReLU:
-    """A ReLU; not in place behind a user's norm, which may need its output in the backward pass."""
-    return nn.ReLU(inplace=NORMALISATIONS[norm].file is None)
+def relu(spec: ResNetSpec) -> nn.Module:
+    """The activation of `spec`; not in place behind a user's norm, which may need its output in the backward pass."""
+    return activation(spec.activation, inplace=NORMALISATIONS[spec.norm].file is None)
 
 
 class Trunk(nn.Module):
@@ -65,7 +65,7 @@ class Trunk(nn.Module):
         self.conv1 = row.make(spec)
         if spec.order == "post" and spec.stem_convs:
             self.bn1 = normalisation(spec.norm, spec.stem_channels, dims)
-        self.relu = relu(spec.norm)
+        self.relu = relu(spec)
         self.maxpool = POOLS[row.pool](dims)
         for number, blocks in enumerate(spec.stages, start=1):
             self.add_module(f"layer{number}", nn.Sequential(*[BLOCKS[spec.block].make(block, dims) for block in blocks]))

@@ -4,7 +4,7 @@ where pictures were mixed. An answer is a row of logits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from resnets.engine.contract import Criterion, Decision, Explained, Headline, Qu
 from resnets.engine.settings import answers_of
 from resnets.measures import balance
 from resnets.models.header import Header
-from resnets.tasks import explained
+from resnets.tasks import averages, explained
 from resnets.tasks.classify import confidence, points, rows
 from resnets.tasks.classify.settings import RECIPES, ClassifySettings
 from resnets.tasks.image_level.settings import ImageLevelSettings
@@ -94,6 +94,9 @@ class Classify(ImageLevel):
         more = "train more than the head, without --probe" if recipe.is_probe else "train longer"
         mirror = "classes that differ by left and right need --hflip 0, for training mirrors images; else "
         return f"{words}; {mirror * (recipe.hflip > 0)}look at the labels (`resnets data preview`), or {more}"
+
+    def averaged(self, outputs: Iterable[tuple[Any, tuple[int, ...]]]) -> np.ndarray:
+        return averages.of_classes(outputs)
 
     def same(self, before: np.ndarray, after: np.ndarray) -> float:
         """1 for the same class, else 0."""

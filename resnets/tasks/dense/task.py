@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -160,7 +160,9 @@ class Dense(ABC):
         return found
 
     def cut(self, source: Source, recipe: Recipe) -> Source:
-        return splits.cut_val(source, recipe.val_fraction, recipe.seed)
+        if recipe.folds is not None and "val" in source.splits:
+            raise InputError(f"folds={recipe.folds}: {source.name} has a val split; folds of boxes and masks need all in train")
+        return splits.cut(source, recipe.val_fraction, recipe.folds, recipe.fold, recipe.seed)
 
     def preprocess(self, recipe: DenseSettings, design: Design, source: Source, bad: Any) -> Preprocess:
         if recipe.weights:
@@ -181,7 +183,8 @@ class Dense(ABC):
         device = device or CPU
         if recipe is None:
             return DenseSamples(split=split, preprocess=preprocess, device=device)
-        crop = None if recipe.train_size is None else (recipe.train_size, recipe.train_size)
+        sides: Any = recipe.train_size
+        crop = None if sides is None else (sides, sides) if isinstance(sides, int) else (*sides, *sides)[:2]
         augment = DenseAugment(
             preprocess=preprocess,
             scales=recipe.scales,
@@ -250,6 +253,9 @@ class Dense(ABC):
 
     def map_layers(self, model: Any) -> dict[str, int]:
         return model.map_layers()
+
+    def averaged(self, outputs: Iterable[tuple[Any, tuple[int, ...]]]) -> Any:
+        raise InputError(f"answers of the task {self.name} are not averaged; give one model, without --tta")
 
     def decide(self, meter: Any, asked: Settings) -> dict[str, Any]:
         return {}

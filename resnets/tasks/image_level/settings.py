@@ -92,13 +92,6 @@ class ImageLevelSettings(Recipe):
     )
 
     # Data
-    folds: int | None = setting(
-        DATA,
-        None,
-        "cross-validation: so many runs, each validated on another part of the training and validation splits",
-        least=2,
-    )
-    fold: int | None = setting(DATA, None, "with folds, the only one of them to run, from 1", least=1)
     cache: str = setting(
         DATA,
         "auto",

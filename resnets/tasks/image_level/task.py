@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,11 +93,7 @@ class ImageLevel(ABC):
         return FORMS[source.dims].settle(recipe, origins, design, own)
 
     def cut(self, source: Source, recipe: ImageLevelSettings) -> Source:
-        if recipe.folds is None and recipe.fold is None:
-            return splits.cut_val(source, recipe.val_fraction, recipe.seed)
-        if recipe.folds is None or recipe.fold is None or recipe.fold > recipe.folds:
-            raise InputError(f"folds={recipe.folds}, fold={recipe.fold}: a single run is one fold, such as fold=1 of folds=5")
-        return splits.cut_fold(source, recipe.folds, recipe.fold, recipe.seed)
+        return splits.cut(source, recipe.val_fraction, recipe.folds, recipe.fold, recipe.seed)
 
     def preprocess(self, recipe: ImageLevelSettings, design: Design, source: Source, bad: Any) -> Preprocess:
         return FORMS[source.dims].preprocess(recipe, design, source, bad)
@@ -162,6 +158,9 @@ class ImageLevel(ABC):
         return table("loss", self.name)[recipe.loss].make(recipe, class_counts)
 
     # --- answers ---
+
+    def averaged(self, outputs: Iterable[tuple[Any, tuple[int, ...]]]) -> Any:
+        raise InputError(f"answers of the task {self.name} are not averaged; give one model, without --tta")
 
     def infer(self, run: Run, pixels: Any, sizes: Sequence[tuple[int, ...]], header: Header) -> Any:
         """The outputs (N, ...) as the runtime gives them: an answer is a row."""

@@ -1,14 +1,15 @@
-"""Heads that give every position of the input a class: FCN, DeepLabV3 and a U-Net decoder, over any trunk of 1, 2 or 3 axes.
+"""Heads that give every position of the input a class: FCN, DeepLabV3 and U-Net decoders, over any trunk of 1, 2 or 3 axes.
 
 A head is called with the trunk's levels and the input's size, (features, size), and returns logits
 (N, spec.num_classes, *size), for sizes that strides divide and others alike. Which trunk suits: FCN and DeepLabV3 read the last
-level and want it dense (`output_stride=8` or 16); the U-Net reads all.
+level and want it dense (`output_stride=8` or 16); U-Nets read all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from resnets.models.parts import NORMALISATIONS, Conv
 from resnets.models.spec import Level, ResNetSpec
 from resnets.tasks.segment.settings import HEADS
 
+UPWARDS: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 ALONE = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d  # norms of one process
 
@@ -40,7 +42,7 @@ class Layer(nn.Sequential):
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")  # type: ignore[arg-type]
         if plan.bias:
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-        super().__init__(conv, normalisation(spec.norm, out_chans, spec.dims), relu(spec.norm))
+        super().__init__(conv, normalisation(spec.norm, out_chans, spec.dims), relu(spec))
 
     def forward(self, x: Tensor) -> Tensor:
         conv, norm, relu = self
@@ -139,6 +141,53 @@ class UNet(nn.Module):
         return self.logits(x)
 
 
+class Supervised(NamedTuple):
+    """What a head with deep supervision says in training: logits (N, C, *size), and those at lower resolutions, the highest of
+    these first, (N, C, *ceil(size / stride))."""
+
+    logits: Tensor
+    lower: list[Tensor]
+
+
+class DeepUNet(nn.Module):
+    """From the last level up to the first, a transposed convolution and one 3x3 a stage, as light as nnU-Net's decoder of
+    residual encoders (arXiv 2404.09556), with logits at each resolution in training (deep supervision, arXiv 1409.5185).
+
+    Of levels of one size the last is read. Sizes that strides do not divide come out as they went in: what a transposed
+    convolution has beyond the level beside it is cut off.
+
+    Args:
+        spec: of the trunk.
+    """
+
+    def __init__(self, spec: ResNetSpec) -> None:
+        super().__init__()
+        by_size = {level.steps or (level.stride,) * spec.dims: level for level in spec.levels}
+        (steps, *above), (last, *beside) = list(by_size)[::-1], list(by_size.values())[::-1]
+        self.level, self.beside = last.name, [level.name for level in beside]
+        self.up, self.steps, self.logits = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for below, level, own in zip([last, *beside], beside, above, strict=False):
+            ratio = tuple(low // high for low, high in zip(steps, own, strict=True))
+            self.up.append(UPWARDS[spec.dims](below.channels, level.channels, ratio, ratio))
+            self.steps.append(Layer(spec, 2 * level.channels, level.channels))
+            steps = own
+        self.logits.extend(CONV[spec.dims](level.channels, spec.num_classes, 1) for level in beside or [last])
+
+    def forward(self, features: Features, size: Sequence[int]) -> Tensor | Supervised:
+        x, found = features[self.level], []
+        for number, name in enumerate(self.beside):
+            joined = features[name]
+            x = self.up[number](x)
+            if x.shape[2:] != joined.shape[2:]:
+                x = x[(slice(None), slice(None), *(slice(length) for length in joined.shape[2:]))]
+            x = self.steps[number](torch.cat([x, joined], 1))
+            if self.training and number + 1 < len(self.beside):
+                found.append(self.logits[number](x))
+        logits = self.logits[-1](x)
+        logits = logits if logits.shape[2:] == tuple(size) else resized(logits, size)
+        return Supervised(logits, found[::-1]) if self.training else logits
+
+
 def segmentation(spec: ResNetSpec, head: str = "unet", *, auxiliary: bool = False) -> dict[str, nn.Module]:
     """The head called `head` and, where asked for, torchvision's auxiliary one on the last level but one, by their names.
 
@@ -149,6 +198,8 @@ def segmentation(spec: ResNetSpec, head: str = "unet", *, auxiliary: bool = Fals
         raise InputError(f"there is no segmentation head {head!r}; use one of: {', '.join(HEADS)}")
     if not spec.num_classes:
         raise InputError("num_classes=0: a segmentation head needs the number of classes")
+    if auxiliary and head == "deep_unet":
+        raise InputError("the head deep_unet has losses at every resolution, and no auxiliary head beside it")
     if auxiliary and len(spec.levels) < 3:
         raise InputError("an auxiliary head reads the last stage but one; this network has a single stage")
     made: dict[str, nn.Module] = {"head": HEADS[head].make(spec)}

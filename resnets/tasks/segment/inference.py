@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data.geometry import nearest
@@ -23,20 +24,47 @@ WINDOW = {1: 2**16, 2: 1024, 3: 96}  # its side, by the number of axes; of volum
 
 def classes_of(run: Run, x: Any, whole: tuple[int, ...], header: Header) -> np.ndarray:
     """The class indices (*whole), uint8, of the image with pixels x (1, C, *size)."""
-    slabs = [scores.argmax(0).astype(np.uint8) for _, scores in logits_of(run, x, whole, window_side(header))]
+    window: int | tuple[int, ...] = window_side(header)
+    most = WHOLE
+    if is_of_patches(header):
+        run, window, most = filled(run, header.preprocess.size), header.preprocess.size, 0
+    slabs = [scores.argmax(0).astype(np.uint8) for _, scores in logits_of(run, x, whole, window, most)]
     return np.concatenate(slabs)
 
 
-def logits_of(run: Run, x: Any, whole: tuple[int, ...], window: int) -> Iterator[tuple[slice, np.ndarray]]:
+def is_of_patches(header: Header) -> bool:
+    """Whether the model is to see as much at once as a patch of training, no less and no more: its norms take their statistics
+    from what it sees, and it has learnt with those of patches, zeros around small volumes included."""
+    return getattr(header.spec, "norm", "") == "instance" and header.spec.dims == 3
+
+
+def filled(run: Run, size: tuple[int, ...]) -> Run:
+    """`run` for pixels (1, C, *less) that are filled up with zeros to `size`, as in training; the scores are of the pixels."""
+
+    def of_filled(x: Any) -> Any:
+        sides = [
+            (max(0, side - length) // 2, -(-max(0, side - length) // 2)) for side, length in zip(size, x.shape[2:], strict=True)
+        ]
+        inside = tuple(slice(low, low + length) for (low, _), length in zip(sides, x.shape[2:], strict=True))
+        if isinstance(x, np.ndarray):
+            return run(np.pad(x, [(0, 0), (0, 0), *sides]))[:, :, *inside]
+        return run(F.pad(x, [edge for side in reversed(sides) for edge in side]))[:, :, *inside]
+
+    return of_filled
+
+
+def logits_of(
+    run: Run, x: Any, whole: tuple[int, ...], window: int | tuple[int, ...], most: int | None = None
+) -> Iterator[tuple[slice, np.ndarray]]:
     """Scores (C, rows, *rest of `whole`) slab by slab along the first axis, for pixels x (1, in_chans, *size).
 
-    What is larger than `WHOLE` is seen through a sliding window; only as many rows as that has are in memory then.
+    What is larger than `most`, or `WHOLE`, is seen through a sliding window; only as many rows as that has are in memory then.
     """
     size = tuple(x.shape[2:])
-    if math.prod(size) <= WHOLE:
+    if math.prod(size) <= (WHOLE if most is None else most):
         yield from enlarged(torch.as_tensor(run(x)).float(), whole)
         return
-    windows = (window,) * len(size)
+    windows = (window,) * len(size) if isinstance(window, int) else window
 
     def look(part: tuple[slice, ...]) -> np.ndarray:
         return as_array(run(x[:, :, *part]))[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from resnets.data.targets import IGNORE
 from resnets.engine.contract import Criterion, Losses
+from resnets.tasks.segment.head import Supervised
 from resnets.tasks.segment.settings import SegmentSettings
 
 AUXILIARY = 0.4  # weight of the auxiliary head's loss, as in torchvision's reference
@@ -63,6 +64,8 @@ def criterion(loss: str, smoothing: float, weight: Tensor | None) -> Criterion:
     def losses(outputs: Any, targets: Tensor) -> Losses:
         logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
         weights = None if weight is None else weight.to(targets.device)
+        if isinstance(outputs, Supervised):
+            return deep(outputs, targets, parts, weights, smoothing)
         found = {name: part(logits.float(), targets, weights, smoothing) for name, part in parts.items()}
         whole = torch.stack(list(found.values())).sum()
         for other in auxiliary:
@@ -70,6 +73,30 @@ def criterion(loss: str, smoothing: float, weight: Tensor | None) -> Criterion:
         return {"loss": whole} | (found if len(found) > 1 else {})
 
     return losses
+
+
+def deep(outputs: Supervised, targets: Tensor, parts: dict[str, Part], weights: Tensor | None, smoothing: float) -> Losses:
+    """Deep supervision: the losses at all resolutions, each lower one of half the weight of that above, the weights adding up
+    to 1 (nnU-Net, arXiv 1904.08128); the parts are told of the highest alone."""
+    total, whole = 2 - 0.5 ** len(outputs.lower), torch.zeros((), device=targets.device)
+    found: Losses = {}
+    for number, logits in enumerate([outputs.logits, *outputs.lower]):
+        own = {
+            name: part(logits.float(), thinned(targets, logits.shape[2:]), weights, smoothing) for name, part in parts.items()
+        }
+        whole = whole + torch.stack(list(own.values())).sum() * 0.5**number / total
+        found = found or own
+    return {"loss": whole} | (found if len(found) > 1 else {})
+
+
+def thinned(targets: Tensor, size: Sequence[int]) -> Tensor:
+    """Targets (N, *size before) at every second, fourth, ... position of each axis, where strided convolutions whose output has
+    this size have their middles: (N, *size)."""
+    steps = (
+        next(2**n for n in range(64) if -(-before // 2**n) <= after)
+        for before, after in zip(targets.shape[1:], size, strict=True)
+    )
+    return targets[(slice(None), *(slice(None, None, step) for step in steps))]
 
 
 def of_recipe(recipe: SegmentSettings, class_counts: np.ndarray) -> Criterion:

@@ -7,16 +7,19 @@ from typing import Any
 
 from resnets.data import millimetres
 from resnets.engine.recipe import Facts, part_table
-from resnets.engine.settings import DATA, IMAGES, LOSS, setting
+from resnets.engine.settings import AUGMENTATION, DATA, IMAGES, LOSS, setting
+from resnets.errors import InputError
 from resnets.tasks.dense.settings import RECIPE, DenseSettings, batch, head_setting
 
-OWN = {"unet": "UNet", "fcn": "FCN", "deeplabv3": "DeepLabV3"}
+OWN = {"unet": "UNet", "fcn": "FCN", "deeplabv3": "DeepLabV3", "deep_unet": "DeepUNet"}
 HEADS = part_table("head", "segment", {name: f"resnets.tasks.segment.head:{made}" for name, made in OWN.items()})
 LOSSES = part_table(
     "loss", "segment", dict.fromkeys(("ce", "dice", "ce+dice", "focal"), "resnets.tasks.segment.losses:of_recipe")
 )
 SURFACE_TOLERANCE = 1.0  # mm
-PATCH = 64  # side of the parts of volumes that training sees
+PATCH = 64  # side of the parts of volumes that training sees, of networks that are not planned
+PATCHES = 500  # least patches of an epoch, of planned ones
+PLANNED = "resenc54"  # the network that is planned from volumes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,32 @@ class SegmentSettings(DenseSettings):
     """The settings of segmentation."""
 
     head: str | None = head_setting(HEADS)
+    train_size: tuple[int, ...] | None = setting(  # type: ignore[assignment]
+        IMAGES,
+        None,
+        "side of the windows that training sees, or height,width; of volumes depth,height,width of the patches",
+        alone=True,
+    )
+    vflip: float = setting(
+        AUGMENTATION, 0.0, "probability of turning upside down; of volumes, of exchanging back and front", least=0, most=1
+    )
+    dflip: float = setting(AUGMENTATION, 0.0, "of volumes: probability of exchanging feet and head", least=0, most=1)
+    rotation: float = setting(
+        AUGMENTATION, 0.0, "of volumes: largest angle about each axis, in degrees, of a fifth of the patches", least=0, most=180
+    )
+    zoom: float = setting(
+        AUGMENTATION, 0.0, "of volumes: largest change of size, as a fraction, of a fifth of the patches", least=0, most=0.9
+    )
+    intensity: float = setting(
+        AUGMENTATION,
+        0.0,
+        "of volumes: how often brightness, contrast, gamma, noise, blur and resolution change; 1: as in nnU-Net",
+        least=0,
+        most=2,
+    )
+    foreground: float = setting(
+        AUGMENTATION, 1 / 3, "of volumes: fraction of the patches that lie about a voxel of a random class", least=0, most=1
+    )
     ignore_index: int | None = setting(DATA, None, "index in masks that is ignored, beside 255", least=0, most=255)
     spacing: str = setting(
         IMAGES,
@@ -47,11 +76,36 @@ class SegmentSettings(DenseSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         millimetres.parsed(self.spacing)
+        sides = self.train_size or (1,)
+        if len(sides) > 3 or not all(1 <= side <= 8192 for side in sides):
+            raise InputError(f"train_size={','.join(map(str, sides))}: give one side, or one for each axis, from 1 to 8192")
+
+
+def planned(facts: Facts) -> dict[str, Any]:
+    """Of volumes and the network that is planned for them: about 14,000 patches, at least `PATCHES` an epoch."""
+    repeats = max(1, round(PATCHES / facts.num_train))
+    return RECIPE | {
+        "epochs": max(10, round(14_000 / (repeats * facts.num_train))),
+        "repeats": repeats,
+        "loss": "ce+dice",
+        "hflip": 0.5,
+        "vflip": 0.5,
+        "dflip": 0.5,
+        "rotation": 30.0,
+        "zoom": 0.3,
+        "intensity": 1.0,
+        "jitter": 0.0,
+        "scales": (1.0,),
+        "channels_last": True,  # of convolutions in three dimensions half as fast again, in float32 too
+        "fused": False,
+    }
 
 
 def segment(facts: Facts) -> dict[str, Any]:
     """The default: AdamW, one cycle, about 12,000 pictures at several scales and mirrored; of more than two classes the rare
     ones weigh more; of pictures of many sizes, windows of one. Of volumes, about 8,000 patches, at least 200 per epoch."""
+    if facts.spec.name == PLANNED and facts.spec.dims == 3:
+        return planned(facts)
     if facts.spec.dims == 3:
         repeats = max(1, round(200 / facts.num_train))
         return RECIPE | {

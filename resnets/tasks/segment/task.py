@@ -6,7 +6,7 @@ of evaluation `Truth`s. An answer is an array of class indices (H, W) or (D, H, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,10 @@ from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
-from resnets.tasks import explained
+from resnets.tasks import averages, explained
 from resnets.tasks.dense.task import Dense
 from resnets.tasks.segment import rows, volumes
-from resnets.tasks.segment.settings import LOSSES, RECIPES, SURFACE_TOLERANCE, SegmentSettings
+from resnets.tasks.segment.settings import LOSSES, PLANNED, RECIPES, SURFACE_TOLERANCE, SegmentSettings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -58,14 +58,22 @@ class Segment(Dense):
     def design(self, asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
         if source.dims == 2:
             return super().design(asked, source, header, named)
-        spec, _ = self._trunk(asked, source, header, named, {"dims": 3})
-        return Design(spec, volumes.preprocess(source, spec, asked.get("train_size")))
+        if not volumes.is_planned(asked, header):
+            spec, _ = self._trunk(asked, source, header, named, {"dims": 3})
+            before = header.preprocess.size if header is not None and spec.name == PLANNED else None
+            return Design(spec, volumes.preprocess(source, volumes.patch_size(source, spec, asked.get("train_size") or before)))
+        plan = volumes.planned(source, asked)
+        spec, _ = self._trunk({**asked, "model": PLANNED}, source, header, named, {"dims": 3, **plan.changes})
+        return Design(spec, volumes.preprocess(source, plan.size))
 
     def settle(
         self, recipe: Any, origins: Mapping[str, str], source: Source, design: Design, own: str
     ) -> dict[str, tuple[Any, str]]:
         volumes.check(recipe, source.dims)
-        return super().settle(recipe, origins, source, design, own)
+        found = super().settle(recipe, origins, source, design, own)
+        if source.dims == 3 and design.spec.name == PLANNED:
+            found |= volumes.settled(recipe, origins, source, design, own)
+        return found
 
     def preprocess(self, recipe: Any, design: Design, source: Source, bad: Any) -> Preprocess:
         if source.dims == 3:
@@ -82,11 +90,17 @@ class Segment(Dense):
             return super().samples(split, preprocess, num_classes, recipe=recipe, device=device)
         return volumes.samples(split, preprocess, recipe, device)
 
+    def notes(self, source: Source, recipe: Any, counts: np.ndarray, say: Callable[[str], None]) -> dict[str, int]:
+        if source.dims == 3 and recipe.model == PLANNED:
+            say(volumes.told(recipe, source))
+        return super().notes(source, recipe, counts, say)
+
     # --- the network ---
 
     def head_config(self, spec: ResNetSpec, recipe: SegmentSettings, before: Mapping[str, Any]) -> dict[str, Any]:
+        usual = "deep_unet" if spec.name == PLANNED else DEFAULT
         own = volumes.measuring(recipe) if spec.dims == 3 else {}
-        return {"head": DEFAULT} | dict(before) | ({"head": recipe.head} if recipe.head else {}) | own
+        return {"head": usual} | dict(before) | ({"head": recipe.head} if recipe.head else {}) | own
 
     def head(self, trunk: Any, config: Mapping[str, Any]) -> dict[str, nn.Module]:
         from resnets.tasks.segment.head import segmentation
@@ -115,6 +129,9 @@ class Segment(Dense):
         from resnets.tasks.segment.inference import classes_of
 
         return [classes_of(run, pixels[n : n + 1], tuple(size), header) for n, size in enumerate(sizes)]
+
+    def averaged(self, outputs: Iterable[tuple[Any, tuple[int, ...]]]) -> np.ndarray:
+        return averages.of_classes(outputs, places=True)
 
     def meter(self, labels: Sequence[str], config: Mapping[str, Any], *, quick: Criterion | None = None) -> SegmentMeter:
         from resnets.tasks.segment.meter import SegmentMeter

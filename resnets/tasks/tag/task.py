@@ -4,7 +4,7 @@ float32. An answer is a row of logits; a label is named from a probability on th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from resnets.engine.contract import Criterion, Design, Explained, Question, Repo
 from resnets.errors import InputError
 from resnets.models.answering import Wanted
 from resnets.models.header import Header
-from resnets.tasks import explained
+from resnets.tasks import averages, explained
 from resnets.tasks.image_level.settings import ImageLevelSettings
 from resnets.tasks.image_level.task import ImageLevel
 from resnets.tasks.tag import rows, thresholds
@@ -77,6 +77,9 @@ class Tag(ImageLevel):
     def decide(self, meter: TagMeter, asked: Settings) -> dict[str, Any]:
         kept = meter.sums["kept"].sorted()
         return {} if asked["thresholds"] == "none" else thresholds.decide(kept.answers, kept.targets, meter.labels)
+
+    def averaged(self, outputs: Iterable[tuple[Any, tuple[int, ...]]]) -> np.ndarray:
+        return averages.of_labels(outputs)
 
     def same(self, before: np.ndarray, after: np.ndarray) -> float:
         """The fraction of labels that both say are there, or both say are not."""

@@ -6,7 +6,8 @@ import torch
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.models.spec import ResNetSpec
-from resnets.tasks.segment.head import HEADS, Segmenter, segmentation
+from resnets.tasks.segment.head import HEADS, Segmenter, Supervised, segmentation
+from resnets.tasks.segment.losses import criterion
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*its stem is made for")
 
@@ -37,15 +38,16 @@ def test_every_position_gets_a_logit_a_class(head, trunk):
 @pytest.mark.parametrize("head", HEADS)
 def test_every_parameter_learns_from_a_batch_of_one(head, dims):
     torch.manual_seed(0)
-    model = Segmenter(ResNetSpec(**SMALL | {"dims": dims, "stem": "small"}), head, auxiliary=True)
+    auxiliary = head != "deep_unet"
+    model = Segmenter(ResNetSpec(**SMALL | {"dims": dims, "stem": "small"}), head, auxiliary=auxiliary)
     size = (33, 20, 9)[:dims]
     outputs = model(torch.randn(1, 3, *size))
-    assert list(outputs) == ["out", "aux"]
+    assert list(outputs) == (["out", "aux"] if auxiliary else ["out"])
     targets = torch.randint(5, (1, *size))
-    sum(torch.nn.functional.cross_entropy(output, targets) for output in outputs.values()).backward()
+    sum(criterion("ce", 0.0, None)(output, targets)["loss"] for output in outputs.values()).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
-    assert model.conv1.weight.grad.any() and model.aux.logits.weight.grad.any()
+    assert model.conv1.weight.grad.any() and (not auxiliary or model.aux.logits.weight.grad.any())
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -59,10 +61,10 @@ def test_a_few_steps_tell_two_halves_apart(head):
     optimiser = torch.optim.Adam(model.parameters(), 5e-3)
     for _ in range(25):
         optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(model(x)["out"], targets).backward()
+        criterion("ce", 0.0, None)(model(x)["out"], targets)["loss"].backward()
         optimiser.step()
     with torch.inference_mode():
-        right = (model(x)["out"].argmax(1) == targets).float().mean()
+        right = (model.eval()(x)["out"].argmax(1) == targets).float().mean()
     assert right > 0.9
 
 
@@ -74,6 +76,16 @@ def test_unet_reads_every_level():
         for name in features:
             without = features | {name: torch.zeros_like(features[name])}
             assert not torch.equal(model.head(without, (64, 64)), whole), name
+
+
+def test_deep_unet_says_something_at_every_resolution_in_training_alone():
+    spec = zoo.get("resenc54", depths=(1, 1, 1, 1), width=4, strides=("111", "122", "222", "212"), num_classes=3)
+    model, x = Segmenter(spec, "deep_unet"), torch.randn(1, 1, 6, 11, 16)
+    found = model(x)["out"]
+    assert isinstance(found, Supervised)
+    assert [tuple(logits.shape[2:]) for logits in (found.logits, *found.lower)] == [(6, 11, 16), (6, 6, 8), (3, 3, 4)]
+    assert torch.allclose(model.eval()(x)["out"], found.logits, atol=1e-5)  # instance norm is the same in evaluation
+    assert model.head.beside == ["c4", "c3", "c2"]  # of c1 and c2, of one size, the deeper one
 
 
 def test_dilations_follow_the_stride():
@@ -92,8 +104,9 @@ def test_dilations_follow_the_stride():
         ({"spec": ResNetSpec(), "head": "segformer"}, "use one of: unet, fcn, deeplabv3"),
         ({"spec": ResNetSpec(num_classes=0)}, "num_classes=0"),
         ({"spec": ResNetSpec(depths=(1,)), "auxiliary": True}, "single stage"),
+        ({"spec": ResNetSpec(), "head": "deep_unet", "auxiliary": True}, "no auxiliary head beside it"),
     ],
-    ids=["head", "classes", "auxiliary"],
+    ids=["head", "classes", "auxiliary", "deep"],
 )
 def test_what_cannot_be_is_refused(arguments, said):
     with pytest.raises(InputError, match=said):

@@ -118,6 +118,33 @@ def test_a_window_is_at_least_a_patch(monkeypatch):
     assert window_side(model.header) == 20
 
 
+def test_norms_of_what_they_see_are_shown_what_they_have_learnt_with():
+    """With instance norm a network sees patches as in training: windows of that size, zeros around smaller volumes."""
+    torch.manual_seed(0)
+    net = resnets.create_model(
+        "resenc54", task="segment", depths=(1, 1), width=4, labels=["a", "b"],
+        preprocess=Preprocess(size=(8, 6, 10), resize="keep", crop_pct=1.0, mean=(0.0,), std=(1.0,)),
+    ).eval()  # fmt: skip
+    seen = []
+
+    def run(x):
+        seen.append(tuple(x.shape[2:]))
+        with torch.inference_mode():
+            return net(torch.as_tensor(x)).numpy() if isinstance(x, np.ndarray) else net(x)
+
+    for size, num in (((8, 6, 10), 1), ((5, 6, 9), 1), ((8, 7, 10), 2), ((9, 5, 30), 2 * 5)):
+        x, answers = torch.randn(1, 1, *size), []
+        for pixels in (x, x.numpy()):
+            seen.clear()
+            answers.append(classes_of(run, pixels, size, net.header))
+            assert seen == [(8, 6, 10)] * num
+        assert answers[0].shape == size and (answers[0] == answers[1]).all()
+    x = torch.randn(1, 1, 5, 6, 9)
+    with torch.inference_mode():
+        expected = net(F.pad(x, (0, 1, 0, 0, 1, 2)))[0, :, 1:6, :, :9].argmax(0).numpy()
+    assert (classes_of(run, x, (5, 6, 9), net.header) == expected).all()
+
+
 def test_scores_of_a_longer_volume_take_no_more_memory(monkeypatch):
     model = small_net()
     monkeypatch.setattr(inference, "WHOLE", 100)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from resnets.data.targets import IGNORE
 from resnets.engine.settings import fields_of
 from resnets.tasks.segment import losses
+from resnets.tasks.segment.head import Supervised
 from resnets.tasks.segment.settings import SegmentSettings
 from resnets.tasks.segment.task import Segment
 from tests.tasks.segment.made import batch
@@ -116,3 +117,28 @@ def test_losses_are_the_same_under_autocast(loss):
     exact = criterion(logits, targets)["loss"]
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(criterion(logits, targets)["loss"], exact)
+
+
+# --- deep supervision ---------------------------------------------------------------------------------------------------
+
+
+def test_lower_resolutions_weigh_half_each_and_all_together_one():
+    logits, targets = batch(size=(6, 5))
+    lower = [torch.randn(2, 3, 3, 3), torch.randn(2, 3, 2, 3)]
+    settings = {"loss": "ce+dice"}
+    alone = [loss(logits, targets, **settings), loss(lower[0], targets[:, ::2, ::2], **settings)]
+    alone.append(loss(lower[1], targets[:, ::4, ::2], **settings))
+    found = TASK.criterion(SegmentSettings(**settings), COUNTS)(Supervised(logits, lower), targets)
+    assert float(found["loss"]) == pytest.approx((4 * alone[0] + 2 * alone[1] + alone[2]).item() / 7, rel=1e-5)
+    assert float(found["ce"] + found["dice_loss"]) == pytest.approx(float(alone[0]), rel=1e-6)
+    once = TASK.criterion(SegmentSettings(**settings), COUNTS)(Supervised(logits, []), targets)
+    assert float(once["loss"]) == pytest.approx(float(alone[0]), rel=1e-6)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 9, 16, 17])
+def test_targets_are_thinned_to_where_strided_convolutions_look(length):
+    places = torch.arange(length)[None]
+    x, steps = torch.zeros(1, 1, length), 1
+    for _ in range(4):
+        assert losses.thinned(places, x.shape[2:]).tolist() == places[:, ::steps].tolist()
+        x, steps = F.conv1d(x, torch.zeros(1, 1, 3), stride=2, padding=1), steps * 2

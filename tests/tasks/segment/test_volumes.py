@@ -90,7 +90,7 @@ WRONG = {
     "in_chans": ({"in_chans": 3}, "the volumes have 1; leave it out"),
     "img_size": ({"img_size": 32}, "img_size=32: volumes cannot use it"),
     "resize": ({"resize": "shorter"}, "resize=shorter: volumes cannot use it"),
-    "vflip": ({"vflip": 0.5}, "vflip=0.5: volumes cannot use it"),
+    "train_size": ({"train_size": "8,8"}, "train_size=8,8: give one side, or 3"),
     "scales": ({"scales": "0.5,1"}, "volumes cannot use it"),
     "normalise": ({"normalise": "imagenet"}, "normalise=imagenet: volumes cannot use it"),
     "mixup": ({"mixup": 0.2}, "mixup=0.2: the task segment has no such setting, only classify"),
@@ -113,8 +113,9 @@ def test_settings_that_volumes_cannot_use(first, tmp_path, case):
 def test_size_of_patches(side, lengths, size, monkeypatch):
     monkeypatch.setattr(volumes, "sizes", lambda source: [lengths] * 3)
     spec = resnets.models.zoo.get("resnet18", dims=3)
-    assert volumes.patch_size(None, spec, side) == size
-    assert volumes.patch_size(None, spec, side or 64) == size  # as the recipe that is kept says it
+    assert volumes.patch_size(None, spec, side and (side,)) == size
+    assert volumes.patch_size(None, spec, (side or 64,)) == size  # as the recipe that is kept says it
+    assert volumes.patch_size(None, spec, (24, 40, 7)) == (24, 40, 7)
 
 
 # --- evaluation ---------------------------------------------------------------------------------------------------------
