@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.data.pictures.dicom.picture import SUFFIXES as DICOM_SUFFIXES
+from resnets.data.pictures.fit_volume import fit_volume
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, StoredImages, pixels_of
 from resnets.data.pictures.resize import fit_image, fit_picture, to_array
 from resnets.data.pictures.sent import Encoded, SentPictures, SentVolumes, example_picture, example_volume
@@ -55,12 +56,12 @@ def fitted_sent(images: SentPictures, index: int, preprocess: Preprocess, own_si
 
 
 def fitted_volume(images: Volumes, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
-    """The volume at `index`, clipped to the window and normalised. Raises `BadPicture` if it cannot be read."""
+    """The volume at `index`, clipped to the window, normalised and fitted. Raises `BadPicture` if it cannot be read."""
     volume = images[index]
     volume.window = preprocess.window
-    pixels = volume.normalised()
+    pixels = fit_volume(volume, preprocess)
     volume.forget()
-    return Fitted(pixels, volume.shape[:3], volume)
+    return Fitted(pixels, volume.shape[:3], volume) if own_size else Fitted(pixels)
 
 
 def fitted_series(images: Any, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:

@@ -11,6 +11,7 @@ import numpy as np
 from resnets.attribution import learnt
 from resnets.attribution.methods import METHODS
 from resnets.draw import heat, trust
+from resnets.draw.pictured import slice_at
 from resnets.files import replacing, write_json, write_text
 from resnets.models.header import Header, terms
 from resnets.verbs.explain_inputs import Item
@@ -54,9 +55,9 @@ def slice_of(values: np.ndarray) -> int | None:
 
 def shown(item: Item, row: int | None) -> np.ndarray:
     """The input as an image, uint8 (H, W, C); of a signal as it is (C, L)."""
-    if row is not None and item.image is not None:
-        return item.image.drawn(row)
-    pixels = item.pixels if row is None else item.pixels[:1, row, ::-1]
+    if row is not None:
+        return slice_at(item.pixels, row) if item.image is None else item.image.drawn(row)
+    pixels = item.pixels
     if pixels.ndim == 2:
         return pixels
     if pixels.dtype != np.uint8:
