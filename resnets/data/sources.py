@@ -64,7 +64,7 @@ class Layout(plugins.Part):
     is_list: bool = False
 
     def has(self, kind: str | None) -> bool:
-        return kind in (None, self.holds) or (kind == "identities" and self.holds == "classes" and self.dims == 2)
+        return kind in (None, self.holds) or (kind == "identities" and self.holds == "classes")
 
 
 LAYOUTS = plugins.Table("layout", Layout)

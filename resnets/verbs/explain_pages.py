@@ -25,7 +25,7 @@ def draw_image(report: Report, item: Item, found: Sequence[Explanation], *, arra
     """Draw an image's maps, and write those of a volume as NIfTI; the names of the files."""
     assert report.out is not None
     stem = f"{len(report.rows):04}_{Path(item.name).name.partition('.')[0]}"[:80]
-    row = slice_of(found[0].values)
+    row = slice_of(found[0].values, item.pixels)
     maps = [heat_of(report, each, row) for each in found]
     positions = " x ".join(map(str, found[0].positions))
     caption = f"{report.method}\n{report.layer}, {positions}" if report.layer else report.method
@@ -48,9 +48,13 @@ def save_array(values: np.ndarray, path: Path) -> Path:
     return path
 
 
-def slice_of(values: np.ndarray) -> int | None:
-    """Of a volume (D, H, W) the slice with most of the map; None of what is no volume."""
-    return int(values.sum((1, 2)).argmax()) if values.ndim == 3 else None
+def slice_of(values: np.ndarray, pixels: np.ndarray) -> int | None:
+    """Of a volume (D, H, W), whose input is `pixels` (C, D, H, W), the slice with most of the map, of those that show anything;
+    None of what is no volume."""
+    if values.ndim != 3:
+        return None
+    shows = np.ptp(pixels, axis=(0, 2, 3)) > 0  # what fills up a small volume does not
+    return int(np.where(shows, values.sum((1, 2)), -1.0).argmax())
 
 
 def shown(item: Item, row: int | None) -> np.ndarray:
