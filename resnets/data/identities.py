@@ -16,7 +16,7 @@ from resnets.data.groups import grouped
 from resnets.data.readers.layouts import Found, quoted
 from resnets.data.readers.walk import normal
 from resnets.data.splits import joined
-from resnets.data.types import Note, Source, Split, Values
+from resnets.data.types import KINDS, Note, Source, Split, Values
 from resnets.errors import InputError
 
 LEAST = 2  # identities that a split needs, for there to be pairs of different ones
@@ -52,6 +52,10 @@ def identified(found: Found, in_chans: int) -> Source:
     """What was found, its classes taken as identities; every split may have its own."""
     if not found.parts:
         raise InputError(f"{found.name}: no pictures found")
+    if found.in_chans is not None:  # that the data decides
+        raise InputError(
+            f"{found.name}: {KINDS[found.kind].images}, and identities are of pictures, so far; use --task classify"
+        )
     names = sorted({normal(name) for part in found.parts.values() for name in part.classes})
     index_of = {name: index for index, name in enumerate(names)}
     splits = {}

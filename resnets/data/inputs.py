@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.data.pictures.dicom.picture import SUFFIXES as DICOM_SUFFIXES
+from resnets.data.pictures.fit_volume import fit_volume
 from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, StoredImages, pixels_of
 from resnets.data.pictures.modalities import firsts
 from resnets.data.pictures.resampled import on_grid
@@ -57,14 +58,14 @@ def fitted_sent(images: SentPictures, index: int, preprocess: Preprocess, own_si
 
 
 def fitted_volume(images: Volumes, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:
-    """The volume at `index`, clipped, normalised and on the network's grid, as `image` is; `size` is that of its file. Raises
-    `BadPicture` if it cannot be read."""
+    """The volume at `index`, clipped, normalised, on the network's grid and fitted, as `image` is; `size` is that of its file.
+    Raises `BadPicture` if it cannot be read."""
     original = images[index].original
     original.window, original.ranges = preprocess.window, preprocess.ranges
     volume = on_grid(original, preprocess.spacing)
-    pixels = volume.normalised()
+    pixels = fit_volume(volume, preprocess)
     volume.forget()
-    return Fitted(pixels, original.shape[:3], volume)
+    return Fitted(pixels, original.shape[:3], volume) if own_size else Fitted(pixels)
 
 
 def fitted_series(images: Any, index: int, preprocess: Preprocess, own_size: bool) -> Fitted:

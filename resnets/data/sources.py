@@ -29,6 +29,7 @@ from resnets.data.readers import (
     series,
     shards,
     tags,
+    volume_classes,
     volume_labels,
     walk,
     yolo,
@@ -63,7 +64,7 @@ class Layout(plugins.Part):
     is_list: bool = False
 
     def has(self, kind: str | None) -> bool:
-        return kind in (None, self.holds) or (kind == "identities" and self.holds == "classes" and self.dims == 2)
+        return kind in (None, self.holds) or (kind == "identities" and self.holds == "classes")
 
 
 LAYOUTS = plugins.Table("layout", Layout)
@@ -106,6 +107,8 @@ layout("cifar", "an unpacked CIFAR folder", "classes", cifar.is_cifar, cifar.rea
 layout("arrays", "arrays: .npz with train_images, train_labels, ...", "classes", layouts.is_npz, layouts.read_npz)
 layout("list", "a list: .csv with path,label[,split]", "classes", layouts.is_csv, layouts.read_csv, is_list=True)
 layout("no classes", "", "classes", layouts.is_detection, layouts.refuse_detection)
+SCANNED = "volumes: [{train,val,test}/]<class>/ of .nii[.gz], or of folders with a DICOM series each"
+layout("volume classes", SCANNED, "classes", volume_classes.is_folder, volume_classes.read_folder, dims=3)
 layout("splits", "folder/{train,val,test}/<class>/", "classes", layouts.is_split_folder, layouts.read_split_folder)
 layout("lists", "a folder with train.csv [val.csv test.csv]", "classes", layouts.is_csv_folder, layouts.read_csv_folder)
 layout("classes", "folder/<class>/", "classes", layouts.is_class_folder, layouts.read_class_folder)

@@ -186,6 +186,8 @@ KINDS = {
     "boxes": Kind("pictures", "pictures", "objects", 2, objects=True),
     "masks": Kind("pictures", "pictures", "pixels", 2),
     "volumes": Kind("volumes", "patches", "voxels", 3),
+    "volume_classes": Kind("volumes", "volumes", "volumes", 3),
+    "volume_tags": Kind("volumes", "volumes", "volumes", 3, names="labels"),
     "scans": Kind("series", "series", "series", 3),
     "tags": Kind("pictures", "pictures", "pictures", 2, names="labels"),
     "identities": Kind("pictures", "pictures", "pictures", 2, names="identities"),
@@ -205,7 +207,7 @@ class Source:
         in_chans: channels of the images as opened.
         kind: of `KINDS`: "classes" (values per image), "boxes", "masks" (a class per pixel), "volumes" (a class per
             voxel), "tags" (several labels per image), "identities" (whom an image shows; each split has others), "series"
-            (values per series) or "series_tags".
+            (values per series), "series_tags", "volume_classes" (values per volume) or "volume_tags".
         size: (H, W) if every image has it and is in memory, else None.
         hflip: whether a mirrored image keeps its target, or the target is mirrored with it.
         cut: {"fraction", "seed"} if `splits.cut_val` cut the validation split, {"folds", "fold", "seed"} if `splits.cut_fold`

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resnets.draw.lines import pictured
+from resnets.draw.pictured import pictured
 from resnets.draw.style import DPI, EMPTY, blank, elide, styled, write
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def draw_gallery(
 
     Args:
         pictures: uint8 (H, W) or (H, W, C) of any sizes; C is 1, 3 or 4 (the last is opacity), of other C the first is drawn;
-            or a series float32 (C, L), whose lines are drawn. None: the place stays empty.
+            or series and volumes as `pictured` draws them. None: the place stays empty.
         captions: one for each image; at most two lines of 22 characters are drawn, longer text is shortened.
         columns: the number of images in a row.
     """

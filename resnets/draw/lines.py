@@ -18,11 +18,6 @@ def is_series(image: np.ndarray) -> bool:
     return image.dtype.kind == "f" and image.ndim == 2
 
 
-def pictured(image: np.ndarray) -> np.ndarray:
-    """A picture as it is, uint8 (H, W) or (H, W, C); of a series (C, L) its lines, uint8 (H, W, 3)."""
-    return sketch(image) if is_series(image) else image
-
-
 def sketch(series: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
     """The first channels of a series (C, L) as lines, uint8 (H, W, 3); where values are missing there is a gap.
 

@@ -32,6 +32,7 @@ from resnets.engine.run import BRING_BACK, RunDir, now
 from resnets.engine.settings import fields_of, parse, parse_duration, read_file, show
 from resnets.errors import InputError
 from resnets.models import zoo
+from resnets.models.header import Header
 from resnets.models.pretrained.opening import Opened, open_weights
 from resnets.models.records import LengthRecord
 from resnets.models.spec import ResNetSpec
@@ -105,6 +106,7 @@ def settle(
     if asked.get("test") is False:
         splits = {name: split for name, split in source.splits.items() if name != "test"}
         source = dataclasses.replace(source, splits=splits)
+    check_weights(header, source, asked)
     design = task.design(asked, source, header, named)
     check_axes(design.spec, source)
     base = make(facts(task, source, design, given(own)))
@@ -212,6 +214,17 @@ def gives_after(layers: Mapping[str, Settings], name: str, first: str) -> bool:
         if begun and layer.get(name) is not None:
             return True
     return False
+
+
+def check_weights(header: Header | None, source: Source, asked: Settings) -> None:
+    """Raise `InputError` for weights of another number of axes than the data's, unless they are of pictures, whose kernels are
+    summed for series, and repeated for volumes."""
+    kind = KINDS[source.kind]
+    if header is not None and header.spec.dims not in (kind.dims, 2):
+        raise InputError(
+            f"weights={asked['weights']}: of a network for inputs with {header.spec.dims} spatial axes, and {kind.images} have "
+            f"{kind.dims}; weights of pictures can start networks of series and volumes, but not the reverse: give others"
+        )
 
 
 def check_axes(spec: ResNetSpec, source: Source) -> None:

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
 OPERATIONS = (
-    "aten.add.Tensor", "aten.avg_pool1d.default", "aten.avg_pool2d.default", "aten.batch_norm.default", "aten.conv1d.default",
-    "aten.conv2d.default", "aten.div.Tensor", "aten.flatten.using_ints", "aten.linear.default", "aten.max_pool1d.default",
-    "aten.max_pool2d.default", "aten.mean.dim", "aten.mul.Tensor", "aten.pad.default", "aten.permute.default",
+    "aten.add.Tensor", "aten.avg_pool1d.default", "aten.avg_pool2d.default", "aten.avg_pool3d.default",
+    "aten.batch_norm.default", "aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default", "aten.div.Tensor",
+    "aten.flatten.using_ints", "aten.linear.default", "aten.max_pool1d.default", "aten.max_pool2d.default",
+    "aten.max_pool3d.default", "aten.mean.dim", "aten.mul.Tensor", "aten.pad.default", "aten.permute.default",
     "aten.relu.default", "aten.sigmoid.default", "aten.slice.Tensor", "aten.sqrt.default", "aten.sub.Tensor",
     "quantized_decomposed.dequantize_per_channel.default", "quantized_decomposed.dequantize_per_tensor.default",
     "quantized_decomposed.quantize_per_tensor.default",
@@ -171,7 +172,7 @@ def rebuilt(graph: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], heade
         [(kind, entry)] = spec.items()
         if kind == "user_input":
             nodes[entry["arg"]["as_tensor"]["name"]] = placed
-            kind = torch.float32 if len(preprocess.size) == 1 else torch.uint8
+            kind = torch.uint8 if len(preprocess.size) == 2 else torch.float32
             shapes[placed] = torch.empty(1, *preprocess.size, preprocess.in_chans, dtype=kind, device="meta")
             continue
         tensor = tensors[entry[INPUTS[kind]]]

@@ -132,8 +132,9 @@ def traced(module: Finding, header: Header) -> Any:
 
 
 def name_axes(proto: Any, axes: dict[int, Any]) -> None:
-    """Name the variable axes N, H and W, or N and L of series, instead of the exporter's generated names, in place."""
-    names = "NHW" if len(proto.graph.input[0].type.tensor_type.shape.dim) == 4 else "NL"
+    """Name the variable axes N, H and W (of series N, L, of volumes N, D, H, W) instead of the exporter's generated names, in
+    place."""
+    names = {3: "NL", 4: "NHW", 5: "NDHW"}[len(proto.graph.input[0].type.tensor_type.shape.dim)]
     for value in (*proto.graph.input, *proto.graph.output):
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             if dim.dim_param and axis in axes:

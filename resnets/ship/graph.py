@@ -67,16 +67,29 @@ class DeployedSeries(nn.Module):
         return self.model((torch.sub(pixels, self.mean) / self.std).permute(0, 2, 1))
 
 
-DEPLOYED: dict[int, type[Any]] = {1: DeployedSeries, 2: Deployed}  # by spatial axes
-DTYPES = {1: torch.float32, 2: torch.uint8}
+class DeployedVolumes(nn.Module):
+    """The same of volumes: float32 (N, D, H, W, C), normalised already: mean and deviation are those of the whole volume, and
+    an input may be its middle."""
+
+    def __init__(self, model: Model | Pooled) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.model(pixels.permute(0, 4, 1, 2, 3))
+
+
+DEPLOYED: dict[int, type[Any]] = {1: DeployedSeries, 2: Deployed, 3: DeployedVolumes}  # by spatial axes
+DTYPES = {1: torch.float32, 2: torch.uint8, 3: torch.float32}
 
 
 def program(model: Model | Pooled) -> ExportedProgram | Finding:
     """The graph of `model` in evaluation mode, on the CPU in float32. The model itself is not changed.
 
     Its input is `pixels`, uint8 (N, H, W, in_chans), resized to the network's input size but not normalised; of series float32
-    (N, L, in_chans) likewise. N is variable; so are H and W, or L, unless the mean is per pixel. What finds any number of
-    things is no graph that torch.export can make: it is the module itself, which `write_onnx` traces, for one image.
+    (N, L, in_chans) likewise; of volumes float32 (N, D, H, W, in_chans), normalised. N is variable; so are the sides, unless
+    the mean is per pixel. What finds any number of things is no graph that torch.export can make: it is the module itself,
+    which `write_onnx` traces, for one image.
     """
     if isinstance(model, Model) and model.task.outputs != ("outputs",):
         finding = Finding(copy.deepcopy(model).cpu().float()).eval().requires_grad_(False)

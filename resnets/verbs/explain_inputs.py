@@ -154,6 +154,6 @@ def _of_split(task: Task, header: Header, source: Source, split: str, num: int) 
             found = places_of(target, label, image.shape[: header.spec.dims])
             return None if found is None else np.array([as_input(place, header.preprocess) for place in found])
 
-        image = part.images[index] if header.spec.dims == 3 else None
+        image = part.images[index] if header.spec.dims == 3 and task.own_size else None
         yield Item(part.images.name(index), pixels, blank_of(pixels, header.preprocess), places, image)
     yield from (unread(name, reason) for name, reason in bad.reasons.items())

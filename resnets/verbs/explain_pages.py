@@ -11,6 +11,7 @@ import numpy as np
 from resnets.attribution import learnt
 from resnets.attribution.methods import METHODS
 from resnets.draw import heat, trust
+from resnets.draw.pictured import slice_at
 from resnets.files import replacing, write_json, write_text
 from resnets.models.header import Header, terms
 from resnets.verbs.explain_inputs import Item
@@ -24,7 +25,7 @@ def draw_image(report: Report, item: Item, found: Sequence[Explanation], *, arra
     """Draw an image's maps, and write those of a volume as NIfTI; the names of the files."""
     assert report.out is not None
     stem = f"{len(report.rows):04}_{Path(item.name).name.partition('.')[0]}"[:80]
-    row = slice_of(found[0].values)
+    row = slice_of(found[0].values, item.pixels)
     maps = [heat_of(report, each, row) for each in found]
     positions = " x ".join(map(str, found[0].positions))
     caption = f"{report.method}\n{report.layer}, {positions}" if report.layer else report.method
@@ -47,16 +48,20 @@ def save_array(values: np.ndarray, path: Path) -> Path:
     return path
 
 
-def slice_of(values: np.ndarray) -> int | None:
-    """Of a volume (D, H, W) the slice with most of the map; None of what is no volume."""
-    return int(values.sum((1, 2)).argmax()) if values.ndim == 3 else None
+def slice_of(values: np.ndarray, pixels: np.ndarray) -> int | None:
+    """Of a volume (D, H, W), whose input is `pixels` (C, D, H, W), the slice with most of the map, of those that show anything;
+    None of what is no volume."""
+    if values.ndim != 3:
+        return None
+    shows = np.ptp(pixels, axis=(0, 2, 3)) > 0  # what fills up a small volume does not
+    return int(np.where(shows, values.sum((1, 2)), -1.0).argmax())
 
 
 def shown(item: Item, row: int | None) -> np.ndarray:
     """The input as an image, uint8 (H, W, C); of a signal as it is (C, L)."""
-    if row is not None and item.image is not None:
-        return item.image.drawn(row)
-    pixels = item.pixels if row is None else item.pixels[:1, row, ::-1]
+    if row is not None:
+        return slice_at(item.pixels, row) if item.image is None else item.image.drawn(row)
+    pixels = item.pixels
     if pixels.ndim == 2:
         return pixels
     if pixels.dtype != np.uint8:

@@ -23,6 +23,7 @@ from resnets import tasks
 from resnets.data import splits
 from resnets.data.inputs import INPUTS
 from resnets.data.pictures.samples import SAMPLES, write_samples
+from resnets.data.pictures.volume import nifti_of, write_nifti
 from resnets.data.preprocess import Preprocess
 from resnets.data.readers import known
 from resnets.data.series.series import ArraySeries
@@ -258,8 +259,8 @@ def find_check_data(data: str | None, model: Model, folder: Path, most: int, dat
             return find_check_data(trained, model, folder, most, data_dir)
         except InputError:  # not downloaded
             pass
-    if len(model.preprocess.size) == 1 and data is None:
-        return of_series(model, folder, most, data_dir)
+    if len(model.preprocess.size) in NOISE and data is None:
+        return of_training(model, folder, most, data_dir)
     if data is None:
         files = write_samples(folder / "samples", min(most, 256), in_chans=model.spec.in_chans, suffix=".png")
         return CheckData(SAMPLES, files, None, files)
@@ -279,16 +280,16 @@ def find_check_data(data: str | None, model: Model, folder: Path, most: int, dat
     )
 
 
-def of_series(model: Model, folder: Path, most: int, data_dir: str | Path | None) -> CheckData:
-    """The data that the model was trained on, where it is still there; else noise with its mean and standard deviation."""
+def of_training(model: Model, folder: Path, most: int, data_dir: str | Path | None) -> CheckData:
+    """The data that the model was trained on, where it is still there; else noise, of series with its mean and deviation."""
     trained = str(model.header.provenance.get("recipe", {}).get("data"))
     if Path(trained).exists():
         return find_check_data(trained, model, folder, most, data_dir)
-    rule, random = model.preprocess, np.random.default_rng(0)
-    noise = random.normal(size=(min(most, NUM_CALIBRATION), rule.in_chans, *rule.size)).astype(np.float32)
-    noise = noise * np.array(rule.std, np.float32)[:, None] + np.array(rule.mean, np.float32)[:, None]
-    split = Split(ArraySeries(noise, "noise"), np.zeros(len(noise), np.int64))
-    files = as_files(split, np.arange(len(noise)), folder / "noise", 1)
+    rule, axes = model.preprocess, len(model.preprocess.size)
+    noise = np.random.default_rng(0).normal(size=(min(most, NOISE[axes]), rule.in_chans, *rule.size)).astype(np.float32)
+    std, mean = (np.array(values, np.float32).reshape(-1, *[1] * axes) for values in (rule.std, rule.mean))
+    split = Split(ArraySeries(noise * std + mean, "noise"), np.zeros(len(noise), np.int64))
+    files = as_files(split, np.arange(len(noise)), folder / "noise", axes)
     return CheckData("noise, for the data of the training is not there", files, None, files)
 
 
@@ -328,7 +329,10 @@ def as_files(split: Split, positions: np.ndarray, folder: Path, dims: int) -> li
 WRITTEN: dict[int, tuple[str, Callable[[np.ndarray, Path], None]]] = {
     1: (".npz", lambda series, file: np.savez(file, X=series[None])),
     2: (".png", lambda pixels, file: Image.fromarray(pixels.squeeze()).save(file)),
+    3: (".nii", lambda values, file: write_nifti(nifti_of(values), file)),
 }
+# How many inputs of noise stand for the data of the training, by their spatial axes.
+NOISE = {1: NUM_CALIBRATION, 3: 16}
 
 
 # --- the check --------------------------------------------------------------------------------------------------------------

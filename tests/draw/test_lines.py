@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from resnets.draw.lines import SIZE, is_series, pictured, sketch
+from resnets.draw.lines import SIZE, is_series, sketch
+from resnets.draw.pictured import pictured
 
 
 def test_lines_lie_where_values_are_and_gaps_where_they_are_missing():

@@ -104,6 +104,22 @@ def test_transfer_inflates_to_other_axes(dims, tmp_path):
     assert middle.std() > 0.01 and torch.allclose(found, middle, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "preresnet18"])
+def test_an_inflated_network_sees_of_a_deep_picture_what_the_flat_one_sees(name, tmp_path):
+    """Every level, in the middle of a picture repeated along depth, from where no convolution reaches the ends (I3D, section 2:
+    kernels repeated along depth and divided by its length)."""
+    torch.manual_seed(0)
+    small = {"width": 8, "num_classes": 0, "depths": (1, 1, 1)}
+    source, model = create_model(name, **small).eval(), create_model(name, **small, dims=3, in_chans=1).eval()
+    transfer(model, save(source, tmp_path / "source.safetensors"))
+    picture, depth = torch.rand(1, 1, 24, 20), 160
+    with torch.no_grad():
+        flat = source.features(picture.repeat(1, 3, 1, 1))
+        deep = model.features(picture[:, :, None].repeat(1, 1, depth, 1, 1))
+    for level, found in deep.items():
+        assert flat[level].std() > 1e-3 and torch.allclose(found[:, :, found.shape[2] // 2], flat[level], atol=1e-5), level
+
+
 def test_transfer_from_volumes_to_pictures_is_an_error(tmp_path):
     path = save(create_model(SMALL, dims=3), tmp_path / "source.safetensors")
     with pytest.raises(InputError, match="weights with 3 spatial axes"):

@@ -13,6 +13,7 @@ from resnets.data.check.labels import check_labels
 from resnets.data.check.pictures import check_pictures
 from resnets.data.check.series import check_series
 from resnets.data.check.tags import check_tags
+from resnets.data.check.volumes import check_volumes
 from resnets.data.types import Source
 
 CHECKS: dict[str, Callable[..., Findings]] = {
@@ -23,6 +24,8 @@ CHECKS: dict[str, Callable[..., Findings]] = {
     "scans": scans.check_scans,
     "tags": check_tags,
     "identities": check_identities,
+    "volume_classes": check_volumes,
+    "volume_tags": check_volumes,
     "series": check_series,
     "series_tags": check_series,
 }

@@ -151,7 +151,7 @@ def _tells(source: Source, cases: list[Case]) -> Iterator[Finding]:
     codes = {name: split.targets.codes() for name, split in source.splits.items()}
     cases = [case for case in cases if case.split == "train"] or cases
     labels = np.array([codes[case.split][case.position] for case in cases])
-    if len(np.unique(labels)) < 2 or KINDS[source.kind].dims == 3:
+    if len(np.unique(labels)) < 2:
         return
     who = np.array([case.patient or f"alone-{n}" for n, case in enumerate(cases)])
     if min(len(np.unique(who[labels == code])) for code in np.unique(labels)) < LEAST:
@@ -218,12 +218,14 @@ def _alone(names: list[str], values: np.ndarray, labels: np.ndarray, who: np.nda
 
 
 def _marks(source: Source, cases: list[Case]) -> tuple[np.ndarray, np.ndarray]:
-    """Of up to `MOST_PIXELS` images: their positions among the cases, and where they have strokes, uint8 (N, CELLS ** 2)."""
+    """Of up to `MOST_PIXELS` images: their positions among the cases, and where they (of volumes the middle slice) have
+    strokes, uint8 (N, CELLS ** 2)."""
     kept, marks = [], []
     chosen = np.unique(np.linspace(0, len(cases) - 1, min(MOST_PIXELS, len(cases))).round().astype(int))
     for n in chosen.tolist():
         try:
-            pixels = source.splits[cases[n].split].images[cases[n].position]
+            image = source.splits[cases[n].split].images[cases[n].position]
+            pixels = image.drawn(image.shape[0] // 2) if hasattr(image, "drawn") else image
         except BadPicture:
             continue
         kept.append(n)

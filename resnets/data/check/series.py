@@ -1,24 +1,20 @@
 """A look at series before training: those that cannot be read, copies, leaks, classes, lengths, missing values, flat channels.
 
-What is of classes and copies is that of pictures: one pass keeps a `Picture` of facts about each series.
+See `each.check_each`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from resnets.data.check.findings import LEVELS, Finding, Findings
-from resnets.data.check.pictures import SETS, Data, Picture, classes
-from resnets.data.check.tags import label_sets
-from resnets.data.pictures.images import BadPicture
+from resnets.data.check.each import check_each
+from resnets.data.check.findings import Finding, Findings
+from resnets.data.check.pictures import Picture
 from resnets.data.types import Source
 
-REPORTED = 256  # series between reports of progress
 OUTLYING = 6  # times the interquartile range of all series' standard deviations, above the third quartile
 MISSING_MUCH = 0.5
 
@@ -39,28 +35,13 @@ class Facts:
 
 def check_series(source: Source, *, progress: Callable[[int, int], None] | None = None, workers: int | None = None) -> Findings:
     """Look at every series of `source`; the arguments are those of `check_pictures`."""
-    told = label_sets if next(iter(source.splits.values())).targets.values.ndim == 2 else classes
-    facts, seen, total = Facts(), list[Picture](), sum(map(len, source.splits.values()))
-    for name, split in source.splits.items():
-        for index, label in enumerate(told(source, name)):
-            picture = Picture(name, label, split.images.name(index))
-            try:
-                series = split.images[index]
-            except BadPicture as bad:
-                seen.append(picture._replace(reason=bad.reason))
-                continue
-            digest = hashlib.sha256(repr(series.shape).encode() + np.ascontiguousarray(series).tobytes()).digest()
-            seen.append(picture._replace(digest=digest))
-            facts.add(seen[-1], series)
-            if progress and len(seen) % REPORTED == 0:
-                progress(len(seen), total)
-    data = Data(source.labels, tuple(source.splits), tuple(seen), tuple(each for each in seen if not each.reason))
-    sets = (finding for each in SETS for finding in each(data))
-    found = [dataclasses.replace(each, text=re.sub("pictures?", "series", each.text)) for each in sets] + [
-        *_values(source, facts)
-    ]
-    ranked = sorted(found, key=lambda finding: LEVELS.index(finding.level))
-    return Findings(source.name, len(seen), tuple(ranked), "series")
+    facts = Facts()
+
+    def look(picture: Picture, series: np.ndarray) -> bytes:
+        facts.add(picture, series)
+        return hashlib.sha256(repr(series.shape).encode() + np.ascontiguousarray(series).tobytes()).digest()
+
+    return check_each(source, look, lambda: _values(source, facts), ("series", "series"), progress)
 
 
 def _values(source: Source, facts: Facts) -> Iterator[Finding]:

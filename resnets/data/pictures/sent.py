@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from resnets.data.pictures.images import MODES, BadPicture, FileImages, open_picture
-from resnets.data.pictures.volume import Volume, library
+from resnets.data.pictures.volume import Volume, nifti_of
 from resnets.data.pictures.volumes import Volumes
 from resnets.data.preprocess import FREE, Preprocess
 
@@ -92,7 +92,5 @@ def example_picture(preprocess: Preprocess) -> bytes:
 
 
 def example_volume(preprocess: Preprocess) -> bytes:
-    """A NIfTI file of the size of the training patches."""
-    nibabel: Any = library()
-    values = np.random.default_rng(0).normal(size=(*preprocess.size[::-1], preprocess.in_chans)).astype(np.float32)
-    return nibabel.Nifti1Image(values[..., 0] if preprocess.in_chans == 1 else values, np.eye(4)).to_bytes()
+    """A NIfTI file of the size of the inputs, or of the training patches."""
+    return nifti_of(np.random.default_rng(0).normal(size=(preprocess.in_chans, *preprocess.size)).astype(np.float32)).to_bytes()

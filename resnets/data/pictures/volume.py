@@ -208,6 +208,12 @@ class Volume(ABC):
         return [(shares(values, window) * 255).round().astype(np.uint8) for values in found]
 
 
+def nifti_of(values: np.ndarray) -> Any:
+    """nibabel's image of values (C, D, H, W), with voxels of 1 mm."""
+    own = values.transpose(3, 2, 1, 0)
+    return library().Nifti1Image(own[..., 0] if len(values) == 1 else own, np.eye(4))
+
+
 def write_nifti(image: Any, path: Path) -> None:
     """Write nibabel's image, whole or not at all; compressed where the path ends in .gz."""
     content = image.to_bytes()

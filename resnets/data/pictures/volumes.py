@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from resnets.data.pictures.dicom.parse import is_dicom
 from resnets.data.pictures.dicom.series import gathered, is_series
 from resnets.data.pictures.dicom_volumes import Dicom
-from resnets.data.pictures.images import BadPicture, FileImages
+from resnets.data.pictures.images import BadPicture, FileImages, evenly_spaced
 from resnets.data.pictures.modalities import Modalities, further
 from resnets.data.pictures.nifti import SUFFIXES, Nifti
 from resnets.data.pictures.resampled import on_grid
 from resnets.data.pictures.volume import Volume
 from resnets.data.preprocess import Preprocess, Range
+from resnets.errors import InputError
 
 
 def open_volume(path: Path, window: tuple[float, float] | None = None) -> Volume:
@@ -60,6 +63,22 @@ def exists(path: Path) -> bool:
     return path.exists() or is_series(path)
 
 
+def is_named_volume(path: Path) -> bool:
+    """Whether a path in a list is one of a volume: NIfTI, a folder, or a series in one. A single file in DICOM is a picture."""
+    return is_nifti(path) or is_series(path)
+
+
+def channels_of(paths: Iterable[Path]) -> int:
+    """The channels of the first volume that can be read. Raises `InputError` where there is none."""
+    reason = "there is none"
+    for path in paths:
+        try:
+            return open_volume(path).channels
+        except BadPicture as error:
+            reason = str(error)
+    raise InputError(f"no volume can be read ({reason}); give .nii or .nii.gz files, or folders with a DICOM series each")
+
+
 def mask_suffix(path: Path) -> str:
     """The suffix of a file with class indices for the volume at a path."""
     return ".dcm" if _in_dicom(path) else ".nii.gz"
@@ -93,6 +112,9 @@ class Volumes:
         volume.ranges = self.ranges
         return on_grid(volume, self.spacing)
 
+    def path(self, index: int, /) -> Path:
+        return self.files.path(index)
+
     def name(self, index: int, /) -> str:
         return self.files.name(index)
 
@@ -101,6 +123,22 @@ class Volumes:
 
     def subset(self, indices: Any) -> Volumes:
         return replace(self, files=self.files.subset(indices))
+
+    def joined(self, other: Volumes) -> Volumes:
+        root = Path(self.files.root)
+        paths = [images.path(index) for images in (self, other) for index in range(len(images))]
+        own = [path.relative_to(root) if path.is_relative_to(root) else path.absolute() for path in paths]
+        return replace(self, files=FileImages(own, 1, root))
+
+    def shapes(self, most: int) -> np.ndarray:
+        """(K, 3): depth, height and width of up to `most` volumes, evenly spread; of those that can be read."""
+        found = []
+        for index in evenly_spaced(np.arange(len(self)), most).tolist():
+            try:
+                found.append(self[index].shape[:3])
+            except BadPicture:  # said when it is read
+                continue
+        return np.array(found, np.int64).reshape(-1, 3)
 
     def windowed(self, window: tuple[float, float] | None) -> Volumes:
         return replace(self, window=window)

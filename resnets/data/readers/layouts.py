@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -16,7 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from resnets.data.frames import Frame
+from resnets.data.pictures.dicom.series import is_series
 from resnets.data.pictures.images import IMAGE_SUFFIXES, ArrayImages, FileImages, printable, with_channels
+from resnets.data.pictures.volumes import Volumes, channels_of, is_named_volume
 from resnets.data.readers.walk import (
     RUN,
     RUNS,
@@ -38,6 +40,7 @@ from resnets.errors import InputError
 from resnets.files import foreign, is_file, open_regular
 
 SPLITS = ("train", "val", "test")
+VOLUMES = "volume_classes"  # of `Source.kind`
 # Names of splits, as folders and in the third column of a CSV.
 SPLIT_WORDS = {
     "train": "train", "training": "train",
@@ -54,6 +57,21 @@ class Part(NamedTuple):
     classes: tuple[str, ...]
     codes: np.ndarray  # (N,) int64
     columns: Mapping[str, np.ndarray] = MappingProxyType({})
+
+
+class Files(NamedTuple):
+    """What of the files in folders of classes is an image.
+
+    Args:
+        find: (folder, its path from the root on, what counts those left out, folders not to be entered) -> the images' paths.
+        images: (paths, channels, root) -> the images.
+    """
+
+    find: Callable[[Path, str, Left, set[tuple[int, int]]], Iterable[str]]
+    images: Callable[[Sequence[str], int, Path], Images]
+
+
+PICTURES = Files(lambda folder, prefix, left, visited: sorted(walk(folder, prefix, left, visited=visited)), FileImages)
 
 
 class Found(NamedTuple):
@@ -125,7 +143,7 @@ def is_split_folder(root: Path) -> bool:
     return any(_own_folders(folder) for folder in _split_folders(root))
 
 
-def read_split_folder(root: Path, in_chans: int) -> Found:
+def read_split_folder(root: Path, in_chans: int, of: Files = PICTURES) -> Found:
     """Read `root/{train,val,test}/<class>/**/image`. A test split without class folders is left out, and counted.
 
     Raises:
@@ -153,7 +171,7 @@ def read_split_folder(root: Path, in_chans: int) -> Found:
         if split == "test" and not _own_folders(folder):
             left.add("images without a class", f"{folder.name}/", count_all(folder, folder.name, left))
             continue
-        parts[split] = _class_folders(root, folder, split, in_chans, left)
+        parts[split] = _class_folders(root, folder, split, in_chans, left, of)
     return _found(printable(root.resolve().name), parts, left.notes())
 
 
@@ -161,7 +179,7 @@ def is_class_folder(root: Path) -> bool:
     return root.is_dir()
 
 
-def read_class_folder(root: Path, in_chans: int) -> Found:
+def read_class_folder(root: Path, in_chans: int, of: Files = PICTURES) -> Found:
     """Read `root/<class>/**/image`, all as the training split.
 
     Raises:
@@ -190,7 +208,7 @@ def read_class_folder(root: Path, in_chans: int) -> Found:
                 f"{printable(root)}/train/{printable(folder.name)}/..."
             )
     _loose(root, left, "images beside the class folders")
-    part = _class_folders(root, root, "train", in_chans, left)
+    part = _class_folders(root, root, "train", in_chans, left, of)
     return _found(printable(root.resolve().name), {"train": part}, left.notes())
 
 
@@ -202,7 +220,7 @@ def _loose(folder: Path, left: Left, images: str) -> None:
             left.add(kind, entry.name)
 
 
-def _class_folders(root: Path, folder: Path, split: str, in_chans: int, left: Left) -> Part:
+def _class_folders(root: Path, folder: Path, split: str, in_chans: int, left: Left, of: Files) -> Part:
     """The split in `folder`, with one folder per class; paths are relative to `root`. Raises `InputError` without images."""
     paths: list[str] = []
     counts: dict[str, int] = {}
@@ -212,7 +230,7 @@ def _class_folders(root: Path, folder: Path, split: str, in_chans: int, left: Le
         _loose(folder, left, "images beside the class folders")
     for class_folder in folders(folder):
         inside = Left()
-        found = sorted(walk(class_folder, os.path.relpath(class_folder, root), inside, visited=set(ancestors)))
+        found = list(of.find(class_folder, os.path.relpath(class_folder, root), inside, set(ancestors)))
         name = printable(class_folder.name)
         for kind, (num, first) in inside.kinds.items():
             left.add(kind, first, num)
@@ -232,11 +250,23 @@ def _class_folders(root: Path, folder: Path, split: str, in_chans: int, left: Le
         few = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
         raise InputError(f"{where}: no images in {few}; add some, or remove the empty class folders")
     codes = np.repeat(np.arange(len(counts)), list(counts.values()))
-    return Part(FileImages(paths, in_chans, root), tuple(counts), codes)
+    return Part(of.images(paths, in_chans, root), tuple(counts), codes)
 
 
 def _found(name: str, parts: dict[str, Part], notes: tuple[Note, ...] = ()) -> Found:
-    return Found(name, {split: parts[split] for split in SPLITS if split in parts}, notes=notes)
+    """In the order of `SPLITS`; of volumes with the channels that the data decides."""
+    found = Found(name, {split: parts[split] for split in SPLITS if split in parts}, notes=notes)
+    chans = num_channels(name, {split: part.images for split, part in parts.items()})
+    return found if chans is None else found._replace(kind=VOLUMES, in_chans=chans, hflip=False)
+
+
+def num_channels(name: str, splits: Mapping[str, Images]) -> int | None:
+    """The channels of volumes; None where the images are pictures. Raises `InputError` where splits differ."""
+    kinds = {split: images.in_chans if isinstance(images, Volumes) else None for split, images in splits.items()}
+    if len(set(kinds.values())) > 1:
+        told = ", ".join(f"{split} {'pictures' if num is None else f'volumes of {num}'}" for split, num in kinds.items())
+        raise InputError(f"{name}: splits of several kinds, or numbers of channels: {told}; each needs the same")
+    return next(iter(kinds.values()), None)
 
 
 # --- CSV -------------------------------------------------------------------------------------------------------------
@@ -349,7 +379,7 @@ def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int)
                 )
             known[key] = here
             there = line.path
-            if not is_file(Path(root, there)):
+            if not is_there(Path(root, there)):
                 there = find(line.path) or line.path
                 (missing if there == line.path else respelled).append(line.path)
             paths.append(there)
@@ -358,7 +388,7 @@ def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int)
         if paths:
             classes, codes = np.unique(np.array(labels, dtype=object), return_inverse=True)
             columns = {name: np.array(column) for name, column in zip(lines[0].names, zip(*cells, strict=True), strict=True)}
-            parts[split] = Part(FileImages(paths, in_chans, root), tuple(classes), codes.astype(np.int64), columns)
+            parts[split] = Part(listed_images(name, paths, in_chans, root), tuple(classes), codes.astype(np.int64), columns)
     if missing:
         raise InputError(
             f"{name}: {len(missing)} files of the list do not exist: {quoted(missing, 3)}; paths count from {printable(root)}"
@@ -374,6 +404,25 @@ def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int)
         )
         notes.append(Note("spelling", words))
     return _found(name, parts, tuple(notes))
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is what a list may name: a file, or where a volume is one a folder with a series, or a series in it."""
+    return is_file(path) or is_series(path)
+
+
+def listed_images(name: str, paths: Sequence[str], in_chans: int, root: Path) -> Images:
+    """The images of a list's paths: pictures, or all of them volumes. Raises `InputError` for both in one list."""
+    volumes = [not path.lower().endswith(tuple(IMAGE_SUFFIXES)) and is_named_volume(Path(root, path)) for path in paths]
+    if not any(volumes):
+        return FileImages(paths, in_chans, root)
+    if not all(volumes):
+        few = paths[volumes.index(True)], paths[volumes.index(False)]
+        raise InputError(
+            f"{name}: volumes and pictures in one list, as {few[0]} and {few[1]}; give each kind its own (of a series in DICOM "
+            "name its folder)"
+        )
+    return Volumes(FileImages(paths, 1, root), channels_of(Path(root, path) for path in paths))
 
 
 # --- arrays ----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,16 +23,24 @@ FIRST = 32  # files that are looked at
 
 
 def is_scans(root: Path) -> bool:
-    """Whether the first DICOM files below a folder are slices: two of one series, or one of several frames."""
-    if not root.is_dir() or is_split_folder(root):
-        return False
-    seen: set[str] = set()
+    """Whether the first DICOM files below a folder are slices."""
+    return root.is_dir() and not is_split_folder(root) and are_slices(root)
+
+
+def are_slices(root: Path, *, placed: bool = False) -> bool:
+    """Whether among the first DICOM files below a folder are two of one series, or one of several frames.
+
+    Args:
+        placed: they have to lie at places that differ; two X-rays of one series do not.
+    """
+    seen: dict[str, set[Any]] = {}
     try:
         for path in islice(below(root), FIRST):
             facts = facts_of(path)
-            if facts.series in seen or len(facts.frames) > 1:
+            slices = seen.setdefault(facts.series, set())
+            slices |= {frame.position if placed else (path, number) for number, frame in enumerate(facts.frames)} - {None}
+            if len(slices) > 1:
                 return True
-            seen.add(facts.series)
     except (DicomError, OSError, InputError):
         return False
     return False

@@ -14,15 +14,14 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from resnets.data.frames import Frame
-from resnets.data.pictures.images import FileImages, printable
+from resnets.data.pictures.images import printable
 from resnets.data.readers.boxes import BoxTargets, Broken, read_voc
 from resnets.data.readers.coco import read_coco
-from resnets.data.readers.layouts import SPLITS, csv_rows, is_csv, quoted, split_of
+from resnets.data.readers.layouts import SPLITS, csv_rows, is_csv, is_there, listed_images, num_channels, quoted, split_of
 from resnets.data.readers.walk import Spelled, one_spelling
 from resnets.data.readers.yolo import read_yolo
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
-from resnets.files import is_file
 
 YES_NO = {"1": True, "0": False, "true": True, "false": False, "yes": True, "no": False, "1.0": True, "0.0": False}
 OWN = ("path", "split", "labels")  # columns that are no labels
@@ -72,11 +71,16 @@ def read_list(path: Path | Frame, in_chans: int, labels: Sequence[str] | None = 
             raise InputError(f"{line.where}: {known} {quoted(strange)}; it has {quoted(names, 20)}")
     find = Spelled(path.parent)
     lines = [line._replace(path=find(line.path) or line.path) for line in lines]
-    if missing := [line for line in lines if not is_file(Path(path.parent, line.path))]:
+    if missing := [line for line in lines if not is_there(Path(path.parent, line.path))]:
         more = f", and {len(missing) - 1} pictures more" * (len(missing) > 1)
         raise InputError(f"{missing[0].where}: there is no '{missing[0].path}'{more}; paths are relative to the list")
-    splits = {split: _split(path.parent, part, names, in_chans) for split, part in parts.items() if part}
-    return learnable(Source(printable(path.stem), names, splits, in_chans, kind="tags"), labels is None)
+    name = printable(path.stem)
+    splits = {split: _split(name, path.parent, part, names, in_chans) for split, part in parts.items() if part}
+    chans = num_channels(name, {split: part.images for split, part in splits.items()})
+    whole = (
+        {"in_chans": in_chans, "kind": "tags"} if chans is None else {"in_chans": chans, "kind": "volume_tags", "hflip": False}
+    )
+    return learnable(Source(name, names, splits, **whole), labels is None)
 
 
 def learnable(source: Source, trains: bool) -> Source:
@@ -91,10 +95,10 @@ def learnable(source: Source, trains: bool) -> Source:
     return source
 
 
-def _split(root: Path, lines: Sequence[Line], names: Sequence[str], in_chans: int) -> Split:
-    targets = np.array([[name in line.labels for name in names] for line in lines], np.float32)
-    others = {name: np.array([line.others[name] for line in lines]) for name in lines[0].others}
-    return Split(FileImages([line.path for line in lines], in_chans, root), targets, others)
+def _split(name: str, root: Path, lines: Sequence[Line], names: Sequence[str], in_chans: int) -> Split:
+    targets = np.array([[label in line.labels for label in names] for line in lines], np.float32)
+    others = {column: np.array([line.others[column] for line in lines]) for column in lines[0].others}
+    return Split(listed_images(name, [line.path for line in lines], in_chans, root), targets, others)
 
 
 def _lines(path: Path | Frame, leave_out: Sequence[str]) -> tuple[list[Line], tuple[str, ...]]:

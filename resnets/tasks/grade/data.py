@@ -16,17 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.data.frames import Frame, framed
-from resnets.data.pictures.images import FileImages, printable
+from resnets.data.pictures.images import printable
 from resnets.data.readers import known, memory, series, shards
 from resnets.data.readers.boxes import BoxTargets
 from resnets.data.readers.label_rules import BadLabel, NowhereError, RawBoxes, clean_boxes
-from resnets.data.readers.layouts import csv_rows, is_csv, quoted, split_of
+from resnets.data.readers.layouts import VOLUMES, csv_rows, is_csv, is_there, listed_images, num_channels, quoted, split_of
 from resnets.data.readers.masks import InstanceMasks, read_mask
 from resnets.data.readers.walk import Spelled, one_spelling
 from resnets.data.sources import existing, open_source, recognised
 from resnets.data.types import Note, Source, Split, Values
 from resnets.errors import InputError
-from resnets.files import is_file
 from resnets.tasks.grade.settings import ORDINAL
 
 DEFAULT, COUNT, GRADE = "target", "count", "grade"  # what targets are called: of a list, of objects, of folders
@@ -175,7 +174,7 @@ def _classes(source: Source) -> Found:
         name: Part(split.images, values[split.targets.values], split.images.name, dict(split.columns))
         for name, split in source.splits.items()
     }
-    chans = source.in_chans if source.dims == 1 else None
+    chans = None if source.dims == 2 else source.in_chans
     return Found(source.name, GRADE, True, parts, source.size, source.hflip, source.notes, source.kind, chans)
 
 
@@ -248,19 +247,22 @@ def _list(path: Path | Frame, target: str | None, in_chans: int) -> Found:
         cells[at] = find(picture) or picture
         kept.setdefault(split, []).append((where, cells, _number(cells[place], head[place], where)))
     listed = [cells[at] for lines in kept.values() for _, cells, _ in lines]
-    if missing := [picture for picture in listed if not is_file(Path(path.parent, picture))]:
+    if missing := [picture for picture in listed if not is_there(Path(path.parent, picture))]:
         raise InputError(
             f"{name}: {len(missing)} of its pictures not found: {quoted(missing, 3)}; paths are relative to the list"
         )
     others = {i: column for i, column in enumerate(head) if i != place and column.lower() not in ("path", "split")}
-    parts = {split: _part(path.parent, at, kept[split], others, in_chans) for split in sorted(kept, key=_order)}
-    return Found(printable(path.stem), head[place], False, parts)
+    parts = {split: _part(name, path.parent, at, kept[split], others, in_chans) for split in sorted(kept, key=_order)}
+    found = Found(printable(path.stem), head[place], False, parts)
+    chans = num_channels(name, {split: part.images for split, part in parts.items()})
+    return found if chans is None else found._replace(kind=VOLUMES, in_chans=chans, hflip=False)
 
 
-def _part(root: Path, place: int, lines: Sequence[Any], others: dict[int, str], in_chans: int) -> Part:
+def _part(name: str, root: Path, place: int, lines: Sequence[Any], others: dict[int, str], in_chans: int) -> Part:
     wheres, rows, values = zip(*lines, strict=True)
     columns = {column: np.array([row[i] for row in rows], dtype=object) for i, column in others.items()}
-    return Part(FileImages([row[place] for row in rows], in_chans, root), np.array(values), wheres.__getitem__, columns)
+    images = listed_images(name, [row[place] for row in rows], in_chans, root)
+    return Part(images, np.array(values), wheres.__getitem__, columns)
 
 
 def _order(split: str) -> int:

@@ -11,7 +11,7 @@ from resnets.data.types import Samples, Source, Split
 from resnets.engine.contract import Design, Settings
 from resnets.models.header import Header
 from resnets.models.zoo import Named
-from resnets.tasks.image_level import pictures, series
+from resnets.tasks.image_level import pictures, series, volumes
 
 
 class Form(Protocol):
@@ -32,4 +32,4 @@ class Form(Protocol):
     def preview(self, source: Source, samples: Any, captions: Sequence[str], out: str | Path, seed: int) -> Path: ...
 
 
-FORMS: dict[int, Form] = {1: series, 2: pictures}
+FORMS: dict[int, Form] = {1: series, 2: pictures, 3: volumes}

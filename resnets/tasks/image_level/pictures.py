@@ -12,11 +12,11 @@ from resnets.data.preprocess import FREE, Preprocess
 from resnets.data.types import Samples, Source, Split
 from resnets.engine.contract import Design, Settings
 from resnets.engine.recipe import SMALL, changed_spec, spec_changes
-from resnets.engine.settings import fields_of, show
+from resnets.engine.settings import fields_of
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.zoo import Named
-from resnets.tasks.image_level.settings import OF_SERIES, RESIZE, ImageLevelSettings
+from resnets.tasks.image_level.settings import RESIZE, ImageLevelSettings
 from resnets.tasks.inputs import scaled, with_statistics
 
 
@@ -45,11 +45,8 @@ def design(asked: Settings, source: Source, header: Header | None, named: Named)
 
 
 def settle(recipe: ImageLevelSettings, origins: Mapping[str, str], design: Design, own: str) -> dict[str, tuple[Any, str]]:
-    for name, off in OF_SERIES.items():
-        if (value := getattr(recipe, name)) != off:
-            raise InputError(f"{name}={show(value)}: is for series, and these are pictures; leave it out")
     if recipe.normalise == "each":
-        raise InputError("normalise=each: is for series, and these are pictures; use data")
+        raise InputError("normalise=each: is for series and volumes, and these are pictures; use data")
     if design.spec.in_chans == 4 and recipe.auto_augment != "none":
         raise InputError(f"auto_augment={recipe.auto_augment} knows grey and colour pictures; use none with 4 channels")
     found: dict[str, tuple[Any, str]] = {}

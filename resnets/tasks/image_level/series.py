@@ -13,11 +13,11 @@ from resnets.data.preprocess import LEAST_STD, Preprocess
 from resnets.data.types import Samples, Source, Split
 from resnets.engine.contract import Design, Settings
 from resnets.engine.recipe import changed_spec, spec_changes
-from resnets.engine.settings import fields_of, show
+from resnets.engine.settings import fields_of
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.zoo import Named
-from resnets.tasks.image_level.settings import OF_PICTURES, ImageLevelSettings
+from resnets.tasks.image_level.settings import ImageLevelSettings
 
 NETWORK, OF_LONG, LONG = "resnet10_wang", "resnet18", 4096  # the networks of series up to so many values, and of longer ones
 LONGEST = 2**16  # of an input that nobody asked for
@@ -61,10 +61,6 @@ def length_of(lengths: np.ndarray, resize: str) -> int:
 
 
 def settle(recipe: ImageLevelSettings, origins: Mapping[str, str], design: Design, own: str) -> dict[str, tuple[Any, str]]:
-    fields = fields_of(type(recipe))
-    for name in OF_PICTURES:
-        if name in fields and (value := getattr(recipe, name)) not in (fields[name].default, OF_PICTURES[name]):
-            raise InputError(f"{name}={show(value)}: is for pictures, and these are series; leave it out")
     if recipe.normalise not in ("data", "each"):
         raise InputError(f"normalise={recipe.normalise}: is for pictures, and these are series; use data or each")
     by_whom, (length,) = "the weights" if recipe.weights else "the data", design.preprocess.size
@@ -125,7 +121,8 @@ def inputs(recipe: ImageLevelSettings, preprocess: Preprocess) -> str:
 def samples(
     split: Split, preprocess: Preprocess, num_classes: int, recipe: ImageLevelSettings | None, device: Any, balance: bool
 ) -> Samples:
-    from resnets.data.batches.series import CPU, SeriesAugment, SeriesSamples
+    from resnets.data.batches.image_level import CPU
+    from resnets.data.batches.series import SeriesAugment, SeriesSamples
 
     device = device or CPU
     if recipe is None:
@@ -147,6 +144,9 @@ def samples(
 
 
 def preview(source: Source, samples: Any, captions: Sequence[str], out: str | Path, seed: int) -> Path:
-    from resnets.tasks.image_level import series_preview
+    from resnets.draw.lines import SHOWN
+    from resnets.tasks.image_level import fitted_preview
 
-    return series_preview.preview(source, samples, captions, out, seed=seed)
+    (length,), num = samples.preprocess.size, samples.preprocess.in_chans
+    channels = f"{num} channels" + f", of which {SHOWN} are drawn" * (num > SHOWN) if num > 1 else "a channel"
+    return fitted_preview.preview(source, samples, captions, out, f"{length:,} values in {channels}", seed=seed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from resnets.engine.recipe import Facts, Recipe
-from resnets.engine.settings import AUGMENTATION, DATA, FINETUNING, IMAGES, LOSS, NETWORK, ON, setting
+from resnets.engine.settings import AUGMENTATION, DATA, FINETUNING, IMAGES, LOSS, NETWORK, ON, fields_of, setting, show
 from resnets.errors import InputError
 
 LINEAR = {"linear": "resnets.models.nn.heads:classifier"}  # the head of tasks with one answer per picture
@@ -19,12 +19,16 @@ def head_setting(choices: Collection[str]) -> Any:
 
 
 RESIZE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the settings have too
-# Settings of series alone, and those of pictures alone, as they are where they do nothing.
-OF_SERIES: dict[str, Any] = {"jitter": 0.0, "scaling": 0.0, "window_warp": 0.0}
-OF_PICTURES: dict[str, Any] = {
-    "crop": "none", "crop_pad": 0.0, "crop_scale": (1.0, 1.0), "crop_pct": 1.0, "interpolation": "bilinear", "train_size": None,
-    "auto_augment": "none", "random_erase": 0.0, "grow_from": 1.0, "cutmix": 0.0, "bit_depth": None,
+# Settings that not all kinds of images have a use for: the spatial axes of those that do, and what does nothing.
+NAMES = {1: "series", 2: "pictures", 3: "volumes"}
+SUITED: dict[str, tuple[tuple[int, ...], Any]] = {
+    "jitter": ((1, 3), 0.0), "scaling": ((1, 3), 0.0), "window_warp": ((1,), 0.0),
+    "volume_size": ((3,), None), "mirror": ((3,), ()), "rotate": ((3,), 0.0), "zoom": ((3,), 0.0),
+    "crop": ((2, 3), "none"), "crop_pad": ((2, 3), 0.0), "interpolation": ((2, 3), "bilinear"),
+    "crop_scale": ((2,), (1.0, 1.0)), "crop_pct": ((2,), 1.0), "train_size": ((2,), None), "auto_augment": ((2,), "none"),
+    "random_erase": ((2,), 0.0), "grow_from": ((2,), 1.0), "cutmix": ((2,), 0.0), "bit_depth": ((2,), None),
 }  # fmt: skip
+IDLE = {dims: {name: off for name, (suits, off) in SUITED.items() if dims not in suits} for dims in NAMES}
 WHOLE = {"resize": "squash", "crop_pct": 1.0}  # how a picture becomes an input: all of it
 
 
@@ -32,7 +36,7 @@ WHOLE = {"resize": "squash", "crop_pct": 1.0}  # how a picture becomes an input:
 class ImageLevelSettings(Recipe):
     """The settings that tasks with one answer per picture share."""
 
-    idle: ClassVar = {1: OF_PICTURES, 2: OF_SERIES}
+    idle: ClassVar = IDLE
 
     # Images
     resize: str = setting(IMAGES, "crop", "how a picture of another shape becomes the input", choices=("crop", "pad", "squash"))
@@ -42,9 +46,12 @@ class ImageLevelSettings(Recipe):
     normalise: str = setting(
         IMAGES,
         "data",
-        "subtract a mean for each channel, or each pixel, of the data; or ImageNet's; or of each series its own",
+        "subtract a mean for each channel, or each pixel, of the data; or ImageNet's; or of each series or volume its own",
         choices=("data", "pixel", "imagenet", "each"),
         only={"weights": (None,)},
+    )
+    volume_size: tuple[int, ...] | None = setting(
+        IMAGES, None, "volumes: depth,height,width of the input in voxels; default: by the data, or img_size along each"
     )
     grow_from: float = setting(
         IMAGES,
@@ -59,7 +66,7 @@ class ImageLevelSettings(Recipe):
     crop_pad: float = setting(
         AUGMENTATION,
         0.125,
-        "for pad: width of each side as a fraction of the picture's",
+        "for pad: width of each side as a fraction of the picture's; volumes are moved by up to that",
         least=0,
         most=1,
         only={"crop": ("pad",)},
@@ -75,10 +82,13 @@ class ImageLevelSettings(Recipe):
     )
     random_erase: float = setting(AUGMENTATION, 0.0, "probability of blanking a rectangle", least=0, most=1)
     jitter: float = setting(
-        AUGMENTATION, 0.0, "series: standard deviation of noise on each value, in standard deviations of the input", least=0
+        AUGMENTATION,
+        0.0,
+        "series and volumes: standard deviation of noise on each value, in standard deviations of the input",
+        least=0,
     )
     scaling: float = setting(
-        AUGMENTATION, 0.0, "series: standard deviation of a factor around 1 on each channel", least=0, most=1
+        AUGMENTATION, 0.0, "series and volumes: standard deviation of a factor around 1 on each channel", least=0, most=1
     )
     window_warp: float = setting(
         AUGMENTATION,
@@ -86,6 +96,22 @@ class ImageLevelSettings(Recipe):
         "series: probability of window warping, a tenth of the series at half or twice its speed",
         least=0,
         most=1,
+    )
+    mirror: tuple[str, ...] = setting(
+        AUGMENTATION,
+        (),
+        "volumes: axes along which half of them are mirrored, beside hflip: depth (head to feet), height (front to back)",
+        choices=("depth", "height"),
+    )
+    rotate: float = setting(
+        AUGMENTATION, 0.0, "volumes: most by which they are turned about each axis, in degrees", least=0, most=180
+    )
+    zoom: float = setting(
+        AUGMENTATION,
+        0.0,
+        "volumes: most by which they are enlarged or made smaller, as a fraction; not where size tells the classes",
+        least=0,
+        most=0.9,
     )
     repeats: int = setting(
         AUGMENTATION, 1, "times a picture is shown in a row, differently augmented; as many fewer per epoch", least=1
@@ -105,6 +131,17 @@ class ImageLevelSettings(Recipe):
             raise InputError(
                 f"crop_scale={list(self.crop_scale)}: give smallest and largest fraction of the area, such as 0.08,1"
             )
+        if self.volume_size is not None and not (len(self.volume_size) == 3 and min(self.volume_size) >= 1):
+            raise InputError(f"volume_size={show(self.volume_size)}: give depth, height and width in voxels, such as 48,64,48")
+
+
+def check_suited(recipe: ImageLevelSettings, dims: int) -> None:
+    """Raise `InputError` where a setting is given that does nothing to images of so many axes."""
+    fields = fields_of(type(recipe))
+    for name, off in IDLE[dims].items():
+        if name in fields and (value := getattr(recipe, name)) not in (fields[name].default, off):
+            those = " and ".join(NAMES[each] for each in SUITED[name][0])
+            raise InputError(f"{name}={show(value)}: is for {those}, and these are {NAMES[dims]}; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +188,8 @@ def fast(facts: Facts) -> dict[str, Any]:
     orthogonalisation costs a step of ResNet-20 a twentieth, of ResNet-18 several times as much again) and nobody asks for
     settings of SGD.
     """
-    if facts.spec.dims == 1:
-        return of_series(facts)
+    if facts.spec.dims in OWN:
+        return OWN[facts.spec.dims](facts)
     batch_size = 128
     while batch_size > 16 and facts.num_train < 20 * batch_size:
         batch_size //= 2
@@ -198,6 +235,37 @@ def of_series(facts: Facts) -> dict[str, Any]:
     }
 
 
+def of_volumes(facts: Facts) -> dict[str, Any]:
+    """The default of whole volumes, of some hundred of them and small networks: one cycle of AdamW, about 6,000 volumes shown
+    in 12 to 60 passes.
+
+    Nothing is mirrored: left and right are classes in medicine, and hearts have a side. Nor is anything enlarged: size may be
+    what tells the classes. Norms take the batch's statistics, for those of pictures are not those of volumes.
+    """
+    batch_size = 4
+    while batch_size < 16 and facts.num_train >= 16 * batch_size:
+        batch_size *= 2
+    return {
+        "epochs": min(60, max(12, round(6000 / facts.num_train))),
+        "batch_size": batch_size,
+        "opt": "adamw",
+        "lr": 2e-3,
+        "weight_decay": 0.01,
+        "norm_bias_decay": False,
+        "norm_stats": "batch",
+        "sched": "onecycle",
+        "crop": "pad",
+        "crop_pad": 1 / 16,
+        "rotate": 10.0,
+        "scaling": 0.1,
+        "jitter": 0.05,
+        "hflip": 0.0,
+    }
+
+
+OWN = {1: of_series, 3: of_volumes}  # the defaults of images with other axes than those of pictures
+
+
 def finetune(facts: Facts) -> dict[str, Any]:
     """The default with `weights`: a short cycle over a small set of one's own, all of the network learning, the front more
     slowly than the head.
@@ -205,8 +273,8 @@ def finetune(facts: Facts) -> dict[str, Any]:
     At least 600 steps, for a new head must be learnt whatever the number of pictures; at most 5,000, and twelve passes in
     between: what the weights know is mostly there. Validated for 5 to 100 pictures a class (docs/transfer.md).
     """
-    if facts.spec.dims == 1:
-        return of_series(facts)
+    if facts.spec.dims in OWN:
+        return OWN[facts.spec.dims](facts)
     batch_size = 64
     while batch_size > 16 and facts.num_train < 20 * batch_size:
         batch_size //= 2

@@ -23,7 +23,7 @@ from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
 from resnets.plugins import table
 from resnets.tasks.image_level.forms import FORMS
-from resnets.tasks.image_level.settings import ImageLevelSettings
+from resnets.tasks.image_level.settings import ImageLevelSettings, check_suited
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ LINEAR = "linear"  # the head that there is without a word
 
 
 class ImageLevel(ABC):
-    """A task with one answer per picture or series, and all inputs of one size (abstract). See `engine.contract.Task`."""
+    """A task with one answer per picture, series or volume; all inputs have one size (abstract). See `engine.contract.Task`."""
 
     name: str
     kind = "classes"
@@ -65,7 +65,7 @@ class ImageLevel(ABC):
             raise InputError(f"ignore_index is for masks, and the model is for the task {self.name}; leave it out")
         trained = header.provenance.get("data", {})
         own: dict[str, Any] = {
-            "in_chans": header.spec.in_chans if header.spec.dims == 2 else None,  # of series the data decides
+            "in_chans": header.spec.in_chans if header.spec.dims == 2 else None,  # of series and volumes the data decides
             "labels": header.labels,
             "unnamed": header.unnamed,
             "leave_out": no_labels(asked, trained),
@@ -90,6 +90,7 @@ class ImageLevel(ABC):
     ) -> dict[str, tuple[Any, str]]:
         if recipe.is_probe:
             need_weights(recipe, "probe", (False,))
+        check_suited(recipe, source.dims)
         return FORMS[source.dims].settle(recipe, origins, design, own)
 
     def cut(self, source: Source, recipe: ImageLevelSettings) -> Source:

@@ -13,8 +13,9 @@ from PIL import Image
 
 from resnets.data.pictures.images import BadPicture, num_processors
 from resnets.draw.heat import painted
-from resnets.draw.lines import is_series, pictured, sketch
+from resnets.draw.lines import is_series, sketch
 from resnets.draw.paint import three
+from resnets.draw.pictured import pictured
 
 SIDE = 96  # pixels of the longer side of a thumbnail
 QUALITY = 72  # of WebP
@@ -30,7 +31,7 @@ class Sheet(NamedTuple):
 
 
 def small(pixels: np.ndarray, side: int = SIDE) -> Image.Image:
-    """uint8 (H, W) or (H, W, C), or the lines of a series, with its longer side at most `side`, in colours."""
+    """What `pictured` makes of an image, with its longer side at most `side`, in colours."""
     image = Image.fromarray(np.ascontiguousarray(three(pictured(pixels))))
     image.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=2.0)
     return image
