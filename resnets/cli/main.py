@@ -43,11 +43,13 @@ COMMANDS = {
     "report": "resnets.cli.report.report",
     "export": "resnets.cli.models.export",
     "convert": "resnets.cli.models.convert",
+    "push": "resnets.cli.models.push",
     "models": "resnets.cli.models.models",
     "info": "resnets.cli.models.info",
     "data": "resnets.cli.data.data",
     "faces": "resnets.cli.faces.faces",
     "serve": "resnets.cli.serve.serve",
+    "doctor": "resnets.cli.doctor.doctor",
     "bench": "resnets.cli.bench.bench",
     "paper": "resnets.cli.paper.paper",
 }
