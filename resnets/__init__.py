@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from resnets.verbs.index import Index
     from resnets.verbs.loaders import loaders
     from resnets.verbs.predict import predict
+    from resnets.verbs.push import push
     from resnets.verbs.repair import repair
     from resnets.verbs.repeats import cross_validate, repeat
     from resnets.verbs.train import train
@@ -50,6 +51,7 @@ _LATER = {
     "calibrate": "resnets.verbs.calibrate",
     "evaluate": "resnets.verbs.evaluate",
     "predict": "resnets.verbs.predict",
+    "push": "resnets.verbs.push",
     "repair": "resnets.verbs.repair",
     "explain": "resnets.verbs.explain",
     "embed": "resnets.verbs.embed",
@@ -81,6 +83,7 @@ __all__ = [
     "load_plugin",
     "loaders",
     "predict",
+    "push",
     "register",
     "repair",
     "repeat",

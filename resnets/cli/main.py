@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from resnets import __version__
+from resnets.cli.completion import SHELLS, completing, script
 from resnets.cli.options import CONTEXT, EPILOG
 from resnets.draw.text import printable, visible
 from resnets.errors import InputError, Interrupted, ProcessEnded, is_memory
@@ -43,11 +44,13 @@ COMMANDS = {
     "report": "resnets.cli.report.report",
     "export": "resnets.cli.models.export",
     "convert": "resnets.cli.models.convert",
+    "push": "resnets.cli.models.push",
     "models": "resnets.cli.models.models",
     "info": "resnets.cli.models.info",
     "data": "resnets.cli.data.data",
     "faces": "resnets.cli.faces.faces",
     "serve": "resnets.cli.serve.serve",
+    "doctor": "resnets.cli.doctor.doctor",
     "bench": "resnets.cli.bench.bench",
     "paper": "resnets.cli.paper.paper",
 }
@@ -81,10 +84,18 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].rpartition(".")
-        return with_plugins(getattr(importlib.import_module(module), name))
+        return completing(with_plugins(getattr(importlib.import_module(module), name)))
 
 
 @click.group(cls=Commands, context_settings=CONTEXT, epilog=EPILOG)
+@click.option(
+    "--completion",
+    type=click.Choice(SHELLS),
+    is_eager=True,
+    expose_value=False,
+    callback=script,
+    help="print what makes the Tab key complete commands, flags and names in that shell",
+)
 @click.version_option(__version__, "-V", "--version", message="resnets %(version)s")
 def cli() -> None:
     """Residual networks: define, train, evaluate and use them.

@@ -60,7 +60,9 @@ def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> Non
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Convert weights from and to other libraries.")
 @click.argument("checkpoint")
 @click.option("--out", "-o", metavar="FILE", required=True, help="the file to write; its suffix says how")
-@click.option("--to", type=click.Choice(["torchvision", "timm"]), help="the library to write for  [this package]")
+@click.option(
+    "--to", type=click.Choice(["torchvision", "timm", "transformers"]), help="the library to write for  [this package]"
+)
 @click.option("--task", metavar="TASK", help="embed: a file whose answers are the pooled features  [that of the weights]")
 @click.option("--model", metavar="NAME", help="the network, where the tensors do not determine it")
 @click.option("--prefix", metavar="WORDS", help="take the network whose tensors' names begin so, such as encoder")
@@ -92,7 +94,7 @@ def convert(checkpoint: str, out: str, as_json: bool, stem_stride: int | None, *
 @click.argument("model")
 @click.option("--format", "form", type=click.Choice(["onnx", "openvino", "torch", "html"]), required=True, help="what to write")
 @click.option("--int8", metavar="DATA", help="quantise to 8 bits, calibrated and checked on DATA")
-@click.option("--out", "-o", metavar="FILE", help="the file  [beside the model]")
+@click.option("--out", "-o", metavar="FILE", help="the file  [beside the model; of a name, here]")
 @click.option("--data", metavar="DATA", help="images to check on  [those of --int8, or of the training, or samples]")
 @click.option("--num-check", type=click.IntRange(1), default=1000, help="images to check on, at most  [1000]")
 @click.option("--force", is_flag=True, help="keep the file even if the check fails")
@@ -114,3 +116,26 @@ def export(model: str, form: str, as_json: bool, **options: Any) -> None:
         click.echo(printable(tables.export(refused.result)), err=True)
         raise InputError(f"{refused}; nothing was written (--force overrides)") from None
     click.echo(to_json(result) if as_json else printable(tables.export(result)))
+
+
+@click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Publish a model on the Hugging Face Hub.")
+@click.argument("model", metavar="RUN|FILE")
+@click.argument("name", metavar="OWNER/NAME")
+@click.option("--private", is_flag=True, help="for nobody else to see, where the repository is made")
+@click.option("--dry-run", metavar="DIR", help="write the files there, and send nothing")
+@click.option("--licence", "--license", metavar="TEXT", help="such as mit or cc-by-4.0  [unknown, and said to be]")
+@json_flag
+def push(model: str, name: str, as_json: bool, **options: Any) -> None:
+    """Publish RUN or FILE as the repository OWNER/NAME: the saved model, copies that timm and transformers open where they
+    have such a network, and a card of what is known of it. `hf-hub:OWNER/NAME` is then a MODEL everywhere."""
+    from resnets.cli.progress import say
+    from resnets.verbs.push import push
+
+    result = push(model, name, say=say, **options)
+    if as_json:
+        click.echo(to_json(result))
+        return
+    for file, size in result["files"].items():
+        click.echo(visible(f"{size:>12,}  {file}"))
+    sent = f"{result['url']} (commit {result['commit'][:10]})" if "url" in result else options["dry_run"]
+    click.echo(visible(f"written: {sent}"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import Field
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -15,9 +15,11 @@ from typing import Any, TypeVar
 import click
 
 from resnets import tasks
+from resnets.cli.completion import MODEL, Place, offering
 from resnets.engine.recipe import Recipe, Schema
 from resnets.engine.settings import ANSWERS, COMMON, MACHINE, SECTIONS, fields_of, kinds, show
 from resnets.errors import InputError
+from resnets.models import zoo
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -63,6 +65,9 @@ def confidence_flags(command: Any) -> Any:
 
 
 SHORT = {"batch_size": ["-b"], "workers": ["-j"], "weight_decay": ["--wd"], "img_size": ["--imgsz"]}
+# What a shell offers for settings beside their choices; and settings that may be files.
+OFFERED: dict[str, Collection[str]] = {"model": zoo.ROWS, "task": tasks.TASKS}
+PATHS = {"weights": MODEL, "recipe": Place(), "corrections": Place()}
 METAVARS = {int: "N", float: "X", str: "TEXT"}
 SPEC_FLAGS = (
     "stem",
@@ -165,7 +170,12 @@ def setting_flag(schema: Schema, name: str) -> Callable[[Command], Command]:
     field, flag = fields_of(schema)[name], "--" + name.replace("_", "-")
     if kind is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=help_of(field))
-    return click.option(flag, *SHORT.get(name, []), name, metavar=metavar_of(schema, name), help=help_of(field))
+    said: dict[str, Any] = {"metavar": metavar_of(schema, name), "help": help_of(field)}
+    if name in PATHS:
+        said["type"] = PATHS[name]
+    elif names := OFFERED.get(name, field.metadata["choices"]):
+        said["shell_complete"] = offering(names)
+    return click.option(flag, *SHORT.get(name, []), name, **said)
 
 
 def metavar_of(schema: Schema, name: str) -> str:

@@ -63,6 +63,18 @@ class Headline(NamedTuple):
     is_fraction: bool = True
 
 
+class PublishedAs(NamedTuple):
+    """What models of a task are called elsewhere.
+
+    Args:
+        pipeline: the tag of the Hugging Face Hub, by which models of pictures are found there; None: it has none.
+        problem: the `problem_type` of transformers' image classifiers; None: they have none.
+    """
+
+    pipeline: str | None
+    problem: str | None = None
+
+
 @dataclass(frozen=True)
 class ReportTable:
     """What the report shows of an evaluation: columns of the table of classes, and further figures, {key: heading}; and what it
@@ -264,6 +276,7 @@ class Task(Protocol):
     embeds: bool  # whether its outputs are embeddings (N, num_features): vectors that are near each other for what is alike
     dims: tuple[int, ...]  # how many spatial axes its inputs may have
     map_method: str  # of `attribution.methods.METHODS`, by which answers are explained unless another is asked for
+    published: PublishedAs
     counts_head: bool  # whether the multiply-adds of the spec are those of the whole network, head included
 
     @property

@@ -8,11 +8,11 @@ import os
 import platform
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
 
+from resnets.data.machine import cpu_flags, cpu_name
 from resnets.engine.distributed import ALONE, Processes
 from resnets.engine.recipe import Recipe
 from resnets.errors import InputError
@@ -202,18 +202,3 @@ def supports_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     return device.type == "cpu" and any(flag in cpu_flags() for flag in ("avx512_bf16", "amx_bf16"))
-
-
-def cpu_flags() -> set[str]:
-    return set(_cpuinfo("flags").split())
-
-
-def cpu_name() -> str:
-    return _cpuinfo("model name") or platform.processor() or platform.machine()
-
-
-def _cpuinfo(key: str) -> str:
-    """The value of `key` in /proc/cpuinfo (Linux); "" elsewhere."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")

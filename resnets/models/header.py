@@ -18,8 +18,8 @@ from resnets.models.spec import ResNetSpec
 FORMAT = "resnets/1"
 EXTERNAL = "resnets-external/1"  # weights of a network that another library builds; `resnets.ship.external` opens them
 # The keys of provenance that any model made from these weights keeps (`Origin`), and what two of them are called in print.
-TRAVELS: tuple[Literal["source", "family", "weights", "licence", "training_data", "sha256"], ...] = (
-    "source", "family", "weights", "licence", "training_data", "sha256",
+TRAVELS: tuple[Literal["source", "family", "weights", "licence", "training_data", "sha256", "repository"], ...] = (
+    "source", "family", "weights", "licence", "training_data", "sha256", "repository",
 )  # fmt: skip
 TERMS: dict[Literal["licence", "training_data"], str] = {"licence": "licence", "training_data": "trained on"}
 PARTS = ("format", "spec", "task", "preprocess", "labels", "metrics", "provenance")
@@ -79,7 +79,12 @@ def origin(header: Header) -> Origin:
     own = header.provenance
     start = own.get("weights")
     if isinstance(start, dict):  # fine-tuned from those
-        return cast(Origin, dict(start))
+        found = dict(start) | {name: own[name] for name in ("repository",) if name in own}
+        if "licence" in own:  # of the model itself, where it was published
+            found["licence"] = (
+                f"{own['licence']}; of the weights that it was trained from: {start.get('licence', 'not stated')}"
+            )
+        return cast(Origin, found)
     return cast(Origin, {name: own[name] for name in TRAVELS if name in own})
 
 
@@ -89,7 +94,8 @@ def terms(header: Header) -> str:
     if not found:
         return ""
     told = [f"{words} {found[name]}" for name, words in TERMS.items() if name in found]
-    return "; ".join([f"{header.spec.name} from {found.get('weights') or found.get('source')}", *told])
+    whence = found.get("weights") or found.get("source") or found.get("repository")
+    return "; ".join([header.spec.name + f" from {whence}" * bool(whence), *told])
 
 
 BOXED = Path(__file__).parent / "boxed"  # models that come with the package, NAME.safetensors with its card NAME.md

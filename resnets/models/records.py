@@ -76,6 +76,7 @@ class Origin(TypedDict, total=False):
     licence: str
     training_data: str
     sha256: str
+    repository: str  # of the Hugging Face Hub, with the commit: "hf-hub:owner/name@commit"
 
 
 class ExportRecord(TypedDict):
@@ -199,6 +200,7 @@ class Provenance(TypedDict, total=False):
     licence: str
     training_data: str
     sha256: str
+    repository: str
     preprocess: str  # where the normalisation is stated
     labels: str  # where the class names are stated
     part: str  # of a nested checkpoint, such as "state_dict"

@@ -133,9 +133,9 @@ def read_header(model: str | Path) -> Header:
     if is_exported(path):
         return open_session(path).header
     from resnets.models import weights
-    from resnets.models.pretrained.opening import open_weights
+    from resnets.models.pretrained.opening import open_weights, published
 
-    return weights.read_header(path) if weights.is_ours(path) else open_weights(path).header
+    return published(weights.read_header(path), path) if weights.is_ours(path) else open_weights(path).header
 
 
 def _choose(suffix: str, runtime: str, path: Path | None) -> str:

@@ -171,7 +171,8 @@ def export(
     path = locate(model)
     if path.suffix in {entry.suffix for entry in formats.FORMATS.values()}:
         raise InputError(f"{path}: exported already; give the .safetensors file or the run directory that it came from")
-    target = Path(out) if out is not None else path.with_name(path.stem + ("_int8" if int8 else "") + row.suffix)
+    folder = path.parent if Path(model).exists() else Path()  # a name's file is in the package or a cache
+    target = Path(out) if out is not None else folder / (path.stem + ("_int8" if int8 else "") + row.suffix)
     if target.suffix != row.suffix:
         raise InputError(
             f"{target}: files of format {format} end in {row.suffix}; name it {target.with_suffix(row.suffix).name}"

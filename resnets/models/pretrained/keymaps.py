@@ -53,15 +53,38 @@ TRANSFORMERS: tuple[Rule, ...] = (
     (r"\.shortcut\.normalization\.", ".downsample.1."),
     (r"^classifier\.1\.", "fc."),
 )
+TO_TRANSFORMERS: tuple[Rule, ...] = (
+    (r"^fc\.", "classifier.1."),
+    (r"^conv1\.", "resnet.embedder.embedder.convolution."),
+    (r"^bn1\.", "resnet.embedder.embedder.normalization."),
+    (r"^layer(\d)\.(\d+)\.", lambda found: f"resnet.encoder.stages.{int(found[1]) - 1}.layers.{found[2]}."),
+    (r"\.conv(\d)\.", _shifted(".layer.", -1, ".convolution.")),
+    (r"\.bn(\d)\.", _shifted(".layer.", -1, ".normalization.")),
+    (r"\.downsample\.0\.", ".shortcut.convolution."),
+    (r"\.downsample\.1\.", ".shortcut.normalization."),
+)
 SEQUENTIAL: tuple[Rule, ...] = ((r"^0\.", "conv1."), (r"^1\.", "bn1."), (r"^([4-7])\.", _shifted("layer", -3, ".")))
 CIFAR: tuple[Rule, ...] = ((r"^linear\.", "fc."), (r"\.shortcut\.", ".downsample."))
 
 # Values of our spec that other libraries' networks can have. With others the names, or only the outputs, would differ.
 Held = Mapping[str, tuple[object, ...]]
-PLAIN: Held = {"stage_stride": ("first",), "stem_stride": (None, 2), "norm": ("batch",), "output_stride": (32,)}
+PLAIN: Held = {
+    "block": ("basic", "bottleneck"),
+    "stage_stride": ("first",),
+    "stem_stride": (None, 2),
+    "norm": ("batch",),
+    "dims": (2,),
+    "output_stride": (32,),
+}
 TIMM: dict[str, Held] = {
-    "post": {"stem": ("imagenet", "deep"), "shortcut": ("B", "D"), "stride_in": ("3x3",), "dims": (2,), **PLAIN},
-    "pre": {"stem": ("imagenet",), "shortcut": ("B",), "stride_in": ("3x3",), "dims": (2,), "attention": ("none",), **PLAIN},
+    "post": {
+        "stem": ("imagenet", "deep"),
+        "shortcut": ("B", "D"),
+        "stride_in": ("3x3",),
+        "attention": ("none", "se"),
+        **PLAIN,
+    },
+    "pre": {"stem": ("imagenet",), "shortcut": ("B",), "stride_in": ("3x3",), "attention": ("none",), **PLAIN},
 }
 TORCHVISION: Held = {
     "order": ("post",),
@@ -69,8 +92,16 @@ TORCHVISION: Held = {
     "shortcut": ("B",),
     "stride_in": ("3x3",),
     "attention": ("none",),
-    "dims": (2,),
     "width": (64,),
+    **PLAIN,
+}
+IN_TRANSFORMERS: Held = {
+    "order": ("post",),
+    "stem": ("imagenet",),
+    "shortcut": ("B",),
+    "attention": ("none",),
+    "groups": (1,),
+    "group_width": (64,),
     **PLAIN,
 }
 
@@ -129,7 +160,13 @@ def to_torchvision(state_dict: Mapping[str, Tensor], spec: ResNetSpec) -> dict[s
     return dict(state_dict)
 
 
-BACK = {"torchvision": to_torchvision, "timm": to_timm}
+def to_transformers(state_dict: Mapping[str, Tensor], spec: ResNetSpec) -> dict[str, Tensor]:
+    """Our tensors of `spec` by the names of transformers' `ResNetForImageClassification`. Raises as `to_timm`."""
+    check_held("transformers", IN_TRANSFORMERS, spec)
+    return renamed(state_dict, TO_TRANSFORMERS)
+
+
+BACK = {"torchvision": to_torchvision, "timm": to_timm, "transformers": to_transformers}
 
 
 def check_held(library: str, held: Held, spec: ResNetSpec) -> None:

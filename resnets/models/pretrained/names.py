@@ -4,7 +4,8 @@
     IMAGENET1K_V2, DEFAULT                  torchvision's weights of the network that `model` names
     ResNet50_Weights.IMAGENET1K_V2          torchvision's own notation
     timm/resnet50.a1_in1k                   a repository on the Hugging Face Hub; likewise microsoft/resnet-50
-    hf/owner/name, hf/owner/name@revision   any other repository
+    hf-hub:owner/name, hf-hub:owner/name@revision   any repository, as timm writes it; of these only .safetensors is read
+    hf/owner/name, hf/owner/name@revision   the same, which may hold pickles, opened as docs/weights.md says
     dlib/face                               dlib's network for faces, in a package of `pip install 'resnets[faces]'`
 
 Caches, checksums, mirrors and offline settings are those of torch.hub (TORCH_HOME) and huggingface_hub (HF_HOME, HF_ENDPOINT,
@@ -16,6 +17,7 @@ from __future__ import annotations
 import re
 import sys
 import urllib.error
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,11 @@ from resnets.errors import InputError
 from resnets.files import in_package
 from resnets.models import header as saved
 
+OURS = "resnets.safetensors"  # a saved model of this package, beside which other libraries' files are copies
 IN_FOLDER = ("model.safetensors", "pytorch_model.bin", "tf_model.h5")  # the first that exists is used
 BESIDE = ("config.json", "preprocessor_config.json", "README.md")
+HUB = "hf-hub:"
+MAX_WEIGHTS, MAX_BESIDE = 8 << 30, 1 << 22  # bytes that are downloaded of a file
 PACKAGED = {"dlib/face": ("face_recognition_models", "models/dlib_face_recognition_resnet_model_v1.dat", "faces")}
 OWNERS = ("timm", "microsoft")  # owners on the Hub that need no "hf/" before them
 
@@ -40,10 +45,12 @@ class Published:
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository on the Hugging Face Hub: "owner/name", and a revision; None: its main branch."""
+    """A repository on the Hugging Face Hub: "owner/name", a revision (None: its main branch), and whether only its
+    .safetensors files are read."""
 
     name: str
     revision: str | None = None
+    only_safe: bool = False
 
 
 def parse(what: str, model: str | None = None) -> Published | Repository | None:
@@ -62,6 +69,8 @@ def parse(what: str, model: str | None = None) -> Published | Repository | None:
         return Published(found[1].lower(), found[2])
     if found := re.fullmatch(rf"(?:hf/([\w.-]+)|({'|'.join(OWNERS)}))/([\w.-]+)(?:@([\w./-]+))?", what):
         return Repository(f"{found[1] or found[2]}/{found[3]}", found[4])
+    if found := re.fullmatch(rf"{HUB}([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", what):
+        return Repository(found[1], found[2], only_safe=True)
     return None
 
 
@@ -72,8 +81,8 @@ def locate(what: str | Path, model: str | None = None) -> Path:
         InputError: if there is none, or it cannot be downloaded.
     """
     path = Path(what)
-    if path.is_dir() and (path / "config.json").is_file():
-        found = next((path / name for name in IN_FOLDER if (path / name).is_file()), None)
+    if path.is_dir() and any((path / name).is_file() for name in (OURS, "config.json")):
+        found = next((path / name for name in (OURS, *IN_FOLDER) if (path / name).is_file()), None)
         if found is None:
             raise InputError(f"{path}: config.json, but none of {', '.join(IN_FOLDER)}; download the weights too")
         return found
@@ -128,34 +137,56 @@ def _url(named: Published) -> str:
 def from_hub(named: Repository) -> Path:
     """The weights file of a repository on the Hugging Face Hub, in its cache, with config and model card beside it.
 
+    All files are of one commit, which is in the path of what is returned; see `repository_of`.
+
     Raises:
-        InputError: if the repository has no weights file, or it cannot be downloaded.
+        InputError: if the repository has no weights file that is read, one is too large, or it cannot be downloaded.
     """
     try:
-        from huggingface_hub import errors, hf_hub_download
+        from huggingface_hub import errors, get_hf_file_metadata, get_token, hf_hub_download, hf_hub_url
     except ImportError as error:
         raise InputError(f"{named.name} is on the Hugging Face Hub: pip install 'resnets[hub]' ({error})") from None
+    revision, files = named.revision, IN_FOLDER[:1] if named.only_safe else IN_FOLDER
 
-    def fetch(name: str) -> Path | None:
+    def fetch(name: str, most: int = MAX_WEIGHTS) -> Path | None:
+        nonlocal revision
+        size = 0
+        with suppress(Exception):  # what fails here fails below too, which also looks into the cache
+            size = get_hf_file_metadata(hf_hub_url(named.name, name, revision=revision), token=get_token()).size or 0
+        if size > most:
+            raise InputError(f"{named.name}: its {name} has {size:,} bytes, more than the {most:,} that are downloaded")
         try:
-            return Path(hf_hub_download(named.name, name, revision=named.revision))
+            path = Path(hf_hub_download(named.name, name, revision=revision))
         except errors.LocalEntryNotFoundError as error:
-            if name not in (BESIDE[0], IN_FOLDER[-1]):
+            if name not in (BESIDE[0], files[-1]):
                 return None  # offline it is unknown whether the repository has this file
             raise InputError(
                 f"{named.name}: not in the cache, and the Hub cannot be reached (or HF_HUB_OFFLINE is set): {_line(error)}"
             ) from None
         except errors.RemoteEntryNotFoundError:
             return None
-        except (errors.HfHubHTTPError, ValueError, OSError) as error:
+        except Exception as error:  # of the Hub, or of the network by a library that huggingface_hub chooses
             raise InputError(f"{named.name}: cannot be downloaded from the Hugging Face Hub: {_line(error)}") from None
+        revision = path.parents[name.count("/")].name  # the commit: a later one has other files
+        return path
 
+    if (ours := fetch(OURS)) is not None:
+        return ours
     for name in BESIDE:
-        fetch(name)
-    found = next((path for name in IN_FOLDER if (path := fetch(name))), None)
+        fetch(name, MAX_BESIDE)
+    found = next((path for name in files if (path := fetch(name))), None)
     if found is None:
-        raise InputError(f"{named.name}: none of {', '.join(IN_FOLDER)} there; download its file, and give that")
+        more = f"; pickles are read of hf/{named.name}, as torch's weights_only does" * named.only_safe
+        raise InputError(
+            f"{named.name}: none of {', '.join((OURS, *files))} there{more or '; download its file, and give that'}"
+        )
     return found
+
+
+def repository_of(path: Path) -> str | None:
+    """The repository and commit of a file in huggingface_hub's cache, as `parse` reads it; None for other files."""
+    found = re.search(r"models--([^/]+?)--([^/]+)/snapshots/([0-9a-f]{40})/", path.as_posix())
+    return f"{HUB}{found[1]}/{found[2]}@{found[3]}" if found else None
 
 
 def _line(error: Exception) -> str:

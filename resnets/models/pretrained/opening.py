@@ -20,7 +20,7 @@ from resnets.models.header import Header
 from resnets.models.pretrained import dense, dlib, facts, families, files, folding, infer, trunks
 from resnets.models.pretrained.facts import USER, Facts
 from resnets.models.pretrained.files import Foreign
-from resnets.models.pretrained.names import locate
+from resnets.models.pretrained.names import locate, repository_of
 from resnets.models.records import Origin, Provenance
 from resnets.models.spec import ResNetSpec
 
@@ -88,7 +88,8 @@ def open_weights(
     if prefix is None:
         trunks.check_other(file.tensors, path)
     if prefix is None and dense.is_dense(file.tensors):
-        return Opened(path, *dense.opened(file, str(what), mean, std, labels))
+        header, tensors = dense.opened(file, str(what), mean, std, labels)
+        return Opened(path, published(header, path), tensors)
     return _foreign(file, prefix, str(what), model, (mean, std, labels), hidden or {})
 
 
@@ -199,4 +200,12 @@ def _checked(header: Header, path: Path) -> Header:
             f"{path}: mean and std for {header.preprocess.in_chans} channels, and the network takes {header.spec.in_chans}; "
             "give one value per channel"
         )
-    return header
+    return published(header, path)
+
+
+def published(header: Header, path: Path) -> Header:
+    """The header of a file with the repository that it was downloaded from in its provenance; of others as it is."""
+    if (repository := repository_of(path)) is None:
+        return header
+    provenance: Provenance = {**header.provenance, "repository": repository}
+    return dataclasses.replace(header, provenance=provenance)

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.types import Source, Split
-from resnets.engine.contract import Criterion, Decision, Explained, Headline, Question, ReportTable, Score, Settings
+from resnets.engine.contract import (
+    Criterion,
+    Decision,
+    Explained,
+    Headline,
+    PublishedAs,
+    Question,
+    ReportTable,
+    Score,
+    Settings,
+)
 from resnets.engine.settings import answers_of
 from resnets.measures import balance
 from resnets.models.header import Header
@@ -36,6 +46,7 @@ class Classify(ImageLevel):
     name = "classify"
     settings = ClassifySettings
     recipes = RECIPES
+    published = PublishedAs("image-classification", "single_label_classification")
     wanted = ("topk",)
     rows = rows
     scores = (Score("top1", "accuracy", percent=True),)

@@ -17,7 +17,18 @@ import numpy as np
 from resnets.data.targets import Boxes, Detections
 from resnets.data.types import Source, Split
 from resnets.draw.panels import Panel
-from resnets.engine.contract import Criterion, Explained, Losses, Question, ReportTable, Run, Score, Settings, Wanted
+from resnets.engine.contract import (
+    Criterion,
+    Explained,
+    Losses,
+    PublishedAs,
+    Question,
+    ReportTable,
+    Run,
+    Score,
+    Settings,
+    Wanted,
+)
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
@@ -42,6 +53,7 @@ class Detect(Dense):
     kind = "boxes"
     settings = DetectSettings
     recipes = RECIPES
+    published = PublishedAs("object-detection")
     wanted = ("threshold",)
     rows = rows
     scores = (Score("map", "mAP"), Score("map50", "mAP at IoU .5"))

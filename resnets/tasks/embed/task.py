@@ -21,6 +21,7 @@ from resnets.engine.contract import (
     Design,
     Explained,
     Headline,
+    PublishedAs,
     Question,
     ReportTable,
     Run,
@@ -50,6 +51,7 @@ class Embed(WholePictures):
     kind = "identities"
     settings = EmbedSettings
     recipes = RECIPES
+    published = PublishedAs("image-feature-extraction")
     of_classes = (f"{IDENTITIES}.",)
     wanted: tuple[str, ...] = ()
     rows = rows

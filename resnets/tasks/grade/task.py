@@ -13,7 +13,18 @@ import numpy as np
 
 from resnets.data.splits import cut_as_trained
 from resnets.data.types import Source, Split
-from resnets.engine.contract import Criterion, Design, Explained, Headline, Question, ReportTable, Run, Score, Settings
+from resnets.engine.contract import (
+    Criterion,
+    Design,
+    Explained,
+    Headline,
+    PublishedAs,
+    Question,
+    ReportTable,
+    Run,
+    Score,
+    Settings,
+)
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
@@ -38,6 +49,7 @@ class Grade(WholePictures):
     name = "grade"
     settings = GradeSettings
     recipes = RECIPES
+    published = PublishedAs(None, "regression")
     wanted: tuple[str, ...] = ()
     rows = rows
     scores = (Score("r2", "R2"),)

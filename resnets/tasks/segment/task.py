@@ -17,7 +17,18 @@ from resnets.data.spacings import gridded
 from resnets.data.targets import background_of
 from resnets.data.types import Samples, Source, Split
 from resnets.draw.panels import Panel
-from resnets.engine.contract import Criterion, Design, Explained, Question, ReportTable, Run, Score, Settings, Wanted
+from resnets.engine.contract import (
+    Criterion,
+    Design,
+    Explained,
+    PublishedAs,
+    Question,
+    ReportTable,
+    Run,
+    Score,
+    Settings,
+    Wanted,
+)
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
@@ -44,6 +55,7 @@ class Segment(Dense):
     kind = "masks"
     settings = SegmentSettings
     recipes = RECIPES
+    published = PublishedAs("image-segmentation")
     wanted: tuple[str, ...] = ()
     rows = rows
     scores = (Score("miou", "mIoU"), Score("pixel_accuracy", "pixel accuracy"), Score("dice", "Dice"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.types import Source, Split
-from resnets.engine.contract import Criterion, Design, Explained, Question, ReportTable, Score, Settings
+from resnets.engine.contract import Criterion, Design, Explained, PublishedAs, Question, ReportTable, Score, Settings
 from resnets.errors import InputError
 from resnets.models.answering import Wanted
 from resnets.models.header import Header
@@ -32,6 +32,7 @@ class Tag(ImageLevel):
     kind = "tags"
     settings = TagSettings
     recipes = RECIPES
+    published = PublishedAs("image-classification", "multi_label_classification")
     wanted = ("threshold",)
     rows = rows
     scores = (Score("map", "mAP"), Score("f1", "F1"))

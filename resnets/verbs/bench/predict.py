@@ -94,10 +94,10 @@ def measure(
         InputError: for a model, folder or row that does not exist.
     """
     from resnets.engine.run import provenance
-    from resnets.models import header as saved
+    from resnets.models.pretrained import names
 
-    named = model in zoo.ROWS or not Path(model).exists()
-    name = zoo.get(model).name if named else str(saved.find(model).resolve())
+    named = model in zoo.ROWS or not (Path(model).exists() or names.parse(model))
+    name = zoo.get(model).name if named else str(names.locate(model).absolute())
     chosen, notes = choose_rows(rows, named and name in TORCHVISION)
     found = None if pictures is None else find_pictures(pictures, num)
     with tempfile.TemporaryDirectory(prefix="resnets-bench-") as folder:

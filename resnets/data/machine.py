@@ -1,0 +1,63 @@
+"""The machine that this process runs on: its processor, and how much of it may be used. No torch."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from contextlib import suppress
+from pathlib import Path
+
+# Instructions that matter here, by what people call them: flags of /proc/cpuinfo, any of which is enough.
+INSTRUCTIONS = {
+    "AVX2": ("avx2",),
+    "AVX-512": ("avx512f",),
+    "VNNI": ("avx512_vnni", "avx_vnni"),
+    "bf16": ("avx512_bf16", "amx_bf16", "bf16"),
+    "AMX": ("amx_tile",),
+}
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def cpu_flags() -> set[str]:
+    """The processor's flags, on Linux; elsewhere none are known."""
+    return set((_cpuinfo("flags") or _cpuinfo("Features")).split())
+
+
+def cpu_name() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(key: str) -> str:
+    """The value of `key` in /proc/cpuinfo (Linux); "" elsewhere."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
+
+
+def instructions() -> dict[str, bool] | None:
+    """Which of `INSTRUCTIONS` the processor has; None where that is not known."""
+    flags = cpu_flags()
+    return {name: any(flag in flags for flag in any_of) for name, any_of in INSTRUCTIONS.items()} if flags else None
+
+
+def num_usable() -> float:
+    """Processors that this process may use: by its affinity and, in parts of one, by the container's limit (cgroup)."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(float(allowed), _quota())
+
+
+def _quota() -> float:
+    """Processors by the limit of the container; infinite without one."""
+    with suppress(OSError, ValueError):  # version 2, then 1
+        quota, period = (CGROUP / "cpu.max").read_text().split()
+        return math.inf if quota == "max" else int(quota) / int(period)
+    with suppress(OSError, ValueError):
+        quota, period = ((CGROUP / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return math.inf if int(quota) <= 0 else int(quota) / int(period)
+    return math.inf
+
+
+def load() -> float | None:
+    """How many processes wanted to compute in the last minute, on average; None where that is not known."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
