@@ -7,10 +7,12 @@ split, and become (x - mean) / std by the foreground's mean and standard deviati
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from resnets.data.pictures.dicom_volumes import Dicom
 from resnets.data.pictures.images import BadPicture, evenly_spaced
 from resnets.data.preprocess import LEAST_STD, Range
 from resnets.data.readers.label_rules import BadLabel
@@ -27,12 +29,11 @@ def is_ct(source: Source) -> list[bool]:
     """For each channel whether it is CT, as far as dataset.json or the first DICOM series says so."""
     if source.modalities:
         return [name.lower() == CT for name in source.modalities]
-    images = next(iter(source.splits.values())).images
-    try:
-        files = getattr(images[0].original, "files", ())
-    except (BadPicture, IndexError):
-        files = ()
-    return [bool(files) and str(files[0].modality).lower() == CT] * source.in_chans
+    images, modality = next(iter(source.splits.values())).images, ""
+    with suppress(BadPicture, IndexError):
+        volume = images[0].original
+        modality = volume.files[0].modality if isinstance(volume, Dicom) else ""
+    return [modality.lower() == CT] * source.in_chans
 
 
 def ranges(split: Split, wanted: Sequence[bool], background: int | None, bad: Any) -> tuple[Range | None, ...] | None:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from resnets.data.pictures.images import BadPicture
-from resnets.data.pictures.volume import MAX_VOXELS, Volume
+from resnets.data.pictures.volume import Volume
 
 SLAB = 2**22  # voxels that are made at a time
+MOST = 2**28  # values of a volume on its grid, beyond which it may have twice as many as its file: anyone's file may say any mm
 LINEAR, NEAREST = 1, 0  # orders of interpolation
 
 
@@ -37,7 +38,7 @@ class Resampled(Volume):
     """
 
     def __init__(self, volume: Volume, shape: tuple[int, ...]) -> None:
-        if math.prod(shape) * volume.channels > MAX_VOXELS:
+        if math.prod(shape) * volume.channels > max(MOST, 2 * math.prod(volume.shape)):
             raise BadPicture(volume.path, f"at this spacing it has {' x '.join(map(str, shape))} voxels; give a larger spacing")
         self._original, self.path, self.rounded = volume, volume.path, 0.0
         self.shape = (*shape, *volume.shape[3:])
@@ -60,7 +61,7 @@ class Resampled(Volume):
         return self._original.ranges
 
     @property
-    def statistics(self) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[override]
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
         return self._original.statistics
 
     @property

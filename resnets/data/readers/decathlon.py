@@ -100,8 +100,8 @@ def _training(cases: Any, where: str) -> tuple[tuple[Path, Path], ...]:
     """[{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}, ...]."""
     found = []
     for case in cases if isinstance(cases, list) else []:
-        pair = (case.get("image"), case.get("label")) if isinstance(case, dict) else ()
-        if not pair or not all(isinstance(path, str) for path in pair):
+        image, label = (case.get(key) if isinstance(case, dict) else None for key in ("image", "label"))
+        if not isinstance(image, str) or not isinstance(label, str):
             raise InputError(f"{where}: training holds {short(case)}; give an image and a label, as paths")
-        found.append((Path(in_folder(pair[0], where)), Path(in_folder(pair[1], where))))
+        found.append((Path(in_folder(image, where)), Path(in_folder(label, where))))
     return tuple(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,7 +69,7 @@ def figures(cases: Sequence[Case], labels: Sequence[str], background: int | None
         scores = np.stack([getattr(case.measured, field) for case in cases])  # (N, C)
         if units < 2 or np.isnan(scores[:, shown]).all():
             continue
-        drawn = draws(lambda at, scores=scores: _means(scores[at]), len(cases), groups)  # (draws, C)
+        drawn = draws(partial(_means_at, scores), len(cases), groups)  # (draws, C)
         found[f"{name}_interval"] = central(_means(drawn[:, shown].T))
         for index in shown:
             rows[index][f"{name}_interval"] = central(drawn[:, index])
@@ -84,6 +85,10 @@ def figures(cases: Sequence[Case], labels: Sequence[str], background: int | None
             "limits_ml": own.limits if own else None,
         }
     return found
+
+
+def _means_at(scores: np.ndarray, at: np.ndarray) -> np.ndarray:
+    return _means(scores[at])
 
 
 def _means(scores: np.ndarray) -> np.ndarray:

@@ -52,11 +52,11 @@ class SegmentMeter:
                 measured, there = self.counted.add(found, truth.target, truth.spacing), truth.target
                 spacing = truth.spacing if there.ndim == 3 else None
                 self.cases[truth.index] = Case(measured, None if spacing is None else cases.voxel_ml(spacing))
-                score, at = mean(overlap.iou(measured.counts)) or 0.0, ()
+                bad = Bad(mean(overlap.iou(measured.counts)) or 0.0, truth.index, (), there, found)
                 if there.ndim == 3:
-                    at = busiest([(true != said) & (true != IGNORE) for true, said in zip(there, found, strict=True)])
-                    there, found = planes(there, at), planes(found, at)
-                self.worst = worse(self.worst, Bad(score, truth.index, at, there, found))
+                    at = busiest((true != said) & (true != IGNORE) for true, said in zip(there, found, strict=True))
+                    bad = bad._replace(at=at, truth=planes(there, at), found=planes(found, at))
+                self.worst = worse(self.worst, bad)
 
     def result(self, num_images: int, groups: np.ndarray | None = None) -> Mapping[str, Any]:
         if not self.quick:

@@ -77,8 +77,8 @@ def surface_hits(
         unknown = truth[box] == IGNORE
         ours = predicted[box] == index
         theirs = (truth[box] == index) | (ours & unknown)
-        surfaces = [surface(mask, unknown, tuple(map(float, spacing))) for mask in (ours, theirs)]
-        hits[index], far[index] = _compared(*surfaces, tolerance)
+        one, other = (surface(mask, unknown, tuple(map(float, spacing))) for mask in (ours, theirs))
+        hits[index], far[index] = _compared(one, other, tolerance)
     return hits, far
 
 

@@ -13,10 +13,14 @@ from resnets.cli.main import cli
 from resnets.data.inputs import INPUTS
 from resnets.data.pictures.images import FileImages
 from resnets.data.preprocess import Preprocess
+from resnets.engine.plan import continued
+from resnets.engine.recipe import Recipe
+from resnets.engine.run import RunDir
 from resnets.errors import InputError
 from resnets.tasks.segment import inference
+from resnets.tasks.segment.settings import SegmentSettings
 from resnets.tasks.segment.task import Segment
-from resnets.verbs.train import train
+from resnets.verbs.train import prepare, train
 from tests.data.made_volumes import BALL, BOX, BRIGHTNESS, nibabel, phantom, save
 
 TINY = {
@@ -42,7 +46,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(folder):
-    return train(str(folder), out=folder / "run", **TINY)
+    return train(str(folder), out=folder / "run", surface_tolerance=2.0, **TINY)
 
 
 def nearest_brightness(x):
@@ -90,6 +94,7 @@ def test_the_file_keeps_spacing_and_values(run, folder):
     assert preprocess.spacing == (2.0, 1.5, 1.0)
     low, high, mean, std = preprocess.ranges[0]
     assert 70 < low < 100 < mean < 200 < high < 230 and 20 < std < 60
+    assert resnets.load(folder / "run").header.head["surface_tolerance"] == 2 == run.result["surface_tolerance_mm"]
     words = json.loads((folder / "run/provenance.json").read_text())["data"]["inputs"]
     assert words.startswith("resampled to 2 x 1.5 x 1 mm, patches of 8 x 8 x 8 in training; CT: ")
 
@@ -117,16 +122,20 @@ def test_predict_and_eval_are_on_the_files_grids(run, folder, tmp_path):
      ({"window": "brain"}, (2.0, 1.5, 1.0), False)],
 )  # fmt: skip
 def test_what_is_asked_for_goes_before(folder, tmp_path, asked, spacing, has_ranges):
-    from resnets.verbs.train import prepare
-
     _, plan = prepare(str(folder), out=tmp_path / "run", **TINY, **asked)
     assert plan.preprocess.spacing == spacing and (plan.preprocess.ranges is not None) == has_ranges
     assert Preprocess(**json.loads(json.dumps(plan.preprocess.to_json()))) == plan.preprocess
 
 
+def test_runs_of_before_stay_as_they_were(tmp_path):
+    for schema, expected in ((SegmentSettings, ("none", "other")), (Recipe, (None, None))):
+        (layer,) = continued(RunDir(tmp_path), schema, {"seed": 1}, {}).values()
+        assert (layer.get("spacing"), layer.get("modality")) == expected
+
+
 WRONG = {
     "spacing": ({"spacing": "1,1"}, "spacing=1,1: give auto, none, or mm between slices, rows and columns"),
-    "a value": ({"modality": "x-ray"}, "modality='x-ray': use one of auto, ct, other"),
+    "a modality": ({"modality": "x-ray"}, "modality='x-ray': use one of auto, ct, other"),
 }
 
 
