@@ -153,7 +153,7 @@ def take_step(job: Fit, state: State, group: list[Batch]) -> Tensor:
         with nullcontext() if processes.alone or number == len(group) else job.net.no_sync():
             with autocast(device):
                 outputs = job.net(images, targets)
-                losses = job.criterion(outputs, targets) if len(images) else {"loss": outputs.sum()}  # of nothing: 0
+                losses = job.criterion(outputs, targets) if len(images) else {"loss": nothing(outputs)}
             share = len(images) / num_images
             state.scaler.scale(losses["loss"] * (share * processes.world)).backward()  # the mean over processes is taken of it
         total += losses["loss"].detach() * share
@@ -171,6 +171,11 @@ def take_step(job: Fit, state: State, group: list[Batch]) -> Tensor:
         state.average.update_parameters(state.model)
     at.step += 1
     return total
+
+
+def nothing(outputs: Any) -> Tensor:
+    """0, from the outputs (tensors, perhaps in tuples and lists) of no image: with gradients that other processes wait for."""
+    return outputs.sum() if isinstance(outputs, Tensor) else sum(map(nothing, outputs), torch.zeros(()))
 
 
 def after_step(job: Fit, state: State, clock: Clock, loss: Tensor) -> None:

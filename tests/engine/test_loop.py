@@ -287,3 +287,14 @@ def test_a_run_of_single_pictures(data, tmp_path):
     """Without batch norm, every picture is a step."""
     training.train(data, out=tmp_path / "run", **TINY | {"batch_size": 1, "norm": "none", "epochs": 1, "lr": 0.001})
     assert [row["step"] for row in rows(tmp_path / "run")] == ["36"]
+
+
+def test_of_no_image_there_is_no_loss_but_a_gradient():
+    """As a process has whose images cannot be read, of a network with several outputs too."""
+    weight = torch.ones(3, requires_grad=True)
+    one = torch.empty(0, 3) * weight
+    for outputs in (one, (one, one), (one, [one, one]), (one, [])):
+        weight.grad = None
+        found = loop.nothing(outputs)
+        found.backward()
+        assert found == 0 and weight.grad.tolist() == [0, 0, 0]

@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from resnets.tasks.segment.meter import SegmentMeter
 
 
-DEFAULT = "unet"  # head
+def usual_head(spec: ResNetSpec) -> str:
+    """The head that is taken where none is named."""
+    return "deep_unet" if spec.name == PLANNED else "unet"
 
 
 class Segment(Dense):
@@ -110,16 +112,16 @@ class Segment(Dense):
     # --- the network ---
 
     def head_config(self, spec: ResNetSpec, recipe: SegmentSettings, before: Mapping[str, Any]) -> dict[str, Any]:
-        usual = "deep_unet" if spec.name == PLANNED else DEFAULT
         own = volumes.measuring(recipe) if spec.dims == 3 else {}
-        return {"head": usual} | dict(before) | ({"head": recipe.head} if recipe.head else {}) | own
+        return {"head": usual_head(spec)} | dict(before) | ({"head": recipe.head} if recipe.head else {}) | own
 
     def head(self, trunk: Any, config: Mapping[str, Any]) -> dict[str, nn.Module]:
         from resnets.tasks.segment.head import segmentation
 
         if unknown := config.keys() - {"head", "auxiliary", "surface_tolerance"}:
             raise InputError(f"a segmentation head has no setting {', '.join(sorted(unknown))}; it has head and auxiliary")
-        return segmentation(trunk.spec, str(config.get("head", DEFAULT)), auxiliary=bool(config.get("auxiliary")))
+        made = str(config.get("head", usual_head(trunk.spec)))
+        return segmentation(trunk.spec, made, auxiliary=bool(config.get("auxiliary")))
 
     def forward(self, model: Any, x: Tensor, targets: Any = None, *, quick: bool = False) -> Any:
         """Logits (N, num_classes, *size); in training, with an auxiliary head, a pair of them."""
