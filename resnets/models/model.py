@@ -6,11 +6,13 @@ import dataclasses
 import functools
 import html
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
+from resnets.data.pictures.fit_volume import given_volumes
 from resnets.data.pictures.resize import as_image, fit_image, fit_picture, listed, to_array
 from resnets.data.preprocess import Preprocess
 from resnets.data.readers.films import is_film
@@ -74,7 +76,8 @@ class Answering:
             pictures: one picture, a sequence of them, a uint8 array (N, H, W, C) or a tensor (N, C, H, W). A picture is a path,
                 an http or https address, which is fetched (at most 64 MB), the bytes of an image file, an open file, a
                 `PIL.Image`, a uint8 array (H, W), (H, W, C) or (C, H, W), or a tensor (H, W) or (C, H, W), uint8 or as ToTensor
-                makes it. Of series: numbers (L,), (C, L) or (N, C, L), a list of series, or paths; a file may have many.
+                makes it. Of series: numbers (L,), (C, L) or (N, C, L), a list of series, or paths; a file may have many. Of
+                volumes: paths of NIfTI files, or of folders with a DICOM series.
             topk: classes to name for each picture.
             batch_size: pictures that go through the network at once; where answers have the size of the image always one.
             threshold: of detectors and tags: the lowest score of what is named; None: the model's own, else 0.5.
@@ -99,6 +102,12 @@ class Answering:
             inputs = given_series(pictures, rule)
             several = [np.stack(inputs[start : start + num]) for start in range(0, len(inputs), num)]
             return [row for pixels in several for row, _ in answered(self.task, run, header, pixels, [], wanted)]
+        if len(rule.size) == 3:
+            volumes, found = given_volumes(pictures, rule), list[Any]()
+            while some := list(islice(volumes, num)):
+                own = [pixels.shape[1:] for pixels in some] if self.task.own_size else []
+                found += [row for row, _ in answered(self.task, run, header, np.stack(some), own, wanted)]
+            return found
         todo, rows = listed(pictures, channel_order), []
         if films := [picture for picture in todo if is_film(picture) and not is_address(picture)]:
             raise InputError(f"{films[0]}: a video; resnets.predict(model, {films[0]!r}, fps=1) goes through its frames")
@@ -115,14 +124,16 @@ class Answering:
         """What `forward` and `features` take: pictures as `predict` takes them, preprocessed, on the model's device.
 
         Returns:
-            float32 (N, C, H, W), of series (N, C, L), normalised. Where inputs have the size of their pictures, these must be
-            of one size.
+            float32 (N, C, H, W), of series (N, C, L), of volumes (N, C, D, H, W), normalised. Where inputs have the size of
+            their pictures, these must be of one size.
 
         Raises:
             InputError: for a picture that cannot be read, and for sizes that differ.
         """
         if len(self.preprocess.size) == 1:
             found = given_series(pictures, self.preprocess)
+        elif len(self.preprocess.size) == 3:
+            found = list(given_volumes(pictures, self.preprocess))
         else:
             found = [fit_picture(fetched(picture), self.preprocess) for picture in listed(pictures, channel_order)]
         if len({pixels.shape for pixels in found}) != 1:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
+from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.resize import RESAMPLE
 from resnets.data.pictures.volume import Volume
+from resnets.data.pictures.volumes import is_taken, open_volume
 from resnets.data.preprocess import Preprocess
+from resnets.errors import InputError
+from resnets.files import check_no_address
 
 
 def fit_volume(volume: Volume, preprocess: Preprocess) -> np.ndarray:
@@ -33,6 +42,24 @@ def fit_volume(volume: Volume, preprocess: Preprocess) -> np.ndarray:
     into = tuple(slice(part.start - start, part.stop - start) for part, start in zip(inside, first, strict=True))
     pixels[(slice(None), *into)] = volume.normalised(inside)
     return pixels
+
+
+def given_volumes(volumes: Any, preprocess: Preprocess) -> Iterator[np.ndarray]:
+    """The inputs of volumes that are named: a path of a NIfTI file or of a folder with a DICOM series, or several.
+
+    Raises:
+        InputError: for what is no such path, and `BadPicture` for a volume that cannot be read.
+    """
+    for path in [volumes] if isinstance(volumes, str | os.PathLike) else volumes:
+        if not isinstance(path, str | os.PathLike) or not is_taken(check_no_address(path)):
+            named = path if isinstance(path, str | os.PathLike) else type(path).__name__
+            raise InputError(
+                f"{named}: no volume; give paths of NIfTI files (.nii, .nii.gz), or of folders with a DICOM series"
+            )
+        volume = open_volume(Path(path), preprocess.window)
+        if volume.channels != preprocess.in_chans:
+            raise BadPicture(path, f"it has {volume.channels} channels, where {preprocess.in_chans} are expected")
+        yield fit_volume(volume, preprocess)
 
 
 def _resampled(volume: Volume, size: tuple[int, ...], how: Image.Resampling) -> np.ndarray:

@@ -385,7 +385,7 @@ def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int)
             paths.append(there)
             labels.append(line.label)
             cells.append(line.cells)
-        if paths:
+        if paths and not missing:
             classes, codes = np.unique(np.array(labels, dtype=object), return_inverse=True)
             columns = {name: np.array(column) for name, column in zip(lines[0].names, zip(*cells, strict=True), strict=True)}
             parts[split] = Part(listed_images(name, paths, in_chans, root), tuple(classes), codes.astype(np.int64), columns)

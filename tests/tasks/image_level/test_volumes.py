@@ -63,6 +63,11 @@ def test_evaluated_and_predicted_alike(data, run, tmp_path):
     save(tmp_path / "other.nii", ball(1, (20, 9, 12)))
     (tmp_path / "bad.nii.gz").write_bytes(b"nothing")
     bad, *rows = predict(run.path, [tmp_path, data / "test"], workers=0)
+    several = [str(data / "test/large/0.nii.gz"), data / "test/small/1.nii.gz"]
+    assert [row["label"] for row in run.model.predict(several)] == ["large", "small"]
+    assert run.model.inputs(several).shape == (2, 1, 10, 11, 14)
+    with pytest.raises(InputError, match="ndarray: no volume; give paths of NIfTI files"):
+        run.model.predict([ball(0)])
     assert "cannot be read as NIfTI" in bad["error"] and len(rows) == 7
     assert [row["label"] for row in rows[1:]] == ["large"] * 3 + ["small"] * 3
     with pytest.raises(InputError, match="volumes of 2 channels, and the model takes 1"):
