@@ -96,7 +96,8 @@ def test_volumes(tmp_path):
 
     source = open_source(labelled(tmp_path, CLASSES), None)
     found = of(check_labels(source))
-    assert "3 classes, voxels of each" in found["classes"].text and len(found) == 1
+    assert "3 classes, voxels of each" in found["classes"].text and len(found) == 2
+    assert found["spacings"].text.endswith("(slices, rows, columns): median 3 x 1 x 0.5, from 3 x 1 x 0.5 to 3 x 1 x 0.5")
     made_volumes.folder(tmp_path / "cut", train=2, val=1)
     path = tmp_path / "cut/train/images/0.nii.gz"
     path.write_bytes(path.read_bytes()[:-900])
