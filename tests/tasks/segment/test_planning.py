@@ -1,6 +1,5 @@
 """What is planned for volumes: patches, halvings, widths and batches, by nnU-Net's rules, and around what was asked for."""
 
-import math
 
 import pytest
 import torch
