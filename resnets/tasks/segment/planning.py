@@ -19,6 +19,8 @@ LEAST = 4  # voxels of the smallest level along an axis
 UNLIKE = 2  # times the finest spacing, from which on an axis is not halved
 WIDTHS = (32, 24, 16, 12, 8)
 MOST_BATCH = 16
+SMALLEST = 16**3  # voxels of a patch, below which it is not made smaller for the multiply-adds' sake
+EVEN = 8  # what sides of patches that are cut from larger volumes are multiples of
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,11 @@ class Budget:
         """Of a device, "cpu" or another, with so many processors, or bytes of memory.
 
         A processor core trains about 14 billion multiply-adds a second (forward, with the backward pass in that time; 2.8 GHz,
-        AVX-512), so that two cores take at least two patches a second. On other devices 128 x 128 x 128 voxels twice at the
+        AVX-512), so that two cores take about three patches a second. On other devices 128 x 128 x 128 voxels twice at the
         full width take about 10 GB.
         """
         if kind == "cpu":
-            return cls(64**3, 2 * 40**3, 8e9 * processors)
+            return cls(64**3, 2 * 40**3, 5e9 * processors)
         return cls(min(128**3, int(128**3 * memory / 10e9)), int(2 * 128**3 * memory / 10e9), math.inf)
 
 
@@ -62,6 +64,10 @@ class Planned:
     def changes(self) -> dict[str, Any]:
         return {"depths": self.depths, "strides": self.strides, "width": self.width}
 
+    def num_macs(self, **changes: Any) -> int:
+        """Of a forward pass of one patch, with `changes` to the spec beside the plan's."""
+        return num_macs(zoo.get(NETWORK, **changes, **self.changes), self.size)
+
 
 def plan(shape: Sequence[float], spacing: Sequence[float], budget: Budget, asked: Mapping[str, Any], **changes: Any) -> Planned:
     """The plan for volumes of a median `shape` (D, H, W) in voxels of `spacing` mm.
@@ -78,16 +84,18 @@ def plan(shape: Sequence[float], spacing: Sequence[float], budget: Budget, asked
     strides = asked.get("strides") or halvings(size, spacing, len(depths) if depths else None)
     full = zoo.get(NETWORK).depths
     depths = depths or tuple(full[min(stage, len(full) - 1)] for stage in range(len(strides)))
-    if not given:
-        size = tuple(-(-length // step) * step for length, step in zip(size, whole_steps(strides), strict=True))
     batch = asked.get("batch_size") or max(2, min(MOST_BATCH, budget.batch // math.prod(size)))
     planned = [Planned(size, batch, depths, strides, width) for width in ([asked["width"]] if asked.get("width") else WIDTHS)]
-    affordable = (one for one in planned if num_macs(zoo.get(NETWORK, **changes, **one.changes), size) <= budget.num_macs)
-    return next(affordable, planned[-1])
+    affordable = (one for one in planned if one.num_macs(**changes) <= budget.num_macs)
+    found = next(affordable, planned[-1])
+    if found.num_macs(**changes) > budget.num_macs and not given and budget.patch > SMALLEST:
+        return plan(shape, spacing, dataclasses.replace(budget, patch=int(budget.patch * 0.9)), asked, **changes)
+    return found
 
 
 def fitting(shape: Sequence[float], spacing: Sequence[float], most: int) -> tuple[int, ...]:
-    """The median shape, or where that has more than `most` voxels, as near to a cube in mm as it allows, of so many voxels."""
+    """The median shape, or where that has more than `most` voxels, as near to a cube in mm as it allows, of so many voxels;
+    sides that are cut are multiples of `EVEN`."""
     lengths = [math.ceil(length) for length in shape]
     low, high = 0.0, max(length * mm for length, mm in zip(lengths, spacing, strict=True))
     for _ in range(40):  # the largest cube, in mm, of which no more than `most` voxels are in the volume
@@ -96,7 +104,10 @@ def fitting(shape: Sequence[float], spacing: Sequence[float], most: int) -> tupl
         low, high = (side, high) if math.prod(cut) <= most else (low, side)
     if math.prod(lengths) <= most:
         return tuple(lengths)
-    return tuple(max(1, min(length, int(low / mm))) for length, mm in zip(lengths, spacing, strict=True))
+    cut = [max(1, min(length, int(low / mm))) for length, mm in zip(lengths, spacing, strict=True)]
+    return tuple(
+        side if side in (length, side % EVEN) else side // EVEN * EVEN for side, length in zip(cut, lengths, strict=True)
+    )
 
 
 def halvings(size: Sequence[int], spacing: Sequence[float], num_stages: int | None = None) -> tuple[str, ...]:
@@ -117,11 +128,6 @@ def halvings(size: Sequence[int], spacing: Sequence[float], num_stages: int | No
             lengths[axis], coarse[axis] = -(-lengths[axis] // 2), coarse[axis] * 2
         strides.append("".join("2" if axis in able else "1" for axis in range(len(size))))
     return tuple(strides)
-
-
-def whole_steps(strides: Sequence[str]) -> tuple[int, ...]:
-    """The stride of the last stage from the input, along each axis."""
-    return tuple(math.prod(map(int, axis)) for axis in zip(*strides, strict=True))
 
 
 def num_macs(spec: ResNetSpec, size: tuple[int, ...]) -> int:
