@@ -23,6 +23,8 @@ LICENCES = (
     "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "odc-by",
     "odbl", "pddl", "ofl-1.1", "openrail", "openrail++", "cdla-permissive-2.0", "etalab-2.0", "unknown", "other",
 )  # fmt: skip
+ONE_LABEL, NUMBER = "single_label_classification", "regression"  # of `PublishedAs.problem`
+FILES = {1: "series.npz", 2: "photo.jpg", 3: "volume.nii.gz"}  # by the number of axes
 MOST_CLASSES = 200  # that are listed by name
 MOST_ROWS = 60  # of the table of classes
 
@@ -67,23 +69,13 @@ def plain(value: object) -> str:
 
 def metadata(name: str, header: Header, copies: Sequence[Copy], licence: str | None, run: Gathered | None) -> Any:
     """The card's YAML, as huggingface_hub writes it."""
-    from huggingface_hub import EvalResult, ModelCardData
+    from huggingface_hub import ModelCardData
 
     task = tasks.get(header.task)
     tag = task.published.pipeline if header.spec.dims == 2 else None
     library = next((copy.library for copy in copies if copy.place == ""), "resnets")
-    data, figure = header.provenance.get("data", {}), headline(task, scores(header, run))
-    results = [
-        EvalResult(
-            task_type=tag or "other",
-            dataset_type=re.sub(r"[^\w.-]+", "-", str(data.get("name", "unknown")))[:80] or "unknown",
-            dataset_name=str(data.get("name", "unknown")),
-            dataset_split=figure["split"],
-            metric_type=figure["words"].replace(" ", "_"),
-            metric_name=figure["words"] + figure["between"],
-            metric_value=figure["value"],
-        )
-    ] * bool(figure)
+    figure = headline(task, scores(header, run))
+    results = [figured(figure, str(header.provenance.get("data", {}).get("name", "unknown")), tag)] if figure else None
     known = identifier(licence) or "unknown"
     base = names.parse(str(origin(header).get("source", ""))) or names.parse(str(origin(header).get("repository", "")))
     return ModelCardData(
@@ -94,7 +86,22 @@ def metadata(name: str, header: Header, copies: Sequence[Copy], licence: str | N
         tags=["resnets", *(copy.library for copy in copies if copy.place is not None and copy.library != library)],
         base_model=base.name if isinstance(base, names.Repository) else None,
         model_name=name.rpartition("/")[2] if results else None,
-        eval_results=results or None,
+        eval_results=results,
+    )
+
+
+def figured(figure: Mapping[str, Any], data: str, tag: str | None) -> Any:
+    """What `headline` found, as the Hub's metadata has it."""
+    from huggingface_hub import EvalResult
+
+    return EvalResult(
+        task_type=tag or "other",
+        dataset_type=re.sub(r"[^\w.-]+", "-", data)[:80] or "unknown",
+        dataset_name=data or "unknown",
+        dataset_split=figure["split"],
+        metric_type=figure["words"].replace(" ", "_"),
+        metric_name=figure["words"] + figure["between"],
+        metric_value=figure["value"],
     )
 
 
@@ -134,6 +141,9 @@ def contents(name: str, header: Header, copies: Sequence[Copy], licence: str | N
         "task": header.task,
         "spec": spec,
         "named": spec.name in zoo.ROWS,
+        "file": FILES[spec.dims],
+        "classes": has_classes(header),
+        "one_label": task.published.problem == ONE_LABEL,
         "labels": header.labels[:MOST_CLASSES],
         "num_more": max(0, len(header.labels) - MOST_CLASSES),
         "rule": header.preprocess,
@@ -155,10 +165,14 @@ def contents(name: str, header: Header, copies: Sequence[Copy], licence: str | N
     }
 
 
+def has_classes(header: Header) -> bool:
+    return bool(header.labels) and tasks.get(header.task).published.problem != NUMBER
+
+
 def limits(header: Header, evaluation: Mapping[str, Any], copies: Sequence[Copy]) -> list[str]:
     """What a user has to know before relying on it, a sentence each."""
     found, data = [], header.provenance.get("data", {})
-    if header.labels:
+    if has_classes(header):
         found.append("It knows the classes above alone: what it answers to anything else means nothing.")
     if not evaluation:
         found.append("No evaluation came with it: how good it is, is not known.")
@@ -174,7 +188,7 @@ def limits(header: Header, evaluation: Mapping[str, Any], copies: Sequence[Copy]
     if few := evaluation.get("too_few"):
         found.append(f"Too few images to judge these classes by: {', '.join(map(plain, few))}.")
     num = data.get("num_images", {}).get("train")
-    if num is not None and header.labels and num < 100 * len(header.labels):
+    if num is not None and has_classes(header) and num < 100 * len(header.labels):
         found.append(f"It was trained on {num:,} images of {len(header.labels)} classes, which is little.")
     if header.decision and any(copy.place is not None for copy in copies):
         found.append(

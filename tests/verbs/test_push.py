@@ -255,6 +255,27 @@ def test_the_card_is_valid_and_says_what_is_known(saved, tmp_path, unchecked):
         assert words in text
 
 
+@pytest.mark.parametrize(
+    ("made", "copied", "words"),
+    [
+        ({"name": "resnet18", "task": "tag"}, True, "3 classes"),
+        ({"name": "resnet18", "task": "grade", "labels": ["years"]}, True, "## Answers\n\nyears."),
+        ({"name": "resnet18", "task": "embed", "labels": None, "num_classes": 0}, True, "image-feature-extraction"),
+        ({"name": "resnet18", "task": "detect"}, False, "its head, for the task detect, is more than a linear layer"),
+        ({"name": "resnet10_wang", "depths": (1, 1, 1)}, False, "resnets predict hf-hub:ann/net series.npz"),
+        ({"name": "resnet18", "dims": 3}, False, "its dims is 3"),
+    ],
+    ids=lambda value: value.get("task", value["name"]) if isinstance(value, dict) else "",
+)
+def test_models_of_any_task_of_which_nothing_is_known(made, copied, words, tmp_path, unchecked):
+    model = resnets.create_model(**{"depths": (1, 1, 1, 1), "width": 64, "labels": LABELS} | made)
+    path = resnets.save(model, tmp_path / "mine.safetensors")
+    files = push(path, "ann/net", dry_run=tmp_path / "dry")["files"]
+    text = (tmp_path / "dry/README.md").read_text()
+    assert ("model.safetensors" in files) == copied and words in text and wrong_card(text) == ""
+    assert "No evaluation came with it" in text and ("label_names" in text) is False
+
+
 def test_an_unknown_licence_is_said_to_be(saved, tmp_path, unchecked):
     lines = []
     push(saved, "ann/ants", dry_run=tmp_path / "dry", say=lines.append)
