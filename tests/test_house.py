@@ -56,19 +56,12 @@ def test_three_hops_from_the_command_to_backward(walks):
 # are data in memory in any form, a network of one's own, and runs that are made longer, 30 who follows a run (trackers, a plot
 # in notebooks), 40 corrections of labels, 14 the table of built-in datasets, 3 a test split that is left alone;
 # of both 95 are the tables of parts, to which users add theirs, and what files say of them: 15 of these in a step of predict;
-<<<<<<< HEAD
-# of both 25 are that images may be series: what differs by the number of axes is asked of a table; of predict 10 are that a
+# of both 25 are that images may be series: what differs by the number of axes is asked of a table; of train 15 that lists and
+# folders may hold volumes, that settings suit the axes, and that weights of other axes are refused; of predict 10 are that a
 # model may be in a repository, which its provenance keeps; of both 15 are what a shell offers at the Tab key.
 @pytest.mark.parametrize(
     ("command", "part", "most"),
-    [("train", "step", 400), ("predict", "step", 750), ("train", "all", 2975), ("predict", "all", 1690)],
-=======
-# of both 25 are that images may be series: what differs by the number of axes is asked of a table; of train 15 that lists and
-# folders may hold volumes, that settings suit the axes, and that weights of other axes are refused.
-@pytest.mark.parametrize(
-    ("command", "part", "most"),
-    [("train", "step", 400), ("predict", "step", 745), ("train", "all", 2980), ("predict", "all", 1665)],
->>>>>>> x-volumes
+    [("train", "step", 400), ("predict", "step", 750), ("train", "all", 3010), ("predict", "all", 1710)],
 )
 def test_lines_that_one_reads(walks, command, part, most):
     found = walks[command][part]
