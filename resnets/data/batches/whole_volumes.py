@@ -19,17 +19,15 @@ from resnets.data.pictures.fit_volume import fit_volume
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import Split
 
-AXES = ("depth", "height", "width")  # of inputs, after channels: feet to head, back to front, left to right
-
 
 @dataclass(frozen=True, kw_only=True)
 class VolumeAugment:
     """Augmentation of whole volumes in training, a batch at a time; by default none.
 
     Args:
-        mirror: probability of mirroring along each of `AXES`.
+        mirror: probability of mirroring along depth, height and width (feet to head, back to front, left to right).
         shift: most by which a volume is moved along each axis, as a fraction of that side.
-        rotate: most by which it is turned about each axis, in degrees.
+        rotation: most by which it is turned about each axis, in degrees.
         zoom: most by which it is enlarged or made smaller, as a fraction.
         scaling: standard deviation of a factor around 1 on each channel.
         jitter: standard deviation of noise on each value of the normalised input.
@@ -38,7 +36,7 @@ class VolumeAugment:
 
     mirror: tuple[float, float, float] = (0.0, 0.0, 0.0)
     shift: float = 0.0
-    rotate: float = 0.0
+    rotation: float = 0.0
     zoom: float = 0.0
     scaling: float = 0.0
     jitter: float = 0.0
@@ -51,9 +49,9 @@ class VolumeAugment:
             if probability:
                 some = (torch.rand(num)[own] < probability).to(x.device)
                 x = torch.where(some.view(-1, 1, 1, 1, 1), x.flip(axis), x)
-        if self.shift or self.rotate or self.zoom:
+        if self.shift or self.rotation or self.zoom:
             draws = 2 * torch.rand(num, 7)[own] - 1
-            angles, sides = math.radians(self.rotate) * draws[:, :3], torch.tensor(x.shape[2:])
+            angles, sides = math.radians(self.rotation) * draws[:, :3], torch.tensor(x.shape[2:])
             x = moved(x, angles, 1 + self.zoom * draws[:, 3], self.shift * sides * draws[:, 4:])
         if self.scaling:
             x = x * (1 + self.scaling * torch.randn(num, x.shape[1], 1, 1, 1)[own].to(x.device))

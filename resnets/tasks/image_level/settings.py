@@ -23,7 +23,7 @@ RESIZE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the sett
 NAMES = {1: "series", 2: "pictures", 3: "volumes"}
 SUITED: dict[str, tuple[tuple[int, ...], Any]] = {
     "jitter": ((1, 3), 0.0), "scaling": ((1, 3), 0.0), "window_warp": ((1,), 0.0),
-    "volume_size": ((3,), None), "mirror": ((3,), ()), "rotate": ((3,), 0.0), "zoom": ((3,), 0.0),
+    "volume_size": ((3,), None), "vflip": ((3,), 0.0), "dflip": ((3,), 0.0), "rotation": ((3,), 0.0), "zoom": ((3,), 0.0),
     "crop": ((2, 3), "none"), "crop_pad": ((2, 3), 0.0), "interpolation": ((2, 3), "bilinear"),
     "crop_scale": ((2,), (1.0, 1.0)), "crop_pct": ((2,), 1.0), "train_size": ((2,), None), "auto_augment": ((2,), "none"),
     "random_erase": ((2,), 0.0), "grow_from": ((2,), 1.0), "cutmix": ((2,), 0.0), "bit_depth": ((2,), None),
@@ -97,13 +97,9 @@ class ImageLevelSettings(Recipe):
         least=0,
         most=1,
     )
-    mirror: tuple[str, ...] = setting(
-        AUGMENTATION,
-        (),
-        "volumes: axes along which half of them are mirrored, beside hflip: depth (head to feet), height (front to back)",
-        choices=("depth", "height"),
-    )
-    rotate: float = setting(
+    vflip: float = setting(AUGMENTATION, 0.0, "volumes: probability of exchanging back and front", least=0, most=1)
+    dflip: float = setting(AUGMENTATION, 0.0, "volumes: probability of exchanging feet and head", least=0, most=1)
+    rotation: float = setting(
         AUGMENTATION, 0.0, "volumes: most by which they are turned about each axis, in degrees", least=0, most=180
     )
     zoom: float = setting(
@@ -256,7 +252,7 @@ def of_volumes(facts: Facts) -> dict[str, Any]:
         "sched": "onecycle",
         "crop": "pad",
         "crop_pad": 1 / 16,
-        "rotate": 10.0,
+        "rotation": 10.0,
         "scaling": 0.1,
         "jitter": 0.05,
         "hflip": 0.0,

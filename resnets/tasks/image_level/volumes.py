@@ -121,16 +121,15 @@ def samples(
     split: Split, preprocess: Preprocess, num_classes: int, recipe: ImageLevelSettings | None, device: Any, balance: bool
 ) -> Samples:
     from resnets.data.batches.image_level import CPU
-    from resnets.data.batches.whole_volumes import AXES, VolumeAugment, WholeVolumes
+    from resnets.data.batches.whole_volumes import VolumeAugment, WholeVolumes
 
     own: dict[str, Any] = {"split": split, "preprocess": preprocess, "num_classes": num_classes, "device": device or CPU}
     if recipe is None:
         return WholeVolumes(**own)
-    depth, height = (0.5 * (axis in recipe.mirror) for axis in AXES[:2])
     augment = VolumeAugment(
-        mirror=(depth, height, recipe.hflip),
+        mirror=(recipe.dflip, recipe.vflip, recipe.hflip),
         shift=recipe.crop_pad if recipe.crop == "pad" else 0.0,
-        rotate=recipe.rotate,
+        rotation=recipe.rotation,
         zoom=recipe.zoom,
         scaling=recipe.scaling,
         jitter=recipe.jitter,

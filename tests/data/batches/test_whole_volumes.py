@@ -16,7 +16,7 @@ from resnets.data.workers import BadImages
 from tests.data.made_scans import classes
 
 RULE = Preprocess(size=(8, 8, 8), resize="pad", crop_pct=1.0, mean=(0.0,), std=(1.0,))
-ALL = VolumeAugment(mirror=(0.5, 0.5, 0.5), shift=0.1, rotate=10.0, zoom=0.1, scaling=0.1, jitter=0.1)
+ALL = VolumeAugment(mirror=(0.5, 0.5, 0.5), shift=0.1, rotation=10.0, zoom=0.1, scaling=0.1, jitter=0.1)
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ def test_the_size_follows_from_the_data_and_settings(data):
     assert planned(data, img_size=32).spec.levels[0].stride == 2 and planned(data, img_size=12).spec.levels[0].stride == 1
     assert planned(data, img_size=32, stem_stride=1).spec.levels[0].stride == 1
     recipe = planned(data).recipe
-    assert (recipe.hflip, recipe.mirror, recipe.zoom, recipe.volume_size) == (0.0, (), 0.0, (10, 11, 14))
+    assert (recipe.hflip, recipe.vflip, recipe.zoom, recipe.volume_size) == (0.0, 0.0, 0.0, (10, 11, 14))
 
 
 def test_settings_of_pictures_are_refused_and_those_of_volumes_for_pictures(data):
@@ -141,7 +141,7 @@ def test_settings_of_pictures_are_refused_and_those_of_volumes_for_pictures(data
     for name, value in refused.items():
         with pytest.raises(InputError, match=f"{name}="):
             planned(data, **{name: value})
-    for name, value in {"rotate": 5, "zoom": 0.1, "mirror": "depth", "volume_size": "8,8,8"}.items():
+    for name, value in {"rotation": 5, "zoom": 0.1, "vflip": 0.5, "volume_size": "8,8,8"}.items():
         with pytest.raises(InputError, match=f"{name}=.*is for volumes, and these are pictures"):
             planned("digits", **{name: value})
     with pytest.raises(InputError, match="img_size=8 and volume_size=8,9,10 exclude each other"):
@@ -182,7 +182,7 @@ def test_numbers_grades_and_several_labels(tmp_path):
     done = train(str(path), task="grade", out=tmp_path / "run", epochs=1, **NARROW)
     assert done.model.labels == ("target",) and (done.path / "plots/worst.png").is_file()
     path = listed(tmp_path / "tags", "path,small,even", lambda n: f"{n % 2},{n // 2 % 2}")
-    own = {"task": "tag", "mixup": 0.2, "mirror": "depth,height", "zoom": 0.1, "val_fraction": 0.5}
+    own = {"task": "tag", "mixup": 0.2, "vflip": 0.5, "dflip": 0.5, "zoom": 0.1, "val_fraction": 0.5}
     done = train(str(path), out=tmp_path / "tagged", epochs=1, **own, **NARROW)
     assert done.model.labels == ("small", "even") and (done.path / "report.html").is_file()
     folder = classes(tmp_path / "grades", train=6)
