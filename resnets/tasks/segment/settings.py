@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.data import millimetres
 from resnets.engine.recipe import Facts, part_table
 from resnets.engine.settings import DATA, IMAGES, LOSS, setting
 from resnets.tasks.dense.settings import RECIPE, DenseSettings, batch, head_setting
@@ -43,10 +42,6 @@ class SegmentSettings(DenseSettings):
     loss: str = setting(LOSS, "ce", "cross-entropy, Dice, both, or focal loss", choices=LOSSES)
     smoothing: float = setting(LOSS, 0.0, "label smoothing", least=0, most=1, only={"loss": ("ce", "ce+dice", "focal")})
     balance: str = setting(LOSS, "none", "give rare classes more weight in the loss", choices=("none", "loss"))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        millimetres.parsed(self.spacing)
 
 
 def segment(facts: Facts) -> dict[str, Any]:
