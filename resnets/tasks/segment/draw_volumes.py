@@ -30,21 +30,25 @@ LARGE = (3.4, 3.2)  # inches of a panel, where one volume is drawn
 
 
 def panels(
-    pictures: Sequence[np.ndarray], classes: Sequence[np.ndarray] | None, spacing: Sequence[float], background: int | None
+    pictures: Sequence[np.ndarray],
+    classes: Sequence[np.ndarray] | None,
+    spacing: Sequence[float],
+    background: int | None,
+    *,
+    upright: bool = True,
 ) -> list[Panel]:
     """A panel for each of `VIEWS`, in the proportions of the spacing (D, H, W), with letters at the edges.
 
     Args:
         pictures: uint8 (rows, columns, 1) each, as of `Volume.planes`.
         classes: class indices that they are painted with.
+        upright: whether axes run as in the body; of a patch that may be mirrored nobody knows, and there are no letters.
     """
-    painted = (
-        [paint(*both, background=background, opacity=OPACITY) for both in zip(pictures, classes, strict=True)]
-        if classes
-        else pictures
-    )
+    painted = pictures
+    if classes is not None:
+        painted = [paint(*both, background=background, opacity=OPACITY) for both in zip(pictures, classes, strict=True)]
     return [
-        Panel(picture, lettered(view), (spacing[view.rows], spacing[view.columns]))
+        Panel(picture, lettered(view) if upright else None, (spacing[view.rows], spacing[view.columns]))
         for picture, view in zip(painted, VIEWS, strict=True)
     ]
 
@@ -97,7 +101,7 @@ def examples(source: Source, samples: Samples, path: Path | str, *, count: int =
         at = middle(classes, source.background)
         shown = [shares(part, automatic(pixels[0].numpy())) * 255 for part in planes(pixels[0].numpy(), at)]
         pictures = [part.round().astype(np.uint8)[..., None] for part in shown]
-        rows.append(panels(pictures, planes(classes, at), volume.spacing, source.background))
+        rows.append(panels(pictures, planes(classes, at), volume.spacing, source.background, upright=False))
         captions += [Path(train.images.name(index)).name, "a patch in training"]
     if not rows:
         raise InputError(f"{source.name}: no volume can be read; `resnets data check` says why")

@@ -89,14 +89,15 @@ def stretched(
     """Scores (C, *size), slab by slab along the first axis, as `resized` brings them to `whole`: as soon as the rows are there
     that a row lies between."""
     above, below, share = between(size[0], whole[0])
-    high, done, kept = max(1, WHOLE // math.prod(whole[1:])), 0, np.empty((0, 0, 0, 0), np.float32)
+    high, done = max(1, WHOLE // math.prod(whole[1:])), 0
+    kept: np.ndarray | None = None
     for part, scores in slabs:
-        rows = np.concatenate([kept, scores], 1) if kept.size else scores
+        rows = scores if kept is None else np.concatenate([kept, scores], 1)
         first = part.stop - rows.shape[1]
         ready = int(np.searchsorted(below, part.stop))
         while done < ready:
             own = slice(done, min(done + high, ready))
-            weights = share[own].reshape(-1, 1, 1)
+            weights = share[own].reshape(-1, *[1] * (len(size) - 1))
             mixed = rows[:, above[own] - first] * (1 - weights) + rows[:, below[own] - first] * weights
             yield own, resized(torch.from_numpy(mixed)[None], (own.stop - own.start, *whole[1:]))[0].numpy()
             done = own.stop
@@ -123,10 +124,4 @@ def enlarged(logits: Tensor, whole: tuple[int, ...]) -> Iterator[tuple[slice, np
     if tuple(logits.shape[2:]) == tuple(whole) or high >= after:
         yield slice(0, after), resized(logits, whole)[0].cpu().numpy()
         return
-    middles = ((torch.arange(after, device=logits.device) + 0.5) * (before / after) - 0.5).clamp(0, before - 1)
-    above = middles.long()
-    below, share = (above + 1).clamp(max=before - 1), (middles - above).view(-1, *[1] * (logits.ndim - 3))
-    for start in range(0, after, high):
-        rows = slice(start, min(start + high, after))
-        between = logits[:, :, above[rows]] * (1 - share[rows]) + logits[:, :, below[rows]] * share[rows]
-        yield rows, resized(between, (rows.stop - start, *whole[1:]))[0].cpu().numpy()
+    yield from stretched([(slice(0, before), logits[0].cpu().numpy())], tuple(logits.shape[2:]), whole)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.data import millimetres
 from resnets.engine.recipe import Facts, part_table
 from resnets.engine.settings import AUGMENTATION, DATA, IMAGES, LOSS, setting
 from resnets.errors import InputError
@@ -75,7 +74,6 @@ class SegmentSettings(DenseSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        millimetres.parsed(self.spacing)
         sides = self.train_size or (1,)
         if len(sides) > 3 or not all(1 <= side <= 8192 for side in sides):
             raise InputError(f"train_size={','.join(map(str, sides))}: give one side, or one for each axis, from 1 to 8192")

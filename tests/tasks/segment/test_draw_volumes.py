@@ -65,6 +65,7 @@ def test_a_preview_shows_volumes_and_patches(source, tmp_path, figures):
     assert [text.get_text() for text in figure.texts if "title" not in text.get_text()][-1] == "a patch in training"
     assert len([axes for axes in figure.axes if axes.images]) == 3 * 2 * 3
     assert figure.axes[3].get_xlim()[1] == 8  # mm along W
+    assert words(figure.axes[0]) == ["L", "R", "A", "P"] and not words(figure.axes[3]), "a patch may be mirrored"
 
 
 def test_limits_of_agreement_are_drawn_where_they_are():
