@@ -1,6 +1,5 @@
 """What is planned for volumes: patches, halvings, widths and batches, by nnU-Net's rules, and around what was asked for."""
 
-
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
