@@ -31,8 +31,8 @@ ENDS = (2**31 - 1, 2**63 - 1)
 
 OPERATORS = frozenset({
     "Add", "AveragePool", "BatchNormalization", "Cast", "Concat", "Conv", "DequantizeLinear", "Div", "Flatten", "Gemm",
-    "GlobalAveragePool", "Identity", "MatMul", "MaxPool", "Mul", "Pad", "QuantizeLinear", "ReduceMean", "Relu", "Reshape",
-    "Shape", "Sigmoid", "Slice", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze",
+    "GlobalAveragePool", "Identity", "LeakyRelu", "MatMul", "MaxPool", "Mul", "Pad", "QuantizeLinear", "ReduceMean", "Relu",
+    "Reshape", "Shape", "Sigmoid", "Slice", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze",
 })  # fmt: skip
 # What works on the flattened values, whose number shape inference does not find; none makes them more.
 FLAT = ("Reshape", "QuantizeLinear", "DequantizeLinear", "ReduceMean", "Gemm", "Squeeze", "Flatten")
@@ -133,7 +133,7 @@ def check_onnx_size(proto: Any, header: Header, path: Path) -> None:
 
 LAYERS = frozenset({
     "Add", "AvgPool", "Clamp", "Concat", "Const", "Convert", "Convolution", "Divide", "FakeQuantize", "Floor", "Gather",
-    "GroupConvolution", "MatMul", "MaxPool", "Multiply", "Pad", "Parameter", "ReLU", "ReduceMean", "Reshape", "Result",
+    "GroupConvolution", "MatMul", "MaxPool", "Multiply", "PReLU", "Pad", "Parameter", "ReLU", "ReduceMean", "Reshape", "Result",
     "ShapeOf", "Sigmoid", "Slice", "Sqrt", "Squeeze", "Subtract", "Transpose", "Unsqueeze",
 })  # fmt: skip
 ELEMENTS = {"f32": np.float32, "i64": np.int64, "i32": np.int32, "i8": np.int8, "u8": np.uint8}

@@ -83,6 +83,19 @@ def test_it_answers_at_another_size(form, runtime, exported, saved_model):
 
 
 @pytest.mark.parametrize(("form", "runtime"), OPENED)
+def test_other_norms_and_activations_answer_too(form, runtime, tmp_path, pixels):
+    """Instance norm, leaky ReLU, and strides along one axis, as encoders of U-Nets have them."""
+    torch.manual_seed(0)
+    changes = {"norm": "instance", "activation": "leaky", "shortcut": "D", "strides": ("11", "12", "22"), "depths": (1, 1, 1)}
+    model, row = resnets.create_model("resnet20_cifar", width=4, num_classes=3, **changes).eval(), FORMATS[form]
+    row.write(program(model), tmp_path / f"model{row.suffix}", model.header, None)
+    with torch.no_grad():
+        expected = model(normalise(torch.from_numpy(pixels[:2]), model.preprocess)).numpy()
+    found = open_session(tmp_path / f"model{row.suffix}", runtime=runtime).run(pixels[:2])
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("form", "runtime"), OPENED)
 def test_the_header_comes_back(form, runtime, exported, saved_model):
     header = resnets.load(saved_model).header
     assert open_session(exported[form], runtime=runtime).header == header == read_header(exported[form])

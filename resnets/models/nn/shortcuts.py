@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -48,6 +50,16 @@ class PoolPad(nn.Module):
 
     def extra_repr(self) -> str:
         return f"zeros={self.num_zeros}"
+
+
+class Average3d(nn.AvgPool3d):
+    """torch's, also of an axis that has a single position, which it refuses in three dimensions alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if min(x.shape[2:]) > 1:
+            return super().forward(x)
+        kernel = [min(size, length) for size, length in zip(self.kernel_size, x.shape[2:], strict=True)]  # type: ignore[arg-type]
+        return F.avg_pool3d(x, kernel, kernel, 0, self.ceil_mode, self.count_include_pad)
 
 
 def added(y: Tensor, x: Tensor) -> Tensor:
@@ -97,7 +109,8 @@ def shortcut(plan: Block, dims: int) -> nn.Module | None:
         pool: nn.Module = DilatedAverage(plan.atrous) if plan.atrous else nn.Identity()
         if plan.stride > 1:
             steps = plan.steps(dims)
-            pool = AVG_POOL[dims](steps, steps, ceil_mode=True, count_include_pad=False)
+            kind: Any = Average3d if dims == 3 else AVG_POOL[dims]
+            pool = kind(steps, steps, ceil_mode=True, count_include_pad=False)
         layers.insert(0, pool)
     if plan.order == "post":
         layers.append(normalisation(plan.norm, plan.out_chans, dims))
