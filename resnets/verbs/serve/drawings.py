@@ -86,7 +86,7 @@ def of_why(session: Session) -> Make:
                 explain.one_answer(opened, report, item, what, trust=False, seed=0)
                 for what in explain.answers_of(opened, item, question)
             ]
-        row = explain_pages.slice_of(found[0].values) if found else None
+        row = explain_pages.slice_of(found[0].values, item.pixels) if found else None
         maps = [explain_pages.heat_of(report, each, row) for each in found]
         return heat.heats(explain_pages.shown(item, row), maps, path, caption=report.method)
 
