@@ -52,7 +52,7 @@ def identified(found: Found, in_chans: int) -> Source:
     """What was found, its classes taken as identities; every split may have its own."""
     if not found.parts:
         raise InputError(f"{found.name}: no pictures found")
-    if found.in_chans is not None:  # that the data decides
+    if KINDS[found.kind].dims != 2:
         raise InputError(
             f"{found.name}: {KINDS[found.kind].images}, and identities are of pictures, so far; use --task classify"
         )

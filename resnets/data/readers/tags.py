@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
@@ -77,10 +77,10 @@ def read_list(path: Path | Frame, in_chans: int, labels: Sequence[str] | None = 
     name = printable(path.stem)
     splits = {split: _split(name, path.parent, part, names, in_chans) for split, part in parts.items() if part}
     chans = num_channels(name, {split: part.images for split, part in splits.items()})
-    whole: dict[str, Any] = (
-        {"in_chans": in_chans, "kind": "tags"} if chans is None else {"in_chans": chans, "kind": "volume_tags", "hflip": False}
-    )
-    return learnable(Source(name, names, splits, **whole), labels is None)
+    source = Source(name, names, splits, in_chans, kind="tags")
+    if chans is not None:
+        source = dataclasses.replace(source, in_chans=chans, kind="volume_tags", hflip=False)
+    return learnable(source, labels is None)
 
 
 def learnable(source: Source, trains: bool) -> Source:

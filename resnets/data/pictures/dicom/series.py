@@ -94,7 +94,8 @@ def below(folder: Path) -> Iterator[Path]:
 
 def is_series(path: Path) -> bool:
     """Whether it may be the path of a series: a folder, or a name in one that `gathered` gives."""
-    return path.is_dir() or bool(NAME.fullmatch(path.name) and path.parent.is_dir())
+    there = os.path.isdir  # which, unlike Path.is_dir, is False of names that are too long
+    return there(path) or bool(NAME.fullmatch(path.name) and there(path.parent))
 
 
 def files_of(path: Path) -> Sequence[Facts]:
