@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 import sys
 import urllib.error
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,12 +146,16 @@ def from_hub(named: Repository) -> Path:
     except ImportError as error:
         raise InputError(f"{named.name} is on the Hugging Face Hub: pip install 'resnets[hub]' ({error})") from None
     revision, files = named.revision, IN_FOLDER[:1] if named.only_safe else IN_FOLDER
+    reachable = True
 
     def fetch(name: str, most: int = MAX_WEIGHTS) -> Path | None:
-        nonlocal revision
+        nonlocal revision, reachable
         size = 0
-        with suppress(Exception):  # what fails here fails below too, which also looks into the cache
-            size = get_hf_file_metadata(hf_hub_url(named.name, name, revision=revision), token=get_token()).size or 0
+        try:
+            if reachable:
+                size = get_hf_file_metadata(hf_hub_url(named.name, name, revision=revision), token=get_token()).size or 0
+        except Exception as error:  # what fails here fails below too, which also looks into the cache
+            reachable = isinstance(error, errors.HfHubHTTPError)
         if size > most:
             raise InputError(f"{named.name}: its {name} has {size:,} bytes, more than the {most:,} that are downloaded")
         try:

@@ -75,3 +75,19 @@ def test_networks_that_timm_does_not_have_are_refused(name, changes, said):
     tensors, spec = state(name, **changes)
     with pytest.raises(InputError, match=f"{name}.*{said}"):
         keymaps.to_timm(tensors, spec)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50_v1"])
+def test_names_of_transformers_come_back(name):
+    model = create_model(name, depths=(2, 1, 1, 1))
+    theirs = keymaps.to_transformers(model.state_dict(), model.spec)
+    assert {"resnet.embedder.embedder.convolution.weight", "resnet.encoder.stages.0.layers.1.layer.0.normalization.bias",
+            "resnet.encoder.stages.1.layers.0.shortcut.convolution.weight", "classifier.1.bias"} <= theirs.keys()  # fmt: skip
+    assert list(keymaps.renamed(keymaps.unwrapped(theirs), keymaps.TRANSFORMERS)) == list(model.state_dict())
+
+
+@pytest.mark.parametrize("library", keymaps.BACK)
+def test_blocks_that_no_library_has_are_refused(library):
+    model = create_model("resnet10_wang", dims=1)
+    with pytest.raises(InputError, match=f"{library} has no network like resnet10_wang"):
+        keymaps.BACK[library](model.state_dict(), model.spec)
