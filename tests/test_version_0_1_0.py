@@ -55,6 +55,16 @@ def assert_close(found, expected, where="", rel=1e-3, least=2e-3):
         assert found == expected, where
 
 
+# Of volumes, measured since by the areas of surfaces at a tolerance in mm: CHANGELOG.md, docs/dense_metrics.md.
+CHANGED = ("boundary_f", "surface_dice")
+
+
+def without(figures, names):
+    """Figures without those that are called so, in the rows of classes too."""
+    rows = [{key: value for key, value in row.items() if key not in names} for row in figures["per_class"]]
+    return {key: value for key, value in figures.items() if key not in names} | {"per_class": rows}
+
+
 @pytest.mark.parametrize("model", EXPECTED["predict"])
 def test_a_file_of_0_1_0_answers_as_it_did(model, copied, capsys):
     if package := NEEDS.get(Path(model).suffix):
@@ -67,7 +77,8 @@ def test_a_file_of_0_1_0_answers_as_it_did(model, copied, capsys):
 @pytest.mark.parametrize("run", EXPECTED["eval"])
 def test_a_run_of_0_1_0_is_evaluated_as_it_was(run, copied, capsys):
     case = EXPECTED["eval"][run]
-    assert_close(json.loads(ran(capsys, case["command"].split())), case["figures"], run, rel=0.02, least=5e-3)
+    figures = without(case["figures"], CHANGED) if run == "volumes" else case["figures"]
+    assert_close(json.loads(ran(capsys, case["command"].split())), figures, run, rel=0.02, least=5e-3)
 
 
 @pytest.mark.parametrize("run", EXPECTED["resume"])
