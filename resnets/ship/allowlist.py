@@ -133,8 +133,8 @@ def check_onnx_size(proto: Any, header: Header, path: Path) -> None:
 
 LAYERS = frozenset({
     "Add", "AvgPool", "Clamp", "Concat", "Const", "Convert", "Convolution", "Divide", "FakeQuantize", "Floor", "Gather",
-    "GroupConvolution", "MatMul", "MaxPool", "Multiply", "PReLU", "Pad", "Parameter", "ReLU", "ReduceMean", "Reshape", "Result",
-    "ShapeOf", "Sigmoid", "Slice", "Sqrt", "Squeeze", "Subtract", "Transpose", "Unsqueeze",
+    "GroupConvolution", "MVN", "MatMul", "MaxPool", "Multiply", "PReLU", "Pad", "Parameter", "ReLU", "ReduceMean", "Reshape",
+    "Result", "ShapeOf", "Sigmoid", "Slice", "Sqrt", "Squeeze", "Subtract", "Transpose", "Unsqueeze",
 })  # fmt: skip
 ELEMENTS = {"f32": np.float32, "i64": np.int64, "i32": np.int32, "i8": np.int8, "u8": np.uint8}
 FEW, FLAG, NUMBER, TYPE = r"-?\d{1,2}(, ?-?\d{1,2})*", "true|false", r"-?\d{1,5}", "|".join(ELEMENTS)
@@ -144,7 +144,8 @@ ATTRIBUTES = {  # of <data>: what each may hold
     "m_pythondiv": FLAG, "strides": FEW, "dilations": FEW, "pads_begin": FEW, "pads_end": FEW, "kernel": FEW,
     "auto_pad": "explicit", "rounding_type": "floor|ceil|ceil_torch", "axis": NUMBER, "exclude-pad": FLAG,
     "batch_dims": NUMBER, "special_zero": FLAG, "keep_dims": FLAG, "transpose_a": FLAG, "transpose_b": FLAG,
-    "pad_mode": "constant", "levels": NUMBER,
+    "pad_mode": "constant", "levels": NUMBER, "eps": r"[\d.e-]{1,24}", "eps_mode": "(?i)(in|out)side_sqrt",
+    "normalize_variance": FLAG,
 }  # fmt: skip
 OPSET = re.compile("opset([1-9]|1[0-9])")
 PRECISION = re.compile("FP32|I64|I32|I8|U8")

@@ -77,7 +77,9 @@ class InstanceNorm(nn.Module):
         # Exported group norm reshapes to sizes that are not known, and which nobody can check; this has none.
         axes = tuple(range(2, x.ndim))
         gap = x - x.mean(axes, keepdim=True)
-        scale, shift = (part.view(-1, *[1] * len(axes)) for part in (self.weight, self.bias))
+        scale, shift = self.weight, self.bias
+        for _ in axes:
+            scale, shift = scale.unsqueeze(-1), shift.unsqueeze(-1)
         return gap / ((gap * gap).mean(axes, keepdim=True) + self.eps).sqrt() * scale + shift
 
     def extra_repr(self) -> str:
