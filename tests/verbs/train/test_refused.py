@@ -26,7 +26,7 @@ from tests.verbs.train.made import TINY, arrays
         ({"task": ""}, "there is no task ''; this version has: classify, detect, segment"),
         ({"head": "unet"}, "head='unet': use one of linear, or one of your own"),
         ({"masks": True}, "masks=True: the task classify has no such setting, only detect; leave it out"),
-        ({"jitter": 0.2}, "jitter=0.2: is for series, and these are pictures; leave it out"),
+        ({"jitter": 0.2}, "jitter=0.2: is for series and volumes, and these are pictures; leave it out"),
         ({"scales": "0.5,1"}, "scales=0.5,1: the task classify has no such setting, only detect and segment; leave it out"),
         ({"loss": "dice"}, "loss='dice': use one of ce, bce"),
         ({"resize": "keep"}, "resize='keep': use one of crop, pad, squash"),
