@@ -17,7 +17,7 @@ from resnets.cli.main import cli
 from resnets.models import zoo
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = {page: page.read_text(encoding="utf-8") for page in PAGES}
 ELSEWHERE = ("https://arxiv.org/", "https://pytorch.org/get-started/")  # that pages may point to
 SHOWN = [line for text in TEXT.values() for line in re.findall(r"^    (resnets .*)$", text, re.M)]

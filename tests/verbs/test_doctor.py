@@ -47,6 +47,9 @@ def test_a_whole_installation(quick):
     found = doctor.doctor()
     assert not found["faults"] and found["torch"] == TORCH
     assert found["packages"]["numpy"] == metadata.version("numpy")
+    assert {name: extra["use"] for name, extra in found["extras"].items()} == {
+        name: extra.use for name, extra in doctor.EXTRAS.items()
+    }
     assert found["speed"]["jpegs_per_second"] > 1 and found["machine"]["usable"] > 0
     text = "\n".join(doctor.lines(found))
     for words in (

@@ -197,12 +197,20 @@ IN, TOP = "in transformers/; ", "yes; "
     ("name", "changes", "timm", "transformers"),
     [
         ("resnet18", {}, "resnet18", IN),
-        ("resnet50", {"in_chans": 1, "depths": (1, 1, 1, 2)}, "resnet50", IN),
+        pytest.param("resnet50", {"in_chans": 1, "depths": (1, 1, 1, 2)}, "resnet50", IN, marks=pytest.mark.slow),
         pytest.param(
             "resnet50_v1", {}, "no: timm has no network like resnet50_v1: its stride_in is 1x1", TOP, marks=pytest.mark.slow
         ),
-        ("resnet18", {"width": 8}, "no: timm has no network like resnet18 with its widths", TOP),
-        ("preresnet18", {}, "resnetv2_18", "no: transformers has no network like preresnet18: its order is pre"),
+        pytest.param(
+            "resnet18", {"width": 8}, "no: timm has no network like resnet18 with its widths", TOP, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "preresnet18",
+            {},
+            "resnetv2_18",
+            "no: transformers has no network like preresnet18: its order is pre",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "seresnet18",
             {},
