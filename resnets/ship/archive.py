@@ -33,8 +33,8 @@ OPERATIONS = (
     "aten.batch_norm.default", "aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default", "aten.div.Tensor",
     "aten.flatten.using_ints", "aten.leaky_relu.default", "aten.linear.default", "aten.max_pool1d.default",
     "aten.max_pool2d.default", "aten.max_pool3d.default", "aten.mean.dim", "aten.mul.Tensor", "aten.pad.default",
-    "aten.permute.default", "aten.relu.default", "aten.sigmoid.default", "aten.slice.Tensor", "aten.sqrt.default", "aten.sub.Tensor",
-    "aten.unsqueeze.default",
+    "aten.permute.default", "aten.relu.default", "aten.sigmoid.default", "aten.slice.Tensor", "aten.sqrt.default",
+    "aten.sub.Tensor", "aten.unsqueeze.default",
     "quantized_decomposed.dequantize_per_channel.default", "quantized_decomposed.dequantize_per_tensor.default",
     "quantized_decomposed.quantize_per_tensor.default",
 )  # fmt: skip
