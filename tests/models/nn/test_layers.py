@@ -17,9 +17,8 @@ def test_instance_norm_is_torchs(dims, order):
     torch.nn.init.normal_(norm.bias)
     if order == "channels last":
         x = x.movedim(1, -1).contiguous().movedim(-1, 1)
-    grads = []
-    for found in (norm(x.requires_grad_()), F.instance_norm(x, weight=norm.weight, bias=norm.bias)):
-        grads.append((found, *torch.autograd.grad((found**3).sum(), (x, norm.weight, norm.bias))))
+    both = (norm(x.requires_grad_()), F.instance_norm(x, weight=norm.weight, bias=norm.bias))
+    grads = [(found, *torch.autograd.grad((found**3).sum(), (x, norm.weight, norm.bias))) for found in both]
     for ours, theirs in zip(*grads, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
