@@ -77,9 +77,7 @@ class InstanceNorm(nn.Module):
         # Exported group norm reshapes to sizes that are not known, and which nobody can check; this has none.
         axes = tuple(range(2, x.ndim))
         gap = x - x.mean(axes, keepdim=True)
-        scale, shift = self.weight, self.bias
-        for _ in axes:
-            scale, shift = scale.unsqueeze(-1), shift.unsqueeze(-1)
+        scale, shift = (part[(slice(None), *[None] * len(axes))] for part in (self.weight, self.bias))
         return gap / ((gap * gap).mean(axes, keepdim=True) + self.eps).sqrt() * scale + shift
 
     def extra_repr(self) -> str:
