@@ -16,9 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from resnets.data.frames import Frame
-from resnets.data.pictures.dicom.series import is_series
 from resnets.data.pictures.images import IMAGE_SUFFIXES, ArrayImages, FileImages, printable, with_channels
-from resnets.data.pictures.volumes import Volumes, channels_of, is_named_volume
+from resnets.data.readers.listed import VOLUMES, is_there, listed_images, num_channels
 from resnets.data.readers.walk import (
     RUN,
     RUNS,
@@ -40,7 +39,6 @@ from resnets.errors import InputError
 from resnets.files import foreign, is_file, open_regular
 
 SPLITS = ("train", "val", "test")
-VOLUMES = "volume_classes"  # of `Source.kind`
 # Names of splits, as folders and in the third column of a CSV.
 SPLIT_WORDS = {
     "train": "train", "training": "train",
@@ -260,15 +258,6 @@ def _found(name: str, parts: dict[str, Part], notes: tuple[Note, ...] = ()) -> F
     return found if chans is None else found._replace(kind=VOLUMES, in_chans=chans, hflip=False)
 
 
-def num_channels(name: str, splits: Mapping[str, Images]) -> int | None:
-    """The channels of volumes; None where the images are pictures. Raises `InputError` where splits differ."""
-    kinds = {split: images.in_chans if isinstance(images, Volumes) else None for split, images in splits.items()}
-    if len(set(kinds.values())) > 1:
-        told = ", ".join(f"{split} {'pictures' if num is None else f'volumes of {num}'}" for split, num in kinds.items())
-        raise InputError(f"{name}: splits of several kinds, or numbers of channels: {told}; each needs the same")
-    return next(iter(kinds.values()), None)
-
-
 # --- CSV -------------------------------------------------------------------------------------------------------------
 
 
@@ -404,25 +393,6 @@ def _listed(name: str, root: Path, splits: dict[str, list[Line]], in_chans: int)
         )
         notes.append(Note("spelling", words))
     return _found(name, parts, tuple(notes))
-
-
-def is_there(path: Path) -> bool:
-    """Whether there is what a list may name: a file, or where a volume is one a folder with a series, or a series in it."""
-    return is_file(path) or is_series(path)
-
-
-def listed_images(name: str, paths: Sequence[str], in_chans: int, root: Path) -> Images:
-    """The images of a list's paths: pictures, or all of them volumes. Raises `InputError` for both in one list."""
-    volumes = [not path.lower().endswith(tuple(IMAGE_SUFFIXES)) and is_named_volume(Path(root, path)) for path in paths]
-    if not any(volumes):
-        return FileImages(paths, in_chans, root)
-    if not all(volumes):
-        few = paths[volumes.index(True)], paths[volumes.index(False)]
-        raise InputError(
-            f"{name}: volumes and pictures in one list, as {few[0]} and {few[1]}; give each kind its own (of a series in DICOM "
-            "name its folder)"
-        )
-    return Volumes(FileImages(paths, 1, root), channels_of(Path(root, path) for path in paths))
 
 
 # --- arrays ----------------------------------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from resnets.data.pictures.images import printable
 from resnets.data.readers import known, memory, series, shards
 from resnets.data.readers.boxes import BoxTargets
 from resnets.data.readers.label_rules import BadLabel, NowhereError, RawBoxes, clean_boxes
-from resnets.data.readers.layouts import VOLUMES, csv_rows, is_csv, is_there, listed_images, num_channels, quoted, split_of
+from resnets.data.readers.layouts import csv_rows, is_csv, quoted, split_of
+from resnets.data.readers.listed import VOLUMES, is_there, listed_images, num_channels
 from resnets.data.readers.masks import InstanceMasks, read_mask
 from resnets.data.readers.walk import Spelled, one_spelling
 from resnets.data.sources import existing, open_source, recognised
