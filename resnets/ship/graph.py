@@ -98,7 +98,7 @@ def program(model: Model | Pooled) -> ExportedProgram | Finding:
     dims = len(model.preprocess.size)
     deployed = DEPLOYED[dims](copy.deepcopy(model).cpu().float()).eval().requires_grad_(False)
     for module in deployed.modules():
-        if isinstance(module, nn.ReLU):
+        if isinstance(module, nn.ReLU | nn.LeakyReLU):
             module.inplace = False  # quantisers do not recognise the in-place operation
     preprocess = model.preprocess
     pixels = torch.zeros(2, *preprocess.size, preprocess.in_chans, dtype=DTYPES[dims])

@@ -52,8 +52,8 @@ def preprocess(source: Source, size: tuple[int, ...]) -> Preprocess:
 
 
 def is_planned(asked: Settings, header: Header | None) -> bool:
-    """Whether the network is planned from the volumes: unless another one, or weights, were asked for."""
-    return header is None and asked.get("model", "auto") in ("auto", PLANNED)
+    """Whether the network is planned from the volumes: where it was asked for by its name."""
+    return header is None and asked.get("model") == PLANNED
 
 
 def planned(source: Source, asked: Settings) -> Planned:

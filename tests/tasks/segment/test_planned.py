@@ -1,4 +1,4 @@
-"""Volumes without a network named: planned, trained, taken up again, and answered by all folds together."""
+"""Volumes and the network that is planned for them: planned, trained, taken up again, and answered by all folds together."""
 
 import json
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ from tests.engine.running import assert_same, stopping
 nibabel = pytest.importorskip("nibabel")
 
 TINY = {
-    "task": "segment", "depths": "1,1", "width": 4, "batch_size": 2, "workers": 0, "device": "cpu", "precision": "float32",
+    "task": "segment", "model": "resenc54", "depths": "1,1", "width": 4, "batch_size": 2, "workers": 0, "device": "cpu", "precision": "float32",
     "lr": 0.01,
 }  # fmt: skip
 STEADY = {"rotation": 0, "zoom": 0, "intensity": 0}
