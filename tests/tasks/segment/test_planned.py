@@ -23,8 +23,8 @@ from tests.engine.running import assert_same, stopping
 nibabel = pytest.importorskip("nibabel")
 
 TINY = {
-    "task": "segment", "model": "resenc54", "depths": "1,1", "width": 4, "batch_size": 2, "workers": 0, "device": "cpu", "precision": "float32",
-    "lr": 0.01,
+    "task": "segment", "model": "resenc54", "depths": "1,1", "width": 4, "batch_size": 2, "workers": 0, "device": "cpu",
+    "precision": "float32", "lr": 0.01,
 }  # fmt: skip
 STEADY = {"rotation": 0, "zoom": 0, "intensity": 0}
 
