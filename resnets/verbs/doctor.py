@@ -47,10 +47,10 @@ ONNX, OPENVINO = ("onnx", "onnxscript", "onnxruntime"), ("openvino", "nncf")
 EXTRAS = {
     "detect": Extra("train and eval --task detect with masks: COCO's outlines and figures", ("faster-coco-eval",)),
     "embed": Extra("train --task embed with triplets and supervised contrastive losses", ("pytorch-metric-learning",)),
-    "volumes": Extra("NIfTI volumes, in every command", ("nibabel",)),
+    "volumes": Extra("NIfTI volumes, in every command", ("nibabel", "surface-distance")),
     "dicom": Extra(
         "DICOM, in every command",
-        ("nibabel", "pydicom", "highdicom", "pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm"),
+        ("nibabel", "surface-distance", "pydicom", "highdicom", "pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm"),
     ),
     "video": Extra("predict on videos", ("av",)),
     "remote": Extra("data at s3:// and https:// addresses", ("fsspec", "aiohttp")),
@@ -66,6 +66,7 @@ EXTRAS = {
     "export": Extra("export to every format", (*ONNX, *OPENVINO, "torchao")),
     "serve": Extra("serve", ("starlette", "uvicorn", "httptools", "python-multipart", "prometheus-client")),
     "hub": Extra("push; hf-hub:, hf/ and timm/ names", ("huggingface_hub",)),
+    "docs": Extra("the website of the documentation", ("zensical", "mkdocstrings-python")),
     "keras": Extra("weights of Keras (.h5, .keras)", ("h5py",)),
     "timm": Extra("networks timm/NAME to compare with; timm's optimisers", ("timm",)),
     "tensorboard": Extra("train --tracker tensorboard", ("tensorboard",)),

@@ -9,8 +9,10 @@ import csv
 import dataclasses
 import io
 import math
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +111,12 @@ def repeat(
         if not is_finished(run, own):
             again = run.recipe.is_file()
             held = ({"data": data} if memory.in_memory(data) else {}) | ({} if net is None else {"model": net})
-            training.train(out=run.path, resume=again, data_dir=data_dir, began=began, reporter=reporter, **own | held)
+            try:
+                training.train(out=run.path, resume=again, data_dir=data_dir, began=began, reporter=reporter, **own | held)
+            except InputError:
+                if not (rows or again or resume or run.path.exists()):
+                    _undo(whole, named=out is not None)
+                raise
         began = time.perf_counter()
         rows.append(part | {"run": run.path.name} | scores_of(run))
     return finish(whole, rows)
@@ -171,6 +178,14 @@ def _begun(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[
     whole = RunDir.create(out, task.name, kind_of(settings))
     write_text(whole.recipe, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
     return whole, settings
+
+
+def _undo(whole: RunDir, *, named: bool) -> None:
+    """Remove a folder of runs whose first one was refused, and the folders above it that have nothing else."""
+    shutil.rmtree(whole.path)
+    with suppress(OSError):  # not empty
+        for folder in () if named else list(whole.path.parents)[:2]:
+            folder.rmdir()
 
 
 def _taken_up(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:

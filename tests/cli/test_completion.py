@@ -20,7 +20,7 @@ def offered(line):
     ("line", "expected"),
     [
         ("exp", ["explain", "export"]),
-        ("train --mod", ["--model"]),
+        ("train --mod", ["--model", "--modality"]),
         ("train --task se", ["segment"]),
         ("train --model resnet18", ["resnet18", "resnet18d"]),
         ("train --sched cos", ["cosine"]),

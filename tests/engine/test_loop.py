@@ -292,9 +292,8 @@ def test_a_run_of_single_pictures(data, tmp_path):
 def test_of_no_image_there_is_no_loss_but_a_gradient():
     """As a process has whose images cannot be read, of a network with several outputs too."""
     weight = torch.ones(3, requires_grad=True)
-    one = torch.empty(0, 3) * weight
-    for outputs in (one, (one, one), (one, [one, one]), (one, [])):
+    for made in (lambda one: one, lambda one: (one, one), lambda one: (one, [one, one]), lambda one: (one, [])):
         weight.grad = None
-        found = loop.nothing(outputs)
+        found = loop.nothing(made(torch.empty(0, 3) * weight))
         found.backward()
         assert found == 0 and weight.grad.tolist() == [0, 0, 0]

@@ -234,7 +234,6 @@ def test_every_setting_has_help_a_section_a_type_and_a_valid_default(task, name)
         ("segment", "masks", False, "detect"),
         ("segment", "mixup", 0.2, "classify"),
         ("detect", "loss", "ce", "classify and segment"),
-        ("detect", "folds", 5, "classify"),
     ],
     ids=str,
 )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from resnets.data.intensities import CT, is_ct, ranges
-from resnets.data.millimetres import AUTO
+from resnets.data.millimetres import AUTO, NONE
 from resnets.data.pictures.images import BadPicture, num_processors
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import Samples, Source, Split
@@ -25,11 +25,11 @@ from resnets.tasks.segment.planning import Budget, Planned, plan
 from resnets.tasks.segment.settings import PATCH, PLANNED, SURFACE_TOLERANCE, SegmentSettings
 from resnets.tasks.segment.surfaces import tables
 
-# Settings of pictures and of volumes, as they are where they do nothing.
-OF_PICTURES: dict[str, Any] = {"img_size": None, "resize": "keep", "scales": (1.0,), "normalise": "data"}
+# Settings of pictures and of volumes, and what they are where they do nothing; of older runs of pictures too.
+OF_PICTURES: dict[str, Any] = {"img_size": (None,), "resize": ("keep",), "scales": ((1.0,),), "normalise": ("data",)}
 OF_VOLUMES: dict[str, Any] = {
-    "dflip": 0.0, "rotation": 0.0, "zoom": 0.0, "intensity": 0.0, "foreground": 1 / 3,
-    "surface_tolerance": SURFACE_TOLERANCE, "spacing": AUTO, "modality": AUTO,
+    "dflip": (0.0,), "rotation": (0.0,), "zoom": (0.0,), "intensity": (0.0,), "foreground": (1 / 3,),
+    "surface_tolerance": (SURFACE_TOLERANCE,), "spacing": (AUTO, NONE), "modality": (AUTO, "other"),
 }  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def check(recipe: SegmentSettings, dims: int) -> None:
     """Raise `InputError` where a setting is given that only changes pictures, or volumes, and `dims` says the other; and where
     the library is missing that volumes are measured with."""
     for name, off in (OF_PICTURES if dims == 3 else OF_VOLUMES).items():
-        if (value := getattr(recipe, name)) != off:
+        if (value := getattr(recipe, name)) not in off:
             raise InputError(f"{name}={show(value)}: {IMAGES_OF[dims]} cannot use it; leave it out")
     if recipe.train_size and len(recipe.train_size) not in (1, dims):
         raise InputError(f"train_size={show(recipe.train_size)}: give one side, or {dims}, one for each axis")
