@@ -152,6 +152,8 @@ def _images_at(root: Path, file: Path, settings: dict[str, Any], entry: Any, spl
         found = [(line, _below(root, line, below[0].parent)) for line in lines]
         if outside := [line for line, path in found if path is None]:
             raise InputError(f"{printable(place)}: names '{printable(outside[0])}', which leads out of its folder")
+        if folders := [line for line, path in found if path is not None and not path.name]:
+            raise InputError(f"{printable(place)}: names '{printable(folders[0])}', which is the folder; give images")
         return [path for _, path in found if path is not None]
     images = [Path(path) for path in sorted(walk(place, str(below[0]), others))]
     for kind, (num, first) in others.kinds.items():

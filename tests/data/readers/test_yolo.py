@@ -178,3 +178,12 @@ def test_names_that_no_file_can_have(tmp_path):
     assert len(split[0][1].labels) == 1
     with pytest.raises(BadPicture, match=r"9{400}: "):
         split[1]
+
+
+@pytest.mark.parametrize("name", [".", "train/..", "./"])
+def test_a_list_that_names_the_folder(tmp_path, name):
+    root = yolo(tmp_path, train=1)
+    (root / "data.yaml").write_text("train: list.txt\nnames: [cat, dog]\n")
+    (root / "list.txt").write_text(f"train/images/train0.jpg\n{name}\n")
+    with pytest.raises(InputError, match=r"list\.txt: names '.*', which is the folder; give images"):
+        open_source(root, None)
