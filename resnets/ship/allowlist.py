@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -66,8 +67,18 @@ def read_onnx(path: Path, content: bytes | None = None) -> tuple[Any, dict[str, 
                 raise ValueError(f"the operator {node.op_type[:40]!r}, which no exported network needs")
             for attribute in node.attribute:
                 _check_attribute(attribute)
+        _check_order(graph)
         del graph.value_info[:]
         return proto, {entry.key: entry.value for entry in proto.metadata_props}
+
+
+def _check_order(graph: Any) -> None:
+    """Raise `ValueError` where a node takes what no node before it gives, as in a circle, which some readers never leave."""
+    known = {"", *(entry.name for entry in graph.input), *(tensor.name for tensor in graph.initializer)}
+    for node in graph.node:
+        if unknown := set(node.input) - known:
+            raise ValueError(f"the node {node.name[:40]!r} takes {min(unknown)[:40]!r}, which is not there before it")
+        known |= set(node.output)
 
 
 def _check_constant(tensor: Any) -> None:
@@ -201,6 +212,7 @@ def read_openvino(path: Path) -> tuple[bytes, np.ndarray, dict[str, str]]:
             raise ValueError("more layers than any network needs")
         for layer in layers:
             _check_layer(layer, weights)
+        _check_edges(net)
         return ElementTree.tostring(net), weights, told
 
 
@@ -219,6 +231,14 @@ def _check_element(entry: ElementTree.Element, tag: str) -> None:
         if child.tag not in CHILDREN.get(tag, ()):
             raise ValueError(f"<{str(child.tag)[:40]}> in <{tag}>")
         _check_element(child, str(child.tag))
+
+
+def _check_edges(net: ElementTree.Element) -> None:
+    """Raise `ValueError` where layers take from each other in a circle."""
+    edges = TopologicalSorter[str]()
+    for edge in net.findall("edges/edge"):
+        edges.add(edge.get("to-layer", ""), edge.get("from-layer", ""))
+    edges.prepare()  # a CycleError is a ValueError
 
 
 def _check_layer(layer: ElementTree.Element, weights: np.ndarray) -> None:

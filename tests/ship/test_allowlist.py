@@ -1,5 +1,6 @@
 """ONNX and OpenVINO files that hold what no export of ours does: refused before a runtime sees them."""
 
+import re
 import shutil
 
 import numpy as np
@@ -35,6 +36,14 @@ def test_openvino_is_given_nothing_strange(old, new, exported, tmp_path):
         open_session(with_xml(exported, tmp_path, old, new))
 
 
+def test_layers_of_openvino_in_a_circle(exported, tmp_path):
+    text = exported["openvino"].read_text()
+    last, first = re.findall(r'from-layer="(\d+)"', text)[-1], re.findall(r'to-layer="(\d+)"', text)[0]
+    edge = f'<edge from-layer="{last}" from-port="1" to-layer="{first}" to-port="0" />'
+    with pytest.raises(InputError, match=r"model\.xml: cannot be read .*cycle"):
+        open_session(with_xml(exported, tmp_path, "<edges>", f"<edges>{edge}"))
+
+
 def changed_onnx(exported, folder, change):
     import onnx
 
@@ -68,7 +77,16 @@ def the_header_is_no_text(proto):
     proto.metadata_props[0].value = '{"a": ' * 100
 
 
-@pytest.mark.parametrize("change", [another_operator, another_domain, no_numbers, a_huge_padding, the_header_is_no_text])
+def a_circle(proto):
+    """Readers that wait for what a node gives before they read it wait for ever."""
+    node = next(node for node in proto.graph.node if node.op_type == "Relu")
+    node.input[0] = node.output[0]
+
+
+CHANGES = [another_operator, another_domain, no_numbers, a_huge_padding, the_header_is_no_text, a_circle]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_onnx_runtimes_are_given_nothing_strange(change, runtime, exported, tmp_path):
     with pytest.raises(InputError, match=r"model\.onnx"):
