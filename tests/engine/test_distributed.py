@@ -158,7 +158,7 @@ def test_batch_norm_over_processes(tmp_path):
     ("trouble", "said", "status"),
     [
         # Whoever sees first that one has gone: the other process, or the launcher, which then ends it.
-        ("1:2:9", r"rank 0: another process ended; |closing signal SIGTERM", "Signal 9 \\(SIGKILL\\) received by PID"),
+        ("1:2:9", r"rank 0: another process ended; |SIGTERM", "Signal 9 \\(SIGKILL\\) received by PID"),
         ("1:2:input", r"error: rank 1: a made input", "traceback : rank 1: a made input"),
         pytest.param("1:2:bug", r"\[rank1\]: LookupError: a made bug", "traceback : Traceback", marks=pytest.mark.slow),
     ],
