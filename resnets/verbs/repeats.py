@@ -9,7 +9,6 @@ import csv
 import dataclasses
 import io
 import math
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -181,10 +180,10 @@ def _begun(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[
 
 
 def _undo(whole: RunDir, *, named: bool) -> None:
-    """Remove a folder of runs whose first one was refused, and the folders above it that have nothing else."""
-    shutil.rmtree(whole.path)
+    """Remove what `_begun` wrote, where the first run was refused, and folders that are empty then, unless they were named."""
+    whole.recipe.unlink()
     with suppress(OSError):  # not empty
-        for folder in () if named else list(whole.path.parents)[:2]:
+        for folder in () if named else (whole.path, *whole.path.parents[:2]):
             folder.rmdir()
 
 
