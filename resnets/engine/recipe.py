@@ -325,7 +325,7 @@ class Recipe:
     fused: bool | None = setting(
         MACHINE,
         None,
-        "batch norm, addition and ReLU as one operation; default: on processors, where the run is long enough to compile it",
+        "norm, addition and ReLU as one operation; default: on processors, where the run is long enough to compile it",
     )
     compile: bool | None = setting(
         MACHINE, None, "torch.compile; default: on GPUs, for inputs of one size, where the run is long enough"

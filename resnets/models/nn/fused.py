@@ -1,4 +1,5 @@
-"""relu(batch_norm(x) + add) as one operation on CPUs, forward and backward, in float32 and bfloat16.
+"""relu(norm(x) + add) as one operation on CPUs, forward and backward, in float32 and bfloat16: of batch norm and of instance
+norm, with ReLU and leaky ReLU.
 
 torch reads or writes the activations in memory five times in the forward pass and six times in the backward pass; this does it
 twice and twice (arXiv 1904.04971 fuses likewise). For small networks these memory passes are most of a training step.
@@ -8,13 +9,14 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnets.models.nn.layers import NORM
+from resnets.models.nn.layers import NORM, InstanceNorm
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -29,18 +31,18 @@ def norm_relu(norm: nn.Module, relu: nn.Module, x: Tensor, add: Tensor | None = 
     It is one fused operation if `enable` was called on the norm and `can_fuse` holds; otherwise the modules are called.
     """
     if can_fuse(norm, relu, x, add):
-        if norm.training:
-            return NormReLU.apply(x, norm.weight, norm.bias, add, norm)
+        if norm.training or by_sample(norm):
+            return NormReLU.apply(x, norm.weight, norm.bias, add, norm, slope_of(relu))
         if not (torch.is_grad_enabled() and learns(norm, x, add)):
-            return in_evaluation(norm, x, add)
+            return in_evaluation(norm, x, add, slope_of(relu))
     y = norm(x)
     return relu(y if add is None else y + add)
 
 
 def enable(model: nn.Module, on: bool = True) -> None:
-    """Allow (or forbid) the batch norms of `model` to be fused with the addition and ReLU that follow."""
+    """Allow (or forbid) the norms of `model` to be fused with the addition and ReLU that follow."""
     for norm in model.modules():
-        if isinstance(norm, tuple(NORM.values())):  # not `SyncBatchNorm`, whose statistics need communication
+        if isinstance(norm, (*NORM.values(), InstanceNorm)):  # not `SyncBatchNorm`, whose statistics need communication
             norm.fused = on  # type: ignore[assignment]
 
 
@@ -54,14 +56,24 @@ def can_fuse(norm: nn.Module, relu: nn.Module, x: Tensor, add: Tensor | None) ->
         and x.numel() > 0
         and x.is_contiguous(memory_format=LAYOUTS[x.ndim])
         and (add is None or (add.dtype == x.dtype and add.shape == x.shape))
+        and 0 <= getattr(relu, "negative_slope", 0) <= 1
         and norm.weight is not None
-        and norm.running_mean is not None
-        and norm.momentum is not None
+        and (by_sample(norm) or (norm.running_mean is not None and norm.momentum is not None))
         and not norm._forward_hooks
         and not relu._forward_hooks
         and not torch.compiler.is_compiling()
         and kernels() is not None
     )
+
+
+def by_sample(norm: nn.Module) -> bool:
+    """Whether each sample has statistics of its own, in evaluation too."""
+    return isinstance(norm, InstanceNorm)
+
+
+def slope_of(relu: nn.Module) -> np.float32 | None:
+    """What negative values are multiplied by; None: they become 0."""
+    return np.float32(relu.negative_slope) if isinstance(relu, nn.LeakyReLU) else None
 
 
 def learns(norm: nn.Module, x: Tensor, add: Tensor | None) -> bool:
@@ -93,37 +105,51 @@ def loops() -> tuple[Any, int]:
 
 
 class NormReLU(torch.autograd.Function):
-    """relu(batch_norm(x) + add) in training; it also updates the running statistics (arXiv 1502.03167)."""
+    """relu(norm(x) + add) by the statistics of x: of a batch, which also move the running ones (arXiv 1502.03167), or of each
+    sample (arXiv 1607.08022)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, add: Tensor | None, norm: Any) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, add: Tensor | None, norm: Any, slope: Any) -> Tensor:
         run, threads = loops()
-        y, (mean, inv_std) = torch.empty_like(x), np.empty((2, x.shape[1]))
-        statistics = (norm.running_mean.numpy(), norm.running_var.numpy(), float(norm.momentum), norm.eps)
-        run.forward(flat(x), like(x, add), values(weight), values(bias), *statistics, threads, flat(y), mean, inv_std)
-        if norm.num_batches_tracked is not None:
-            norm.num_batches_tracked.add_(1)
+        y, num_parts = torch.empty_like(x), len(x) if by_sample(norm) else 1
+        statistics = mean, _, var = np.empty((3, num_parts, x.shape[1]))
+        for inputs, added, *results in parts(num_parts, flat(x), like(x, add), flat(y), *statistics):
+            run.forward(inputs, added, values(weight), values(bias), norm.eps, slope, threads, *results)
+        if not by_sample(norm):
+            count = x.numel() // x.shape[1]
+            run.move(norm.running_mean.numpy(), norm.running_var.numpy(), mean[0], var[0], count, float(norm.momentum))
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.add_(1)
         ctx.save_for_backward(x, y, weight)
-        ctx.statistics, ctx.adds = (mean, inv_std), add is not None
+        ctx.statistics, ctx.adds, ctx.slope = statistics[:2], add is not None, slope
         return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
         run, threads = loops()
         x, y, weight = ctx.saved_tensors
+        num_parts = ctx.statistics.shape[1]
         dx, dadd = torch.empty_like(x), torch.empty_like(x) if ctx.adds else None
-        dweight, dbias = torch.empty_like(weight), torch.empty_like(weight)
-        results = (flat(dx), None if dadd is None else flat(dadd), values(dweight), values(dbias))
-        run.backward(flat(x), flat(y), like(x, grads[0]), values(weight), *ctx.statistics, threads, *results)
-        return dx, dweight, dbias, dadd, None
+        dweight, dbias = weight.new_empty((2, num_parts, len(weight)))
+        results = flat(dx), like(x, dadd), values(dweight), values(dbias)
+        known = flat(x), flat(y), like(x, grads[0]), *ctx.statistics
+        for inputs, outputs, dy, mean, inv_std, *wanted in parts(num_parts, *known, *results):
+            run.backward(inputs, outputs, dy, values(weight), mean, inv_std, ctx.slope, threads, *wanted)
+        return dx, dweight.sum(0), dbias.sum(0), dadd, None, None
 
 
-def in_evaluation(norm: Any, x: Tensor, add: Tensor | None) -> Tensor:
+def in_evaluation(norm: Any, x: Tensor, add: Tensor | None, slope: Any) -> Tensor:
     """relu(norm(x) + add) with the running statistics, as in evaluation."""
     run, threads = loops()
     y, statistics = torch.empty_like(x), (norm.running_mean.numpy(), norm.running_var.numpy(), norm.eps)
-    run.evaluate(flat(x), like(x, add), values(norm.weight), values(norm.bias), *statistics, threads, flat(y))
+    run.evaluate(flat(x), like(x, add), values(norm.weight), values(norm.bias), *statistics, slope, threads, flat(y))
     return y
+
+
+def parts(num_parts: int, *arrays: np.ndarray | None) -> Iterator[Any]:
+    """Of each of the arrays the first of `num_parts` equal parts, flat, then the second, ...; of None, None."""
+    cut = ([None] * num_parts if array is None else array.reshape(num_parts, -1) for array in arrays)
+    return zip(*cut, strict=True)
 
 
 def values(tensor: Tensor) -> np.ndarray:

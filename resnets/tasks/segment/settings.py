@@ -95,7 +95,6 @@ def planned(facts: Facts) -> dict[str, Any]:
         "jitter": 0.0,
         "scales": (1.0,),
         "channels_last": True,  # of convolutions in three dimensions half as fast again, in float32 too
-        "fused": False,
     }
 
 

@@ -1,4 +1,4 @@
-"""The fused operation gives what torch's batch norm, addition and ReLU give one after the other."""
+"""The fused operation gives what torch's norm, addition and ReLU give one after the other."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from resnets import create_model
 from resnets.models.nn import fused
-from resnets.models.nn.layers import NORM
+from resnets.models.nn.layers import NORM, InstanceNorm
 
 pytestmark = pytest.mark.skipif(fused.kernels() is None, reason="no Numba with OpenMP here")
 LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -26,23 +26,31 @@ SHAPES = [
 SHAPES += [(130, 16, 32, 32)]  # several stretches of rows
 
 
-def made(shape, dtype, seed=0):
-    """A norm with drawn parameters and statistics, x, and the gradient behind."""
+# The norm, and what follows it.
+KINDS = {
+    "batch": (lambda shape: NORM[len(shape) - 2](shape[1]), nn.ReLU()),
+    "batch-leaky": (lambda shape: NORM[len(shape) - 2](shape[1]), nn.LeakyReLU(0.01)),
+    "instance": (lambda shape: InstanceNorm(shape[1], len(shape) - 2), nn.ReLU()),
+    "instance-leaky": (lambda shape: InstanceNorm(shape[1], len(shape) - 2), nn.LeakyReLU(0.2)),
+}
+
+
+def made(shape, dtype, seed=0, kind="batch"):
+    """A norm with drawn parameters and statistics, x, what is added to it, and the gradient behind."""
     torch.manual_seed(seed)
-    norm = NORM[len(shape) - 2](shape[1])
-    for tensor in (norm.weight, norm.running_var):
-        nn.init.uniform_(tensor, 0.5, 1.5)
-    for tensor in (norm.bias, norm.running_mean):
-        nn.init.uniform_(tensor, -0.5, 0.5)
+    norm = KINDS[kind][0](shape)
+    for name, tensor in [*norm.named_parameters(), *norm.named_buffers()]:
+        if tensor.is_floating_point():
+            nn.init.uniform_(tensor, *((0.5, 1.5) if name in ("weight", "running_var") else (-0.5, 0.5)))
     x, add, dy = (torch.randn(shape).to(dtype, memory_format=LAYOUTS[len(shape)]) for _ in range(3))
     return norm, x * 2 + 1, add, dy
 
 
-def results(norm, x, add, dy, on):
+def results(norm, x, add, dy, on, kind="batch"):
     """Output, gradients and statistics after one step."""
     fused.enable(norm, on)
     x, add = x.clone().requires_grad_(), None if add is None else add.clone().requires_grad_()
-    y = fused.norm_relu(norm, nn.ReLU(), x, add)
+    y = fused.norm_relu(norm, KINDS[kind][1], x, add)
     assert ("NormReLU" in type(y.grad_fn).__name__) == on
     y.backward(dy)
     found = {"y": y, "dx": x.grad, "dweight": norm.weight.grad, "dbias": norm.bias.grad}
@@ -54,7 +62,10 @@ def results(norm, x, add, dy, on):
 
 def off_the_kink(norm, x, add, dy):
     """`dy` without gradient where rounding decides on which side of the ReLU's kink a place lies."""
-    z = nn.functional.batch_norm(x.double(), None, None, norm.weight.double(), norm.bias.double(), training=True)
+    if isinstance(norm, InstanceNorm):
+        z = nn.functional.group_norm(x.double(), x.shape[1], norm.weight.double(), norm.bias.double())
+    else:
+        z = nn.functional.batch_norm(x.double(), None, None, norm.weight.double(), norm.bias.double(), training=True)
     z = z if add is None else z + add
     return torch.where(z.abs() > 0.01, dy, 0)
 
@@ -75,6 +86,28 @@ def test_float32_is_torchs(shape, adds):
     add = add if adds else None
     dy = off_the_kink(norm, x, add, dy)
     assert_close(results(norm, x, add, dy, True), results(twin, x, add, dy, False), 2e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 5, 7), (5, 3, 11, 3), (3, 160, 7, 7), (2, 16, 5, 4, 3), (3, 16, 3, 3)], ids=str)
+@pytest.mark.parametrize("adds", [False, True], ids=["alone", "added"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "batch"])
+def test_norms_of_samples_and_leaky_relu_are_torchs(kind, adds, shape):
+    norm, x, add, dy = made(shape, torch.float32, kind=kind)
+    twin, *_ = made(shape, torch.float32, kind=kind)
+    add = add if adds else None
+    dy = off_the_kink(norm, x, add, dy)
+    assert_close(results(norm, x, add, dy, True, kind), results(twin, x, add, dy, False, kind), 2e-5)
+
+
+@pytest.mark.parametrize("kind", ["instance-leaky", "batch-leaky"])
+def test_in_evaluation_too(kind):
+    norm, x, add, _ = made((5, 48, 7, 3), torch.float32, kind=kind)
+    with torch.inference_mode():
+        expected = fused.norm_relu(norm.eval(), KINDS[kind][1], x, add)
+        fused.enable(norm)
+        found = fused.norm_relu(norm, KINDS[kind][1], x, add)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert (found < 0).any()
 
 
 @pytest.mark.parametrize("adds", [False, True], ids=["alone", "added"])
