@@ -48,6 +48,7 @@ class Classify(ImageLevel):
     recipes = RECIPES
     published = PublishedAs("image-classification", "single_label_classification")
     wanted = ("topk",)
+    averages = True
     rows = rows
     scores = (Score("top1", "accuracy", percent=True),)
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS, headline)

@@ -57,6 +57,7 @@ class Dense(ABC):
     outputs: tuple[str, ...] = ("outputs",)
     one_process = False
     own_size = True
+    averages = False
     embeds = False
     dims: tuple[int, ...] = (2,)
     map_method = "layercam"  # answers are for places, and gradients differ from position to position
@@ -255,7 +256,7 @@ class Dense(ABC):
         return model.map_layers()
 
     def averaged(self, outputs: Iterable[tuple[Any, tuple[int, ...]]]) -> Any:
-        raise InputError(f"answers of the task {self.name} are not averaged; give one model, without --tta")
+        raise AssertionError("refused by `averages`")
 
     def decide(self, meter: Any, asked: Settings) -> dict[str, Any]:
         return {}

@@ -34,6 +34,7 @@ class Tag(ImageLevel):
     recipes = RECIPES
     published = PublishedAs("image-classification", "multi_label_classification")
     wanted = ("threshold",)
+    averages = True
     rows = rows
     scores = (Score("map", "mAP"), Score("f1", "F1"))
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
