@@ -83,8 +83,9 @@ VERBS = {
     "cluster --draw": ("cluster {out}/e.npz -o {out}/c.csv --threshold 9 --draw {out}/c.png", dict.fromkeys(
         ("series", "volumes", "masks of volumes"), "e.npz: an index of .*, and only pictures are drawn")),
     "verify": ("verify {model} {file} {file} --device cpu", {}),
-    "data repair": ("data repair {data} -o {out}/repair --device cpu -j 0", {"pictures": None,
-        **dict.fromkeys(("series", "volumes"), "only pictures are searched for errors"), "masks of volumes": "boxes or masks, which are for"}),
+    "data repair": ("data repair {data} -o {out}/repair --device cpu -j 0", {
+        "pictures": None, **dict.fromkeys(("series", "volumes"), "only pictures are searched for errors"),
+        "masks of volumes": "boxes or masks, which are for"}),
     "data repair --weights": ("data repair {data} --weights {model} --device cpu -j 0 -o {out}/repair2", dict.fromkeys(
         ("series", "volumes", "masks of volumes"), "spatial axes, and pictures have 2")),
     "export": ("export {model} --format onnx -o {out}/m.onnx", {
