@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ def predict(
     from resnets.cli.progress import counting
     from resnets.data.inputs import INPUTS
     from resnets.data.readers.walk import Left
+    from resnets.data.types import IMAGES_OF
     from resnets.models.answering import Wanted, check_wanted
     from resnets.ship.sessions import answering, deciding
     from resnets.ship.several import open_one_or_several
@@ -103,7 +105,7 @@ def predict(
         rows.check_out(out, form, resume)
     task.check_asked(header, draw=draw is not None, masks=masks is not None)
     say_terms(header)
-    left = Left()
+    left, images = Left(), IMAGES_OF[header.spec.dims]
     files, films = given(header, pictures, left=left)
     if films or fps is not None:
         check_films(films, fps, {"--resume": resume, "--draw": draw, "--masks": masks})
@@ -114,7 +116,7 @@ def predict(
         held = rows.held(out, form, wanted.topk)
         todo = held.without(files)
         if not len(todo):
-            click.echo(visible(f"nothing left to do: {out} has a row of each of the {len(files)} pictures"))
+            click.echo(visible(f"nothing left to do: {out} has a row of each of the {len(files)} {images}"))
             return
     targets = rows.Beside()
     if draw or masks:
@@ -127,11 +129,11 @@ def predict(
     found = rows.counted(rows.beside(each, task, header.labels, wanted, targets), num)
     if out:
         more: dict[str, Any] = {"form": form, "topk": wanted.topk, "held": held, "resume": resume}
-        bad = rows.write_to(out, found, None if films else len(todo), counting=counting, **more)
-        click.echo(visible(f"rows of {num['rows']} pictures written to {out}"))
+        bad = rows.write_to(out, found, None if films else len(todo), counting=partial(counting, unit=images), **more)
+        click.echo(visible(f"rows of {num['rows']} {images} written to {out}"))
     else:
         bad = rows.write_all(found, form, wanted.topk)
-    rows.check_some(bad, num["rows"], held)
+    rows.check_some(bad, num["rows"], held, images)
 
 
 def say_terms(header: Any) -> None:
@@ -217,6 +219,7 @@ def evaluate(models: tuple[str, ...], data: str, wants: bool, as_json: bool, **o
 def calibrate(model: str, data: str, as_json: bool, **options: Any) -> None:
     """Choose on DATA, labelled pictures that MODEL has not seen, how its outputs become answers (temperature, when it is
     unsure, what is unknown to it), and write MODEL with this to a file. The weights stay as they are."""
+    from resnets.tasks.lines import images_of
     from resnets.verbs.calibrate import calibrate
 
     result = calibrate(model, data, **options)
@@ -224,6 +227,6 @@ def calibrate(model: str, data: str, as_json: bool, **options: Any) -> None:
     if as_json:
         click.echo(to_json(result))
         return
-    click.echo("of the pictures by which the rules were chosen:")
+    click.echo(f"of the {images_of(result)} by which the rules were chosen:")
     click.echo(printable(tasks.get(result["task"]).rows.told(result, False)))
     click.echo(visible(f"written: {result['file']}"))

@@ -181,6 +181,8 @@ def search(
     from resnets.verbs.index import Index, as_rows, draw_found, is_missing
 
     opened = Index(index)
+    if draw is not None:
+        opened.check_drawn()
     if told := opened.header["model"].get("terms"):
         click.echo(visible(f"weights  {told}"), err=True)
     found = opened.search(pictures, topk, model=model, approximately=approximately, say=say, **options)

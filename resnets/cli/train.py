@@ -28,6 +28,7 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
     class, with or without train/val/test above them, a CSV list (path,label), or a .npz file of arrays; for other tasks
     folders of images with boxes or masks."""
     from resnets.cli.progress import watch
+    from resnets.tasks.lines import images_of
     from resnets.verbs import repeats
     from resnets.verbs.train import train
 
@@ -48,7 +49,7 @@ def train(data: str | None, out: str | None, resume: bool, data_dir: str | None,
     if bad.exists():
         with bad.open(newline="", encoding="utf-8") as file:
             num_bad = sum(1 for _ in csv.DictReader(file))
-        click.echo(visible(f"{num_bad} pictures could not be read and were skipped; {bad} names them"), err=True)
+        click.echo(visible(f"{num_bad} {images_of(run.result)} could not be read and were skipped; {bad} names them"), err=True)
     result = {"run": str(run.path), "seconds": round(time.perf_counter() - BEGAN, 2)} | run.result
     if as_json:
         click.echo(to_json(result))

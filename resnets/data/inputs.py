@@ -89,7 +89,8 @@ class Inputs(NamedTuple):
         opened: (files, channels) -> a sequence of images or volumes, opened on access.
         fitted: (images, index, preprocess, own_size) -> `Fitted`.
         mask_suffix: of an image's path the suffix of a file with its class indices.
-        sent: (files in memory, channels, largest number of pixels or voxels) -> a sequence of them, to be closed.
+        sent: (files in memory, how they become inputs, largest number of pixels, voxels or values) -> a sequence of them, to be
+            closed.
         fitted_sent: as `fitted`, of such a sequence.
         example: a file that a network with such a `Preprocess` takes.
     """
@@ -103,7 +104,7 @@ class Inputs(NamedTuple):
     opened: Callable[[Any, int], Any]
     fitted: Callable[[Any, int, Preprocess, bool], Fitted]
     mask_suffix: Callable[[Path], str]
-    sent: Callable[[Sequence[Encoded], int, int], Any]
+    sent: Callable[[Sequence[Encoded], Preprocess, int], Any]
     fitted_sent: Callable[[Any, int, Preprocess, bool], Fitted]
     example: Callable[[Preprocess], bytes]
 

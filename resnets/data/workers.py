@@ -15,21 +15,23 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from resnets.data.types import Split
+from resnets.data.types import PICTURES, Split, called
 from resnets.errors import InputError
 
 
 @dataclass
 class BadImages:
-    """Images that could not be read: skipped, counted, named; more than `most` of them end the run."""
+    """Images, called `images`, that could not be read: skipped, counted, named; more than `most` of them end the run."""
 
     most: int
     reasons: dict[str, str] = field(default_factory=dict)
+    images: str = PICTURES
 
     @classmethod
     def allowing(cls, max_bad: int | None, *splits: Split) -> BadImages:
         """As many as were said; else 1 % of the splits' images, at least 10."""
-        return cls(max(10, sum(map(len, splits)) // 100) if max_bad is None else max_bad)
+        most = max(10, sum(map(len, splits)) // 100) if max_bad is None else max_bad
+        return cls(most, images=called(splits[0].images))
 
     def add(self, name: str, reason: str) -> None:
         self.reasons[name] = reason
@@ -39,7 +41,7 @@ class BadImages:
         if len(self.reasons) > self.most:
             first = "; ".join(f"{name}: {reason}" for name, reason in list(self.reasons.items())[:3])
             raise InputError(
-                f"{len(self.reasons)} pictures cannot be read, and --max-bad allows {self.most} ({first}); "
+                f"{len(self.reasons)} {self.images} cannot be read, and --max-bad allows {self.most} ({first}); "
                 "`resnets data check` names them all: mend or remove them, or raise --max-bad"
             )
 

@@ -57,7 +57,7 @@ def draw_bins(upper: Any, lower: Any, name: str, confidence: ArrayLike, correct:
 
     total = max(int(bins.counts.sum()), 1)
     lower.bar(middles, 100 * bins.counts / total, width, color="#999999")
-    lower.set(xlabel="confidence", ylabel="% of pictures")
+    lower.set(xlabel="confidence", ylabel="% of answers")
     lower.grid(axis="y")
     mean, right = (float(np.asarray(values, np.float64).mean()) for values in (confidence, correct))
     side = {"x": 0.03, "ha": "left"} if mean > 0.5 else {"x": 0.97, "ha": "right"}  # on the side where bars are low

@@ -91,7 +91,7 @@ def draw_precision_recall(
     axes.plot(np.append(0, recall), np.append(precision[:1], precision), color=TRAIN, drawstyle="steps-pre")
     if at is not None:
         _mark(axes, *at, f"recall {at[0]:.1%}\nprecision {at[1]:.1%}", (-1, -1 if at[1] > 0.3 else 1))
-    axes.text(0.02, share - 0.015 if share > 0.1 else share + 0.015, f"{elide(name, 24)}: {share:.1%} of all pictures",
+    axes.text(0.02, share - 0.015 if share > 0.1 else share + 0.015, f"{elide(name, 24)}: {share:.1%} of all",
               va="top" if share > 0.1 else "bottom", color=FAINT)  # fmt: skip
     return figure
 

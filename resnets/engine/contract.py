@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from resnets.data.preprocess import Preprocess
-from resnets.data.types import Batch, Samples, Source, Split
+from resnets.data.types import Batch, Samples, Source, Split, worded
 from resnets.engine.recipe import Facts, Recipe
 from resnets.models.answering import Noted, Wanted
 from resnets.models.header import Header
@@ -83,6 +83,13 @@ class ReportTable:
     columns: Mapping[str, str]
     facts: Mapping[str, str] = field(default_factory=dict)
     headline: Callable[[Mapping[str, Any]], Headline] | None = None
+
+    def worded(self, images: str) -> ReportTable:
+        """With headings in the words of such images (of `data.types.IMAGES_OF`)."""
+        columns, facts = (
+            {key: worded(heading, images) for key, heading in each.items()} for each in (self.columns, self.facts)
+        )
+        return ReportTable(columns, facts, self.headline)
 
 
 class Design(NamedTuple):
@@ -273,6 +280,7 @@ class Task(Protocol):
     outputs: tuple[str, ...]  # of an exported network: ("outputs",), or the names of those that `forward` gives for one image
     one_process: bool  # whether it trains in one process only
     own_size: bool  # whether answers have the size of the image, which then goes through the network alone
+    averages: bool  # whether outputs of several networks, or for mirrored inputs, are averaged
     embeds: bool  # whether its outputs are embeddings (N, num_features): vectors that are near each other for what is alike
     dims: tuple[int, ...]  # how many spatial axes its inputs may have
     map_method: str  # of `attribution.methods.METHODS`, by which answers are explained unless another is asked for
@@ -385,7 +393,7 @@ class Task(Protocol):
 
     def averaged(self, outputs: Iterable[tuple[Any, tuple[int, ...]]]) -> Any:
         """One output of several for the same inputs, each with the axes (from the last one) along which its inputs were
-        reversed: probabilities are averaged. Raises `InputError` where there is nothing to average."""
+        reversed: probabilities are averaged. Of tasks that `averages`."""
         ...
 
     def check_asked(self, header: Header, *, draw: bool, masks: bool) -> None:

@@ -115,11 +115,11 @@ def settle(
     check_effect(recipe, own)
     if by is not None and recipe.group_by is None:
         recipe, origins = dataclasses.replace(recipe, group_by=by), origins | {"group_by": "DICOM"}
+    source, recipe, origins = at_its_depth(source, recipe, origins, design.preprocess.bit_depth)
     source = corrections.corrected(task.cut(source, recipe), recipe.corrections)
     if by is not None:
         groups.check_apart(source, by)
     bad = BadImages.allowing(recipe.max_bad, *source.splits.values())
-    source, recipe, origins = at_its_depth(source, recipe, origins, design.preprocess.bit_depth)
     window = window_levels.parsed(recipe.window) if recipe.window else None if header is None else header.preprocess.window
     source = depth.windowed(source, window, asked=recipe.window)
     preprocess = task.preprocess(recipe, design, source, bad)

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from resnets.data.types import PICTURES, worded
 from resnets.draw.text import columns, share, visible
 
 
@@ -29,12 +30,17 @@ def probabilities_in(record: Mapping[str, Any]) -> dict[str, float]:
     return {name[2:]: float(value) for name, value in record.items() if name.startswith("p_")}
 
 
+def images_of(result: Mapping[str, Any]) -> str:
+    """What the images of an evaluation are called, of `data.types.IMAGES_OF`."""
+    return str(result.get("images", PICTURES))
+
+
 def unreadable(result: Mapping[str, Any]) -> list[str]:
     """How many images of an evaluation could not be read, with the first names, as one line; no line where there are none."""
     if not result["bad_images"]:
         return []
     few = visible(", ".join(list(result["bad_images"])[:5]))
-    return [f"{len(result['bad_images'])} pictures could not be read: {few}"]
+    return [f"{len(result['bad_images'])} {images_of(result)} could not be read: {few}"]
 
 
 def first_cell(text: str, num_cells: int) -> str:
@@ -48,17 +54,20 @@ def first_cell(text: str, num_cells: int) -> str:
     return cells[0]
 
 
-def class_table(rows: Sequence[Mapping[str, Any]], headings: Mapping[str, str], counted: str, first: str = "class") -> str:
+def class_table(
+    rows: Sequence[Mapping[str, Any]], headings: Mapping[str, str], counted: str, first: str = "class", images: str = PICTURES
+) -> str:
     """One row per class: its scores, those of `headings` ({key: heading}) that were measured, and how much of it was there.
 
     Args:
         rows: one per class, with "label", scores (None: undefined), and the key `counted`.
-        counted: what was counted; a key, and the heading of the last column.
+        counted: what was counted; a key, and the heading of the last column, in the words of `images`.
         first: the heading of the first column.
+        images: what the images are called.
     """
     shown = {key: heading for key, heading in headings.items() if key in rows[0]}
     cells = [
         [visible(row["label"]), *("-" if row[key] is None else f"{row[key]:.4f}" for key in shown), f"{row[counted]:,}"]
         for row in rows
     ]
-    return columns([[first, *shown.values(), counted], *cells], "l" + "r" * (len(shown) + 1))
+    return columns([[first, *shown.values(), worded(counted, images)], *cells], "l" + "r" * (len(shown) + 1))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from resnets import __version__, tasks
+from resnets.data.types import FILES_OF, IMAGES_OF
 from resnets.engine.contract import Headline, Task
 from resnets.models import zoo
 from resnets.models.header import Header, origin
@@ -24,7 +25,6 @@ LICENCES = (
     "odbl", "pddl", "ofl-1.1", "openrail", "openrail++", "cdla-permissive-2.0", "etalab-2.0", "unknown", "other",
 )  # fmt: skip
 ONE_LABEL, NUMBER = "single_label_classification", "regression"  # of `PublishedAs.problem`
-FILES = {1: "series.npz", 2: "photo.jpg", 3: "volume.nii.gz"}  # by the number of axes
 MOST_CLASSES = 200  # that are listed by name
 MOST_ROWS = 60  # of the table of classes
 
@@ -128,7 +128,8 @@ def contents(name: str, header: Header, copies: Sequence[Copy], licence: str | N
     """What the template reads."""
     task, spec, evaluation = tasks.get(header.task), header.spec, scores(header, run)
     provenance = header.provenance
-    columns = task.report_table.columns
+    images = IMAGES_OF[spec.dims]
+    columns = task.report_table.worded(images).columns
     rows = evaluation.get("per_class") or []
     try:
         said = task.rows.told(evaluation, False).splitlines() if evaluation else []
@@ -141,7 +142,7 @@ def contents(name: str, header: Header, copies: Sequence[Copy], licence: str | N
         "task": header.task,
         "spec": spec,
         "named": spec.name in zoo.ROWS,
-        "file": FILES[spec.dims],
+        "file": FILES_OF[images],
         "classes": has_classes(header),
         "one_label": task.published.problem == ONE_LABEL,
         "labels": header.labels[:MOST_CLASSES],
@@ -151,6 +152,7 @@ def contents(name: str, header: Header, copies: Sequence[Copy], licence: str | N
         "figure": headline(task, evaluation),
         "said": said,
         "columns": columns,
+        "images": images,
         "rows": rows if len(rows) <= MOST_ROWS else [],
         "copies": {copy.library: copy for copy in copies},
         "licence": licence,
@@ -171,7 +173,7 @@ def has_classes(header: Header) -> bool:
 
 def limits(header: Header, evaluation: Mapping[str, Any], copies: Sequence[Copy]) -> list[str]:
     """What a user has to know before relying on it, a sentence each."""
-    found, data = [], header.provenance.get("data", {})
+    found, data, images = [], header.provenance.get("data", {}), IMAGES_OF[header.spec.dims]
     if has_classes(header):
         found.append("It knows the classes above alone: what it answers to anything else means nothing.")
     if not evaluation:
@@ -182,14 +184,14 @@ def limits(header: Header, evaluation: Mapping[str, Any], copies: Sequence[Copy]
         )
     if evaluation:
         found.append(
-            "The figures are of images from the same source as those of the training. Other cameras, places, people or "
+            f"The figures are of {images} from the same source as those of the training. Other devices, places, people or "
             "years may give others: measure on your own by `resnets eval`."
         )
     if few := evaluation.get("too_few"):
-        found.append(f"Too few images to judge these classes by: {', '.join(map(plain, few))}.")
+        found.append(f"Too few {images} to judge these classes by: {', '.join(map(plain, few))}.")
     num = data.get("num_images", {}).get("train")
     if num is not None and has_classes(header) and num < 100 * len(header.labels):
-        found.append(f"It was trained on {num:,} images of {len(header.labels)} classes, which is little.")
+        found.append(f"It was trained on {num:,} {images} of {len(header.labels)} classes, which is little.")
     if header.decision and any(copy.place is not None for copy in copies):
         found.append(
             f"How outputs become answers was chosen on validation, and is in {names.OURS} alone: other libraries give the "

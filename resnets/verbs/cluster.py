@@ -53,7 +53,8 @@ def cluster(
         draw: a picture of the largest clusters, as PNG; of an .npz.
 
     Raises:
-        InputError: for a file that cannot be read, has fewer than two images or too many, and numbers out of range.
+        InputError: for a file that cannot be read, has fewer than two images or too many, drawings of what are no pictures,
+            and numbers out of range.
     """
     found, out = open_vectors(file), Path(out)
     if threshold is not None and not threshold > 0:
@@ -64,6 +65,8 @@ def cluster(
     if out.exists() or out.is_symlink():
         raise InputError(f"{out}: exists already; remove it, or choose another place with -o")
     index = Index(file) if draw is not None else None
+    if index is not None:
+        index.check_drawn()
     clusters = by_size(clusters_of(points(found), found.header["metric"], threshold, min_size), min_size)
     _write(out, found, clusters)
     sizes = np.bincount(clusters[clusters != ALONE])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from resnets import tasks
+from resnets.data.types import called
 from resnets.draw.text import visible
 from resnets.engine.contract import Sample
 from resnets.errors import InputError
@@ -98,8 +99,9 @@ def check_same(first: Judged, second: Judged) -> None:
     """Raise `InputError` where two evaluations are not of the same pictures."""
     names = [{each.part.images.name(at) for at in each.meter.sample().positions} for each in (first, second)]
     if names[0] != names[1]:
+        images = called(first.part.images)
         raise InputError(
-            f"the {first.split} splits of the two models differ: {len(names[0] - names[1])} pictures are only in the first's, "
+            f"the {first.split} splits of the two models differ: {len(names[0] - names[1])} {images} are only in the first's, "
             f"{len(names[1] - names[0])} only in the second's; give --split test, or other data"
         )
 

@@ -17,6 +17,7 @@ from resnets.data import sources
 from resnets.data.inputs import INPUTS
 from resnets.data.pictures.images import FileImages
 from resnets.data.readers import layouts, memory
+from resnets.data.types import IMAGES_OF, called
 from resnets.errors import InputError
 from resnets.measures.neighbours import METRICS
 from resnets.models.header import Header, boxed, terms
@@ -187,9 +188,8 @@ def images_of(
         raise InputError(f"{data}: no {split} split here; it has {', '.join(found)}")
     parts = [Part(name, words.images, words.labels) for name, words in found.items() if split in (None, name)]
     for part in parts:
-        dims = 3 if hasattr(part.images, "files") else 1 if hasattr(part.images, "lengths") else 2
-        if dims != header.spec.dims:
-            raise InputError(f"{data}: images with {dims} axes, and the model takes {header.spec.dims}; give others")
+        if (there := called(part.images)) != (taken := IMAGES_OF[header.spec.dims]):
+            raise InputError(f"{data}: {there} here, and the model takes {taken}; give others")
     return parts
 
 

@@ -11,7 +11,7 @@ from resnets.data.groups import grouped
 from resnets.data.loader import Loader
 from resnets.data.pictures.images import default_workers
 from resnets.data.readers.memory import name_of
-from resnets.data.types import Batch, Source
+from resnets.data.types import Batch, Source, called, worded
 from resnets.data.workers import BadImages
 from resnets.errors import InputError
 from resnets.files import write_json
@@ -188,7 +188,7 @@ def judge(
             watch(batch)
             num_images += len(batch.images)
     if not num_images:
-        raise InputError("no picture of the split can be read; `resnets data check` says why")
+        raise InputError(worded("no picture of the split can be read; `resnets data check` says why", called(part.images)))
     return Judged(task, split, samples.split, meter, num_images, bad.reasons, tuple(note.text for note in source.told))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from resnets import tasks
 from resnets.data.loader import Loader
-from resnets.data.types import Split
+from resnets.data.types import Split, called, worded
 from resnets.data.workers import BadImages
 from resnets.errors import InputError
 from resnets.models.pretrained.names import locate
@@ -134,7 +134,7 @@ def of_split(
             said = time.perf_counter()
             say(done, loader.num_images)
     if not done:
-        raise InputError("no picture of the split can be read; `resnets data check` says why")
+        raise InputError(worded("no picture of the split can be read; `resnets data check` says why", called(split.images)))
     one_each = hasattr(targets[0], "__array__")  # what is known of places in an image is no use here
     truth = np.concatenate([np.asarray(each) for each in targets]) if one_each else None
     return Features(values[:done], truth, np.concatenate(positions))

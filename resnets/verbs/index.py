@@ -16,6 +16,7 @@ import numpy as np
 from resnets.data import sources
 from resnets.data.pictures.images import default_workers, open_picture, pixels_of
 from resnets.data.preprocess import Preprocess
+from resnets.data.types import IMAGES_OF, PICTURES
 from resnets.errors import InputError, is_whole
 from resnets.files import is_file, short
 from resnets.measures import neighbours
@@ -204,6 +205,11 @@ class Index:
                     for number in range(len(words.images)):
                         self._images.setdefault((split, words.images.name(number)), (words.images, number))
         return self._images
+
+    def check_drawn(self) -> None:
+        """Raise `InputError` where what is indexed are no pictures."""
+        if (images := IMAGES_OF[len(Preprocess(**self.header["preprocess"]).size)]) != PICTURES:
+            raise InputError(f"{self.path}: an index of {images}, and only pictures are drawn; search it without --draw")
 
     def cell(self, position: int) -> tuple[np.ndarray, str]:
         """The image at a position to be drawn, a grey square where it cannot be read, and what it is called: its label, or else

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from resnets.data.types import Split
+from resnets.data.types import PICTURES, Split, called
 from resnets.engine.contract import Meter, Task
 from resnets.files import replacing
 
@@ -26,10 +26,12 @@ class Judged(NamedTuple):
     notes: tuple[str, ...] = ()  # what of the data was left out, or taken for another thing
 
     def result(self) -> dict[str, Any]:
-        """The evaluation, with the meter's rule for answers."""
+        """The evaluation, with the meter's rule for answers; "images" says what these are, where they are no pictures."""
         own = self.meter.result(self.num_images, self.part.groups)
         notes = {"data_notes": list(self.notes)} if self.notes else {}
-        return {"task": self.task.name, "split": self.split, "bad_images": self.bad, **notes, **own}
+        images = called(self.part.images)
+        words = {} if images == PICTURES else {"images": images}
+        return {"task": self.task.name, "split": self.split, **words, "bad_images": self.bad, **notes, **own}
 
 
 def write(path: Path, judged: Iterable[Judged]) -> Path:

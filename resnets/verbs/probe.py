@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from resnets.data.types import Batch, Split
+from resnets.data.types import IMAGES_OF, Batch, Split
 from resnets.engine.contract import Meter
 from resnets.engine.job import Fit
 from resnets.engine.loop import scores_of
@@ -66,7 +66,8 @@ def fit_head(job: Fit) -> int:
 
 def features(job: Fit, session: Session, split: Split, words: str, *, mirrored: bool = False) -> Features:
     """What the trunk makes of a split, in float64 for the fit, and its targets."""
-    say = lambda done, num: job.report.say(f"features {done:,} of {num:,} {words} pictures")  # noqa: E731
+    images = IMAGES_OF[session.header.spec.dims]
+    say = lambda done, num: job.report.say(f"features {done:,} of {num:,} {words} {images}")  # noqa: E731
     found = of_split(session, split, bad=job.bad, workers=job.recipe.workers or 0, say=say, mirrored=mirrored)
     return found._replace(values=found.values.astype(np.float64))
 

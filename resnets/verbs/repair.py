@@ -23,7 +23,7 @@ from resnets.data.pictures.images import default_workers
 from resnets.data.preprocess import FREE
 from resnets.data.readers.memory import name_of
 from resnets.data.sources import open_source
-from resnets.data.types import Source, Split, Values
+from resnets.data.types import KINDS, Source, Split, Values
 from resnets.data.workers import BadImages
 from resnets.errors import InputError
 from resnets.measures.mislabelled import Doubts, doubts, doubts_of_each
@@ -137,7 +137,9 @@ def chosen(source: Source, split: str | None) -> Source:
 
 
 def check_kind(source: Source) -> None:
-    """Raise `InputError` where pictures have no label of the whole picture."""
+    """Raise `InputError` where there are no pictures, or these have no label of the whole picture."""
+    if source.dims != 2:
+        raise InputError(f"{source.name}: {KINDS[source.kind].images}, and only pictures are searched for errors; give these")
     for part in source.splits.values():
         values = part.targets.values if isinstance(part.targets, Values) else None
         if values is None or not (values.ndim == 2 or values.dtype.kind in "iu"):

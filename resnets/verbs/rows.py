@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import click
 
 from resnets.data.pictures.volumes import SUFFIXES
+from resnets.data.types import worded
 from resnets.draw.text import visible
 from resnets.engine.contract import Rows, Task, Wanted
 from resnets.errors import InputError
@@ -275,12 +276,12 @@ def write_to(
         raise
 
 
-def check_some(bad: int, num: int, held: Held) -> None:
-    """Say how many of `num` pictures could not be read; an `InputError` where that is all there ever were."""
+def check_some(bad: int, num: int, held: Held, images: str) -> None:
+    """Say how many of `num` images, called so, could not be read; an `InputError` where that is all there ever were."""
     if bad:
-        click.echo(f"{bad} of {num} pictures could not be read; their rows say why", err=True)
+        click.echo(f"{bad} of {num} {images} could not be read; their rows say why", err=True)
         if bad == num and not held.paths:
-            raise InputError("no picture could be read; `resnets data check` looks into a whole folder")
+            raise InputError(worded("no picture could be read; `resnets data check` looks into a whole folder", images))
 
 
 # --- drawings and masks beside the rows ---

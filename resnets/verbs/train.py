@@ -21,7 +21,7 @@ from resnets.data.check.leaks import leaks
 from resnets.data.loader import Loader
 from resnets.data.looks import Seen
 from resnets.data.readers import known, memory
-from resnets.data.types import Source
+from resnets.data.types import KINDS, Source
 from resnets.draw.curves import curves
 from resnets.engine import device as devices
 from resnets.engine import range_test
@@ -150,7 +150,7 @@ def train(
             with memory_errors(job):
                 several = job.recipe.unfreeze_epochs or job.recipe.is_probe
                 if job.recipe.freeze == "none" and job.task.counts_head and not several:
-                    watching.say(utilisation(job))
+                    watching.say(utilisation(job, KINDS[plan.source.kind].inputs))
                 return finish(job, plan.source, best_epoch)
         except KeyboardInterrupt:  # while scoring: the training itself is saved
             raise Interrupted(signal.SIGINT, job.run.path) from None
@@ -296,15 +296,15 @@ def memory_errors(job: Fit) -> Iterator[None]:
         ) from None
 
 
-def utilisation(job: Fit) -> str:
-    """The speed of training and the model FLOPs utilisation (MFU): the part of the device's speed in large matrix products,
-    measured now, that training used. The backward pass counts as two forward passes."""
+def utilisation(job: Fit, inputs: str) -> str:
+    """The speed of training on `inputs`, as they are called, and the model FLOPs utilisation (MFU): the part of the device's
+    speed in large matrix products, measured now, that training used. The backward pass counts as two forward passes."""
     rate = float(np.median([row["images_per_second"] for row in job.run.read_metrics()]))
     size = job.train.samples.size
     flops, peak = 3 * 2 * job.model.spec.num_macs(size) * rate, devices.peak_flops(job.device) * job.processes.world
     job.run.update_provenance(speed={"images_per_second": rate, "flops": flops, "peak_flops": peak, "mfu": flops / peak})
     used = f"{flops / 1e12:.2f} of {peak / 1e12:.2f} TFLOP/s"
-    return f"speed    {rate:,.0f} pictures per second; hardware utilisation (MFU) {flops / peak:.0%}: {used}"
+    return f"speed    {rate:,.0f} {inputs} per second; hardware utilisation (MFU) {flops / peak:.0%}: {used}"
 
 
 def record(

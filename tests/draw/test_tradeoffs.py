@@ -24,7 +24,7 @@ def test_precision_is_drawn_as_steps_with_the_precision_of_guessing():
     guess, curve, mark = axes.lines
     assert set(guess.get_ydata()) == {0.3} and curve.get_drawstyle() == "steps-pre"
     assert curve.get_xydata().tolist() == [[0, 1], [0.5, 1], [1, 0.6]] and mark.get_xydata().tolist() == [[1, 0.6]]
-    assert axes.get_title("left") == "average precision 0.800" and "bees: 30.0% of all pictures" in words(axes)
+    assert axes.get_title("left") == "average precision 0.800" and "bees: 30.0% of all" in words(axes)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.99])

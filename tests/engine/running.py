@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,3 +81,14 @@ def assert_same(one, two):
         a, b = load_file(one / name), load_file(two / name)
         assert list(a) == list(b)
         assert [key for key in a if not torch.equal(a[key], b[key])] == []
+
+
+def says_no_pictures(run):
+    """Whether the report and the evaluation of a run speak of what they are of, where that is no pictures."""
+    page = re.sub(
+        r"<(style|script)\b.*?</\1>|<[^>]*>", " ", (run.path / "report.html").read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    told = run.model.task.rows.told(run.result, True)
+    found = re.findall(r".{0,40}\bpictures?\b.{0,40}", f"{page}\n{told}", re.IGNORECASE)
+    assert found == []
+    return True

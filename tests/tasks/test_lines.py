@@ -8,6 +8,7 @@ def test_names_of_files_that_could_not_be_read():
     assert unreadable({"bad_images": dict.fromkeys(["a\n.png", *"bcdef"], "gone")}) == [
         r"6 pictures could not be read: a\n.png, b, c, d, e"
     ]
+    assert unreadable({"bad_images": {"a.nii": "gone"}, "images": "volumes"}) == ["1 volumes could not be read: a.nii"]
     assert failed({"path": "a\n.png", "error": "cut\noff"}) == r"a\n.png  error: cut\noff"
 
 
@@ -18,3 +19,4 @@ def test_the_table_of_classes_has_the_scores_that_were_measured():
         ["cat", "0.5000", "1,234"],
         [r"do\ng", "-", "0"],
     ]
+    assert class_table(rows, {"iou": "IoU"}, "pixels", images="volumes").split()[:3] == ["class", "IoU", "voxels"]

@@ -94,7 +94,7 @@ def test_a_training_whose_validation_supports_no_such_rule_is_whole_but_for_it(p
         resnets.train(str(place / "colours"), out=tmp_path / "run", abstain_at="1%", **settings)
     assert hub.load(tmp_path / "run").decision["abstain"]["at"] is None
     assert {"evaluation.json", "predictions.csv", "report.html"} <= {path.name for path in (tmp_path / "run").iterdir()}
-    with pytest.raises(InputError, match=r"abstain_at=0.005: takes at least 665 validation pictures, and there are 360"):
+    with pytest.raises(InputError, match=r"abstain_at=0.005: takes a validation split of at least 665, and it has 360"):
         resnets.train(str(place / "colours"), out=tmp_path / "none", abstain_at="0.5%", **settings)
     assert not (tmp_path / "none").exists()
 
@@ -108,7 +108,7 @@ def test_a_training_whose_validation_supports_no_such_rule_is_whole_but_for_it(p
             {"lr": 0.1},
             "lr: no settings of calibrate for the task classify; it has: .*temperature, abs",
         ),
-        ("model.safetensors", {"abstain_at": "0.1%"}, "abstain_at=0.001: the 360 validation pictures support no such rule"),
+        ("model.safetensors", {"abstain_at": "0.1%"}, "abstain_at=0.001: a validation split of 360 supports no such rule"),
         ("model.safetensors", {"abstain_at": "all"}, "abstain_at='all': give a number"),
         ("model.safetensors", {"split": "tost"}, "has no tost split"),
     ],

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +20,24 @@ from resnets.data.randomness import seeded
 from resnets.data.types import Batch, Part, Read, Split
 
 
-class Augmentation(Protocol):
-    """What training does to inputs, a batch at a time."""
+@dataclass(frozen=True, kw_only=True)
+class FittedAugment(ABC):
+    """What training does to inputs, a batch at a time (abstract); by default nothing. Jitter, scaling: Um et al. 2017
+    (arXiv 1706.00527).
+
+    Args:
+        scaling: standard deviation of a factor around 1 on each channel.
+        jitter: standard deviation of noise on each value of the normalised input.
+        mixup: alpha of the Beta distribution of the mixing weight (arXiv 1710.09412); 0: off.
+    """
+
+    scaling: float = 0.0
+    jitter: float = 0.0
+    mixup: float = 0.0
+
+    @abstractmethod
+    def moved(self, x: Tensor, num: int, own: slice) -> Tensor:
+        """The part `own` of a batch of `num` inputs, x (N, C, *size), with its values at other places."""
 
     def batch(self, x: Tensor, targets: Tensor, num_classes: int, *, before: int = 0, after: int = 0) -> tuple[Tensor, Tensor]:
         """Augment a batch. Each input has its own random numbers, from torch's generator on the CPU.
@@ -34,7 +50,13 @@ class Augmentation(Protocol):
         Returns:
             The inputs (N, C, *size), and the targets: (N, num_classes) where classes were mixed.
         """
-        ...
+        num, own = before + len(x) + after, slice(before, before + len(x))
+        x = self.moved(x, num, own)
+        if self.scaling:
+            x = x * (1 + self.scaling * torch.randn(num, x.shape[1], *[1] * (x.ndim - 2))[own].to(x.device))
+        if self.jitter:
+            x = x + self.jitter * torch.randn(num, *x.shape[1:])[own].to(x.device)
+        return mixed(x, targets, self.mixup, num_classes) if self.mixup else (x, targets)
 
 
 @dataclass(kw_only=True)
@@ -44,7 +66,7 @@ class FittedSamples(ABC):
     split: Split
     preprocess: Preprocess
     num_classes: int
-    augment: Augmentation | None = None
+    augment: FittedAugment | None = None
     seed: int = 0
     balance: bool = False
     repeats: int = 1

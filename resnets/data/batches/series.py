@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from resnets.data.batches.fitted import FittedSamples, Reader, mixed
+from resnets.data.batches.fitted import FittedAugment, FittedSamples, Reader
 from resnets.data.batches.image_level import has_room
 from resnets.data.series.series import ArraySeries, fit_series
 from resnets.data.transforms import normalise_series
@@ -20,39 +20,26 @@ SPEEDS = (0.5, 2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesAugment:
-    """Augmentation of series in training, a batch at a time; by default none. Jitter, scaling: Um et al. 2017 (1706.00527).
+class SeriesAugment(FittedAugment):
+    """Augmentation of series in training.
 
     Args:
-        jitter: standard deviation of noise on each value of the normalised input.
-        scaling: standard deviation of a factor around 1 on each channel.
         window_warp: probability that a tenth of a series, anywhere, is played at half or twice its speed; the whole then has
             its length again (Le Guennec, Malinowski and Tavenard 2016).
         hflip: probability of reversing time.
-        mixup: alpha of the Beta distribution of the mixing weight (arXiv 1710.09412); 0: off.
     """
 
-    jitter: float = 0.0
-    scaling: float = 0.0
     window_warp: float = 0.0
     hflip: float = 0.0
-    mixup: float = 0.0
 
-    def batch(self, x: Tensor, targets: Tensor, num_classes: int, *, before: int = 0, after: int = 0) -> tuple[Tensor, Tensor]:
-        """See `fitted.Augmentation`."""
-        num, own = before + len(x) + after, slice(before, before + len(x))
-        chans, length = x.shape[1:]
+    def moved(self, x: Tensor, num: int, own: slice) -> Tensor:
         if self.window_warp:
             draws = torch.rand(num, 3)[own]
             some = draws[:, 0] < self.window_warp
             x = torch.where(some.to(x.device)[:, None, None], warped(x, draws[:, 1], draws[:, 2] < 0.5), x)
         if self.hflip:
             x = torch.where((torch.rand(num)[own] < self.hflip).to(x.device)[:, None, None], x.flip(2), x)
-        if self.scaling:
-            x = x * (1 + self.scaling * torch.randn(num, chans, 1)[own].to(x.device))
-        if self.jitter:
-            x = x + self.jitter * torch.randn(num, chans, length)[own].to(x.device)
-        return mixed(x, targets, self.mixup, num_classes) if self.mixup else (x, targets)
+        return x
 
 
 def warped(x: Tensor, where: Tensor, slow: Tensor) -> Tensor:

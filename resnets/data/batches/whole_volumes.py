@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 from torch.utils.data import Dataset
 
-from resnets.data.batches.fitted import FittedSamples, Reader, mixed
+from resnets.data.batches.fitted import FittedAugment, FittedSamples, Reader
 from resnets.data.batches.volumes import KEPT_BYTES
 from resnets.data.depth import read_as
 from resnets.data.pictures.fit_volume import fit_volume
@@ -21,30 +21,22 @@ from resnets.data.types import Split
 
 
 @dataclass(frozen=True, kw_only=True)
-class VolumeAugment:
-    """Augmentation of whole volumes in training, a batch at a time; by default none.
+class VolumeAugment(FittedAugment):
+    """Augmentation of whole volumes in training.
 
     Args:
         mirror: probability of mirroring along depth, height and width (feet to head, back to front, left to right).
         shift: most by which a volume is moved along each axis, as a fraction of that side.
         rotation: most by which it is turned about each axis, in degrees.
         zoom: most by which it is enlarged or made smaller, as a fraction.
-        scaling: standard deviation of a factor around 1 on each channel.
-        jitter: standard deviation of noise on each value of the normalised input.
-        mixup: alpha of the Beta distribution of the mixing weight (arXiv 1710.09412); 0: off.
     """
 
     mirror: tuple[float, float, float] = (0.0, 0.0, 0.0)
     shift: float = 0.0
     rotation: float = 0.0
     zoom: float = 0.0
-    scaling: float = 0.0
-    jitter: float = 0.0
-    mixup: float = 0.0
 
-    def batch(self, x: Tensor, targets: Tensor, num_classes: int, *, before: int = 0, after: int = 0) -> tuple[Tensor, Tensor]:
-        """See `fitted.Augmentation`; x is (N, C, D, H, W)."""
-        num, own = before + len(x) + after, slice(before, before + len(x))
+    def moved(self, x: Tensor, num: int, own: slice) -> Tensor:
         for axis, probability in enumerate(self.mirror, start=2):
             if probability:
                 some = (torch.rand(num)[own] < probability).to(x.device)
@@ -52,15 +44,11 @@ class VolumeAugment:
         if self.shift or self.rotation or self.zoom:
             draws = 2 * torch.rand(num, 7)[own] - 1
             angles, sides = math.radians(self.rotation) * draws[:, :3], torch.tensor(x.shape[2:])
-            x = moved(x, angles, 1 + self.zoom * draws[:, 3], self.shift * sides * draws[:, 4:])
-        if self.scaling:
-            x = x * (1 + self.scaling * torch.randn(num, x.shape[1], 1, 1, 1)[own].to(x.device))
-        if self.jitter:
-            x = x + self.jitter * torch.randn(num, *x.shape[1:])[own].to(x.device)
-        return mixed(x, targets, self.mixup, num_classes) if self.mixup else (x, targets)
+            x = turned(x, angles, 1 + self.zoom * draws[:, 3], self.shift * sides * draws[:, 4:])
+        return x
 
 
-def moved(x: Tensor, angles: Tensor, zooms: Tensor, shifts: Tensor) -> Tensor:
+def turned(x: Tensor, angles: Tensor, zooms: Tensor, shifts: Tensor) -> Tensor:
     """Each volume of x (N, C, D, H, W) turned about its middle, enlarged and moved, by trilinear interpolation; 0 comes in.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,7 +10,7 @@ from resnets.data.check.findings import LEVELS, Finding, Findings
 from resnets.data.check.pictures import SETS, Data, Picture, classes
 from resnets.data.check.tags import label_sets
 from resnets.data.pictures.images import BadPicture
-from resnets.data.types import Source
+from resnets.data.types import Source, called, worded
 
 REPORTED = 64  # images between reports of progress
 
@@ -20,7 +19,6 @@ def check_each(
     source: Source,
     look: Callable[[Picture, Any], bytes],
     own: Callable[[], Iterable[Finding]],
-    words: tuple[str, str],
     progress: Callable[[int, int], None] | None = None,
 ) -> Findings:
     """One pass over all images.
@@ -28,10 +26,10 @@ def check_each(
     Args:
         look: keeps what it will of an image, by its `Picture`, and gives a digest of its values; raises `BadPicture`.
         own: the findings of what was kept.
-        words: an image, and several, in words.
         progress: called with the images that are done and all there are, now and then.
     """
-    told = label_sets if next(iter(source.splits.values())).targets.values.ndim == 2 else classes
+    first = next(iter(source.splits.values()))
+    told, images = label_sets if first.targets.values.ndim == 2 else classes, called(first.images)
     seen, total = list[Picture](), sum(map(len, source.splits.values()))
     for name, split in source.splits.items():
         for index, label in enumerate(told(source, name)):
@@ -44,11 +42,7 @@ def check_each(
             if progress and len(seen) % REPORTED == 0:
                 progress(len(seen), total)
     data = Data(source.labels, tuple(source.splits), tuple(seen), tuple(each for each in seen if not each.reason))
-    one, several = words
     sets = (finding for each in SETS for finding in each(data))
-    renamed = [
-        dataclasses.replace(each, text=re.sub("pictures?", lambda found: several if found[0].endswith("s") else one, each.text))
-        for each in sets
-    ]
+    renamed = [dataclasses.replace(each, text=worded(each.text, images)) for each in sets]
     ranked = sorted([*renamed, *own()], key=lambda finding: LEVELS.index(finding.level))
-    return Findings(source.name, len(seen), tuple(ranked), one)
+    return Findings(source.name, len(seen), tuple(ranked), worded("picture", images))

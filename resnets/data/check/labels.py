@@ -20,7 +20,7 @@ from resnets.data.readers.label_rules import RULES, BadLabel
 from resnets.data.readers.layouts import quoted
 from resnets.data.spacings import SAME
 from resnets.data.targets import Boxes, Fault
-from resnets.data.types import KINDS, Source
+from resnets.data.types import KINDS, Source, worded
 
 CHUNK = 16  # pictures that a worker looks at before it reports
 # How large an object is by its area in pixels, as COCO counts.
@@ -70,7 +70,8 @@ def check_labels(
             pool.shutdown(cancel_futures=True)
     found = [*_nothing(source, seen), *_rules(seen), *_classes(source, seen), *_sizes(source, seen)]
     found += [*_spacings(seen), *_alike(source, seen)]
-    return Findings(source.name, total, tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level))))
+    ranked = sorted(found, key=lambda finding: LEVELS.index(finding.level))
+    return Findings(source.name, total, tuple(ranked), worded("picture", KINDS[source.kind].images))
 
 
 def _look(source: Source, split: str, voxels: bool, start: int) -> list[Seen]:
@@ -143,7 +144,7 @@ def _rules(seen: list[Seen]) -> Iterator[Finding]:
 
 
 def _classes(source: Source, seen: list[Seen]) -> Iterator[Finding]:
-    unit = KINDS[source.kind].units
+    unit, images = KINDS[source.kind].units, KINDS[source.kind].images
     sums = {
         split: sum((p.counts for p in seen if p.split == split), np.zeros(len(source.labels), int)) for split in source.splits
     }
@@ -152,7 +153,7 @@ def _classes(source: Source, seen: list[Seen]) -> Iterator[Finding]:
         {"label": label} | {split: int(sums[split][index]) for split in sums} for index, label in enumerate(source.labels)
     ]
     totals = ", ".join(f"{split} {pictures[split]:,}" for split in sums)
-    yield Finding("note", "classes", f"{many(len(items), 'class')}, {unit} of each; usable pictures: {totals}", items)
+    yield Finding("note", "classes", f"{many(len(items), 'class')}, {unit} of each; usable {images}: {totals}", items)
     missing = [
         {"label": label, "missing in": split}
         for split in sums
@@ -160,7 +161,7 @@ def _classes(source: Source, seen: list[Seen]) -> Iterator[Finding]:
         if not sums[split][index]
     ]
     if missing:
-        words = f"without {unit} in a split, which says nothing of them; move pictures over, or take the name out"
+        words = f"without {unit} in a split, which says nothing of them; move {images} over, or take the name out"
         num = len({item["label"] for item in missing})
         yield Finding("warning", "missing_classes", f"{many(num, 'class')} {words}", missing)
     train = {label: int(num) for label, num in zip(source.labels, sums.get("train", ()), strict=False) if num}

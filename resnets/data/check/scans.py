@@ -22,7 +22,7 @@ from resnets.data.pictures.dicom.series import files_of
 from resnets.data.pictures.dicom.stack import described
 from resnets.data.pictures.dicom_volumes import Dicom
 from resnets.data.pictures.images import BadPicture
-from resnets.data.types import KINDS, Source
+from resnets.data.types import KINDS, Source, worded
 from resnets.files import open_regular
 
 # Attributes of the scanner and of how it was set, none of a person.
@@ -84,7 +84,8 @@ def check_scans(source: Source, *, progress: Callable[[int, int], None] | None =
     if series:
         found.append(Finding("note", "series", f"{len(series):,} series that are volumes", series))
     total = sum(map(len, source.splits.values()))
-    return Findings(source.name, total, tuple(sorted(found, key=lambda finding: LEVELS.index(finding.level))))
+    ranked = sorted(found, key=lambda finding: LEVELS.index(finding.level))
+    return Findings(source.name, total, tuple(ranked), worded("picture", KINDS[source.kind].images))
 
 
 def look(source: Source) -> Iterator[Finding]:

@@ -41,7 +41,7 @@ def check_series(source: Source, *, progress: Callable[[int, int], None] | None 
         facts.add(picture, series)
         return hashlib.sha256(repr(series.shape).encode() + np.ascontiguousarray(series).tobytes()).digest()
 
-    return check_each(source, look, lambda: _values(source, facts), ("series", "series"), progress)
+    return check_each(source, look, lambda: _values(source, facts), progress)
 
 
 def _values(source: Source, facts: Facts) -> Iterator[Finding]:

@@ -53,7 +53,7 @@ def check_volumes(
         facts.append(Facts(picture, volume.shape[:3], volume.spacing, unknown / math.prod(volume.shape), not high > low))
         return digest.digest()
 
-    return check_each(source, look, lambda: _findings(source, facts), ("volume", "volumes"), progress)
+    return check_each(source, look, lambda: _findings(source, facts), progress)
 
 
 def _findings(source: Source, facts: list[Facts]) -> Iterator[Finding]:

@@ -37,8 +37,8 @@ class SentPictures:
         max_pixels: a larger image is refused by its header, before it is decoded.
     """
 
-    def __init__(self, files: Sequence[Encoded], in_chans: int, max_pixels: int) -> None:
-        self.files, self.in_chans, self.max_pixels = files, in_chans, max_pixels
+    def __init__(self, files: Sequence[Encoded], preprocess: Preprocess, max_pixels: int) -> None:
+        self.files, self.in_chans, self.max_pixels = files, preprocess.in_chans, max_pixels
 
     def name(self, index: int, /) -> str:
         return self.files[index].name
@@ -55,14 +55,14 @@ class SentPictures:
 class SentVolumes:
     """NIfTI volumes in memory, compressed or not; each is read from a file of our own in a temporary folder, until `close`."""
 
-    def __init__(self, files: Sequence[Encoded], in_chans: int, max_pixels: int) -> None:
+    def __init__(self, files: Sequence[Encoded], preprocess: Preprocess, max_pixels: int) -> None:
         self.files, self.max_pixels = files, max_pixels
         self.folder = tempfile.TemporaryDirectory(prefix="resnets-volumes-")
         suffixes = (".nii.gz" if file.content.startswith(GZIP) else ".nii" for file in files)
         paths = [Path(self.folder.name, f"{number}{suffix}") for number, suffix in enumerate(suffixes)]
         for path, file in zip(paths, files, strict=True):
             path.write_bytes(file.content)
-        self.volumes = Volumes(FileImages(paths, 1), in_chans)
+        self.volumes = Volumes(FileImages(paths, 1), preprocess.in_chans)
 
     def name(self, index: int, /) -> str:
         return self.files[index].name

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from resnets.data.pictures.nifti import SUFFIXES, Nifti
 from resnets.data.pictures.resampled import on_grid
 from resnets.data.pictures.volume import Volume
 from resnets.data.preprocess import Preprocess, Range
+from resnets.data.types import IMAGES_OF
 from resnets.errors import InputError
 
 
@@ -94,6 +95,7 @@ class Volumes:
         ranges, spacing: as of `Preprocess`.
     """
 
+    called: ClassVar = IMAGES_OF[3]
     files: FileImages
     in_chans: int
     window: tuple[float, float] | None = None

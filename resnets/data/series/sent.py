@@ -21,11 +21,12 @@ class SentSeries:
     """WAV or CSV files in memory, a series each; each is read from a file of our own in a temporary folder, until `close`.
 
     Args:
+        preprocess: says how many channels a series has to have, and at which rate a WAV file has to be sampled.
         max_pixels: a series of more values is refused.
     """
 
-    def __init__(self, sent: Sequence[Any], in_chans: int, max_pixels: int) -> None:
-        self.sent, self.in_chans, self.max_pixels = sent, in_chans, max_pixels
+    def __init__(self, sent: Sequence[Any], preprocess: Preprocess, max_pixels: int) -> None:
+        self.sent, self.in_chans, self.rate, self.max_pixels = sent, preprocess.in_chans, preprocess.rate, max_pixels
         self.folder = tempfile.TemporaryDirectory(prefix="resnets-series-")
         self.paths = []
         for number, file in enumerate(sent):
@@ -37,7 +38,7 @@ class SentSeries:
 
     def __getitem__(self, index: int, /) -> np.ndarray:
         try:
-            series = files.read(self.paths[index])
+            series = files.read(self.paths[index], self.rate)
         except BadPicture as bad:
             raise BadPicture(self.name(index), bad.reason) from bad
         if len(series) != self.in_chans:

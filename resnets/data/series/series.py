@@ -13,6 +13,7 @@ import numpy as np
 from resnets.data.pictures.images import BadPicture, printable
 from resnets.data.preprocess import Preprocess
 from resnets.data.series import files
+from resnets.data.types import IMAGES_OF
 
 KEPT_BYTES = 2**28  # of series from files that a process keeps
 
@@ -26,6 +27,8 @@ class ArraySeries:
         positions: (N,) of them, for that; default (None): 0 to N - 1.
         rate: samples per second; None: it is not known.
     """
+
+    called = IMAGES_OF[1]
 
     def __init__(
         self,
@@ -79,6 +82,8 @@ class FileSeries:
         in_chans: channels that each has to have.
         rate: samples per second that each WAV file has to have; None: any.
     """
+
+    called = IMAGES_OF[1]
 
     def __init__(self, paths: Sequence[str], in_chans: int, root: str | Path = "", rate: int | None = None) -> None:
         self.paths, self.in_chans, self.root, self.rate = list(paths), in_chans, Path(root), rate

@@ -184,8 +184,8 @@ def revise(decision: Decision, asked: Mapping[str, Any]) -> dict[str, Any]:
             if (least := conformal.threshold(sets, coverage)) is None:
                 needed = conformal.num_needed(coverage)
                 raise InputError(
-                    f"sets={coverage:g}: takes {needed:,} validation pictures at least, and there were {num:,}; ask for less, "
-                    "or calibrate on more"
+                    f"sets={coverage:g}: takes a validation split of {needed:,} at least, and it had {num:,}; ask for less, or "
+                    "calibrate on more"
                 )
             found["sets"] = sets | {"at": coverage, "limit": least}
         elif sets:
@@ -199,7 +199,7 @@ def revise(decision: Decision, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def unsupported(table: Mapping[str, Any], risk: float, num: int) -> InputError:
     """Why no limit keeps a risk, and what to do."""
-    words = f"abstain_at={risk:g}: the {num:,} validation pictures support no such rule"
+    words = f"abstain_at={risk:g}: a validation split of {num:,} supports no such rule"
     if num < (least := selective.least_needed(risk)):
         return InputError(f"{words}; it takes at least {least:,}, and more where some answers are wrong: calibrate on more")
     needed = selective.num_needed(table, risk)
@@ -213,7 +213,7 @@ def check_size(num: int, asked: Mapping[str, Any]) -> None:
     for name, needed in (("abstain_at", selective.least_needed), ("sets", conformal.num_needed)):
         if asked.get(name) and num < needed(asked[name]):
             raise InputError(
-                f"{name}={asked[name]:g}: takes at least {needed(asked[name]):,} validation pictures, and there are {num:,}; "
+                f"{name}={asked[name]:g}: takes a validation split of at least {needed(asked[name]):,}, and it has {num:,}; "
                 "raise val_fraction, ask for less, or calibrate on more by `resnets calibrate`"
             )
 
@@ -233,11 +233,11 @@ def notes(decision: Decision) -> list[str]:
         return []
     if "temperature" in decision and num < calibration.LEAST_IMAGES:
         least = calibration.LEAST_IMAGES
-        found.append(f"the temperature stays 1: {num} validation pictures, and to fit it takes {least}")
+        found.append(f"the temperature stays 1: validation has only {num}, and to fit it takes {least}")
     unknown = decision.get("unknown") or {}
     if unknown.get("at") and unknown.get("limit") is None:
         needed = ood.num_needed(unknown["at"])
-        found.append(f"no picture is called unknown: {num} validation pictures, and {unknown['at']:.2g} takes {needed:,}")
+        found.append(f"nothing is called unknown: validation has only {num}, and {unknown['at']:.2g} takes {needed:,}")
     return found
 
 

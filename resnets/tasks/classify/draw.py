@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from resnets.data.types import Split
+from resnets.data.types import Split, called
 from resnets.draw.confusion import confusion
 from resnets.draw.gallery import gallery
 from resnets.draw.reliability import reliability
@@ -42,7 +42,7 @@ def evaluation(
     answers = outputs.argmax(1)
     matrix = confusion_matrix(targets.numpy(), answers.numpy(), labels=range(len(labels)))
     drawings = [
-        confusion(matrix, labels, folder / "confusion.png"),
+        confusion(matrix, labels, folder / "confusion.png", of=called(split.images)),
         reliability(*confidences(outputs, targets, decision), folder / "reliability.png"),
     ]
     groups = None if split.groups is None else split.groups[positions]

@@ -112,17 +112,17 @@ def check(asked: Mapping[str, Any], labels: Sequence[str], counts: np.ndarray) -
     num_positive = int(counts[index])
     num_negative = int(counts.sum()) - num_positive
     kinds = {"positive": num_positive, "negative": num_negative}
-    more = "add validation pictures (val_fraction, or a split of your own)"
+    more = "make validation larger (val_fraction, or a split of your own)"
     if rule == COSTLY:
         if missing := [kind for kind, num in kinds.items() if not num]:
-            raise InputError(f"cost: no {missing[0]} picture in the validation split ({labels[index]} is positive); {more}")
+            raise InputError(f"cost: nothing {missing[0]} in the validation split ({labels[index]} is positive); {more}")
         return
     wanted, kind = asked[rule], "positive" if rule == "sensitivity" else "negative"
     num, needed = kinds[kind], curves.needed(wanted)
     if num < needed:
         less = f"or ask for at most {np.floor(1000 * num / (num + 1)) / 10:g}%" if num else "of both kinds"
         raise InputError(
-            f"{rule}={100 * wanted:g}%: {num} {kind} pictures in the validation split ({labels[index]} is positive), and it "
+            f"{rule}={100 * wanted:g}%: {num} {kind} ones in the validation split ({labels[index]} is positive), and it "
             f"takes {needed} at least; {more}, {less}"
         )
 
@@ -251,7 +251,7 @@ def told(result: Mapping[str, Any]) -> list[str]:
         lines.append(f"  at a prevalence of {100 * kept['prevalence']:g}%: PPV {both[0]}, NPV {both[1]}")
     if "expected_cost" in result:
         lines.append(
-            f"  expected cost {result['expected_cost']:.4g} a picture; {result['cost_all_positive']:.4g} if all were called "
+            f"  expected cost {result['expected_cost']:.4g} each; {result['cost_all_positive']:.4g} if all were called "
             f"positive, {result['cost_all_negative']:.4g} if none"
         )
     if kept["reached"] is False:
@@ -259,5 +259,5 @@ def told(result: Mapping[str, Any]) -> list[str]:
     elif kept["reached"] and result[kept["rule"]] < kept["wanted"]:
         lines.append(f"  {kept['rule']} is below the {wanted} that was asked for, which its interval allows")
     if result["split"] == "val":
-        lines.append("  the threshold was chosen on such pictures: only a test split can judge it")
+        lines.append("  the threshold was chosen on these: only a test split can judge it")
     return lines

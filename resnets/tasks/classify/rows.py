@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from resnets.data.types import PICTURES
 from resnets.draw.text import columns, csv_line, visible
 from resnets.engine.contract import Sample
 from resnets.measures import balance
 from resnets.models.answering import Noted, Wanted
 from resnets.tasks.classify import confidence, points
-from resnets.tasks.lines import failed, first_cell, probabilities_in, unreadable, with_interval
+from resnets.tasks.lines import failed, first_cell, images_of, probabilities_in, unreadable, with_interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,8 +113,8 @@ def told(result: Mapping[str, Any], per_class: bool) -> str:
     fitted = result.get("temperature", 1) != 1
     before = f" ({result['ece_before']:.2%} before temperature {result['temperature']:.3g})" if fitted else ""
     lines = [
-        f"{result['split']} {first} on {result['num_images']:,} pictures; loss {result['loss']:.4f}, calibration error "
-        f"{result['ece']:.2%}{before}",
+        f"{result['split']} {first} on {result['num_images']:,} {images_of(result)}; loss {result['loss']:.4f}, "
+        f"calibration error {result['ece']:.2%}{before}",
         f"{second}, macro F1 {with_interval(result, 'macro_f1')}",
         *small_classes(result),
         *points.told(result),
@@ -121,20 +122,20 @@ def told(result: Mapping[str, Any], per_class: bool) -> str:
         *confidence.told(result),
     ]
     if per_class:
-        lines += ["", class_table(result["per_class"]), "", confusions(result)]
+        lines += ["", class_table(result["per_class"], images_of(result)), "", confusions(result)]
     return "\n".join(lines)
 
 
 def small_classes(result: Mapping[str, Any]) -> list[str]:
-    """The classes that have too few pictures to be judged, as one line; no line where there are none."""
+    """The classes that have too few images to be judged, as one line; no line where there are none."""
     if not (few := result["too_few"]):
         return []
     words = visible(", ".join(few[:MISTAKES])) + f" and {len(few) - MISTAKES} more" * (len(few) > MISTAKES)
-    return [f"too few pictures to judge ({balance.FEW} at least): {words}"]
+    return [f"too few {images_of(result)} to judge ({balance.FEW} at least): {words}"]
 
 
-def class_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One row per class; one without images has no scores."""
+def class_table(rows: Sequence[Mapping[str, Any]], images: str = PICTURES) -> str:
+    """One row per class; one without images has no scores. `images`: what these are called."""
     cells = [
         [
             visible(row["label"]),
@@ -143,7 +144,7 @@ def class_table(rows: Sequence[Mapping[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return columns([["class", "precision", "recall", "F1", "pictures"], *cells], "lrrrr")
+    return columns([["class", "precision", "recall", "F1", images], *cells], "lrrrr")
 
 
 def confusions(result: Mapping[str, Any]) -> str:

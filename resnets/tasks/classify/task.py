@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnets.data.types import Source, Split
+from resnets.data.types import KINDS, Source, Split
 from resnets.engine.contract import (
     Criterion,
     Decision,
@@ -48,6 +48,7 @@ class Classify(ImageLevel):
     recipes = RECIPES
     published = PublishedAs("image-classification", "single_label_classification")
     wanted = ("topk",)
+    averages = True
     rows = rows
     scores = (Score("top1", "accuracy", percent=True),)
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS, headline)
@@ -66,13 +67,13 @@ class Classify(ImageLevel):
         return np.bincount(split.targets.values, minlength=num_classes)
 
     def notes(self, source: Source, recipe: ClassifySettings, counts: np.ndarray, say: Callable[[str], None]) -> dict[str, int]:
-        there = counts[counts > 0]
+        there, images = counts[counts > 0], KINDS[source.kind].images
         if there.max() > 5 * there.min() and recipe.balance == "none":
-            say(f"note     classes have {there.min()} to {there.max()} pictures; --balance sampler or loss evens them out")
+            say(f"note     classes have {there.min()} to {there.max()} {images}; --balance sampler or loss evens them out")
         val = self.class_counts(source.splits["val"], len(counts))
         if few := [f"{label} ({num})" for label, num in zip(source.labels, val, strict=False) if num < balance.FEW_TO_CHOOSE]:
             words = ", ".join(few[:5]) + f" and {len(few) - 5} more" * (len(few) > 5)
-            say(f"note     validation is too small to choose by, with so few pictures of {words}; --val-fraction gives it more")
+            say(f"note     validation is too small to choose by, with so few {images} of {words}; --val-fraction gives it more")
         return {}
 
     def guessing_loss(self, recipe: ClassifySettings, class_counts: np.ndarray) -> float | None:

@@ -35,7 +35,9 @@ class DenseSettings(Recipe):
     jitter: float = setting(
         AUGMENTATION, 0.0, "largest change of brightness, contrast and saturation, as a fraction", least=0, most=1
     )
-    vflip: float = setting(AUGMENTATION, 0.0, "probability of turning upside down", least=0, most=1)
+    vflip: float = setting(
+        AUGMENTATION, 0.0, "probability of turning upside down; of volumes, of exchanging back and front", least=0, most=1
+    )
     repeats: int = setting(
         AUGMENTATION, 1, "times each image is seen per epoch, each time differently augmented; for few images", least=1
     )

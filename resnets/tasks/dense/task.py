@@ -20,7 +20,7 @@ from resnets.data.readers.label_rules import RULES
 from resnets.data.readers.layouts import quoted
 from resnets.data.readers.names import by_position
 from resnets.data.sources import open_source, recognised
-from resnets.data.types import KINDS, Samples, Source, Split
+from resnets.data.types import IMAGES_OF, KINDS, Samples, Source, Split
 from resnets.draw.panels import Panel
 from resnets.engine.contract import Decision, Design, Settings
 from resnets.engine.recipe import Recipe, changed_spec, spec_changes
@@ -40,7 +40,6 @@ DILATED = 8  # largest stride of a level for heads that read the last one alone,
 LONGER = 5 / 3  # most of the longer side, in shorter ones, as 1333 to 800 (Detectron)
 MEASURED = 5_000  # training pictures, of whose headers the largest size is read; about 0.1 ms each
 CHECKED = 20_000  # images up to which all labels are looked at before training; it takes some seconds per thousand
-IMAGES_OF = {2: "pictures", 3: "volumes"}  # by the number of spatial axes
 WORST = 6  # images that are drawn
 STRIDES = {"stem_stride": None, "output_stride": 32}  # of the spec, that `suited` may change, and how they are left
 
@@ -57,6 +56,7 @@ class Dense(ABC):
     outputs: tuple[str, ...] = ("outputs",)
     one_process = False
     own_size = True
+    averages = False
     embeds = False
     dims: tuple[int, ...] = (2,)
     map_method = "layercam"  # answers are for places, and gradients differ from position to position
@@ -255,7 +255,7 @@ class Dense(ABC):
         return model.map_layers()
 
     def averaged(self, outputs: Iterable[tuple[Any, tuple[int, ...]]]) -> Any:
-        raise InputError(f"answers of the task {self.name} are not averaged; give one model, without --tta")
+        raise AssertionError("refused by `averages`")
 
     def decide(self, meter: Any, asked: Settings) -> dict[str, Any]:
         return {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from resnets.data.types import PICTURES, called
 from resnets.draw.confusion import confusion
 from resnets.draw.gallery import gallery
 from resnets.draw.style import TRAIN, VAL, blank, styled, write
@@ -30,14 +31,15 @@ def evaluation(meter: GradeMeter, images: Any, folder: Path) -> list[Path]:
     truth, values, positions = meter.truth, meter.values, meter.kept.positions
     name = "grade" if meter.ordinal else meter.labels[0]
     shown = truth + np.random.default_rng(0).uniform(-JITTER, JITTER, len(truth)) if meter.ordinal else truth
+    bounds = None if meter.ordinal else meter.intervals()
     drawings = [
-        write(draw_scatter(truth, values, shown, name, None if meter.ordinal else meter.intervals()), folder / "scatter.png"),
+        write(draw_scatter(truth, values, shown, name, bounds, of=called(images)), folder / "scatter.png"),
         write(draw_agreement(truth, values, name), folder / "agreement.png"),
     ]
     if meter.ordinal:
         targets, said = meter.kept.targets, meter.said
         matrix = figures.grades(targets, said, meter.labels, None)["confusion"]
-        drawings.append(confusion(matrix, meter.labels, folder / "confusion.png"))
+        drawings.append(confusion(matrix, meter.labels, folder / "confusion.png", of=called(images)))
     errors = meter.errors()
     worst = np.argsort(-errors, kind="stable")[:MOST].tolist()
     answers = [f"{value:.3g}" for value in values]
@@ -51,13 +53,19 @@ def evaluation(meter: GradeMeter, images: Any, folder: Path) -> list[Path]:
 
 @styled
 def draw_scatter(
-    truth: np.ndarray, values: np.ndarray, shown: np.ndarray, name: str, bounds: tuple[np.ndarray, np.ndarray] | None
+    truth: np.ndarray,
+    values: np.ndarray,
+    shown: np.ndarray,
+    name: str,
+    bounds: tuple[np.ndarray, np.ndarray] | None,
+    of: str = PICTURES,
 ) -> Figure:
     """Answers over truths (N,), with the line on which they are equal; in grey the prediction intervals.
 
     Args:
         shown: truths as they are drawn, which may be moved a little so that points do not hide each other.
         bounds: the ends (N,) of the intervals.
+        of: what the images are called.
     """
     figure = blank(5.0, 5.0)
     axes = figure.subplots()
@@ -69,7 +77,7 @@ def draw_scatter(
     axes.set(xlim=ends, ylim=ends, aspect="equal")
     score = figures.r2(truth, values)
     told = f"R2 {score:.3f}, " if np.isfinite(score) else ""
-    axes.set_title(f"{told}mean error {np.abs(values - truth).mean():.3g} on {len(truth):,} pictures")
+    axes.set_title(f"{told}mean error {np.abs(values - truth).mean():.3g} on {len(truth):,} {of}")
     axes.set_xlabel(f"true {name}")
     axes.set_ylabel(f"predicted {name}")
     axes.grid()

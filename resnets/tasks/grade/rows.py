@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 from resnets.draw.text import csv_line, share, visible
 from resnets.engine.contract import Sample
 from resnets.models.answering import Noted, Wanted
-from resnets.tasks.lines import class_table, failed, first_cell, probabilities_in, unreadable
+from resnets.tasks.lines import class_table, failed, first_cell, images_of, probabilities_in, unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +98,7 @@ def told(result: Mapping[str, Any], per_class: bool) -> str:
         parts += [f"RMSE {amount(result['rmse'])}", f"bias {amount(result['bias'])}"]
     if result["coverage"] is not None:
         parts += [f"{result['coverage_wanted']:.0%} intervals hold {share(result['coverage'])}"]
-    lines = [f"{result['split']} {', '.join(parts)} on {result['num_images']:,} pictures", *unreadable(result)]
+    lines = [f"{result['split']} {', '.join(parts)} on {result['num_images']:,} {images_of(result)}", *unreadable(result)]
     if per_class and ordinal:
         lines += ["", class_table(result["per_class"], {"accuracy": "accuracy", "within_one": "within one"}, "support")]
     elif per_class:

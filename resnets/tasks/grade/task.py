@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.splits import cut_as_trained
-from resnets.data.types import Source, Split
+from resnets.data.types import KINDS, Source, Split
 from resnets.engine.contract import (
     Criterion,
     Design,
@@ -92,8 +92,9 @@ class Grade(WholePictures):
         cut = self.cut(source, recipe).splits
         least = answers.least_validation(recipe.interval or COVERAGE)
         if recipe.interval is not None and len(cut["val"]) < least:
+            images = KINDS[source.kind].images
             raise InputError(
-                f"interval={recipe.interval:g} needs at least {least} validation pictures, and there are {len(cut['val'])}; "
+                f"interval={recipe.interval:g} needs at least {least} validation {images}, and there are {len(cut['val'])}; "
                 "give more, or leave it out"
             )
         scale = "linear" if ordinal else recipe.target_scale
@@ -123,7 +124,8 @@ class Grade(WholePictures):
             f"{values.std():.4g}; guessing the median errs by {np.abs(values - np.median(values)).mean():.4g}"
         )
         if nobody := [label for label, count in zip(labels, counts, strict=False) if not count]:
-            say(f"note     no training picture is of grade {', '.join(nobody)}; nothing is learnt of it")
+            images, grades = KINDS[source.kind].images, ", ".join(nobody)
+            say(f"note     none of the training {images} is of grade {grades}; nothing is learnt of it")
         return {}
 
     # --- the network ---

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -13,12 +14,13 @@ from resnets.data.batches.image_level import PictureSamples
 from resnets.data.loader import Loader
 from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import Augment, mean_tensor, replace_size
-from resnets.data.types import Source
+from resnets.data.types import Source, called
 from resnets.data.workers import BadImages
 from resnets.draw.gallery import gallery
 from resnets.errors import InputError
 
 VIEWS = 2  # epochs of training that are shown
+View = dict[int, np.ndarray]  # images as they are drawn, by their positions in a sample
 COLUMNS = range(4, 9)  # of the drawing; the number that leaves the fewest pictures over, the greatest of these
 
 
@@ -27,8 +29,7 @@ def preview(
 ) -> Path:
     """Draw up to `count` training pictures, as many of each class as can be, as `Loader` hands them to the network.
 
-    Mixup and cutmix are off: a mixed picture would belong to no class. Pictures that cannot be read are left out, and so are
-    a few for which there is no whole row.
+    Mixup and cutmix are off: a mixed picture would belong to no class. Pictures that cannot be read are left out.
 
     Args:
         samples: of the training split; without `augment` only the evaluation's view is drawn.
@@ -40,18 +41,14 @@ def preview(
     chosen = stratified(train.targets.codes(), count, seed)
     sample, preprocess = train.subset(chosen), samples.preprocess
 
-    def view(augment: Augment | None, epoch: int = 0) -> dict[int, np.ndarray]:
-        """The readable pictures of the sample by their positions."""
+    def view(augment: Augment | None, epoch: int = 0) -> View:
         size = preprocess.size if augment is None else samples.size
         some = dataclasses.replace(samples, split=sample, augment=augment, train_size=size, balance=False, repeats=1)
-        (batch,) = Loader(samples=some, batch_size=len(chosen), bad=BadImages(len(chosen))).epoch(epoch)
-        if not len(batch.indices):
-            raise InputError(f"{source.name}: none of {len(chosen)} pictures can be read; `resnets data check` says why")
+        positions, x = only_batch(source, some, epoch)
         if augment is None:
-            pixels = batch.images.permute(0, 2, 3, 1).numpy()
-        else:
-            pixels = to_pixels(batch.images, preprocess if size == preprocess.size else replace_size(preprocess, size))
-        return dict(zip(batch.indices.tolist(), pixels, strict=True))
+            return dict(zip(positions, x.permute(0, 2, 3, 1).numpy(), strict=True))
+        rule = preprocess if size == preprocess.size else replace_size(preprocess, size)
+        return dict(zip(positions, to_pixels(x, rule), strict=True))
 
     views = [view(None)]
     words = f"{source.name}: {_by(preprocess.size)} as evaluated"
@@ -59,16 +56,36 @@ def preview(
         unmixed = dataclasses.replace(samples.augment, mixup=0.0, cutmix=0.0)
         views += [view(unmixed, epoch) for epoch in range(VIEWS)]
         words += f"; beneath, {_by(samples.size)} in training"
-    positions = sorted(views[0])
-    columns = min(len(positions), max(COLUMNS, key=lambda num: (-(len(positions) % num), num)))
-    pictures, beneath = [], []
+    num = len(views[0])
+    columns = min(num, max(COLUMNS, key=lambda each: (-(num % each), each)))
+    return in_rows(views, [captions[place] for place in chosen], path, columns=columns, title=words)
+
+
+def only_batch(source: Source, samples: Any, epoch: int) -> tuple[list[int], Tensor]:
+    """All of an epoch in one batch: the positions of the images that can be read, and their inputs (N, C, *size).
+
+    Raises:
+        InputError: where none can be read.
+    """
+    num = len(samples.split)
+    (batch,) = Loader(samples=samples, batch_size=num, bad=BadImages(num)).epoch(epoch)
+    if not len(batch.indices):
+        images = called(samples.split.images)
+        raise InputError(f"{source.name}: none of {num} {images} can be read; `resnets data check` says why")
+    return batch.indices.tolist(), batch.images
+
+
+def in_rows(views: Sequence[View], captions: Sequence[str], path: Path | str, *, columns: int, title: str) -> Path:
+    """Draw images in rows of `columns`, beneath each row the further `views` of it; a few for which there is no whole row are
+    left out. `captions` are by the positions in `views`."""
+    positions, drawn, beneath = sorted(views[0]), list[np.ndarray](), list[str]()
     for start in range(0, len(positions) - columns + 1, columns):
         row = positions[start : start + columns]
-        pictures += [each[position] for each in views for position in row]
-        beneath += [captions[chosen[position]] for position in row]
+        drawn += [each[position] for each in views for position in row]
+        beneath += [captions[position] for position in row]
         for epoch in range(1, len(views)):
             beneath += [f"training, epoch {epoch}"] + [""] * (columns - 1)
-    return gallery(pictures, beneath, path, columns=columns, title=words)
+    return gallery(drawn, beneath, path, columns=columns, title=title)
 
 
 def stratified(targets: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -6,9 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from resnets.data.types import IMAGES_OF
 from resnets.engine.recipe import Facts, Recipe
 from resnets.engine.settings import AUGMENTATION, DATA, FINETUNING, IMAGES, LOSS, NETWORK, ON, fields_of, setting, show
 from resnets.errors import InputError
+from resnets.tasks.volume_settings import VolumeSettings
 
 LINEAR = {"linear": "resnets.models.nn.heads:classifier"}  # the head of tasks with one answer per picture
 
@@ -20,7 +22,6 @@ def head_setting(choices: Collection[str]) -> Any:
 
 RESIZE = ("resize", "crop_pct", "interpolation")  # of Preprocess, that the settings have too
 # Settings that not all kinds of images have a use for: the spatial axes of those that do, and what does nothing.
-NAMES = {1: "series", 2: "pictures", 3: "volumes"}
 SUITED: dict[str, tuple[tuple[int, ...], Any]] = {
     "jitter": ((1, 3), 0.0), "scaling": ((1, 3), 0.0), "window_warp": ((1,), 0.0),
     "volume_size": ((3,), None), "vflip": ((3,), 0.0), "dflip": ((3,), 0.0), "rotation": ((3,), 0.0), "zoom": ((3,), 0.0),
@@ -28,12 +29,12 @@ SUITED: dict[str, tuple[tuple[int, ...], Any]] = {
     "crop_scale": ((2,), (1.0, 1.0)), "crop_pct": ((2,), 1.0), "train_size": ((2,), None), "auto_augment": ((2,), "none"),
     "random_erase": ((2,), 0.0), "grow_from": ((2,), 1.0), "cutmix": ((2,), 0.0), "bit_depth": ((2,), None),
 }  # fmt: skip
-IDLE = {dims: {name: off for name, (suits, off) in SUITED.items() if dims not in suits} for dims in NAMES}
+IDLE = {dims: {name: off for name, (suits, off) in SUITED.items() if dims not in suits} for dims in IMAGES_OF}
 WHOLE = {"resize": "squash", "crop_pct": 1.0}  # how a picture becomes an input: all of it
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageLevelSettings(Recipe):
+class ImageLevelSettings(VolumeSettings, Recipe):
     """The settings that tasks with one answer per picture share."""
 
     idle: ClassVar = IDLE
@@ -98,17 +99,6 @@ class ImageLevelSettings(Recipe):
         most=1,
     )
     vflip: float = setting(AUGMENTATION, 0.0, "volumes: probability of exchanging back and front", least=0, most=1)
-    dflip: float = setting(AUGMENTATION, 0.0, "volumes: probability of exchanging feet and head", least=0, most=1)
-    rotation: float = setting(
-        AUGMENTATION, 0.0, "volumes: most by which they are turned about each axis, in degrees", least=0, most=180
-    )
-    zoom: float = setting(
-        AUGMENTATION,
-        0.0,
-        "volumes: most by which they are enlarged or made smaller, as a fraction; not where size tells the classes",
-        least=0,
-        most=0.9,
-    )
     repeats: int = setting(
         AUGMENTATION, 1, "times a picture is shown in a row, differently augmented; as many fewer per epoch", least=1
     )
@@ -136,8 +126,8 @@ def check_suited(recipe: ImageLevelSettings, dims: int) -> None:
     fields = fields_of(type(recipe))
     for name, off in IDLE[dims].items():
         if name in fields and (value := getattr(recipe, name)) not in (fields[name].default, off):
-            those = " and ".join(NAMES[each] for each in SUITED[name][0])
-            raise InputError(f"{name}={show(value)}: is for {those}, and these are {NAMES[dims]}; leave it out")
+            those = " and ".join(IMAGES_OF[each] for each in SUITED[name][0])
+            raise InputError(f"{name}={show(value)}: is for {those}, and these are {IMAGES_OF[dims]}; leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,7 @@ class ImageLevel(ABC):
     outputs = ("outputs",)
     one_process = False
     own_size = False
+    averages = False
     embeds = False
     dims: tuple[int, ...] = tuple(FORMS)
     map_method = (
@@ -161,7 +162,7 @@ class ImageLevel(ABC):
     # --- answers ---
 
     def averaged(self, outputs: Iterable[tuple[Any, tuple[int, ...]]]) -> Any:
-        raise InputError(f"answers of the task {self.name} are not averaged; give one model, without --tta")
+        raise AssertionError("refused by `averages`")
 
     def infer(self, run: Run, pixels: Any, sizes: Sequence[tuple[int, ...]], header: Header) -> Any:
         """The outputs (N, ...) as the runtime gives them: an answer is a row."""

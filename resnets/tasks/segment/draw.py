@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.targets import IGNORE
-from resnets.data.types import Split
+from resnets.data.types import Split, called, worded
 from resnets.draw.agreement import agreement
 from resnets.draw.confusion import confusion
 from resnets.draw.paint import hex_colours, paint
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 def evaluation(meter: SegmentMeter, split: Split, folder: Path) -> list[Path]:
     """Draw the confusion of pixels, the worst images and, of volumes, millilitres beside the truth."""
     labels, background, worst = meter.labels, meter.background, shown(meter.worst, split)
-    drawings = [confusion(meter.counted.sums["confusion"], labels, folder / "confusion.png", of="pixels")]
+    drawings = [
+        confusion(meter.counted.sums["confusion"], labels, folder / "confusion.png", of=worded("pixels", called(split.images)))
+    ]
     path = folder / "worst.png"
     if worst and worst[0].spacing:
         drawings.append(draw_volumes.worst(worst, labels, background, path))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from resnets.data.types import worded
 from resnets.draw.text import csv_line, share, visible
 from resnets.engine.contract import Sample
 from resnets.models.answering import Noted, Wanted
-from resnets.tasks.lines import class_table, failed, unreadable, with_interval
+from resnets.tasks.lines import class_table, failed, images_of, unreadable, with_interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,16 +96,17 @@ csv_path: Callable[[str, int], str] | None = None
 
 def told(result: Mapping[str, Any], per_class: bool) -> str:
     """An evaluation as text; with `per_class` also the table of classes."""
+    images = images_of(result)
     lines = [
         f"{result['split']} mIoU {with_interval(result, 'miou')}, "
-        f"Dice {share(result['dice'])}, pixel accuracy {share(result['pixel_accuracy'])}, "
-        f"boundary F {share(result.get('boundary_f'))} on {result['num_images']:,} pictures"
+        f"Dice {share(result['dice'])}, {worded('pixel accuracy', images)} {share(result['pixel_accuracy'])}, "
+        f"boundary F {share(result.get('boundary_f'))} on {result['num_images']:,} {images}"
         f"; by class frequency alone mIoU {share(result.get('baseline_miou'))}, Dice {share(result.get('baseline_dice'))}",
         *([by_case(result)] if "surface_tolerance_mm" in result else []),
         *unreadable(result),
     ]
     if per_class:
-        lines += ["", class_table(result["per_class"], HEADINGS, "pixels")]
+        lines += ["", class_table(result["per_class"], HEADINGS, "pixels", images=images)]
         lines += ["", *agreeing] if (agreeing := list(agreements(result["per_class"]))) else []
     return "\n".join(lines)
 

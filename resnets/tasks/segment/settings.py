@@ -9,6 +9,7 @@ from resnets.engine.recipe import Facts, part_table
 from resnets.engine.settings import AUGMENTATION, DATA, IMAGES, LOSS, setting
 from resnets.errors import InputError
 from resnets.tasks.dense.settings import RECIPE, DenseSettings, batch, head_setting
+from resnets.tasks.volume_settings import VolumeSettings
 
 OWN = {"unet": "UNet", "fcn": "FCN", "deeplabv3": "DeepLabV3", "deep_unet": "DeepUNet"}
 HEADS = part_table("head", "segment", {name: f"resnets.tasks.segment.head:{made}" for name, made in OWN.items()})
@@ -22,7 +23,7 @@ PLANNED = "resenc54"  # the network that is planned from volumes
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentSettings(DenseSettings):
+class SegmentSettings(VolumeSettings, DenseSettings):
     """The settings of segmentation."""
 
     head: str | None = head_setting(HEADS)
@@ -31,16 +32,6 @@ class SegmentSettings(DenseSettings):
         None,
         "side of the windows that training sees, or height,width; of volumes depth,height,width of the patches",
         alone=True,
-    )
-    vflip: float = setting(
-        AUGMENTATION, 0.0, "probability of turning upside down; of volumes, of exchanging back and front", least=0, most=1
-    )
-    dflip: float = setting(AUGMENTATION, 0.0, "of volumes: probability of exchanging feet and head", least=0, most=1)
-    rotation: float = setting(
-        AUGMENTATION, 0.0, "of volumes: largest angle about each axis, in degrees, of a fifth of the patches", least=0, most=180
-    )
-    zoom: float = setting(
-        AUGMENTATION, 0.0, "of volumes: largest change of size, as a fraction, of a fifth of the patches", least=0, most=0.9
     )
     intensity: float = setting(
         AUGMENTATION,

@@ -64,6 +64,7 @@ class Segment(Dense):
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
     of_classes = ("head.logits.", "aux.logits.")
     dims = (2, 3)
+    averages = True
 
     def open(self, data: str, asked: Settings, *, in_chans: int | None, data_dir: str | Path | None) -> Source:
         source = super().open(data, asked, in_chans=in_chans, data_dir=data_dir)

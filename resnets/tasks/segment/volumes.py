@@ -13,14 +13,14 @@ from resnets.data.intensities import CT, is_ct, ranges
 from resnets.data.millimetres import AUTO, NONE
 from resnets.data.pictures.images import BadPicture, num_processors
 from resnets.data.preprocess import Preprocess
-from resnets.data.types import Samples, Source, Split
+from resnets.data.types import IMAGES_OF, Samples, Source, Split
 from resnets.engine.contract import Design, Settings
 from resnets.engine.settings import show
 from resnets.errors import InputError
 from resnets.models import budget
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
-from resnets.tasks.dense.task import IMAGES_OF, sizes
+from resnets.tasks.dense.task import sizes
 from resnets.tasks.segment.planning import Budget, Planned, plan
 from resnets.tasks.segment.settings import PATCH, PLANNED, SURFACE_TOLERANCE, SegmentSettings
 from resnets.tasks.segment.surfaces import tables

@@ -73,7 +73,7 @@ def draw_cooccurrence(counts: np.ndarray, labels: Sequence[str]) -> Figure:
     axes = figure.subplots()
     fractions = counts / np.maximum(np.diag(counts), 1)[:, None]
     colours = axes.imshow(fractions, cmap=LinearSegmentedColormap.from_list("fractions", ["white", TRAIN]), vmin=0, vmax=1)
-    figure.colorbar(colours, ax=axes, shrink=0.6, label="part of the row's pictures")
+    figure.colorbar(colours, ax=axes, shrink=0.6, label="part of the row")
     names = [elide(label, 16) for label in labels]
     axes.set_xticks(range(num), names, rotation=90)
     axes.set_yticks(range(num), names)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from resnets.draw.text import csv_line, share, visible
 from resnets.engine.contract import Sample
 from resnets.models.answering import Noted, Wanted
-from resnets.tasks.lines import class_table, failed, first_cell, probabilities_in, unreadable, with_interval
+from resnets.tasks.lines import class_table, failed, first_cell, images_of, probabilities_in, unreadable, with_interval
 from resnets.tasks.tag.thresholds import LEAST, of_labels, probabilities
 
 if TYPE_CHECKING:
@@ -97,9 +97,9 @@ def told(result: Mapping[str, Any], per_class: bool) -> str:
         how += ", which is this split"
     macro, precision, recall = (share(result[name]) for name in ("macro_f1", "precision", "recall"))
     lines = [
-        f"{result['split']} mAP {with_interval(result, 'map')}, AUC {share(result['auc'])} on "
-        f"{result['num_images']:,} pictures; {how}: F1 {share(result['f1'])} (macro {macro}), precision {precision}, "
-        f"recall {recall}, all labels right {share(result['exact'])}",
+        f"{result['split']} mAP {with_interval(result, 'map')}, AUC {share(result['auc'])} on {result['num_images']:,} "
+        f"{images_of(result)}; {how}: F1 {share(result['f1'])} (macro {macro}), precision {precision}, recall {recall}, "
+        f"all labels right {share(result['exact'])}",
         *unreadable(result),
     ]
     if per_class:
@@ -108,11 +108,11 @@ def told(result: Mapping[str, Any], per_class: bool) -> str:
 
 
 def unsupported(result: Mapping[str, Any]) -> list[str]:
-    """The labels that keep 0.5 because too few validation pictures had them, as one line; no line where there are none."""
+    """The labels that keep 0.5 because too few images of validation had them, as one line; no line where there are none."""
     few = result["unsupported"]
     names = visible(", ".join(f"{label} ({num})" for label, num in list(few.items())[:NAMED]))
     more = f" and {len(few) - NAMED} more" * (len(few) > NAMED)
-    why = f"fewer than {LEAST} validation pictures with the label, or all of them, support no threshold"
+    why = f"fewer than {LEAST} validation {images_of(result)} with the label, or all of them, support no threshold"
     return ["", f"named from 0.5 on, for {why}: {names}{more}"] if few else []
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnets.data.types import Source, Split
+from resnets.data.types import KINDS, Source, Split
 from resnets.engine.contract import Criterion, Design, Explained, PublishedAs, Question, ReportTable, Score, Settings
 from resnets.errors import InputError
 from resnets.models.answering import Wanted
@@ -34,6 +34,7 @@ class Tag(ImageLevel):
     recipes = RECIPES
     published = PublishedAs("image-classification", "multi_label_classification")
     wanted = ("threshold",)
+    averages = True
     rows = rows
     scores = (Score("map", "mAP"), Score("f1", "F1"))
     report_table = ReportTable(rows.REPORT_COLUMNS, rows.FACTS)
@@ -62,7 +63,8 @@ class Tag(ImageLevel):
     def notes(self, source: Source, recipe: TagSettings, counts: np.ndarray, say: Callable[[str], None]) -> dict[str, int]:
         num, labels = len(source.splits["train"]), source.labels
         if everywhere := [label for label, count in zip(labels, counts, strict=False) if count in (0, num)]:
-            say(f"note     all or none of the training pictures have {', '.join(everywhere)}; nothing is learnt of that")
+            images, names = KINDS[source.kind].images, ", ".join(everywhere)
+            say(f"note     all or none of the training {images} have {names}; nothing is learnt of that")
         return {}
 
     def guessing_loss(self, recipe: TagSettings, class_counts: np.ndarray) -> float | None:

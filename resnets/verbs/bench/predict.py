@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict, cast, final
 
+from resnets.data.types import IMAGES_OF, PICTURES
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.verbs.bench import process, table
@@ -98,6 +99,8 @@ def measure(
 
     named = model in zoo.ROWS or not (Path(model).exists() or names.parse(model))
     name = zoo.get(model).name if named else str(names.locate(model).absolute())
+    if not named:
+        check_pictures(name)
     chosen, notes = choose_rows(rows, named and name in TORCHVISION)
     found = None if pictures is None else find_pictures(pictures, num)
     with tempfile.TemporaryDirectory(prefix="resnets-bench-") as folder:
@@ -133,6 +136,14 @@ def measure(
         "notes": notes,
         **origin,
     }
+
+
+def check_pictures(model: str) -> None:
+    """Raise `InputError` for a model that takes no pictures."""
+    from resnets.ship.sessions import read_header
+
+    if (images := IMAGES_OF[read_header(model).spec.dims]) != PICTURES:
+        raise InputError(f"{model}: takes {images}, and what is measured are pictures; give a model of these")
 
 
 def choose_rows(names: Sequence[str] | None, peers: bool) -> tuple[list[str], list[str]]:

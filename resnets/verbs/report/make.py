@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from resnets.data.looks import Seen
+from resnets.data.types import KINDS
 from resnets.engine import device as devices
 from resnets.engine.run import MAX_RECORD, RunDir
 from resnets.errors import InputError
@@ -89,7 +90,7 @@ def looked(
     data_dir = data_dir or run.read_provenance().get("data", {}).get("dir")
     session, source = evaluate.opened(network, named, data_dir=data_dir)
     split, seen = evaluate.pick(source, split), Seen()
-    say(f"report   the {split} split of {source.name}, {len(source.splits[split]):,} pictures")
+    say(f"report   the {split} split of {source.name}, {len(source.splits[split]):,} {KINDS[source.kind].images}")
     judged = evaluate.judge(session, source, split, workers=workers, watch=seen)
     if robustness:
         robust.measure(run, session, source, split, workers=workers, say=say)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from resnets import tasks
+from resnets.data.types import FILES_OF, PICTURES
 from resnets.draw.confusion import largest_confusions
 from resnets.engine.contract import Headline, Task
 from resnets.engine.run import MAX_RECORD, RunDir
@@ -51,7 +52,8 @@ def contents(run: RunDir) -> dict[str, Any]:
     bad_images = read_or_empty(run.bad_images, partial(_csv, run.bad_images), list, faults)
     drawings = {path.stem: picture(path) for path in sorted(run.plots.glob("*.png"))}
     task = read.task or tasks.get(tasks.DEFAULT)
-    score, table = task.scores[0], task.report_table
+    images = str(evaluation.get("images", PICTURES))
+    score, table = task.scores[0], task.report_table.worded(images)
     per_class = sorted(evaluation.get("per_class") or [], key=lambda row: _weakest(row, table.columns))
     first = table.headline(evaluation) if table.headline else Headline(score.key, score.words)
     written = percent if first.is_fraction else "{:.4g}".format
@@ -63,6 +65,7 @@ def contents(run: RunDir) -> dict[str, Any]:
         "provenance": provenance,
         "origin": list(flat(provenance)),
         "evaluation": evaluation,
+        "images": images,
         "headline": {
             "words": first.words,
             "value": written(value) if is_number(value) else None,
@@ -82,7 +85,7 @@ def contents(run: RunDir) -> dict[str, Any]:
         "slices": slices,
         "robustness": robustness,
         "bad_images": bad_images,
-        "commands": _commands(run, provenance),
+        "commands": _commands(run, provenance, images),
     }
 
 
@@ -128,7 +131,7 @@ def _confusions(evaluation: Mapping[str, Any]) -> list[Any]:
     return largest_confusions(matrix, labels, limit=5) if matrix else []
 
 
-def _commands(run: RunDir, provenance: Mapping[str, Any]) -> dict[str, str]:
+def _commands(run: RunDir, provenance: Mapping[str, Any], images: str) -> dict[str, str]:
     """What to type to get this run again, to go on with it, and to use it; each only where its files are there."""
     folder, recipe = shlex.quote(str(run.path)), shlex.quote(str(run.recipe))
     commands = {
@@ -136,6 +139,6 @@ def _commands(run: RunDir, provenance: Mapping[str, Any]) -> dict[str, str]:
         "Go on with it": run.resume_position.exists() and f"resnets train --resume --out {folder}",
     }
     if run.best.exists() or run.last.exists():
-        commands["Predict"] = f"resnets predict {folder} photo.jpg"
-        commands["Evaluate on other pictures"] = f"resnets eval {folder} DATA"
+        commands["Predict"] = f"resnets predict {folder} {FILES_OF[images]}"
+        commands[f"Evaluate on other {images}"] = f"resnets eval {folder} DATA"
     return {purpose: command for purpose, command in commands.items() if command}

@@ -104,11 +104,12 @@ def of_nearest(session: Session, index_file: str) -> Make:
     """The images of an index that are nearest to the picture, by the model of the index, which sees it as the served one does.
 
     Raises:
-        InputError: where the index or its model cannot be opened, and where that sees pictures otherwise.
+        InputError: where the index or its model cannot be opened, is of no pictures, and where that sees pictures otherwise.
     """
     from resnets.verbs.index import Index, draw_nearest
 
     index = Index(index_file)
+    index.check_drawn()
     embedding = index.open_model()
     if embedding.header.preprocess.to_json() != session.header.preprocess.to_json():
         raise InputError(f"{index_file}: made with another preprocessing than the model's; make an index by this model")

@@ -1,7 +1,8 @@
 """A model in the words of the Open Inference Protocol: its tensors, pictures of a request, and the answer.
 
 A picture comes as `image`, BYTES, an encoded file that is read and resized as by `resnets predict`; or as `pixels`, UINT8
-(N, H, W, C), resized by the sender, which is the input of exported files. The answer is `rows`, BYTES, the JSON of each
+(N, H, W, C), resized by the sender, which is the input of exported files; of series and volumes FP32 (N, L, C) and
+(N, D, H, W, C) likewise. The answer is `rows`, BYTES, the JSON of each
 picture's row, and where it has one size `outputs`, FP32, which exported files give too.
 """
 
@@ -28,10 +29,15 @@ def metadata(opened: Opened) -> dict[str, Any]:
     inputs = [{"name": IMAGE, "datatype": tensors.BYTES, "shape": [-1]}]
     outputs = [{"name": ROWS, "datatype": tensors.BYTES, "shape": [-1]}]
     if opened.takes_tensors:
-        inputs.append({"name": PIXELS, "datatype": "UINT8", "shape": [-1, *header.preprocess.size, header.spec.in_chans]})
+        inputs.append({"name": PIXELS, "datatype": datatype(opened), "shape": [-1, *opened.shape]})
         outputs.append({"name": OUTPUTS, "datatype": "FP32", "shape": [-1, -1]})
     parameters = {"task": header.task, "labels": header.labels, "inputs": f"give one of {IMAGE} and {PIXELS}"}
     return {"platform": f"resnets_{opened.session.runtime}", "inputs": inputs, "outputs": outputs, "parameters": parameters}
+
+
+def datatype(opened: Opened) -> str:
+    """That of `PIXELS`."""
+    return next(name for name, kind in tensors.KINDS.items() if kind == opened.dtype)
 
 
 def outputs_of(opened: Opened) -> tuple[str, ...]:
@@ -58,9 +64,10 @@ def works_of(opened: Opened, asked: tensors.Asked, wanted: Wanted, most: int) ->
         if not isinstance(value, list):
             raise InputError(f"{IMAGE} has the datatype {tensors.BYTES}")
         return [Work(Encoded(f"picture {number}", content), wanted) for number, content in enumerate(value, 1)]
-    shape = (*opened.header.preprocess.size, opened.header.spec.in_chans)
-    if isinstance(value, list) or value.dtype != np.uint8 or value.shape[1:] != shape:
-        raise InputError(f"{PIXELS} has the datatype UINT8 and the shape {[num, *shape]}")
+    if isinstance(value, list) or value.dtype != opened.dtype or value.shape[1:] != opened.shape:
+        raise InputError(f"{PIXELS} has the datatype {datatype(opened)} and the shape {[num, *opened.shape]}")
+    if not np.isfinite(value).all():
+        raise InputError(f"{PIXELS} has values that are not finite")
     return [Work(None, wanted, pixels) for pixels in value]
 
 

@@ -40,7 +40,7 @@ class Work(NamedTuple):
 
     Args:
         file: it, encoded; or
-        pixels: uint8 (H, W, C), fitted already.
+        pixels: (H, W, C), fitted already: the input of exported files (`Opened.shape`, `Opened.dtype`).
         wanted: what is wanted of the answer.
         drawings: names of `DRAWINGS` that are wanted beside it.
     """
@@ -85,19 +85,30 @@ class Opened:
         """Whether inputs are of one size, so that they can be sent as a tensor, and outputs come as one."""
         return not self.task.own_size
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an input that is sent as a tensor: (H, W, C), (L, C) of series, (D, H, W, C) of volumes."""
+        return (*self.header.preprocess.size, self.header.spec.in_chans)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of such an input: series and volumes are no pixels of 8 bits."""
+        return np.dtype(np.uint8 if self.header.spec.dims == 2 else np.float32)
+
     def answer(self, works: Sequence[Work]) -> list[Outcome]:
         """The outcomes of a batch, in order. A picture that cannot be read is a row with its error."""
         rows = [Prediction(path=work.file.name if work.file else "") for work in works]
         outcomes = [Outcome(row) for row in rows]
-        sent = self.inputs.sent([work.file or Encoded("", b"") for work in works], self.header.spec.in_chans, self.max_pixels)
+        files = [work.file or Encoded("", b"") for work in works]
+        sent = self.inputs.sent(files, self.header.preprocess, self.max_pixels)
         try:
             good: list[tuple[int, Fitted]] = []
             for number, work in enumerate(works):
                 if work.pixels is not None:
-                    if work.pixels.shape != (*self.header.preprocess.size, self.header.spec.in_chans):  # the file has changed
+                    if work.pixels.shape != self.shape:  # the file has changed
                         rows[number]["error"] = "the model has changed, and takes another size; ask for its metadata again"
                     else:
-                        good.append((number, Fitted(work.pixels.transpose(2, 0, 1))))
+                        good.append((number, Fitted(np.moveaxis(work.pixels, -1, 0))))
                     continue
                 try:
                     fitted = self.inputs.fitted_sent(sent, number, self.header.preprocess, self.task.own_size)

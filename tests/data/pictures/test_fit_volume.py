@@ -49,6 +49,6 @@ def test_a_window_clips_before_the_mean_is_taken(tmp_path):
     images = inputs.opened(inputs.files([tmp_path / "a.nii.gz"], rule), 1)
     fitted = inputs.fitted(images, 0, rule, False)
     assert np.allclose(np.unique(fitted.pixels), np.array([-1, 0, 1]) * np.sqrt(2), atol=1e-5)
-    sent = inputs.sent([Encoded("a", (tmp_path / "a.nii.gz").read_bytes())], 1, 1000)
+    sent = inputs.sent([Encoded("a", (tmp_path / "a.nii.gz").read_bytes())], rule, 1000)
     assert np.array_equal(inputs.fitted_sent(sent, 0, rule, False).pixels, fitted.pixels)
     assert fitted.size == () and fitted.image is None and inputs.fitted(images, 0, rule, True).size == (4, 4, 4)

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from resnets.data.pictures.images import BadPicture
+from resnets.data.pictures.sent import Encoded
+from resnets.data.preprocess import Preprocess
 from resnets.data.series import files
+from resnets.data.series.sent import SentSeries
 from resnets.errors import InputError
 from tests.data.series.made import save_wav
 
@@ -47,6 +50,19 @@ def test_another_rate_is_refused(tmp_path):
     headers = {"a": files.Header(8000, 1, 3), "b": files.Header(16000, 1, 3), "c": files.Header(8000, 1, 9)}
     with pytest.raises(InputError, match=r"sampling rates \(Hz\) \(8000: 2, as a; 16000: 1, as b\)"):
         files.need_same(headers, "words")
+
+
+def test_what_was_sent_is_refused_as_files_are(tmp_path):
+    content = save_wav(tmp_path / "a.wav", np.zeros(40, np.int16), rate=8000).read_bytes()
+    for rate, reason in ((8000, None), (None, None), (16000, "sampled at 8,000 Hz, and the others at 16,000")):
+        rule = Preprocess(size=(40,), resize="pad", mean=(0.0,), std=(1.0,), rate=rate)
+        sent = SentSeries([Encoded("a.wav", content)], rule, 1000)
+        if reason is None:
+            assert sent[0].shape == (1, 40)
+        else:
+            with pytest.raises(BadPicture, match=f"^a.wav: {reason}"):
+                sent[0]
+        sent.close()
 
 
 @pytest.mark.parametrize(

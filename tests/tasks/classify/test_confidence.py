@@ -124,20 +124,20 @@ def test_few_pictures_decide_nothing_and_say_so():
     decision = confidence.decide(*drawn(60, 0), {"temperature": True, "unknown_at": 0.01})
     assert confidence.rule(decision) == confidence.Rule()
     temperature, unknown = confidence.notes(decision)
-    assert "temperature stays 1: 60 validation pictures, and to fit it takes 100" in temperature
-    assert "60 validation pictures, and 0.01 takes 99" in unknown
+    assert "temperature stays 1: validation has only 60, and to fit it takes 100" in temperature
+    assert "nothing is called unknown: validation has only 60, and 0.01 takes 99" in unknown
 
 
 @pytest.mark.parametrize(
     ("num", "asked", "words"),
     [
-        (60, {"abstain_at": 0.01}, "the 60 validation pictures support no such rule; it takes at least 332"),
+        (60, {"abstain_at": 0.01}, "a validation split of 60 supports no such rule; it takes at least 332"),
         (
             400,
             {"abstain_at": 0.01},
-            r"400 validation pictures .*; with errors as here it takes about [\d,]{3,}",
+            r"a validation split of 400 .*; with errors as here it takes about [\d,]{3,}",
         ),
-        (60, {"sets": 0.99}, "sets=0.99: takes 99 validation pictures at least, and there were 60"),
+        (60, {"sets": 0.99}, "sets=0.99: takes a validation split of 99 at least, and it had 60"),
     ],
 )
 def test_what_validation_does_not_support_is_refused_with_what_it_takes(num, asked, words):
@@ -153,7 +153,7 @@ def test_where_the_surest_answers_are_wrong_no_number_of_pictures_helps():
 
 def test_a_split_that_is_too_small_is_refused_before_training():
     confidence.check_size(400, {"abstain_at": 0.01, "sets": None})
-    with pytest.raises(InputError, match=r"abstain_at=0.01: takes at least 332 validation pictures, and there are 300; "):
+    with pytest.raises(InputError, match=r"abstain_at=0.01: takes a validation split of at least 332, and it has 300; "):
         confidence.check_size(300, {"abstain_at": 0.01})
 
 

@@ -91,7 +91,7 @@ def test_one_class_of_several_against_the_rest():
     [
         ({"sensitivity": 0.99}, (500, 12), "^sensitivity=99%: 12 positive .*'?ill.* takes 99 at least; .*at most 92.3%$"),
         ({"specificity": 0.95}, (18, 500), "^specificity=95%: 18 negative .* takes 19 at least; .*at most 94.7%"),
-        ({"sensitivity": 0.5}, (9, 0), "0 positive pictures .* takes 1 at least"),
+        ({"sensitivity": 0.5}, (9, 0), "0 positive ones .* takes 1 at least"),
         ({"cost": "1:2"}, (9, 0), "^cost: no positive picture in the validation split"),
         ({"positive": "sick", "cost": "1:2"}, (9, 9), "^positive='sick': there is no such class; the data has healthy, ill$"),
     ],
@@ -253,7 +253,7 @@ def test_predict_answers_by_the_point(run):
 
 def test_it_is_refused_before_a_folder_is_made(tmp_path):
     data = arrays(tmp_path / "d.npz", classes=2, train=24, val=16)
-    with pytest.raises(InputError, match=r"^sensitivity=95%: 8 positive pictures"):
+    with pytest.raises(InputError, match=r"^sensitivity=95%: 8 positive ones"):
         train(data, out=tmp_path / "run", sensitivity="95%", **TINY)
     assert not (tmp_path / "run").exists()
 

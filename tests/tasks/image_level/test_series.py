@@ -28,7 +28,7 @@ from resnets.verbs.predict import predict
 from resnets.verbs.preview import preview
 from resnets.verbs.train import prepare, train
 from tests.data.series.made import bumps, save_npz, save_wav, ts
-from tests.engine.running import assert_same, stopping
+from tests.engine.running import assert_same, says_no_pictures, stopping
 
 NARROW = {"width": 4, "batch_size": 4, "workers": 0, "device": "cpu", "precision": "float32", "seed": 3}
 
@@ -48,6 +48,7 @@ def test_the_network_and_the_inputs_follow_from_the_data(run):
     assert (header.spec.name, header.spec.dims, header.spec.in_chans, header.task) == ("resnet10_wang", 1, 2, "classify")
     assert header.preprocess.size == (32,) and header.preprocess.resize == "squash" and len(header.preprocess.mean) == 2
     assert (run.path / "report.html").is_file() and (run.path / "plots" / "confusion.png").is_file()
+    assert run.result["images"] == "series" and says_no_pictures(run)
 
 
 def test_a_resumed_run_has_the_same_bits(data, run, tmp_path):

@@ -22,7 +22,7 @@ from resnets.verbs.preview import preview
 from resnets.verbs.train import train
 from tests.data.made_scans import ball, classes, listed, series
 from tests.data.made_volumes import save
-from tests.engine.running import assert_same, stopping
+from tests.engine.running import assert_same, says_no_pictures, stopping
 
 NARROW = {"width": 8, "depths": "1,1", "batch_size": 4, "workers": 0, "device": "cpu", "precision": "float32", "seed": 3}
 
@@ -47,6 +47,7 @@ def test_the_network_and_the_inputs_follow_from_the_data(run):
     assert (header.preprocess.size, header.preprocess.resize) == ((10, 11, 14), "pad")
     assert run.result["top1"] == 1 and run.result["num_images"] == 6
     assert (run.path / "report.html").is_file() and (run.path / "plots/confusion.png").is_file()
+    assert run.result["images"] == "volumes" and says_no_pictures(run)
     told = json.loads((run.path / "provenance.json").read_text())["data"]["inputs"]
     assert told.startswith("10 x 11 x 14 voxels (depth, height, width), voxels as they are: larger volumes cut")
 
