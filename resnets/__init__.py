@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from resnets.verbs.train import train
     from resnets.verbs.tune import tune
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Where the names are that need torch: imported when first asked for.
 _LATER = {

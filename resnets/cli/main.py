@@ -17,6 +17,7 @@ import click
 
 from resnets import __version__
 from resnets.cli.completion import SHELLS, completing, script
+from resnets.cli.error_page import pointer
 from resnets.cli.options import CONTEXT, EPILOG
 from resnets.draw.text import printable, visible
 from resnets.errors import InputError, Interrupted, ProcessEnded, is_memory
@@ -111,6 +112,13 @@ def warning(message: Warning | str, category: type[Warning], filename: str, line
     return AS_PYTHON(message, category, filename, lineno, line)
 
 
+def show(who: str, message: str) -> None:
+    """Print an error of the input's, and below it where the page of errors says more of it."""
+    click.echo(f"{who}{message}", err=True)
+    if line := pointer(message):
+        click.secho(line, err=True, dim=True)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The command. Exits with 0 (done), 1 (our fault), 2 (the input's), 130 (Ctrl-C) or 143 (SIGTERM), the state saved."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -129,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except InputError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"{who}{visible(str(error))}", err=True)
+        show(who, visible(str(error)))
         code = 2
     except ProcessEnded as error:
         click.echo(printable(str(error)), err=True, nl=bool(str(error)))
@@ -142,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise
         if debug:
             traceback.print_exc()
-        click.echo(f"{who}not enough memory ({visible(short(error))}); use a smaller --batch-size or --img-size", err=True)
+        show(who, f"not enough memory ({visible(short(error))}); use a smaller --batch-size or --img-size")
         code = 2
     except Interrupted as stopped:
         if rank in (None, "0"):
@@ -154,6 +162,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         if debug or error.errno not in PATH_ERRORS:
             raise
         where = visible(os.fsdecode(error.filename or ""))
-        click.echo(f"{who}{where}: {error.strerror}; check the path, and that you may read it", err=True)
+        show(who, f"{where}: {error.strerror}; check the path, and that you may read it")
         code = 2
     sys.exit(code or 0)

@@ -185,8 +185,10 @@ def snapshot(root):
 
 
 def told(err):
-    """The message: what stands on stderr, which is nothing else than one or two lines, or click's usage and its error."""
-    lines = err.strip().splitlines()
+    """The message: what stands on stderr, which is nothing else than one or two lines, or click's usage and its error; below
+    it, at most, where the page of errors says more."""
+    *lines, last = err.strip().splitlines() or [""]
+    lines += [last] * (not last.startswith("more: docs/errors.md#"))
     assert "Traceback" not in err and lines, err
     if lines[0].startswith("Usage: resnets"):
         assert len(lines) <= 4 and lines[-1].startswith("Error: "), err

@@ -60,6 +60,6 @@ def test_our_own_fault_is_a_traceback_and_1(tmp_path):
 
 def test_debug_shows_where_it_was_found(capsys):
     code, _, err = command("info resnet51 --debug", capsys)
-    assert code == 2 and "Traceback" in err and err.splitlines()[-1].startswith("error: no network is called")
+    assert code == 2 and "Traceback" in err and err.splitlines()[-2].startswith("error: no network is called")
     code, _, err = command("--debug info resnet51", capsys)
     assert code == 2 and "Traceback" in err
