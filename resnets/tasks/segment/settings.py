@@ -77,9 +77,7 @@ def planned(facts: Facts) -> dict[str, Any]:
         "epochs": max(10, round(14_000 / (repeats * facts.num_train))),
         "repeats": repeats,
         "loss": "ce+dice",
-        "hflip": 0.5,
-        "vflip": 0.5,
-        "dflip": 0.5,
+        "hflip": 0.5,  # not along the other axes, as nnU-Net does: where front and feet are is much of what is to be learnt
         "rotation": 30.0,
         "zoom": 0.3,
         "intensity": 1.0,
