@@ -2,15 +2,18 @@
 
     pip install -e '.[docs]'
     python docs/site.py [--out site]         # then open site/index.html, or: python -m http.server -d site
+    python docs/site.py --notebooks DIR      # the notebooks with what they showed, where `notebooks/run.py --out DIR` keeps it
 
 The pages are the Markdown files of the repository as they are: README.md, the docs, the results in benchmarks/, and each file
-that one of them links to, at the same relative places, so that links need no second spelling. `docs/site.yml` says what is in
-the navigation. Zensical makes the pages, mkdocstrings the reference of the Python functions.
+that one of them links to, at the same relative places, so that links need no second spelling. The notebooks become Markdown at
+the same places too. `docs/site.yml` says what is in the navigation. Zensical makes the pages, mkdocstrings the reference of the
+Python functions.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import re
 import shutil
 import subprocess
@@ -18,10 +21,13 @@ import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+import jupytext
+
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/**/*.md", "benchmarks/*.md")
+PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/**/*.md", "benchmarks/*.md", "notebooks/README.md")
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 
 
@@ -37,6 +43,35 @@ def staged(folder: Path) -> None:
         shutil.copyfile(file, target)
         if file.suffix == ".md":
             waiting += [(file.parent / unquote(parts.path)).resolve() for parts in linked(file) if not parts.scheme]
+
+
+def notebook_pages(folder: Path, executed: Path | None) -> None:
+    """Write each notebook as a page beside its text in `folder`, and let the page that lists them lead there."""
+    for text in sorted((ROOT / "notebooks").glob("[0-9]_*.py")):
+        page = folder / "notebooks" / f"{text.stem}.md"
+        notebook = jupytext.read(text if executed is None else executed / f"{text.stem}.ipynb")
+        page.write_text(markdown_of(notebook, page), encoding="utf-8")
+    index = folder / "notebooks" / "README.md"
+    index.write_text(re.sub(r"\]\((\d_\w+)\.py\)", r"](\1.md)", index.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def markdown_of(notebook: Any, page: Path) -> str:
+    """A notebook as Markdown: words, code, and what it showed, pictures as files beside `page`."""
+    parts: list[str] = []
+    for cell in notebook.cells:
+        parts.append(cell.source if cell.cell_type == "markdown" else f"```python\n{cell.source}\n```")
+        for output in cell.get("outputs", ()):
+            shown = output.get("data", {})
+            if "image/png" in shown:
+                picture = page.with_name(f"{page.stem}_{len(parts)}.png")
+                picture.write_bytes(base64.b64decode(shown["image/png"]))
+                parts.append(f"![what the cell shows]({picture.name})")
+            elif "text/html" in shown:
+                parts.append(shown["text/html"])
+            elif text := shown.get("text/plain", output.get("text", "")):
+                parts.append(f"```text\n{text.rstrip()}\n```")
+    where = f"[The text of this notebook]({page.stem}.py); [how to open and run it](README.md)."
+    return "\n\n".join([*parts, f"*{where}*"]) + "\n"
 
 
 def linked(page: Path) -> list[SplitResult]:
@@ -80,11 +115,14 @@ def dead_links(site: Path) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "site")
-    out: Path = parser.parse_args().out.resolve()
+    parser.add_argument("--notebooks", type=Path, help="the folder of the executed notebooks")
+    given = parser.parse_args()
+    out: Path = given.out.resolve()
     work = out.with_name(out.name + ".work")
     shutil.rmtree(work, ignore_errors=True)
     try:
         staged(work / "pages")
+        notebook_pages(work / "pages", given.notebooks)
         settings = (ROOT / "docs" / "site.yml").read_text(encoding="utf-8")
         (work / "mkdocs.yml").write_text(f"{settings}\ndocs_dir: pages\nsite_dir: site\n", encoding="utf-8")
         subprocess.run(

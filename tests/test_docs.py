@@ -1,5 +1,6 @@
 """What the documentation shows must exist: every command parses, every link leads somewhere, every flag is one."""
 
+import base64
 import importlib.util
 import pkgutil
 import re
@@ -17,7 +18,7 @@ from resnets.cli.main import cli
 from resnets.models import zoo
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "notebooks/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = {page: page.read_text(encoding="utf-8") for page in PAGES}
 ELSEWHERE = ("https://arxiv.org/", "https://pytorch.org/get-started/")  # that pages may point to
 SHOWN = [line for text in TEXT.values() for line in re.findall(r"^    (resnets .*)$", text, re.M)]
@@ -65,8 +66,9 @@ def test_every_page_is_in_the_navigation():
         return paths(value) if isinstance(value, str) else [path for entry in value for path in paths(entry)]
 
     named = flat(yaml.safe_load((ROOT / "docs" / "site.yml").read_text(encoding="utf-8"))["nav"])
-    assert len(named) == len(set(named)) and all((ROOT / path).is_file() for path in named)
-    assert {page.relative_to(ROOT).as_posix() for page in PAGES} <= set(named)
+    written = {f"notebooks/{path.stem}.md" for path in (ROOT / "notebooks").glob("[0-9]_*.py")}  # by docs/site.py
+    assert len(named) == len(set(named)) and all((ROOT / path).is_file() for path in set(named) - written)
+    assert written | {page.relative_to(ROOT).as_posix() for page in PAGES} <= set(named)
 
 
 def test_every_public_name_is_in_the_reference():
@@ -78,6 +80,28 @@ def test_the_website_has_what_pages_link_to(site, tmp_path):
     site.staged(tmp_path)
     assert (tmp_path / "docs/paper/README.md").is_file() and (tmp_path / "resnets/models/zoo.py").is_file()
     assert (tmp_path / "deploy/Dockerfile").is_file()  # through a page that is linked to
+
+
+def test_notebooks_become_pages_with_what_they_showed(site, tmp_path):
+    pytest.importorskip("jupytext", reason="needs jupytext: pip install 'resnets[docs]'")
+    from nbformat import v4
+
+    shown = [
+        v4.new_output("stream", text="1 of 2\n"),
+        v4.new_output("display_data", data={"image/png": base64.b64encode(b"a picture").decode(), "text/plain": "<Figure>"}),
+        v4.new_output("execute_result", data={"text/html": "<table></table>", "text/plain": "Run()"}),
+    ]
+    notebook = v4.new_notebook(cells=[v4.new_markdown_cell("# Words"), v4.new_code_cell("x", outputs=shown)])
+    text = site.markdown_of(notebook, tmp_path / "n.md")
+    assert text.startswith(
+        "# Words\n\n```python\nx\n```\n\n```text\n1 of 2\n```\n\n![what the cell shows](n_3.png)\n\n<table></table>\n\n"
+    )
+    assert (tmp_path / "n_3.png").read_bytes() == b"a picture" and "<Figure>" not in text and "Run()" not in text
+    site.staged(tmp_path)
+    site.notebook_pages(tmp_path, None)
+    index = (tmp_path / "notebooks/README.md").read_text()
+    assert "(3_figure_6.md)" in index and ".py)" not in index
+    assert "```python\nimport matplotlib" in (tmp_path / "notebooks/3_figure_6.md").read_text()
 
 
 def test_dead_links_of_the_website_are_found(site, tmp_path):
@@ -104,14 +128,14 @@ def flags(command):
     return own.union(*(flags(command.get_command(context, name)) for name in command.list_commands(context)))
 
 
-# Of other programs, in docs/distributed.md.
+# Of other programs, in docs/distributed.md; --badge is of notebooks/run.py.
 TORCHRUN = {"--nproc-per-node", "--nnodes", "--rdzv-id", "--rdzv-backend", "--rdzv-endpoint"}
 SBATCH = {"--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--signal"}
 
 
 def test_every_flag_exists():
     used = {flag for text in TEXT.values() for flag in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)}
-    assert used - flags(cli) <= {"--help", "--debug"} | TORCHRUN | SBATCH
+    assert used - flags(cli) <= {"--help", "--debug", "--badge"} | TORCHRUN | SBATCH
 
 
 def test_numbers_and_names_are_the_codes():

@@ -50,7 +50,7 @@ def create_model(
             "torchvision/resnet50", "IMAGENET1K_V2", "timm/resnet50.a1_in1k". False: random weights.
         task: a key of `resnets.tasks.TASKS`.
         preprocess: how images become inputs; default (None): ImageNet's mean and standard deviation (0.5 for other channels
-            than three) at the network's input size.
+            than three) at the network's input size. Its number of channels is that of a network by name, unless `in_chans` is.
         labels: class names; `num_classes` is then their number. Default (None): "0", "1", ...
         head_config: settings of the task's head, such as {"head": "fcn"} for segmentation; for detection, fields of `Detecting`
             in `resnets.tasks.detect.head`.
@@ -64,6 +64,8 @@ def create_model(
         warnings.warn("create_model(form=...) is called head_config now", DeprecationWarning, stacklevel=2)
     if labels is not None:
         changes.setdefault("num_classes", len(labels))
+    if preprocess is not None and isinstance(name, str):
+        changes.setdefault("in_chans", preprocess.in_chans)
     config = head_config or form
     if pretrained is not False:
         return _pretrained(name, pretrained, task, preprocess, labels, config, changes)

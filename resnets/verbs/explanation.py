@@ -25,7 +25,7 @@ class Pointing(NamedTuple):
     middle: bool
 
 
-@dataclass
+@dataclass(repr=False)
 class Explanation:
     """A map of one image for one answer.
 
@@ -50,6 +50,9 @@ class Explanation:
     place: tuple[slice, ...] | None = None
     pointing: Pointing | None = None
 
+    def __repr__(self) -> str:
+        return f"Explanation({self.path}: {self.answer}, a map of {' x '.join(map(str, self.values.shape))} values)"
+
     def to_json(self) -> dict[str, Any]:
         """The figures, without the map."""
         found: dict[str, Any] = {"answer": self.answer, "label": self.label, "chance": self.chance}
@@ -62,7 +65,7 @@ class Explanation:
         return {name: round(value, 6) if isinstance(value, float) else value for name, value in found.items()}
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """What `explain` found: `rows` for each image, in order, and the figures of all together."""
 
@@ -73,6 +76,14 @@ class Report:
     rows: list[dict[str, Any]] = field(default_factory=list)
     trust: dict[str, Any] = field(default_factory=dict)
     out: Path | None = None
+
+    def __repr__(self) -> str:
+        of = f" of {self.layer}" if self.layer else ""
+        num = len(self.explanations)
+        learnt = {True: "; they depend on what was learnt", False: "; they do not depend on what was learnt"}
+        return (
+            f"Report({self.model}: {num} map{'s' * (num != 1)} by {self.method}{of}{learnt.get(self.trust.get('depends'), '')})"
+        )
 
     def to_json(self) -> dict[str, Any]:
         about = {"model": self.model, "method": self.method, "layer": self.layer}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import html
 import io
 import math
 import time
@@ -31,13 +32,14 @@ from resnets.errors import InputError
 from resnets.files import foreign, open_regular, replacing, write_json, write_text
 from resnets.ship import external
 from resnets.verbs import train as training
+from resnets.verbs.history import History
 from resnets.verbs.report import repeats as page
 from resnets.verbs.watching import watcher
 
 KEYS = ("seed", "fold")  # of a row, what is told apart by; the settings `seeds` and `folds` say how many
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Repeats:
     """Finished runs: their folder, a row for each ({"seed", "fold", "run", "val_top1", ...}), and {score: {"mean",
     "deviation"}}."""
@@ -54,6 +56,30 @@ class Repeats:
     def summary(self) -> Path:
         """The file with `to_json`."""
         return self.path / f"{kind_of(self.rows[0])}.json"
+
+    @property
+    def histories(self) -> dict[str, History]:
+        """The epochs of each run, by its name, which is also its folder in `path`."""
+        return {row["run"]: History(RunDir(self.path / row["run"]).read_metrics()) for row in self.rows}
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{name} {found['mean']:.4f} ± {found['deviation']:.4f}" for name, found in self.scores.items())
+        return f"Repeats({self.path}: {len(self.rows)} runs; {scores})"
+
+    def _repr_html_(self) -> str:
+        """A row for each run, and below them mean and standard deviation."""
+        names = list(self.scores)
+        rows = [("run", *names)]
+        rows += [(row["run"], *(f"{row[name]:.4f}" for name in names)) for row in self.rows]
+        rows.append(
+            ("mean ± deviation", *(f"{found['mean']:.4f} ± {found['deviation']:.4f}" for found in self.scores.values()))
+        )
+        return f"{html.escape(str(self.path))}<table>{''.join(map(html_row, rows))}</table>"
+
+
+def html_row(cells: Sequence[str]) -> str:
+    """A row of a table, whose first cell names it."""
+    return f"<tr><th>{html.escape(cells[0])}</th>{''.join(f'<td>{cell}</td>' for cell in cells[1:])}</tr>"
 
 
 def kind_of(found: Mapping[str, Any]) -> str:

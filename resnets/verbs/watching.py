@@ -16,6 +16,7 @@ from resnets.verbs.lines import watch
 
 STEP_SECONDS = 0.5  # between two updates of the step under way
 DRAWING_SHARE = 0.1  # of the time, at most, goes into drawing
+FOLDED = "settings"  # how lines begin that are many, and are opened by a click
 
 
 class Silent:
@@ -81,9 +82,12 @@ class Live:
 
         if told:
             self.told, self.share = told, share
-        lines = html.escape("\n".join(self.lines))
-        under_way = f"<progress value='{self.share:.4f}'></progress> {html.escape(self.told)}" if self.told else ""
-        self.show("words", HTML(f"<pre style='white-space: pre-wrap'>{lines}</pre>{under_way}"))
+        said = [line for line in self.lines if not line.startswith(FOLDED)]
+        folded = [line for line in self.lines if line.startswith(FOLDED)]
+        shown = preformatted(said) + (f"<details><summary>{FOLDED}</summary>{preformatted(folded)}</details>" if folded else "")
+        if self.told:
+            shown += f"<progress value='{self.share:.4f}'></progress> {html.escape(self.told)}"
+        self.show("words", HTML(shown))
         self.step_due = time.perf_counter() + STEP_SECONDS
 
     def show(self, name: str, value: Any) -> None:
@@ -93,6 +97,11 @@ class Live:
             self.outputs[name].update(value)
         else:
             self.outputs[name] = display(value, display_id=True)
+
+
+def preformatted(lines: list[str]) -> str:
+    """Lines as HTML."""
+    return f"<pre style='white-space: pre-wrap'>{html.escape(chr(10).join(lines))}</pre>"
 
 
 def in_notebook() -> bool:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import resnets
+from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.models.spec import ResNetSpec
@@ -20,6 +21,17 @@ def test_create_model_takes_names_specs_and_changes():
         model = create_model("resnet50", num_classes=10, in_chans=1, stem="small")
     assert model.spec == zoo.get("resnet50", num_classes=10, in_chans=1, stem="small")
     assert create_model(SMALL, in_chans=2).spec == zoo.change(SMALL, in_chans=2)
+
+
+def test_preprocessing_says_how_many_channels_a_network_takes():
+    """As `resnets.loaders` gives it; a spec says so itself."""
+    grey = Preprocess(size=(8, 8), mean=(0.5,), std=(0.2,))
+    model = create_model("resnet20_cifar", preprocess=grey, num_classes=2)
+    assert model(torch.zeros(2, 1, 8, 8)).shape == (2, 2)
+    assert create_model("resnet20_cifar", preprocess=grey, in_chans=3).spec.in_chans == 3
+    assert create_model(SMALL, preprocess=grey).spec.in_chans == 3
+    adapted = create_model("resnet20_cifar", pretrained=True, preprocess=grey)
+    assert adapted.spec.in_chans == 1 and adapted.conv1.weight.shape[1] == 1
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,13 @@ def test_a_class_and_why_it_and_not_another():
     assert both[0].chance + both[1].chance == pytest.approx(1)
 
 
+def test_what_a_notebook_shows_is_a_line():
+    report = explain(made(), [noise(40, 50, 3)], class_name="b")
+    learnt = "depend" if report.trust["depends"] else "do not depend"
+    assert repr(report) == f"Report(resnet20_cifar: 1 map by gradcam of layer3; they {learnt} on what was learnt)"
+    assert repr(report.explanations[0]) == f"Explanation(image 1: {report.explanations[0].answer}, a map of 32 x 32 values)"
+
+
 def test_gradients_are_torchs_alone(tmp_path):
     out = tmp_path / "m.onnx"
     FORMATS["onnx"].write(program(network := made()), out, network.header, None)

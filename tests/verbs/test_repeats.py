@@ -51,6 +51,17 @@ def test_the_summary_is_that_of_the_runs(three):
     assert found["scores"]["val_top1"] == {"mean": np.mean(values), "deviation": pytest.approx(np.std(values, ddof=1))}
 
 
+def test_what_a_notebook_shows(three):
+    assert list(three.histories) == ["fold1", "fold2", "fold3"]
+    assert max(three.histories["fold2"]["val_top1"]) == three.rows[1]["val_top1"]
+    mean, deviation = (f"{three.scores['test_top1'][name]:.4f}" for name in ("mean", "deviation"))
+    assert repr(three).startswith(f"Repeats({three.path}: 3 runs; val_top1 ") and f"test_top1 {mean} ± {deviation})" in repr(
+        three
+    )
+    table = three._repr_html_()
+    assert table.count("<tr>") == 1 + 3 + 1 and f"<td>{mean} ± {deviation}</td>" in table and "<th>fold3</th>" in table
+
+
 def test_answers_out_of_fold(three, data):
     """Of each picture of the training and validation splits one, from the fold that was not trained on it."""
     with (three.path / "predictions.csv").open() as file:

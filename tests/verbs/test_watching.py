@@ -56,6 +56,16 @@ def test_the_curves_are_one_output_and_the_words_another(outputs):
     assert figure.values[0] != figure.values[-1], "the last epoch is drawn, however soon after the one before"
 
 
+def test_settings_are_folded(outputs):
+    """There are some seventy of them."""
+    live = watching.Live()
+    for line in ("data     ten classes", "settings (flag) epochs=3", "settings (default) lr=0.1", "speed    fast"):
+        live.say(line)
+    shown, _, folded = outputs[0].values[-1].partition("<details>")
+    assert "ten classes\nspeed    fast</pre>" in shown and "settings" not in shown
+    assert "settings (flag) epochs=3\nsettings (default) lr=0.1</pre></details>" in folded
+
+
 def test_neither_steps_nor_epochs_are_shown_more_often_than_they_can_be_seen(outputs, monkeypatch):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(watching.time, "perf_counter", lambda: clock.now)

@@ -95,7 +95,7 @@ class Volumes:
         ranges, spacing: as of `Preprocess`.
     """
 
-    called: ClassVar = IMAGES_OF[3]
+    called: ClassVar[str] = IMAGES_OF[3]
     files: FileImages
     in_chans: int
     window: tuple[float, float] | None = None

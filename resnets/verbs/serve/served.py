@@ -93,7 +93,7 @@ class Opened:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of such an input: series and volumes are no pixels of 8 bits."""
-        return np.dtype(np.uint8 if self.header.spec.dims == 2 else np.float32)
+        return np.dtype("u1" if self.header.spec.dims == 2 else "<f4")
 
     def answer(self, works: Sequence[Work]) -> list[Outcome]:
         """The outcomes of a batch, in order. A picture that cannot be read is a row with its error."""
