@@ -27,7 +27,7 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 HERE = Path(__file__).resolve().parent
-CELL_SECONDS, START_SECONDS = 900, 300  # that a cell, and the start of a kernel, may take at most
+CELL_SECONDS, START_SECONDS = 1800, 300  # that a cell, and the start of a kernel, may take at most
 COLAB = "https://colab.research.google.com"
 
 
