@@ -122,13 +122,15 @@ print(*sorted(path.name for path in run.path.iterdir()), sep="  ")
 # on the diagonal is a mistake.
 
 # %%
-display(Image(run.path / "plots" / "confusion.png", width=420))
+display(Image(filename=run.path / "plots" / "confusion.png", width=420))
 
 # %% [markdown]
 # Then the mistakes themselves, if there are any. Looking at them teaches more than any number.
 
 # %%
-display(Image(run.path / "plots" / "errors.png"))
+mistakes = run.path / "plots" / "errors.png"
+if mistakes.exists():  # it is not there where all answers are right
+    display(Image(filename=mistakes))
 
 # %% [markdown]
 # ## Predict
