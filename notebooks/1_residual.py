@@ -109,7 +109,8 @@ runs = {}
 runs["plain"] = resnets.train(data=DATA, model=NETWORKS["plain"], steps=STEPS, seed=0)
 
 # %% [markdown]
-# Then the residual network, with the same pictures, the same settings and the same seed.
+# (In the first epochs the validation loss may be very large: batch norm's running means are not right yet. Look at the
+# last epochs.) Then the residual network, with the same pictures, the same settings and the same seed.
 
 # %%
 runs["residual"] = resnets.train(data=DATA, model=NETWORKS["residual"], steps=STEPS, seed=0)
@@ -122,7 +123,7 @@ COLOURS = {"plain": "#D55E00", "residual": "#0072B2"}
 figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
 for kind, run in runs.items():
     axes.plot(run.history["epoch"], run.history["train_loss"], color=COLOURS[kind], label=kind)
-axes.set(xlabel="epoch", ylabel="training loss", title="56 layers: the lower, the better")
+axes.set(xlabel="epoch", ylabel="training loss", title="56 layers: the lower, the better", xticks=run.history["epoch"])
 axes.legend(frameon=False)
 plt.show()
 
@@ -168,6 +169,7 @@ def draw_gradients(models, title, axes):
     for kind, model in models.items():
         axes.semilogy(gradient_norms(model), color=COLOURS[kind], label=kind)
     axes.set(xlabel="layer, from the first to the last", ylabel="norm of the gradient", title=title)
+    axes.label_outer()
 
 
 # %% [markdown]
@@ -202,8 +204,8 @@ assert ratios["plain"] > 10 * ratios["residual"]
 
 # %% [markdown]
 # **After training** the residual network's layers all get gradients of about the same size: all of them learn. In the
-# plain network the gradient is now smallest in the first layers. Note what it is not: with batch norm it has not
-# *vanished* to nothing. The paper says so, too, in its section 4.1.
+# plain network most layers get one that is several times smaller than that of the last layers. Note what it is not:
+# with batch norm the gradient has not *vanished* to nothing. The paper says so, too, in its section 4.1.
 
 # %% [markdown]
 # ## What arrives at the end

@@ -69,13 +69,13 @@ print(*sorted(path.name for path in FOLDER.iterdir()))
 # %% [markdown]
 # ## Look before you train
 #
-# `resnets data check` reads every file and names what would harm the training.
+# `resnets data check` reads every file and names what would harm the training. (`2> /dev/null` hides its progress bar.)
 
 # %%
-# !resnets data check {FOLDER}
+# !resnets data check {FOLDER} 2> /dev/null
 
 # %% [markdown]
-# Each line names a fault, and what to do. Of a picture that is there twice one copy may land in training and the other
+# It names each fault, and what to do. Of a picture that is there twice one copy may land in training and the other
 # in validation, which makes the score too good. Remove both files.
 
 # %%
@@ -122,13 +122,15 @@ print(*sorted(path.name for path in run.path.iterdir()), sep="  ")
 # on the diagonal is a mistake.
 
 # %%
-display(Image(run.path / "plots" / "confusion.png", width=420))
+display(Image(filename=run.path / "plots" / "confusion.png", width=420))
 
 # %% [markdown]
 # Then the mistakes themselves, if there are any. Looking at them teaches more than any number.
 
 # %%
-display(Image(run.path / "plots" / "errors.png"))
+mistakes = run.path / "plots" / "errors.png"
+if mistakes.exists():  # it is not there where all answers are right
+    display(Image(filename=mistakes))
 
 # %% [markdown]
 # ## Predict

@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import jupytext
@@ -25,7 +27,7 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 HERE = Path(__file__).resolve().parent
-CELL_SECONDS, START_SECONDS = 900, 300  # that a cell, and the start of a kernel, may take at most
+CELL_SECONDS, START_SECONDS = 1800, 300  # that a cell, and the start of a kernel, may take at most
 COLAB = "https://colab.research.google.com"
 
 
@@ -51,12 +53,13 @@ def run(path: Path, out: Path | None) -> str:
             notebook,
             timeout=CELL_SECONDS,
             startup_timeout=START_SECONDS,
+            coalesce_streams=True,
             resources={"metadata": {"path": str(work)}},
             config=sockets(Path(folder) / "kernel"),
         )
         try:
             client.execute()
-        except (CellExecutionError, CellTimeoutError, RuntimeError) as error:
+        except (CellExecutionError, CellTimeoutError, RuntimeError, AssertionError) as error:  # the last: a kernel that died
             return f"{path.name}, {cell_of(notebook)}: {reason(error)}"
         finally:
             if out is not None:
@@ -86,18 +89,27 @@ def reason(error: Exception) -> str:
     """What a cell raised, or why it did not end, in one line."""
     if isinstance(error, CellExecutionError):
         return f"{error.ename}: {error.evalue}"
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or ["the kernel died"])[0]
 
 
-def timed(paths: Sequence[Path], out: Path | None) -> Iterator[str]:
-    """Run the notebooks; yields a line for each, and one for all. Ends the program at the first error."""
-    first, processors = time.perf_counter(), processor_seconds()
-    for path in paths:
-        began, before = time.perf_counter(), processor_seconds()
-        if failed := run(path, out):
-            sys.exit(failed)
-        yield told(path.name, time.perf_counter() - began, processor_seconds() - before)
-    yield told("all", time.perf_counter() - first, processor_seconds() - processors)
+def measured(path: Path, out: Path | None) -> tuple[str, float, float]:
+    """Run a notebook. Returns what went wrong, the seconds that passed, and those that processors spent."""
+    began, before = time.perf_counter(), processor_seconds()
+    failed = run(path, out)
+    return failed, time.perf_counter() - began, processor_seconds() - before
+
+
+def timed(paths: Sequence[Path], out: Path | None, jobs: int) -> Iterator[str]:
+    """Run the notebooks, `jobs` at once; yields a line for each, and one for all. Ends the program at the first error."""
+    began, whole = time.perf_counter(), 0.0
+    with ProcessPoolExecutor(jobs) as pool:  # processes, for each counts what its kernels spend
+        for path, (failed, seconds, processor) in zip(paths, pool.map(partial(measured, out=out), paths), strict=True):
+            if failed:
+                pool.shutdown(cancel_futures=True)
+                sys.exit(failed)
+            whole += processor
+            yield told(path.name, seconds, processor)
+    yield told("all", time.perf_counter() - began, whole)
 
 
 def told(name: str, seconds: float, processor: float) -> str:
@@ -121,12 +133,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", metavar="NUMBER", help="only these")
     parser.add_argument("--out", type=Path, metavar="DIR", help="keep the executed notebooks here")
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks at once; if more than one, each has one thread  [1]")
     parser.add_argument("--badge", metavar="OWNER/NAME", help="run nothing; print badges for this repository")
     given = parser.parse_args()
     paths = notebooks(given.notebooks)
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # for !resnets
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else each kernel warns that a debugger might miss breakpoints
-    for line in badges(paths, given.badge) if given.badge else timed(paths, given.out):
+    if given.jobs > 1:
+        os.environ["OMP_NUM_THREADS"] = "1"
+    for line in badges(paths, given.badge) if given.badge else timed(paths, given.out, given.jobs):
         print(line, flush=True)
 
 

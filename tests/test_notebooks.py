@@ -4,6 +4,9 @@ import ast
 import importlib.util
 import pkgutil
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,14 +83,25 @@ def test_few_things_are_asserted_and_something_in_each():
 
 # --- run.py -----------------------------------------------------------------------------------------------------------------
 
-FAILS = "# %% [markdown]\n# Words\n\n# %%\nx = 1\n\n# %%\nprint(x)\nx / 0\n\n# %%\nprint('not reached')\n"
+FORMAT = "#   jupytext:\n#     text_representation:\n#       extension: .py\n#       format_name: percent\n"
+HEAD = f"# ---\n# jupyter:\n{FORMAT}# ---\n\n"
+WORKS = HEAD + "# %%\nfrom pathlib import Path\n\nPath('left').touch()\nprint(len(list(Path().iterdir())))\n"
+FAILS = HEAD + "# %% [markdown]\n# Words\n\n# %%\nx = 1\n\n# %%\nprint(x)\nx / 0\n\n# %%\nprint('not reached')\n"
 
 
-def test_an_error_is_told_with_its_cell_and_what_ran_is_kept(runner, tmp_path):
-    (path := tmp_path / "9_fails.py").write_text(FAILS)
-    assert runner.run(path, tmp_path / "out") == "9_fails.py, cell 3 (print(x)): ZeroDivisionError: division by zero"
-    kept = jupytext.read(tmp_path / "out" / "9_fails.ipynb").cells
-    assert kept[2].outputs[0]["text"] == "1\n" and not kept[3].outputs
+def test_they_are_timed_and_an_error_is_told_with_its_cell(tmp_path):
+    """And what ran is kept, each in a folder of its own."""
+    for name, text in (("1_works.py", WORKS), ("2_fails.py", FAILS)):
+        (tmp_path / name).write_text(text)
+    program = shutil.copy(FOLDER / "run.py", tmp_path)
+    command = [sys.executable, program, "--jobs", "2", "--out", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 1
+    assert re.fullmatch(r"1_works\.py +[\d.]+ s, +[\d.]+ s of processors\n", done.stdout)
+    assert done.stderr == "2_fails.py, cell 3 (print(x)): ZeroDivisionError: division by zero\n"
+    kept = {path.stem: jupytext.read(path).cells for path in (tmp_path / "out").iterdir()}
+    assert kept["1_works"][0].outputs[0]["text"] == "1\n"
+    assert kept["2_fails"][2].outputs[0]["text"] == "1\n" and not kept["2_fails"][3].outputs
 
 
 def test_notebooks_are_chosen_by_the_beginning_of_their_names(runner):

@@ -31,7 +31,9 @@ CHANNELS = 32  # masked inputs at once, of Score-CAM
 def library(name: str) -> Any:
     """A module of torch-cam or Captum. Raises `InputError` where it is not installed."""
     try:
-        return importlib.import_module(name)
+        with warnings.catch_warnings():  # Captum's tqdm looks for widgets in notebooks, and draws no bar here
+            warnings.filterwarnings("ignore", "IProgress not found")
+            return importlib.import_module(name)
     except ImportError as error:
         raise InputError("maps need torch-cam and Captum: pip install 'resnets[explain]'") from error
 

@@ -80,7 +80,7 @@ class Report:
     def __repr__(self) -> str:
         of = f" of {self.layer}" if self.layer else ""
         num = len(self.explanations)
-        learnt = {True: "; they depend on what was learnt", False: "; they do not depend on what was learnt"}
+        learnt: dict[Any, str] = {True: "; they depend on what was learnt", False: "; they do not depend on what was learnt"}
         return (
             f"Report({self.model}: {num} map{'s' * (num != 1)} by {self.method}{of}{learnt.get(self.trust.get('depends'), '')})"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from resnets.verbs.lines import watch
 
 STEP_SECONDS = 0.5  # between two updates of the step under way
 DRAWING_SHARE = 0.1  # of the time, at most, goes into drawing
+NEXT_RUN = re.compile(r"run +\d+ of \d+")  # said before each of several runs; what was said of the one before is in its folder
 FOLDED = "settings"  # how lines begin that are many, and are opened by a click
 
 
@@ -45,6 +47,8 @@ class Live:
         self.step_due = self.figure_due = 0.0  # when each may be shown again
 
     def say(self, text: str) -> None:
+        if NEXT_RUN.match(text):
+            self.lines = []
         self.lines.append(text)
         self.words()
 

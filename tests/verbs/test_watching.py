@@ -82,9 +82,12 @@ def test_neither_steps_nor_epochs_are_shown_more_often_than_they_can_be_seen(out
 
 def test_another_run_begins_a_new_plot(outputs):
     live = watching.Live()
+    for line in ("run      1 of 2: seed 0", "run      runs/classify/seeds1/seed0"):
+        live.say(line)
     epochs(live, 3)
+    live.say("run      2 of 2: seed 1")
     live.epoch(ROW, Position(total_steps=5, finished=True), 0.1)
-    assert live.rows == [ROW]
+    assert live.rows == [ROW] and live.lines == ["run      2 of 2: seed 1"]
 
 
 def test_only_a_notebook_is_one(monkeypatch):
