@@ -131,13 +131,14 @@ _MOVED = {
     "data.fit": "data.pictures.resize",
     "data.known": "data.readers.known data.readers.cifar",
     "data.labelled": "data.types data.splits data.readers.names",
+    "data.images": "data.pictures.images data.pictures.stored data.machine",
     "data.loaders": "data.loader data.workers data.statistics",
     "data.preview": "tasks.image_level.preview",
     "data.windows": "tasks.segment.windows",
 }
 for _old, _new, _names in (  # whole folders
     ("bench", "verbs.bench", "predict process rows stopwatch table train train_usual"),
-    ("data", "data.pictures", "images jpeg samples volumes"),
+    ("data", "data.pictures", "jpeg samples volumes"),
     ("data", "data.readers", "boxes coco download label_rules layouts masks outlines shards volume_labels"),
     ("nn", "models.nn", "blocks fused heads kernels layers shortcuts sync trunk"),
     ("pretrained", "models.pretrained", "adapting dense facts families files folding infer keras keymaps names opening"),

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import resnets
 from resnets.cli.main import cli
 from resnets.data.inputs import INPUTS
-from resnets.data.pictures.images import FileImages
+from resnets.data.pictures.stored import FileImages
 from resnets.data.preprocess import Preprocess
 from resnets.engine.plan import continued
 from resnets.engine.recipe import Recipe
