@@ -122,7 +122,7 @@ _MOVED = {
     "report": "verbs.report.run verbs.report.page verbs.report.values",
     "run": "engine.run",
     "saved": "models.header",
-    "shipping": "verbs.export",
+    "shipping": "verbs.export verbs.export_check verbs.export_data",
     "spec": "models.spec data.preprocess errors",
     "training": "verbs.train verbs.preview",
     "weights": "models.weights",
