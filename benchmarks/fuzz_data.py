@@ -38,7 +38,8 @@ import numpy as np
 from PIL import Image
 
 from resnets.data import cache
-from resnets.data.pictures.images import FileImages, read_16_bits, read_picture, read_quickly
+from resnets.data.pictures.images import read_16_bits, read_picture, read_quickly
+from resnets.data.pictures.stored import FileImages
 from resnets.data.readers import cifar as cifars
 from resnets.data.readers import download
 from resnets.data.sources import open_source

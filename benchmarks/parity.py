@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from resnets.data import sources
-from resnets.data.pictures.images import ArrayImages
 from resnets.data.pictures.resize import fit_picture
 from resnets.data.pictures.samples import SAMPLES, write_samples
+from resnets.data.pictures.stored import ArrayImages
 from resnets.data.readers import cifar, known
 from resnets.data.transforms import normalise
 from resnets.engine.device import cpu_name

@@ -35,7 +35,8 @@ from resnets.data.batches.image_level import PictureSamples
 from resnets.data.cache import Kept, decoded_bytes
 from resnets.data.loader import Loader
 from resnets.data.pictures import jpeg
-from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages
+from resnets.data.pictures.images import IMAGE_SUFFIXES
+from resnets.data.pictures.stored import FileImages
 from resnets.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from resnets.data.transforms import Augment
 from resnets.data.types import Split

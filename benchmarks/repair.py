@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from resnets.data.pictures.images import FileImages
+from resnets.data.pictures.stored import FileImages
 from resnets.data.sources import open_source
 from resnets.data.types import Source, Split
 from resnets.data.workers import BadImages

@@ -20,7 +20,7 @@ import torch
 import resnets
 from resnets.data.inputs import INPUTS
 from resnets.data.millimetres import parsed
-from resnets.data.pictures.images import FileImages
+from resnets.data.pictures.stored import FileImages
 from resnets.data.preprocess import Preprocess
 from resnets.data.targets import Truth
 from resnets.data.types import Batch

@@ -14,6 +14,8 @@ MOVED = resnets._MOVED
 
 # What the docs of 0.1.0 named, and where it is.
 NAMED = {
+    "data.images.FileImages": "data.pictures.stored.FileImages",
+    "data.images.open_picture": "data.pictures.images.open_picture",
     "data.labelled.cut_val": "data.splits.cut_val",
     "data.windows.blend": "tasks.segment.windows.blend",
     "dense.Boxes": "data.targets.Boxes",

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from resnets.data.pictures.images import BadPicture, StoredImages
+from resnets.data.pictures.images import BadPicture
+from resnets.data.pictures.stored import StoredImages
 from resnets.data.types import Images, Split
 from resnets.errors import InputError
 from resnets.files import is_file

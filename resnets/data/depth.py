@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from resnets.data.machine import num_processors
 from resnets.data.pictures.deep import has_16_bits
 from resnets.data.pictures.dicom.picture import FORMAT as DICOM
-from resnets.data.pictures.images import BadPicture, StoredImages, num_processors
+from resnets.data.pictures.images import BadPicture
+from resnets.data.pictures.stored import StoredImages
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import Note, Source, Split
 from resnets.errors import InputError

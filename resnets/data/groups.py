@@ -18,7 +18,7 @@ from PIL import Image
 
 from resnets.data.pictures.dicom.parse import DicomError, is_dicom
 from resnets.data.pictures.dicom.series import files_of, is_series
-from resnets.data.pictures.images import FileImages, StoredImages
+from resnets.data.pictures.stored import FileImages, StoredImages
 from resnets.data.pictures.volumes import is_nifti
 from resnets.data.types import Source, Split
 from resnets.errors import InputError

@@ -10,11 +10,12 @@ import numpy as np
 
 from resnets.data.pictures.dicom.picture import SUFFIXES as DICOM_SUFFIXES
 from resnets.data.pictures.fit_volume import fit_volume
-from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, StoredImages, pixels_of
+from resnets.data.pictures.images import IMAGE_SUFFIXES, pixels_of
 from resnets.data.pictures.modalities import firsts
 from resnets.data.pictures.resampled import on_grid
 from resnets.data.pictures.resize import fit_image, fit_picture, to_array
 from resnets.data.pictures.sent import Encoded, SentPictures, SentVolumes, example_picture, example_volume
+from resnets.data.pictures.stored import FileImages, StoredImages
 from resnets.data.pictures.volumes import SUFFIXES, Volumes, exists, in_series, is_nifti, is_taken, mask_suffix
 from resnets.data.preprocess import Preprocess
 from resnets.data.series.opened import SUFFIXES as SERIES_SUFFIXES

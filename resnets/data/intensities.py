@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from resnets.data.pictures.dicom_volumes import Dicom
-from resnets.data.pictures.images import BadPicture, evenly_spaced
+from resnets.data.pictures.images import BadPicture
+from resnets.data.pictures.stored import evenly_spaced
 from resnets.data.preprocess import LEAST_STD, Range
 from resnets.data.readers.label_rules import BadLabel
 from resnets.data.targets import IGNORE

@@ -43,8 +43,7 @@ def instructions() -> dict[str, bool] | None:
 
 def num_usable() -> float:
     """Processors that this process may use: by its affinity and, in parts of one, by the container's limit (cgroup)."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(float(allowed), _quota())
+    return min(float(num_processors()), _quota())
 
 
 def _quota() -> float:
@@ -56,6 +55,16 @@ def _quota() -> float:
         quota, period = ((CGROUP / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
         return math.inf if int(quota) <= 0 else int(quota) / int(period)
     return math.inf
+
+
+def num_processors() -> int:
+    """Number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_workers() -> int:
+    """Default number of loader processes: the number of usable processors, divided among torchrun's processes, 1 to 8."""
+    return max(1, min(8, num_processors() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def load() -> float | None:

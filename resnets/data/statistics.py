@@ -6,8 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from resnets.data.pictures.images import BadPicture, StoredImages
+from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.resize import fit_picture
+from resnets.data.pictures.stored import StoredImages
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import Split
 from resnets.data.workers import BadImages

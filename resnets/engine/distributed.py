@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from resnets.data.pictures.images import num_processors
+from resnets.data.machine import num_processors
 from resnets.errors import InputError, Interrupted, ProcessEnded
 from resnets.files import write_json
 from resnets.models.nn.sync import synchronise

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnets.data import corrections, depth, groups, window_levels
-from resnets.data.pictures.images import default_workers
+from resnets.data.machine import default_workers
 from resnets.data.preprocess import Preprocess
 from resnets.data.readers.memory import in_memory
 from resnets.data.types import KINDS, Source

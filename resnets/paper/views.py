@@ -20,8 +20,10 @@ from torch import Tensor
 
 from resnets.data import sources, splits
 from resnets.data.depth import read_as
-from resnets.data.pictures.images import BadPicture, default_workers, evenly_spaced
+from resnets.data.machine import default_workers
+from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.resize import RESAMPLE, as_image, before_crop, covering, fit_picture, planes
+from resnets.data.pictures.stored import evenly_spaced
 from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import normalise
 from resnets.data.types import Split

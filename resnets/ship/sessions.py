@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets import tasks
-from resnets.data.pictures.images import default_workers, num_processors
+from resnets.data.machine import default_workers, num_processors
 from resnets.engine.contract import Settings, Task
 from resnets.engine.settings import parse
 from resnets.errors import InputError

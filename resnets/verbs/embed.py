@@ -15,7 +15,7 @@ import numpy as np
 from resnets import __version__
 from resnets.data import sources
 from resnets.data.inputs import INPUTS
-from resnets.data.pictures.images import FileImages
+from resnets.data.pictures.stored import FileImages
 from resnets.data.readers import layouts, memory
 from resnets.data.types import IMAGES_OF, called
 from resnets.errors import InputError

@@ -9,7 +9,7 @@ from typing import Any
 from resnets.data.corrections import corrected
 from resnets.data.groups import grouped
 from resnets.data.loader import Loader
-from resnets.data.pictures.images import default_workers
+from resnets.data.machine import default_workers
 from resnets.data.readers.memory import name_of
 from resnets.data.types import Batch, Source, called, worded
 from resnets.data.workers import BadImages

@@ -12,8 +12,9 @@ import numpy as np
 
 from resnets.data.pictures import faces
 from resnets.data.pictures.faces import Face
-from resnets.data.pictures.images import BadPicture, FileImages
+from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.resize import fit_picture
+from resnets.data.pictures.stored import FileImages
 from resnets.draw.text import share
 from resnets.errors import InputError
 from resnets.files import short

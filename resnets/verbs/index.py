@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from resnets.data import sources
-from resnets.data.pictures.images import default_workers, open_picture, pixels_of
+from resnets.data.machine import default_workers
+from resnets.data.pictures.images import open_picture, pixels_of
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import IMAGES_OF, PICTURES
 from resnets.errors import InputError, is_whole

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from resnets.data import groups, splits
 from resnets.data.check.pictures import LONG
-from resnets.data.pictures.images import StoredImages
+from resnets.data.pictures.stored import StoredImages
 from resnets.data.types import KINDS
 from resnets.engine import freeze
 from resnets.engine.job import Fit

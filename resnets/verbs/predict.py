@@ -18,8 +18,10 @@ import numpy as np
 
 from resnets import tasks
 from resnets.data.inputs import INPUTS, Fitted
-from resnets.data.pictures.images import BadPicture, FileImages, default_workers, printable
+from resnets.data.machine import default_workers
+from resnets.data.pictures.images import BadPicture, printable
 from resnets.data.pictures.resize import listed
+from resnets.data.pictures.stored import FileImages
 from resnets.data.pictures.volumes import SUFFIXES, is_nifti
 from resnets.data.readers.films import frames, is_film
 from resnets.data.readers.given import GivenImages, is_address

@@ -19,7 +19,7 @@ from resnets.data import group_splits, groups
 from resnets.data.check.pictures import Picture, classes, look_at, near_groups
 from resnets.data.check.tags import label_sets
 from resnets.data.corrections import DROP, RELABEL, corrected, places, read
-from resnets.data.pictures.images import default_workers
+from resnets.data.machine import default_workers
 from resnets.data.preprocess import FREE
 from resnets.data.readers.memory import name_of
 from resnets.data.sources import open_source

@@ -25,7 +25,7 @@ from resnets.files import ELSEWHERE, REMEDIES, to_json
 from resnets.models.records import Prediction
 
 if TYPE_CHECKING:
-    from resnets.data.pictures.images import FileImages
+    from resnets.data.pictures.stored import FileImages
     from resnets.data.readers.given import GivenImages
     from resnets.verbs.predict import Found
 

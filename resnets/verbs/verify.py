@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from resnets import tasks
-from resnets.data.pictures.images import FileImages
+from resnets.data.pictures.stored import FileImages
 from resnets.draw.text import share
 from resnets.errors import InputError
 from resnets.files import read_text

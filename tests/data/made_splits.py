@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from resnets.data.pictures.images import ArrayImages, FileImages
+from resnets.data.pictures.stored import ArrayImages, FileImages
 from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import Augment
 from resnets.data.types import Split

@@ -8,7 +8,8 @@ from PIL import Image
 
 from resnets.data import cache
 from resnets.data.cache import Kept, Packed, decoded_bytes, gigabytes, keep
-from resnets.data.pictures.images import ArrayImages, BadPicture, FileImages
+from resnets.data.pictures.images import BadPicture
+from resnets.data.pictures.stored import ArrayImages, FileImages
 from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import Augment
 from resnets.data.types import Split

@@ -6,7 +6,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from resnets.data.group_splits import chosen_for_val, dealt
 from resnets.data.groups import grouped
-from resnets.data.pictures.images import ArrayImages
+from resnets.data.pictures.stored import ArrayImages
 from resnets.data.sources import open_source
 from resnets.data.splits import cut_again, cut_as_trained, cut_fold, cut_val
 from resnets.data.types import Source, Split

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from resnets.data.looks import Seen, looks, properties
-from resnets.data.pictures.images import ArrayImages, FileImages
+from resnets.data.pictures.stored import ArrayImages, FileImages
 from resnets.data.types import Split
 
 

@@ -44,3 +44,7 @@ def test_instructions_by_the_names_that_people_use(flags, expected, monkeypatch)
 def test_where_the_processor_tells_nothing(monkeypatch):
     monkeypatch.setattr(machine, "_cpuinfo", lambda key: "")
     assert machine.instructions() is None and machine.cpu_name()
+
+
+def test_default_workers_are_few():
+    assert 1 <= machine.default_workers() <= 8

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from resnets.data.pictures.images import ArrayImages, FileImages
 from resnets.data.pictures.resize import fit_picture
+from resnets.data.pictures.stored import ArrayImages, FileImages
 from resnets.data.preprocess import Preprocess
 from resnets.data.statistics import statistics
 from resnets.data.types import Split

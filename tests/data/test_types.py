@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnets.data.pictures.images import FileImages
+from resnets.data.pictures.stored import FileImages
 from resnets.data.pictures.volumes import Volumes
 from resnets.data.series.series import ArraySeries, FileSeries
 from resnets.data.types import FILES_OF, IMAGES_OF, KINDS, Split, Values, called, worded

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from resnets.data.pictures.images import default_workers
+from resnets.data.machine import default_workers
 from resnets.engine import device as devices
 from resnets.engine.recipe import Recipe
 from resnets.errors import InputError

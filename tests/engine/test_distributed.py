@@ -16,8 +16,8 @@ import torch
 import torch.distributed as dist
 from PIL import Image
 
+from resnets.data import machine
 from resnets.data.batches.image_level import PictureSamples
-from resnets.data.pictures import images
 from resnets.data.preprocess import Preprocess
 from resnets.data.sources import open_source
 from resnets.data.transforms import Augment
@@ -303,10 +303,10 @@ def test_one_thread_that_was_asked_for_stays(monkeypatch):
 
 
 def test_processes_share_the_cores_for_decoding(monkeypatch):
-    monkeypatch.setattr(images, "num_processors", lambda: 6)
-    assert images.default_workers() == 6
+    monkeypatch.setattr(machine, "num_processors", lambda: 6)
+    assert machine.default_workers() == 6
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert images.default_workers() == 1
+    assert machine.default_workers() == 1
 
 
 def test_the_first_process_speaks_for_all(monkeypatch):

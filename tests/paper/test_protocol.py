@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from resnets.data.batches.image_level import CPU
-from resnets.data.pictures.images import ArrayImages
+from resnets.data.pictures.stored import ArrayImages
 from resnets.data.splits import cut_val
 from resnets.data.transforms import to_input
 from resnets.data.types import Source, Split

@@ -16,7 +16,7 @@ from resnets.data.types import Values
 from resnets.errors import InputError
 from resnets.ship.formats import FORMATS
 from resnets.ship.sessions import open_session
-from resnets.verbs import export as shipping
+from resnets.verbs import export_check
 from tests.ship.standing_in import standing_in
 
 
@@ -53,8 +53,8 @@ def test_int8_is_smaller_and_nearly_as_good(form, trained, tmp_path):
     exact, out = tmp_path / f"exact{suffix}", tmp_path / f"int8{suffix}"
     resnets.export(trained, format=form, out=exact, num_check=8)
     result = resnets.export(trained, format=form, int8="digits", out=out, force=True)
-    assert result["before"]["top1"] - result["after"]["top1"] <= shipping.MOST_LOST
-    assert set(result["after"]["seconds"]) == set(shipping.BATCHES)
+    assert result["before"]["top1"] - result["after"]["top1"] <= export_check.MOST_LOST
+    assert set(result["after"]["seconds"]) == set(export_check.BATCHES)
     weights = FORMATS[form].beside or (suffix,)
     assert out.with_suffix(weights[0]).stat().st_size < 0.7 * exact.with_suffix(weights[0]).stat().st_size
     before = resnets.evaluate(trained, "digits", split="test")
@@ -106,7 +106,7 @@ INT8 = FIGURES | {
     ],
 )
 def test_what_is_refused(figures, words):
-    found = shipping.faults(figures)
+    found = export_check.faults(figures)
     assert len(found) == (words is not None)
     assert words is None or re.search(words, found[0])
 
@@ -116,7 +116,7 @@ def test_what_is_refused(figures, words):
     [((0.004, [0.0, 0.01]), None), ((0.018, [0.0, 0.054]), "1000 images cannot tell"), ((0.03, [0.01, 0.05]), None)],
 )
 def test_what_few_images_leave_open(lost, words):
-    found = shipping.doubts(INT8 | {"lost": dict(zip(("value", "interval"), lost, strict=True))})
+    found = export_check.doubts(INT8 | {"lost": dict(zip(("value", "interval"), lost, strict=True))})
     assert len(found) == (words is not None) and (words is None or words in found[0])
 
 
@@ -128,10 +128,10 @@ def test_one_wrong_answer_of_few_is_no_reason_and_many_are(num, wrong, refused, 
     before = {at: np.eye(10, dtype=np.float32)[truth[at]] for at in range(num)}
     after = before | {at: np.eye(10, dtype=np.float32)[(truth[at] + 1) % 10] for at in range(wrong)}
     for targets in (Values(truth), None):
-        meters = [shipping.meter(header, found, targets, np.arange(num)) for found in (before, after)]
-        lost = shipping.lost(*meters, before, after, np.arange(num), lambda one, two: float((one == two).all()))
+        meters = [export_check.meter(header, found, targets, np.arange(num)) for found in (before, after)]
+        lost = export_check.lost(*meters, before, after, np.arange(num), lambda one, two: float((one == two).all()))
         assert lost["value"] == pytest.approx(wrong / num)
-        assert (shipping.least(lost) > shipping.MOST_LOST) == refused
+        assert (export_check.least(lost) > export_check.MOST_LOST) == refused
 
 
 def test_a_file_that_answers_otherwise_is_refused_and_not_written(trained, tmp_path, monkeypatch, capsys):

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from resnets import create_model, save
-from resnets.data.pictures.images import FileImages
+from resnets.data.pictures.stored import FileImages
 from resnets.data.preprocess import Preprocess
 from resnets.data.sources import open_source
 from resnets.data.workers import BadImages

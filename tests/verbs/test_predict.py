@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from resnets.data import inputs
-from resnets.data.pictures.images import FileImages
+from resnets.data.pictures.stored import FileImages
 from resnets.data.preprocess import Preprocess
 from resnets.data.readers.walk import Left
 from resnets.errors import InputError

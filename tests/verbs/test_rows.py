@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from resnets.data.pictures.images import FileImages
+from resnets.data.pictures.stored import FileImages
 from resnets.errors import InputError
 from resnets.tasks.classify import rows as classes
 from resnets.verbs.rows import check_out, form_of, held, placed_beside, records, writing

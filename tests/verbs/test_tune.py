@@ -12,7 +12,7 @@ from PIL import Image
 
 import resnets
 from resnets.cli.main import cli
-from resnets.data.pictures.images import FileImages
+from resnets.data.pictures.stored import FileImages
 from resnets.engine.run import RunDir
 from resnets.errors import InputError, Interrupted
 from resnets.tasks.classify.settings import ClassifySettings

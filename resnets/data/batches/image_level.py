@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from resnets.data.depth import read_as
-from resnets.data.pictures.images import WINDOW, ArrayImages, BadPicture, StoredImages
+from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.resize import fit_picture
+from resnets.data.pictures.stored import WINDOW, ArrayImages, StoredImages
 from resnets.data.preprocess import Preprocess
 from resnets.data.randomness import mix_seed, seeded
 from resnets.data.transforms import Augment, normalise

@@ -6,7 +6,7 @@ import hashlib
 from collections import defaultdict
 
 from resnets.data.check.findings import LEAKAGE, many
-from resnets.data.pictures.images import FileImages
+from resnets.data.pictures.stored import FileImages
 from resnets.data.types import Source
 from resnets.files import open_regular
 

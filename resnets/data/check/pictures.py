@@ -21,7 +21,8 @@ import numpy as np
 from PIL import Image
 
 from resnets.data.check.findings import LEAKAGE, LEVELS, SKEW, TINY, Finding, Findings, many
-from resnets.data.pictures.images import FORMATS, BadPicture, StoredImages
+from resnets.data.pictures.images import FORMATS, BadPicture
+from resnets.data.pictures.stored import StoredImages
 from resnets.data.types import Images, Source
 
 CHUNK = 64  # pictures that a worker looks at before it reports

@@ -9,8 +9,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from resnets.data.pictures.images import BadPicture, StoredImages, blame, pixels_of
+from resnets.data.pictures.images import BadPicture, blame, pixels_of
 from resnets.data.pictures.resize import as_image
+from resnets.data.pictures.stored import StoredImages
 from resnets.errors import InputError
 
 

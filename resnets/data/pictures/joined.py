@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from resnets.data.pictures.images import StoredImages
+from resnets.data.pictures.stored import StoredImages
 
 
 class JoinedImages(StoredImages):

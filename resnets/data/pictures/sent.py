@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from resnets.data.pictures.images import MODES, BadPicture, FileImages, open_picture
+from resnets.data.pictures.images import MODES, BadPicture, open_picture
+from resnets.data.pictures.stored import FileImages
 from resnets.data.pictures.volume import Volume, nifti_of
 from resnets.data.pictures.volumes import Volumes
 from resnets.data.preprocess import FREE, Preprocess

@@ -13,10 +13,11 @@ import numpy as np
 from resnets.data.pictures.dicom.parse import is_dicom
 from resnets.data.pictures.dicom.series import gathered, is_series
 from resnets.data.pictures.dicom_volumes import Dicom
-from resnets.data.pictures.images import BadPicture, FileImages, evenly_spaced
+from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.modalities import Modalities, further
 from resnets.data.pictures.nifti import SUFFIXES, Nifti
 from resnets.data.pictures.resampled import on_grid
+from resnets.data.pictures.stored import FileImages, evenly_spaced
 from resnets.data.pictures.volume import Volume
 from resnets.data.preprocess import Preprocess, Range
 from resnets.data.types import IMAGES_OF

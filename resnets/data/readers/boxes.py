@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, printable
+from resnets.data.pictures.images import IMAGE_SUFFIXES, printable
+from resnets.data.pictures.stored import FileImages
 from resnets.data.readers.label_rules import BadLabel, NowhereError, RawBoxes, clean_boxes
 from resnets.data.readers.layouts import SPLITS
 from resnets.data.readers.names import class_indices, in_folder, names_file

@@ -10,7 +10,8 @@ from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 
-from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, printable
+from resnets.data.pictures.images import IMAGE_SUFFIXES, printable
+from resnets.data.pictures.stored import FileImages
 from resnets.data.readers.boxes import BoxTargets
 from resnets.data.readers.label_rules import RawBoxes
 from resnets.data.readers.layouts import SPLIT_WORDS, quoted

@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image
 
 from resnets.data.pictures.decoded import DecodedImages
-from resnets.data.pictures.images import BadPicture, evenly_spaced, pixels_of
+from resnets.data.pictures.images import BadPicture, pixels_of
 from resnets.data.pictures.resize import as_image, is_tensor
+from resnets.data.pictures.stored import evenly_spaced
 from resnets.data.readers.arrays import SERIES
 from resnets.data.readers.layouts import Part
 from resnets.errors import InputError

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from resnets.data.frames import Frame
-from resnets.data.pictures.images import IMAGE_SUFFIXES, ArrayImages, FileImages, printable, with_channels
+from resnets.data.pictures.images import IMAGE_SUFFIXES, printable, with_channels
+from resnets.data.pictures.stored import ArrayImages, FileImages
 from resnets.data.readers.listed import VOLUMES, is_there, listed_images, num_channels
 from resnets.data.readers.walk import (
     RUN,

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from resnets.data.pictures.dicom.series import is_series
-from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages
+from resnets.data.pictures.images import IMAGE_SUFFIXES
+from resnets.data.pictures.stored import FileImages
 from resnets.data.pictures.volumes import Volumes, channels_of, is_named_volume
 from resnets.data.types import Images
 from resnets.errors import InputError

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from resnets.data.pictures.headers import check_header, spread
-from resnets.data.pictures.images import IMAGE_SUFFIXES, MAX_PICTURE_BYTES, MAX_PIXELS, FileImages, printable
+from resnets.data.pictures.images import IMAGE_SUFFIXES, MAX_PICTURE_BYTES, MAX_PIXELS, printable
+from resnets.data.pictures.stored import FileImages
 from resnets.data.readers.boxes import split_lists
 from resnets.data.readers.label_rules import BadLabel
 from resnets.data.readers.mask_values import FOREGROUND, class_table, meaning

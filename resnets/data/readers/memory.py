@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from resnets.data.frames import NAME as FRAME
 from resnets.data.frames import Frame, is_frame
-from resnets.data.pictures.images import ArrayImages
+from resnets.data.pictures.stored import ArrayImages
 from resnets.data.readers import arrays, datasets, layouts, series
 from resnets.data.readers.layouts import SPLITS, Found, Part
 from resnets.errors import InputError

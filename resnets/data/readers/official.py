@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resnets.data.pictures.images import FileImages, printable
+from resnets.data.pictures.images import printable
+from resnets.data.pictures.stored import FileImages
 from resnets.data.readers.layouts import Part, array_part, quoted
 from resnets.errors import InputError
 from resnets.files import check_file, foreign, is_file, open_regular, read_regular, short, temporary_folder

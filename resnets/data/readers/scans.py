@@ -12,7 +12,8 @@ import numpy as np
 from resnets.data.pictures.dicom.facts import facts_of
 from resnets.data.pictures.dicom.parse import DicomError
 from resnets.data.pictures.dicom.series import below
-from resnets.data.pictures.images import FileImages, printable
+from resnets.data.pictures.images import printable
+from resnets.data.pictures.stored import FileImages
 from resnets.data.pictures.volumes import Volumes, in_series
 from resnets.data.readers.layouts import is_split_folder
 from resnets.data.readers.walk import Left, walk

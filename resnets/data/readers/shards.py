@@ -24,7 +24,8 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from resnets.data.pictures.images import IMAGE_SUFFIXES, StoredImages, mode_of, printable
+from resnets.data.pictures.images import IMAGE_SUFFIXES, mode_of, printable
+from resnets.data.pictures.stored import StoredImages
 from resnets.data.readers import remote
 from resnets.data.readers.layouts import SPLIT_WORDS, SPLITS, Found, Part, quoted
 from resnets.data.readers.remote import Shard

@@ -14,9 +14,10 @@ import numpy as np
 from resnets.data.pictures.dicom.picture import SUFFIXES as DICOM_SUFFIXES
 from resnets.data.pictures.dicom.series import below, gathered
 from resnets.data.pictures.dicom_segments import Segments, is_seg, numbers_of
-from resnets.data.pictures.images import BadPicture, FileImages, evenly_spaced, printable
+from resnets.data.pictures.images import BadPicture, printable
 from resnets.data.pictures.modalities import NUMBERED
 from resnets.data.pictures.resampled import NEAREST, Resampled, interpolated
+from resnets.data.pictures.stored import FileImages, evenly_spaced
 from resnets.data.pictures.volume import ALIGNED, Volume
 from resnets.data.pictures.volumes import SUFFIXES, Volumes, exists, is_nifti, open_volume
 from resnets.data.readers.decathlon import NAME, described

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from resnets.data.pictures.images import IMAGE_SUFFIXES, FileImages, printable
+from resnets.data.pictures.images import IMAGE_SUFFIXES, printable
+from resnets.data.pictures.stored import FileImages
 from resnets.data.readers.boxes import BoxTargets, Broken, refuse_all_broken
 from resnets.data.readers.label_rules import RawBoxes
 from resnets.data.readers.layouts import SPLITS

@@ -13,8 +13,9 @@ import numpy as np
 
 from resnets.data import splits
 from resnets.data.check.labels import check_labels
-from resnets.data.pictures.images import BadPicture, StoredImages
+from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.resize import mean_array
+from resnets.data.pictures.stored import StoredImages
 from resnets.data.preprocess import FREE, Preprocess
 from resnets.data.readers.label_rules import RULES
 from resnets.data.readers.layouts import quoted

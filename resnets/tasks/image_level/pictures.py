@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from resnets.data.pictures.images import StoredImages
+from resnets.data.pictures.stored import StoredImages
 from resnets.data.preprocess import FREE, Preprocess
 from resnets.data.types import Samples, Source, Split
 from resnets.engine.contract import Design, Settings

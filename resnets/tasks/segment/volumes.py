@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from resnets.data.intensities import CT, is_ct, ranges
+from resnets.data.machine import num_processors
 from resnets.data.millimetres import AUTO, NONE
-from resnets.data.pictures.images import BadPicture, num_processors
+from resnets.data.pictures.images import BadPicture
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import IMAGES_OF, Samples, Source, Split
 from resnets.engine.contract import Design, Settings

@@ -217,7 +217,8 @@ def inspect(job: PredictJob, tell: Tell) -> None:
     import torch
     from PIL import Image
 
-    from resnets.data.pictures.images import BadPicture, num_processors, open_picture
+    from resnets.data.machine import num_processors
+    from resnets.data.pictures.images import BadPicture, open_picture
     from resnets.data.pictures.samples import write_samples
     from resnets.engine import device
 

@@ -160,7 +160,7 @@ def with_data_loader(network: Network) -> Labeller:
 def batches(files: Sequence[str]) -> Iterable[Tensor]:
     from torch.utils.data import DataLoader
 
-    from resnets.data.pictures.images import default_workers
+    from resnets.data.machine import default_workers
 
     pictures: Any = PeerPictures(files)  # no `Dataset`, but it has all the methods that torch calls
     return DataLoader(pictures, PEER_BATCH, num_workers=default_workers())

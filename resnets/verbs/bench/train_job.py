@@ -43,7 +43,8 @@ def inspect(job: TrainJob, tell: Tell) -> None:
     import torch
 
     from resnets.data import sources
-    from resnets.data.pictures.images import ArrayImages, num_processors
+    from resnets.data.machine import num_processors
+    from resnets.data.pictures.stored import ArrayImages
     from resnets.engine import device as devices
 
     device = devices.find(job["device"])

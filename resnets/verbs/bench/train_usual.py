@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as T
 from torchvision.datasets import ImageFolder
 
-from resnets.data.pictures.images import ArrayImages, default_workers
+from resnets.data.machine import default_workers
+from resnets.data.pictures.stored import ArrayImages
 from resnets.data.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from resnets.data.types import Split
 from resnets.verbs.bench.stopwatch import Stopwatch

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.data.loader import Loader
-from resnets.data.pictures.images import evenly_spaced
+from resnets.data.pictures.stored import evenly_spaced
 from resnets.data.types import Source, Split
 from resnets.data.workers import BadImages
 from resnets.draw.paint import hex_colours

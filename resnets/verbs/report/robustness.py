@@ -11,7 +11,7 @@ import numpy as np
 
 from resnets import tasks
 from resnets.data.corruptions import CORRUPTIONS, STRENGTHS, Corruption
-from resnets.data.pictures.images import evenly_spaced
+from resnets.data.pictures.stored import evenly_spaced
 from resnets.data.types import Source
 from resnets.draw.robustness import robustness as draw
 from resnets.engine.contract import Sample

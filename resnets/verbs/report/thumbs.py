@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from resnets.data.pictures.images import BadPicture, num_processors
+from resnets.data.machine import num_processors
+from resnets.data.pictures.images import BadPicture
 from resnets.draw.heat import painted
 from resnets.draw.lines import is_series, sketch
 from resnets.draw.paint import three

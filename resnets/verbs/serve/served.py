@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from resnets.data.inputs import INPUTS, Fitted, Inputs
-from resnets.data.pictures.images import BadPicture, default_workers
+from resnets.data.machine import default_workers
+from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.sent import Encoded
 from resnets.engine.contract import Settings, Task
 from resnets.errors import InputError

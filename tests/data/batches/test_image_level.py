@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from resnets.data.batches.image_level import CPU
-from resnets.data.pictures.images import ArrayImages, FileImages
 from resnets.data.pictures.resize import fit_picture
+from resnets.data.pictures.stored import ArrayImages, FileImages
 from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import Augment, normalise, to_input
 from resnets.data.types import Split

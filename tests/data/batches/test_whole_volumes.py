@@ -8,7 +8,7 @@ import torch
 
 from resnets.data.batches.whole_volumes import VolumeAugment, WholeVolumes, moved
 from resnets.data.loader import Loader
-from resnets.data.pictures.images import FileImages
+from resnets.data.pictures.stored import FileImages
 from resnets.data.pictures.volumes import Volumes
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import Split

@@ -9,7 +9,7 @@ from PIL import Image
 
 from resnets.data.check.findings import LEVELS, Findings, lines
 from resnets.data.check.pictures import check_pictures, near_groups, perceptual_hash
-from resnets.data.pictures.images import ArrayImages
+from resnets.data.pictures.stored import ArrayImages
 from resnets.data.sources import open_source
 from resnets.data.types import Source, Split
 

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from resnets.data.pictures.deep import in_8_bits
-from resnets.data.pictures.images import BadPicture, FileImages, read_16_bits, read_picture
+from resnets.data.pictures.images import BadPicture, read_16_bits, read_picture
 from resnets.data.pictures.resize import fit_picture
+from resnets.data.pictures.stored import FileImages
 from tests.data.made import rule
 
 KINDS = {1: 0, 3: 2, 4: 6}  # channels: PNG's type of colour

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from resnets.data import window_levels
-from resnets.data.pictures.images import BadPicture, FileImages, read_picture
+from resnets.data.pictures.images import BadPicture, read_picture
 from resnets.data.pictures.resize import fit_picture
+from resnets.data.pictures.stored import FileImages
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
 from tests.data import made_dicom as made

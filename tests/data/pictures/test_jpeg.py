@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from resnets.data.pictures import images, jpeg
-from resnets.data.pictures.images import BadPicture, FileImages, read_picture, read_quickly
+from resnets.data.pictures.images import BadPicture, read_picture, read_quickly
+from resnets.data.pictures.stored import FileImages
 from tests.data.made import noise
 
 needs_simplejpeg = pytest.mark.skipif(jpeg.simplejpeg() is None, reason="simplejpeg is not installed")

@@ -9,8 +9,9 @@ from click.testing import CliRunner
 
 import resnets
 from resnets.cli.main import cli
-from resnets.data.pictures.images import BadPicture, FileImages
+from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.modalities import firsts, further, numbered
+from resnets.data.pictures.stored import FileImages
 from resnets.data.pictures.volumes import Volumes, open_volume
 from tests.data.made_volumes import nibabel, phantom, save
 

@@ -13,7 +13,8 @@ from resnets.data.sources import open_source
 from resnets.errors import InputError
 from resnets.ship.formats import write_html
 from resnets.ship.graph import program
-from resnets.verbs.export import as_files, export
+from resnets.verbs.export import export
+from resnets.verbs.export_data import as_files
 from resnets.verbs.predict import predict
 from tests.ship.page.driven import gap, need_runtime, opened
 

@@ -92,7 +92,7 @@ def test_one_class_of_several_against_the_rest():
         ({"sensitivity": 0.99}, (500, 12), "^sensitivity=99%: 12 positive .*'?ill.* takes 99 at least; .*at most 92.3%$"),
         ({"specificity": 0.95}, (18, 500), "^specificity=95%: 18 negative .* takes 19 at least; .*at most 94.7%"),
         ({"sensitivity": 0.5}, (9, 0), "0 positive ones .* takes 1 at least"),
-        ({"cost": "1:2"}, (9, 0), "^cost: no positive picture in the validation split"),
+        ({"cost": "1:2"}, (9, 0), "^cost: nothing positive in the validation split"),
         ({"positive": "sick", "cost": "1:2"}, (9, 9), "^positive='sick': there is no such class; the data has healthy, ill$"),
     ],
 )

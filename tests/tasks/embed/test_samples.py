@@ -5,7 +5,7 @@ import pytest
 
 from resnets.data.identities import Identities
 from resnets.data.loader import Loader
-from resnets.data.pictures.images import ArrayImages
+from resnets.data.pictures.stored import ArrayImages
 from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import Augment
 from resnets.data.types import Split

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from resnets.data.batches.image_level import PictureSamples
-from resnets.data.pictures.images import ArrayImages
 from resnets.data.pictures.resize import fit_picture
+from resnets.data.pictures.stored import ArrayImages
 from resnets.data.preprocess import Preprocess
 from resnets.data.sources import open_source
 from resnets.data.transforms import Augment, normalise

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import resnets
 from resnets.cli.main import cli
 from resnets.data.inputs import INPUTS
-from resnets.data.pictures.images import FileImages
+from resnets.data.pictures.stored import FileImages
 from resnets.data.preprocess import Preprocess
 from resnets.engine.plan import continued
 from resnets.engine.recipe import Recipe
@@ -22,6 +22,7 @@ from resnets.tasks.segment.settings import SegmentSettings
 from resnets.tasks.segment.task import Segment
 from resnets.verbs.train import prepare, train
 from tests.data.made_volumes import BALL, BOX, BRIGHTNESS, nibabel, phantom, save
+from tests.engine.running import says_no_pictures
 
 TINY = {
     "task": "segment", "model": "resnet20_cifar", "depths": "1,1", "width": 4, "batch_size": 2, "train_size": 8, "workers": 0,
@@ -95,6 +96,8 @@ def test_the_file_keeps_spacing_and_values(run, folder):
     low, high, mean, std = preprocess.ranges[0]
     assert 70 < low < 100 < mean < 200 < high < 230 and 20 < std < 60
     assert resnets.load(folder / "run").header.head["surface_tolerance"] == 2 == run.result["surface_tolerance_mm"]
+    assert run.result["images"] == "volumes" and says_no_pictures(run)
+    assert "voxel accuracy" in (folder / "run/report.html").read_text(encoding="utf-8")
     words = json.loads((folder / "run/provenance.json").read_text())["data"]["inputs"]
     assert words.startswith("resampled to 2 x 1.5 x 1 mm, patches of 8 x 8 x 8 in training; CT: ")
 

@@ -19,7 +19,7 @@ from resnets.verbs.explain import explain
 from resnets.verbs.train import train
 from tests.data import made_volumes
 from tests.data.made_volumes import BALL, BOX, phantom, save
-from tests.engine.running import assert_same, says_no_pictures, stopping
+from tests.engine.running import assert_same, stopping
 
 nibabel = pytest.importorskip("nibabel")
 
@@ -57,8 +57,6 @@ def test_phantoms_are_learnt(first):
     assert (spec.dims, spec.in_chans, preprocess.size) == (3, 1, (12, 12, 12))
     assert (preprocess.mean, preprocess.std, preprocess.resize) == ((0.0,), (1.0,), "keep")
     assert (first.path / "plots/worst.png").is_file() and (first.path / "report.html").is_file()
-    assert result["images"] == "volumes" and says_no_pictures(first.run)
-    assert "voxel accuracy" in (first.path / "report.html").read_text(encoding="utf-8")
     provenance = json.loads((first.path / "provenance.json").read_text())
     assert "patches of 12 x 12 x 12" in provenance["data"]["inputs"]
     assert provenance["model"]["num_macs"] == spec.num_macs((12, 12, 12))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from resnets.data.check import check
-from resnets.data.pictures.images import BadPicture, FileImages
+from resnets.data.pictures.images import BadPicture
+from resnets.data.pictures.stored import FileImages
 from resnets.data.readers import shards
 from resnets.data.readers.shards import expand
 from resnets.data.sources import open_source
