@@ -53,8 +53,8 @@ def preprocess(source: Source, size: tuple[int, ...]) -> Preprocess:
 
 
 def is_planned(asked: Settings, header: Header | None) -> bool:
-    """Whether the network is planned from the volumes: where it was asked for by its name."""
-    return header is None and asked.get("model") == PLANNED
+    """Whether the network is planned from the volumes: where no other one was asked for, by name or by weights."""
+    return header is None and asked.get("model", "auto") in ("auto", PLANNED)
 
 
 def planned(source: Source, asked: Settings) -> Planned:
