@@ -17,7 +17,7 @@ SECTIONS = {
     "boxes-or-masks": "boxes or masks, which are for --task detect or --task segment",
     "images-elsewhere": "none of its images is in",
     "mask-with-grey-values": "different grey values, as in a mask that was resized",
-    "too-many-unreadable-pictures": "pictures cannot be read, and --max-bad allows",
+    "too-many-unreadable-pictures": "cannot be read, and --max-bad allows",
     "run-directory-as-data": "a run directory of resnets; give the data",
     "unknown-network": "no network is called",
     "setting-without-effect": "has no effect here, only with",

@@ -86,7 +86,7 @@ def predict(
     from resnets.cli.progress import counting
     from resnets.data.inputs import INPUTS
     from resnets.data.readers.walk import Left
-    from resnets.data.types import IMAGES_OF
+    from resnets.data.words import IMAGES_OF
     from resnets.models.answering import Wanted, check_wanted
     from resnets.ship.sessions import answering, deciding
     from resnets.ship.several import open_one_or_several

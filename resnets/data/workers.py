@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from resnets.data.types import PICTURES, Split, called
+from resnets.data.types import Split
+from resnets.data.words import PICTURES, called
 from resnets.errors import InputError
 
 

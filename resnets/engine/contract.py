@@ -18,7 +18,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from resnets.data.preprocess import Preprocess
-from resnets.data.types import Batch, Samples, Source, Split, worded
+from resnets.data.types import Batch, Samples, Source, Split
+from resnets.data.words import worded
 from resnets.engine.recipe import Facts, Recipe
 from resnets.models.answering import Noted, Wanted
 from resnets.models.header import Header
@@ -85,7 +86,7 @@ class ReportTable:
     headline: Callable[[Mapping[str, Any]], Headline] | None = None
 
     def worded(self, images: str) -> ReportTable:
-        """With headings in the words of such images (of `data.types.IMAGES_OF`)."""
+        """With headings in the words of such images (of `data.words.IMAGES_OF`)."""
         columns, facts = (
             {key: worded(heading, images) for key, heading in each.items()} for each in (self.columns, self.facts)
         )

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resnets.data.types import PICTURES, worded
+from resnets.data.words import PICTURES, worded
 from resnets.draw.text import columns, share, visible
 
 
@@ -31,7 +31,7 @@ def probabilities_in(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def images_of(result: Mapping[str, Any]) -> str:
-    """What the images of an evaluation are called, of `data.types.IMAGES_OF`."""
+    """What the images of an evaluation are called, of `data.words.IMAGES_OF`."""
     return str(result.get("images", PICTURES))
 
 

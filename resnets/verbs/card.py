@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from resnets import __version__, tasks
-from resnets.data.types import FILES_OF, IMAGES_OF
+from resnets.data.words import FILES_OF, IMAGES_OF
 from resnets.engine.contract import Headline, Task
 from resnets.models import zoo
 from resnets.models.header import Header, origin

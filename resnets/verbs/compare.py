@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from resnets import tasks
-from resnets.data.types import called
+from resnets.data.words import called
 from resnets.draw.text import visible
 from resnets.engine.contract import Sample
 from resnets.errors import InputError

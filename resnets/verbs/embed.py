@@ -17,7 +17,7 @@ from resnets.data import sources
 from resnets.data.inputs import INPUTS
 from resnets.data.pictures.stored import FileImages
 from resnets.data.readers import layouts, memory
-from resnets.data.types import IMAGES_OF, called
+from resnets.data.words import IMAGES_OF, called
 from resnets.errors import InputError
 from resnets.measures.neighbours import METRICS
 from resnets.models.header import Header, boxed, terms

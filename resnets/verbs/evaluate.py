@@ -11,7 +11,8 @@ from resnets.data.groups import grouped
 from resnets.data.loader import Loader
 from resnets.data.machine import default_workers
 from resnets.data.readers.memory import name_of
-from resnets.data.types import Batch, Source, called, worded
+from resnets.data.types import Batch, Source
+from resnets.data.words import called, worded
 from resnets.data.workers import BadImages
 from resnets.errors import InputError
 from resnets.files import write_json

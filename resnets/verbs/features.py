@@ -15,7 +15,8 @@ import numpy as np
 
 from resnets import tasks
 from resnets.data.loader import Loader
-from resnets.data.types import Split, called, worded
+from resnets.data.types import Split
+from resnets.data.words import called, worded
 from resnets.data.workers import BadImages
 from resnets.errors import InputError
 from resnets.models.pretrained.names import locate

@@ -17,7 +17,7 @@ from resnets.data import sources
 from resnets.data.machine import default_workers
 from resnets.data.pictures.images import open_picture, pixels_of
 from resnets.data.preprocess import Preprocess
-from resnets.data.types import IMAGES_OF, PICTURES
+from resnets.data.words import IMAGES_OF, PICTURES
 from resnets.errors import InputError, is_whole
 from resnets.files import is_file, short
 from resnets.measures import neighbours

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from resnets.data.types import PICTURES, Split, called
+from resnets.data.types import Split
+from resnets.data.words import PICTURES, called
 from resnets.engine.contract import Meter, Task
 from resnets.files import replacing
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from resnets.data.types import IMAGES_OF, Batch, Split
+from resnets.data.types import Batch, Split
+from resnets.data.words import IMAGES_OF
 from resnets.engine.contract import Meter
 from resnets.engine.job import Fit
 from resnets.engine.loop import scores_of

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import click
 
 from resnets.data.pictures.volumes import SUFFIXES
-from resnets.data.types import worded
+from resnets.data.words import worded
 from resnets.draw.text import visible
 from resnets.engine.contract import Rows, Task, Wanted
 from resnets.errors import InputError

@@ -6,7 +6,8 @@ import pytest
 from resnets.data.pictures.stored import FileImages
 from resnets.data.pictures.volumes import Volumes
 from resnets.data.series.series import ArraySeries, FileSeries
-from resnets.data.types import FILES_OF, IMAGES_OF, KINDS, Split, Values, called, worded
+from resnets.data.types import KINDS, Split, Values
+from resnets.data.words import FILES_OF, IMAGES_OF, called, worded
 
 
 def test_an_array_stands_for_values():

@@ -90,7 +90,7 @@ def test_a_bundled_model_stays_in_16_bits(place, tmp_path):
 def test_a_training_whose_validation_supports_no_such_rule_is_whole_but_for_it(place, tmp_path):
     """As many pictures as a risk takes at least, but too many errors: nothing of the run is lost."""
     settings = {"model": "resnet20_cifar", "depths": (1, 1, 1), "width": 4, "steps": 1, "workers": 0, "device": "cpu"}
-    with pytest.raises(InputError, match=r"abstain_at=0.01: the 360 validation .*; all else of the run is in .*run"):
+    with pytest.raises(InputError, match=r"abstain_at=0.01: a validation split of 360 .*; all else of the run is in .*run"):
         resnets.train(str(place / "colours"), out=tmp_path / "run", abstain_at="1%", **settings)
     assert hub.load(tmp_path / "run").decision["abstain"]["at"] is None
     assert {"evaluation.json", "predictions.csv", "report.html"} <= {path.name for path in (tmp_path / "run").iterdir()}

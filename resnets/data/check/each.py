@@ -10,7 +10,8 @@ from resnets.data.check.findings import LEVELS, Finding, Findings
 from resnets.data.check.pictures import SETS, Data, Picture, classes
 from resnets.data.check.tags import label_sets
 from resnets.data.pictures.images import BadPicture
-from resnets.data.types import Source, called, worded
+from resnets.data.types import Source
+from resnets.data.words import called, worded
 
 REPORTED = 64  # images between reports of progress
 

@@ -20,7 +20,8 @@ from resnets.data.readers.label_rules import RULES, BadLabel
 from resnets.data.readers.layouts import quoted
 from resnets.data.spacings import SAME
 from resnets.data.targets import Boxes, Fault
-from resnets.data.types import KINDS, Source, worded
+from resnets.data.types import KINDS, Source
+from resnets.data.words import worded
 
 CHUNK = 16  # pictures that a worker looks at before it reports
 # How large an object is by its area in pixels, as COCO counts.

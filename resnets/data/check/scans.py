@@ -22,7 +22,8 @@ from resnets.data.pictures.dicom.series import files_of
 from resnets.data.pictures.dicom.stack import described
 from resnets.data.pictures.dicom_volumes import Dicom
 from resnets.data.pictures.images import BadPicture
-from resnets.data.types import KINDS, Source, worded
+from resnets.data.types import KINDS, Source
+from resnets.data.words import worded
 from resnets.files import open_regular
 
 # Attributes of the scanner and of how it was set, none of a person.

@@ -20,7 +20,7 @@ from resnets.data.pictures.resampled import on_grid
 from resnets.data.pictures.stored import FileImages, evenly_spaced
 from resnets.data.pictures.volume import Volume
 from resnets.data.preprocess import Preprocess, Range
-from resnets.data.types import IMAGES_OF
+from resnets.data.words import IMAGES_OF
 from resnets.errors import InputError
 
 

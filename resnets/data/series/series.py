@@ -13,7 +13,7 @@ import numpy as np
 from resnets.data.pictures.images import BadPicture, printable
 from resnets.data.preprocess import Preprocess
 from resnets.data.series import files
-from resnets.data.types import IMAGES_OF
+from resnets.data.words import IMAGES_OF
 
 KEPT_BYTES = 2**28  # of series from files that a process keeps
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from resnets.data.types import Split, called
+from resnets.data.types import Split
+from resnets.data.words import called
 from resnets.draw.confusion import confusion
 from resnets.draw.gallery import gallery
 from resnets.draw.reliability import reliability

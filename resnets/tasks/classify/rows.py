@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from resnets.data.types import PICTURES
+from resnets.data.words import PICTURES
 from resnets.draw.text import columns, csv_line, visible
 from resnets.engine.contract import Sample
 from resnets.measures import balance

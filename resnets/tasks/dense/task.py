@@ -21,7 +21,8 @@ from resnets.data.readers.label_rules import RULES
 from resnets.data.readers.layouts import quoted
 from resnets.data.readers.names import by_position
 from resnets.data.sources import open_source, recognised
-from resnets.data.types import IMAGES_OF, KINDS, Samples, Source, Split
+from resnets.data.types import KINDS, Samples, Source, Split
+from resnets.data.words import IMAGES_OF
 from resnets.draw.panels import Panel
 from resnets.engine.contract import Decision, Design, Settings
 from resnets.engine.recipe import Recipe, changed_spec, spec_changes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnets.data.types import PICTURES, called
+from resnets.data.words import PICTURES, called
 from resnets.draw.confusion import confusion
 from resnets.draw.gallery import gallery
 from resnets.draw.style import TRAIN, VAL, blank, styled, write

@@ -14,7 +14,8 @@ from resnets.data.batches.image_level import PictureSamples
 from resnets.data.loader import Loader
 from resnets.data.preprocess import Preprocess
 from resnets.data.transforms import Augment, mean_tensor, replace_size
-from resnets.data.types import Source, called
+from resnets.data.types import Source
+from resnets.data.words import called
 from resnets.data.workers import BadImages
 from resnets.draw.gallery import gallery
 from resnets.errors import InputError

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from resnets.data.types import IMAGES_OF
+from resnets.data.words import IMAGES_OF
 from resnets.engine.recipe import Facts, Recipe
 from resnets.engine.settings import AUGMENTATION, DATA, FINETUNING, IMAGES, LOSS, NETWORK, ON, fields_of, setting, show
 from resnets.errors import InputError

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.targets import IGNORE
-from resnets.data.types import Split, called, worded
+from resnets.data.types import Split
+from resnets.data.words import called, worded
 from resnets.draw.agreement import agreement
 from resnets.draw.confusion import confusion
 from resnets.draw.paint import hex_colours, paint

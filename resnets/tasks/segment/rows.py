@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from resnets.data.types import worded
+from resnets.data.words import worded
 from resnets.draw.text import csv_line, share, visible
 from resnets.engine.contract import Sample
 from resnets.models.answering import Noted, Wanted

@@ -14,7 +14,8 @@ from resnets.data.machine import num_processors
 from resnets.data.millimetres import AUTO, NONE
 from resnets.data.pictures.images import BadPicture
 from resnets.data.preprocess import Preprocess
-from resnets.data.types import IMAGES_OF, Samples, Source, Split
+from resnets.data.types import Samples, Source, Split
+from resnets.data.words import IMAGES_OF
 from resnets.engine.contract import Design, Settings
 from resnets.engine.settings import show
 from resnets.errors import InputError

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict, cast, final
 
-from resnets.data.types import IMAGES_OF, PICTURES
+from resnets.data.words import IMAGES_OF, PICTURES
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.verbs.bench import process, table

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from resnets import tasks
-from resnets.data.types import FILES_OF, PICTURES
+from resnets.data.words import FILES_OF, PICTURES
 from resnets.draw.confusion import largest_confusions
 from resnets.engine.contract import Headline, Task
 from resnets.engine.run import MAX_RECORD, RunDir

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from resnets.data.batches.whole_volumes import VolumeAugment, WholeVolumes, moved
+from resnets.data.batches.whole_volumes import VolumeAugment, WholeVolumes, turned
 from resnets.data.loader import Loader
 from resnets.data.pictures.stored import FileImages
 from resnets.data.pictures.volumes import Volumes
@@ -72,7 +72,7 @@ def test_a_shift_moves_voxels_along_the_axis_it_names():
     for axis, place in enumerate([(6, 3, 2), (4, 5, 2), (4, 3, 4)]):
         shifts = torch.zeros(1, 3)
         shifts[0, axis] = 2
-        assert torch.allclose(moved(at(4, 3, 2), **NOTHING | {"shifts": shifts}), at(*place), atol=1e-5)
+        assert torch.allclose(turned(at(4, 3, 2), **NOTHING | {"shifts": shifts}), at(*place), atol=1e-5)
 
 
 def test_turns_are_about_the_axis_that_they_name_whatever_the_sides():
@@ -82,19 +82,19 @@ def test_turns_are_about_the_axis_that_they_name_whatever_the_sides():
         for turns in (1, 2):
             angles = torch.zeros(1, 3)
             angles[0, axis] = turns * math.pi / 2
-            found, expected = moved(cube, **NOTHING | {"angles": angles}), cube.rot90(turns, others)
+            found, expected = turned(cube, **NOTHING | {"angles": angles}), cube.rot90(turns, others)
             assert torch.allclose(found, expected, atol=1e-5), (axis, turns)
-        assert torch.allclose(moved(box, **NOTHING | {"angles": angles}), box.flip(*others), atol=1e-5)
+        assert torch.allclose(turned(box, **NOTHING | {"angles": angles}), box.flip(*others), atol=1e-5)
 
 
 def test_zooming_enlarges_about_the_middle_and_nothing_changes_nothing():
     x = torch.zeros(2, 1, 12, 10, 14)
     x[:, :, 5:7, 4:6, 6:8] = 5.0
-    found = moved(x, torch.zeros(2, 3), torch.tensor([2.0, 0.5]), torch.zeros(2, 3))
+    found = turned(x, torch.zeros(2, 3), torch.tensor([2.0, 0.5]), torch.zeros(2, 3))
     assert torch.equal(found[0] > 1.7, torch.nn.functional.max_pool3d(x[0], 3, 1, 1) > 0)  # corners: 5 * 0.75^3
     assert abs(float(found[0].sum()) - 320) < 1e-2 and 0 < int((found[1] > 0).sum()) <= 8
     y = torch.rand(1, 1, 12, 10, 14)
-    assert torch.allclose(moved(y, **NOTHING), y, atol=1e-5)
+    assert torch.allclose(turned(y, **NOTHING), y, atol=1e-5)
 
 
 def test_mirroring_is_along_the_axes_that_are_named():
