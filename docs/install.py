@@ -29,6 +29,7 @@ WHY = {
     "pyyaml": "recipes",
     "jinja2": "reports, pages and model cards",
     "imagehash": "near duplicates",
+    "psutil": "what other programs leave free of the processors",
     "numba": "compiled loops: normalisation, augmentation, mean average precision",
     "simplejpeg": "libjpeg-turbo: decodes JPEGs faster than Pillow, to the same pixels",
 }

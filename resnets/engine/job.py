@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from resnets.engine.recipe import Recipe
 from resnets.engine.resume import Position
 from resnets.engine.run import Row, RunDir
 from resnets.engine.schedule import Schedule
+from resnets.engine.threads import Adapting
+from resnets.files import write_text
 from resnets.models.model import Model
 from resnets.models.nn import fused
 
@@ -60,6 +63,7 @@ class Fit:
     num_test: int = 0
     began: float = field(default_factory=time.perf_counter)
     processes: Processes = ALONE
+    threads: Adapting = field(default_factory=Adapting)
 
     def __post_init__(self) -> None:
         self.model.to(self.device.torch_device)
@@ -82,6 +86,16 @@ class Fit:
     def meter(self) -> Meter:
         """A new quick meter, for training or validation."""
         return self.task.meter(self.model.labels, self.model.head_config, quick=self.plain)
+
+    def adapt(self) -> None:
+        """Between two epochs: as many threads as the machine has free now. A resumed run begins with the last number."""
+        if (changed := self.threads.after_epoch()) is None:
+            return
+        num, others = changed
+        self.recipe = dataclasses.replace(self.recipe, threads=num)
+        write_text(self.run.recipe, self.recipe.to_yaml())
+        taken = f"other programs use {others:.1f} of {self.threads.most} processors"
+        self.report.say(f"threads  {num} from here on: {taken}; --threads N keeps N")
 
     def begin(self, epoch: int) -> None:
         """Put the network into training as it is in `epoch`.

@@ -80,6 +80,7 @@ def fit(job: Fit, *, resume: bool) -> Position:
                 job.report.epoch(rows[-1], at, clock.last_epoch)
                 if not at.finished:
                     check_learning(rows, job)
+                    job.adapt()
             if at.step < at.total_steps:
                 job.report.say(f"stopped after {job.recipe.patience} epochs without a better validation score (--patience)")
         except Interrupted:

@@ -14,7 +14,7 @@ from resnets.data.readers.memory import in_memory
 from resnets.data.types import KINDS, Source
 from resnets.data.workers import BadImages
 from resnets.engine import device as devices
-from resnets.engine import freeze
+from resnets.engine import freeze, threads
 from resnets.engine.contract import Design, Named_recipe, Settings, Task
 from resnets.engine.recipe import (
     LENGTHS,
@@ -39,8 +39,8 @@ from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named
 from resnets.plugins import TABLES, Part, is_record
 
-# What may differ when a run is taken up again: it changes nothing of what is computed.
-FREE = ("workers", "cache", "save_every", "stall_epochs", "max_bad", "tracker")
+# What may differ when a run is taken up again: it changes nothing of what is computed, or only how sums are rounded (threads).
+FREE = ("workers", "threads", "cache", "save_every", "stall_epochs", "max_bad", "tracker")
 OLDER = {"bit_depth": 16, "spacing": "none", "modality": "other"}  # what runs of versions without these settings had
 
 
@@ -197,6 +197,8 @@ def settings(
         found["norm_stats"] = ("frozen", "the weights") if recipe.weights and small else ("batch", "default")
     if recipe.workers is None:
         found["workers"] = (default_workers(), "this machine")
+    if recipe.threads is None and devices.find(recipe.device).type == "cpu":
+        found["threads"] = (threads.choose(), "this machine")
     num_macs = recipe.num_images(len(source.splits["train"])) * spec.num_macs(preprocess.size)
     for setting, value in devices.settle(recipe, num_macs).items():
         if getattr(recipe, setting) in (None, "auto"):

@@ -320,6 +320,13 @@ class Recipe:
 
     # Machine
     device: str = setting(COMMON, "auto", "cpu, cuda, cuda:1, mps; auto: the fastest there is")
+    threads: int | None = setting(
+        MACHINE,
+        None,
+        "that compute, on processors; default: as many as other programs leave free, looked at again from epoch to epoch",
+        least=1,
+        most=4096,
+    )
     precision: str = setting(MACHINE, "auto", "of the arithmetic; auto: bfloat16 where it is faster", choices=PRECISIONS)
     channels_last: bool | None = setting(MACHINE, None, "memory order; default: where the device is faster by it")
     fused: bool | None = setting(

@@ -24,7 +24,7 @@ from resnets.data.readers import known, memory
 from resnets.data.types import KINDS, Source
 from resnets.draw.curves import curves
 from resnets.engine import device as devices
-from resnets.engine import range_test
+from resnets.engine import range_test, threads
 from resnets.engine.contract import Meter, Task
 from resnets.engine.distributed import ALONE, Processes, joined
 from resnets.engine.job import Fit, Reporter
@@ -142,6 +142,7 @@ def train(
                 **settings,
             )
             watched.enter_context(trackers.tracking(job, plan))
+            watched.enter_context(threads.use(job.recipe.threads))
             with memory_errors(job):
                 best_epoch = probe.fit_head(job) if job.recipe.is_probe else fit(job, resume=resume).best_epoch
         if processes.rank:
@@ -222,6 +223,7 @@ def prepare(
         * (len(plan.source.splits.get("test", ())) + pictures.num_answers(task, plan.source, model, device.torch_device.type)),
         began=began,
         processes=processes,
+        threads=threads.Adapting(threads.most() if plan.origins.get("threads") == "this machine" else None),
     )
     if recipe.find_lr:
         plan = with_found_rate(job, plan)
