@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 
+class SmallInput(UserWarning):
+    """The inputs are small for the network."""
+
+
 class InputError(ValueError):
     """The user's input is wrong. The message says what, where, and how to correct it; the command line exits with status 2."""
 

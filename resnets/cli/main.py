@@ -108,7 +108,8 @@ def cli() -> None:
 def warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
     """A warning of ours as one line; others as Python has them."""
     if category.__module__.startswith("resnets."):
-        return f"warning  {visible(str(message))}\n"
+        text = visible(str(message))
+        return "\n".join((f"warning  {text}", *filter(None, [pointer(text)]), ""))
     return AS_PYTHON(message, category, filename, lineno, line)
 
 

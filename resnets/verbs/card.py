@@ -36,7 +36,9 @@ def identifier(licence: str | None) -> str | None:
     return licence.lower() if licence.lower() in LICENCES else "other"
 
 
-def render(name: str, header: Header, copies: Sequence[Copy], licence: str | None, run: Gathered | None) -> str:
+def render(
+    name: str, header: Header, copies: Sequence[Copy], licence: str | None, run: Gathered | None, bundled: str = ""
+) -> str:
     """The text of README.md.
 
     Args:
@@ -45,6 +47,7 @@ def render(name: str, header: Header, copies: Sequence[Copy], licence: str | Non
         copies: what other libraries open.
         licence: as the user gave it; None: unknown.
         run: the files of the run; None: the model is a file, which knows less.
+        bundled: what a bundled model's own card says first.
     """
     import jinja2
 
@@ -57,7 +60,7 @@ def render(name: str, header: Header, copies: Sequence[Copy], licence: str | Non
         keep_trailing_newline=True,
     )
     environment.filters |= {"plain": plain, "duration": duration, "percent": percent}
-    text = environment.get_template("card.md.jinja").render(contents(name, header, copies, licence, run))
+    text = environment.get_template("card.md.jinja").render(contents(name, header, copies, licence, run, bundled))
     text = re.sub("\n{3,}", "\n\n", text)
     return f"---\n{metadata(name, header, copies, licence, run).to_yaml()}\n---\n\n{text}"
 
@@ -124,7 +127,9 @@ def headline(task: Task, evaluation: Mapping[str, Any]) -> dict[str, Any]:
     return {"words": first.words, "value": value, "written": written(value), "between": between, "split": split, "num": num}
 
 
-def contents(name: str, header: Header, copies: Sequence[Copy], licence: str | None, run: Gathered | None) -> dict[str, Any]:
+def contents(
+    name: str, header: Header, copies: Sequence[Copy], licence: str | None, run: Gathered | None, bundled: str
+) -> dict[str, Any]:
     """What the template reads."""
     task, spec, evaluation = tasks.get(header.task), header.spec, scores(header, run)
     provenance = header.provenance
@@ -162,7 +167,7 @@ def contents(name: str, header: Header, copies: Sequence[Copy], licence: str | N
         "data": provenance.get("data", {}),
         "recipe": provenance.get("recipe", {}),
         "seconds": None if run is None else run.costs()["seconds"],
-        "limits": limits(header, evaluation, copies),
+        "limits": limits(header, evaluation, copies, bundled),
         "told": told,
     }
 
@@ -171,12 +176,14 @@ def has_classes(header: Header) -> bool:
     return bool(header.labels) and tasks.get(header.task).published.problem != NUMBER
 
 
-def limits(header: Header, evaluation: Mapping[str, Any], copies: Sequence[Copy]) -> list[str]:
+def limits(header: Header, evaluation: Mapping[str, Any], copies: Sequence[Copy], bundled: str) -> list[str]:
     """What a user has to know before relying on it, a sentence each."""
     found, data, images = [], header.provenance.get("data", {}), IMAGES_OF[header.spec.dims]
     if has_classes(header):
         found.append("It knows the classes above alone: what it answers to anything else means nothing.")
-    if not evaluation:
+    if bundled:
+        found.append(f"Its own card says: {plain(bundled)}.")
+    elif not evaluation:
         found.append("No evaluation came with it: how good it is, is not known.")
     elif evaluation.get("split") != "test":
         found.append(

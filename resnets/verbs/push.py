@@ -13,6 +13,7 @@ from typing import Any, cast
 from resnets import __version__
 from resnets.errors import InputError
 from resnets.files import short, temporary_folder, write_text
+from resnets.models import header as headers
 from resnets.models.header import Header
 from resnets.models.pretrained.names import OURS
 from resnets.models.pretrained.opening import open_weights
@@ -68,7 +69,8 @@ def push(
     with ExitStack() as stack:
         folder = stack.enter_context(temporary_folder()) if dry_run is None else _empty(Path(dry_run))
         copies = repository.write(folder, opened, header, card.identifier(licence))
-        write_text(folder / "README.md", card.render(name, header, copies, licence, run))
+        bundled = headers.card(headers.boxed()[str(model)]) if str(model) in headers.boxed() else ""
+        write_text(folder / "README.md", card.render(name, header, copies, licence, run, bundled))
         files = {
             path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()
         }

@@ -285,6 +285,13 @@ def test_models_of_any_task_of_which_nothing_is_known(made, copied, words, tmp_p
     assert "No evaluation came with it" in text and ("label_names" in text) is False
 
 
+def test_a_bundled_models_card_says_what_its_own_says_first(tmp_path, unchecked):
+    push("resnet20_cifar10", "ann/net", dry_run=tmp_path / "dry")
+    text = (tmp_path / "dry/README.md").read_text()
+    assert "92.40 % of the test split, which also decided how long it was trained" in text.partition("## Limits")[2]
+    assert "No evaluation came with it" not in text and "cifar10: CIFAR-10 (Krizhevsky 2009)" in text
+
+
 def test_an_unknown_licence_is_said_to_be(saved, tmp_path, unchecked):
     lines = []
     push(saved, "ann/ants", dry_run=tmp_path / "dry", say=lines.append)

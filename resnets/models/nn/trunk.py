@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from resnets.errors import InputError
+from resnets.errors import InputError, SmallInput
 from resnets.models.nn.fused import norm_relu
 from resnets.models.nn.layers import CONVS, MAX_POOL, NORMS, ZERO_PAD, Features, activation, convolution, normalisation
 from resnets.models.parts import BLOCKS, NORMALISATIONS, STEMS
@@ -58,6 +58,7 @@ class Trunk(nn.Module):
     def __init__(self, spec: ResNetSpec) -> None:
         super().__init__()
         self.spec, self.levels, self.least_size = spec, spec.levels, spec.least_size
+        self.told = False  # that inputs are small
         self.checkpoint_activations = False
         """Activation checkpointing: discard activations inside groups of blocks, and recompute them in the backward pass."""
 
@@ -139,11 +140,13 @@ class Trunk(nn.Module):
             raise InputError(f"{self.spec.name} takes input of shape ({axes}), not {tuple(x.shape)}; change in_chans or dims")
         if min(x.shape[2:]) < self.least_size:
             raise too_small(self.spec, self.least_size, tuple(x.shape[2:]))
-        if self.spec.has_max_pool and min(x.shape[2:]) <= 64:
+        if self.spec.has_max_pool and min(x.shape[2:]) <= 64 and not self.told:
+            self.told = True  # once: volumes and series each have a size of their own
             smallest = max(1, min(x.shape[2:]) // self.levels[-1].stride)
             warnings.warn(
                 f"{self.spec.name} shrinks {min(x.shape[2:])} pixels to {smallest}: its stem is made for "
                 "224; for small images use a *_cifar network, stem='small' (--stem small), or a larger --img-size",
+                SmallInput,
                 stacklevel=4,
             )
 
