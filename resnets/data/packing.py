@@ -125,7 +125,7 @@ class Entry(NamedTuple):
 
     @property
     def key(self) -> str:
-        return f"{self.packed.index:09}"
+        return f"{self.packed.position:09}"
 
     @property
     def json(self) -> bytes:

@@ -51,7 +51,7 @@ class Packed(NamedTuple):
     """What a sample was before it was packed: its position in its split, its path, its group, and its cells of a list's other
     columns. The samples of a split that all have a position are in this order."""
 
-    index: int
+    position: int
     path: str
     group: str | None = None
     columns: dict[str, str] | None = None
@@ -196,8 +196,8 @@ def rows_of(shards: Sequence[Shard], in_chans: int) -> Rows:
         raise InputError(f"{printable(shards[0].url)}: no images found; a shard holds KEY.jpg beside KEY.cls or KEY.json")
     packed = [sample.packed for _, sample in samples if sample.packed is not None]
     if len(packed) == len(samples):
-        samples.sort(key=lambda row: row[1].packed.index)  # type: ignore[union-attr]
-        packed.sort(key=lambda each: each.index)
+        samples.sort(key=lambda row: row[1].packed.position)  # type: ignore[union-attr]
+        packed.sort(key=lambda each: each.position)
     images = ShardImages(
         shards,
         np.array([number for number, _ in samples], dtype=np.int64),
@@ -254,7 +254,7 @@ def _index(shard: Shard) -> list[Sample]:
         with open_regular(path) as file:
             checksum, content = file.readline(100), file.read()
         if checksum.strip().decode() == hashlib.sha256(content).hexdigest():
-            return [Sample(*row, packed and Packed(*packed)) for *row, packed in json.loads(content)]
+            return [Sample(*row)._replace(packed=row[4] and Packed(*row[4])) for row in json.loads(content)]
     with remote.blame(shard.url), remote.opened(shard) as file:
         samples = read_index(file, printable(shard.url))
     text = json.dumps(samples, separators=(",", ":"))
@@ -377,7 +377,7 @@ def _read_packed(values: Any, where: str) -> Packed | None:
         packed = Packed(**values)
         columns = packed.columns or {}
         texts = [packed.path, packed.group or "", *columns, *columns.values()]
-        if type(packed.index) is int and 0 <= packed.index < 1 << 62 and all(type(text) is str for text in texts):
+        if type(packed.position) is int and 0 <= packed.position < 1 << 62 and all(type(text) is str for text in texts):
             return packed
     raise InputError(f'{where}: "packed" is {str(values)[:40]!r}, not what `resnets data pack` writes; write the shard again')
 

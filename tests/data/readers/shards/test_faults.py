@@ -41,7 +41,7 @@ FAULTS = {
     "names that are none": (tar([("a.png", encoded(1)), ("a.json", b'{"label": ["a", 1]}')]), r"give a name or an integer"),
     "no number": (tar([("a.png", encoded(1)), ("a.json", b'{"label": NaN}')]), r"give a name or an integer"),
     "packed by others": (
-        tar([("a.png", encoded(1)), ("a.json", b'{"label": "x", "packed": {"index": -1, "path": "a"}}')]),
+        tar([("a.png", encoded(1)), ("a.json", b'{"label": "x", "packed": {"position": -1, "path": "a"}}')]),
         r"a\.json: \"packed\" is .*, not what `resnets data pack` writes",
     ),
     "packed with more": (tar([("a.png", encoded(1)), ("a.json", b'{"label": 1, "packed": {"x": 1}}')]), "`resnets data pack`"),
