@@ -1,4 +1,4 @@
-"""`resnets data`: check, repair, preview and get."""
+"""`resnets data`: check, repair, preview, pack and get."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from resnets.files import to_json
 
 @click.group(context_settings=CONTEXT, epilog=EPILOG)
 def data() -> None:
-    """Check, repair and preview data; download built-in datasets."""
+    """Check, repair, preview and pack data; download built-in datasets."""
 
 
 @data.command(context_settings=CONTEXT, epilog=EPILOG)
@@ -120,6 +120,42 @@ def preview(data: str, out: str, data_dir: str | None, **settings: Any) -> None:
     from resnets.verbs.preview import preview
 
     click.echo(visible(str(preview(data, out=out, data_dir=data_dir, **settings))))
+
+
+@data.command(context_settings=CONTEXT, epilog=EPILOG)
+@click.argument("data")
+@click.option("--out", "-o", required=True, metavar="DIR", help="folder for the shards, new or empty")
+@click.option("--task", type=click.Choice(list(tasks.TASKS)), help="whose labels  [classify]")
+@click.option("--size", type=click.IntRange(0), default=320, help="pixels of the shorter side; 0: nothing is resized  [320]")
+@click.option(
+    "--format", "form", type=click.Choice(["jpeg", "png", "webp", "keep"]), default="jpeg", help="of pictures  [jpeg]"
+)
+@click.option("--quality", type=click.IntRange(1, 100), default=90, help="of JPEG  [90]")
+@click.option("--shard-size", metavar="BYTES", default="256MB", help="of a shard, about  [256MB]")
+@click.option("--seed", type=click.IntRange(0), default=0, help="of the order in the shards  [0]")
+@click.option("--group-by", metavar="TEXT", help="what belongs together, as in train; it is packed too")
+@click.option("--target", metavar="TEXT", help="grade: the column of a list, as in train")
+@click.option("--workers", "-j", type=click.IntRange(1), help="threads that decode  [one per CPU, at most 8]")
+@click.option("--max-bad", type=click.IntRange(0), help="unreadable images to leave out, at most  [1 %, at least 10]")
+@click.option("--resume", is_flag=True, help="go on with what is in DIR, if there is something")
+@data_dir_flag
+@json_flag
+def pack(data: str, out: str, form: str, as_json: bool, **options: Any) -> None:
+    """Write DATA as resized pictures in WebDataset shards, which train, eval and others take as DATA.
+
+    The default size leaves room for crops to 224: evaluation cuts these from 256. Pictures that are small enough and have the
+    format stay byte for byte, and so do those of more than 8 bits and of DICOM.
+    """
+    from resnets.cli.progress import counting, say
+    from resnets.verbs.pack import pack, told
+
+    with counting("packing") as progress:
+        found = pack(data, out=out, format=form, say=say, progress=progress, **options)
+    if as_json:
+        click.echo(to_json(found))
+        return
+    for line in told(found, out):
+        click.echo(visible(line))
 
 
 @data.command("get", context_settings=CONTEXT, epilog=EPILOG)

@@ -20,7 +20,11 @@ from resnets.files import to_json
 @click.argument("data", required=False)
 @settings_flags
 @click.option("--out", metavar="DIR", help="the run directory  [runs/TASK/trainN]")
-@click.option("--resume", is_flag=True, help="continue the run in --out, or the newest; a greater length makes it longer")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="continue the run in --out, or the newest; start it if --out is empty; a greater length makes it longer",
+)
 @data_dir_flag
 @json_flag
 def train(data: str | None, out: str | None, resume: bool, data_dir: str | None, as_json: bool, **settings: Any) -> None:

@@ -24,6 +24,7 @@ from resnets.data.types import Source, Split
 from resnets.errors import InputError
 
 NONE, PATIENT = "none", "PatientID"  # no groups where there would be some; by DICOM's attribute, hashed
+PACKED = "pack_group"  # the column of shards that were packed with groups
 FIELD = re.compile(r"\{([A-Za-z_]\w*)\}")  # of a pattern
 LEVEL = re.compile(r"folder(?::([1-9]\d?))?")
 BURST = re.compile(r"burst(?::(\d{1,6}(?:\.\d+)?))?")
@@ -41,9 +42,12 @@ Key = Callable[[Any, int], "str | None"]  # (images, index) -> the group; None w
 
 
 def chosen(source: Source, by: str | None) -> str | None:
-    """What to group by where `by` was asked for: without it, DICOM files by their patients; None: each image by itself."""
+    """What to group by where `by` was asked for; without it, DICOM files by their patients, shards as they were packed.
+    None: each image by itself."""
     if by is not None:
         return None if by == NONE else by
+    if any(PACKED in split.columns for split in source.splits.values()):
+        return PACKED
     return PATIENT if all(is_of_dicom(split.images) for split in source.splits.values()) else None
 
 

@@ -27,6 +27,7 @@ from resnets.data.readers import (
     memory,
     scans,
     series,
+    shard_labels,
     shards,
     tags,
     volume_classes,
@@ -54,6 +55,7 @@ class Layout(plugins.Part):
         takes: further arguments of `open_source` that the reader takes.
         dims: spatial axes of the images.
         is_list: whether a DataFrame may be in the place of the path.
+        is_shards: whether a pattern or an address of shards may.
     """
 
     holds: str
@@ -62,6 +64,7 @@ class Layout(plugins.Part):
     takes: tuple[str, ...] = ()
     dims: int = 2
     is_list: bool = False
+    is_shards: bool = False
 
     def has(self, kind: str | None) -> bool:
         return kind in (None, self.holds) or (kind == "identities" and self.holds == "classes")
@@ -95,7 +98,11 @@ layout("voc tags", f"{VOC}, Annotations, ImageSets/Main", "tags", boxes.is_voc, 
 layout("yolo tags", f"{YOLO}, or {PAIRS} + labels, .txt", "tags", yolo.is_yolo, tags.yolo_presence)
 ARCHIVE = "series: .npz with X (N, C, L)"
 layout("series tags", f"{ARCHIVE}, y (N, labels) of 0 and 1", "tags", series.is_tagged, series.read_tagged, dims=1)
-layout("shards", f"shards: {TAR}, or their pattern or address", "classes", shards.is_shards, shards.read_shards)
+TARS = f"shards: {TAR}, or their pattern or address"
+layout(
+    "shards of tags", f"{TARS}, with lists of labels", "tags", shard_labels.is_tagged, shard_labels.read_tags, is_shards=True
+)
+layout("shards", TARS, "classes", shards.is_shards, shards.read_shards, is_shards=True)
 SETS = "series: NAME_TRAIN.ts NAME_TEST.ts, or .tsv or .txt"
 WIDE, RECORDED = "series: .csv with one in each row, and a label", "series: [{train,val,test}/]<class>/*.wav or .csv"
 layout("series", f"{ARCHIVE} and y (N,), or X_train, y_train, ...", "classes", series.is_npz, series.read, dims=1)
@@ -250,7 +257,7 @@ def recognised(data: Any, kind: str | None = None) -> tuple[Any, Layout]:
         raise InputError(f"{printable(path)}: a list of pictures has no {kind}; give a folder that has them")
     for row in sorted(rows, key=lambda row: row.file is None):
         with row.blamed(" at recognising a path"):
-            if (row.holds in FOUND or isinstance(path, Path | Frame)) and row.recognises(path):
+            if (row.is_shards or row.holds in FOUND or isinstance(path, Path | Frame)) and row.recognises(path):
                 return path, row
     forms = "; ".join(dict.fromkeys(row.form or row.name for row in rows if row.form or row.file))
     raise InputError(f"{printable(path)}: not a layout that is known; give one of: {forms}")

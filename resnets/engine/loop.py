@@ -25,6 +25,7 @@ from resnets.engine.device import Device
 from resnets.engine.job import Fit
 from resnets.engine.optim import build_optimizer
 from resnets.engine.orders import Orders, stop_signals
+from resnets.engine.pace import Pace
 from resnets.engine.resume import Position, State
 from resnets.engine.run import Row
 from resnets.errors import InputError, Interrupted
@@ -54,7 +55,7 @@ def fit(job: Fit, *, resume: bool) -> Position:
     rows = [row for row in processes.first(job.run.read_metrics) if row["epoch"] <= at.epoch]
     check_resumed(job, at, rows)
     job.schedule = job.schedule.after(row["train_loss"] for row in rows)
-    clock = Clock(job, at)
+    clock, pace = Clock(job, at), Pace.of(job)
     keep_step(job, state)
 
     with stop_signals() as noted:
@@ -67,7 +68,11 @@ def fit(job: Fit, *, resume: bool) -> Position:
                 while at.step < at.total_steps and (group := list(islice(batches, job.recipe.accumulate))):
                     at.batch += 1
                     if group := usable(job, group):
-                        after_step(job, state, clock, take_step(job, state, group))
+                        with pace.timed(sum(len(batch.images) for batch in group)):
+                            loss = take_step(job, state, group)
+                        if line := pace.told():
+                            job.report.say(line)
+                        after_step(job, state, clock, loss)
                 rows.append(measure(job, state, clock))
                 job.schedule = job.schedule.after(row["train_loss"] for row in rows)
                 at.epoch, at.batch, at.num_images, state.meter = at.epoch + 1, 0, 0, job.meter()

@@ -262,7 +262,9 @@ def requested(given: Settings) -> dict[str, dict[str, Any]]:
 def saved_settings(run: RunDir) -> dict[str, Any]:
     """The settings of a run that is to be taken up again. Raises `InputError` where there is no such run."""
     if not run.recipe.is_file():
-        raise InputError(f"{run.path}: no recipe.yaml here, so there is no run to go on with; leave out --resume to start one")
+        raise InputError(
+            f"{run.path}: no recipe.yaml here, so there is no run to go on with; give DATA, and a new --out, to start one"
+        )
     return read_file(run.recipe)
 
 

@@ -24,6 +24,7 @@ from resnets.models.records import CodeRecord, DeviceRecord, GitRecord, Provenan
 
 CLAIMED: dict[Path, int] = {}  # run directories of this process, and the descriptors that hold their locks
 MAX_RECORD = 1 << 27  # bytes of a table or record of a run
+HALF = re.compile(r"\.[\w-]+\.\d+\.\w+|\.tmp\w{6}")  # names of temporary files: ours, and safetensors' own
 BRING_BACK = "bring it back from a copy, or start a new run without --resume"
 SHAPES: dict[str, type] = {  # of provenance.json, of what is read again
     "data": dict, "data.dir": str, "data.fingerprint": str, "device": dict, "device.processes": int, "result": dict,
@@ -70,7 +71,7 @@ class RunDir:
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             run.claim()
-            occupied = any(run.path.iterdir())
+            occupied = not run.is_new()
         except OSError as error:
             raise InputError(f"{run.path}: cannot be made ({error.strerror}); choose another folder with --out") from None
         if occupied:
@@ -109,6 +110,10 @@ class RunDir:
             raise InputError(f"there is no run in {Path('runs', task or '')} to go on with; name its folder with --out")
         by_task = {folder.parent: folder for folder in sorted(found, key=lambda folder: int(folder.name.removeprefix(name)))}
         return max(map(cls, by_task.values()), key=lambda run: run.recipe.stat().st_mtime if run.recipe.exists() else 0.0)
+
+    def is_new(self) -> bool:
+        """Whether there is nothing yet: no folder, or an empty one, but for halves of files that a kill left behind."""
+        return not self.path.exists() or (self.path.is_dir() and all(HALF.fullmatch(path.name) for path in self.path.iterdir()))
 
     def claim(self) -> None:
         """Keep other processes from writing to the directory, until this one ends or leaves `claiming`.
@@ -150,7 +155,7 @@ class RunDir:
     def remove_halves(self) -> None:
         """Delete temporary files that a kill in the middle of a write left behind (see `resnets.files.replacing`)."""
         for path in self.path.rglob(".*"):
-            if re.fullmatch(r"\.[\w-]+\.\d+\.\w+|\.tmp\w{6}", path.name):  # ours, and safetensors' own
+            if HALF.fullmatch(path.name):
                 path.unlink(missing_ok=True)
 
     def write_metrics(self, rows: Sequence[Mapping[str, float]]) -> None:
@@ -210,6 +215,12 @@ class RunDir:
         whole = self.read_provenance() | values
         write_json(self.provenance, whole, strict=False)  # a loss that diverged is read back
         return whole
+
+
+def begins(data: Any, out: str | Path | None) -> bool:
+    """Whether `--resume` starts a run: data and folder are given, and nothing is there yet. So a job that is stopped and queued
+    again has one command for each of its starts."""
+    return data is not None and out is not None and RunDir(out).is_new()
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from resnets.engine.distributed import Processes
 from resnets.engine.job import Reporter
 from resnets.engine.plan import given, is_longer, requested
 from resnets.engine.recipe import LENGTHS, own_settings, resolve
-from resnets.engine.run import BRING_BACK, RunDir, claiming
+from resnets.engine.run import BRING_BACK, RunDir, begins, claiming
 from resnets.engine.settings import parse, read_file
 from resnets.errors import InputError
 from resnets.files import foreign, open_regular, replacing, write_json, write_text
@@ -113,7 +113,7 @@ def repeat(
     `--folds` are this; the arguments are those of `train`.
 
     Args:
-        resume: go on with those in `out`: finished runs are not done again.
+        resume: go on with those in `out`: finished runs are not done again. Where nothing is there yet, start.
 
     Raises:
         InputError: as `train`; without seeds or folds, and in distributed training.
@@ -126,7 +126,7 @@ def repeat(
         raise InputError(
             "these runs go one after the other in one process each; start without torchrun, or give --fold or --seed"
         )
-    whole, chosen = _taken_up(out, chosen) if resume else _begun(out, chosen)
+    whole, chosen = _taken_up(out, chosen) if resume and not begins(data, out) else _begun(out, chosen)
     rows: list[dict[str, Any]] = []
     parts = list(parts_of(chosen))
     for number, part in enumerate(parts, start=1):

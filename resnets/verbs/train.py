@@ -42,7 +42,7 @@ from resnets.engine.plan import (
     settle,
 )
 from resnets.engine.recipe import SMALL, Recipe
-from resnets.engine.run import RunDir, claiming, now, provenance
+from resnets.engine.run import RunDir, begins, claiming, now, provenance
 from resnets.engine.settings import answers_of
 from resnets.errors import InputError, Interrupted, is_memory
 from resnets.files import write_bytes, write_text
@@ -110,8 +110,9 @@ def train(
             of 8 bits and its class; a DataLoader of one, of which batch size and workers are taken over; a pandas DataFrame
             with the columns of a CSV list; or {"train": ..., "val": ..., "test": ...} of these. See docs/python.md.
         out: the run directory, new or empty; None: the next free runs/<task>/trainN.
-        resume: go on with the run in `out` (None: the newest). Settings that are given must be those of the run, but for a
-            greater epochs, steps or time, whichever it has: then it is made longer, finished or not; see docs/training.md.
+        resume: go on with the run in `out` (None: the newest); start it where `data` is given and `out` is empty or not there.
+            Settings that are given must be those of the run, but for a greater epochs, steps or time, whichever it has: then it
+            is made longer, finished or not; see docs/training.md.
         data_dir: where built-in datasets lie.
         began: `time.perf_counter()` at which the clock of `time="10m"` starts; None: now.
         reporter: who is told of progress; None: as `verbose` says.
@@ -174,6 +175,8 @@ def prepare(
     settings, net = external.own(settings)
     found = processes.first(lambda: layers_of(data, settings, out, resume=True)) if resume else layers_of(data, settings)
     run, layers, task = found
+    if resume and run is None:
+        reporter.say(f"resume   there is nothing in {out} yet, so a run starts")
     chosen = given(layers)
     if run is not None and processes.rank == 0:
         run.claim()
@@ -233,17 +236,17 @@ def prepare(
         job.run.remove_halves()
         if (leaked := leaks(plan.source)) is not None:
             reporter.say(f"leakage  {leaked}; `resnets data check` names them")
-        faults = {} if resume else task.notes(plan.source, recipe, counts, reporter.say)
-        record(job, plan, data_dir, resumed=resume, faults=faults)
+        faults = {} if run is not None else task.notes(plan.source, recipe, counts, reporter.say)
+        record(job, plan, data_dir, resumed=run is not None, faults=faults)
     return job, plan
 
 
 def layers_of(
     data: Any, settings: Mapping[str, Any], out: str | Path | None = None, *, resume: bool = False
 ) -> tuple[RunDir | None, dict[str, dict[str, Any]], Task]:
-    """The run to go on with, if it is to be resumed; the layers of settings, and the task that they are for."""
+    """The run to go on with, if it is to be resumed and is there; the layers of settings, and the task that they are for."""
     asked = given({"": {"data": memory.name_of(data)} | dict(settings)})
-    if not resume:
+    if not resume or begins(data, out):
         layers = {"the data": memory.settings_of(data)} | requested(asked)
         return None, layers, tasks.of(given(layers))
     run = RunDir(out) if out is not None else RunDir.latest(asked.get("task"))

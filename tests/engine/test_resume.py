@@ -333,6 +333,20 @@ def test_where_there_is_no_run_there_is_nothing_to_resume(tmp_path, monkeypatch)
         train(resume=True)
 
 
+def test_one_command_starts_a_run_and_goes_on_with_it(data, tmp_path):
+    train(data, tmp_path / "whole", **TINY)
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again/.recipe.123.yaml").write_text("half")  # as a kill leaves it before anything is there
+    with stopping(step=7):
+        train(data, tmp_path / "again", resume=True, **TINY)
+    job = train(data, tmp_path / "again", resume=True, **TINY)
+    assert_same(tmp_path / "whole", tmp_path / "again")
+    assert len(job.run.read_provenance()["resumed"]) == 1, "the first start was none"
+    (tmp_path / "other/notes").mkdir(parents=True)
+    with pytest.raises(InputError, match="no run to go on with; give DATA, and a new --out"):
+        train(data, tmp_path / "other", resume=True, **TINY)
+
+
 # --- killed ------------------------------------------------------------------------------------------------------------
 
 

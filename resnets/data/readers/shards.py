@@ -3,7 +3,8 @@
 The index (offset and size of every member) gives random access. So epochs are shuffled completely and resumed exactly, and
 evaluation sees each image once. Remote shards are downloaded whole into a cache folder of limited size.
 
-A sample is KEY.jpg (or another image) with KEY.cls, an integer as text, or KEY.json with "label", an integer or a name.
+A sample is KEY.jpg (or another image) with KEY.cls, an integer as text, or KEY.json with "label": an integer or a name, a list
+of names (several labels), or a number with a point. `data pack` writes "packed" beside it, which is what `Packed` says.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ import contextlib
 import hashlib
 import itertools
 import json
+import math
 import os
 import re
 import tarfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from resnets.data.groups import PACKED
 from resnets.data.pictures.images import IMAGE_SUFFIXES, mode_of, printable
 from resnets.data.pictures.stored import StoredImages
 from resnets.data.readers import remote
@@ -38,6 +41,20 @@ MAX_HEADER_BYTES = 1 << 20  # of a long name or other data about a member
 MAX_LABEL = 10**9
 MAX_PICTURE_BYTES = 1 << 30
 BLOCK = 512  # block size of a tar, in bytes
+INDEX = 2  # version of the cached index
+
+
+Label = int | str | float | list[str]  # a class, a number, several labels
+
+
+class Packed(NamedTuple):
+    """What a sample was before it was packed: its position in its split, its path, its group, and its cells of a list's other
+    columns. The samples of a split that all have a position are in this order."""
+
+    position: int
+    path: str
+    group: str | None = None
+    columns: dict[str, str] | None = None
 
 
 class Sample(NamedTuple):
@@ -46,7 +63,17 @@ class Sample(NamedTuple):
     key: str  # with the image's suffix
     offset: int
     size: int
-    label: int | str
+    label: Label
+    packed: Packed | None = None
+
+
+class Rows(NamedTuple):
+    """The samples of a split: their images, for each its label and its shard, and `Split.columns`."""
+
+    images: ShardImages
+    labels: list[Label]
+    shards: list[Shard]
+    columns: dict[str, np.ndarray]
 
 
 # --- which shards ----------------------------------------------------------------------------------------------------
@@ -79,7 +106,13 @@ def read_shards(source: str | Path, in_chans: int) -> Found:
     Raises:
         InputError: if there is no shard, one cannot be read, or an image has no label.
     """
-    mode_of(in_chans)
+    shards = listed(source)
+    names = class_names(shards)
+    return Found(name_of(shards), {split: _part(rows_of(each, in_chans), names) for split, each in shards.items()})
+
+
+def listed(source: str | Path) -> dict[str, list[Shard]]:
+    """The shards of each split. Raises `InputError` where there is none."""
     if isinstance(source, Path) and source.is_dir():
         urls = sorted(str(path) for path in source.glob("*.tar") if _split_of(path))
     else:
@@ -89,10 +122,17 @@ def read_shards(source: str | Path, in_chans: int) -> Found:
     groups: dict[str, list[Shard]] = {}
     for url in dict.fromkeys(urls):
         groups.setdefault(_split_of(url) or "train", []).append(_shard(url))
-    names = _class_names(urls[0])
-    parts = {split: _part(groups[split], in_chans, names) for split in SPLITS if split in groups}
-    first = next(iter(groups.values()))[0]
-    return Found(printable(Path(first.url).parent.name), parts)
+    return {split: groups[split] for split in SPLITS if split in groups}
+
+
+def name_of(shards: Mapping[str, Sequence[Shard]]) -> str:
+    """What a dataset of shards is called: as the folder that they are in."""
+    return printable(Path(next(iter(shards.values()))[0].url).parent.name)
+
+
+def class_names(shards: Mapping[str, Sequence[Shard]]) -> list[str]:
+    """The lines of classes.txt beside the shards; empty without that file."""
+    return _class_names(next(iter(shards.values()))[0].url)
 
 
 def expand(pattern: str) -> list[str]:
@@ -134,7 +174,6 @@ def _shard(url: str) -> Shard:
 
 
 def _class_names(url: str) -> list[str]:
-    """The lines of classes.txt beside the shards; empty without that file."""
     beside = url.rpartition("/")[0] + "/classes.txt" if "/" in url else "classes.txt"
     if "://" in beside:
         content = remote.content(beside, MAX_NAMES_BYTES)
@@ -149,22 +188,46 @@ def _class_names(url: str) -> list[str]:
 # --- the index -------------------------------------------------------------------------------------------------------
 
 
-def _part(shards: list[Shard], in_chans: int, names: Sequence[str]) -> Part:
-    samples = [_index(shard) for shard in shards]
-    labels = [_label(sample.label, names, shard) for shard, each in zip(shards, samples, strict=True) for sample in each]
-    if not labels:
+def rows_of(shards: Sequence[Shard], in_chans: int) -> Rows:
+    """All samples of the shards of a split. Raises `InputError` where there is none."""
+    mode_of(in_chans)
+    samples = [(number, sample) for number, shard in enumerate(shards) for sample in _index(shard)]
+    if not samples:
         raise InputError(f"{printable(shards[0].url)}: no images found; a shard holds KEY.jpg beside KEY.cls or KEY.json")
-    ranks = {name: number for number, name in reversed(list(enumerate(names)))}
-    classes = sorted(set(labels), key=lambda label: (ranks.get(label, len(ranks)), *_by_number(label)))
-    codes = {label: code for code, label in enumerate(classes)}
+    packed = [sample.packed for _, sample in samples if sample.packed is not None]
+    if len(packed) == len(samples):
+        samples.sort(key=lambda row: row[1].packed.position)  # type: ignore[union-attr]
+        packed.sort(key=lambda each: each.position)
     images = ShardImages(
         shards,
-        np.repeat(np.arange(len(shards)), [len(each) for each in samples]),
-        np.array([(sample.offset, sample.size) for each in samples for sample in each], dtype=np.int64),
-        [sample.key for each in samples for sample in each],
+        np.array([number for number, _ in samples], dtype=np.int64),
+        np.array([(sample.offset, sample.size) for _, sample in samples], dtype=np.int64),
+        [sample.packed.path if sample.packed else sample.key for _, sample in samples],
         in_chans,
     )
-    return Part(images, tuple(classes), np.array([codes[label] for label in labels], dtype=np.int64))
+    columns = _columns(packed) if len(packed) == len(samples) else {}
+    return Rows(images, [sample.label for _, sample in samples], [shards[number] for number, _ in samples], columns)
+
+
+def _columns(packed: Sequence[Packed]) -> dict[str, np.ndarray]:
+    """(N,) of text by the name of the column, as `Split.columns`; the groups as the column `PACKED`."""
+    names = dict.fromkeys(name for each in packed for name in each.columns or ())
+    columns = {name: np.array([(each.columns or {}).get(name, "") for each in packed]) for name in names}
+    groups = [each.group for each in packed if each.group is not None]
+    return columns | ({PACKED: np.array(groups)} if len(groups) == len(packed) else {})
+
+
+def _part(rows: Rows, names: Sequence[str]) -> Part:
+    labels = [_label(label, names, shard) for label, shard in zip(rows.labels, rows.shards, strict=True)]
+    classes = in_order(labels, names)
+    codes = {label: code for code, label in enumerate(classes)}
+    return Part(rows.images, classes, np.array([codes[label] for label in labels], dtype=np.int64), rows.columns)
+
+
+def in_order(labels: Iterable[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The labels that there are, each once: those of classes.txt as there, then numbers by value, then other names."""
+    ranks = {name: number for number, name in reversed(list(enumerate(names)))}
+    return tuple(sorted(set(labels), key=lambda label: (ranks.get(label, len(ranks)), *_by_number(label))))
 
 
 def _by_number(label: str) -> tuple[int, str]:
@@ -172,8 +235,11 @@ def _by_number(label: str) -> tuple[int, str]:
     return (int(label), "") if label.isdecimal() and len(label) < 10 else (1 << 40, label)
 
 
-def _label(label: int | str, names: Sequence[str], shard: Shard) -> str:
-    """The class name of a label. Raises `InputError` for a number beyond `names`."""
+def _label(label: Label, names: Sequence[str], shard: Shard) -> str:
+    """The class name of a label. Raises `InputError` for a number beyond `names`, and for what is no class."""
+    if isinstance(label, list | float):
+        several, number = "several labels for an image, which are for --task tag", "a number with a point, for --task grade"
+        raise InputError(f"{printable(shard.url)}: {several if isinstance(label, list) else number}")
     if isinstance(label, str) or not names:
         return printable(str(label))
     if not 0 <= label < len(names):
@@ -183,12 +249,12 @@ def _label(label: int | str, names: Sequence[str], shard: Shard) -> str:
 
 def _index(shard: Shard) -> list[Sample]:
     """The samples of a shard, from the cached index; if there is none, the shard is read and its index is written."""
-    path = remote.cache_folder() / "index" / f"{shard.key}.json"
+    path = remote.cache_folder() / "index" / f"{shard.key}-{INDEX}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):  # none yet, or damaged: it is written anew
         with open_regular(path) as file:
             checksum, content = file.readline(100), file.read()
         if checksum.strip().decode() == hashlib.sha256(content).hexdigest():
-            return [Sample(*row) for row in json.loads(content)]
+            return [Sample(*row)._replace(packed=row[4] and Packed(*row[4])) for row in json.loads(content)]
     with remote.blame(shard.url), remote.opened(shard) as file:
         samples = read_index(file, printable(shard.url))
     text = json.dumps(samples, separators=(",", ":"))
@@ -216,7 +282,7 @@ def read_index(file: BinaryIO, name: str) -> list[Sample]:
     if missing := [key for key, members in found.items() if members.picture and members.label is None]:
         raise InputError(f'{name}: no label for {quoted(map(printable, missing))}; add KEY.cls, or KEY.json with "label"')
     return [
-        Sample(key + suffix, offset, size, members.label)
+        Sample(key + suffix, offset, size, members.label, members.packed)
         for key, members in found.items()
         if members.picture and members.label is not None
         for suffix, offset, size in [members.picture]
@@ -241,11 +307,12 @@ class _Members:
     """The members of a tar with the same key: the image's (suffix, offset, size), and the labels in KEY.cls and KEY.json."""
 
     picture: tuple[str, int, int] | None = None
-    cls: int | str | None = None
-    json: int | str | None = None
+    cls: Label | None = None
+    json: Label | None = None
+    packed: Packed | None = None
 
     @property
-    def label(self) -> int | str | None:
+    def label(self) -> Label | None:
         return self.json if self.cls is None else self.cls
 
 
@@ -271,25 +338,48 @@ def _add(member: tarfile.TarInfo, file: BinaryIO, end: int, name: str, found: de
         if member.size > MAX_LABEL_BYTES:
             raise InputError(f"{where} has {member.size:,} bytes, more than the {MAX_LABEL_BYTES:,} of a label that are read")
         file.seek(member.offset_data)
-        label = _read_label(file.read(member.size), suffix, where)
-        if label is not None:
-            setattr(found[key], suffix[1:], label)
-
-
-def _read_label(data: bytes, suffix: str, where: str) -> int | str | None:
-    """The label in the content of KEY.cls or KEY.json; None if the JSON has none. Raises `InputError`."""
-    try:
+        content = file.read(member.size)
         if suffix == ".cls":
-            return _in_range(int(data.decode()))
-        values = json.loads(data)
-        label = values.get("label") if isinstance(values, dict) else None
+            found[key].cls = _read_cls(content, where)
+        else:
+            found[key].json, found[key].packed = _read_json(content, where)
+
+
+def _read_cls(content: bytes, where: str) -> int:
+    """The label in KEY.cls. Raises `InputError`."""
+    try:
+        return _in_range(int(content.decode()))
+    except ValueError:
+        raise InputError(f"{where}: not an integer; write the shard again") from None
+
+
+def _read_json(content: bytes, where: str) -> tuple[Label | None, Packed | None]:
+    """The label in KEY.json, None if it has none, and what it was packed with. Raises `InputError`."""
+    try:
+        values = json.loads(content)
+        label, packed = (values.get(name) if isinstance(values, dict) else None for name in ("label", "packed"))
         if isinstance(label, int):
             _in_range(label)
     except (ValueError, RecursionError):
-        raise InputError(f"{where}: {'not an integer' if suffix == '.cls' else 'not JSON'}; write the shard again") from None
-    if isinstance(label, bool) or not isinstance(label, int | str | None) or label == "":
+        raise InputError(f"{where}: not JSON; write the shard again") from None
+    several = isinstance(label, list) and all(isinstance(name, str) and name for name in label)
+    number = isinstance(label, float) and math.isfinite(label)
+    if isinstance(label, bool) or label == "" or not (label is None or isinstance(label, int | str) or several or number):
         raise InputError(f'{where}: "label" is {str(label)[:40]!r}; give a name or an integer')
-    return label
+    return label, _read_packed(packed, where)
+
+
+def _read_packed(values: Any, where: str) -> Packed | None:
+    """What `data pack` wrote of a sample; None where it is something else. Raises `InputError`."""
+    if values is None:
+        return None
+    with contextlib.suppress(TypeError):
+        packed = Packed(**values)
+        columns = packed.columns or {}
+        texts = [packed.path, packed.group or "", *columns, *columns.values()]
+        if type(packed.position) is int and 0 <= packed.position < 1 << 62 and all(type(text) is str for text in texts):
+            return packed
+    raise InputError(f'{where}: "packed" is {str(values)[:40]!r}, not what `resnets data pack` writes; write the shard again')
 
 
 def _in_range(label: int) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 
 from resnets.data.frames import Frame, framed
 from resnets.data.pictures.images import printable
-from resnets.data.readers import known, memory, series, shards
+from resnets.data.readers import known, memory, series, shard_labels, shards
 from resnets.data.readers.boxes import BoxTargets
 from resnets.data.readers.label_rules import BadLabel, NowhereError, RawBoxes, clean_boxes
 from resnets.data.readers.layouts import csv_rows, is_csv, quoted, split_of
@@ -126,9 +126,13 @@ def _found(data: Any, target: str | None, in_chans: int | None, data_dir: str | 
     data = framed(data)
     if memory.in_memory(data) and (listed := memory.series_in(data, dims)) is not None:
         return _series(listed, target or DEFAULT)
-    if memory.in_memory(data) or str(data) in known.KNOWN or shards.is_pattern(data):
+    if memory.in_memory(data) or str(data) in known.KNOWN:
         return _classes(open_source(data, data_dir=data_dir, in_chans=in_chans))
-    path = existing(data)
+    path = str(data) if shards.is_pattern(data) else existing(data)
+    if isinstance(path, str | Path) and shard_labels.is_numbered(path):
+        return _shards(path, in_chans or 3)
+    if isinstance(path, str):
+        return _classes(open_source(data, in_chans=in_chans))
     if isinstance(path, Path) and series.is_listed(path):
         return _series(series.listed(path, target), target or DEFAULT)
     if is_csv(path):
@@ -157,6 +161,16 @@ def _series(found: series.Listed, target: str) -> Found:
         parts[split] = Part(images, values, images.name, dict(rows.columns))
     chans = len(next(iter(found.parts.values())).values[0])
     return Found(found.name, target, False, parts, hflip=False, notes=found.notes, kind="series", in_chans=chans)
+
+
+# --- shards ---
+
+
+def _shards(path: str | Path, in_chans: int) -> Found:
+    """Shards with a number for each image."""
+    name, target, splits = shard_labels.read_numbers(path, in_chans)
+    parts = {split: Part(each.images, each.values, each.images.name, each.columns) for split, each in splits.items()}
+    return Found(name, target, False, parts)
 
 
 # --- folders and other classes ---

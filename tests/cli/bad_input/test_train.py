@@ -168,7 +168,7 @@ CASES = {
         pets, f"train pets {FAST} --out /proc/run", "/proc/run: cannot be made", "choose another folder with --out"
     ),
     "resume where there is no run": Case(
-        pets, f"{TRAIN} --resume", "run: no recipe.yaml here", "leave out --resume to start one"
+        pets, f"train --out run {FAST} --resume", "run: no recipe.yaml here", "give DATA, and a new --out, to start one"
     ),
     "resume where there are no runs": Case(
         pets, "train --resume", "there is no run in runs to go on with", "name its folder with --out"

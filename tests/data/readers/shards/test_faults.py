@@ -38,6 +38,13 @@ FAULTS = {
     "no json": (tar([("a.png", encoded(1)), ("a.json", b"{")]), r"a\.json: not JSON"),
     "deep json": (tar([("a.png", encoded(1)), ("a.json", b"[" * 100_000)]), r"a\.json: not JSON"),
     "true": (tar([("a.png", encoded(1)), ("a.json", b'{"label": true}')]), "\"label\" is 'True'"),
+    "names that are none": (tar([("a.png", encoded(1)), ("a.json", b'{"label": ["a", 1]}')]), r"give a name or an integer"),
+    "no number": (tar([("a.png", encoded(1)), ("a.json", b'{"label": NaN}')]), r"give a name or an integer"),
+    "packed by others": (
+        tar([("a.png", encoded(1)), ("a.json", b'{"label": "x", "packed": {"position": -1, "path": "a"}}')]),
+        r"a\.json: \"packed\" is .*, not what `resnets data pack` writes",
+    ),
+    "packed with more": (tar([("a.png", encoded(1)), ("a.json", b'{"label": 1, "packed": {"x": 1}}')]), "`resnets data pack`"),
     "long label": (tar([("a.cls", bytes(shards.MAX_LABEL_BYTES + 1))]), r"a\.cls has 1,048,577 bytes, more than"),
     "two pictures": (tar([*GOOD, ("00001.jpg", b"")]), r"00001\.jpg is the second image with this key"),
 }
