@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import io
+import logging
 import os
 import sys
 import time
@@ -23,6 +24,7 @@ from resnets.draw.text import printable, visible
 from resnets.errors import InputError, Interrupted, ProcessEnded, is_memory
 from resnets.files import short
 from resnets.plugins import load_plugin
+from resnets.stores import publishing, told
 
 AS_PYTHON = warnings.formatwarning
 # What the system says of a path that the user gave.
@@ -75,6 +77,15 @@ def with_plugins(command: click.Command) -> click.Command:
     return command
 
 
+def with_stores(command: click.Command) -> click.Command:
+    """The command, or each command of a group, which may write to an object store."""
+    for each in command.commands.values() if isinstance(command, click.Group) else ():
+        with_stores(each)
+    if command.callback is not None and not hasattr(command.callback, "publishes"):
+        command.callback = publishing(command.callback)
+    return command
+
+
 class Commands(click.Group):
     """The commands of the table."""
 
@@ -85,7 +96,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].rpartition(".")
-        return completing(with_plugins(getattr(importlib.import_module(module), name)))
+        return completing(with_stores(with_plugins(getattr(importlib.import_module(module), name))))
 
 
 @click.group(cls=Commands, context_settings=CONTEXT, epilog=EPILOG)
@@ -113,6 +124,14 @@ def warning(message: Warning | str, category: type[Warning], filename: str, line
     return AS_PYTHON(message, category, filename, lineno, line)
 
 
+class Said(logging.Handler):
+    """What object stores say of copies, on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        word = "store" if record.levelno < logging.WARNING else "warning"
+        click.echo(f"{word:9}{visible(record.getMessage())}", err=True)
+
+
 def show(who: str, message: str) -> None:
     """Print an error of the input's, and below it where the page of errors says more of it."""
     click.echo(f"{who}{message}", err=True)
@@ -130,6 +149,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):  # a sign that the terminal cannot show is no reason to stop
             stream.reconfigure(errors="backslashreplace")
     warnings.formatwarning = warning
+    stores = logging.getLogger("resnets.stores")
+    stores.handlers, stores.level, stores.propagate = [Said()], logging.INFO, False
     try:
         code = cli.main([word for word in words if word != "--debug"], prog_name="resnets", standalone_mode=False)
     except click.ClickException as error:
@@ -138,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except InputError as error:
         if debug:
             traceback.print_exc()
-        show(who, visible(str(error)))
+        show(who, visible(told(str(error))))
         code = 2
     except ProcessEnded as error:
         click.echo(printable(str(error)), err=True, nl=bool(str(error)))

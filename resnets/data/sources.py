@@ -39,7 +39,7 @@ from resnets.data.readers.layouts import Found, Part, quoted
 from resnets.data.readers.names import matched
 from resnets.data.types import Note, Source, Split
 from resnets.errors import InputError
-from resnets.files import check_no_address
+from resnets.stores import local
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -267,7 +267,7 @@ def existing(data: Any) -> Any:
     """The path of data, which exists; a DataFrame in the place of one. Raises `InputError` for other data in memory."""
     if isinstance(data, Frame):
         return data
-    path = check_no_address(data).expanduser()
+    path = local(data).expanduser()
     if not path.exists():
         if str(data) in memory.FORMS:
             raise InputError(f"the data were in memory ({data}); give them again: resnets.train(data=..., resume=True)")

@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Unpack
 
+from resnets import stores
 from resnets.errors import InputError
 from resnets.files import read_json, read_text, short, to_json, write_json, write_text
 from resnets.models.records import CodeRecord, DeviceRecord, GitRecord, Provenance, Row
@@ -71,6 +72,7 @@ class RunDir:
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             run.claim()
+            stores.check_new(run.path)
             occupied = not run.is_new()
         except OSError as error:
             raise InputError(f"{run.path}: cannot be made ({error.strerror}); choose another folder with --out") from None
@@ -119,11 +121,15 @@ class RunDir:
         """Keep other processes from writing to the directory, until this one ends or leaves `claiming`.
 
         The lock is the system's on the directory itself: it leaves no file, and ends with the process. Where the system or
-        the file system has no such locks, nothing is kept.
+        the file system has no such locks, nothing is kept. In an object store it is a claim (see `resnets.stores.claims`).
 
         Raises:
             InputError: where another process has claimed it.
         """
+        self._lock()
+        stores.claim(self.path)
+
+    def _lock(self) -> None:
         path = self.path.resolve()
         if path in CLAIMED:
             return

@@ -10,10 +10,11 @@ from typing import Any, Literal, cast
 from resnets import plugins
 from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
-from resnets.files import check_no_address, read_json, short
+from resnets.files import read_json, short
 from resnets.models import zoo
 from resnets.models.records import Json, Origin, Provenance, Row
 from resnets.models.spec import ResNetSpec
+from resnets.stores import local
 
 FORMAT = "resnets/1"
 EXTERNAL = "resnets-external/1"  # weights of a network that another library builds; `resnets.ship.external` opens them
@@ -121,7 +122,7 @@ def find(model: str | Path) -> Path:
     Raises:
         InputError: where there is no such file, run directory or bundled model.
     """
-    path = check_no_address(model)
+    path = local(model)
     if path.is_dir():
         weights = [path / "best.safetensors", path / "last.safetensors"]
         for file in reversed(weights) if _selected(path) == "last" else weights:

@@ -23,6 +23,7 @@ from resnets.models.pretrained import keymaps
 from resnets.models.pretrained.adapting import adapted, rule_for
 from resnets.models.pretrained.opening import Opened, open_weights
 from resnets.models.spec import ResNetSpec
+from resnets.stores import publishing
 
 
 def create_model(
@@ -199,6 +200,7 @@ def transfer(model: Model, source: str | Path | Opened) -> dict[str, list[str]]:
     }
 
 
+@publishing
 def convert(
     checkpoint: str | Path,
     out: str | Path,

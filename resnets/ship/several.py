@@ -20,6 +20,7 @@ from resnets.errors import InputError
 from resnets.files import read_json
 from resnets.models.header import Header
 from resnets.ship.sessions import Session, open_session, read_header
+from resnets.stores import copied
 
 SUMMARIES = ("folds.json", "seeds.json")  # what a folder of several runs has, as `verbs.repeats` writes it
 # The settings by which training mirrors its images, with the axis of inputs (N, C, [D, [H,]] W) that each reverses.
@@ -43,7 +44,7 @@ def open_one_or_several(model: Any, *, tta: bool = False, **options: Any) -> Ses
 
 def members(model: Any) -> list[Path]:
     """The run directories in a folder of several finished runs; none where it is no such folder."""
-    folder = Path(model) if isinstance(model, str | Path) else None
+    folder = copied(model) if isinstance(model, str | Path) else None
     summary = None if folder is None else next((folder / name for name in SUMMARIES if (folder / name).is_file()), None)
     if folder is None or summary is None:
         return []

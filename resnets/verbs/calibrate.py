@@ -14,12 +14,14 @@ from resnets.models.pretrained.opening import Opened, open_weights
 from resnets.models.records import AnswersRecord
 from resnets.ship import hub
 from resnets.ship.sessions import answering, open_session
+from resnets.stores import publishing
 from resnets.verbs import expected
 from resnets.verbs.evaluate import judge, pick
 
 SPLITS = ("val", "test", "train")  # the first that the data has is the one, unless one is named
 
 
+@publishing
 def calibrate(
     model: str | Path,
     data: str,

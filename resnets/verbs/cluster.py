@@ -13,6 +13,7 @@ from resnets.files import replacing
 from resnets.measures.clusters import ALONE, Agreement, agreement
 from resnets.measures.neighbours import lengths_of
 from resnets.ship.vectors import Vectors, open_vectors
+from resnets.stores import publishing
 from resnets.verbs.index import Index
 
 MOST_TREE = 15_000  # images for a threshold: all distances between them take 2.3 GB while they are joined
@@ -35,6 +36,7 @@ class Clustered(TypedDict, total=False):
     drawn: str
 
 
+@publishing
 def cluster(
     file: str | Path,
     out: str | Path,

@@ -17,6 +17,7 @@ from resnets.data import sources
 from resnets.data.inputs import INPUTS
 from resnets.data.pictures.stored import FileImages
 from resnets.data.readers import layouts, memory
+from resnets.data.readers.shards import is_pattern
 from resnets.data.words import IMAGES_OF, called
 from resnets.errors import InputError
 from resnets.measures.neighbours import METRICS
@@ -25,6 +26,7 @@ from resnets.models.pretrained.facts import sha256
 from resnets.models.pretrained.names import locate
 from resnets.ship import vectors
 from resnets.ship.sessions import Session
+from resnets.stores import copied, publishing
 from resnets.verbs.features import feature_session, of_files
 from resnets.verbs.predict import find_files
 from resnets.verbs.unfinished import Embedded, Unfinished
@@ -50,6 +52,7 @@ class ModelRecord(TypedDict, total=False):
     terms: str  # whose weights they are, and under which licence
 
 
+@publishing
 def embed(
     model: str | Path | Model,
     data: Any,
@@ -198,15 +201,15 @@ def is_loose(header: Header, data: Any) -> bool:
     if isinstance(data, list | tuple):
         return True
     suffixes = INPUTS[header.spec.dims].suffixes
-    if not isinstance(data, str | os.PathLike) or not Path(data).exists():
+    if not isinstance(data, str | os.PathLike) or is_pattern(data) or not (path := copied(data)).exists():
         return False
-    if not Path(data).is_dir():
-        return Path(data).name.lower().endswith(suffixes)
+    if not path.is_dir():
+        return path.name.lower().endswith(suffixes)
     try:
         _, layout = sources.recognised(data)
     except InputError:
         return True
-    here = list(Path(data).iterdir())
+    here = list(path.iterdir())
     own = any(path.name.lower().endswith(suffixes) for path in here) or not any(path.is_dir() for path in here)
     return own and layout.recognises is layouts.is_class_folder
 

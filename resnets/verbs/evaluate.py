@@ -20,12 +20,14 @@ from resnets.models.header import terms
 from resnets.models.model import Model
 from resnets.ship.sessions import Session, answering, deciding, open_session
 from resnets.ship.several import members, open_one_or_several
+from resnets.stores import publishing
 from resnets.verbs import predictions
 from resnets.verbs.predictions import Judged
 
 SPLITS = ("test", "val", "train")  # the first that the data has is the one to evaluate, unless one is named
 
 
+@publishing
 def evaluate(
     model: str | Path | Model,
     data: Any,

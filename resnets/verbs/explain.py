@@ -27,6 +27,7 @@ from resnets.models.answering import evaluating, run_model
 from resnets.models.header import Header
 from resnets.models.model import Model
 from resnets.ship.sessions import Session, open_session
+from resnets.stores import publishing
 from resnets.verbs import explain_inputs, explain_maps, explain_pages
 from resnets.verbs.explain_inputs import Item
 from resnets.verbs.explain_maps import choose_layer
@@ -50,6 +51,7 @@ class Opened:
         return self.session.header
 
 
+@publishing
 def explain(
     model: str | Path | Model,
     pictures: Iterable[Any] | None = None,

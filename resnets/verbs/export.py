@@ -17,6 +17,7 @@ from resnets.models.pretrained.names import locate
 from resnets.models.records import ExportRecord, Provenance
 from resnets.ship import formats, hub
 from resnets.ship.sessions import exportable
+from resnets.stores import publishing
 from resnets.verbs.export_check import CheckResult, check
 from resnets.verbs.export_data import find_check_data, fitted
 from resnets.verbs.features import featuring
@@ -40,6 +41,7 @@ class Refused(InputError):
         super().__init__(message)
 
 
+@publishing
 def export(
     model: str | Path,
     *,

@@ -27,12 +27,12 @@ from resnets.data.readers.films import frames, is_film
 from resnets.data.readers.given import GivenImages, is_address
 from resnets.data.readers.walk import Left, walk
 from resnets.errors import InputError
-from resnets.files import check_no_address
 from resnets.models.answering import Wanted, answered, check_wanted
 from resnets.models.header import Header
 from resnets.models.records import Prediction
 from resnets.ship.sessions import Session, answering, deciding
 from resnets.ship.several import open_one_or_several
+from resnets.stores import local
 
 if TYPE_CHECKING:
     from resnets.models.model import Model
@@ -66,7 +66,7 @@ def find_pictures(paths: Paths, *, dims: int = 2, left: Left | None = None) -> I
     for named in [paths] if isinstance(paths, str | os.PathLike) else paths:
         if not isinstance(named, str | os.PathLike):
             raise InputError(f"{type(named).__name__} is no path; here files and folders are needed")
-        path = check_no_address(named)
+        path = local(named)
         if not inputs.exists(path):
             raise InputError(f"{path}: no such file or folder")
         if path.is_dir():
@@ -110,7 +110,7 @@ def given(
 
 def found_film(named: str | os.PathLike[str]) -> Path:
     """The path of a video that exists. Raises `InputError`."""
-    path = check_no_address(named)
+    path = local(named)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     return path

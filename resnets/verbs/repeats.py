@@ -31,6 +31,7 @@ from resnets.engine.settings import parse, read_file
 from resnets.errors import InputError
 from resnets.files import foreign, open_regular, replacing, write_json, write_text
 from resnets.ship import external
+from resnets.stores import publishing
 from resnets.verbs import train as training
 from resnets.verbs.history import History
 from resnets.verbs.report import repeats as page
@@ -96,6 +97,7 @@ def asked(settings: Mapping[str, Any], out: str | Path | None, *, resume: bool) 
     return chosen.get("seeds") is not None or (chosen.get("folds") is not None and chosen.get("fold") is None)
 
 
+@publishing
 @claiming()
 def repeat(
     data: Any = None,

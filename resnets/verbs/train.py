@@ -51,6 +51,7 @@ from resnets.models.model import Model
 from resnets.models.records import DataRecord, ModelRecord, Provenance
 from resnets.plugins import needs
 from resnets.ship import external, hub
+from resnets.stores import publishing
 from resnets.verbs import evaluate, expected, predictions, probe, trackers
 from resnets.verbs.history import History
 from resnets.verbs.introduce import introduction, num_params
@@ -89,6 +90,7 @@ class Run:
         return f"<table>{body}</table>{self.history._repr_html_()}"
 
 
+@publishing
 @claiming()
 def train(
     data: Any = None,

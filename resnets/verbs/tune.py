@@ -34,6 +34,7 @@ from resnets.engine.run import BRING_BACK, MAX_RECORD, RunDir, claiming
 from resnets.engine.settings import parse, parse_duration, read_file
 from resnets.errors import InputError, Interrupted
 from resnets.files import read_json, write_json, write_text
+from resnets.stores import publishing
 from resnets.verbs import train as training
 from resnets.verbs.repeats import is_finished, scores_of, seeds_of
 from resnets.verbs.report import tune as page
@@ -69,6 +70,7 @@ class Tuned:
         return {"path": str(self.path), "best": self.best and str(self.best), **self.record}
 
 
+@publishing
 @claiming()
 def tune(
     data: Any = None,

@@ -24,6 +24,7 @@ from resnets.data.pictures.headers import check_header, check_scans
 from resnets.data.pictures.jpeg import before_scan, read_jpeg
 from resnets.errors import InputError
 from resnets.files import open_regular, short
+from resnets.stores import told
 
 # Only these decoders are used, whatever the suffix: the others are rare, and some start other programs (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", dicom.FORMAT)
@@ -61,8 +62,8 @@ class BadPicture(InputError):
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """`path` as valid Unicode text: bytes of a file name that are not UTF-8 become backslash escapes."""
-    return os.fspath(path).encode(errors="backslashreplace").decode()
+    """`path` as valid Unicode text: bytes of a file name that are not UTF-8 are escaped; of a copy, its address."""
+    return told(os.fspath(path)).encode(errors="backslashreplace").decode()
 
 
 def mode_of(in_chans: int) -> str:

@@ -34,6 +34,7 @@ from resnets.data.readers.layouts import SPLIT_WORDS, SPLITS, Found, Part, quote
 from resnets.data.readers.remote import Shard
 from resnets.errors import InputError
 from resnets.files import foreign, is_file, open_regular, read_bytes, write_text
+from resnets.stores import address_of
 
 MAX_SHARDS = 100_000
 MAX_LABEL_BYTES = MAX_NAMES_BYTES = 1 << 20
@@ -80,9 +81,16 @@ class Rows(NamedTuple):
 
 
 def is_pattern(data: str | os.PathLike[str]) -> bool:
-    """Whether `data` is an address, or a pattern of shards with braces or stars, rather than a path."""
+    """Whether `data` is a pattern of shards with braces or stars, or an address, rather than a path: in an object store that of
+    a tar, a pattern, or a folder with shards; other folders there are copied (`stores.local`), and are paths."""
     text = os.fspath(data)
+    if _is_far_folder(text):
+        return any(map(_split_of, _matching(f"{address_of(text)}/*.tar")))
     return "://" in text or (text.endswith(".tar") and any(sign in text for sign in "{*") and not Path(text).exists())
+
+
+def _is_far_folder(text: str) -> bool:
+    return address_of(text) is not None and not text.endswith(".tar") and not any(sign in text for sign in "{*")
 
 
 def is_shards(source: str | Path) -> bool:
@@ -115,6 +123,8 @@ def listed(source: str | Path) -> dict[str, list[Shard]]:
     """The shards of each split. Raises `InputError` where there is none."""
     if isinstance(source, Path) and source.is_dir():
         urls = sorted(str(path) for path in source.glob("*.tar") if _split_of(path))
+    elif isinstance(source, str) and _is_far_folder(source):
+        urls = [url for url in _matching(f"{address_of(source)}/*.tar") if _split_of(url)]
     else:
         urls = [url for pattern in expand(os.fspath(source)) for url in _matching(pattern)]
     if not urls:

@@ -1,4 +1,5 @@
-"""Locating weights: files, run directories, Hugging Face folders, bundled models, and names of published weights.
+"""Locating weights: files, run directories, Hugging Face folders, bundled models, and names of published weights; also files
+and folders in object stores (`stores`).
 
     torchvision/resnet50[.IMAGENET1K_V1]    torchvision's weights of a network; the default ones without an entry
     IMAGENET1K_V2, DEFAULT                  torchvision's weights of the network that `model` names
@@ -24,6 +25,7 @@ from typing import Any
 from resnets.errors import InputError
 from resnets.files import in_package
 from resnets.models import header as saved
+from resnets.stores import copied
 
 OURS = "resnets.safetensors"  # a saved model of this package, beside which other libraries' files are copies
 IN_FOLDER = ("model.safetensors", "pytorch_model.bin", "tf_model.h5")  # the first that exists is used
@@ -79,7 +81,7 @@ def locate(what: str | Path, model: str | None = None) -> Path:
     Raises:
         InputError: if there is none, or it cannot be downloaded.
     """
-    path = Path(what)
+    path = copied(what)
     if path.is_dir() and any((path / name).is_file() for name in (OURS, "config.json")):
         found = next((path / name for name in (OURS, *IN_FOLDER) if (path / name).is_file()), None)
         if found is None:

@@ -13,6 +13,7 @@ from resnets.engine.run import MAX_RECORD, RunDir
 from resnets.errors import InputError
 from resnets.files import read_json
 from resnets.ship import hub
+from resnets.stores import copied
 from resnets.verbs import evaluate
 from resnets.verbs.report import robustness as robust
 from resnets.verbs.report import run as one
@@ -47,6 +48,7 @@ def report(
     Raises:
         InputError: where a run is no folder; where what is asked for by `robustness` or `data` cannot be had.
     """
+    runs = [copied(run) for run in runs]
     if len(runs) == 1 and (search := Path(runs[0], "tune.json")).is_file():
         return tune.write_again(search, out)
     if len(several.expanded(runs)) > 1:

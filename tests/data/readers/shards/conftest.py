@@ -2,10 +2,10 @@
 
 import pytest
 
-from resnets.data.readers import remote
+from resnets.stores import addresses
 
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path, monkeypatch):
     monkeypatch.setenv("RESNETS_DATA", str(tmp_path / "home/datasets"))
-    monkeypatch.setattr(remote, "BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr(addresses, "BACKOFF_SECONDS", 0.0)
