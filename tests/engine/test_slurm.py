@@ -119,7 +119,7 @@ def submitted(slurm, folder, data, settings):
 @pytest.mark.parametrize("stop", ["preempted", "out of time"])
 def test_a_job_that_is_queued_again_goes_on_with_its_run(slurm, tmp_path, stop):
     data = arrays(tmp_path / "d.npz")
-    settings = TINY | {"epochs": 100, "test": False}
+    settings = TINY | {"epochs": 60, "test": False}
     number, run = submitted(slurm, tmp_path, data, settings)
     log = tmp_path / "log.txt"
     wait(lambda: len(run.read_metrics()) > 2, log)
