@@ -60,10 +60,11 @@ def test_three_hops_from_the_command_to_backward(walks):
 # folders may hold volumes, that settings suit the axes, and that weights of other axes are refused; of predict 10 are that a
 # model may be in a repository, which its provenance keeps; of both 15 are what a shell offers at the Tab key, 35 strides along
 # each axis, the norms and activations of U-Nets and their decoders, 10 that volumes have a spacing, values with a unit and
-# several files; of predict 20 several models and mirrored inputs as one.
+# several files; of predict 20 several models and mirrored inputs as one; of both 40 are that data, models and runs may be in an
+# object store, and of train 60 the number of threads, the cores that a GPU needs, and labels and groups of shards.
 @pytest.mark.parametrize(
     ("command", "part", "most"),
-    [("train", "step", 400), ("predict", "step", 765), ("train", "all", 3045), ("predict", "all", 1765)],
+    [("train", "step", 420), ("predict", "step", 775), ("train", "all", 3170), ("predict", "all", 1805)],
 )
 def test_lines_that_one_reads(walks, command, part, most):
     found = walks[command][part]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import importlib
 import io
 import logging
@@ -24,7 +25,7 @@ from resnets.draw.text import printable, visible
 from resnets.errors import InputError, Interrupted, ProcessEnded, is_memory
 from resnets.files import short
 from resnets.plugins import load_plugin
-from resnets.stores import publishing, told
+from resnets.stores import sent, told
 
 AS_PYTHON = warnings.formatwarning
 # What the system says of a path that the user gave.
@@ -81,8 +82,15 @@ def with_stores(command: click.Command) -> click.Command:
     """The command, or each command of a group, which may write to an object store."""
     for each in command.commands.values() if isinstance(command, click.Group) else ():
         with_stores(each)
-    if command.callback is not None and not hasattr(command.callback, "publishes"):
-        command.callback = publishing(command.callback)
+    if (run := command.callback) is not None and not hasattr(run, "sends"):
+
+        @functools.wraps(run)
+        def sending(**given: Any) -> Any:
+            with sent(given) as found:
+                return run(**found)
+
+        sending.sends = True  # type: ignore[attr-defined]
+        command.callback = sending
     return command
 
 

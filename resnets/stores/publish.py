@@ -14,7 +14,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -40,20 +40,25 @@ def publishing(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def published(*args: P.args, **kwargs: P.kwargs) -> R:
-        given: dict[str, Any] = dict(zip(names, args, strict=False)) | kwargs
-        found = {name: address for name in OUTPUTS if (address := address_of(given.get(name)))}
-        if not found:
-            return function(*args, **kwargs)
-        with ExitStack() as stack:
-            for name, address in found.items():
-                path = stack.enter_context(writing(address, resume=bool(given.get("resume"))))
-                given[name] = type(given[name])(path) if isinstance(given[name], str) else path
-            first: Any = [given[name] for name, _ in zip(names, args, strict=False)]
-            rest: Any = {name: given[name] for name in kwargs}
-            return function(*first, **rest)
+        with sent(dict(zip(names, args, strict=False)) | kwargs) as given:
+            return function(**given)  # type: ignore[call-arg]
 
-    published.publishes = True  # type: ignore[attr-defined]
     return published
+
+
+@contextmanager
+def sent(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Arguments of a function, with local paths in the place of addresses in `OUTPUTS`; what is written there is sent.
+
+    Raises as `writing`.
+    """
+    found = dict(given)
+    with ExitStack() as stack:
+        for name in OUTPUTS:
+            if (address := address_of(found.get(name))) is not None:
+                path = stack.enter_context(writing(address, resume=bool(given.get("resume"))))
+                found[name] = type(found[name])(path) if isinstance(found[name], str) else path
+        yield found
 
 
 @contextmanager

@@ -51,7 +51,7 @@ from resnets.models.model import Model
 from resnets.models.records import DataRecord, ModelRecord, Provenance
 from resnets.plugins import needs
 from resnets.ship import external, hub
-from resnets.stores import publishing
+from resnets.stores import sent
 from resnets.verbs import evaluate, expected, predictions, probe, trackers
 from resnets.verbs.history import History
 from resnets.verbs.introduce import introduction, num_params
@@ -90,7 +90,6 @@ class Run:
         return f"<table>{body}</table>{self.history._repr_html_()}"
 
 
-@publishing
 @claiming()
 def train(
     data: Any = None,
@@ -131,6 +130,7 @@ def train(
     """
     watching = watcher(reporter, progress, verbose)
     with ExitStack() as watched:
+        out = watched.enter_context(sent({"out": out, "resume": resume}))["out"]
         if reporter is None:
             watched.callback(watching.close)
         with joined() as processes:
