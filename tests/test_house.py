@@ -13,7 +13,21 @@ from resnets import tasks
 from resnets.data.types import KINDS
 
 ROOT, TESTS = Path(resnets.__file__).parent, Path(__file__).parent
-FOLDERS = ("attribution", "cli", "data", "draw", "engine", "measures", "models", "paper", "ship", "stores", "tasks", "verbs")
+FOLDERS = (
+    "attribution",
+    "cli",
+    "data",
+    "draw",
+    "engine",
+    "fleet",
+    "measures",
+    "models",
+    "paper",
+    "ship",
+    "stores",
+    "tasks",
+    "verbs",
+)
 FILES = ("__init__.py", "__main__.py", "errors.py", "files.py", "plugins.py")
 
 # --- rooms and sizes ---

@@ -38,6 +38,12 @@ SECTIONS = {
     "runtime-for-other-files": "files; use --runtime",
     "no-token": "no token of the Hugging Face Hub",
     "package-missing": "is not installed: pip install",
+    "no-ray-cluster": "no Ray cluster answers at",
+    "other-versions-on-a-worker": "has other versions than this process",
+    "too-few-cores": "machines now, and each needs one",
+    "parts-there-already": "has parts already; go on with them by --resume",
+    "parts-of-another-call": ": its parts were made ",
+    "blocks-without-rows": "blocks have no rows, for their workers were lost",
 }
 
 

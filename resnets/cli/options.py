@@ -19,6 +19,7 @@ from resnets.cli.completion import MODEL, Place, offering
 from resnets.engine.recipe import Recipe, Schema
 from resnets.engine.settings import ANSWERS, COMMON, MACHINE, SECTIONS, fields_of, kinds, show
 from resnets.errors import InputError
+from resnets.fleet.engines import ENGINES
 from resnets.models import zoo
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -45,6 +46,18 @@ tta_flag = click.option(
     is_flag=True,
     help="average over mirrored images too (test-time augmentation), along the axes that training mirrored",
 )
+engine_flag = click.option(
+    "--engine", type=click.Choice(list(ENGINES)), help="work in blocks of images: in this process, or on a Ray cluster  [none]"
+)
+num_workers_flag = click.option(
+    "--num-workers", type=click.IntRange(1), metavar="K", help="of --engine ray: workers at once  [one a machine or GPU]"
+)
+block_size_flag = click.option(
+    "--block-size",
+    type=click.IntRange(1),
+    metavar="N",
+    help="of --engine: images a block, which a lost worker costs  [1024]",
+)
 corrections_flag = click.option(
     "--corrections", metavar="FILE", help="a list of other labels, and of images to leave out, as in train"
 )
@@ -57,6 +70,17 @@ sets_flag = click.option("--sets", metavar="X", help="prediction sets that hold 
 unknown_flag = click.option(
     "--unknown/--no-unknown", default=True, help='answer "unknown" to pictures unlike the training data  [as calibrated]'
 )
+
+
+def block_flags(command: Any) -> Any:
+    """The flags of commands that take many images, in blocks."""
+    return engine_flag(num_workers_flag(block_size_flag(command)))
+
+
+def check_engine(*, engine: str | None, **given: Any) -> None:
+    """Raise `InputError` for flags that mean nothing without an engine."""
+    if engine is None and (wrong := [name for name, value in given.items() if value is not None]):
+        raise InputError(f"--{wrong[0].replace('_', '-')} is for --engine ray; leave it out, or add that")
 
 
 def confidence_flags(command: Any) -> Any:

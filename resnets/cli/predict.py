@@ -16,6 +16,8 @@ from resnets.cli.options import (
     EPILOG,
     amp_flag,
     answers_flags,
+    block_flags,
+    check_engine,
     confidence_flags,
     corrections_flag,
     data_dir_flag,
@@ -39,7 +41,10 @@ from resnets.files import to_json
     type=click.Choice(["table", "json", "csv"]),
     help="json: one object per line  [by the suffix of --out, else table]",
 )
-@click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="write each row there when it is ready  [stdout]")
+@click.option(
+    "--out", "-o", metavar="FILE", type=click.Path(path_type=Path),
+    help="write each row there when it is ready; with --engine, a folder of Parquet parts or a file of all rows  [stdout]",
+)  # fmt: skip
 @click.option("--resume", is_flag=True, help="continue --out: skip images that have a row there")
 @click.option("--batch-size", "-b", type=click.IntRange(1), default=16, help="images per batch  [16]")
 @click.option("--workers", "-j", type=click.IntRange(0), help="threads that decode and predict  [one per CPU, up to 8]")
@@ -55,6 +60,7 @@ from resnets.files import to_json
     help="write masks (class indices, or object numbers) as PNG or NIfTI files",
 )
 @click.option("--fps", type=click.FloatRange(0, 1000, min_open=True), help="frames a second that are looked at in videos  [1]")
+@block_flags
 @tta_flag
 @runtime_flag
 @amp_flag
@@ -78,7 +84,9 @@ def predict(
     draw: Path | None,
     masks: Path | None,
     fps: float | None,
-    **options: Any,
+    batch_size: int,
+    workers: int | None,
+    **blocks: Any,
 ) -> None:
     """Predict PICTURES (files, folders with all images below them, http and https addresses, and videos) with MODEL, or all
     models of a folder of folds or seeds: classes with their probabilities; for detection, objects with their bounding boxes;
@@ -87,31 +95,32 @@ def predict(
     from resnets.data.inputs import INPUTS
     from resnets.data.readers.walk import Left
     from resnets.data.words import IMAGES_OF
-    from resnets.models.answering import Wanted, check_wanted
-    from resnets.ship.sessions import answering, deciding
-    from resnets.ship.several import open_one_or_several
     from resnets.verbs import rows
     from resnets.verbs.predict import given, stream, stream_film
 
+    options: dict[str, Any] = {"batch_size": batch_size, "workers": workers}
+    check_engine(**blocks)
     if resume and out is None:
         raise InputError("--resume needs the file to go on with; name it with --out")
-    session = open_one_or_several(model, runtime=runtime, device=device, amp=amp, tta=tta)
-    session = deciding(session, {"abstain_at": abstain_at, "sets": sets, "unknown_at": None if unknown else 0})
-    header, task = session.header, answering(session.header)
-    form = rows.form_of(task.rows, form_name, out)
-    check_wanted(task, topk=topk, threshold=threshold)
-    wanted = Wanted(min(topk or Wanted.topk, max(1, len(header.labels))), threshold, header.decision)
-    if out:
-        rows.check_out(out, form, resume)
+    deciding = {"abstain_at": abstain_at, "sets": sets, "unknown_at": None if unknown else 0}
+    opening = {"runtime": runtime, "device": device, "amp": amp, "tta": tta}
+    session, form, wanted = opened(model, form_name, out, topk, threshold, deciding, opening)
+    header, task = session.header, tasks.get(session.header.task)
     task.check_asked(header, draw=draw is not None, masks=masks is not None)
     say_terms(header)
+    if blocks["engine"] is not None:
+        check_blocks(out, {"--draw": draw, "--masks": masks, "--fps": fps})
+        asked = {**opening, **deciding, "topk": wanted.topk, "threshold": threshold}
+        predict_in_blocks(model, header, pictures, out, form, asked, resume=resume, **blocks, **options)
+        return
+    if out:
+        rows.check_out(out, form, resume)
     left, images = Left(), IMAGES_OF[header.spec.dims]
     files, films = given(header, pictures, left=left)
     if films or fps is not None:
         check_films(films, fps, {"--resume": resume, "--draw": draw, "--masks": masks})
-    todo = files
     say_notes(note.text for note in left.notes())
-    held = rows.Held()
+    todo, held = files, rows.Held()
     if out and resume:
         held = rows.held(out, form, wanted.topk)
         todo = held.without(files)
@@ -134,6 +143,67 @@ def predict(
     else:
         bad = rows.write_all(found, form, wanted.topk)
     rows.check_some(bad, num["rows"], held, images)
+
+
+def opened(
+    model: str,
+    form_name: str | None,
+    out: Path | None,
+    topk: int | None,
+    threshold: float | None,
+    asked: dict[str, Any],
+    opening: dict[str, Any],
+) -> tuple[Any, Any, Any]:
+    """The session, the form of its rows, and what is wanted of its answers."""
+    from resnets.models.answering import Wanted, check_wanted
+    from resnets.ship.sessions import answering, deciding
+    from resnets.ship.several import open_one_or_several
+    from resnets.verbs import rows
+
+    session = deciding(open_one_or_several(model, **opening), asked)
+    header, task = session.header, answering(session.header)
+    form = rows.form_of(task.rows, form_name, out)
+    check_wanted(task, topk=topk, threshold=threshold)
+    return session, form, Wanted(min(topk or Wanted.topk, max(1, len(header.labels))), threshold, header.decision)
+
+
+def check_blocks(out: Path | None, given: Mapping[str, Any]) -> None:
+    """Raise `InputError` for flags that mean nothing with an engine, or are missing."""
+    if out is None:
+        raise InputError("--engine writes a folder of Parquet parts, or a file; name it with --out")
+    if wrong := [name for name, value in given.items() if value is not None]:
+        raise InputError(f"{wrong[0]} is not for --engine, whose workers write rows only; leave it out")
+
+
+def predict_in_blocks(
+    model: str, header: Any, pictures: Any, out: Any, form: Any, asked: dict[str, Any], *, batch_size: int, **how: Any
+) -> None:
+    """`predict` by an engine, watched.
+
+    Args:
+        asked: what rows go by.
+        how: arguments of `in_blocks.predict`.
+    """
+    from resnets.cli.progress import counting, say
+    from resnets.data.readers.walk import Left
+    from resnets.data.words import IMAGES_OF
+    from resnets.verbs import rows
+    from resnets.verbs.in_blocks import folder_of, predict
+    from resnets.verbs.predict import given
+
+    left, images = Left(), IMAGES_OF[header.spec.dims]
+    files, films = given(header, pictures, left=left)
+    check_films(films, None, {"--engine": True})
+    say_notes(note.text for note in left.notes())
+    try:
+        with counting("predicting", images) as progress:
+            watched: dict[str, Any] = {"say": say, **({"progress": progress} if progress else {})}
+            found = predict(model, files, out, form, {**asked, "batch_size": batch_size}, **how, **watched)
+    except KeyboardInterrupt:
+        click.echo(visible(f"stopped; what is done is in {folder_of(out)}; to go on: the same command with --resume"), err=True)
+        raise
+    click.echo(visible(f"rows of {found['num_images']} {images} written to {out}"))
+    rows.check_some(found["num_unreadable"], found["num_images"], rows.Held(), images)
 
 
 def say_terms(header: Any) -> None:

@@ -8,7 +8,17 @@ from typing import Any, TypeVar
 
 import click
 
-from resnets.cli.options import CONTEXT, EPILOG, amp_flag, data_dir_flag, device_flag, json_flag, runtime_flag
+from resnets.cli.options import (
+    CONTEXT,
+    EPILOG,
+    amp_flag,
+    block_flags,
+    check_engine,
+    data_dir_flag,
+    device_flag,
+    json_flag,
+    runtime_flag,
+)
 from resnets.draw.text import printable, visible
 from resnets.errors import InputError
 from resnets.files import to_json
@@ -40,19 +50,34 @@ def computing(command: Command) -> Command:
 @click.option("--out", "-o", metavar="FILE", required=True, help="the .npz or .parquet to write")
 @stage_flag
 @metric_flag
+@block_flags
 @computing
 @json_flag
 def embed(model: str, data: tuple[str, ...], *, out: str, as_json: bool, **options: Any) -> None:
     """Write what MODEL makes of each image of DATA (a folder, files, or a dataset in any layout) to a file: a vector for each
     image, its features pooled over space, beside its path, split and label."""
+    check_engine(**{name: options[name] for name in ("engine", "num_workers", "block_size")})
     say_embedded(_embedded(model, data, out, **options), as_json)
 
 
-def _embedded(model: str, data: tuple[str, ...], out: str, *, metric: str | None, **options: Any) -> Any:
-    from resnets.verbs.embed import embed
+def _embedded(
+    model: str,
+    data: tuple[str, ...],
+    out: str,
+    *,
+    metric: str | None,
+    engine: str | None = None,
+    num_workers: int | None = None,
+    block_size: int | None = None,
+    **options: Any,
+) -> Any:
+    from resnets.verbs import embed, in_blocks
 
     options |= {"metric": metric or "cosine"}
-    return _watched(lambda **watch: embed(model, data[0] if len(data) == 1 else list(data), out, **options, **watch), out)
+    write: Callable[..., Any] = embed.embed
+    if engine is not None:
+        write, options = in_blocks.embed, options | {"engine": engine, "num_workers": num_workers, "block_size": block_size}
+    return _watched(lambda **watch: write(model, data[0] if len(data) == 1 else list(data), out, **options, **watch), out)
 
 
 def _watched(call: Callable[..., Any], out: str) -> Any:
@@ -63,7 +88,7 @@ def _watched(call: Callable[..., Any], out: str) -> Any:
         with counting("embedding") as progress:
             return call(say=say, progress=progress or (lambda done, num: None))
     except KeyboardInterrupt:
-        click.echo(visible(f"stopped; what was done is in {out}.part; to go on: the same command with --resume"), err=True)
+        click.echo(visible(f"stopped; what was done is kept beside {out}; to go on: the same command with --resume"), err=True)
         raise
 
 
@@ -72,7 +97,8 @@ def say_embedded(result: Any, as_json: bool) -> None:
         click.echo(to_json(result))
         return
     bad = f"; {result['num_unreadable']:,} images could not be read" * (result["num_unreadable"] > 0)
-    words = f"{result['num_images']:,} vectors of {result['num_features']:,} numbers"
+    width = f" of {result['num_features']:,} numbers" if "num_features" in result else ""  # a folder of parts has them
+    words = f"{result['num_images']:,} vectors{width}"
     click.echo(visible(f"{words} written to {result['file']}{bad}"))
 
 

@@ -142,7 +142,8 @@ ALONE = Processes()
 
 @contextmanager
 def joined() -> Iterator[Processes]:
-    """Context manager that initialises the process group if torchrun started this process, and reports errors once.
+    """Context manager that initialises the process group if torchrun started this process, and reports errors once. A group
+    that is there already, as an engine's, is used, and left as it is.
 
     Raises:
         ProcessEnded: if the cause is in another process, or rank 0 has already reported the same error.
@@ -152,18 +153,11 @@ def joined() -> Iterator[Processes]:
         yield processes
         return
     share_cores(processes)
-    store, *_ = next(dist.rendezvous("env://", timeout=TIMEOUT))
-    dist.init_process_group(
-        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-        store=store,
-        rank=processes.rank,
-        world_size=processes.world,
-        timeout=TIMEOUT,
-    )
+    store, leave = (dist.distributed_c10d._get_default_store(), list) if dist.is_initialized() else join(processes)
     try:
         yield processes
     except Interrupted:
-        dist.destroy_process_group()
+        leave()
         raise
     except InputError as error:
         if not said(processes, store, str(error)):
@@ -178,7 +172,20 @@ def joined() -> Iterator[Processes]:
             f"rank {processes.rank}: another process ended; its message, or torchrun's summary below, says which and why"
         ) from None
     else:
-        dist.destroy_process_group()
+        leave()
+
+
+def join(processes: Processes) -> tuple[dist.Store, Callable[[], object]]:
+    """Initialise the process group: its store, and what ends it."""
+    store, *_ = next(dist.rendezvous("env://", timeout=TIMEOUT))
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+        store=store,
+        rank=processes.rank,
+        world_size=processes.world,
+        timeout=TIMEOUT,
+    )
+    return store, dist.destroy_process_group
 
 
 def share_cores(processes: Processes) -> None:

@@ -91,18 +91,23 @@ def embed(
             begun with another model or other data.
     """
     out = Path(out)
-    if out.suffix.lower() not in (".npz", ".parquet", ".pq"):
-        raise InputError(f"{out}: name the file to write {out.stem}.npz or {out.stem}.parquet")
-    if vectors.is_parquet(out):
-        vectors.need_parquet()
-    if metric not in METRICS:
-        raise InputError(f"metric={metric!r}: give one of {', '.join(METRICS)}")
+    check_file(out, metric)
     session = feature_session(model, stage=stage, runtime=runtime, device=device, amp=amp)
     header = header_of(session, model, metric, data)
     with Unfinished(out, header, resume=resume) as unfinished:
         parts = images_of(session.header, data, data_dir=data_dir, say=say, split=split)
         fill(unfinished, session, parts, batch_size=batch_size, workers=workers, say=say, progress=progress)
         return unfinished.finish()
+
+
+def check_file(out: Path, metric: str) -> None:
+    """Raise `InputError` where no vectors can be written to a file of this name, or searched by this metric."""
+    if out.suffix.lower() not in (".npz", ".parquet", ".pq"):
+        raise InputError(f"{out}: name the file to write {out.stem}.npz or {out.stem}.parquet")
+    if vectors.is_parquet(out):
+        vectors.need_parquet()
+    if metric not in METRICS:
+        raise InputError(f"metric={metric!r}: give one of {', '.join(METRICS)}")
 
 
 def header_of(session: Session, model: Any, metric: str, data: Any) -> dict[str, Any]:

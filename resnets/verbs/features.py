@@ -141,10 +141,12 @@ def of_split(
     return Features(values[:done], truth, np.concatenate(positions))
 
 
-def of_files(session: Session, files: Any, *, batch_size: int = 16, workers: int | None = None) -> Generator[Found, None, None]:
+def of_files(
+    session: Session, files: Any, *, batch_size: int = 16, workers: int | None = None, spread: bool = True
+) -> Generator[Found, None, None]:
     """The features of images (files, shards, arrays), in their order, in memory for a few: each has the row {"path"}, with
     "error" where it cannot be read, and the answer (num_features,) float32. See `predict.stream`."""
-    return stream(session, files, answer=featured(session), batch_size=batch_size, workers=workers)
+    return stream(session, files, answer=featured(session), batch_size=batch_size, workers=workers, spread=spread)
 
 
 def featured(session: Session) -> Answer:

@@ -198,11 +198,13 @@ def stream(
     answer: Answer | None = None,
     batch_size: int = 16,
     workers: int | None = None,
+    spread: bool = True,
 ) -> Generator[Found, None, None]:
     """What is found in `files`, in their order. To close the generator stops what is under way.
 
     Args:
         answer: what makes rows and answers of a batch; None: the task, as it is `wanted`.
+        spread: of few pictures each thread gets some, in smaller batches; the last bits of answers may go by these.
     """
     batches = _Batches(session, files, wanted or Wanted(), answer)
     if batches.task.own_size:  # one at a time, and one ahead: images, answers and masks may be large
@@ -215,7 +217,7 @@ def stream(
         for batch in split(len(files), batch_size):
             yield from batches.found(batch)
         return
-    ahead = split(len(files), min(batch_size, -(-len(files) // num_threads)))  # of few pictures, each thread gets some
+    ahead = split(len(files), min(batch_size, -(-len(files) // num_threads)) if spread else batch_size)
     # Before Python 3.12 a pool starts no thread for what one that was quick could do, and never makes up for it.
     all_there = threading.Event()
     pool = ThreadPoolExecutor(num_threads, "predict", initializer=all_there.wait)

@@ -128,7 +128,7 @@ def repeat(
         raise InputError(
             "these runs go one after the other in one process each; start without torchrun, or give --fold or --seed"
         )
-    whole, chosen = _taken_up(out, chosen) if resume and not begins(data, out) else _begun(out, chosen)
+    whole, chosen = taken_up(out, chosen) if resume and not begins(data, out) else begun(out, chosen)
     rows: list[dict[str, Any]] = []
     parts = list(parts_of(chosen))
     for number, part in enumerate(parts, start=1):
@@ -142,7 +142,7 @@ def repeat(
                 training.train(out=run.path, resume=again, data_dir=data_dir, began=began, reporter=reporter, **own | held)
             except InputError:
                 if not (rows or again or resume or run.path.exists()):
-                    _undo(whole, named=out is not None)
+                    undo(whole, named=out is not None)
                 raise
         began = time.perf_counter()
         rows.append(part | {"run": run.path.name} | scores_of(run))
@@ -194,7 +194,7 @@ def seeds_of(given: Sequence[int]) -> tuple[int, ...]:
     return seeds
 
 
-def _begun(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
+def begun(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
     """A new folder, with what was given as its recipe."""
     settings = given(requested(asked))
     task = tasks.of(settings)
@@ -207,15 +207,15 @@ def _begun(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[
     return whole, settings
 
 
-def _undo(whole: RunDir, *, named: bool) -> None:
-    """Remove what `_begun` wrote, where the first run was refused, and folders that are empty then, unless they were named."""
+def undo(whole: RunDir, *, named: bool) -> None:
+    """Remove what `begun` wrote, where the first run was refused, and folders that are empty then, unless they were named."""
     whole.recipe.unlink()
     with suppress(OSError):  # not empty
         for folder in () if named else (whole.path, *whole.path.parents[:2]):
             folder.rmdir()
 
 
-def _taken_up(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
+def taken_up(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[str, Any]]:
     whole = RunDir(out) if out is not None else RunDir.latest(asked.get("task"), kind_of(asked))
     if not whole.recipe.is_file():
         raise InputError(f"{whole.path}: no recipe.yaml here, so there are no runs to go on with; leave out --resume")
