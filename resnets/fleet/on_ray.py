@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,7 +29,6 @@ STORE_BYTES = 200 << 20  # of the object store of a cluster that is started here
 REACH_SECONDS = 10.0  # in which the address of a cluster has to answer
 LISTEN_SECONDS = 0.5
 TIMEOUT_SECONDS = 600  # of a group's messages, as in torch's own groups
-NO_MORE = object()
 
 
 class Ray:
@@ -76,9 +76,11 @@ class Ray:
         try:
             while True:
                 while len(running) < self.num_workers:
-                    item, tries = again.popleft() if again else (next(waiting, NO_MORE), 0)
-                    if item is NO_MORE:
+                    if not again:
+                        again.extend((item, 0) for item in islice(waiting, 1))
+                    if not again:
                         break
+                    item, tries = again.popleft()
                     running[start(shared, item)] = item, tries
                 if not running:
                     return

@@ -25,7 +25,8 @@ from resnets.stores.addresses import LOG, address_of, blame, file_system
 from resnets.stores.claims import Claim, Lost
 from resnets.stores.mirror import FRESH, Entry, Mirror, stamp_of
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 OUTPUTS = ("out", "draw", "masks")  # arguments that are paths to write to
 FIRST = "recipe.yaml"  # without which there is no run to go on with; a later one follows what says why it differs
 LAST = ("provenance.json", "recipe.yaml", "tune.json", "resume.safetensors", "resume.json")

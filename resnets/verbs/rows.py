@@ -235,7 +235,7 @@ def write_all(
     found: Generator[Row, None, None],
     form: Form,
     topk: int,
-    write: Callable[[str], None] = click.echo,
+    write: Callable[[str], Any] = click.echo,
     progress: Callable[[int], Any] = lambda done: None,
     *,
     head: bool = True,

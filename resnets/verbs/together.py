@@ -28,8 +28,7 @@ class Telling:
     """A `Reporter` that passes on what it is told."""
 
     def __init__(self, tell: Tell) -> None:
-        for name in TOLD:
-            setattr(self, name, partial(tell, name))
+        self.say, self.step, self.epoch = (partial(tell, name) for name in TOLD)
 
 
 def train(
