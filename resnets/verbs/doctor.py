@@ -41,7 +41,7 @@ class Extra(NamedTuple):
 
 REQUIRED = (
     "torch", "torchvision", "safetensors", "numpy", "pillow", "scikit-learn", "scipy", "matplotlib", "click", "rich", "pyyaml",
-    "jinja2", "imagehash", "numba", "simplejpeg",
+    "psutil", "jinja2", "imagehash", "numba", "simplejpeg",
 )  # fmt: skip
 ONNX, OPENVINO = ("onnx", "onnxscript", "onnxruntime"), ("openvino", "nncf")
 EXTRAS = {
@@ -55,6 +55,7 @@ EXTRAS = {
     "video": Extra("predict on videos", ("av",)),
     "remote": Extra("data at https:// addresses", ("fsspec", "aiohttp")),
     "s3": Extra("data, models and runs at s3:// addresses", ("fsspec", "aiohttp", "s3fs")),
+    "ray": Extra("train, predict and embed --engine ray", ("pyarrow", "ray")),
     "parquet": Extra("embed -o FILE.parquet, tables in Parquet", ("pyarrow",)),
     "explain": Extra("explain; the report's maps", ("torchcam", "captum")),
     "search": Extra("index --approximate: search by a graph", ("usearch",)),
