@@ -88,7 +88,7 @@ def test_choices_are_those_of_the_tables():
 
 
 def test_verbs_are_those_of_the_contract():
-    assert set(COMMANDS) == set(VERBS) and set(command("data").commands) == {"check", "preview", "get", "repair"}
+    assert set(COMMANDS) == set(VERBS) and set(command("data").commands) == {"check", "preview", "get", "pack", "repair"}
 
 
 @pytest.mark.parametrize(
