@@ -131,12 +131,13 @@ def flags(command):
 # Of other programs, in docs/distributed.md; --badge is of notebooks/run.py.
 TORCHRUN = {"--nproc-per-node", "--nnodes", "--rdzv-id", "--rdzv-backend", "--rdzv-endpoint"}
 SBATCH = {"--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--signal", "--requeue", "--open-mode"}
+RAY = {"--disable-usage-stats", "--volume", "--shm-size", "--autoscaling-config", "--address", "--num-cpus", "--workdir"}
 BENCHMARKS = {"--measure", "--engine-ms"}  # of scripts in benchmarks/
 
 
 def test_every_flag_exists():
     used = {flag for text in TEXT.values() for flag in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)}
-    assert used - flags(cli) <= {"--help", "--debug", "--badge"} | TORCHRUN | SBATCH | BENCHMARKS
+    assert used - flags(cli) <= {"--help", "--debug", "--badge"} | TORCHRUN | SBATCH | RAY | BENCHMARKS
 
 
 def test_numbers_and_names_are_the_codes():
