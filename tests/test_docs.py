@@ -131,12 +131,14 @@ def flags(command):
 # Of other programs, in docs/distributed.md; --badge is of notebooks/run.py.
 TORCHRUN = {"--nproc-per-node", "--nnodes", "--rdzv-id", "--rdzv-backend", "--rdzv-endpoint"}
 SBATCH = {"--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--signal", "--requeue", "--open-mode"}
+RAY = {"--address", "--autoscaling-config", "--disable-usage-stats", "--num-cpus"}
+DOCKER = {"--shm-size", "--volume", "--workdir"}
 BENCHMARKS = {"--measure", "--engine-ms"}  # of scripts in benchmarks/
 
 
 def test_every_flag_exists():
     used = {flag for text in TEXT.values() for flag in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)}
-    assert used - flags(cli) <= {"--help", "--debug", "--badge"} | TORCHRUN | SBATCH | BENCHMARKS
+    assert used - flags(cli) <= {"--help", "--debug", "--badge"} | TORCHRUN | SBATCH | RAY | DOCKER | BENCHMARKS
 
 
 def test_numbers_and_names_are_the_codes():
