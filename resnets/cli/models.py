@@ -14,6 +14,7 @@ from resnets.engine.recipe import Recipe
 from resnets.engine.settings import parse
 from resnets.errors import InputError
 from resnets.files import to_json
+from resnets.stores import address_of
 
 
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="List the named networks.")
@@ -43,7 +44,8 @@ def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> Non
 
     given = {name: parse(Recipe, name, changes[name]) for name in (*SPEC_FLAGS, "num_classes") if changes[name] is not None}
     size = None if img_size is None else parse(Recipe, "img_size", img_size)
-    if not Path(model).exists() and (model in zoo.ROWS or not (model in saved.boxed() or names.parse(model))):
+    is_file = Path(model).exists() or address_of(model) is not None or model in saved.boxed() or names.parse(model)
+    if not Path(model).exists() and (model in zoo.ROWS or not is_file):
         spec, header = zoo.get(model, **given), None
     else:
         from resnets.ship.sessions import read_header

@@ -120,7 +120,9 @@ class Ray:
             trainer = TorchTrainer(
                 partial(member, board, (Driver(), work)),
                 torch_config=TorchConfig("cpu:gloo,cuda:nccl" if self.num_gpus else "gloo", timeout_s=TIMEOUT_SECONDS),
-                scaling_config=ScalingConfig(self.num_workers, use_gpu=bool(self.num_gpus), resources_per_worker=resources),
+                scaling_config=ScalingConfig(
+                    num_workers=self.num_workers, use_gpu=bool(self.num_gpus), resources_per_worker=resources
+                ),
                 run_config=RunConfig(name=f"try{tries}", storage_path=str(folder.absolute())),
             )
             done, error = self._fit(trainer, board, listen)
@@ -211,12 +213,14 @@ def connect(ray: Any) -> None:
         except OSError as error:
             raise no_cluster(address, error) from None
     try:
-        try:
-            ray.init(address=address or "auto", **quiet)
-        except ConnectionError as error:
-            if address:
-                raise no_cluster(address, error) from None
-            ray.init(address="local", include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
+        if address != "local":
+            try:
+                ray.init(address=address or "auto", **quiet)
+                return
+            except ConnectionError as error:
+                if address:
+                    raise no_cluster(address, error) from None
+        ray.init(address="local", include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
     except InputError:
         raise
     except Exception as error:  # Ray raises a plain one where a cluster does not start in time
@@ -263,6 +267,7 @@ def reason_of(error: Exception) -> str:
         "OutOfMemoryError": "its machine ran out of memory; fewer --num-workers or a smaller --batch-size help",
         "WorkerCrashedError": "its worker died",
         "NodeDiedError": "its machine is gone",
+        "WorkerHealthCheckFailedError": "its process died, or its machine is gone",  # of a group
     }
     return kinds.get(type(error).__name__, f"{type(error).__name__} ({short(error)})")
 
@@ -272,4 +277,4 @@ def lost_of(error: Any) -> str:
     failures = getattr(error, "worker_failures", None) or {"": error}
     by_cause = sorted(failures.items(), key=lambda item: "another process ended" in str(item[1]))
     rank, first = by_cause[0]
-    return f"rank {rank}: {short(first)}" if rank != "" else short(first)
+    return f"rank {rank}: {reason_of(first)}" if rank != "" else short(first)

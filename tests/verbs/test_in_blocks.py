@@ -164,7 +164,6 @@ def test_damaged_and_foreign_parts_are_named(tmp_path, capsys):
         ("--engine local -o m.safetensors", "m.safetensors: exists already; remove it"),
         ("--engine local -o parts --num-workers 2", "--num-workers is for --engine ray"),
         ("-o rows.json --num-workers 2", "--num-workers is for --engine ray"),
-        ("--engine local -o s3://bucket/rows", "an address"),
     ],
 )
 def test_refused(words, said, capsys):
