@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -40,10 +39,11 @@ def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> Non
     from resnets.models import header as saved
     from resnets.models import zoo
     from resnets.models.pretrained import names
+    from resnets.stores import copied
 
     given = {name: parse(Recipe, name, changes[name]) for name in (*SPEC_FLAGS, "num_classes") if changes[name] is not None}
     size = None if img_size is None else parse(Recipe, "img_size", img_size)
-    if not Path(model).exists() and (model in zoo.ROWS or not (model in saved.boxed() or names.parse(model))):
+    if not copied(model).exists() and (model in zoo.ROWS or not (model in saved.boxed() or names.parse(model))):
         spec, header = zoo.get(model, **given), None
     else:
         from resnets.ship.sessions import read_header
