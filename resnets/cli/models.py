@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,7 +13,6 @@ from resnets.engine.recipe import Recipe
 from resnets.engine.settings import parse
 from resnets.errors import InputError
 from resnets.files import to_json
-from resnets.stores import address_of
 
 
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="List the named networks.")
@@ -41,11 +39,11 @@ def info(model: str, img_size: str | None, as_json: bool, **changes: Any) -> Non
     from resnets.models import header as saved
     from resnets.models import zoo
     from resnets.models.pretrained import names
+    from resnets.stores import copied
 
     given = {name: parse(Recipe, name, changes[name]) for name in (*SPEC_FLAGS, "num_classes") if changes[name] is not None}
     size = None if img_size is None else parse(Recipe, "img_size", img_size)
-    is_file = Path(model).exists() or address_of(model) is not None or model in saved.boxed() or names.parse(model)
-    if not Path(model).exists() and (model in zoo.ROWS or not is_file):
+    if not copied(model).exists() and (model in zoo.ROWS or not (model in saved.boxed() or names.parse(model))):
         spec, header = zoo.get(model, **given), None
     else:
         from resnets.ship.sessions import read_header

@@ -56,12 +56,7 @@ class Claim:
         return json.dumps(told).encode()
 
     def _held(self) -> dict[str, Any]:
-        """What the claim says now; empty where there is none, or it means nothing."""
-        self.system.invalidate_cache()
-        with suppress(FileNotFoundError, ValueError):
-            told = json.loads(self.system.cat_file(self.path, end=MAX_BYTES))
-            return told if isinstance(told, dict) else {}
-        return {}
+        return held(self.system, self.path)
 
     def _refused(self, held: dict[str, Any]) -> InputError:
         who = f"process {str(held.get('process'))[:20]} on {str(held.get('host'))[:80]}"
@@ -92,6 +87,22 @@ class Claim:
     def release(self) -> None:
         if self._held().get("token") == self.token:
             self.system.rm_file(self.path)
+
+
+def held(system: Any, path: str) -> dict[str, Any]:
+    """What a claim says now; empty where there is none, or it means nothing."""
+    system.invalidate_cache()
+    with suppress(FileNotFoundError, ValueError):
+        told = json.loads(system.cat_file(path, end=MAX_BYTES))
+        return told if isinstance(told, dict) else {}
+    return {}
+
+
+def token_at(address: str) -> str:
+    """The token of the claim at an address; "" where there is none. Raises `InputError`."""
+    with blame(address):
+        system, root = file_system(address)
+        return str(held(system, f"{root.rstrip('/')}/{NAME}").get("token", ""))
 
 
 def machine() -> str:

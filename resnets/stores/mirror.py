@@ -2,7 +2,7 @@
 
 A copy is a folder of the cache: `files/` with what is at the address, under its last name; `index.json`, which says of each
 file what the store called its version when both were the same; `pull.lock` and `use.lock`; and `unsent`, where it holds a run
-that may not be in the store as a whole.
+that may not be in the store as a whole: the token of the claim under which it was written.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 from resnets.errors import InputError
 from resnets.files import short
 from resnets.stores.addresses import LOG, address_of, blame, file_system
-from resnets.stores.claims import Claim, Lost
+from resnets.stores.claims import BEAT_SECONDS, Claim, Lost, token_at
 from resnets.stores.mirror import FRESH, Entry, Mirror, stamp_of
 
 P = ParamSpec("P")
@@ -79,9 +79,10 @@ def writing(address: str, *, resume: bool) -> Iterator[Path]:
     copy.use()
     FRESH.pop(address, None)
     with alone(copy):
-        OPEN[copy.path] = work = Publication(copy)
+        work = Publication(copy)
+        work.begin(resume)  # where this fails nothing is sent: what is here may be older than what is there
+        OPEN[copy.path] = work
         try:
-            work.begin(resume)
             yield copy.path
         except BaseException:
             work.end(quiet=True)
@@ -130,13 +131,15 @@ class Publication:
         self.num = self.num_bytes = 0
         self.claimed: Claim | None = None
         self.lost: Lost | None = None
-        self.stop = threading.Event()
-        self.thread: threading.Thread | None = None
+        self.stop, self.sent_all = threading.Event(), threading.Event()
+        self.threads: list[threading.Thread] = []
 
     def begin(self, resume: bool) -> None:
         copy, far = self.copy, self.copy.far()
         if resume:
             self.sent = copy.entries()
+            if copy.unsent.exists() and copy.unsent.read_text(encoding="utf-8") == token_at(copy.address):
+                return  # nobody has claimed it since: all that is there came from here, and what is here is farther
             there = {name: entry.object for name, entry in self.sent.items()}
             if far != there or not all((copy.root / name).exists() for name in far):
                 copy.pull()
@@ -144,7 +147,6 @@ class Publication:
                 for path in [path for path in copy.root.rglob("*") if path.is_file()]:
                     if path.relative_to(copy.root).as_posix() not in far:
                         path.unlink()
-            # else what is here is as far as what is there, or farther
             return
         if copy.unsent.exists():
             raise InputError(
@@ -156,15 +158,24 @@ class Publication:
         copy.path.parent.mkdir(parents=True, exist_ok=True)
         if copy.name in far:  # a file, which verbs refuse or replace
             copy.path.touch()
-            self.sent = {copy.name: Entry(*far[copy.name], copy.path.stat().st_mtime_ns)}
+            self.sent = {
+                copy.name: Entry(0, far[copy.name].stamp, copy.path.stat().st_mtime_ns)
+            }  # as it is here: not to be sent
 
     def claim(self) -> None:
         if self.claimed is not None:
             return
         self.claimed = Claim(self.copy.address)
-        self.copy.unsent.touch()
-        self.thread = threading.Thread(target=self._run, name="publish", daemon=True)
-        self.thread.start()
+        self.copy.unsent.write_text(self.claimed.token, encoding="utf-8")
+        self.threads = [threading.Thread(target=work, daemon=True) for work in (self._run, self._live)]
+        for thread in self.threads:
+            thread.start()
+
+    def _live(self) -> None:
+        """Renew the claim, also while a large file is sent."""
+        while self.claimed is not None and not self.sent_all.wait(BEAT_SECONDS / 2):
+            with suppress(Exception):  # the sender says what is wrong
+                self.claimed.beat()
 
     def _run(self) -> None:
         pause, said = EVERY_SECONDS, False
@@ -201,8 +212,7 @@ class Publication:
         if self.claimed is not None:
             self.claimed.beat()
         names, taken = self.changed(), self.copy.home / "taken"
-        gone = [name for name in self.sent if not (self.copy.root / name).exists()]
-        if not names and not gone:
+        if not names:
             return
         shutil.rmtree(taken, ignore_errors=True)
         taken.mkdir()
@@ -218,13 +228,20 @@ class Publication:
             for name in names:
                 if name in links:
                     self._put(system, base + name, name, links[name])
-            for name in gone:
-                with suppress(FileNotFoundError):
-                    system.rm_file(base + name)
-                del self.sent[name]
         finally:
             self.copy.write(self.sent)
             shutil.rmtree(taken, ignore_errors=True)
+
+    def remove_gone(self) -> None:
+        """Remove from the store what was removed here; nothing where the whole copy was, as by clearing the cache."""
+        gone = [name for name in self.sent if not (self.copy.root / name).exists()]
+        if gone and self.copy.path.exists() and self.copy.index.exists():
+            system, source = file_system(self.copy.address)
+            for name in gone:
+                with suppress(FileNotFoundError):
+                    system.rm_file(source.removesuffix(self.copy.name) + name)
+                del self.sent[name]
+            self.copy.write(self.sent)
 
     def _put(self, system: Any, far: str, name: str, link: Path) -> None:
         stat = link.stat()
@@ -238,9 +255,11 @@ class Publication:
 
     def end(self, *, quiet: bool) -> None:
         """Send what is left, and give up the claim. Raises `InputError`, or says it where that is to be `quiet`."""
+        if self.claimed is None and self.copy.unsent.exists():
+            return  # a run that is not at the address as a whole is sent by who goes on with it, and has claimed it
         self.stop.set()
-        if self.thread is not None:
-            self.thread.join()
+        for thread in self.threads[:1]:
+            thread.join()
         try:
             with blame(self.copy.address, "written"):
                 self._send_rest()
@@ -249,6 +268,7 @@ class Publication:
             if not quiet:
                 raise InputError(words) from None
             LOG.warning("%s", words)
+            self.sent_all.set()
         else:
             self.copy.unsent.unlink(missing_ok=True)
             if self.num:
@@ -260,6 +280,7 @@ class Publication:
         for attempt in range(ATTEMPTS):
             try:
                 self.send()
+                self.remove_gone()
                 break
             except Lost as error:
                 raise InputError(f"{error}; look which of the two is to stay") from None
@@ -267,6 +288,9 @@ class Publication:
                 if attempt == ATTEMPTS - 1:
                     raise
                 time.sleep(2**attempt)
+        self.sent_all.set()
+        for thread in self.threads:
+            thread.join()
         if self.claimed is not None:
             self.claimed.release()
 

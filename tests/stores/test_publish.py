@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,9 @@ def test_files_are_sent_when_they_are_complete(store):
     assert isinstance(path, str) and there(store, "/bucket/new") == {"x.onnx": "x", "x.bin": "x"}
     export("model", out=Path("memory://bucket/new/x.onnx"), text="y")  # as locally, it is replaced
     assert there(store, "/bucket/new") == {"x.onnx": "y again", "x.bin": "y again"}
+    with writing("memory://bucket/new/x.onnx", resume=False) as out:  # as a verb that refuses what is there already
+        assert out.exists()
+    assert there(store, "/bucket/new")["x.onnx"] == "y again"
 
 
 def test_an_error_sends_what_there_is_and_stays_the_error(store):
@@ -169,6 +173,37 @@ def test_a_store_that_is_away_costs_a_warning_and_nothing_of_the_run(store, monk
         assert RunDir(out).resume_tensors.read_text() == "state"
         RunDir(out).claim()
     assert there(store)["resume.safetensors"] == "state"
+
+
+def test_a_run_that_is_not_claimed_is_not_sent(store, monkeypatch):
+    """A command that fails before it goes on with the run, or cannot see what is there, leaves the store as it is."""
+    with claiming(), writing(RUN, resume=False) as out:
+        begin(out, "recipe.yaml", "resume.safetensors")
+    write_text(out / "resume.safetensors", "here, and not sent")
+    publish.Mirror(RUN).unsent.touch()
+    with pytest.raises(InputError, match="lr was"), writing(RUN, resume=True):
+        raise InputError("lr was 0.1")
+    with pytest.raises(InputError, match="holds a run that may not be"), writing(RUN, resume=False):
+        pass
+    gone = away(monkeypatch, store)
+    next(gone)
+    with pytest.raises(InputError, match="cannot be read"), writing(RUN, resume=True):
+        pass
+    next(gone, None)
+    assert there(store)["resume.safetensors"] == "first resume.safetensors" and publish.Mirror(RUN).unsent.exists()
+
+
+def test_what_is_removed_here_is_removed_there_and_a_cleared_cache_is_not(store):
+    with claiming(), writing(RUN, resume=False) as out:
+        run = begin(out, "recipe.yaml", "metrics.csv", "a.txt")
+        while len(there(store)) < 3:
+            time.sleep(0.01)
+        (run.path / "a.txt").unlink()
+    assert set(there(store)) == {"recipe.yaml", "metrics.csv"}
+    with suppress(InputError), claiming(), writing(RUN, resume=True) as out:
+        RunDir(out).claim()
+        shutil.rmtree(mirror.cache_folder(), ignore_errors=True)
+    assert set(there(store)) == {"recipe.yaml", "metrics.csv"}
 
 
 def test_what_another_machine_has_done_since_counts(store):
