@@ -187,10 +187,11 @@ def test_refused(settings, said, data, tmp_path):
 
 
 def test_several_processes_and_no_number_are_refused(data, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="there is no number of folds or seeds; give one, such as folds=5 or seeds=3"):
-        repeat(data, out=tmp_path / "cv")
+    for resume in (False, True):  # with the data given and nothing there, to resume is to begin
+        with pytest.raises(InputError, match="there is no number of folds or seeds; give one, such as folds=5 or seeds=3"):
+            repeat(data, out=tmp_path / "cv", resume=resume)
     with pytest.raises(InputError, match=r"no recipe\.yaml here, so there are no runs to go on with"):
-        repeat(data, out=tmp_path / "cv", resume=True)
+        repeat(out=tmp_path / "cv", resume=True)
     for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("LOCAL_RANK", "0"), ("MASTER_ADDR", "x"), ("MASTER_PORT", "1")):
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match="start without torchrun"):
