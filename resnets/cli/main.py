@@ -128,7 +128,8 @@ def warning(message: Warning | str, category: type[Warning], filename: str, line
     """A warning of ours as one line; others as Python has them."""
     if category.__module__.startswith("resnets."):
         text = visible(str(message))
-        return "\n".join((f"warning  {text}", *filter(None, [pointer(text)]), ""))
+        more = pointer(text)
+        return f"warning  {text}\n" + (f"{more}\n" if more else "")
     return AS_PYTHON(message, category, filename, lineno, line)
 
 

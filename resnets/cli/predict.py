@@ -108,18 +108,18 @@ def predict(
     header, task = session.header, tasks.get(session.header.task)
     task.check_asked(header, draw=draw is not None, masks=masks is not None)
     say_terms(header)
-    if blocks["engine"] is not None:
+    if blocks["engine"]:
         check_blocks(out, {"--draw": draw, "--masks": masks, "--fps": fps})
-        asked = {**opening, **deciding, "topk": wanted.topk, "threshold": threshold}
-        predict_in_blocks(model, header, pictures, out, form, asked, resume=resume, **blocks, **options)
-        return
-    if out:
+    elif out:
         rows.check_out(out, form, resume)
     left, images = Left(), IMAGES_OF[header.spec.dims]
     files, films = given(header, pictures, left=left)
-    if films or fps is not None:
-        check_films(films, fps, {"--resume": resume, "--draw": draw, "--masks": masks})
+    check_films(films, fps, {"--engine": blocks["engine"], "--resume": resume, "--draw": draw, "--masks": masks})
     say_notes(note.text for note in left.notes())
+    if blocks["engine"]:
+        asked = {**opening, **deciding, "topk": wanted.topk, "threshold": threshold, "batch_size": batch_size}
+        predict_in_blocks(model, files, out, form, asked, images, resume=resume, workers=workers, **blocks)
+        return
     todo, held = files, rows.Held()
     if out and resume:
         held = rows.held(out, form, wanted.topk)
@@ -175,30 +175,16 @@ def check_blocks(out: Path | None, given: Mapping[str, Any]) -> None:
         raise InputError(f"{wrong[0]} is not for --engine, whose workers write rows only; leave it out")
 
 
-def predict_in_blocks(
-    model: str, header: Any, pictures: Any, out: Any, form: Any, asked: dict[str, Any], *, batch_size: int, **how: Any
-) -> None:
-    """`predict` by an engine, watched.
-
-    Args:
-        asked: what rows go by.
-        how: arguments of `in_blocks.predict`.
-    """
+def predict_in_blocks(model: str, files: Any, out: Any, form: Any, asked: dict[str, Any], images: str, **how: Any) -> None:
+    """`predict` by an engine, watched: arguments as those of `in_blocks.predict`, and what the `images` are called."""
     from resnets.cli.progress import counting, say
-    from resnets.data.readers.walk import Left
-    from resnets.data.words import IMAGES_OF
     from resnets.verbs import rows
     from resnets.verbs.in_blocks import folder_of, predict
-    from resnets.verbs.predict import given
 
-    left, images = Left(), IMAGES_OF[header.spec.dims]
-    files, films = given(header, pictures, left=left)
-    check_films(films, None, {"--engine": True})
-    say_notes(note.text for note in left.notes())
     try:
         with counting("predicting", images) as progress:
             watched: dict[str, Any] = {"say": say, **({"progress": progress} if progress else {})}
-            found = predict(model, files, out, form, {**asked, "batch_size": batch_size}, **how, **watched)
+            found = predict(model, files, out, form, asked, **how, **watched)
     except KeyboardInterrupt:
         click.echo(visible(f"stopped; what is done is in {folder_of(out)}; to go on: the same command with --resume"), err=True)
         raise

@@ -153,7 +153,7 @@ def joined() -> Iterator[Processes]:
         yield processes
         return
     share_cores(processes)
-    store, leave = (dist.distributed_c10d._get_default_store(), list) if dist.is_initialized() else join(processes)
+    store, leave = (dist.distributed_c10d._get_default_store(), lambda: None) if dist.is_initialized() else join(processes)
     try:
         yield processes
     except Interrupted:

@@ -66,12 +66,12 @@ class Engine(Protocol):
 ENGINES = {"local": "resnets.fleet.local.Local", "ray": "resnets.fleet.on_ray.Ray"}
 
 
-def engine(name: str, *, num_workers: int | None = None, gpus: bool = True, say: Say = lambda text: None) -> Engine:
+def engine(name: str, *, num_workers: int | None = None, device: str | None = None, say: Say = lambda text: None) -> Engine:
     """The engine called `name`, to be entered.
 
     Args:
         num_workers: None: as many as suit the machines.
-        gpus: whether workers get a GPU each, where machines have some.
+        device: as the user asked for it; where that may be a GPU, workers get one each, if machines have some.
         say: called with what the user should know, such as that a worker was lost.
 
     Raises:
@@ -80,4 +80,4 @@ def engine(name: str, *, num_workers: int | None = None, gpus: bool = True, say:
     if name not in ENGINES:
         raise InputError(f"there is no engine {name!r}; use one of: {', '.join(ENGINES)}")
     module, _, made = ENGINES[name].rpartition(".")
-    return getattr(importlib.import_module(module), made)(num_workers, gpus, say)
+    return getattr(importlib.import_module(module), made)(num_workers, device in (None, "auto", "cuda"), say)

@@ -145,10 +145,8 @@ class Ray:
         def fit() -> None:
             try:
                 found[:] = trainer.fit().return_value, None
-            except TrainingFailedError as error:
-                found[:] = None, error
             except BaseException as error:
-                found[:] = None, error, True
+                found[:] = None, error
 
         thread = threading.Thread(target=fit, daemon=True)
         thread.start()
@@ -156,9 +154,10 @@ class Ray:
             thread.join(LISTEN_SECONDS)
             for name, values in self.ray.get(board.take.remote()):
                 listen(name, *values)
-        if len(found) == 3:
-            raise found[1]
-        return found[0], found[1]
+        done, error = found
+        if not isinstance(error, TrainingFailedError | None):
+            raise error
+        return done, error
 
 
 class Board:

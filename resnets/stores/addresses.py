@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from resnets.errors import InputError
-from resnets.files import check_no_address, short
+from resnets.files import short
 
 LOG = logging.getLogger("resnets.stores")
 PROTOCOLS = ("abfs", "abfss", "az", "gcs", "gs", "oss", "s3", "s3a")  # of fsspec, whose content is objects
@@ -40,11 +40,6 @@ def address_of(path: object) -> str | None:
         return None
     found = re.fullmatch(rf"({'|'.join(PROTOCOLS)}):/+([^/].*?)/*", os.fspath(path), re.IGNORECASE | re.DOTALL)
     return found and f"{found[1].lower()}://{found[2]}"
-
-
-def given_path(path: str | os.PathLike[str]) -> Path:
-    """A path that is no address. Raises `InputError` for one of another protocol, as `check_no_address`."""
-    return check_no_address(path)
 
 
 def told(text: str) -> str:
@@ -173,14 +168,29 @@ def download(opening: Callable[[], tuple[Any, str]], path: Path, size: int, most
             half.unlink(missing_ok=True)
 
 
+def limit_of(variable: str, default: int) -> int:
+    """The limit of a cache in bytes, by a variable of the environment. Raises `InputError` where that is not a number."""
+    text = os.environ.get(variable) or str(default)
+    if not text.isdecimal() or len(text) > 18:
+        raise InputError(f"{variable}={text:.40}: not a number of bytes; write one, as {default}")
+    return int(text)
+
+
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """A lock for the file `path`, so that one process at a time goes on; no lock where there is no fcntl."""
+def locked(path: Path, *, busy: str = "") -> Iterator[None]:
+    """A lock for the file `path`, so that one process at a time goes on; no lock where there is no fcntl.
+
+    Raises:
+        InputError: with the words `busy`, where they are given and another process has it; else that is waited for.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
         yield
         return
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:
+            raise InputError(busy) from None
         yield

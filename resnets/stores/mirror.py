@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from resnets.errors import InputError
-from resnets.files import read_json, short, write_text
+from resnets.files import check_no_address, read_json, short, write_text
 from resnets.stores.addresses import (
     LOG,
     SHOWN,
@@ -28,7 +28,7 @@ from resnets.stores.addresses import (
     blame,
     download,
     file_system,
-    given_path,
+    limit_of,
     listed,
     locked,
     object_of,
@@ -62,10 +62,7 @@ def cache_folder() -> Path:
 
 def limit() -> int:
     """The limit of all copies in bytes. Raises `InputError` if $RESNETS_STORE_BYTES is not a number."""
-    text = os.environ.get("RESNETS_STORE_BYTES") or str(CACHE_BYTES)
-    if not text.isdecimal() or len(text) > 18:
-        raise InputError(f"RESNETS_STORE_BYTES={text:.40}: not a number of bytes; write one, as {CACHE_BYTES}")
-    return int(text)
+    return limit_of("RESNETS_STORE_BYTES", CACHE_BYTES)
 
 
 def copied(path: str | os.PathLike[str]) -> Path:
@@ -81,7 +78,7 @@ def local(path: str | os.PathLike[str]) -> Path:
             For an address of another protocol.
     """
     if (address := address_of(path)) is None:
-        return given_path(path)
+        return check_no_address(path)
     copy = Mirror(address)
     if time.monotonic() - FRESH.get(address, -FRESH_SECONDS) >= FRESH_SECONDS or not copy.path.exists():
         copy.use()
@@ -107,7 +104,7 @@ class Mirror:
         """Keep other processes from removing the copy, until this one ends."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            os.utime(self.home)  # for `_make_room`, which removes what was used longest ago
+            os.utime(self.home)  # for `make_room`, which removes what was used longest ago
         except OSError as error:
             raise InputError(f"{self.home}: cannot keep copies there ({short(error)}); set RESNETS_DATA") from None
         SHOWN[f"{self.root}{os.sep}"] = f"{self.parent}/"

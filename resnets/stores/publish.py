@@ -21,7 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from resnets.errors import InputError
 from resnets.files import short
-from resnets.stores.addresses import LOG, address_of, blame, file_system
+from resnets.stores.addresses import LOG, address_of, blame, file_system, locked
 from resnets.stores.claims import BEAT_SECONDS, Claim, Lost, token_at
 from resnets.stores.mirror import FRESH, Entry, Mirror, stamp_of
 
@@ -78,7 +78,8 @@ def writing(address: str, *, resume: bool) -> Iterator[Path]:
         return
     copy.use()
     FRESH.pop(address, None)
-    with alone(copy):
+    busy = f"{address}: another process writes to it now; wait until that has ended, or choose another --out"
+    with locked(copy.home / "write.lock", busy=busy):
         work = Publication(copy)
         work.begin(resume)  # where this fails nothing is sent: what is here may be older than what is there
         OPEN[copy.path] = work
@@ -91,23 +92,6 @@ def writing(address: str, *, resume: bool) -> Iterator[Path]:
             work.end(quiet=False)
         finally:
             del OPEN[copy.path]
-
-
-@contextmanager
-def alone(copy: Mirror) -> Iterator[None]:
-    """Inside, no other process of this machine writes to the copy. Raises `InputError` where one does."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    with (copy.home / "write.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            words = "another process writes to it now; wait until that has ended, or choose another --out"
-            raise InputError(f"{copy.address}: {words}") from None
-        yield
 
 
 def claim(path: Path) -> None:
@@ -158,9 +142,8 @@ class Publication:
         copy.path.parent.mkdir(parents=True, exist_ok=True)
         if copy.name in far:  # a file, which verbs refuse or replace
             copy.path.touch()
-            self.sent = {
-                copy.name: Entry(0, far[copy.name].stamp, copy.path.stat().st_mtime_ns)
-            }  # as it is here: not to be sent
+            written = copy.path.stat().st_mtime_ns
+            self.sent = {copy.name: Entry(0, far[copy.name].stamp, written)}  # as it is here: not to be sent
 
     def claim(self) -> None:
         if self.claimed is not None:

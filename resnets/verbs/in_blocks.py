@@ -122,7 +122,7 @@ def _made(
     size = -(-(block_size or BLOCK_SIZE) // batch_size) * batch_size
     manifest = manifest_of(verb, model, data, {**options, "block_size": size})
     parts = Parts(folder_of(out).absolute(), manifest)
-    chosen = opened(engine, num_workers=num_workers, gpus=options["device"] in ("auto", "cuda"), say=say)
+    chosen = opened(engine, num_workers=num_workers, device=options["device"], say=say)
     parts.begin(resume=resume)
     with chosen as working:
         count = make(parts, data, working, workers=workers, progress=progress)

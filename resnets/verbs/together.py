@@ -56,9 +56,8 @@ def train(
     path = run.path.absolute()
     work = partial(process, data, str(path), resume, data_dir, settings)
     records = path.with_name(f".{path.name}.{engine}")
-    gpus = settings.get("device") in (None, "auto", "cuda")
     try:
-        with opened(engine, num_workers=num_workers, gpus=gpus, say=reporter.say) as working:
+        with opened(engine, num_workers=num_workers, device=settings.get("device"), say=reporter.say) as working:
             result = working.together(work, partial(told, reporter), records)
     except KeyboardInterrupt:
         again = f"resnets train --resume --engine {engine} --out {shlex.quote(str(run.path))}"

@@ -59,9 +59,8 @@ def repeat(
         trials.append(Trial(part, str(folder), common | part))
     todo = [trial for trial in trials if not is_finished(RunDir(trial.folder), trial.settings)]
     lost, done = list[str](), len(trials) - len(todo)
-    gpus = common.get("device") in (None, "auto", "cuda")
     try:
-        with opened(engine, num_workers=num_workers, gpus=gpus, say=reporter.say) as working:
+        with opened(engine, num_workers=num_workers, device=common.get("device"), say=reporter.say) as working:
             for trial, found in working.each(partial(train_one, data_dir), todo):
                 if isinstance(found, Lost):
                     lost.append(f"{trial}: {found.reason}")

@@ -12,7 +12,7 @@ from resnets.data.pictures.images import printable
 from resnets.data.readers.known import datasets_dir
 from resnets.errors import InputError
 from resnets.files import open_regular
-from resnets.stores.addresses import ATTEMPTS, blame, download, file_system, locked
+from resnets.stores.addresses import ATTEMPTS, blame, download, file_system, limit_of, locked
 
 FETCHED_BYTES = 50 * 10**9  # limit of the cache of remote shards, unless $RESNETS_SHARD_BYTES is set
 
@@ -86,10 +86,7 @@ def _fetch(shard: Shard, path: Path) -> None:
 
 def limit() -> int:
     """The limit of the cache of remote shards in bytes. Raises `InputError` if $RESNETS_SHARD_BYTES is not a number."""
-    text = os.environ.get("RESNETS_SHARD_BYTES") or str(FETCHED_BYTES)
-    if not text.isdecimal() or len(text) > 18:
-        raise InputError(f"RESNETS_SHARD_BYTES={text:.40}: not a number of bytes; write one, as {FETCHED_BYTES}")
-    return int(text)
+    return limit_of("RESNETS_SHARD_BYTES", FETCHED_BYTES)
 
 
 def _make_room(folder: Path, num_bytes: int) -> None:
