@@ -22,7 +22,7 @@ from resnets.data.pictures.deep import has_16_bits
 from resnets.data.pictures.dicom.picture import FORMAT as DICOM
 from resnets.data.pictures.images import FORMATS, blame, open_picture, quiet, read_picture
 from resnets.data.pictures.stored import ArrayImages, StoredImages
-from resnets.data.readers.shards import Packed, Sample, read_index
+from resnets.data.readers.tars import Packed, Sample, read_index
 from resnets.errors import InputError
 from resnets.files import replacing
 

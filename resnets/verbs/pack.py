@@ -33,7 +33,8 @@ from resnets.data.packing import CHOICES, Encoded, Entry, Rule, encode, mean_byt
 from resnets.data.pictures.images import BadPicture
 from resnets.data.randomness import mix_seed
 from resnets.data.readers import shards
-from resnets.data.readers.shards import MAX_SHARDS, Packed
+from resnets.data.readers.shards import MAX_SHARDS
+from resnets.data.readers.tars import Packed
 from resnets.data.types import KINDS, Source, Split, Values
 from resnets.data.workers import BadImages
 from resnets.engine.run import RunDir, claiming

@@ -10,7 +10,7 @@ from resnets.data import packing
 from resnets.data.packing import Entry, Rule, encode, write_tar
 from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.stored import ArrayImages, FileImages
-from resnets.data.readers.shards import Packed
+from resnets.data.readers.tars import Packed
 from resnets.errors import InputError
 from tests.data.made import noise
 from tests.data.made_dicom import header, save, with_pixels

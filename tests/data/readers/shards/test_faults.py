@@ -6,9 +6,9 @@ import tarfile
 
 import pytest
 
-from resnets.data.readers import shards
+from resnets.data.readers import tars
 from resnets.data.readers.remote import cache_folder
-from resnets.data.readers.shards import read_index
+from resnets.data.readers.tars import read_index
 from resnets.data.sources import open_source
 from resnets.errors import InputError
 from tests.data.readers.shards.made import encoded, expected, info, pixels, samples, shard_folder, tar
@@ -45,7 +45,7 @@ FAULTS = {
         r"a\.json: \"packed\" is .*, not what `resnets data pack` writes",
     ),
     "packed with more": (tar([("a.png", encoded(1)), ("a.json", b'{"label": 1, "packed": {"x": 1}}')]), "`resnets data pack`"),
-    "long label": (tar([("a.cls", bytes(shards.MAX_LABEL_BYTES + 1))]), r"a\.cls has 1,048,577 bytes, more than"),
+    "long label": (tar([("a.cls", bytes(tars.MAX_LABEL_BYTES + 1))]), r"a\.cls has 1,048,577 bytes, more than"),
     "two pictures": (tar([*GOOD, ("00001.jpg", b"")]), r"00001\.jpg is the second image with this key"),
 }
 
