@@ -1,4 +1,5 @@
 """Writes the tables of docs/install.md anew: what resnets depends on and why, licences, and sizes as they are installed here.
+An extra of which a package is not installed keeps the row that it had.
 
 python docs/install.py
 """
@@ -73,8 +74,9 @@ def megabytes(packages: Iterable[str]) -> str:
     return f"{total:,.0f}" if total >= 10 else f"{total:.1f}"
 
 
-def tables() -> str:
-    """The two tables as Markdown."""
+def tables(known: str) -> str:
+    """The two tables as Markdown; `known` are those of before."""
+    before = {line.split(" | ")[0]: line for line in known.splitlines()}
     least = brought(REQUIRED)
     lines = ["| package | for | licence | version | MB |", "|--|--|--|--|--|"]
     lines += [
@@ -89,10 +91,14 @@ def tables() -> str:
     lines.append(f"| all | | | | {megabytes(least)} |")
     lines += ["", "| extra | for | brings | MB more |", "|--|--|--|--|"]
     for name, extra in EXTRAS.items():
+        first = f"| `{name}`"
+        if first in before and not all(map(installed, extra.packages)):
+            lines.append(before[first])
+            continue
         there = [package for package in extra.packages if installed(package)]
         told = ", ".join(f"{package} ({licence(package)})" if package in there else package for package in extra.packages)
         more = megabytes(brought(there) - least) if len(there) == len(extra.packages) else "not measured"
-        lines.append(f"| `{name}` | {extra.use} | {told} | {more} |")
+        lines.append(f"{first} | {extra.use} | {told} | {more} |")
     return "\n".join(lines)
 
 
@@ -106,5 +112,5 @@ def installed(package: str) -> bool:
 
 if __name__ == "__main__":
     before, mark, rest = PAGE.read_text(encoding="utf-8").partition("<!-- tables -->\n")
-    after = rest.partition("<!-- end -->\n")[2]
-    PAGE.write_text(f"{before}{mark}{tables()}\n<!-- end -->\n{after}", encoding="utf-8")
+    known, _, after = rest.partition("<!-- end -->\n")
+    PAGE.write_text(f"{before}{mark}{tables(known)}\n<!-- end -->\n{after}", encoding="utf-8")
