@@ -121,6 +121,11 @@ class Mirror:
             system, root = file_system(self.address)
             return {f"{self.name}/{name}".rstrip("/"): each for name, each in listed(system, root, self.address).items()}
 
+    def owns(self, name: str) -> bool:
+        """Whether a file of the copy is at the address, or below it. Others lie beside it, as what a verb has begun does: only
+        this copy knows of them."""
+        return name == self.name or name.startswith(f"{self.name}/")
+
     def entries(self) -> dict[str, Entry]:
         """The content of the index; empty where there is none, or it is damaged."""
         with suppress(InputError, TypeError):
@@ -142,11 +147,11 @@ class Mirror:
         """Make the copy what is at the address: what is there already stays. Returns the number of files."""
         with locked(self.home / "pull.lock"):
             far, entries = self.far(), self.entries()
-            for name in entries.keys() - far.keys():
+            own = {name: entry for name, entry in entries.items() if self.owns(name)}
+            for name in own.keys() - far.keys():
                 (self.root / name).unlink(missing_ok=True)
-            held = {
-                name: entry for name, entry in entries.items() if far.get(name) == entry.object and self.intact(name, entry)
-            }
+            there = {name: entry for name, entry in own.items() if far.get(name) == entry.object and self.intact(name, entry)}
+            held = {name: entry for name, entry in entries.items() if name not in own} | there
             missing = {name: each for name, each in far.items() if name not in held}
             if missing:
                 self._check_names(far)
