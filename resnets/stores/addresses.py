@@ -201,3 +201,14 @@ def locked(path: Path, *, busy: str = "") -> Iterator[None]:
         except BlockingIOError:
             raise InputError(busy) from None
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process has the lock of `locked`."""
+    if not path.exists():
+        return False
+    try:
+        with locked(path, busy="it has"):
+            return False
+    except InputError:
+        return True

@@ -22,7 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 from resnets.errors import InputError
 from resnets.files import short
 from resnets.stores.addresses import LOG, address_of, blame, file_system, locked
-from resnets.stores.claims import BEAT_SECONDS, Claim, Lost, token_at
+from resnets.stores.claims import BEAT_SECONDS, Claim, Lost
 from resnets.stores.mirror import FRESH, Entry, Mirror, copied, stamp_of
 
 P = ParamSpec("P")
@@ -80,7 +80,7 @@ def writing(address: str, *, resume: bool) -> Iterator[Path]:
     copy.use()
     FRESH.pop(address, None)
     busy = f"{address}: another process writes to it now; wait until that has ended, or choose another --out"
-    with locked(copy.home / "write.lock", busy=busy):
+    with locked(copy.writing, busy=busy):
         work = Publication(copy)
         work.begin(resume)  # where this fails nothing is sent: what is here may be older than what is there
         OPEN[copy.path] = work
@@ -137,7 +137,7 @@ class Publication:
         copy, far = self.copy, self.copy.far()
         if resume:
             self.sent = copy.entries()
-            if copy.unsent.exists() and copy.unsent.read_text(encoding="utf-8") == token_at(copy.address):
+            if copy.is_ahead():
                 return  # nobody has claimed it since: all that is there came from here, and what is here is farther
             there = {name: entry.object for name, entry in self.sent.items() if copy.owns(name)}
             if far != there or not all((copy.root / name).exists() for name in far):

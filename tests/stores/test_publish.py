@@ -331,3 +331,22 @@ def test_messages_name_the_copy_on_the_disk_where_they_mean_it(store, monkeypatc
     home = publish.Mirror("memory://bucket/x.txt").home
     assert f"all of it is in {home}" in visible(str(found.value)) and (home / "files/x.txt").read_text() == "x"
     assert visible(f"rows written to {out}") == "rows written to memory://bucket/x.txt"
+
+
+def test_a_run_that_is_written_here_is_not_replaced_by_what_was_sent_of_it(store, monkeypatch):
+    """Where it is read by its address meanwhile, or after it could not be sent."""
+    monkeypatch.setattr(publish, "EVERY_SECONDS", 1e9)
+    monkeypatch.setattr(publish, "ATTEMPTS", 1)
+    gone = None
+    with suppress(InputError), claiming(), writing(RUN, resume=False) as out:
+        run = begin(out, "recipe.yaml", "best.safetensors")
+        publish.OPEN[out].send()
+        write_text(run.best, "better")
+        assert (mirror.local(RUN) / "best.safetensors").read_text() == "better"
+        gone = away(monkeypatch, store)
+        next(gone)
+    next(gone, None)
+    assert there(store)["best.safetensors"] == "first best.safetensors"
+    assert (mirror.local(RUN) / "best.safetensors").read_text() == "better"
+    store.rm(f"/bucket/run/{claims.NAME}")  # as another machine does that has gone on with it
+    assert (mirror.local(RUN) / "best.safetensors").read_text() == "first best.safetensors"
