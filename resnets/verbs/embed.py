@@ -81,7 +81,9 @@ def embed(
         stage: the level that is pooled, such as "c4"; None: the last, or the model's own embedding.
         split: "train", "val" or "test"; None: all.
         metric: what `search` and `cluster` measure by: "cosine" or "euclidean".
-        runtime, device, amp: see `resnets.ship.sessions.open_session`.
+        runtime: see `resnets.ship.sessions.open_session`.
+        device: as there.
+        amp: as there.
         resume: go on with a file that an interrupted call has left unfinished.
         say: called with lines of progress, and notes on the data.
         progress: called with the number of images so far and of all.
