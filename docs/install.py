@@ -32,6 +32,7 @@ WHY = {
     "imagehash": "near duplicates",
     "psutil": "what other programs leave free of the processors",
     "numba": "compiled loops: normalisation, augmentation, mean average precision",
+    "faster-coco-eval": "detectors: COCO's measures and outlines",
     "simplejpeg": "libjpeg-turbo: decodes JPEGs faster than Pillow, to the same pixels",
 }
 

@@ -99,15 +99,15 @@ def repair(data: str, out: str | None, as_json: bool, **options: Any) -> None:
     from resnets.verbs.issues import told
     from resnets.verbs.repair import repair
 
-    folder = Path(out) if out else RunDir.create(None, "repair", "repair").path
-    with counting("looking") as progress:
-        found = repair(data, out=folder, say=say, progress=progress, **options)
+    run = RunDir(out) if out else RunDir.create(None, "repair", "repair")
+    with run.begun(), counting("looking") as progress:
+        found = repair(data, out=run.path, say=say, progress=progress, **options)
     if as_json:
         click.echo(to_json(found.to_json()))
     else:
         for line in told(found):
             click.echo(visible(line))
-    click.echo(visible(f"written: {folder / 'repair.html'}"), err=True)
+    click.echo(visible(f"written: {run.path / 'repair.html'}"), err=True)
 
 
 @data.command(cls=SettingsCommand, context_settings=CONTEXT, epilog=EPILOG)

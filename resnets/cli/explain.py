@@ -53,13 +53,13 @@ def explain(model: str, pictures: tuple[str, ...], *, out: str | None, as_json: 
     from resnets.engine.run import RunDir
     from resnets.verbs.explain import explain
 
-    folder = Path(out) if out else Path(model, "explain") if not pictures and Path(model).is_dir() else None
-    folder = folder or RunDir.create(None, "explain", "explain").path
-    with counting("explain") as progress:
-        given: Any = {"out": folder, "num": num, "say": say, "progress": progress, **options}
+    named = Path(out) if out else Path(model, "explain") if not pictures and Path(model).is_dir() else None
+    run = RunDir(named) if named else RunDir.create(None, "explain", "explain")
+    with run.begun() as folder, counting("explain") as progress:
+        given: Any = {"out": folder.path, "num": num, "say": say, "progress": progress, **options}
         report = explain(model, pictures or None, **given)
     click.echo(json.dumps(report.to_json(), ensure_ascii=False) if as_json else printable(told(report.to_json())))
-    click.echo(visible(f"written: {folder / 'explain.html'}"), err=True)
+    click.echo(visible(f"written: {run.path / 'explain.html'}"), err=True)
 
 
 def told(found: dict[str, Any]) -> str:

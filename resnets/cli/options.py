@@ -17,7 +17,7 @@ import click
 from resnets import tasks
 from resnets.cli.completion import MODEL, Place, offering
 from resnets.engine.recipe import Recipe, Schema
-from resnets.engine.settings import ANSWERS, COMMON, MACHINE, SECTIONS, fields_of, kinds, show
+from resnets.engine.settings import ANSWERS, COMMON, ELSEWHERE, MACHINE, SECTIONS, fields_of, kinds, show
 from resnets.errors import InputError
 from resnets.fleet.engines import ENGINES
 from resnets.models import zoo
@@ -120,7 +120,13 @@ class SettingsCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[TASK] = task_in(args)  # before --help is answered
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if (name := error.option_name.lstrip("-").replace("-", "_")) not in ELSEWHERE:
+                raise
+            words = f"{error.option_name} is here --{ELSEWHERE[name].replace('_', '-')}"
+            raise click.NoSuchOption(error.option_name, words, ctx=ctx) from None
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_help_text(ctx, formatter)

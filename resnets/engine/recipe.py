@@ -23,6 +23,7 @@ from resnets.engine.settings import (
     AUGMENTATION,
     COMMON,
     DATA,
+    ELSEWHERE,
     FINETUNING,
     IMAGES,
     KEEPING,
@@ -435,7 +436,7 @@ def own_settings(schema: Schema, settings: Mapping[str, Any], where: str) -> dic
         return {name: value for name, value in settings.items() if name in known}
     for name in settings:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
+            near = [ELSEWHERE[name]] if name in ELSEWHERE else difflib.get_close_matches(str(name), known, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; `resnets train --help` lists all settings"
             raise InputError(f"{where}: there is no setting {short(repr(name))}{hint}")
     return dict(settings)

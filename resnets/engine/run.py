@@ -12,11 +12,11 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 from resnets import stores
 from resnets.errors import InputError
@@ -99,6 +99,16 @@ class RunDir:
             else:
                 run.claim()
                 return run
+
+    @contextmanager
+    def begun(self) -> Iterator[Self]:
+        """Inside, an error removes the directory again, where nothing is in it."""
+        try:
+            yield self
+        except BaseException:
+            with suppress(OSError):
+                self.path.rmdir()
+            raise
 
     @classmethod
     def latest(cls, task: str | None = None, name: str = "train") -> RunDir:

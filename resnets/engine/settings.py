@@ -35,6 +35,14 @@ COMMON, LENGTH, OPTIMISATION, LOSS, IMAGES, AUGMENTATION, DATA, FINETUNING, NETW
 )
 
 
+# What settings are called in other software, and here.
+ELSEWHERE = {
+    "learning_rate": "lr", "lr0": "lr", "wd": "weight_decay", "optimizer": "opt", "optimiser": "opt", "scheduler": "sched",
+    "lr_scheduler": "sched", "batch": "batch_size", "num_epochs": "epochs", "max_epochs": "epochs", "imgsz": "img_size",
+    "image_size": "img_size", "input_size": "img_size", "arch": "model", "backbone": "model", "pretrained": "weights",
+    "label_smoothing": "smoothing", "model_ema": "ema", "early_stopping": "patience",
+}  # fmt: skip
+
 ON, OFF = ("on",), (None, False, 0, "none", ())
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Graph = ExportedProgram | Finding
 
 HEADER = "resnets"  # the key of the header in files of other formats
+ONNX = ("onnx", "onnxscript", "onnxruntime")
 Calibration = Sequence[np.ndarray]  # uint8 (1, H, W, C) each
 
 
@@ -41,7 +42,6 @@ def write_torch(program: ExportedProgram, path: Path, header: Header, calibratio
     from resnets.ship.graph import private
 
     if calibration is not None:
-        need("torchao", "torchao")
         program = private(quantised(program, calibration))
     written = io.BytesIO()  # torch's writer would end the process on a full disk
     torch.export.save(program, written, extra_files={f"{HEADER}.json": json.dumps(header.to_json())})
@@ -86,8 +86,6 @@ def free_axes(program: ExportedProgram) -> dict[int, Any]:
 
 def write_onnx(program: Graph, path: Path, header: Header, calibration: Calibration | None) -> None:
     """Write ONNX. 8 bits by ONNX Runtime (QDQ), with unsigned activations and one weight scale per channel, fast on x86."""
-    need("onnx", "onnxruntime")
-    need("onnxscript", "onnxruntime")
     import onnx
     import torch
 
@@ -144,7 +142,6 @@ def name_axes(proto: Any, axes: dict[int, Any]) -> None:
 
 def quantised_onnx(proto: Any, path: Path, calibration: Calibration) -> Any:
     """The ONNX model quantised to 8 bits by ONNX Runtime; a temporary file is written beside `path`."""
-    need("onnxruntime", "onnxruntime")
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -179,7 +176,6 @@ def write_openvino(program: ExportedProgram, path: Path, header: Header, calibra
     NNCF by default clips the largest activations and corrects biases for that. The full range without correction gives
     answers closer to the float network: 99.4 instead of 97.9 % equal answers of a ResNet-20 on CIFAR-10 (docs/lab.md).
     """
-    need("openvino", "openvino")
     import openvino
 
     with quiet():
@@ -187,7 +183,6 @@ def write_openvino(program: ExportedProgram, path: Path, header: Header, calibra
     model.inputs[0].get_tensor().set_names({"pixels"})
     model.outputs[0].get_tensor().set_names({"outputs"})
     if calibration is not None:
-        need("nncf", "openvino")
         import nncf
         from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
@@ -224,7 +219,6 @@ def prepare_page(header: Header, web_runtime: str | Path | None) -> None:
     """Raise `InputError` where a model cannot be a page, or there is nothing to run it in a browser."""
     from resnets.ship.page import runtime, write
 
-    need("onnx", "onnxruntime")
     write.check_page(header)
     runtime.find(web_runtime)
 
@@ -243,19 +237,32 @@ class Format:
         write: function that writes it: (graph, path, header, calibration images or None).
         beside: suffixes of further files that it consists of.
         prepare: what is looked at before anything is written: (header, ONNX Runtime Web as it was given, or None).
+        extra: what installs the packages that write and check it.
+        packages: these.
+        packages_8: what 8 bits take besides.
     """
 
     suffix: str
     write: Callable[[Any, Path, Header, Calibration | None], None]
     beside: tuple[str, ...] = ()
     prepare: Callable[[Header, str | Path | None], None] = no_page
+    extra: str = ""
+    packages: tuple[str, ...] = ()
+    packages_8: tuple[str, ...] = ()
+
+    def check_installed(self, *, int8: bool) -> None:
+        """Raises `InputError` with the extra that installs what is missing."""
+        for package in (*self.packages, *(self.packages_8 if int8 else ())):
+            need(package, self.extra)
 
 
 FORMATS: dict[str, Format] = {
-    "torch": Format(".pt2", write_torch),
-    "onnx": Format(".onnx", write_onnx),
-    "openvino": Format(".xml", write_openvino, beside=(".bin",)),
-    "html": Format(".html", write_html, prepare=prepare_page),
+    "torch": Format(".pt2", write_torch, extra="torchao", packages_8=("torchao",)),
+    "onnx": Format(".onnx", write_onnx, extra="onnxruntime", packages=ONNX),
+    "openvino": Format(
+        ".xml", write_openvino, beside=(".bin",), extra="openvino", packages=("openvino",), packages_8=("nncf",)
+    ),
+    "html": Format(".html", write_html, prepare=prepare_page, extra="onnxruntime", packages=ONNX),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Mapping
 from functools import cache
@@ -41,7 +42,9 @@ def settings(name: str) -> Schema:
 
 def _module(name: str, part: str) -> ModuleType:
     if name not in TASKS:
-        raise InputError(f"there is no task {str(name)[:80]!r}; this version has: {', '.join(TASKS)}")
+        near = difflib.get_close_matches(str(name).lower(), TASKS, n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise InputError(f"there is no task {str(name)[:80]!r}{hint}; this version has: {', '.join(TASKS)}")
     return importlib.import_module(f"resnets.tasks.{name}.{part}")
 
 

@@ -41,11 +41,10 @@ class Extra(NamedTuple):
 
 REQUIRED = (
     "torch", "torchvision", "safetensors", "numpy", "pillow", "scikit-learn", "scipy", "matplotlib", "click", "rich", "pyyaml",
-    "psutil", "jinja2", "imagehash", "numba", "simplejpeg",
+    "psutil", "jinja2", "imagehash", "numba", "simplejpeg", "faster-coco-eval",
 )  # fmt: skip
 ONNX, OPENVINO = ("onnx", "onnxscript", "onnxruntime"), ("openvino", "nncf")
 EXTRAS = {
-    "detect": Extra("train and eval --task detect with masks: COCO's outlines and figures", ("faster-coco-eval",)),
     "embed": Extra("train --task embed with triplets and supervised contrastive losses", ("pytorch-metric-learning",)),
     "volumes": Extra("NIfTI volumes, in every command", ("nibabel", "surface-distance")),
     "dicom": Extra(

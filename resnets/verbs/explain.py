@@ -17,7 +17,7 @@ import numpy as np
 
 from resnets import tasks
 from resnets.attribution import faithful, learnt
-from resnets.attribution.methods import METHODS, attribute, enlarged
+from resnets.attribution.methods import METHODS, attribute, enlarged, library
 from resnets.attribution.seen import AT_ONCE, Seen
 from resnets.data.pictures.images import BadPicture
 from resnets.data.places import place_at
@@ -102,6 +102,7 @@ def explain(
     name = str(model) if isinstance(model, str | Path) else model.spec.name
     opened = opened_of(open_session(model, runtime=runtime, device=device), name)
     method = choose_method(opened, method)
+    library("torchcam.methods" if METHODS[method].of_layer else "captum.attr")  # before all that takes long
     question = Question(class_name, against, most, threshold)
     if pictures is not None:
         source, items = None, explain_inputs.of_pictures(opened.task, opened.header, pictures)

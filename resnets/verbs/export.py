@@ -86,6 +86,7 @@ def export(
         InputError: if the model, the data or `out` cannot be used, or a package is missing.
     """
     row = formats.get(format)
+    row.check_installed(int8=bool(int8))
     path = locate(model)
     if path.suffix in {entry.suffix for entry in formats.FORMATS.values()}:
         raise InputError(f"{path}: exported already; give the .safetensors file or the run directory that it came from")

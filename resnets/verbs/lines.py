@@ -1,4 +1,4 @@
-"""Who watches a run in text, on stderr: a live bar on a terminal, one plain line an epoch anywhere else."""
+"""Who watches a run in text, on stderr: a live bar on a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from resnets.draw.text import sparkline, visible
 from resnets.engine.run import score_column
 
+QUIET_SECONDS = 60.0  # after which a long epoch says how far it is
+
 
 def say(text: str) -> None:
     """A line for people, on stderr."""
@@ -20,10 +22,11 @@ def say(text: str) -> None:
 
 
 class Lines:
-    """One plain line an epoch."""
+    """One plain line an epoch, and one a minute within longer ones."""
 
     def __init__(self) -> None:
         self.began, self.began_step = time.perf_counter(), -1
+        self.told = self.began
 
     def __enter__(self) -> Lines:
         return self
@@ -35,11 +38,20 @@ class Lines:
         """The end of the run."""
 
     def say(self, text: str) -> None:
+        self.told = time.perf_counter()
         say(text)
 
     def step(self, at: Any, steps_per_epoch: int, loss: float) -> None:
+        rate = self.rate(at)
+        if time.perf_counter() - self.told > QUIET_SECONDS:
+            self.say(f"epoch {at.epoch + 1}  step {at.step}/{at.total_steps}  loss {loss:.4f}  {rate}".rstrip())
+
+    def rate(self, at: Any) -> str:
+        """Steps a second since the first one that was told of, which starts the clock."""
         if self.began_step < 0:
             self.began, self.began_step = time.perf_counter(), at.step
+        done, elapsed = at.step - self.began_step, time.perf_counter() - self.began
+        return f"{done / elapsed:.1f} steps/s" if done else ""
 
     def epoch(self, row: dict[str, float], at: Any, seconds: float) -> None:
         self.say(epoch_line(row, at, seconds))
@@ -71,14 +83,11 @@ class Bar(Lines):
         self.progress.console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
 
     def step(self, at: Any, steps_per_epoch: int, loss: float) -> None:
-        super().step(at, steps_per_epoch, loss)
         if self.task is None:
             self.progress.start()
             self.task = self.progress.add_task("", total=at.total_steps, completed=at.step, rate="", scores="")
-        done, elapsed = at.step - self.began_step, time.perf_counter() - self.began
-        rate = f"{done / elapsed:.1f} steps/s" if done else ""
         text = f"epoch {at.epoch + 1}  loss {loss:.3f}"
-        self.progress.update(self.task, completed=at.step, total=at.total_steps, description=text, rate=rate)
+        self.progress.update(self.task, completed=at.step, total=at.total_steps, description=text, rate=self.rate(at))
 
     def epoch(self, row: dict[str, float], at: Any, seconds: float) -> None:
         super().epoch(row, at, seconds)

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from resnets.data.readers.label_rules import BadLabel
-from resnets.errors import InputError
 
 MAX_MASK_BYTES = 2**30  # for all masks of one image
 MAX_OUTLINE = 2**22  # pixels along the outlines of one object; the libraries need about 100 bytes for each
-LIBRARIES = ("faster_coco_eval.core.mask", "pycocotools.mask")  # alternatives with the same results
+LIBRARY = "faster_coco_eval.core.mask"
 
 
 def object_masks(segments: Sequence[Any], size: tuple[int, int], name: str) -> np.ndarray:
@@ -21,7 +20,6 @@ def object_masks(segments: Sequence[Any], size: tuple[int, int], name: str) -> n
 
     Raises:
         BadLabel: if the masks need more than `MAX_MASK_BYTES`; `name` is the image's.
-        InputError: if there are polygons and none of `LIBRARIES` is installed.
     """
     height, width = size
     if len(segments) * height * width > MAX_MASK_BYTES:
@@ -57,7 +55,7 @@ def _polygons(polygons: Any, size: tuple[int, int]) -> np.ndarray | None:
         return None
     if sum(_length(ring.reshape(-1, 2)) for ring in rings) > MAX_OUTLINE:
         return None
-    library = _library()
+    library = importlib.import_module(LIBRARY)
     found = library.merge(library.frPyObjects([ring.tolist() for ring in rings], *size))
     return np.asarray(library.decode(found), dtype=bool)
 
@@ -103,13 +101,3 @@ def _decompressed(text: str) -> list[int] | None:
             lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
             value = shift = 0
     return lengths if not shift else None
-
-
-def _library() -> Any:
-    """The first installed module of `LIBRARIES`. Raises `InputError` if there is none."""
-    for name in LIBRARIES:
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    raise InputError("masks from COCO's polygons need a library: pip install 'resnets[detect]'")

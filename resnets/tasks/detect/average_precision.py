@@ -76,7 +76,6 @@ class Collected:
     """
 
     def __init__(self, labels: Sequence[str], *, masks: bool = False, most: int = 100) -> None:
-        coco.library()
         self.labels, self.masks, self.most = list(labels), masks, most
         self.pictures: dict[int, tuple[Objects, Objects]] = {}
 

@@ -11,18 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from resnets.errors import InputError
 from resnets.tasks.detect.objects import Objects
 
 SIZES = ("", "_small", "_medium", "_large")  # in the order of COCO's area ranges, the first of which is all
 
 
 def library() -> Any:
-    """The module faster_coco_eval."""
-    try:
-        return importlib.import_module("faster_coco_eval")
-    except ImportError as error:
-        raise InputError(f"COCO's measures need faster-coco-eval: pip install 'resnets[detect]' ({error})") from None
+    """The module faster_coco_eval, which takes longer to import than most of this package."""
+    return importlib.import_module("faster_coco_eval")
 
 
 def encode(mask: np.ndarray) -> dict[str, Any]:

@@ -94,9 +94,6 @@ class Detect(Dense):
 
     def criterion(self, recipe: DetectSettings, class_counts: np.ndarray) -> Criterion:
         """The sum of the losses of proposals and regions, which the network computes itself."""
-        from resnets.tasks.detect import coco
-
-        coco.library()  # what validation needs is said before an epoch of training, not after it
 
         def criterion(outputs: Any, targets: Any) -> Losses:
             return outputs

@@ -31,6 +31,7 @@ def recipe(content):
 
 CASES = {
     # --- settings
+    "flag of other software": Case(pets, f"{TRAIN} --learning-rate 3", "--learning-rate is here", "--lr"),
     "unknown flag": Case(pets, f"{TRAIN} --epoch 3", "No such option", "--epochs"),
     "too many words": Case(pets, "train pets cats", "unexpected extra argument", "cats"),
     "a flag without its value": Case(pets, "train pets --lr", "Option '--lr'", "requires an argument"),

@@ -169,20 +169,12 @@ def test_an_object_without_a_mask_is_neither_hit_nor_miss(tmp_path):
     assert open_source(root, None).splits["train"][0][1].masks is None
 
 
-def test_outlines_need_the_evaluators_library(monkeypatch):
-    from resnets.data.readers import outlines
-
-    monkeypatch.setattr(outlines, "LIBRARIES", ("no.such.library",))
-    with pytest.raises(InputError, match=r"pip install 'resnets\[detect\]'"):
-        object_masks([[[0, 0, 4, 0, 4, 3]]], (3, 4), "a")
-
-
 @pytest.mark.parametrize("name", ["pycocotools.mask", "faster_coco_eval.core.mask"])
 def test_outlines_are_filled(monkeypatch, name):
     from resnets.data.readers import outlines
 
     pytest.importorskip(name)
-    monkeypatch.setattr(outlines, "LIBRARIES", (name,))
+    monkeypatch.setattr(outlines, "LIBRARY", name)
     found = object_masks([[[2, 1, 6, 1, 6, 4, 2, 4], [8, 0, 9, 0, 9, 1, 8, 1]]], (6, 10), "a")[0]
     expected = np.zeros((6, 10), bool)
     expected[1:4, 2:6] = expected[0:1, 8:9] = True

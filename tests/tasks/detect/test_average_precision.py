@@ -159,15 +159,6 @@ def test_what_cannot_be_is_said():
     assert collected.result()["map50"] == 0
 
 
-def test_without_the_library_it_is_said_what_to_install(monkeypatch):
-    def missing(name):
-        raise ImportError(f"No module named {name!r}")
-
-    monkeypatch.setattr("importlib.import_module", missing)
-    with pytest.raises(InputError, match=r"resnets\[detect\]"):
-        Collected(LABELS)
-
-
 # --- masks, and the reference ---
 
 

@@ -32,6 +32,8 @@ from tests.verbs.train.made import TINY, arrays
         ({"resize": "keep"}, "resize='keep': use one of crop, pad, squash"),
         ({"device": "cuda:99"}, "device='cuda:99' is not available"),
         ({"epoch": 3}, "there is no setting 'epoch'; did you mean epochs"),
+        ({"learning_rate": 3}, "there is no setting 'learning_rate'; did you mean lr"),
+        ({"task": "detection"}, r"there is no task 'detection' \(did you mean detect\?\); this version has: classify"),
         ({"depths": "1,0"}, "depths="),
         ({"group_width": 4}, "belong to bottleneck blocks"),
     ],
