@@ -23,11 +23,11 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("place")
     torch.manual_seed(0)
     spec = get("resnet20_cifar", depths=(1, 1, 1), width=4)
-    model = create_model(spec, labels=("0", "1"), preprocess=Preprocess(size=(8, 8), crop_pct=1.0))
+    model = create_model(spec, labels=("0", "1", "2"), preprocess=Preprocess(size=(8, 8), crop_pct=1.0))
     save(model, folder / "model.safetensors")
     images = np.random.default_rng(0).integers(256, size=(12, 8, 8, 3), dtype=np.uint8)
     np.savez(folder / "data.npz", **{f"{split}_images": images for split in ("train", "test")},
-             **{f"{split}_labels": np.arange(12) % 2 for split in ("train", "test")})  # fmt: skip
+             **{f"{split}_labels": np.arange(12) % 3 for split in ("train", "test")})  # fmt: skip
     Image.fromarray(images[0]).save(folder / "one.png")
     return folder
 
@@ -37,7 +37,7 @@ def place(tmp_path_factory):
     [
         (TRAIN, COMPILER),
         ("eval model.safetensors data.npz --device cpu", (*COMPILER, *STATISTICS)),
-        ("predict model.safetensors one.png --device cpu", (*COMPILER, *STATISTICS, "scipy")),
+        ("predict model.safetensors one.png --device cpu", (*COMPILER, *STATISTICS, "rich")),
     ],
     ids=["train", "eval", "predict"],
 )
