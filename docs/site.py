@@ -1,7 +1,7 @@
 """Build the documentation as a website, and check every link of it.
 
     pip install -e '.[docs]'
-    python docs/site.py [--out site]         # then open site/index.html, or: python -m http.server -d site
+    python docs/site.py [--out site]         # then: python -m http.server -d site (opened as files, pages have no search)
     python docs/site.py --notebooks DIR      # the notebooks with what they showed, where `notebooks/run.py --out DIR` keeps it
 
 The pages are the Markdown files of the repository as they are: README.md, the docs, the results in benchmarks/, and each file

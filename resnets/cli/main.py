@@ -25,7 +25,7 @@ from resnets.draw.text import printable, visible
 from resnets.errors import InputError, Interrupted, ProcessEnded, is_memory
 from resnets.files import short
 from resnets.plugins import load_plugin
-from resnets.stores import sent, told
+from resnets.stores import sent
 
 AS_PYTHON = warnings.formatwarning
 # What the system says of a path that the user gave.
@@ -168,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except InputError as error:
         if debug:
             traceback.print_exc()
-        show(who, visible(told(str(error))))
+        show(who, visible(str(error)))
         code = 2
     except ProcessEnded as error:
         click.echo(printable(str(error)), err=True, nl=bool(str(error)))

@@ -56,6 +56,13 @@ class Rule:
     format: str
     quality: int
 
+    def resized(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of a picture in the tar, in pixels."""
+        shorter = min(width, height)
+        if self.size is None or shorter <= self.size:
+            return width, height
+        return round(width * self.size / shorter), round(height * self.size / shorter)
+
 
 class Encoded(NamedTuple):
     """A picture for a tar: its bytes, the suffix of its format, (width, height) as stored, and whether the bytes are those of
@@ -75,7 +82,8 @@ def encode(images: Any, index: int, rule: Rule) -> Encoded:
         BadPicture: if it cannot be read.
     """
     if isinstance(images, ArrayImages):
-        return _written(Image.fromarray(images[index].squeeze()), rule, "PNG")
+        pixels = images[index]
+        return _written(Image.fromarray(pixels if pixels.shape[2] > 1 else pixels[:, :, 0]), rule, "PNG")
     assert isinstance(images, StoredImages)
     name = images.name(index)
     with blame(name), images.open(index) as file:
@@ -91,8 +99,7 @@ def encode(images: Any, index: int, rule: Rule) -> Encoded:
     goal = _format(rule, own)
     grey = header.mode in ("1", "L", "LA")
     picture = open_picture(BytesIO(content), 4 if transparent and goal != "jpeg" else 1 if grey else 3, name)
-    fits = rule.size is None or min(picture.size) <= rule.size
-    if fits and (rule.format == KEEP or own.replace("MPO", "JPEG") == WRITTEN[goal][0]):
+    if rule.resized(*picture.size) == picture.size and (rule.format == KEEP or own.replace("MPO", "JPEG") == WRITTEN[goal][0]):
         return Encoded(content, SUFFIXES[own], header.size, True)
     return _written(picture, rule, own)
 
@@ -104,9 +111,8 @@ def _format(rule: Rule, own: str) -> str:
 
 def _written(picture: Image.Image, rule: Rule, own: str) -> Encoded:
     """An upright picture of 8 bits, resized and encoded."""
-    if rule.size is not None and min(picture.size) > rule.size:
-        scale = rule.size / min(picture.size)
-        picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), RESAMPLE)
+    if (size := rule.resized(*picture.size)) != picture.size:
+        picture = picture.resize(size, RESAMPLE)
     name, options = WRITTEN[_format(rule, own)]
     file = BytesIO()
     picture.save(file, name, **options, **({"quality": rule.quality} if name == "JPEG" else {}))

@@ -141,7 +141,7 @@ def open_source(
         data: a name, a path, or data in memory (see `readers.memory`).
         kind: what is to be known of the images, of `Layout.kind`; None: whatever the path has, boxes and masks first.
         data_dir: where built-in datasets lie and are fetched to; default $RESNETS_DATA, else ~/.cache/resnets/datasets.
-        in_chans: 1, 3 or 4 channels for the pictures; None: those of a built-in dataset, else 3.
+        in_chans: 1, 3 or 4 channels for the pictures; None: those of a built-in dataset, also once it is packed, else 3.
         labels: the class names of a saved model, or of the indices in masks. The classes of the data are matched to them by
             name, a training split is not needed, and classes without images are fine. None: those of the training split.
         unnamed: whether `labels` are bare numbers because the model's classes have no names: they are matched by position.
@@ -164,8 +164,8 @@ def open_source(
             raise InputError(f"{data}: a built-in dataset of classes, without {kind}; give a folder that has them")
         in_chans = known.KNOWN[str(data)].in_chans if in_chans is None else in_chans
         return _indexing(kind)(known.read(str(data), data_dir, in_chans), in_chans, labels, unnamed)
-    in_chans = 3 if in_chans is None else in_chans
     path, form = recognised(data, kind)
+    in_chans = in_chans or channels(form, path)
     given: dict[str, Any] = {"masks": masks, "ignore": ignore, "leave_out": leave_out}
     if not {"masks", "ignore"} & set(form.takes) and (masks or ignore is not None):
         raise InputError(f"{data}: no boxes or masks here, and --ignore-index and --masks are for these; leave them out")
@@ -175,6 +175,11 @@ def open_source(
     source = form.make(path, in_chans, labels, **{name: given[name] for name in form.takes})
     check_once(source)
     return dataclasses.replace(source, notes=(*source.notes, *alike(source.labels)), layout=form)
+
+
+def channels(form: Layout, path: Any) -> int:
+    """Those of the pictures at a path, unless others are asked for: 3, but for shards that were packed of others."""
+    return (shards.facts(path).in_chans if form.is_shards else None) or 3
 
 
 def read_found(form: Layout, path: Any, in_chans: int) -> Found:
@@ -208,10 +213,10 @@ def in_words(
     else:
         path, form = recognised(data)
         if form.holds != "classes":
-            source = open_source(data, form.holds, in_chans=in_chans)
+            source = open_source(path, form.holds, in_chans=in_chans)
             splits = {name: Words(split.images, _labels_of(split, source.labels)) for name, split in source.splits.items()}
             return splits, source.notes
-        found = read_found(form, path, in_chans or 3)
+        found = read_found(form, path, in_chans or channels(form, path))
     parts = {name: Words(part.images, [part.classes[code] for code in part.codes]) for name, part in found.parts.items()}
     return parts, found.notes
 
@@ -249,7 +254,7 @@ def recognised(data: Any, kind: str | None = None) -> tuple[Any, Layout]:
     """The path (or pattern) that `data` means, and the first layout of the `kind` that recognises it."""
     if memory.in_memory(data := framed(data)):
         raise InputError(f"{memory.name_of(data)}: data in memory have classes, and here a path is needed; give one")
-    path = os.fspath(data) if shards.is_pattern(data) else existing(data)
+    path = shards.as_pattern(data) or existing(data)
     if isinstance(path, Path) and walk.is_run(path):
         raise InputError(f"{printable(path)}: a run directory of resnets; give the data that it was trained on, or other data")
     rows = [row for row in LAYOUTS.values() if row.has(kind) and (row.is_list or not isinstance(path, Frame))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,15 +42,16 @@ def draw_agreement(several: Mapping[str, Agreement], *, unit: str) -> Figure:
         lines = [pairs.bias, *(pairs.limits or ())]
         reach = max(*map(abs, lines), float(np.abs(pairs.measured - pairs.true).max()), 1e-12)
         axes.set_ylim(-1.25 * reach, 1.25 * reach)
+        decimals = min(max(2 - math.floor(math.log10(reach)), 0), 6)  # three digits of the largest number, and all alike
         axes.margins(x=0.08)
         for value, words in zip(lines, ("bias", "", ""), strict=False):
-            axes.text(
-                1.02, value, f"{words} {value:+.3g}".strip(), transform=axes.get_yaxis_transform(), color=VAL, va="center"
-            )
+            number = f"{words} {value:+.{decimals}f}".strip()
+            axes.text(1.02, value, number, transform=axes.get_yaxis_transform(), color=VAL, va="center")
         axes.set_title(elide(name, 30))
         axes.set_xlabel(f"mean of predicted and true, {unit}", color=INK)
         axes.set_ylabel(f"predicted - true, {unit}", color=INK)
     for axes in grid.flat[len(several) :]:
         axes.set_axis_off()
-    figure.text(0.995, 0.998, "dashed: 95 % limits of agreement", ha="right", va="top", fontsize=8, color=FAINT)
+    top = 1 - 0.06 / figure.get_figheight()
+    figure.text(0.995, top, "dashed: 95 % limits of agreement", ha="right", va="top", fontsize=8, color=FAINT)
     return figure

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SIDE = 2.3  # inches: the longer side of a panel
 SIGNAL = 1.4, 3.2  # height and width of a panel with a signal
+LINES = 4  # at most, of the words below a panel
 WARNING = "does not depend on what was learnt"
 
 
@@ -106,13 +107,15 @@ def draw_heats(picture: np.ndarray, maps: Sequence[Heat], *, title: str = "", ca
     signal = picture.ndim == 2
     tall, wide = picture.shape[:2]
     high, broad = SIGNAL if signal else (tall * SIDE / max(tall, wide), wide * SIDE / max(tall, wide))
-    gap, over, under = 0.34 if signal else 0.1, 0.55 if title else 0.3, 0.78 if signal else 0.62
+    panels = [Heat(np.zeros(0), "", caption), *maps]
+    num_lines = max(len(panel.words.splitlines()[:LINES]) for panel in panels)
+    gap, over, under = 0.34 if signal else 0.1, 0.55 if title else 0.3, (0.26 if signal else 0.1) + 0.13 * num_lines
     width, height = (len(maps) + 1) * (broad + gap) + gap, over + high + under
     figure = blank(width, height)
     figure.set_layout_engine("none")
     if title:
         figure.text(gap / width, 1 - 0.12 / height, elide(title, int(width * 11)), va="top", fontsize=9.5, fontweight="bold")
-    for number, heat in enumerate([Heat(np.zeros(0), "", caption), *maps]):
+    for number, heat in enumerate(panels):
         left = gap + number * (broad + gap)
         axes = figure.add_axes((left / width, under / height, broad / width, high / height))
         if signal:
@@ -122,7 +125,7 @@ def draw_heats(picture: np.ndarray, maps: Sequence[Heat], *, title: str = "", ca
         framed(axes, heat)
         room = int(broad * 13)
         axes.set_title(elide(heat.title or ("signal" if signal else "input"), room), fontsize=8.5, pad=3, color=INK)
-        lines = [elide(line, room + 4) for line in heat.words.splitlines()][:4]
+        lines = [elide(line, room + 4) for line in heat.words.splitlines()[:LINES]]
         beneath = under - (0.22 if signal else 0.06)  # of a signal below the numbers of its axis
         figure.text(left / width, beneath / height, "\n".join(lines), va="top", fontsize=7, color=FAINT, linespacing=1.3)
     return figure

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIDE = 7.5  # inches: the longer side of an image that stands alone
+CAPTION = 22  # characters in a line beside a row: `hippocampus_245.nii.gz` is not broken
 
 
 class Panel(NamedTuple):
@@ -57,7 +58,7 @@ def draw_worst(
     Args:
         rows: one row for each image, with one panel for each of `names`.
         names: the titles of the columns, such as picture, truth, predicted.
-        captions: one for each row, such as the file's name and its score; cut to seven lines of 20 characters.
+        captions: one for each row, such as the file's name and its score; cut to seven lines of `CAPTION` characters.
         labels: the class names, for the legend.
         background: the class that is left out of the legend.
         cell: width and height of a panel in inches.
@@ -68,7 +69,7 @@ def draw_worst(
     figure.set_layout_engine("none")
     for row, (panels, words) in enumerate(zip(rows, captions, strict=True)):
         bottom = height - over - (row + 1) * (high + 0.06) + 0.06
-        figure.text(0.1 / width, (bottom + high) / height, _folded(words, 20), va="top", fontsize=8, linespacing=1.4)
+        figure.text(0.1 / width, (bottom + high) / height, _folded(words, CAPTION), va="top", fontsize=8, linespacing=1.4)
         for column, panel in enumerate(panels):
             place = ((caption + column * (wide + 0.06)) / width, bottom / height, wide / width, high / height)
             axes = figure.add_axes(place)

@@ -7,6 +7,8 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 
+from resnets.stores import told
+
 
 def columns(rows: Sequence[Sequence[str]], right: str) -> str:
     """A table as text: one line per row, cells padded to the width of their column, two spaces between columns.
@@ -24,11 +26,12 @@ def columns(rows: Sequence[Sequence[str]], right: str) -> str:
 
 
 def visible(text: str) -> str:
-    """The text on one line, with characters that are not printable written as escapes such as "\\n" and "\\x1b".
+    """The text on one line, with characters that are not printable written as escapes such as "\\n" and "\\x1b"; of copies of
+    what is in an object store, the addresses.
 
     Names of files and classes may contain line feeds and control sequences, which must not reach the terminal.
     """
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in told(text))
 
 
 def printable(text: str) -> str:

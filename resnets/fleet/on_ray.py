@@ -150,8 +150,10 @@ class Ray:
 
         thread = threading.Thread(target=fit, daemon=True)
         thread.start()
-        while thread.is_alive():
+        alive = True
+        while alive:  # once more after the end, for what was told last
             thread.join(LISTEN_SECONDS)
+            alive = thread.is_alive()
             for name, values in self.ray.get(board.take.remote()):
                 listen(name, *values)
         done, error = found
@@ -182,13 +184,18 @@ class Board:
 
 
 def member(board: Any, shared: tuple[Driver, Callable[[Tell], Any]]) -> Any:
-    """What each process of a group does; what the work returns."""
+    """What each process of a group does; what the work returns. All that it tells is on the board before it ends."""
     import ray
 
-    def tell(name: str, *values: Any) -> None:
-        board.tell.remote(name, values)
+    last: list[Any] = []
 
-    state, value = call(shared, tell)
+    def tell(name: str, *values: Any) -> None:
+        last[:] = [board.tell.remote(name, values)]  # calls of one process arrive in their order
+
+    try:
+        state, value = call(shared, tell)
+    finally:
+        ray.get(last)
     if state != DONE:
         ray.get(board.refuse.remote(value))
         raise RuntimeError(value)  # which ends the others too

@@ -9,11 +9,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from resnets import plugins
 from resnets.errors import InputError, is_memory
 from resnets.files import short
+from resnets.stores.addresses import SHOWN
 
 # Of these the versions change answers, or what is sent between processes.
 PACKAGES = ("resnets", "torch", "torchvision", "numpy", "pillow", "pyarrow")
@@ -45,6 +47,7 @@ class Driver:
     folder: str = field(default_factory=os.getcwd)
     words: tuple[str, ...] = field(default_factory=lambda: tuple(sys.argv))  # the command, of which records tell
     plugins: tuple[str, ...] = field(default_factory=plugin_files)
+    copies: dict[str, str] = field(default_factory=SHOWN.copy)  # of what is in object stores: their folders, and the addresses
 
     def prepare(self) -> None:
         """Make this process like the driver. Raises `InputError` where it cannot be."""
@@ -66,6 +69,13 @@ class Driver:
                 f"the worker on {socket.gethostname()} has no folder {self.folder} ({error.strerror}); start in a folder that "
                 "all machines share"
             ) from None
+        for path, address in self.copies.items():
+            if not Path(path).is_dir():
+                raise InputError(
+                    f"the worker on {socket.gethostname()} has no {path}, the copy of what is at {address}; set RESNETS_DATA "
+                    "to a folder that all machines share"
+                )
+        SHOWN.update(self.copies)
         sys.argv = list(self.words)
         for path in self.plugins:
             plugins.load_plugin(path)

@@ -6,6 +6,6 @@ So every other room works with files, and asks here for the path that stands for
 
 from resnets.stores.addresses import address_of, told
 from resnets.stores.mirror import copied, local
-from resnets.stores.publish import check_new, claim, publishing, sent
+from resnets.stores.publish import adding, check_new, claim, publishing, sent
 
-__all__ = ["address_of", "check_new", "claim", "copied", "local", "publishing", "sent", "told"]
+__all__ = ["adding", "address_of", "check_new", "claim", "copied", "local", "publishing", "sent", "told"]

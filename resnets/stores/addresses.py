@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from resnets.errors import InputError
-from resnets.files import short
+from resnets.files import REMEDIES, cannot_write, short
 
 LOG = logging.getLogger("resnets.stores")
 PROTOCOLS = ("abfs", "abfss", "az", "gcs", "gs", "oss", "s3", "s3a")  # of fsspec, whose content is objects
@@ -43,7 +44,7 @@ def address_of(path: object) -> str | None:
 
 
 def told(text: str) -> str:
-    """The text with the paths of copies as the addresses that they are copies of."""
+    """The text with the paths of copies as the addresses that they are copies of; folders above them (`Mirror.home`) stay."""
     for folder, address in SHOWN.items():
         text = text.replace(folder, address)
     return text
@@ -146,8 +147,12 @@ def download(opening: Callable[[], tuple[Any, str]], path: Path, size: int, most
         opening: the file system, and the path in it; called once an attempt.
         size: in bytes, as the store says; 0: unknown.
         most: bytes of what is of unknown size.
+
+    Raises:
+        InputError: where it cannot be written here. Otherwise what the file system raises.
     """
-    half = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
+    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]  # its own may be as long as file systems take
+    half = path.with_name(f".{name}.{os.getpid()}.part")
     for attempt in range(ATTEMPTS):
         try:
             system, source = opening()
@@ -160,7 +165,9 @@ def download(opening: Callable[[], tuple[Any, str]], path: Path, size: int, most
             return
         except FileNotFoundError:
             raise
-        except OSError:
+        except OSError as error:
+            if error.errno in REMEDIES or error.filename == os.fspath(half):  # of this disk, not of the store
+                raise cannot_write(path, error, "set RESNETS_DATA to another folder") or error from error
             if attempt == ATTEMPTS - 1:
                 raise
             time.sleep(BACKOFF_SECONDS * 2**attempt)
@@ -194,3 +201,14 @@ def locked(path: Path, *, busy: str = "") -> Iterator[None]:
         except BlockingIOError:
             raise InputError(busy) from None
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process has the lock of `locked`."""
+    if not path.exists():
+        return False
+    try:
+        with locked(path, busy="it has"):
+            return False
+    except InputError:
+        return True

@@ -1,8 +1,8 @@
 """Copies of what is at addresses in object stores, in a cache of limited size.
 
 A copy is a folder of the cache: `files/` with what is at the address, under its last name; `index.json`, which says of each
-file what the store called its version when both were the same; `pull.lock` and `use.lock`; and `unsent`, where it holds a run
-that may not be in the store as a whole: the token of the claim under which it was written.
+file what the store called its version when both were the same; the locks `pull.lock`, `use.lock` and `write.lock`; and
+`unsent`, where it holds a run that may not be in the store as a whole: the token of the claim under which it was written.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from resnets.stores.addresses import (
     blame,
     download,
     file_system,
+    is_locked,
     limit_of,
     listed,
     locked,
     object_of,
 )
+from resnets.stores.claims import token_at
 
 CACHE_BYTES = 50 * 10**9  # limit of all copies together, unless $RESNETS_STORE_BYTES is set
 SPARE_BYTES = 1 << 30  # that are left on the disk
@@ -82,7 +84,7 @@ def local(path: str | os.PathLike[str]) -> Path:
     copy = Mirror(address)
     if time.monotonic() - FRESH.get(address, -FRESH_SECONDS) >= FRESH_SECONDS or not copy.path.exists():
         copy.use()
-        if not copy.pull():
+        if not copy.is_written() and not copy.pull():
             raise InputError(f"{address}: there is no such file or folder; check the name")
         FRESH[address] = time.monotonic()
     return copy.path
@@ -99,6 +101,7 @@ class Mirror:
         self.path = self.root / self.name
         self.index = self.home / "index.json"
         self.unsent = self.home / "unsent"
+        self.writing = self.home / "write.lock"
 
     def use(self) -> None:
         """Keep other processes from removing the copy, until this one ends."""
@@ -121,6 +124,19 @@ class Mirror:
             system, root = file_system(self.address)
             return {f"{self.name}/{name}".rstrip("/"): each for name, each in listed(system, root, self.address).items()}
 
+    def is_ahead(self) -> bool:
+        """Whether here is more than at the address: a run that was written here, and that nobody has claimed since."""
+        return self.unsent.exists() and self.unsent.read_text(encoding="utf-8") == token_at(self.address)
+
+    def is_written(self) -> bool:
+        """Whether the copy is to stay as it is: it is ahead, or a process here writes to it now."""
+        return self.path.exists() and (is_locked(self.writing) or self.is_ahead())
+
+    def owns(self, name: str) -> bool:
+        """Whether a file of the copy is at the address, or below it. Others lie beside it, as what a verb has begun does: only
+        this copy knows of them."""
+        return name == self.name or name.startswith(f"{self.name}/")
+
     def entries(self) -> dict[str, Entry]:
         """The content of the index; empty where there is none, or it is damaged."""
         with suppress(InputError, TypeError):
@@ -142,11 +158,11 @@ class Mirror:
         """Make the copy what is at the address: what is there already stays. Returns the number of files."""
         with locked(self.home / "pull.lock"):
             far, entries = self.far(), self.entries()
-            for name in entries.keys() - far.keys():
+            own = {name: entry for name, entry in entries.items() if self.owns(name)}
+            for name in own.keys() - far.keys():
                 (self.root / name).unlink(missing_ok=True)
-            held = {
-                name: entry for name, entry in entries.items() if far.get(name) == entry.object and self.intact(name, entry)
-            }
+            there = {name: entry for name, entry in own.items() if far.get(name) == entry.object and self.intact(name, entry)}
+            held = {name: entry for name, entry in entries.items() if name not in own} | there
             missing = {name: each for name, each in far.items() if name not in held}
             if missing:
                 self._check_names(far)

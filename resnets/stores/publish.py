@@ -22,8 +22,8 @@ from typing import Any, ParamSpec, TypeVar
 from resnets.errors import InputError
 from resnets.files import short
 from resnets.stores.addresses import LOG, address_of, blame, file_system, locked
-from resnets.stores.claims import BEAT_SECONDS, Claim, Lost, token_at
-from resnets.stores.mirror import FRESH, Entry, Mirror, stamp_of
+from resnets.stores.claims import BEAT_SECONDS, Claim, Lost
+from resnets.stores.mirror import FRESH, Entry, Mirror, copied, stamp_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,7 +67,8 @@ def writing(address: str, *, resume: bool) -> Iterator[Path]:
     """The local path that stands for an address; what is written there is sent at the end, also after an error.
 
     Args:
-        resume: begin with what is at the address; else with nothing, but for an empty file where a file is there.
+        resume: begin with what is at the address; else with nothing, but for empty files and folders with the names of what is
+            there, which verbs refuse or replace.
 
     Raises:
         InputError: where the store cannot be read or, at the end, written to; what is not sent stays in the copy.
@@ -79,7 +80,7 @@ def writing(address: str, *, resume: bool) -> Iterator[Path]:
     copy.use()
     FRESH.pop(address, None)
     busy = f"{address}: another process writes to it now; wait until that has ended, or choose another --out"
-    with locked(copy.home / "write.lock", busy=busy):
+    with locked(copy.writing, busy=busy):
         work = Publication(copy)
         work.begin(resume)  # where this fails nothing is sent: what is here may be older than what is there
         OPEN[copy.path] = work
@@ -92,6 +93,20 @@ def writing(address: str, *, resume: bool) -> Iterator[Path]:
             work.end(quiet=False)
         finally:
             del OPEN[copy.path]
+
+
+@contextmanager
+def adding(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """The local path of a run directory to which something is added; at an address what is new is sent at the end.
+
+    Raises as `local` and `writing`.
+    """
+    if (address := address_of(path)) is None:
+        yield copied(path)
+        return
+    copied(path)  # which is an error where nothing is there
+    with writing(address, resume=True) as folder:
+        yield folder
 
 
 def claim(path: Path) -> None:
@@ -122,28 +137,32 @@ class Publication:
         copy, far = self.copy, self.copy.far()
         if resume:
             self.sent = copy.entries()
-            if copy.unsent.exists() and copy.unsent.read_text(encoding="utf-8") == token_at(copy.address):
+            if copy.is_ahead():
                 return  # nobody has claimed it since: all that is there came from here, and what is here is farther
-            there = {name: entry.object for name, entry in self.sent.items()}
+            there = {name: entry.object for name, entry in self.sent.items() if copy.owns(name)}
             if far != there or not all((copy.root / name).exists() for name in far):
                 copy.pull()
                 self.sent = copy.entries()
                 for path in [path for path in copy.root.rglob("*") if path.is_file()]:
-                    if path.relative_to(copy.root).as_posix() not in far:
+                    if copy.owns(name := path.relative_to(copy.root).as_posix()) and name not in far:
                         path.unlink()
             return
         if copy.unsent.exists():
             raise InputError(
-                f"{copy.path}: holds a run that may not be at {copy.address} as a whole; send it and go on by --resume, or "
-                f"remove {copy.home}"
+                f"{copy.home}: holds a run that may not be at {copy.address} as a whole; send it and go on by --resume, or "
+                "remove it"
             )
         shutil.rmtree(copy.root, ignore_errors=True)
         copy.index.unlink(missing_ok=True)
         copy.path.parent.mkdir(parents=True, exist_ok=True)
-        if copy.name in far:  # a file, which verbs refuse or replace
-            copy.path.touch()
-            written = copy.path.stat().st_mtime_ns
-            self.sent = {copy.name: Entry(0, far[copy.name].stamp, written)}  # as it is here: not to be sent
+        for name in far:
+            path = copy.root.joinpath(*Path(name).parts[:2])  # of a folder what is in it
+            path.parent.mkdir(exist_ok=True)
+            if name == path.relative_to(copy.root).as_posix():
+                path.touch()
+                self.sent[name] = Entry(0, far[name].stamp, path.stat().st_mtime_ns)  # as it is here: not to be sent
+            else:
+                path.mkdir(exist_ok=True)
 
     def claim(self) -> None:
         if self.claimed is not None:
@@ -168,20 +187,21 @@ class Publication:
                 pause, said = EVERY_SECONDS, False
             except Lost as error:
                 self.lost = error
-                LOG.warning("%s; nothing more is sent, and the run goes on in %s", error, self.copy.path)
+                LOG.warning("%s; nothing more is sent, and the run goes on in %s", error, self.copy.home)
                 return
             except Exception as error:  # each protocol has its own exceptions; it is tried again
                 if not said:
                     words = "%s: cannot be written now (%s), which is tried again; the run goes on in %s"
-                    LOG.warning(words, self.copy.address, short(error), self.copy.path)
+                    LOG.warning(words, self.copy.address, short(error), self.copy.home)
                 pause, said = min(2 * pause, MOST_SECONDS), True
 
     def changed(self) -> list[str]:
         """The complete files that differ from what was sent, as they are to be sent."""
         found: list[tuple[int, int, str]] = []
         for path in self.copy.root.rglob("*"):
-            name = path.relative_to(self.copy.root).as_posix()
-            if path.name.startswith(".") or not path.is_file():
+            below = path.relative_to(self.copy.root)
+            name = below.as_posix()
+            if any(part.startswith(".") for part in below.parts) or not path.is_file():
                 continue
             with suppress(FileNotFoundError):
                 stat = path.stat()
@@ -247,7 +267,7 @@ class Publication:
             with blame(self.copy.address, "written"):
                 self._send_rest()
         except InputError as error:
-            words = f"{error}; all of it is in {self.copy.path}" + "; send it by --resume" * (self.claimed is not None)
+            words = f"{error}; all of it is in {self.copy.home}" + "; send it by --resume" * (self.claimed is not None)
             if not quiet:
                 raise InputError(words) from None
             LOG.warning("%s", words)

@@ -17,7 +17,7 @@ from resnets.data import sources
 from resnets.data.inputs import INPUTS
 from resnets.data.pictures.stored import FileImages
 from resnets.data.readers import layouts, memory
-from resnets.data.readers.shards import is_pattern
+from resnets.data.readers.shards import as_pattern
 from resnets.data.words import IMAGES_OF, called
 from resnets.errors import InputError
 from resnets.measures.neighbours import METRICS
@@ -81,7 +81,9 @@ def embed(
         stage: the level that is pooled, such as "c4"; None: the last, or the model's own embedding.
         split: "train", "val" or "test"; None: all.
         metric: what `search` and `cluster` measure by: "cosine" or "euclidean".
-        runtime, device, amp: see `resnets.ship.sessions.open_session`.
+        runtime: see `resnets.ship.sessions.open_session`.
+        device: as there.
+        amp: as there.
         resume: go on with a file that an interrupted call has left unfinished.
         say: called with lines of progress, and notes on the data.
         progress: called with the number of images so far and of all.
@@ -186,6 +188,8 @@ def images_of(
     Raises:
         InputError: where there are none, or there is no such split.
     """
+    if isinstance(data, str | os.PathLike):
+        data = as_pattern(data) or data
     if is_loose(header, data) and split is None:
         files = find_files(header, data)
         return [Part("", files, [""] * len(files))]
@@ -206,7 +210,7 @@ def is_loose(header: Header, data: Any) -> bool:
     if isinstance(data, list | tuple):
         return True
     suffixes = INPUTS[header.spec.dims].suffixes
-    if not isinstance(data, str | os.PathLike) or is_pattern(data) or not (path := copied(data)).exists():
+    if not isinstance(data, str | os.PathLike) or as_pattern(data) or not (path := copied(data)).exists():
         return False
     if not path.is_dir():
         return path.name.lower().endswith(suffixes)

@@ -93,7 +93,8 @@ def explain(
         blocks: of a sample, what each residual block adds, and the score without it.
         out: the folder for explain.html, explain.json and a drawing of each image (of volumes a NIfTI file, too); None: none.
         arrays: write each map as .npy, too.
-        runtime, device: see `open_session`; other runtimes than torch have no gradients, and are explained by occlusion.
+        runtime: see `open_session`; other runtimes than torch have no gradients, and are explained by occlusion.
+        device: as for `open_session`.
 
     Raises:
         InputError: where there is no such model, image, class, layer or method, or the runtime has no gradients for it.

@@ -57,7 +57,9 @@ def feature_session(
     Args:
         model: as `open_session` takes it, whatever its task; an exported file or an open session must be one of features.
         stage: the level that is pooled, such as "c4"; None: the last, or of a model that embeds its own embedding.
-        runtime, device, amp: see `open_session`; an open session has its own.
+        runtime: see `open_session`; an open session has its own.
+        device: as there.
+        amp: as there.
 
     Raises:
         InputError: as `open_session`; for a stage that the network does not have; for files and sessions that answer otherwise.

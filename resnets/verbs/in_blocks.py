@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from resnets import stores
 from resnets.errors import InputError
 from resnets.files import check_no_address, replacing
 from resnets.fleet.engines import engine as opened
@@ -124,6 +125,8 @@ def _made(
     parts = Parts(folder_of(out).absolute(), manifest)
     chosen = opened(engine, num_workers=num_workers, device=options["device"], say=say)
     parts.begin(resume=resume)
+    if is_folder(out):  # in an object store: parts are sent when they are made
+        stores.claim(out)
     with chosen as working:
         count = make(parts, data, working, workers=workers, progress=progress)
     found: Written | Embedded = {"file": str(out), "num_images": count.num, "num_unreadable": count.num_bad}

@@ -31,21 +31,21 @@ from resnets.data.cache import gigabytes
 from resnets.data.machine import default_workers
 from resnets.data.packing import CHOICES, Encoded, Entry, Rule, encode, mean_bytes, write_tar
 from resnets.data.pictures.images import BadPicture
+from resnets.data.pictures.stored import ArrayImages
 from resnets.data.randomness import mix_seed
 from resnets.data.readers import shards
-from resnets.data.readers.shards import MAX_SHARDS
+from resnets.data.readers.shards import MANIFEST, MAX_MANIFEST, MAX_SHARDS, NAMES
 from resnets.data.readers.tars import Packed
 from resnets.data.types import KINDS, Source, Split, Values
 from resnets.data.workers import BadImages
 from resnets.engine.run import RunDir, claiming
 from resnets.errors import InputError, Interrupted, check_choices
-from resnets.files import read_json, write_json, write_text
+from resnets.files import foreign, read_json, write_json, write_text
 
 SIZE = 320  # 1.25 times the 256 that an input of 224 is cut from, so that random crops are seldom enlarged
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
-MANIFEST, NAMES = "manifest.json", "classes.txt"
-MAX_MANIFEST = 1 << 28
-VERSION = 1  # of the manifest
+VERSION = 2  # of the manifest
+BEGIN_ANEW = "remove it and the shards, and begin anew"
 
 
 @claiming()
@@ -95,7 +95,10 @@ def pack(
     by = groups.chosen(source, group_by)
     source = groups.grouped(source, by)
     _check(source)
+    if rule.format == "jpeg" and all(isinstance(split.images, ArrayImages) for split in source.splits.values()):
+        rule = dataclasses.replace(rule, format="png")  # of what was not lossy yet nothing is lost
     folder = Path(out)
+    _check_place(folder, data)
     plan = {
         "version": VERSION,
         "source": {"name": source.name, "fingerprint": source.fingerprint()},
@@ -103,6 +106,7 @@ def pack(
         "group_by": by,
         "rule": {**dataclasses.asdict(rule), "shard_bytes": most, "seed": seed},
         "labels": list(source.labels),
+        "pictures": {"in_chans": source.in_chans, "size": _size(source, rule), "hflip": source.hflip},
     }
     begun = _begun(folder, resume)
     if begun is None:
@@ -150,6 +154,20 @@ def _check(source: Source) -> None:
         raise InputError(f"{source.name}: {what}, and only pictures with labels of the whole are packed, so far")
 
 
+def _size(source: Source, rule: Rule) -> tuple[int, int] | None:
+    """(height, width) of every picture in the tars; None where they differ, or may."""
+    if source.size is None:
+        return None
+    height, width = source.size
+    return rule.resized(width, height)[::-1]
+
+
+def _check_place(folder: Path, data: Any) -> None:
+    """Raise `InputError` where the folder is in that of the data, to which it would belong from then on."""
+    if isinstance(data, str | os.PathLike) and Path(data).is_dir() and Path(data).resolve() in folder.resolve().parents:
+        raise InputError(f"{folder}: is in {os.fspath(data)}, the data itself; choose a folder beside it with -o")
+
+
 # --- what is begun ---
 
 
@@ -165,8 +183,9 @@ def _begun(folder: Path, resume: bool) -> dict[str, Any] | None:
     if begun.get("version") != VERSION:
         raise InputError(f"{folder / MANIFEST}: not what `data pack` of this version writes; choose another folder with -o")
     begun.pop("found", None)
-    for split in begun["splits"].values():
-        split["shards"] = [row for row in split["shards"] if _is_there(folder / row["name"], row["num_bytes"])]
+    with foreign(folder / MANIFEST, BEGIN_ANEW, what="a manifest"):
+        for split in begun["splits"].values():
+            split["shards"] = [row for row in split["shards"] if _is_there(folder / row["name"], row["num_bytes"])]
     return begun
 
 
@@ -176,11 +195,13 @@ def _is_there(path: Path, num_bytes: int) -> bool:
 
 def _check_same(folder: Path, plan: dict[str, Any], begun: dict[str, Any]) -> None:
     """Raise `InputError` where what was begun is of other data, or by another rule."""
-    before, after = ({**each, **each["source"], **each["rule"]} for each in (begun, plan))
-    single = [name for name in after if not isinstance(after[name], dict)]
-    if changes := [
-        f"{name} was {before[name]!r:.60}, not {after[name]!r:.60}" for name in single if before[name] != after[name]
-    ]:
+    with foreign(folder / MANIFEST, BEGIN_ANEW, what="a manifest"):
+        before, after = ({**each, **each["source"], **each["rule"]} for each in (begun, plan))
+        single = [name for name in after if not isinstance(after[name], dict)]
+        changes = [
+            f"{name} was {before[name]!r:.60}, not {after[name]!r:.60}" for name in single if before[name] != after[name]
+        ]
+    if changes:
         raise InputError(f"{folder}: begun otherwise ({'; '.join(changes)}); give the same, or another folder with -o")
 
 

@@ -166,7 +166,9 @@ def predict(
         fps: frames a second that are looked at in videos.
         topk: classes to name for each picture.
         threshold: of detectors and tags: the lowest score of what is named; None: the model's own, else 0.5.
-        runtime, device, amp: see `resnets.ship.sessions.open_session`.
+        runtime: see `resnets.ship.sessions.open_session`.
+        device: as there.
+        amp: as there.
         abstain_at: of classifiers: answer "unsure" so that at most this part of the answers is wrong, such as 0.01 or "1%";
             None: as the model was calibrated.
         sets: of classifiers: the coverage of prediction sets, such as 0.95.

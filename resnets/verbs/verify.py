@@ -44,7 +44,8 @@ def verify(
     Args:
         model: as `features.feature_session` takes it: a model that embeds, or any other, whose pooled features are compared.
         pairs: paths of two pictures each.
-        runtime, device: see `open_session`.
+        runtime: see `open_session`.
+        device: as there.
         workers: threads that decode.
 
     Returns:

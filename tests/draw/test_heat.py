@@ -50,3 +50,12 @@ def test_long_names_stay_inside_their_panel():
     figure = draw_sheet([("a" * 90, PICTURE, [Heat(VALUES, "automobile rather than airplane", "one\ntwo")])])
     lines = [line for text in figure.texts for line in text.get_text().splitlines()]
     assert max(map(len, lines)) <= 22 and "rather than airplane" in lines
+
+
+def test_a_figure_is_as_high_as_its_words_need():
+    """A line or four: no empty strip below the map, and nothing cut off."""
+
+    def height(words):
+        return draw_heats(PICTURE, [Heat(VALUES, "cat 0.9", words)], caption="gradcam").get_size_inches()[1]
+
+    assert height("\n".join("abcd")) == pytest.approx(height("") + 3 * 0.13) == height("\n".join("abcdef"))

@@ -1,7 +1,9 @@
 """The engine of Ray: what is lost is tried again, within a bound, and every fault says what to do."""
 
 import socket
+import threading
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -112,3 +114,39 @@ def test_without_ray(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(InputError, match=r"ray is not installed: pip install 'resnets\[ray\]'"):
         engine("ray")
+
+
+# --- what a group tells ---
+
+
+def test_a_process_ends_when_what_it_told_is_on_the_board(cluster, tmp_path):
+    """Not before: with it would end what is under way."""
+    arrives = cluster.remote(work.arrive_late).remote
+    board = SimpleNamespace(tell=SimpleNamespace(remote=lambda name, values: arrives(str(tmp_path), name, values)))
+    assert on_ray.member(board, (worker.Driver(), work.telling)) == "done"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["say-first", "say-last"]
+
+
+def test_what_is_told_last_is_heard():
+    """Also where the group ends while the board is looked at."""
+    pytest.importorskip("ray", reason="needs ray: pip install 'resnets[ray]'")
+    told, heard, looked, threads = [], [], threading.Event(), []
+
+    def fit():
+        threads.append(threading.current_thread())
+        looked.wait(60)
+        told.append(("say", ("last",)))
+        return SimpleNamespace(return_value="done")
+
+    def take():
+        found = told[:]
+        if not looked.is_set():
+            looked.set()
+            threads[0].join()
+        return found
+
+    opened = engine("ray")
+    opened.ray = SimpleNamespace(get=lambda found: found)
+    board = SimpleNamespace(take=SimpleNamespace(remote=take))
+    assert opened._fit(SimpleNamespace(fit=fit), board, lambda *words: heard.append(words)) == ("done", None)
+    assert heard == [("say", "last")]

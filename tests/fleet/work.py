@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from resnets.errors import InputError
@@ -37,6 +38,17 @@ def starve(item):
 
 def fail(item):
     raise KeyError(item)
+
+
+def telling(tell):
+    for text in ("first", "last"):
+        tell("say", text)
+    return "done"
+
+
+def arrive_late(folder, name, values):
+    time.sleep(0.5)
+    Path(folder, "-".join((name, *values))).touch()
 
 
 def troubled(mark, trouble, *given):

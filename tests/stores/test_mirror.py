@@ -1,6 +1,8 @@
 """Copies of what is in a store: complete, safe as paths, within limits."""
 
+import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -134,3 +136,37 @@ def test_what_breaks_off_is_tried_again(store, monkeypatch):
     monkeypatch.setattr(type(store), "open", lambda self, *words, **more: 1 / 0)
     with pytest.raises(InputError, match=r"memory://bucket/y: cannot be read \(.*\); check the address, and the credentials"):
         local("memory://bucket/y")
+
+
+def test_a_full_disk_here_is_no_fault_of_the_store(store, monkeypatch):
+    store.pipe("/bucket/x", b"x")
+    tries = []
+
+    def full(self, *words, **more):
+        tries.append(self)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(addresses, "BACKOFF_SECONDS", 1e9)
+    with monkeypatch.context() as still:
+        still.setattr(type(store), "open", full)
+        with pytest.raises(InputError, match=r"files/x: cannot be written \(No space left on device\); free some space"):
+            local("memory://bucket/x")
+    assert len(tries) == 1
+    (folder := mirror.Mirror("memory://bucket/y").root).mkdir(parents=True)
+    store.pipe("/bucket/y", b"y")
+
+    def refused(self, to):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "replace", refused)
+    with pytest.raises(InputError, match=r"cannot be written \(Permission denied\); set RESNETS_DATA to another folder"):
+        addresses.download(lambda: (store, "/bucket/y"), folder / "y", 1, 9)
+
+
+def test_long_names_that_begin_alike(store):
+    """As long as file systems take them; several are fetched at once, each to a file of its own."""
+    names = ["字" * 70 + "a" * 40 + str(number) for number in range(9)]
+    assert all(200 < len(name.encode()) <= 255 for name in names)
+    for name in names:
+        store.pipe(f"/bucket/set/{name}", name.encode())
+    assert {path.name: path.read_text() for path in local("memory://bucket/set").iterdir()} == {name: name for name in names}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from resnets.draw.text import visible
 from resnets.engine.run import RunDir, claiming
 from resnets.errors import InputError
 from resnets.files import write_text
@@ -145,7 +146,9 @@ def test_a_store_that_is_away_costs_a_warning_and_nothing_of_the_run(store, monk
     caplog.set_level(logging.INFO, "resnets.stores")
     with (
         claiming(),
-        pytest.raises(InputError, match=r"cannot be written \(network is unreachable\).*; all of it is in .*/run; send it"),
+        pytest.raises(
+            InputError, match=r"cannot be written \(network is unreachable\).*; all of it is in .*/stores/\w+; send it"
+        ),
         writing(RUN, resume=False) as out,
     ):
         run = begin(out, "recipe.yaml")
@@ -278,3 +281,72 @@ def test_only_the_first_of_several_processes_writes(store, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     with writing(RUN, resume=False) as out:
         assert out == Publication(mirror.Mirror(RUN)).copy.path and not out.exists()
+
+
+# --- what is there, and what lies beside ---
+
+
+def test_what_is_in_a_folder_there_is_seen_by_its_name(store):
+    """So verbs refuse it, or replace it, as a folder on the disk."""
+    for name in ("manifest.json", "part-0.parquet", "a/b/c.txt"):
+        store.pipe(f"/bucket/rows/{name}", name.encode())
+    with writing("memory://bucket/rows", resume=False) as out:
+        assert sorted(path.name for path in out.iterdir()) == ["a", "manifest.json", "part-0.parquet"]
+        (out / "manifest.json").write_text("new")
+        (out / "part-0.parquet").unlink()
+    assert there(store, "/bucket/rows") == {"manifest.json": "new", "a/b/c.txt": "a/b/c.txt"}
+    assert mirror.local("memory://bucket/rows/a/b/c.txt").read_text() == "a/b/c.txt"
+    assert (mirror.local("memory://bucket/rows") / "a/b/c.txt").read_text() == "a/b/c.txt"
+
+
+def test_what_lies_beside_a_file_is_there_to_go_on_with(store):
+    """As vectors that are not finished, after an error and after a kill."""
+    with suppress(InputError), writing("memory://bucket/v.npz", resume=False) as out:
+        write_text(out.with_name("v.npz.part") / "rows.jsonl", "1")
+        raise InputError("broken")
+    with writing("memory://bucket/v.npz", resume=True) as out:
+        beside = out.with_name("v.npz.part")
+        assert (beside / "rows.jsonl").read_text() == "1"
+        write_text(out, "done")
+        shutil.rmtree(beside)
+    assert there(store, "/bucket") == {"v.npz": "done"}
+
+
+def test_hidden_folders_are_not_sent(store):
+    with writing("memory://bucket/run", resume=False) as out:
+        write_text(out.with_name(".run.ray") / "try0/records.json", "of the engine")
+        write_text(out / "a.txt", "a")
+        assert publish.OPEN[out].changed() == ["run/a.txt"]
+    assert there(store, "/bucket") == {"run/a.txt": "a"}
+
+
+def test_messages_name_the_copy_on_the_disk_where_they_mean_it(store, monkeypatch):
+    monkeypatch.setattr(publish, "ATTEMPTS", 1)
+    gone = None
+    with pytest.raises(InputError) as found, writing("memory://bucket/x.txt", resume=False) as out:
+        write_text(out, "x")
+        gone = away(monkeypatch, store)
+        next(gone)
+    next(gone, None)
+    home = publish.Mirror("memory://bucket/x.txt").home
+    assert f"all of it is in {home}" in visible(str(found.value)) and (home / "files/x.txt").read_text() == "x"
+    assert visible(f"rows written to {out}") == "rows written to memory://bucket/x.txt"
+
+
+def test_a_run_that_is_written_here_is_not_replaced_by_what_was_sent_of_it(store, monkeypatch):
+    """Where it is read by its address meanwhile, or after it could not be sent."""
+    monkeypatch.setattr(publish, "EVERY_SECONDS", 1e9)
+    monkeypatch.setattr(publish, "ATTEMPTS", 1)
+    gone = None
+    with suppress(InputError), claiming(), writing(RUN, resume=False) as out:
+        run = begin(out, "recipe.yaml", "best.safetensors")
+        publish.OPEN[out].send()
+        write_text(run.best, "better")
+        assert (mirror.local(RUN) / "best.safetensors").read_text() == "better"
+        gone = away(monkeypatch, store)
+        next(gone)
+    next(gone, None)
+    assert there(store)["best.safetensors"] == "first best.safetensors"
+    assert (mirror.local(RUN) / "best.safetensors").read_text() == "better"
+    store.rm(f"/bucket/run/{claims.NAME}")  # as another machine does that has gone on with it
+    assert (mirror.local(RUN) / "best.safetensors").read_text() == "first best.safetensors"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -97,9 +98,26 @@ def test_verbs_take_addresses(s3, pictures, tmp_path, capsys):
     assert code == 2 and "error: s3://runs/rows.csv: exists already; add --resume to go on with it" in err
     code, out, err = says(capsys, "predict", run, f"{pictures}/val", "--out", "s3://runs/rows.csv", "--resume")
     assert code == 0 and "nothing left to do" in out
+    rows = (f"{pictures}/val", "--engine", "local", "--block-size", "8", "--batch-size", "8", "-o", "s3://runs/parts")
+    code, out, err = says(capsys, "predict", run, *rows)
+    s3.invalidate_cache()
+    names = [name.rpartition("/")[2] for name in s3.find("runs/parts")]
+    assert code == 0 and out == "rows of 12 pictures written to s3://runs/parts\n", err
+    assert names == ["manifest.json", "part-00000.parquet", "part-00001.parquet"]
+    code, out, err = says(capsys, "predict", run, *rows)
+    assert code == 2 and "error: s3://runs/parts: has parts already; go on with them by --resume" in err
+    shutil.rmtree(mirror.cache_folder())
+    s3.rm("runs/parts/part-00001.parquet")
+    assert says(capsys, "predict", run, *rows, "--resume")[0] == 0  # as on another machine
+    s3.invalidate_cache()
+    assert [name.rpartition("/")[2] for name in s3.find("runs/parts")] == names
     assert says(capsys, "eval", f"{run}/best.safetensors", pictures, "--out", "s3://runs/scores")[0] == 0
     assert says(capsys, "embed", run, pictures, "-o", "s3://runs/vectors.npz")[0] == 0
     assert says(capsys, "convert", run, "-o", "s3://runs/model.safetensors")[0] == 0
+    s3.invalidate_cache()
+    s3.rm("runs/run/report.html")
+    code, _, err = says(capsys, "report", run)
+    assert code == 0 and "written: s3://runs/run/report.html" in err
     s3.invalidate_cache()
     for name in ("run/report.html", "scores/evaluation.json", "vectors.npz", "model.safetensors"):
         assert s3.size(f"runs/{name}") > 100
@@ -107,14 +125,36 @@ def test_verbs_take_addresses(s3, pictures, tmp_path, capsys):
     assert code == 2 and f"{run}: exists and is not empty; go on with it by --resume" in err
 
 
-def test_shards_in_a_folder_of_a_bucket(s3):
-    from resnets.data.sources import open_source
+def test_shards_in_a_folder_of_a_bucket(s3, monkeypatch):
+    """Which is listed once, and what that says of a shard is not asked for again."""
+    from resnets.data.sources import in_words, open_source
     from tests.data.readers.shards.made import expected, pixels, samples, tar
 
     for number in range(2):
         s3.pipe(f"runs/set/train-{number}.tar", tar(samples(4 * number, 4)))
+    asked, listing, info = [], type(s3)._lsdir, type(s3)._info
+    monkeypatch.setattr(
+        type(s3), "_lsdir", lambda self, path, *words, **more: (asked.append(path), listing(self, path, *words, **more))[1]
+    )
+    monkeypatch.setattr(
+        type(s3), "_info", lambda self, path, *words, **more: (asked.append(path), info(self, path, *words, **more))[1]
+    )
     source = open_source("s3://runs/set")
-    assert pixels(source) == expected(0, 8) and pixels(open_source("s3://runs/set/train-{0..1}.tar")) == expected(0, 8)
+    assert [path for path in asked if path == "runs/set" or path.endswith(".tar")] == ["runs/set"] and pixels(
+        source
+    ) == expected(0, 8)
+    for open_it in (in_words, lambda data: open_source(data, "tags")):
+        asked.clear()
+        with suppress(InputError):  # they have one label each
+            open_it("s3://runs/set")
+        assert [path for path in asked if path == "runs/set" or path.endswith(".tar")] == ["runs/set"]
+    asked.clear()
+    assert pixels(open_source("s3://runs/set/train-{0..1}.tar")) == expected(0, 8)
+    assert source.fingerprint() == open_source("s3://runs/set/train-*.tar").fingerprint()
+    s3.pipe("runs/a [b] ü%20#?&/train-0.tar", tar(samples(0, 4)))
+    assert pixels(open_source("s3://runs/a [b] ü%20#?&")) == expected(0, 4)
+    s3.pipe("runs/set/train-2.tar", tar(samples(8, 4)))  # of which this process has a listing
+    assert len(open_source("s3://runs/set").splits["train"]) == 12
 
 
 def test_names_that_are_no_paths(s3, tmp_path):

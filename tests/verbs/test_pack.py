@@ -1,6 +1,7 @@
 """What is packed is what was there: the same pictures, labels, groups and order; in any number of threads, after any stop."""
 
 import csv
+import dataclasses
 import hashlib
 import json
 import os
@@ -165,6 +166,47 @@ def test_a_list_keeps_its_splits_columns_and_validation_cut(tmp_path):
     assert same(cut_val(one), cut_val(two))
 
 
+def test_grey_pictures_of_one_size_stay_that(tmp_path):
+    """And so a training on them has the same network, input and settings, unasked."""
+    plans = []
+    pack("digits", out=tmp_path / "packed")
+    for data in ("digits", str(tmp_path / "packed"), f"{tmp_path}/packed/*-*.tar"):
+        _, layers, task = layers_of(data, {"epochs": 1, "device": "cpu"})
+        plans.append(settle(task, layers, None))
+    one, *others = plans
+    assert one.spec.in_chans == 1 and one.preprocess.size == (8, 8) and one.recipe.hflip == 0
+    for plan in others:
+        assert (plan.spec, plan.preprocess, plan.source.size) == (one.spec, one.preprocess, (8, 8))
+        assert dataclasses.replace(plan.recipe, data="digits") == one.recipe
+        for name, split in one.source.splits.items():
+            again = plan.source.splits[name]
+            assert np.array_equal(split.targets.values, again.targets.values)
+            assert all(np.array_equal(split.images[n], again.images[n]) for n in range(len(split)))
+    pack("digits", out=tmp_path / "small", size=6)
+    assert (small := open_source(tmp_path / "small")).size == (6, 6) and small.splits["test"].images[0].shape == (6, 6, 1)
+    assert open_source(tmp_path / "packed", in_chans=3).splits["test"].images[0].shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"pictures": 3}', '{"pictures": {"in_chans": 2}}', '{"pictures": {"in_chans": 1, "size": [0, 8]}}', "{" * 99,
+     '{"pictures": {"in_chans": 1, "size": [8, 8], "hflip": false, "more": 1}}', '{"pictures": {"in_chans": 1, "hflip": 3}}'],
+)  # fmt: skip
+def test_a_manifest_of_others_says_nothing(folder, tmp_path, text):
+    pack(folder, out=tmp_path / "packed", size=12)
+    (tmp_path / "packed/manifest.json").write_text(text)
+    source = open_source(tmp_path / "packed")
+    assert (source.in_chans, source.size, source.hflip) == (3, None, True)
+
+
+def test_arrays_of_one_pixel_in_height(tmp_path):
+    images = noise(5, 8).reshape(8, 1, 5, 3)
+    np.savez(tmp_path / "d.npz", train_images=images, train_labels=np.arange(8) % 2)
+    pack(tmp_path / "d.npz", out=tmp_path / "packed")
+    one, two = (open_source(tmp_path / name).splits["train"].images for name in ("d.npz", "packed"))
+    assert all(np.array_equal(one[n], two[n]) for n in range(8))
+
+
 def test_several_labels_and_numbers(tmp_path):
     for n in range(12):
         picture(tmp_path / f"{n}.png", n)
@@ -219,6 +261,9 @@ def test_what_is_refused(folder, tmp_path, capsys):
         pack(folder, out=tmp_path / "packed", size=12, resume=True)
     with pytest.raises(InputError, match="exists and is not empty"):
         pack(folder, out=folder)
+    with pytest.raises(InputError, match=r"packed: is in .*/set, the data itself; choose a folder beside it with -o"):
+        pack(str(folder), out=folder / "train/packed")
+    assert not (folder / "train/packed").exists()
     for options in ({"shard_size": "much"}, {"format": "gif"}, {"quality": 0}, {"size": -1}):
         with pytest.raises(InputError, match=next(iter(options))):
             pack(folder, out=tmp_path / "new", **options)
@@ -228,6 +273,11 @@ def test_what_is_refused(folder, tmp_path, capsys):
     for data, words in (("boxes", "boxes or masks"), ("series.npz", "series, and only pictures with labels of the whole")):
         with pytest.raises(InputError, match=words):
             pack(tmp_path / data, out=tmp_path / "new")
+    whole = json.loads((tmp_path / "packed/manifest.json").read_text())
+    for damaged in ({"version": 2}, whole | {"splits": 3}, whole | {"source": {}}, whole | {"rule": None}):
+        (tmp_path / "packed/manifest.json").write_text(json.dumps(damaged))
+        with pytest.raises(InputError, match=r"manifest\.json: cannot be read as a manifest .*; remove it and the shards"):
+            pack(folder, out=tmp_path / "packed", size=12, resume=True)
     (tmp_path / "packed/manifest.json").write_text("{}")
     with pytest.raises(InputError, match="not what `data pack` of this version writes"):
         pack(folder, out=tmp_path / "packed", resume=True)

@@ -15,26 +15,29 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from resnets.data.groups import PACKED
-from resnets.data.pictures.images import mode_of, printable
+from resnets.data.pictures.images import MODES, mode_of, printable
 from resnets.data.pictures.stored import StoredImages
 from resnets.data.readers import remote
 from resnets.data.readers.layouts import SPLIT_WORDS, SPLITS, Found, Part
 from resnets.data.readers.remote import Shard
 from resnets.data.readers.tars import Label, Packed, Sample, read_index
 from resnets.errors import InputError
-from resnets.files import is_file, open_regular, read_bytes, write_text
-from resnets.stores import address_of
+from resnets.files import is_file, open_regular, parse_json, read_bytes, short, write_text
+from resnets.stores.addresses import address_of, object_of
 
+NAMES, MANIFEST = "classes.txt", "manifest.json"  # beside the shards
 MAX_SHARDS = 100_000
-MAX_NAMES_BYTES = 1 << 20
+MAX_NAMES_BYTES, MAX_MANIFEST = 1 << 20, 1 << 28
+MAX_SIDE = 1 << 16  # of pictures of one size
 INDEX = 2  # version of the cached index
 
 
@@ -50,13 +53,25 @@ class Rows(NamedTuple):
 # --- which shards ----------------------------------------------------------------------------------------------------
 
 
-def is_pattern(data: str | os.PathLike[str]) -> bool:
-    """Whether `data` is a pattern of shards with braces or stars, or an address, rather than a path: in an object store that of
-    a tar, a pattern, or a folder with shards; other folders there are copied (`stores.local`), and are paths."""
-    text = os.fspath(data)
+class Pattern(str):
+    """A pattern of shards with braces or stars, or an address: of a tar, a pattern, or a folder with shards."""
+
+    @cached_property
+    def shards(self) -> list[Shard]:
+        """What it stands for now; that is listed once."""
+        return _shards(self)
+
+
+def as_pattern(data: str | os.PathLike[str]) -> Pattern | None:
+    """`data` where it is a pattern or an address of shards; None where it is a path, as other folders in an object store are
+    once they are copied (`stores.local`)."""
+    if isinstance(data, Pattern):
+        return data
+    text = Pattern(os.fspath(data))
     if _is_far_folder(text):
-        return any(map(_split_of, _matching(f"{address_of(text)}/*.tar")))
-    return "://" in text or (text.endswith(".tar") and any(sign in text for sign in "{*") and not Path(text).exists())
+        return text if text.shards else None
+    is_one = "://" in text or (text.endswith(".tar") and any(sign in text for sign in "{*") and not Path(text).exists())
+    return text if is_one else None
 
 
 def _is_far_folder(text: str) -> bool:
@@ -84,25 +99,30 @@ def read_shards(source: str | Path, in_chans: int) -> Found:
     Raises:
         InputError: if there is no shard, one cannot be read, or an image has no label.
     """
-    shards = listed(source)
+    shards, told = listed(source), facts(source)
     names = class_names(shards)
-    return Found(name_of(shards), {split: _part(rows_of(each, in_chans), names) for split, each in shards.items()})
+    parts = {split: _part(rows_of(each, in_chans), names) for split, each in shards.items()}
+    return Found(name_of(shards), parts, told.size, told.hflip)
 
 
 def listed(source: str | Path) -> dict[str, list[Shard]]:
     """The shards of each split. Raises `InputError` where there is none."""
-    if isinstance(source, Path) and source.is_dir():
-        urls = sorted(str(path) for path in source.glob("*.tar") if _split_of(path))
-    elif isinstance(source, str) and _is_far_folder(source):
-        urls = [url for url in _matching(f"{address_of(source)}/*.tar") if _split_of(url)]
-    else:
-        urls = [url for pattern in expand(os.fspath(source)) for url in _matching(pattern)]
-    if not urls:
+    found = source.shards if isinstance(source, Pattern) else _shards(source)
+    if not found:
         raise InputError(f"{printable(source)}: no shard matches")
     groups: dict[str, list[Shard]] = {}
-    for url in dict.fromkeys(urls):
-        groups.setdefault(_split_of(url) or "train", []).append(_shard(url))
+    for shard in dict.fromkeys(found):
+        groups.setdefault(_split_of(shard.url) or "train", []).append(shard)
     return {split: groups[split] for split in SPLITS if split in groups}
+
+
+def _shards(source: str | Path) -> list[Shard]:
+    if isinstance(source, Path) and source.is_dir():
+        return [_shard(str(path)) for path in sorted(source.glob("*.tar")) if _split_of(path)]
+    if isinstance(source, str) and _is_far_folder(source):
+        there = _far(source, lambda system, path: system.ls(path, detail=True))
+        return [shard for shard in there if shard.url.endswith(".tar") and _split_of(shard.url)]
+    return [shard for pattern in expand(os.fspath(source)) for shard in _matching(pattern)]
 
 
 def name_of(shards: Mapping[str, Sequence[Shard]]) -> str:
@@ -112,7 +132,37 @@ def name_of(shards: Mapping[str, Sequence[Shard]]) -> str:
 
 def class_names(shards: Mapping[str, Sequence[Shard]]) -> list[str]:
     """The lines of classes.txt beside the shards; empty without that file."""
-    return _class_names(next(iter(shards.values()))[0].url)
+    content, where = _beside(shards, NAMES, MAX_NAMES_BYTES)
+    try:
+        return [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise InputError(f"{printable(where)}: not UTF-8 text; save it as UTF-8") from None
+
+
+class Facts(NamedTuple):
+    """What a training goes by beside the pictures, as in `Found`; `in_chans` None: not said."""
+
+    in_chans: int | None = None
+    size: tuple[int, int] | None = None
+    hflip: bool = True
+
+
+def facts(source: str | Path) -> Facts:
+    """What `data pack` wrote of the pictures beside the shards; of others, what holds for any."""
+    content, where = _beside(listed(source), MANIFEST, MAX_MANIFEST)
+    with contextlib.suppress(InputError, KeyError, TypeError):  # anyone may call a file so
+        return _checked(Facts(**parse_json(content, where, strict=False)["pictures"]))
+    return Facts()
+
+
+def _checked(found: Facts) -> Facts:
+    """The facts of a manifest. Raises `TypeError` where they are none."""
+    in_chans, size, hflip = found
+    sides = (1, 1) if size is None else tuple(size)
+    is_size = len(sides) == 2 and all(type(side) is int and 0 < side < MAX_SIDE for side in sides)
+    if type(in_chans) is not int or in_chans not in MODES or type(hflip) is not bool or not is_size:
+        raise TypeError(f"not what `data pack` writes: {short(repr(found))}")
+    return Facts(in_chans, None if size is None else (sides[0], sides[1]), hflip)
 
 
 def expand(pattern: str) -> list[str]:
@@ -134,12 +184,27 @@ def expand(pattern: str) -> list[str]:
     return [head + middle + rest for middle, rest in itertools.product(middles, rests)]
 
 
-def _matching(pattern: str) -> list[str]:
+def _matching(pattern: str) -> list[Shard]:
     if "*" not in pattern:
-        return [pattern]
+        return [_shard(pattern)]
+    if "://" in pattern:
+        return _far(pattern, lambda system, path: system.glob(path, detail=True).values())
     with remote.blame(pattern):
-        system, path = remote.file_system(pattern)
-        return [system.unstrip_protocol(name) if "://" in pattern else name for name in sorted(system.glob(path))]
+        return [_shard(name) for name in sorted(remote.file_system(pattern)[0].glob(pattern))]
+
+
+def _far(url: str, entries: Callable[[Any, str], Iterable[dict[str, Any]]]) -> list[Shard]:
+    """The files that `entries` lists, sorted; called with the file system and the path in it. What a listing says of a file is
+    not asked for again."""
+    with remote.blame(url):
+        system, path = remote.file_system(url)
+        system.invalidate_cache()
+        found: list[dict[str, Any]] = []
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found = sorted(entries(system, path), key=lambda info: info["name"])
+        urls = [system.unstrip_protocol(info["name"]) for info in found]
+    told = [info.get("size") is not None and bool(object_of(info).stamp) for info in found]  # not by http
+    return [Shard(at, *object_of(info)) if whole else _shard(at) for at, info, whole in zip(urls, found, told, strict=True)]
 
 
 def _shard(url: str) -> Shard:
@@ -148,21 +213,16 @@ def _shard(url: str) -> Shard:
             stat = Path(url).stat()
             return Shard(str(Path(url).resolve()), stat.st_size, str(stat.st_mtime_ns))
         system, path = remote.file_system(url)
-        info = system.info(path)
-        stamp = next((str(info[name]) for name in ("ETag", "etag", "mtime", "LastModified", "created") if info.get(name)), "")
-        return Shard(url, int(info.get("size") or 0), stamp)
+        return Shard(url, *object_of(system.info(path)))
 
 
-def _class_names(url: str) -> list[str]:
-    beside = url.rpartition("/")[0] + "/classes.txt" if "/" in url else "classes.txt"
-    if "://" in beside:
-        content = remote.content(beside, MAX_NAMES_BYTES)
-    else:
-        content = read_bytes(beside, most=MAX_NAMES_BYTES) if Path(beside).exists() else b""
-    try:
-        return [line.strip() for line in content.decode("utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise InputError(f"{printable(beside)}: not UTF-8 text; save it as UTF-8") from None
+def _beside(shards: Mapping[str, Sequence[Shard]], name: str, most: int) -> tuple[bytes, str]:
+    """The content of the file `name` beside the shards, empty where there is none; and its path or address."""
+    folder, slash, _ = next(iter(shards.values()))[0].url.rpartition("/")
+    path = folder + slash + name
+    if "://" in path:
+        return remote.content(path, most), path
+    return read_bytes(path, most=most) if Path(path).exists() else b"", path
 
 
 # --- samples ---------------------------------------------------------------------------------------------------------

@@ -128,11 +128,11 @@ def _found(data: Any, target: str | None, in_chans: int | None, data_dir: str | 
         return _series(listed, target or DEFAULT)
     if memory.in_memory(data) or str(data) in known.KNOWN:
         return _classes(open_source(data, data_dir=data_dir, in_chans=in_chans))
-    path = str(data) if shards.is_pattern(data) else existing(data)
+    path = shards.as_pattern(data) or existing(data)
     if isinstance(path, str | Path) and shard_labels.is_numbered(path):
         return _shards(path, in_chans or 3)
     if isinstance(path, str):
-        return _classes(open_source(data, in_chans=in_chans))
+        return _classes(open_source(path, in_chans=in_chans))
     if isinstance(path, Path) and series.is_listed(path):
         return _series(series.listed(path, target), target or DEFAULT)
     if is_csv(path):

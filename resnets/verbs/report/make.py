@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from resnets.engine.run import MAX_RECORD, RunDir
 from resnets.errors import InputError
 from resnets.files import read_json
 from resnets.ship import hub
-from resnets.stores import copied
+from resnets.stores import adding, copied
 from resnets.verbs import evaluate
 from resnets.verbs.report import robustness as robust
 from resnets.verbs.report import run as one
@@ -48,28 +49,30 @@ def report(
     Raises:
         InputError: where a run is no folder; where what is asked for by `robustness` or `data` cannot be had.
     """
-    runs = [copied(run) for run in runs]
-    if len(runs) == 1 and (search := Path(runs[0], "tune.json")).is_file():
-        return tune.write_again(search, out)
-    if len(several.expanded(runs)) > 1:
-        if robustness or data is not None:
-            raise InputError("--robustness and --data are for the page of one run; make those first, then compare")
-        return several.write(runs, Path("compare.html" if out is None else out))
-    folders = [RunDir(folder) for folder in runs]
-    for folder in folders:
-        if not folder.path.is_dir():
-            raise InputError(f"{folder.path}: no such run directory; `resnets train --out DIR` makes one")
-        if not any(path.exists() for path in (folder.recipe, folder.provenance, folder.evaluation, folder.metrics)):
-            raise InputError(f"{folder.path}: no run directory: nothing of a run is here, such as recipe.yaml")
-    run, found = folders[0], one.NOTHING
-    try:
-        found = looked(run, data, data_dir, robustness, workers, device, say)
-    except InputError as error:
-        if robustness or data is not None:
-            raise
-        found = {"picture_notes": [f"No pictures: {error}"]}
-        say(f"note     without pictures: {error}")
-    return one.write(run.path, found, None if out is None else Path(out))
+    own = len(runs) == 1 and out is None  # the page lies in the run directory
+    with ExitStack() as stack:
+        here = [stack.enter_context(adding(run)) if own else copied(run) for run in runs]
+        if len(here) == 1 and (search := Path(here[0], "tune.json")).is_file():
+            return tune.write_again(search, out)
+        if len(several.expanded(here)) > 1:
+            if robustness or data is not None:
+                raise InputError("--robustness and --data are for the page of one run; make those first, then compare")
+            return several.write(here, Path("compare.html" if out is None else out))
+        folders = [RunDir(folder) for folder in here]
+        for folder in folders:
+            if not folder.path.is_dir():
+                raise InputError(f"{folder.path}: no such run directory; `resnets train --out DIR` makes one")
+            if not any(path.exists() for path in (folder.recipe, folder.provenance, folder.evaluation, folder.metrics)):
+                raise InputError(f"{folder.path}: no run directory: nothing of a run is here, such as recipe.yaml")
+        run, found = folders[0], one.NOTHING
+        try:
+            found = looked(run, data, data_dir, robustness, workers, device, say)
+        except InputError as error:
+            if robustness or data is not None:
+                raise
+            found = {"picture_notes": [f"No pictures: {error}"]}
+            say(f"note     without pictures: {error}")
+        return one.write(run.path, found, None if out is None else Path(out))
 
 
 def looked(

@@ -76,4 +76,5 @@ def test_limits_of_agreement_are_drawn_where_they_are():
     heights = {round(float(line.get_ydata()[0]), 6) for line in axes.lines[1:]}
     assert {round(value, 6) for value in (0, found.bias, *found.limits)} <= heights
     assert axes.lines[0].get_xydata()[0].tolist() == pytest.approx([1.05, 0.1])
-    assert words(axes)[0] == "bias +0.1" and [each.get_title("left") for each in figure.axes] == ["organ", "cyst"]
+    assert words(axes) == ["bias +0.100", *(f"{limit:+.3f}" for limit in found.limits)]
+    assert [each.get_title("left") for each in figure.axes] == ["organ", "cyst"]

@@ -1,7 +1,9 @@
 """The page in a real browser, and the addresses as OpenAPI: offline, by keyboard, on a phone."""
 
+import importlib.util
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -141,3 +143,19 @@ def test_the_document_fuzzed(server, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert json.loads(server.ask("GET", "/openapi.json").body)
+
+
+@pytest.mark.slow
+def test_the_picture_of_the_docs_can_be_drawn_again(browser, server, tmp_path):
+    """What docs/serve.py does on the page: drop photographs, wait, ask of each why."""
+    pytest.importorskip("torchcam")
+    spec = importlib.util.spec_from_file_location("docs_serve", Path(__file__).parents[3] / "docs" / "serve.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    photos = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    for number, path in enumerate(photos):
+        path.write_bytes(encoded(number))
+    found = opened(browser, server, **module.WINDOWS["phone"])
+    module.answered(found, photos)
+    assert found.locator("h2").all_inner_texts() == ["b.jpg", "a.jpg"] and not found.faults
+    assert found.locator('article .tabs button[aria-pressed="true"]').all_inner_texts() == ["why", "why"]
