@@ -6,17 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-
 from resnets.verbs.lines import Bar, Lines, epoch_line, say, watch
 
 __all__ = ["Bar", "Lines", "counting", "epoch_line", "say", "watch"]
@@ -28,8 +17,12 @@ def counting(text: str, unit: str = "pictures") -> Iterator[Callable[[int, int |
     if not sys.stderr.isatty():
         yield None
         return
-    amounts = (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(), TextColumn(unit))
-    columns = (TextColumn(text), BarColumn(), *amounts, TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    from rich import progress as bars
+    from rich.console import Console
+
+    of_bytes = bars.DownloadColumn(), bars.TransferSpeedColumn()
+    amounts = of_bytes if unit == "bytes" else (bars.MofNCompleteColumn(), bars.TextColumn(unit))
+    columns = (bars.TextColumn(text), bars.BarColumn(), *amounts, bars.TimeRemainingColumn())
+    with bars.Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(text, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -55,10 +55,14 @@ MORE_FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Hiragino Sans", "PingFang
 def write(figure: Figure, path: Path | str) -> Path:
     """Save the figure as a PNG file at `DPI`, replacing an older one only when the new one is complete; returns the path.
 
-    No software version is stored in the file, so that equal figures give equal bytes.
+    No software version is stored in the file, so that equal figures give equal bytes. Where there is a layout to make,
+    `savefig` would draw twice.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(DPI)
     with replacing(path) as temporary, warnings.catch_warnings(record=True) as caught:
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+        FigureCanvasAgg(figure).print_png(temporary, metadata={"Software": None})
     if any("missing from font" in str(each.message) for each in caught):  # drawn as an empty box
         tell_of_fonts()
     return Path(path)

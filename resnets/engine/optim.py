@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, TypeAlias
 
 import torch
@@ -15,13 +16,35 @@ Group: TypeAlias = dict[str, Any]  # a parameter group, as torch.optim takes and
 Groups: TypeAlias = list[Group]
 
 
+class Eager(torch.optim.Optimizer):
+    """An optimiser that is never compiled, as here none is. torch guards its methods against being so, and what guards them
+    imports the compiler, of 900 modules, when they are called."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+
+
+class SGD(Eager, torch.optim.SGD):
+    """torch's, see `Eager`."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
+class AdamW(Eager, torch.optim.AdamW):
+    """torch's, see `Eager`."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
 def sgd(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
     fused = can_fuse(groups) and not recipe.unfreeze_epochs  # fused SGD cannot start with a parameter after its first step
-    return torch.optim.SGD(groups, recipe.lr, recipe.momentum, nesterov=recipe.nesterov, fused=fused)
+    return SGD(groups, recipe.lr, recipe.momentum, nesterov=recipe.nesterov, fused=fused)
 
 
 def adamw(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(groups, recipe.lr, fused=can_fuse(groups))
+    return AdamW(groups, recipe.lr, fused=can_fuse(groups))
 
 
 def lamb(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
@@ -32,7 +55,7 @@ def lamb(groups: Groups, recipe: Recipe) -> torch.optim.Optimizer:
     return Lamb(groups, recipe.lr)
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Eager):
     """Muon (orthogonalised momentum) for convolutions, SGD with Nesterov momentum for all other parameters.
 
     Keller Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024). A convolution's weights are treated as a

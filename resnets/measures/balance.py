@@ -1,4 +1,4 @@
-"""Figures in which every class counts the same, however few pictures it has."""
+"""Figures of each class, and those in which every class counts the same, however few pictures it has."""
 
 from __future__ import annotations
 
@@ -11,6 +11,19 @@ from resnets.measures.intervals import Estimate, estimate
 FEW = 10  # a class with fewer pictures is too small to judge
 FEW_TO_CHOOSE = 5  # and in validation too small to choose by
 UNBALANCED = 2  # so many times as many pictures as the smallest class has
+
+
+def confusion(truth: np.ndarray, answers: np.ndarray, num_classes: int) -> np.ndarray:
+    """(C, C) pictures, a row for each true class and a column for each answer, of class indices (N,)."""
+    return np.bincount(truth * num_classes + answers, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def per_class(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Precision, recall and F1 (C,) of each class, from the `confusion` (C, C); 0 where there is nothing to divide by."""
+    support, hits, named = confusion.sum(1), confusion.diagonal(), confusion.sum(0)
+    parts = (hits, named), (hits, support), (2 * hits, support + named)
+    precision, recall, f1 = (np.divide(part, of, out=np.zeros(len(hits)), where=of > 0) for part, of in parts)
+    return precision, recall, f1
 
 
 def is_unbalanced(counts: np.ndarray) -> bool:

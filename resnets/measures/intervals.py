@@ -114,13 +114,12 @@ def around(value: float, found: np.ndarray, confidence: float = LEVEL) -> list[f
     and it does not end at 1 where few errors were seen. None where the draws are all alike, for they cannot show errors that
     the pictures do not have.
     """
-    from scipy.special import expit, logit
-    from scipy.stats import norm
+    from scipy.special import expit, logit, ndtri
 
     found = found[np.isfinite(found)]
     if len(found) < 2 or not 0 < value < 1 or not found.std():
         return None
-    half = norm.ppf((1 + confidence) / 2) * found.std(ddof=1) / (value * (1 - value))
+    half = ndtri((1 + confidence) / 2) * found.std(ddof=1) / (value * (1 - value))
     return [float(expit(logit(value) - half)), float(expit(logit(value) + half))]
 
 

@@ -7,8 +7,6 @@ import time
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from resnets.draw.text import sparkline, visible
 from resnets.engine.run import score_column
@@ -61,17 +59,20 @@ class Bar(Lines):
     """A bar over all steps of the run, with the scores so far, rate and time left; a line above it for every epoch."""
 
     def __init__(self) -> None:
+        from rich import progress as bars
+        from rich.console import Console
+
         super().__init__()
         self.scores: list[float] = []
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[scores]}"),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+        self.progress = bars.Progress(
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(),
+            bars.MofNCompleteColumn(),
+            bars.TextColumn("{task.fields[scores]}"),
+            bars.TextColumn("{task.fields[rate]}"),
+            bars.TimeElapsedColumn(),
+            bars.TextColumn("left"),
+            bars.TimeRemainingColumn(),
             console=Console(stderr=True),
         )
         self.task: Any = None

@@ -31,6 +31,12 @@ def test_files_are_whole_and_settings_are_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["lines.png"]
 
 
+def test_files_are_those_of_savefig(tmp_path):
+    write(draw_lines(1, 2), tmp_path / "lines.png")
+    draw_lines(1, 2).savefig(tmp_path / "theirs.png", dpi=style.DPI, metadata={"Software": None})
+    assert (tmp_path / "lines.png").read_bytes() == (tmp_path / "theirs.png").read_bytes()
+
+
 def test_names_of_lines_that_end_together_are_kept_apart():
     (axes,) = draw_lines(1.0, 1.0, 5.0).axes
     axes.plot([0, 1], [1, 1], label="_best")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from resnets.engine.optim import PLAIN_DECAY, PLAIN_RATE, build_optimizer, orthogonalised
+from resnets.engine.optim import PLAIN_DECAY, PLAIN_RATE, SGD, AdamW, build_optimizer, orthogonalised
 from resnets.engine.recipe import Recipe
 from resnets.models.spec import ResNetSpec
 from resnets.ship.hub import create_model
@@ -164,3 +164,19 @@ def test_stages_farther_from_the_head_learn_more_slowly():
         for parameter in group["params"]:
             found.setdefault(names[parameter].partition(".")[0], set()).add(group["lr_scale"])
     assert found == {"fc": {1.0}, "layer2": {0.5}, "layer1": {0.25}, "conv1": {0.125}, "bn1": {0.125}}
+
+
+@pytest.mark.parametrize(("own", "theirs"), [(SGD, torch.optim.SGD), (AdamW, torch.optim.AdamW)], ids=["sgd", "adamw"])
+def test_without_guards_steps_and_state_have_the_same_bits(own, theirs):
+    """Also after the state was read again, as in a resumed run."""
+    settings = {"lr": 0.1, "fused": True} | ({"momentum": 0.9, "nesterov": True} if own is SGD else {})
+    models = toy(), toy()
+    optimizers = [kind(model.parameters(), **settings) for kind, model in zip((own, theirs), models, strict=True)]
+    for _ in range(2):
+        found, expected = (stepped(*pair) for pair in zip(models, optimizers, strict=True))
+        assert all(map(torch.equal, found, expected))
+        states = [optimizer.state_dict() for optimizer in optimizers]
+        assert str(states[0]) == str(states[1])
+        for optimizer, state in zip(optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
+    assert not found[0].grad.requires_grad and found[0].requires_grad

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from resnets.measures.balance import FIGURES, balanced, is_unbalanced
+from resnets.measures.balance import FIGURES, balanced, confusion, is_unbalanced, per_class
 from resnets.measures.intervals import draws
 
 
@@ -19,6 +19,18 @@ def plain(truth, answers):
     labels = np.unique(truth)
     recall = metrics.recall_score(truth, answers, labels=labels, average="macro")
     return recall, metrics.f1_score(truth, answers, labels=labels, average="macro")
+
+
+@pytest.mark.parametrize(("num_classes", "num"), [(1, 5), (3, 2), (12, 400)], ids=["one class", "classes without any", "many"])
+def test_figures_of_each_class_are_those_of_scikit_learn(num_classes, num):
+    truth, answers = sample(num_classes, num)
+    labels = range(num_classes)
+    counts = confusion(truth, answers, num_classes)
+    theirs = metrics.precision_recall_fscore_support(truth, answers, labels=labels, zero_division=0)
+    for own, other in zip((*per_class(counts), counts.sum(1)), theirs, strict=True):
+        assert own.tolist() == other.tolist()
+    if num_classes > 1:  # of one class scikit-learn's matrix warns
+        assert counts.tolist() == metrics.confusion_matrix(truth, answers, labels=labels).tolist()
 
 
 @pytest.mark.parametrize("num_classes", [2, 12])

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from scipy.spatial.distance import cdist
 
 from resnets.data import groups
 from resnets.data.check.findings import Finding
@@ -140,6 +139,8 @@ def evidence(
 ) -> tuple[int, float, float]:
     """Of a sample: the pictures looked at, the fraction whose nearest other of the same class is of the same group, and the
     fraction to be expected where groups mean nothing. `thumbnails`, by position, are kept for the next way."""
+    from scipy.spatial.distance import cdist
+
     random = np.random.RandomState(0)
     several = np.flatnonzero(np.bincount(numbers) > 1)
     drawn = random.permutation(several)[:NUM_GROUPS]

@@ -76,7 +76,7 @@ class Trunk(nn.Module):
 
     def _initialise(self) -> None:
         for module in self.modules():
-            if isinstance(module, CONVS):
+            if isinstance(module, CONVS) and not module.weight.is_meta:  # to draw no numbers, torch would import its compiler
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)

@@ -16,7 +16,7 @@ from resnets.draw.gallery import gallery
 from resnets.draw.reliability import reliability
 from resnets.draw.tradeoffs import precision_recall, roc
 from resnets.engine.contract import NO_DECISION, Decision
-from resnets.measures import curves
+from resnets.measures import balance, curves
 from resnets.tasks.classify import confidence, points
 from resnets.tasks.classify.meter import worst_errors
 
@@ -38,10 +38,8 @@ def evaluation(
     Args:
         positions: (N,) of the pictures in the split.
     """
-    from sklearn.metrics import confusion_matrix
-
     answers = outputs.argmax(1)
-    matrix = confusion_matrix(targets.numpy(), answers.numpy(), labels=range(len(labels)))
+    matrix = balance.confusion(targets.numpy(), answers.numpy(), len(labels))
     drawings = [
         confusion(matrix, labels, folder / "confusion.png", of=called(split.images)),
         reliability(*confidences(outputs, targets, decision), folder / "reliability.png"),

@@ -131,18 +131,16 @@ def evaluation(
     Args:
         groups: (N,) what each image belongs to.
     """
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
     num_images, num_classes = outputs.shape
     predicted, truth = outputs.argmax(1).numpy(), targets.numpy()
     top = outputs.topk(min(5, num_classes)).indices
     hits = int((predicted == truth).sum())
-    columns = precision_recall_fscore_support(truth, predicted, labels=range(num_classes), zero_division=0)
+    confusion = balance.confusion(truth, predicted, num_classes)
+    support = confusion.sum(1)
     per_class: list[ClassResult] = [
         {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
-        for label, p, r, f, n in zip(labels, *columns, strict=True)
+        for label, p, r, f, n in zip(labels, *balance.per_class(confusion), support, strict=True)
     ]
-    support = np.array([row["support"] for row in per_class])
     recall, f1 = (balance.balanced(figure, truth, predicted, num_classes, groups) for figure in balance.FIGURES)
     found: Result = {
         "num_images": num_images,
@@ -157,7 +155,7 @@ def evaluation(
         "macro_f1_interval": f1.interval,
         "too_few": [row["label"] for row in per_class if 0 < row["support"] < balance.FEW],
         "per_class": per_class,
-        "confusion": confusion_matrix(truth, predicted, labels=range(num_classes)).tolist(),
+        "confusion": confusion.tolist(),
         "labels": list(labels),
     }
     logits = outputs.numpy()
