@@ -9,7 +9,7 @@ from resnets.data import groups, splits
 from resnets.data.check.pictures import LONG
 from resnets.data.pictures.stored import StoredImages
 from resnets.data.types import KINDS
-from resnets.engine import freeze
+from resnets.engine import freeze, threads
 from resnets.engine.job import Fit
 from resnets.engine.plan import Plan
 from resnets.engine.recipe import SMALL
@@ -44,6 +44,9 @@ def introduction(job: Fit, plan: Plan, fitted: Mapping[str, list[str]] | None, c
     speed = {"channels last": job.device.channels_last, "fused norms": job.device.fused, "compiled": job.device.compile}
     precision = str(job.device.autocast or "float32").removeprefix("torch.")
     yield f"device   {', '.join([f'{job.device.name}; {precision}', *(word for word, on in speed.items() if on)])}"
+    if origins.get("threads") == "this machine" and (recipe.threads or 0) < (most := threads.most()):
+        words = "other programs use the rest, which is looked at again"
+        yield f"threads  {recipe.threads} of {most}: {words} (--threads {most} takes all)"
     yield (
         f"batch    {recipe.batch_size} {kind.inputs} per process, {total} in all"
         + (f" ({recipe.accumulate} accumulated)" * (recipe.accumulate > 1))

@@ -306,8 +306,8 @@ def memory_errors(job: Fit) -> Iterator[None]:
 
 def utilisation(job: Fit, inputs: str) -> str:
     """The speed of training on `inputs`, as they are called, and the model FLOPs utilisation (MFU): the part of the device's
-    speed in large matrix products, measured now, that training used. The backward pass counts as two forward passes. Where other programs slowed the
-    measurement down, training was the faster one, and there is no such part."""
+    speed in large matrix products, measured now, that training used. The backward pass counts as two forward passes. Where
+    other programs slowed the measurement down, training was the faster one, and there is no such part."""
     rate = float(np.median([row["images_per_second"] for row in job.run.read_metrics()]))
     size = job.train.samples.size
     flops, peak = 3 * 2 * job.model.spec.num_macs(size) * rate, devices.peak_flops(job.device) * job.processes.world

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from resnets.data.batches.image_level import CPU
 from resnets.data.transforms import to_input
-from resnets.engine import loop
+from resnets.engine import loop, optim
 from resnets.errors import InputError
 from resnets.models import weights
 from resnets.models.model import Model
@@ -191,13 +191,13 @@ def test_pictures_grow_in_steps_of_the_stride(data, tmp_path, monkeypatch):
 
 def test_clip_grad_limits_the_norm(data, tmp_path, monkeypatch):
     norms = []
-    step = torch.optim.SGD.step
+    step = optim.SGD.step
 
     def noted(self, *of, **by):
         norms.append(float(torch.cat([p.grad.flatten() for group in self.param_groups for p in group["params"]]).norm()))
         return step(self, *of, **by)
 
-    monkeypatch.setattr(torch.optim.SGD, "step", noted)
+    monkeypatch.setattr(optim.SGD, "step", noted)
     training.train(data, out=tmp_path / "one", **TINY)
     free = list(norms)
     norms.clear()

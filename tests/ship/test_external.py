@@ -201,3 +201,10 @@ def test_specs_are_data():
     spec = external.named(NAME, num_classes=7)
     assert dataclasses.asdict(spec) == {"name": NAME, "in_chans": 3, "num_classes": 7}
     assert (spec.dims, spec.img_size) == (2, 224)
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.xml", "a.pt2", "a.html"])
+def test_of_an_exported_file_it_is_said_what_answers_by_it(name, tmp_path):
+    (tmp_path / name).write_text("<?xml version='1.0'?>")
+    with pytest.raises(InputError, match=r"holds no network; use resnets\.predict"):
+        external.load(tmp_path / name)

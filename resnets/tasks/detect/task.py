@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from resnets.tasks.detect.meter import DetectMeter
 
+LITTLE = 0.05  # mAP at IoU .5, below which a detector is of no use
 MOST = 300  # objects of a picture that count; COCO has 100, and a field of cells has more
 
 
@@ -99,6 +100,12 @@ class Detect(Dense):
             return outputs
 
         return criterion
+
+    def doubt(self, result: Mapping[str, Any], recipe: DetectSettings) -> str:
+        if result["map50"] >= LITTLE:
+            return ""
+        words = f"mAP at IoU .5 is {result['map50']:.1%}, so it finds next to nothing yet; give more --time or --epochs"
+        return f"{words}, or make a step cheaper by a smaller --img-size or --stem-stride 2"
 
     # --- answers ---
 

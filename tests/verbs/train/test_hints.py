@@ -5,8 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from resnets.engine import threads
 from resnets.tasks import get
 from resnets.verbs.introduce import mirrored
 from resnets.verbs.train import prepare
@@ -23,6 +25,17 @@ def told(tmp_path, labels=("a", "b"), shape=(80, 100), **settings):
     said = []
     prepare(str(tmp_path / "d"), out=tmp_path / "run", reporter=SimpleNamespace(say=said.append), **TINY | settings)
     return [line for line in said if line.startswith("hint")]
+
+
+def test_threads_that_are_left_to_other_programs(tmp_path, monkeypatch):
+    most = torch.get_num_threads() + 1
+    monkeypatch.setattr(threads, "most", lambda: most)
+    monkeypatch.setattr(threads, "choose", torch.get_num_threads)
+    said = []
+    prepare("digits", out=tmp_path / "run", reporter=SimpleNamespace(say=said.append), **TINY)
+    assert [line for line in said if line.startswith("threads")] == [
+        f"threads  {most - 1} of {most}: other programs use the rest, which is looked at again (--threads {most} takes all)"
+    ]
 
 
 def test_few_photographs_from_random_weights(tmp_path):
