@@ -73,7 +73,7 @@ def table(rows: list[dict[str, object]]) -> str:
         "# Series of UCR and UEA",
         "",
         f"`python benchmarks/signals.py SETS`: {platform.machine()}, processors shared with other work (minutes say little),",
-        f"torch {torch.__version__}, float32. `resnet10_wang` with the default recipe (AdamW, one cycle, at least 1,500",
+        f"torch {torch.__version__}, float32. `resnet10_wang` with the default recipe (AdamW, one cycle, labels smoothed, weights averaged, at least 1,500",
         "steps), trained on all training series; the last weights count, so that the test split chooses nothing.",
         "Published: Fawaz et al. 2019 (arXiv 1809.04356), a residual network after 1,500 epochs, mean and standard",
         "deviation of ten runs.",
