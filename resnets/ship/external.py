@@ -32,7 +32,7 @@ from resnets.models.nn.layers import CONVS
 from resnets.models.pretrained.names import locate
 from resnets.models.spec import Level
 from resnets.ship import hub
-from resnets.ship.formats import FORMATS
+from resnets.ship.formats import is_exported
 
 OWN = "own"  # before the names of classes of a user's own: "own/my_file.Net"
 ANY_SIZE = 8192  # the largest input: as a stride it says that inputs are not made smaller for a time (`grow_from`)
@@ -290,7 +290,7 @@ def load(model: str | Path, *, module: nn.Module | None = None) -> Any:
             module is needed, or the weights are not those of the one that is given.
     """
     path = locate(model)
-    if path.suffix in {row.suffix for row in FORMATS.values()}:
+    if is_exported(path):
         raise InputError(f"{path}: exported, so it answers and holds no network; use resnets.predict({str(model)!r}, PICTURES)")
     if weights.format_of(path) != saved.EXTERNAL:
         if module is not None:

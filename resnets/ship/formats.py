@@ -273,6 +273,11 @@ def get(name: str) -> Format:
     return FORMATS[name]
 
 
+def is_exported(path: Path) -> bool:
+    """Whether a file is called as one of `FORMATS`."""
+    return path.suffix in {row.suffix for row in FORMATS.values()}
+
+
 def need(module: str, extra: str) -> None:
     """Import `module`. Raises `InputError` with the extra that installs it if it is missing."""
     try:

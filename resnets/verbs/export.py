@@ -88,7 +88,7 @@ def export(
     row = formats.get(format)
     row.check_installed(int8=bool(int8))
     path = locate(model)
-    if path.suffix in {entry.suffix for entry in formats.FORMATS.values()}:
+    if formats.is_exported(path):
         raise InputError(f"{path}: exported already; give the .safetensors file or the run directory that it came from")
     folder = path.parent if Path(model).exists() else Path()  # a name's file is in the package or a cache
     target = Path(out) if out is not None else folder / (path.stem + ("_int8" if int8 else "") + row.suffix)
