@@ -165,7 +165,7 @@ def open_source(
         in_chans = known.KNOWN[str(data)].in_chans if in_chans is None else in_chans
         return _indexing(kind)(known.read(str(data), data_dir, in_chans), in_chans, labels, unnamed)
     path, form = recognised(data, kind)
-    in_chans = in_chans or channels(form, path)
+    in_chans = channels(form, path) if in_chans is None else in_chans
     given: dict[str, Any] = {"masks": masks, "ignore": ignore, "leave_out": leave_out}
     if not {"masks", "ignore"} & set(form.takes) and (masks or ignore is not None):
         raise InputError(f"{data}: no boxes or masks here, and --ignore-index and --masks are for these; leave them out")
@@ -216,7 +216,7 @@ def in_words(
             source = open_source(path, form.holds, in_chans=in_chans)
             splits = {name: Words(split.images, _labels_of(split, source.labels)) for name, split in source.splits.items()}
             return splits, source.notes
-        found = read_found(form, path, in_chans or channels(form, path))
+        found = read_found(form, path, channels(form, path) if in_chans is None else in_chans)
     parts = {name: Words(part.images, [part.classes[code] for code in part.codes]) for name, part in found.parts.items()}
     return parts, found.notes
 

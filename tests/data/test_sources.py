@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from resnets.data.sources import open_source
+from resnets.data.sources import in_words, open_source
 from resnets.data.splits import cut_val
 from resnets.errors import InputError
 from tests.data.made_dense import save, voc
@@ -28,9 +28,13 @@ def test_a_file_of_no_known_layout(tmp_path):
 
 @pytest.mark.parametrize("in_chans", [0, 2])
 def test_channels_that_pictures_do_not_have(tmp_path, in_chans):
-    for data in ("digits", folder(tmp_path, a=1, b=1)):
+    root = folder(tmp_path, a=1, b=1)
+    pictures = np.zeros((4, 8, 8, 3), np.uint8)
+    for data in ("digits", root, (pictures, [0, 1, 0, 1])):
         with pytest.raises(InputError, match=f"in_chans={in_chans}: images have 1"):
             open_source(data, in_chans=in_chans)
+        with pytest.raises(InputError, match=f"in_chans={in_chans}: images have 1"):
+            in_words(data, in_chans=in_chans)
 
 
 # --- labels of a saved model -----------------------------------------------------------------------------------------

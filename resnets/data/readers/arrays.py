@@ -28,7 +28,8 @@ def read_pair(pair: Any, split: str, in_chans: int | None) -> Part:
         InputError: where it is something else.
     """
     images, classes, codes = _pair(pair, split)
-    in_chans = in_chans or (images.shape[3] if images.ndim == 4 else 1)
+    if in_chans is None:
+        in_chans = images.shape[3] if images.ndim == 4 else 1
     return array_part(split, images, codes, classes, in_chans)
 
 

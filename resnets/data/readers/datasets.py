@@ -105,7 +105,7 @@ def read_dataset(dataset: Any, split: str, in_chans: int | None) -> Part:
             bad = error
     if not looked:
         raise bad
-    in_chans = in_chans or _channels(next(iter(looked.values()))[0])
+    in_chans = _channels(next(iter(looked.values()))[0]) if in_chans is None else in_chans
     images = DatasetImages(dataset, in_chans, split)
     for index, (picture, _) in looked.items():
         try:

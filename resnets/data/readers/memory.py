@@ -31,7 +31,7 @@ class Form(NamedTuple):
 
 
 def _read_frame(table: Any, split: str, in_chans: int | None) -> Part:
-    return layouts.read_part(Frame(table), split, in_chans or 3)
+    return layouts.read_part(Frame(table), split, 3 if in_chans is None else in_chans)
 
 
 # By what the data is called in a recipe.
@@ -81,7 +81,7 @@ def read(data: Any, in_chans: int | None = None, dims: int | None = None) -> Fou
     splits, parts = splits_of(data), dict[str, Part]()
     for split in splits:
         parts[split] = FORMS[form_of(splits[split])].read(splits[split], split, in_chans)
-        in_chans = in_chans or channels(parts[split].images)
+        in_chans = channels(parts[split].images) if in_chans is None else in_chans
     kept = [part.images.array for part in parts.values() if isinstance(part.images, ArrayImages)]
     sizes = {array.shape[1:3] for array in kept}
     if len(sizes) > 1:

@@ -70,7 +70,7 @@ class Dense(ABC):
         return self.name, "the task"
 
     def open(self, data: str, asked: Settings, *, in_chans: int | None, data_dir: str | Path | None) -> Source:
-        source = self._opened(data, asked, in_chans or 3, asked.get("class_names") or None)
+        source = self._opened(data, asked, 3 if in_chans is None else in_chans, asked.get("class_names") or None)
         if "train" not in source.splits:
             raise InputError(f"{source.name}: no training split here; it has {', '.join(source.splits)}")
         return source

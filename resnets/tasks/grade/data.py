@@ -130,13 +130,13 @@ def _found(data: Any, target: str | None, in_chans: int | None, data_dir: str | 
         return _classes(open_source(data, data_dir=data_dir, in_chans=in_chans))
     path = shards.as_pattern(data) or existing(data)
     if isinstance(path, str | Path) and shard_labels.is_numbered(path):
-        return _shards(path, in_chans or 3)
+        return _shards(path, 3 if in_chans is None else in_chans)
     if isinstance(path, str):
         return _classes(open_source(path, in_chans=in_chans))
     if isinstance(path, Path) and series.is_listed(path):
         return _series(series.listed(path, target), target or DEFAULT)
     if is_csv(path):
-        return _list(path, target, in_chans or 3)
+        return _list(path, target, 3 if in_chans is None else in_chans)
     kind = recognised(data)[1].holds
     if kind == "boxes":
         return _counts(open_source(data, kind, in_chans=in_chans), target)
