@@ -330,7 +330,7 @@ def read(reader: str, path: Path) -> None:
     elif reader in ("torch zip", "torch legacy", "hdf5"):
         hub.built(opening.open_weights(path))
     elif reader == "recipe":
-        from resnets.engine.recipe import resolve
+        from resnets.engine.layers import resolve
 
         resolve(ClassifySettings, {path.name: read_file(path)})
     elif reader == "metrics":

@@ -115,7 +115,7 @@ class Attention(Counted):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BlockRow(Counted):
-    """A residual block: factory(plan, dims), with a `spec.Block`, makes a module (N, plan.in_chans, *spatial) ->
+    """A residual block: factory(plan, dims), with a `block.Block`, makes a module (N, plan.in_chans, *spatial) ->
     (N, plan.out_chans, *ceil(spatial / plan.stride)).
 
     Args:

@@ -24,8 +24,9 @@ from resnets.data.readers import memory
 from resnets.draw.curves import several
 from resnets.engine.distributed import Processes
 from resnets.engine.job import Reporter
+from resnets.engine.layers import own_settings, resolve
 from resnets.engine.plan import given, is_longer, requested
-from resnets.engine.recipe import LENGTHS, own_settings, resolve
+from resnets.engine.recipe import LENGTHS
 from resnets.engine.run import BRING_BACK, RunDir, begins, claiming
 from resnets.engine.settings import parse, read_file
 from resnets.errors import InputError

@@ -28,8 +28,8 @@ from resnets import tasks
 from resnets.data.readers import memory
 from resnets.engine.distributed import Processes
 from resnets.engine.job import Reporter
+from resnets.engine.layers import own_settings
 from resnets.engine.plan import given, requested
-from resnets.engine.recipe import own_settings
 from resnets.engine.run import BRING_BACK, MAX_RECORD, RunDir, claiming
 from resnets.engine.settings import parse, parse_duration, read_file
 from resnets.errors import InputError, Interrupted

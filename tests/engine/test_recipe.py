@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from resnets import tasks
-from resnets.engine.recipe import EXCLUSIVE, own_settings
-from resnets.engine.recipe import resolve as lay_over
+from resnets.engine.layers import EXCLUSIVE, own_settings
+from resnets.engine.layers import resolve as lay_over
 from resnets.engine.settings import SECTIONS, describe, fields_of, kinds, parse, parse_duration, read_file
 from resnets.errors import InputError
 from resnets.tasks.classify.settings import ClassifySettings

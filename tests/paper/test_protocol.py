@@ -12,7 +12,8 @@ from resnets.data.splits import cut_val
 from resnets.data.transforms import to_input
 from resnets.data.types import Source, Split
 from resnets.engine.distributed import ALONE
-from resnets.engine.recipe import Facts, resolve
+from resnets.engine.layers import resolve
+from resnets.engine.recipe import Facts
 from resnets.engine.schedule import Schedule
 from resnets.engine.settings import fields_of
 from resnets.errors import InputError

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from resnets.models.block import Block
 from resnets.models.nn.fused import norm_relu
 from resnets.models.nn.layers import CONV, activation, convolution, normalisation
 from resnets.models.nn.shortcuts import added, shortcut
 from resnets.models.parts import ATTENTIONS, round_to_8
-from resnets.models.spec import Block
 
 
 class DropPath(nn.Module):

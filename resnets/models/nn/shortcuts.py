@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from resnets.models.block import Block
 from resnets.models.nn.layers import AVG_POOL, convolution, normalisation
-from resnets.models.spec import Block
 
 
 class PadChannels(nn.Module):

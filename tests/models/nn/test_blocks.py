@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from resnets.models import zoo
+from resnets.models.block import Block, Conv
 from resnets.models.nn.blocks import DropPath, ResidualBlock, SqueezeExcitation
 from resnets.models.nn.layers import NORM, NORMS
 from resnets.models.nn.shortcuts import PadChannels
 from resnets.models.nn.trunk import Trunk
-from resnets.models.spec import Block, Conv, ResNetSpec
+from resnets.models.spec import ResNetSpec
 
 SAME = Block((Conv(8, 8, 3), Conv(8, 8, 3)), "identity", "post")
 WIDER = Block((Conv(8, 16, 3, 2), Conv(16, 16, 3)), "project", "post")

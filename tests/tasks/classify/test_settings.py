@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
+from resnets.engine.layers import resolve
 from resnets.engine.plan import named_recipe
-from resnets.engine.recipe import Facts, resolve
+from resnets.engine.recipe import Facts
 from resnets.engine.schedule import Schedule
 from resnets.errors import InputError
 from resnets.models import zoo
