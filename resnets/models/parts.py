@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -79,11 +79,11 @@ class Counted(Part):
     """A part of a network.
 
     Args:
-        count: (the factory's arguments, spatial size of the input) -> (parameters, multiply-adds), for a part that cannot be
-            counted on the module, as its forward pass needs values; None: counted there.
+        count: (the factory's arguments, spatial size of the input) -> (parameters, multiply-adds), and of a block its layers,
+            for a part that cannot be counted on the module, as its forward pass needs values; None: counted there.
     """
 
-    count: Callable[..., tuple[int, int]] | None = None
+    count: Callable[..., tuple[int, ...]] | None = None
 
     def counts(self, given: tuple[Any, ...], takes: tuple[int, ...], gives: tuple[int, ...]) -> Counts:
         """The counts of what `make(*given)` makes, which takes (N, *takes) and gives (N, *gives)."""
@@ -206,6 +206,20 @@ def wang(spec: Any, in_chans: int, width: int, stride: int) -> tuple[Conv, ...]:
     return tuple(Conv(chans, width, kernel, step, bias=True) for chans, kernel, step in planned)
 
 
+def page_convs(plan: Any) -> tuple[Conv, ...]:
+    """The convolutions of a block of David Page's ResNet-9: one where `plan` changes shape, else two."""
+    first = replace(plan.convs[0], stride=1)  # pooling strides
+    if plan.in_chans != plan.out_chans or plan.stride > 1 or plan.atrous:
+        return (first,)
+    return first, first
+
+
+def count_page(plan: Any, dims: int, size: tuple[int, ...]) -> Counts:
+    convs = page_convs(plan)
+    params = sum(conv.num_params(dims) + NORMALISATIONS[plan.norm].num_params(conv.out_chans, dims) for conv in convs)
+    return Counts(params, sum(conv.num_macs(size) for conv in convs), len(convs))
+
+
 def small(spec: Any) -> tuple[Conv, ...]:
     return (Conv(spec.in_chans, spec.stem_channels, 3, spec.stem_stride or 1, bias=NORMALISATIONS[spec.norm].bias),)
 
@@ -240,6 +254,7 @@ BLOCKS = Table("block", BlockRow)
 register("block", "basic", "resnets.models.nn.blocks:ResidualBlock", convs=basic)
 register("block", "bottleneck", "resnets.models.nn.blocks:ResidualBlock", convs=bottleneck, expansion=4)
 register("block", "wang", "resnets.models.nn.blocks:ResidualBlock", convs=wang, doublings=1)
+register("block", "page", "resnets.models.nn.blocks:PageBlock", count=count_page)
 
 NORMALISATIONS = Table("norm", Norm)
 register("norm", "batch", "resnets.models.nn.layers:batch_norm", count=lambda channels, dims, size: (2 * channels, 0))

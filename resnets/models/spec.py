@@ -76,8 +76,10 @@ class ResNetSpec:
     Args:
         name: the name in the zoo that the spec was made from.
         block: "basic" (two 3x3 convolutions), "bottleneck" (1x1, 3x3, 1x1; four times as many output channels), or "wang" (of
-            series, arXiv 1611.06455: kernels of 8, 5 and 3, with biases; of stages from the second on channels stay). Users
-            register blocks, stems, norms and attentions of their own (`resnets.register`).
+            series, arXiv 1611.06455: kernels of 8, 5 and 3, with biases; of stages from the second on channels stay), or "page"
+            (of David Page's ResNet-9: two 3x3 convolutions and nothing after the addition; where the shape changes, one
+            and max-pooling, without a shortcut). Users register blocks, stems, norms and attentions of their own
+            (`resnets.register`).
         depths: number of blocks in each stage; four stages for ImageNet, three for CIFAR, five in dlib's network for faces, six
             in encoders of U-Nets.
         width: base channels of the first stage, at least 1; each later stage doubles it, up to the fourth.
@@ -169,7 +171,7 @@ class ResNetSpec:
             raise InputError(f"drop_path={short(self.drop_path)}: give a probability of at least 0 and below 1")
         if not isinstance(self.zero_init_last, bool):
             raise InputError(f"zero_init_last={short(self.zero_init_last)}: give true or false")
-        if self.block in ("basic", "wang") and (self.groups, self.group_width) != (1, 64):
+        if self.block in ("basic", "wang", "page") and (self.groups, self.group_width) != (1, 64):
             raise InputError(f"groups and group_width belong to bottleneck blocks; this network has {self.block} ones")
         if self.block == "bottleneck" and int(self.width * self.group_width / 64) < 1:
             raise InputError(
@@ -184,6 +186,10 @@ class ResNetSpec:
             raise InputError("stem='keras' has no norm and needs order='pre' and norm='batch'; use stem='imagenet'")
         if self.shortcut == "norm" and self.order == "pre":
             raise InputError("shortcut='norm' has norms of its own and needs order='post'; use shortcut='B'")
+        if self.block == "page" and (self.shortcut not in ("B", "none") or self.order != "post" or self.attention != "none"):
+            raise InputError("block='page' has its own order, shortcut B or none, and no attention; leave these out")
+        if self.block == "page" and self.drop_path:
+            raise InputError("block='page' has no stochastic depth; leave out drop_path")
         if self.stem == "deep" and self.stem_channels % 2:
             raise InputError(f"stem='deep' halves its {self.stem_channels} channels; give an even stem_width")
 
@@ -202,13 +208,16 @@ class ResNetSpec:
                 f"strides={short(self.strides)}: give for each of the {len(self.depths)} stages a digit, 1 or 2, for each "
                 f"of the {self.dims} axes, such as {example}"
             )
+        axes_differ = any(len(set(word)) > 1 for word in words)
         unlike = (
-            self.shortcut not in ("B", "C", "D", "none") or self.stage_stride != "first" or BLOCKS[self.block].convs is None
+            self.shortcut not in ("B", "C", "D", "none")
+            or self.stage_stride != "first"
+            or (axes_differ and BLOCKS[self.block].convs is None)
         )
         if words and (unlike or self.stem_stride_pooled * 2 ** len(words) > 2 * self.output_stride):
             raise InputError(
                 "strides: need shortcut B, C or D, the stride in the first block of a stage, blocks that are built from "
-                "convolutions, and an output_stride that no stage exceeds"
+                "convolutions where axes differ, and an output_stride that no stage exceeds"
             )
 
     # --- derived from the fields ---------------------------------------------------------------------------------------

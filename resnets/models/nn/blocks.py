@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnets.models.block import Block
 from resnets.models.nn.fused import norm_relu
-from resnets.models.nn.layers import CONV, activation, convolution, normalisation
+from resnets.models.nn.layers import CONV, MAX_POOL, activation, convolution, normalisation
 from resnets.models.nn.shortcuts import added, shortcut
-from resnets.models.parts import ATTENTIONS, round_to_8
+from resnets.models.parts import ATTENTIONS, page_convs, round_to_8
 
 
 class DropPath(nn.Module):
@@ -121,3 +124,37 @@ class ResidualBlock(nn.Module):
         conv, norm = self.layers()[-1]
         last = conv if self.pre or not isinstance(getattr(norm, "weight", None), Tensor) else norm
         nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+
+
+class PageBlock(nn.Module):
+    """A block of David Page's ResNet-9: x + relu(norm(conv(relu(norm(conv(x)))))), with nothing after the addition; where it
+    changes shape, one convolution, norm and ReLU, then max-pooling of `plan.stride` positions, without a shortcut.
+
+    (N, plan.in_chans, *spatial) -> (N, plan.out_chans, *ceil(spatial / plan.stride)). Where a stride was replaced by dilation,
+    the maxima at the positions of the strided pooling are the same.
+    """
+
+    def __init__(self, plan: Block, dims: int) -> None:
+        super().__init__()
+        self.adds = plan.shortcut == "identity"
+        for number, conv in enumerate(page_convs(plan), start=1):
+            self.add_module(f"conv{number}", convolution(conv, dims))
+            self.add_module(f"bn{number}", normalisation(plan.norm, conv.out_chans, dims))
+        self.relu = activation(plan.activation, inplace=plan.norm in ("batch", "instance"))
+        self.pools, self.ahead = plan.stride > 1 or plan.atrous > 0, plan.atrous
+        self.pool = MAX_POOL[dims](2, plan.stride, dilation=max(1, plan.atrous), ceil_mode=plan.stride > 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = norm_relu(self.bn1, self.relu, self.conv1(x))
+        if hasattr(self, "conv2"):
+            y = norm_relu(self.bn2, self.relu, self.conv2(y))
+        if self.ahead:  # the other one of its pooling is so far from a position, where nothing strides
+            y = F.pad(y, (0, self.ahead) * (y.ndim - 2), value=-math.inf)
+        if self.pools:
+            y = self.pool(y)
+        return x + y if self.adds else y
+
+    def zero_branch(self) -> None:
+        """As that of `ResidualBlock`; of a block without a shortcut nothing."""
+        if self.adds:
+            nn.init.zeros_(getattr(self.bn2, "weight", self.conv2.weight))

@@ -54,6 +54,12 @@ def test_values_are_the_same_at_the_old_positions(block, order, shortcut):
     assert_same_at_the_old_positions((75, 64), shortcut=shortcut, order=order, **BLOCKS[block])
 
 
+@pytest.mark.parametrize("shortcut", ["B", "none"])
+@pytest.mark.parametrize("size", [(75,), (75, 64)], ids=str)
+def test_values_are_the_same_of_blocks_that_pool(size, shortcut):
+    assert_same_at_the_old_positions(size, dims=len(size), shortcut=shortcut, block="page")
+
+
 @pytest.mark.parametrize("size", [(130,), (40, 33, 65)], ids=str)
 @pytest.mark.parametrize("shortcut", ["B", "D"])
 def test_values_are_the_same_in_other_dimensions(size, shortcut):
