@@ -36,13 +36,22 @@ def logits(saved_model, pixels) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def exported(saved_model, tmp_path_factory):
-    """{format: path}"""
-    model = resnets.load(saved_model)
-    folder, graph = tmp_path_factory.mktemp("exported"), program(model)
+def graph(saved_model):
+    """Its program, which every format is written of: to make it takes longer than to write it."""
+    return program(resnets.load(saved_model))
+
+
+@pytest.fixture(scope="session")
+def exported(saved_model, graph, tmp_path_factory):
+    """{format: path}, each in a folder of its own."""
+    return written(graph, resnets.load(saved_model).header, tmp_path_factory)
+
+
+def written(graph, header, tmp_path_factory):
+    """A program in every format: {format: path}."""
     files = {}
     with standing_in():
         for name, row in FORMATS.items():
-            files[name] = folder / f"model{row.suffix}"
-            row.write(graph, files[name], model.header, None)
+            files[name] = tmp_path_factory.mktemp(name) / f"model{row.suffix}"
+            row.write(graph, files[name], header, None)
     return files

@@ -19,6 +19,7 @@ from resnets.ship import formats
 from resnets.ship.formats import FORMATS
 from resnets.ship.graph import program
 from resnets.ship.sessions import RUNTIMES, open_session, read_header
+from tests.ship.conftest import written
 from tests.ship.standing_in import standing_in
 
 
@@ -55,12 +56,11 @@ def test_the_table_is_whole(form):
 
 
 @FORM
-def test_it_writes_its_files_and_no_others(form, saved_model, tmp_path):
-    model, row = resnets.load(saved_model), FORMATS[form]
-    row.write(program(model), tmp_path / f"model{row.suffix}", model.header, None)
-    assert {path.name for path in tmp_path.iterdir()} == {f"model{suffix}" for suffix in (row.suffix, *row.beside)}
+def test_it_writes_its_files_and_no_others(form, exported):
+    folder, row = exported[form].parent, FORMATS[form]
+    assert {path.name for path in folder.iterdir()} == {f"model{suffix}" for suffix in (row.suffix, *row.beside)}
     here = str(Path(resnets.__file__).parents[1]).encode()
-    assert not any(here in path.read_bytes() for path in tmp_path.iterdir()), "names of files of this machine"
+    assert not any(here in path.read_bytes() for path in folder.iterdir()), "names of files of this machine"
 
 
 @pytest.mark.parametrize(("form", "runtime"), OPENED)
@@ -82,16 +82,21 @@ def test_it_answers_at_another_size(form, runtime, exported, saved_model):
     np.testing.assert_allclose(open_session(exported[form], runtime=runtime).run(larger), expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("form", "runtime"), OPENED)
-def test_other_norms_and_activations_answer_too(form, runtime, tmp_path, pixels):
-    """Instance norm, leaky ReLU, and strides along one axis, as encoders of U-Nets have them."""
+@pytest.fixture(scope="module")
+def of_volumes(tmp_path_factory):
+    """Instance norm, leaky ReLU, and strides along one axis, as encoders of U-Nets have them; and its files."""
     torch.manual_seed(0)
     changes = {"norm": "instance", "activation": "leaky", "shortcut": "D", "strides": ("11", "12", "22"), "depths": (1, 1, 1)}
-    model, row = resnets.create_model("resnet20_cifar", width=4, num_classes=3, **changes).eval(), FORMATS[form]
-    row.write(program(model), tmp_path / f"model{row.suffix}", model.header, None)
+    model = resnets.create_model("resnet20_cifar", width=4, num_classes=3, **changes).eval()
+    return model, written(program(model), model.header, tmp_path_factory)
+
+
+@pytest.mark.parametrize(("form", "runtime"), OPENED)
+def test_other_norms_and_activations_answer_too(form, runtime, of_volumes, pixels):
+    model, files = of_volumes
     with torch.no_grad():
         expected = model(normalise(torch.from_numpy(pixels[:2]), model.preprocess)).numpy()
-    found = open_session(tmp_path / f"model{row.suffix}", runtime=runtime).run(pixels[:2])
+    found = open_session(files[form], runtime=runtime).run(pixels[:2])
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
@@ -158,9 +163,9 @@ def test_a_file_without_one_that_belongs_to_it_is_refused(form, exported, tmp_pa
 
 
 @FORM
-def test_a_header_with_other_classes_than_the_network_has_is_refused(form, saved_model, pixels, tmp_path):
+def test_a_header_with_other_classes_than_the_network_has_is_refused(form, saved_model, graph, pixels, tmp_path):
     model, row = resnets.load(saved_model), FORMATS[form]
     path = tmp_path / f"model{row.suffix}"
-    row.write(program(model), path, dataclasses.replace(model.header, labels=("cat", "dog")), None)
+    row.write(graph, path, dataclasses.replace(model.header, labels=("cat", "dog")), None)
     with pytest.raises(InputError, match=r"answers of shape \(7, 3\) do not fit its 2 labels; export it again"):
         open_session(path).run(pixels[:7])
