@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -149,7 +150,8 @@ def pack(data: str, out: str, form: str, as_json: bool, **options: Any) -> None:
     from resnets.verbs.pack import pack, told
 
     with counting("packing") as progress:
-        found = pack(data, out=out, format=form, say=say, progress=progress, **options)
+        shown = progress if sys.stderr.isatty() else None  # elsewhere a line tells of each shard
+        found = pack(data, out=out, format=form, say=say, progress=shown, **options)
     if as_json:
         click.echo(to_json(found))
         return

@@ -48,7 +48,7 @@ def enrol(people: str, *, out: str, as_json: bool, **options: Any) -> None:
     from resnets.verbs.faces import enrol, evidence_words
 
     with counting("enrolling", "pictures") as progress:
-        result = enrol(people, out, say=say, progress=progress or (lambda done, num: None), **options)
+        result = enrol(people, out, say=say, progress=progress, **options)
     if as_json:
         click.echo(to_json(result))
         return
@@ -133,6 +133,6 @@ def align(data: str, *, out: str, as_json: bool, **options: Any) -> None:
     from resnets.verbs.chips import align
 
     with counting("aligning", "pictures") as progress:
-        result = align(data, out, say=say, progress=progress or (lambda done, num: None), **options)
+        result = align(data, out, say=say, progress=progress, **options)
     left = f"; {len(result['refused']):,} pictures left out" * bool(result["refused"])
     click.echo(to_json(result) if as_json else visible(f"{result['num_chips']:,} chips written to {result['folder']}{left}"))

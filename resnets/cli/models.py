@@ -107,11 +107,12 @@ def export(model: str, form: str, as_json: bool, **options: Any) -> None:
     """Write MODEL (a .safetensors file or a run directory) as ONNX, OpenVINO, torch.export's .pt2, or a page that answers in
     any browser, offline (html), and check that the file predicts as the model does. Where it does not: exit code 2, and no
     file."""
-    from resnets.cli.progress import say
+    from resnets.cli.progress import counting, say
     from resnets.verbs.export import Refused, export
 
     try:
-        result = export(model, format=form, say=say, **options)
+        with counting("exporting", "images") as progress:
+            result = export(model, format=form, say=say, progress=progress, **options)
     except Refused as refused:
         click.echo(printable(tables.export(refused.result)), err=True)
         raise InputError(f"{refused}; nothing was written (--force overrides)") from None

@@ -183,8 +183,7 @@ def predict_in_blocks(model: str, files: Any, out: Any, form: Any, asked: dict[s
 
     try:
         with counting("predicting", images) as progress:
-            watched: dict[str, Any] = {"say": say, **({"progress": progress} if progress else {})}
-            found = predict(model, files, out, form, asked, **how, **watched)
+            found = predict(model, files, out, form, asked, **how, say=say, progress=progress)
     except KeyboardInterrupt:
         click.echo(visible(f"stopped; what is done is in {folder_of(out)}; to go on: the same command with --resume"), err=True)
         raise

@@ -86,7 +86,7 @@ def _watched(call: Callable[..., Any], out: str) -> Any:
 
     try:
         with counting("embedding") as progress:
-            return call(say=say, progress=progress or (lambda done, num: None))
+            return call(say=say, progress=progress)
     except KeyboardInterrupt:
         click.echo(visible(f"stopped; what was done is kept beside {out}; to go on: the same command with --resume"), err=True)
         raise
@@ -175,7 +175,7 @@ def _graph(path: str) -> str:
     from resnets.verbs.index import Index
 
     with counting("graph", "vectors") as progress:
-        return str(Index(path).make_graph(progress=progress or (lambda done, num: None)))
+        return str(Index(path).make_graph(progress=progress))
 
 
 @click.command(context_settings=CONTEXT, epilog=EPILOG, short_help="Search an index for images like a picture.")

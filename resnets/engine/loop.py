@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import islice
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -34,6 +36,8 @@ from resnets.models.model import Model
 from resnets.models.nn import fused
 from resnets.models.nn.layers import precise
 
+REHEARSAL = 0.02  # of the time of a run
+
 
 def fit(job: Fit, *, resume: bool) -> Position:
     """Train to the end of the recipe, from the start or from the state in the run directory.
@@ -60,6 +64,7 @@ def fit(job: Fit, *, resume: bool) -> Position:
 
     with stop_signals() as noted:
         job.orders = Orders(noted, wish=(False, at.total_steps))
+        rehearse(job, state, clock)
         try:
             while not at.finished:
                 job.begin(at.epoch)
@@ -188,6 +193,7 @@ def after_step(job: Fit, state: State, clock: Clock, loss: Tensor) -> None:
     """Tell, save and stop, when it is time to."""
     at, orders = state.at, job.orders
     clock.count_step()
+    doubt(job, clock)
     keep_step(job, state)
     fitted = at.total_steps if job.recipe.seconds is None else clock.fit_steps(job.schedule.steps_per_epoch)
     orders.wish = clock.since_save() > job.recipe.save_every, fitted
@@ -202,6 +208,12 @@ def after_step(job: Fit, state: State, clock: Clock, loss: Tensor) -> None:
     if due:
         save(job, state, clock)
         orders.wish = False, fitted
+
+
+def doubt(job: Fit, clock: Clock) -> None:
+    """Say, once, where `--time` is not enough."""
+    if line := clock.doubt():
+        job.report.say(line)
 
 
 def shrunk(batch: Batch, job: Fit, at: Position) -> Batch:
@@ -267,6 +279,8 @@ def measure(job: Fit, state: State, clock: Clock) -> Row:
     job.processes.share_buffers(kept(state))
     val = validate(job, kept(state), job.orders.noted)
     clock.val_seconds = time.perf_counter() - began
+    if job.recipe.seconds is not None and at.step < at.total_steps:
+        at.total_steps = job.processes.first(lambda: clock.fit_steps(job.schedule.steps_per_epoch, validated=True))
     scores = {
         f"{split}_{name}": round(values[name], 6) for split, values in (("train", train), ("val", val)) for name in values
     }
@@ -281,24 +295,53 @@ def measure(job: Fit, state: State, clock: Clock) -> Row:
     }
 
 
-@torch.inference_mode()
-def validate(job: Fit, model: Model, stop: list[int]) -> dict[str, float]:
-    """Mean loss and the task's scores over the validation split, every readable image once. Ends at a signal in `stop`."""
+def answered(job: Fit, model: Model, meter: Meter) -> Iterator[int]:
+    """The batches of the validation split, each answered, and added to the meter; yields its number of readable images."""
     model.eval()
-    meter, header, num_images = job.meter(), model.header, 0
+    header = model.header
 
     def run(pixels: Tensor) -> Any:
         return model(laid_out(to_input(pixels, header.preprocess, job.device.torch_device), job.device), quick=True)
 
     for batch in job.val.epoch(0):
+        if len(batch.images):
+            batch = batch._replace(targets=moved(batch.targets, job.device.torch_device))
+            with autocast(job.device):
+                meter.add(job.task.infer(run, batch.images, batch.sizes, header), batch)
+        yield len(batch.images)
+
+
+@torch.inference_mode()
+def rehearse(job: Fit, state: State, clock: Clock) -> None:
+    """With `--time`, where images go through the network one by one: find out before the first step how long a validation will
+    take, by some of its images, of which no score is kept. (Elsewhere the time of a step says it well enough.)
+
+    It looks for `REHEARSAL` of the time of the run, and at one image at least, after a first one, for which workers start and
+    kernels are chosen; that one does not count where there are others.
+    """
+    if job.recipe.seconds is None or not job.task.own_size or state.at.finished:
+        return
+    took: list[float] = []
+    last, cpu, job.val.data_wait = time.perf_counter(), time.thread_time(), 0.0
+    for num in answered(job, kept(state), job.meter()):
+        last, before = time.perf_counter(), last
+        took += [last - before] * bool(num)
+        if sum(took[1:]) > REHEARSAL * job.recipe.seconds:
+            break
+    if took:
+        clock.val_seconds = fmean(took[1:] or took) * len(job.val)
+        clock.add_work(sum(took) - job.val.data_wait, time.thread_time() - cpu)
+    doubt(job, clock)
+
+
+@torch.inference_mode()
+def validate(job: Fit, model: Model, stop: list[int]) -> dict[str, float]:
+    """Mean loss and the task's scores over the validation split, every readable image once. Ends at a signal in `stop`."""
+    meter, num_images = job.meter(), 0
+    for num in answered(job, model, meter):
+        num_images += num
         if stop:
             break
-        if len(batch.images) == 0:
-            continue
-        batch = batch._replace(targets=moved(batch.targets, job.device.torch_device))
-        with autocast(job.device):
-            meter.add(job.task.infer(run, batch.images, batch.sizes, header), batch)
-        num_images += len(batch.images)
     if signals := [number for noted in job.processes.gather(stop[:1]) for number in noted]:
         raise Interrupted(signals[0], job.run.path)
     meter.sums, num_images = over_processes(job, meter.sums, num_images)

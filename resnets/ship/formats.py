@@ -189,7 +189,7 @@ def write_openvino(program: ExportedProgram, path: Path, header: Header, calibra
         with quiet():
             model = nncf.quantize(
                 model,
-                nncf.Dataset(list(calibration)),
+                nncf.Dataset(calibration),
                 preset=nncf.QuantizationPreset.MIXED,
                 subset_size=len(calibration),
                 advanced_parameters=nncf.AdvancedQuantizationParameters(

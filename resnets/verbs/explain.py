@@ -34,6 +34,7 @@ from resnets.verbs.explain_maps import choose_layer
 from resnets.verbs.explanation import Explanation, Pointing, Report, lighter, summarise
 
 CHECKED = 8  # images on which the check with randomised weights is made
+Progress = Callable[[float, int], None]
 DECISIVE = 2  # parts that are random where the check decides: the head and the last stage
 
 
@@ -73,7 +74,7 @@ def explain(
     device: str = "auto",
     data_dir: str | Path | None = None,
     say: Callable[[str], None] | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Maps of what an answer of a model goes by, with what speaks for and against believing them.
 
@@ -95,6 +96,8 @@ def explain(
         arrays: write each map as .npy, too.
         runtime: see `open_session`; other runtimes than torch have no gradients, and are explained by occlusion.
         device: as for `open_session`.
+        progress: called with the number of images so far and of all. Those of the check with randomised weights are gone
+            through once more, and so is the sample for each block that is left out.
 
     Raises:
         InputError: where there is no such model, image, class, layer or method, or the runtime has no gradients for it.
@@ -105,11 +108,12 @@ def explain(
     library("torchcam.methods" if METHODS[method].of_layer else "captum.attr")  # before all that takes long
     question = Question(class_name, against, most, threshold)
     if pictures is not None:
-        source, items = None, explain_inputs.of_pictures(opened.task, opened.header, pictures)
+        source, (num, items) = None, explain_inputs.of_pictures(opened.task, opened.header, pictures)
         if blocks:
             raise InputError("--blocks measures a score, which needs labels: leave out the pictures, and give --data")
     else:
         source, items = explain_inputs.of_split(opened.task, opened.header, data, split, num, data_dir)
+        num = min(num, len(source[0].splits[source[1]]))
     report = Report(opened.name, method, layer, out=None if out is None else Path(out))
     first = list(itertools.islice(items, CHECKED))
     readable = [item for item in first if item.error is None]
@@ -120,13 +124,16 @@ def explain(
         report.layer = choose_layer(opened.task, opened.network, layer, readable[0].pixels.shape[1:])
     elif layer is not None:
         raise InputError(f"--layer is for class activation maps, and {method} has no layer; leave it out")
-    if trust and opened.network is not None:
-        report.trust = check_learnt(opened, report, question, readable, whole=source is not None, say=say)
+    again = len(readable) if trust and opened.network is not None else 0
+    told = progress or (lambda done, num: None)
+    told(0, again + num)
+    if again:
+        went = lambda share: told(again * share, again + num)  # noqa: E731
+        report.trust = check_learnt(opened, report, question, readable, whole=source is not None, say=say, went=went)
     try:
-        for count, item in enumerate(itertools.chain(first, items), start=1):
-            one_image(opened, report, question, item, trust=trust, arrays=arrays, seed=count)
-            if progress is not None:
-                progress(count, None if source is None else num)
+        for count, item in enumerate(itertools.chain(first, items)):
+            went = lambda share, done=again + count: told(done + share, again + num)  # noqa: E731
+            one_image(opened, report, question, item, trust=trust, arrays=arrays, seed=count + 1, went=went)
     finally:  # what is ready stays, where it is stopped
         summarise(report)
         pages = functools.partial(explain_pages.write, report, opened.header)
@@ -136,7 +143,7 @@ def explain(
         from resnets.verbs import residual
 
         assert opened.network is not None
-        report.trust["blocks"] = residual.measure(opened.network, *source, out=report.out, num=num, say=say)
+        report.trust["blocks"] = residual.measure(opened.network, *source, out=report.out, num=num, say=say, progress=told)
         if report.out is not None:
             pages()
     return report
@@ -177,12 +184,20 @@ def answers_of(opened: Opened, item: Item, question: Question) -> list[Explained
 
 
 def check_learnt(
-    opened: Opened, report: Report, question: Question, items: list[Item], *, whole: bool, say: Callable[[str], None] | None
+    opened: Opened,
+    report: Report,
+    question: Question,
+    items: list[Item],
+    *,
+    whole: bool,
+    say: Callable[[str], None] | None,
+    went: Callable[[float], None],
 ) -> dict[str, Any]:
     """The check with randomised weights, on one answer of each image: rank correlations part by part, and the verdict.
 
     Args:
         whole: go on to the stem; else only as far as the verdict needs.
+        went: called with the share that is done.
     """
     network = opened.network
     assert network is not None
@@ -203,17 +218,28 @@ def check_learnt(
 
     own, inputs = maps(), [seen_of(opened, item, what).x for item, what in pairs]
     rows: list[dict[str, Any]] = []
-    for name, changed in learnt.cascade(network, network.head_names, [x for x in inputs if x is not None]):
+    num_parts = len(learnt.parts(network, network.head_names)) if whole else DECISIVE
+    changing = learnt.cascade(network, network.head_names, [x for x in inputs if x is not None])
+    for done, (name, changed) in enumerate(itertools.islice(changing, num_parts), start=1):
+        went(done / (1 + num_parts))  # the network's own maps, and those of the parts before this one
         same = [learnt.similarity(one, other) for one, other in zip(own, maps(changed), strict=True)]
         rows.append({"random_down_to": name, "similarity": round(float(np.mean(same)), 4)})
-        if len(rows) == DECISIVE and not whole:
-            break
     decisive = rows[min(DECISIVE, len(rows)) - 1]["similarity"]
     return {"num_checked": len(pairs), "randomised": rows, "similarity": decisive, "depends": decisive < learnt.SAME}
 
 
-def one_image(opened: Opened, report: Report, question: Question, item: Item, *, trust: bool, arrays: bool, seed: int) -> None:
-    """Explain one image, draw it, and note its figures."""
+def one_image(
+    opened: Opened,
+    report: Report,
+    question: Question,
+    item: Item,
+    *,
+    trust: bool,
+    arrays: bool,
+    seed: int,
+    went: Callable[[float], None],
+) -> None:
+    """Explain one image, draw it, and note its figures; `went` is called with the share that is done."""
     row: dict[str, Any] = {"path": item.name}
     report.rows.append(row)
     try:
@@ -222,12 +248,17 @@ def one_image(opened: Opened, report: Report, question: Question, item: Item, *,
         answers = answers_of(opened, item, question)
     except BadPicture as bad:
         row["error"] = bad.reason
+        went(1)
         return
-    found = [one_answer(opened, report, item, what, trust=trust, seed=seed) for what in answers]
+    found = []
+    for done, what in enumerate(answers):
+        went(done / len(answers))
+        found.append(one_answer(opened, report, item, what, trust=trust, seed=seed))
     row["answers"] = [each.to_json() for each in found]
     report.explanations += found if report.out is None else [lighter(each) for each in found]
     if report.out is not None and found:
         row["files"] = explain_pages.draw_image(report, item, found, arrays=arrays)
+    went(1)
 
 
 def one_answer(opened: Opened, report: Report, item: Item, what: Explained, *, trust: bool, seed: int) -> Explanation:

@@ -71,15 +71,16 @@ def blank_of(pixels: np.ndarray, preprocess: Preprocess) -> np.ndarray:
     return (mean * 255).round().astype(np.uint8)
 
 
-def of_pictures(task: Task, header: Header, pictures: Iterable[Any]) -> Iterator[Item]:
-    """Paths of images and folders, or images themselves; see `explain`. Paths are looked for at once."""
+def of_pictures(task: Task, header: Header, pictures: Iterable[Any]) -> tuple[int, Iterator[Item]]:
+    """How many there are; paths of images and folders, or images themselves; see `explain`. Paths are looked for at once."""
     given = [pictures] if isinstance(pictures, str | Path | np.ndarray | Image.Image) else list(pictures)
     if not given:
         raise InputError("there is no picture to explain; name some, or leave them out for a sample of the training's data")
     if all(isinstance(each, str | Path) for each in given):
         answering(header)
-        return _of_files(task, header, find_files(header, map(str, given)))
-    return (_of_array(header, f"image {number}", each) for number, each in enumerate(given, start=1))
+        files = find_files(header, map(str, given))
+        return len(files), _of_files(task, header, files)
+    return len(given), (_of_array(header, f"image {number}", each) for number, each in enumerate(given, start=1))
 
 
 def _of_files(task: Task, header: Header, files: Any) -> Iterator[Item]:

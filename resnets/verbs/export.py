@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from resnets.errors import InputError
 from resnets.files import replacing, temporary_folder
@@ -18,7 +22,7 @@ from resnets.models.records import ExportRecord, Provenance
 from resnets.ship import formats, hub
 from resnets.ship.sessions import exportable
 from resnets.stores import publishing
-from resnets.verbs.export_check import CheckResult, check
+from resnets.verbs.export_check import CheckResult, Went, check, num_checked
 from resnets.verbs.export_data import find_check_data, fitted
 from resnets.verbs.features import featuring
 
@@ -56,6 +60,7 @@ def export(
     web_runtime: str | Path | None = None,
     data_dir: str | Path | None = None,
     say: Say = lambda text: None,
+    progress: Callable[[int, int], None] = lambda done, num: None,
 ) -> Exported:
     """Write a saved model in a format for other programs, and check the file before it is moved to `out`.
 
@@ -74,7 +79,9 @@ def export(
         web_runtime: of "html": ONNX Runtime Web as npm packs it (a .tgz, or its folder); default (None): what was given before,
             else npm is asked for it.
         data_dir: the folder of the built-in datasets.
-        say: called with a line of progress.
+        say: called with a line for each part of the work.
+        progress: called with the number of images so far and of all that go through a network: those that 8 bits are calibrated
+            on, and those of the check, once in the model, once in the file, and where it is timed.
 
     Returns:
         See `Exported`. "before" and "after" hold "score" (None without labels) and "seconds" of a call with 1 and 32 images.
@@ -110,31 +117,58 @@ def export(
         images = find_check_data(int8 or data, loaded, folder, num_check, data_dir)
         from resnets.ship.graph import program
 
+        calibration = images.calibration if int8 else []
+        went = adding(progress, len(calibration) + num_checked(images, int8=bool(int8)))
         say(f"writing {format}")
         graph = program(written)
         file = folder / f"float{row.suffix}"
         row.write(graph, file, described(written.header, path, format, None), None)
         exact = file
         if int8:
-            say(f"calibrating 8 bits on {len(images.calibration)} images")
-            preprocess = loaded.preprocess
+            say(f"calibrating 8 bits on {len(calibration)} images")
+            inputs = [fitted(loaded.preprocess, image).transpose(1, 2, 0)[None] for image in calibration]
             file = folder / f"int8{row.suffix}"
-            row.write(
-                graph,
-                file,
-                described(written.header, path, format, images.name),
-                [fitted(preprocess, image).transpose(1, 2, 0)[None] for image in images.calibration],
-            )
+            row.write(graph, file, described(written.header, path, format, images.name), Watched(inputs, went))
         say(f"checking on {len(images.files)} images: {images.name}")
         result: Exported = {
             "file": str(target),
             "format": format,
-            **check(path, exact, file, images, int8=bool(int8), stage=stage),
+            **check(path, exact, file, images, int8=bool(int8), stage=stage, went=went),
         }
         if result["faults"] and not force:
             raise Refused(f"{path.name} as {format} {'int8' if int8 else 'float32'}: {'; '.join(result['faults'])}", result)
         move(file, target, row.beside)
     return result
+
+
+def adding(progress: Callable[[int, int], None], num: int) -> Went:
+    """What tells `progress` of so many images more, of `num` in all."""
+    done = itertools.count()
+    progress(next(done), num)
+
+    def went(more: int) -> None:
+        for _ in range(more):
+            progress(next(done), num)
+
+    return went
+
+
+class Watched(Sequence[np.ndarray]):
+    """The images `inputs`; that one is taken is told to `went`, where they are gone through one by one."""
+
+    def __init__(self, inputs: Sequence[np.ndarray], went: Went) -> None:
+        self.inputs, self.went = inputs, went
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.inputs[index]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for image in self.inputs:
+            self.went(1)
+            yield image
 
 
 def described(header: Header, path: Path, format: str, int8: str | None) -> Header:
@@ -158,10 +192,11 @@ def described(header: Header, path: Path, format: str, int8: str | None) -> Head
 
 
 def move(file: Path, target: Path, beside: Sequence[str]) -> None:
-    """Move a file to `target`, and before it its weights file (of another suffix), so that it never uses old weights."""
-    if beside:
-        with replacing(target.with_suffix(beside[0])) as temporary:
-            target.unlink(missing_ok=True)
-            temporary.write_bytes(file.with_suffix(beside[0]).read_bytes())
+    """Move a file to `target`, and just before it its weights file (of another suffix), so that it never uses old weights. Both
+    are complete beside their places by then: between the two there is a moment only."""
     with replacing(target) as temporary:
         temporary.write_bytes(file.read_bytes())
+        for suffix in beside:
+            with replacing(target.with_suffix(suffix)) as weights:
+                weights.write_bytes(file.with_suffix(suffix).read_bytes())
+                target.unlink(missing_ok=True)

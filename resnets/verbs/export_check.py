@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -31,7 +31,9 @@ LEAST_EQUAL = 0.999  # least fraction of equal predictions of a float export
 MOST_LOST = 0.005  # most accuracy that 8 bits may cost; without labels, the largest fraction of predictions that may change
 SLOWER = 1.05  # ratio of times from which a file counts as slower: timings on shared machines are no more exact than that
 BATCHES = (1, 32)  # batch sizes that are timed
+WARM, ROUNDS = 2, 15  # calls of each
 NUM_ALONE = 8  # images whose outputs are compared where each has a size of its own
+Went = Callable[[int], None]
 Answers = dict[int, np.ndarray]  # by the number of the image
 
 
@@ -72,10 +74,25 @@ class CheckResult(Comparison):
     doubts: list[str]
 
 
-def check(model: Path, exact: Path, file: Path, images: CheckData, *, int8: bool, stage: str | None = None) -> CheckResult:
+def num_checked(images: CheckData, *, int8: bool) -> int:
+    """How many images go through a network in `check`, of those that are counted."""
+    return 2 * len(images.files) + 2 * (WARM + ROUNDS) * sum(BATCHES) * int8
+
+
+def check(
+    model: Path,
+    exact: Path,
+    file: Path,
+    images: CheckData,
+    *,
+    int8: bool,
+    stage: str | None = None,
+    went: Went = lambda num: None,
+) -> CheckResult:
     """Compare an exported file with the model: predictions, outputs and, for 8 bits, speed against the float export `exact`.
 
-    Of a file of features, by what it says, the features of `stage` are compared, by their cosine.
+    Of a file of features, by what it says, the features of `stage` are compared, by their cosine. `went` is called with the
+    number of images that have gone through a network since the last call.
 
     Raises:
         InputError: if no image can be read.
@@ -83,14 +100,14 @@ def check(model: Path, exact: Path, file: Path, images: CheckData, *, int8: bool
     opened = open_session(file, own=True)
     is_features = is_pooled(opened.header)
     reference = feature_session(model, device="cpu", stage=stage) if is_features else open_session(model, device="cpu")
-    before, after = answers(reference, images.files), answers(opened, images.files)
+    before, after = answers(reference, images.files, went), answers(opened, images.files, went)
     task = tasks.get(reference.header.task)
     same = cosine if is_features else task.same
     targets = None if is_features or task.own_size else images.targets  # answers for places are compared with each other alone
     read = np.array([number for number in before if number in after])
     if not len(read):
         raise InputError("no image to check on can be read; `resnets data check` says why")
-    seconds = speeds(exact, file, [images.files[number] for number in read]) if int8 else ({}, {})
+    seconds = speeds(exact, file, [images.files[number] for number in read], went) if int8 else ({}, {})
 
     first, second = (meter(reference.header, found, targets, read) for found in (before, after))
 
@@ -160,11 +177,15 @@ def cost(result: Comparison, lost: Lost) -> str:
     return f"{result['score']} falls by {interval} percentage points"
 
 
-def answers(session: Session, files: Sequence[Path]) -> dict[int, np.ndarray]:
+def answers(session: Session, files: Sequence[Path], went: Went) -> dict[int, np.ndarray]:
     """The answer of the task for each file that can be read, or its features, by its number."""
     answer = featured(session) if is_pooled(session.header) else None
-    found = stream(session, find_files(session.header, files), answer=answer)
-    return {number: each.answer for number, each in enumerate(found) if each.answer is not None}
+    answered = {}
+    for number, found in enumerate(stream(session, find_files(session.header, files), answer=answer)):
+        if found.answer is not None:
+            answered[number] = found.answer
+        went(1)
+    return answered
 
 
 def is_pooled(header: Header) -> bool:
@@ -218,21 +239,22 @@ def difference(before: Any, after: Any) -> float:
     return float(np.abs(before - after).max(initial=0.0))
 
 
-def speeds(exact: Path, file: Path, files: Sequence[Path]) -> tuple[dict[int, float], dict[int, float]]:
+def speeds(exact: Path, file: Path, files: Sequence[Path], went: Went) -> tuple[dict[int, float], dict[int, float]]:
     """The seconds of a call of the float export and of the 8-bit one, by batch size. `files`: readable images."""
     first, second = open_session(exact, streams=1), open_session(file, streams=1)
     batch = pixels(second, files[: max(BATCHES)])
-    times = {size: time_calls(first, second, np.resize(batch, (size, *batch.shape[1:]))) for size in BATCHES}
+    times = {size: time_calls(first, second, np.resize(batch, (size, *batch.shape[1:])), went) for size in BATCHES}
     return {size: pair[0] for size, pair in times.items()}, {size: pair[1] for size, pair in times.items()}
 
 
-def time_calls(first: Session, second: Session, batch: np.ndarray, rounds: int = 15) -> tuple[float, float]:
-    """Seconds per call of each: the median of `rounds` calls in alternation, after two warm-up calls."""
+def time_calls(first: Session, second: Session, batch: np.ndarray, went: Went = lambda num: None) -> tuple[float, float]:
+    """Seconds per call of each: the median of `ROUNDS` calls in alternation, after `WARM` ones that do not count."""
     taken: tuple[list[float], list[float]] = ([], [])
-    for turn in range(rounds + 2):
+    for turn in range(WARM + ROUNDS):
         for session, times in zip((first, second), taken, strict=True):
             began = time.perf_counter()
             session.run(batch)
-            if turn >= 2:
+            if turn >= WARM:
                 times.append(time.perf_counter() - began)
+            went(len(batch))
     return statistics.median(taken[0]), statistics.median(taken[1])

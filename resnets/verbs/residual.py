@@ -5,6 +5,7 @@ neighbours exchanged (Veit et al. 2016, arXiv 1605.06431); its first layer; its 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,10 @@ def measure(
     out: Path | None = None,
     num: int = 256,
     say: Callable[[str], None] | None = None,
+    progress: Callable[[float, int], None] = lambda done, num: None,
 ) -> dict[str, Any]:
-    """The blocks of a network, on up to `num` images of a split; with `out`, drawn.
+    """The blocks of a network, on up to `num` images of a split; with `out`, drawn. `progress` is called with the images so far
+    and all, those of each score.
 
     Returns:
         {"score": the task's first figure, "name": its name, "num_images", "blocks": [{"block", "changes_shape", "added": mean
@@ -47,14 +50,16 @@ def measure(
         )
     part = dataclasses.replace(source, splits={split: source.splits[split].subset(some(source, split, num))})
 
+    pairs, num_images = blocks.pairs(network), len(part.splits[split])
+    done = itertools.count(1)
+
     def score() -> float:
         judged = evaluate.judge(open_session(network), part, split, workers=0)
         sample = judged.meter.sample()
+        progress(next(done) * num_images, (1 + len(places) + len(pairs)) * num_images)
         return round(float(sample.figure(np.arange(len(sample.positions)))), 4)
 
-    pairs = blocks.pairs(network)
     if say is not None:
-        num_images = len(part.splits[split])
         say(f"blocks   {len(places)} left out and {len(pairs)} pairs exchanged, one at a time, on {num_images} images")
     with blocks.norms(network) as found:
         whole = score()
@@ -72,7 +77,7 @@ def measure(
     result = {
         "name": network.task.scores[0].words,
         "score": whole,
-        "num_images": len(part.splits[split]),
+        "num_images": num_images,
         "blocks": rows,
         "exchanged": exchanged,
     }

@@ -261,16 +261,16 @@ def write_to(
     topk: int,
     held: Held,
     resume: bool,
-    counting: Callable[[str], AbstractContextManager[Callable[[int, int | None], None] | None]],
+    counting: Callable[[str], AbstractContextManager[Callable[[int, int | None], None]]],
 ) -> int:
     """`write_all` of `num` rows (None: of videos, it is not known) into the file `out`, after what it holds.
 
     Args:
-        counting: makes a context that shows progress, on a terminal.
+        counting: makes a context that shows progress.
     """
     try:
         with writing(out, held.end, resume) as write, counting("predicting") as progress, closing(found):
-            return write_all(found, form, topk, write, lambda done: progress and progress(done, num), head=not held.end)
+            return write_all(found, form, topk, write, lambda done: progress(done, num), head=not held.end)
     except KeyboardInterrupt:
         click.echo(stopped(out, form), err=True)
         raise

@@ -1,12 +1,14 @@
 """A live bar on a terminal; anywhere else exactly one plain line an epoch. Results go to stdout, all else to stderr."""
 
 import contextlib
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -57,9 +59,16 @@ def test_what_is_said_is_one_line_without_escape_codes(capsys):
     assert capsys.readouterr().err == "run      two\\nlines \\x1b[31mred\n"
 
 
-def test_nobody_counts_in_a_pipe():
-    with progress.counting("checking") as count:
-        assert count is None
+def test_in_a_pipe_a_line_a_minute_says_how_many_are_done(monkeypatch, capsys):
+    now = iter([0.0, 59.0, 61.0, 61.0, 62.0, 130.0, 130.0])
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: next(now)))
+    with progress.counting("checking") as count:  # 0
+        count(10, 1200)  # 59
+        count(20.5, 1200)  # 61
+        count(1100, 1200)  # 62
+        count(1150, None)  # 130
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "checking  20 of 1,200 pictures\nchecking  1,150 pictures\n")
 
 
 def on_a_terminal(words, folder, seconds=120):
@@ -123,3 +132,15 @@ def test_on_a_terminal_a_long_prediction_into_a_file_is_counted(tmp_path):
         and err.strip().startswith("data     2 files left out: 1 .csv")
         and out.encode() == (tmp_path / "all.csv").read_bytes()
     )
+
+
+def test_on_a_terminal_an_export_and_an_explanation_are_counted(tmp_path):
+    for n in range(3):
+        Image.new("RGB", (8, 8), (n, 90 * n, n)).save(tmp_path / f"{n}.png")
+    hub.save(hub.create_model("resnet20_cifar", depths=(1, 1, 1), width=4), tmp_path / "model.safetensors")
+    code, out, err = on_a_terminal("export model.safetensors --format torch --data . --json", tmp_path)
+    assert code == 0 and json.loads(out)["num_images"] == 3, err
+    assert "exporting" in err and "6/6" in err
+    code, out, err = on_a_terminal("explain model.safetensors 0.png 1.png 2.png --method gradcam --out maps --json", tmp_path)
+    assert code == 0 and len(json.loads(out)["images"]) == 3, err
+    assert "explain" in err and "6/6" in err, "three of the check, and three themselves"

@@ -15,7 +15,7 @@ from resnets.data.preprocess import Preprocess
 from resnets.errors import InputError
 from resnets.ship.formats import FORMATS
 from resnets.ship.graph import program
-from resnets.verbs.explain import explain
+from resnets.verbs.explain import DECISIVE, explain
 from tests.data.made_dense import objects
 from tests.tasks.contract.made import classes
 
@@ -235,6 +235,14 @@ def test_what_is_ready_stays_where_it_is_stopped(tmp_path):
         explain(made(), [noise(32, 32, 3)] * 3, trust=False, out=tmp_path, progress=stop)
     assert len(json.loads((tmp_path / "explain.json").read_text())["images"]) == 2
     assert len(list(tmp_path.glob("*.png"))) == 2 and Path(tmp_path, "explain.html").exists()
+
+
+def test_progress_counts_the_images_of_the_check_and_then_all(tmp_path):
+    seen = []
+    explain(made(), [noise(32, 32, 3)] * 3, progress=lambda done, num: seen.append((done, num)))
+    done, totals = zip(*seen, strict=True)
+    assert set(totals) == {6} and list(done) == sorted(done) and (done[0], done[-1]) == (0, 6)
+    assert len({share for share in done if 0 < share < 3}) == DECISIVE and {3, 4, 5} < set(done)
 
 
 def test_the_command_offers_every_method():

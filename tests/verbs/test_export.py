@@ -16,7 +16,7 @@ from resnets.data.types import Values
 from resnets.errors import InputError
 from resnets.ship.formats import FORMATS
 from resnets.ship.sessions import open_session
-from resnets.verbs import export_check
+from resnets.verbs import export, export_check
 from tests.ship.standing_in import standing_in
 
 
@@ -69,6 +69,58 @@ def test_evaluation_of_an_exported_file_is_that_of_the_model(trained, tmp_path):
     ours, theirs = (resnets.evaluate(model, "digits", split="val") for model in (trained, out))
     assert ours["confusion"] == theirs["confusion"] and ours["num_images"] == theirs["num_images"]
     assert ours["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
+
+
+@pytest.mark.parametrize(("form", "int8"), [("onnx", None), ("onnx", "digits"), ("openvino", "digits")])
+def test_progress_counts_all_images_that_go_through_a_network(form, int8, trained, tmp_path):
+    seen = []
+    resnets.export(
+        trained,
+        format=form,
+        int8=int8,
+        out=tmp_path / f"model{FORMATS[form].suffix}",
+        num_check=8,
+        force=True,
+        progress=lambda done, num: seen.append((done, num)),
+    )
+    num = 2 * 8 + (300 + 2 * 17 * 33 if int8 else 0)
+    assert seen == [(done, num) for done in range(num + 1)]
+
+
+def test_where_it_is_stopped_no_file_is_left(trained, tmp_path):
+    def stop(done, num):
+        if done == num - 1:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "model.xml"
+    resnets.export(trained, format="openvino", out=out, num_check=8)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(KeyboardInterrupt):
+        resnets.export(trained, format="openvino", out=out, num_check=8, progress=stop)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("stopped_at", [".bin", ".xml"])
+def test_a_pair_of_files_that_is_stopped_between_them_is_no_mixture(stopped_at, tmp_path, monkeypatch):
+    """Of an older export beside the new weights the graph is gone: no reader takes the one for the other's."""
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        for suffix in (".xml", ".bin"):
+            (tmp_path / folder / f"model{suffix}").write_text(folder)
+    replace = Path.replace
+
+    def stop(path, target):
+        if Path(target).suffix == stopped_at:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        export.move(tmp_path / "new/model.xml", tmp_path / "old/model.xml", (".bin",))
+    monkeypatch.undo()
+    assert {path.name for path in (tmp_path / "old").iterdir()} == {"model.bin"}
+    export.move(tmp_path / "new/model.xml", tmp_path / "old/model.xml", (".bin",))
+    assert {path.read_text() for path in (tmp_path / "old").iterdir()} == {"new"}
 
 
 FIGURES = {

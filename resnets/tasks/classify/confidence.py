@@ -228,16 +228,19 @@ def num_images(decision: Decision) -> int:
 
 def notes(decision: Decision) -> list[str]:
     """What could not be decided, in words."""
-    num, found = num_images(decision), []
-    if not num:
-        return []
-    if "temperature" in decision and num < calibration.LEAST_IMAGES:
-        least = calibration.LEAST_IMAGES
-        found.append(f"the temperature stays 1: validation has only {num}, and to fit it takes {least}")
     unknown = decision.get("unknown") or {}
-    if unknown.get("at") and unknown.get("limit") is None:
-        needed = ood.num_needed(unknown["at"])
-        found.append(f"nothing is called unknown: validation has only {num}, and {unknown['at']:.2g} takes {needed:,}")
+    at = unknown.get("at") if unknown.get("limit") is None else None
+    num = num_images(decision)
+    return too_few(num, {"temperature": "temperature" in decision, "unknown_at": at}) if num else []
+
+
+def too_few(num: int, asked: Mapping[str, Any]) -> list[str]:
+    """What of "temperature" and "unknown_at", where asked for, a validation split of `num` pictures cannot decide, in words."""
+    found, at = [], asked.get("unknown_at")
+    if asked.get("temperature") and num < (least := calibration.LEAST_IMAGES):
+        found.append(f"the temperature stays 1: validation has only {num}, and to fit it takes {least}")
+    if at and num < (needed := ood.num_needed(at)):
+        found.append(f"nothing is called unknown: validation has only {num}, and {at:.2g} takes {needed:,}")
     return found
 
 

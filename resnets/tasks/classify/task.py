@@ -74,6 +74,8 @@ class Classify(ImageLevel):
         if few := [f"{label} ({num})" for label, num in zip(source.labels, val, strict=False) if num < balance.FEW_TO_CHOOSE]:
             words = ", ".join(few[:5]) + f" and {len(few) - 5} more" * (len(few) > 5)
             say(f"note     validation is too small to choose by, with so few {images} of {words}; --val-fraction gives it more")
+        for line in confidence.too_few(len(source.splits["val"]), answers_of(recipe)):
+            say(f"note     {line}{'; --val-fraction gives it more' * ('fraction' in (source.cut or {}))}")
         return {}
 
     def guessing_loss(self, recipe: ClassifySettings, class_counts: np.ndarray) -> float | None:

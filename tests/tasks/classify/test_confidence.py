@@ -15,6 +15,7 @@ from resnets.measures.calibration import calibration
 from resnets.models.answering import Wanted
 from resnets.tasks.classify import confidence, rows
 from resnets.tasks.classify.meter import ClassifyMeter
+from tests.engine.made import planned
 
 LABELS = ("cat", "dog", "owl", "emu")
 ASKED = {"temperature": True, "abstain_at": 0.05, "sets": 0.95, "unknown_at": 0.01}
@@ -126,6 +127,39 @@ def test_few_pictures_decide_nothing_and_say_so():
     temperature, unknown = confidence.notes(decision)
     assert "temperature stays 1: validation has only 60, and to fit it takes 100" in temperature
     assert "nothing is called unknown: validation has only 60, and 0.01 takes 99" in unknown
+
+
+@pytest.mark.parametrize(
+    ("num", "asked", "num_lines"),
+    [
+        (60, {"temperature": True, "unknown_at": 0.01}, 2),
+        (99, {"temperature": True, "unknown_at": 0.01}, 1),
+        (100, {"temperature": True, "unknown_at": 0.01}, 0),
+        (60, {"temperature": False, "unknown_at": 0}, 0),
+    ],
+)
+def test_the_same_is_known_before_a_training(num, asked, num_lines):
+    said = confidence.too_few(num, asked)
+    assert len(said) == num_lines and said == confidence.notes(confidence.decide(*drawn(num, 0), asked))
+
+
+@pytest.mark.parametrize(("splits", "remedy"), [({}, "; --val-fraction gives it more"), ({"val": 12}, "")])
+def test_a_training_says_so_at_its_start(splits, remedy, tmp_path):
+    data = tmp_path / "data.npz"
+    random = np.random.default_rng(0)
+    sizes = {"train": 60} | splits
+    np.savez(
+        data,
+        **{f"{name}_images": random.integers(0, 256, (num, 8, 8), dtype=np.uint8) for name, num in sizes.items()},
+        **{f"{name}_labels": np.arange(num) % 3 for name, num in sizes.items()},
+    )
+    plan, lines = planned(data=str(data), device="cpu"), []
+    plan.task.notes(plan.source, plan.recipe, plan.task.class_counts(plan.source.splits["train"], 3), lines.append)
+    num = len(plan.source.splits["val"])
+    assert lines[-2:] == [
+        f"note     the temperature stays 1: validation has only {num}, and to fit it takes 100{remedy}",
+        f"note     nothing is called unknown: validation has only {num}, and 0.01 takes 99{remedy}",
+    ]
 
 
 @pytest.mark.parametrize(
