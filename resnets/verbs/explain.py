@@ -126,14 +126,18 @@ def explain(
         raise InputError(f"--layer is for class activation maps, and {method} has no layer; leave it out")
     again = len(readable) if trust and opened.network is not None else 0
     told = progress or (lambda done, num: None)
-    told(0, again + num)
+
+    def went(done: float, share: float) -> None:
+        told(done + share, again + num)
+
+    went(0, 0)
     if again:
-        went = lambda share: told(again * share, again + num)  # noqa: E731
-        report.trust = check_learnt(opened, report, question, readable, whole=source is not None, say=say, went=went)
+        whole, of_all = source is not None, lambda share: went(0, again * share)
+        report.trust = check_learnt(opened, report, question, readable, whole=whole, say=say, went=of_all)
     try:
         for count, item in enumerate(itertools.chain(first, items)):
-            went = lambda share, done=again + count: told(done + share, again + num)  # noqa: E731
-            one_image(opened, report, question, item, trust=trust, arrays=arrays, seed=count + 1, went=went)
+            own = functools.partial(went, again + count)
+            one_image(opened, report, question, item, trust=trust, arrays=arrays, seed=count + 1, went=own)
     finally:  # what is ready stays, where it is stopped
         summarise(report)
         pages = functools.partial(explain_pages.write, report, opened.header)

@@ -136,8 +136,9 @@ class PageBlock(nn.Module):
 
     def __init__(self, plan: Block, dims: int) -> None:
         super().__init__()
-        self.adds = plan.shortcut == "identity"
-        for number, conv in enumerate(page_convs(plan), start=1):
+        convs = page_convs(plan)
+        self.adds, self.depth = plan.shortcut == "identity", len(convs)
+        for number, conv in enumerate(convs, start=1):
             self.add_module(f"conv{number}", convolution(conv, dims))
             self.add_module(f"bn{number}", normalisation(plan.norm, conv.out_chans, dims))
         self.relu = activation(plan.activation, inplace=plan.norm in ("batch", "instance"))
@@ -145,9 +146,9 @@ class PageBlock(nn.Module):
         self.pool = MAX_POOL[dims](2, plan.stride, dilation=max(1, plan.atrous), ceil_mode=plan.stride > 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = norm_relu(self.bn1, self.relu, self.conv1(x))
-        if hasattr(self, "conv2"):
-            y = norm_relu(self.bn2, self.relu, self.conv2(y))
+        y = x
+        for number in range(1, self.depth + 1):
+            y = norm_relu(getattr(self, f"bn{number}"), self.relu, getattr(self, f"conv{number}")(y))
         if self.ahead:  # the other one of its pooling is so far from a position, where nothing strides
             y = F.pad(y, (0, self.ahead) * (y.ndim - 2), value=-math.inf)
         if self.pools:
@@ -157,4 +158,5 @@ class PageBlock(nn.Module):
     def zero_branch(self) -> None:
         """As that of `ResidualBlock`; of a block without a shortcut nothing."""
         if self.adds:
-            nn.init.zeros_(getattr(self.bn2, "weight", self.conv2.weight))
+            norm, conv = (getattr(self, f"{name}{self.depth}") for name in ("bn", "conv"))
+            nn.init.zeros_(getattr(norm, "weight", conv.weight))
