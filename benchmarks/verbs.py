@@ -306,7 +306,7 @@ def cells(name: str, runs: Mapping[str, Sequence[Seen]], num: int) -> list[str]:
     middle = statistics.median(seen.seconds for seen in ours) if ours else None
     ratios = [other.seconds / one.seconds for one, other in zip(ours, peer, strict=False)]
     processor = (("{:.1f}", ours), ("({:.1f})", peer))
-    rate = lambda seconds: "-" if not seconds else f"{num / seconds:,.1f}"  # noqa: E731
+    rate = lambda seconds: "-" if not seconds else f"{num / seconds:,.{1 if num > seconds else 3}f}"  # noqa: E731
     return [
         name,
         f"{num:,} {row.what}",
