@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from resnets.measures.intervals import Estimate, estimate
+from resnets.measures.intervals import Estimate, around, draws
 
 FEW = 10  # a class with fewer pictures is too small to judge
 FEW_TO_CHOOSE = 5  # and in validation too small to choose by
@@ -48,19 +46,18 @@ FIGURES = (balanced_accuracy, macro_f1)
 
 
 def balanced(
-    figure: Callable[[np.ndarray, np.ndarray, np.ndarray], float],
-    truth: np.ndarray,
-    answers: np.ndarray,
-    num_classes: int,
-    groups: np.ndarray | None = None,
-) -> Estimate:
-    """One of the figures above, of class indices (N,), with its interval by the bootstrap over pictures, or `groups` (N,)."""
+    truth: np.ndarray, answers: np.ndarray, num_classes: int, groups: np.ndarray | None = None
+) -> tuple[Estimate, ...]:
+    """Each of `FIGURES`, of class indices (N,), with its interval by the bootstrap over pictures, or `groups` (N,)."""
     right = truth[truth == answers]
     first, order = len(right), np.argsort(truth != answers, kind="stable")  # hits first
     truth, answers = truth[order], answers[order]
 
-    def of(at: np.ndarray) -> float:
-        counts = (np.bincount(values, minlength=num_classes) for values in (truth[at], right[at[at < first]], answers[at]))
-        return figure(*counts)
+    def of(at: np.ndarray) -> np.ndarray:
+        counts = [np.bincount(values, minlength=num_classes) for values in (truth[at], right[at[at < first]], answers[at])]
+        return np.array([figure(*counts) for figure in FIGURES])
 
-    return estimate(of, len(truth), None if groups is None else groups[order])
+    # All of the same draws, for most of the time goes into drawing and counting.
+    found = draws(of, len(truth), None if groups is None else groups[order])
+    values = of(np.arange(len(truth))).tolist()
+    return tuple(Estimate(value, around(value, column)) for value, column in zip(values, found.T, strict=True))

@@ -141,7 +141,7 @@ def evaluation(
         {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
         for label, p, r, f, n in zip(labels, *balance.per_class(confusion), support, strict=True)
     ]
-    recall, f1 = (balance.balanced(figure, truth, predicted, num_classes, groups) for figure in balance.FIGURES)
+    recall, f1 = balance.balanced(truth, predicted, num_classes, groups)
     found: Result = {
         "num_images": num_images,
         "loss": float(F.cross_entropy(outputs, targets)),

@@ -117,9 +117,8 @@ def timm(name: str, num_classes: int) -> Any:
     return timm.create_model(name, num_classes=num_classes)
 
 
-def ours(job: TrainJob, watch: Stopwatch, **settings: Any) -> None:
-    """`resnets train` with these settings: its own loop and loader, with the stopwatch between them."""
-    from resnets.engine.loop import fit
+def begun(job: TrainJob, **settings: Any) -> Any:
+    """The `Fit` of `resnets train` with these settings, its directory begun."""
     from resnets.verbs.bench import train_usual
     from resnets.verbs.train import prepare
 
@@ -134,14 +133,29 @@ def ours(job: TrainJob, watch: Stopwatch, **settings: Any) -> None:
         settings |= {"num_classes": NUM_CLASSES, "workers": 0}
     out = tempfile.mkdtemp(dir=job["folder"])
     prepared, _ = prepare(data, out=out, data_dir=job["data_dir"], **settings)
-    read = prepared.train.epoch
     if kind == SYNTHETIC:
-        batch = next(read(0))
+        batch = next(prepared.train.epoch(0))
         place = prepared.device.torch_device
         batch = batch._replace(images=batch.images.to(place), targets=batch.targets.to(place))
-        read = lambda epoch, start=0: itertools.repeat(batch)  # noqa: E731
-    prepared.train.epoch = lambda epoch, start=0: watch.epoch(read(epoch, start))  # type: ignore[method-assign]
+        prepared.train.epoch = lambda epoch, start=0: itertools.repeat(batch)  # type: ignore[method-assign]
+    return prepared
+
+
+def ours(job: TrainJob, watch: Stopwatch, **settings: Any) -> None:
+    """`resnets train` with these settings: its own loop and loader, with the stopwatch between them."""
+    from resnets.engine.loop import fit
+
+    prepared = begun(job, **settings)
+    read = prepared.train.epoch
+    prepared.train.epoch = lambda epoch, start=0: watch.epoch(read(epoch, start))
     fit(prepared, resume=False)
+
+
+def convolutions(job: TrainJob, watch: Stopwatch) -> None:
+    """The convolutions of the row `resnets`, forward and backward, without anything else: a step's limit."""
+    from resnets.verbs.bench import train_limit
+
+    train_limit.loop(begun(job, workers=0), watch)  # one batch is read; none is to be read ahead meanwhile
 
 
 LARGE = ("folder", SYNTHETIC)
@@ -154,6 +168,8 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "resnets-compile": {"compile": True},
 }
 ROWS: dict[str, Way] = {
+    # The first, so that where it is measured the ratios are to it: which fraction of the limit a whole step reaches.
+    "convolutions-alone": Way(convolutions, default=False),
     "usual-float32": Way(usual, ("arrays",), USUAL),
     "usual-bf16": Way(partial(usual, amp=True), ("arrays",), USUAL),
     "torchvision-float32": Way(partial(library, create=torchvision), LARGE, TORCHVISION),

@@ -15,7 +15,7 @@ from resnets.engine.settings import fields_of
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.ship import hub
-from resnets.verbs.bench import stopwatch, table, train, train_job, train_usual, train_ways
+from resnets.verbs.bench import stopwatch, table, train, train_job, train_limit, train_usual, train_ways
 from resnets.verbs.bench.process import Failed
 from resnets.verbs.bench.stopwatch import Enough, Stopwatch
 from resnets.verbs.bench.train_ways import ROWS, SWITCHES, USUAL
@@ -211,6 +211,55 @@ def test_rows_for_large_pictures_run(name, kind, photos, tmp_path, monkeypatch):
     assert job["kind"] == kind
     found = here(job | {"folder": str(tmp_path)}, "train", name)
     assert found["num_images"] == 4 and found["seconds"] > 0
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_convolutions_alone_are_those_of_a_step(precision, tmp_path):
+    given = DIGITS | {"folder": str(tmp_path), "batch_size": 4}
+    job = train_ways.begun(given, precision=precision)
+    batch = next(job.train.epoch(0))
+    layers = train_limit.convolutions(job, batch)
+    spec = job.model.spec
+    assert [each.layer.weight.shape for each in layers] == [
+        module.weight.shape for module in job.model.modules() if isinstance(module, torch.nn.Conv2d)
+    ]
+    assert len(layers) == 19 and layers[0].x.shape == batch.images.shape == (4, spec.in_chans, *batch.images.shape[2:])
+    assert [len(each.learnt) for each in layers] == [1, *[2] * 18]  # the images themselves get no gradient
+    dtype = getattr(torch, precision)
+    for each in layers:
+        assert {each.x.dtype, each.grad.dtype, each.layer.weight.dtype} == {dtype} and not each.layer._forward_hooks
+        assert each.grad.shape == each.layer(each.x).shape
+    assert not job.device.channels_last or all(x.is_contiguous(memory_format=torch.channels_last) for _, x, *_ in layers)
+    macs = sum(each.grad.numel() * each.layer.weight[0].numel() for each in layers)
+    size = batch.images.shape[2:]
+    assert macs == 4 * (spec.num_macs(tuple(size)) - job.model.fc.weight.numel())
+
+
+def test_a_step_of_convolutions_has_the_gradients_of_autograd(tmp_path):
+    job = train_ways.begun(DIGITS | {"folder": str(tmp_path), "batch_size": 4}, precision="float32")
+    layers = train_limit.convolutions(job, next(job.train.epoch(0)))
+    found = train_limit.step(layers)
+    for each, grads in zip(reversed(layers), found, strict=True):
+        expected = torch.ops.aten.convolution_backward(
+            each.grad, each.x, each.layer.weight, None, each.layer.stride, each.layer.padding, [1, 1], False, [0, 0], 1,
+            [each.x.requires_grad, True, False],
+        )  # fmt: skip
+        for one, other in zip(grads, (expected[1], expected[0]), strict=False):
+            torch.testing.assert_close(one, other)
+
+
+def test_ratios_are_to_the_convolutions_where_these_are_measured(monkeypatch):
+    monkeypatch.setattr(
+        train,
+        "ask",
+        lambda job, verb, name: here(job, verb, name) if verb == "inspect" else told(2 if name == "resnets" else 1),
+    )
+    result = train.measure("digits", device="cpu", rounds=1, rows=["resnets", "convolutions-alone"])
+    assert [row[:3] for row in train.report(result).cells] == [
+        ["row", "pictures/s", "x convolutions-alone"],
+        ["convolutions-alone", "12.0", "1.00"],
+        ["resnets", "6.0", "0.50"],
+    ]
 
 
 def test_bf16_needs_a_device_that_has_it(tmp_path):
