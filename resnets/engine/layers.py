@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from resnets.engine.recipe import LENGTHS, OPTIMISERS, Recipe, Schema
+from resnets.engine.recipe import ALL_TASKS, LENGTHS, OPTIMISERS, Recipe, Schema
 from resnets.engine.settings import (
     AUGMENTATION,
     ELSEWHERE,
@@ -27,8 +27,6 @@ from resnets.plugins import check_loaded
 
 # Of each group at most one may be given; a later source's choice takes the place of an earlier one's.
 EXCLUSIVE = (LENGTHS, ("warmup_epochs", "warmup_steps"))
-# No task has both: a file with both is a recipe.yaml of version 0.1.0, which listed the settings of all tasks.
-ALL_TASKS = {"mixup", "scales"}
 STEPS = (LENGTH, OPTIMISATION, LOSS, AUGMENTATION, FINETUNING)  # sections that say how steps are taken
 
 

@@ -385,6 +385,8 @@ class Recipe:
 
 SPEC_FIELDS = {item.name for item in dataclasses.fields(ResNetSpec)} & {item.name for item in dataclasses.fields(Recipe)}
 Schema = type[Recipe]  # the settings of a task
+# No task has both: a file with both is a recipe.yaml of version 0.1.0, which listed the settings of all tasks.
+ALL_TASKS = {"mixup", "scales"}
 
 
 def spec_changes(asked: Mapping[str, Any]) -> dict[str, Any]:

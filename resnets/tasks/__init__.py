@@ -9,8 +9,7 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from resnets.engine.layers import ALL_TASKS
-from resnets.engine.recipe import Schema
+from resnets.engine.recipe import ALL_TASKS, Schema
 from resnets.engine.settings import fields_of, show
 from resnets.errors import InputError
 

@@ -100,8 +100,8 @@ def test_switches_are_settings_of_train():
 @pytest.mark.parametrize(
     "words, said",
     [
-        ("--rows usual", "no row is called 'usual'; there are: usual-float32, usual-bf16, torchvision"),
-        ("--rows ,", "no row is named; there are: usual-float32"),
+        ("--rows usual", "no row is called 'usual'; there are: convolutions-alone, usual-float32, usual-bf16, torchvision"),
+        ("--rows ,", "no row is named; there are: convolutions-alone"),
         ("--rows usual-bf16 --data synthetic", "nothing to measure of resnet18 on data of kind 'synthetic'"),
         ("--rows usual-bf16 --data digits --model resnet18", "usual-bf16 (for arrays: resnet20_cifar resnet32_cifar"),
         ("--model resnet21_cifar", "did you mean resnet32_cifar, resnet20_cifar"),
