@@ -12,7 +12,7 @@ from resnets.models.block import Block
 from resnets.models.nn.fused import norm_relu
 from resnets.models.nn.layers import CONV, MAX_POOL, activation, convolution, normalisation
 from resnets.models.nn.shortcuts import added, shortcut
-from resnets.models.parts import ATTENTIONS, page_convs, round_to_8
+from resnets.models.parts import ATTENTIONS, Conv, page_convs, round_to_8
 
 
 class DropPath(nn.Module):
@@ -57,7 +57,30 @@ def squeeze_excitation(channels: int, dims: int) -> SqueezeExcitation:
     return SqueezeExcitation(channels, round_to_8(channels / 16), dims)
 
 
-class ResidualBlock(nn.Module):
+class Branch(nn.Module):
+    """The layers of a residual branch: convolutions, each with a norm (conv1 bn1 conv2 bn2 ...), and the ReLU between them."""
+
+    def __init__(self, plan: Block, convs: tuple[Conv, ...], dims: int) -> None:
+        super().__init__()
+        self.pre, self.depth = plan.order == "pre", len(convs)
+        for number, conv in enumerate(convs, start=1):
+            self.add_module(f"conv{number}", convolution(conv, dims))
+            self.add_module(f"bn{number}", normalisation(plan.norm, conv.in_chans if self.pre else conv.out_chans, dims))
+        # Without a norm, an in-place ReLU could overwrite the shortcut's input; behind one of a user's, what that has kept.
+        self.relu = activation(plan.activation, inplace=plan.norm in ("batch", "instance"))
+
+    def layers(self) -> list[tuple[nn.Module, nn.Module]]:
+        """The residual branch as (convolution, norm) pairs, in order."""
+        return [(getattr(self, f"conv{n}"), getattr(self, f"bn{n}")) for n in range(1, self.depth + 1)]
+
+    def zero_branch(self) -> None:
+        """Initialise the residual branch to zero, so that the block computes its shortcut (arXiv 1706.02677, section 5.1)."""
+        conv, norm = self.layers()[-1]
+        last = conv if self.pre or not isinstance(getattr(norm, "weight", None), Tensor) else norm
+        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+
+
+class ResidualBlock(Branch):
     """relu(shortcut(x) + branch(x)) in "post" order; shortcut(x) + branch(x) in "pre".
 
     (N, plan.in_chans, *spatial) -> (N, plan.out_chans, *plan.out_size(spatial)). In "pre" order an identity or subsampling
@@ -65,14 +88,9 @@ class ResidualBlock(nn.Module):
     """
 
     def __init__(self, plan: Block, dims: int) -> None:
-        super().__init__()
+        super().__init__(plan, plan.convs, dims)
         self.activated = plan.shortcut != "subsample"  # in "pre" order: the shortcut takes the input after norm and ReLU
-        self.pre, self.plain, self.depth = plan.order == "pre", plan.shortcut == "none", len(plan.convs)
-        for number, conv in enumerate(plan.convs, start=1):
-            self.add_module(f"conv{number}", convolution(conv, dims))
-            self.add_module(f"bn{number}", normalisation(plan.norm, conv.in_chans if self.pre else conv.out_chans, dims))
-        # Without a norm, an in-place ReLU could overwrite the shortcut's input; behind one of a user's, what that has kept.
-        self.relu = activation(plan.activation, inplace=plan.norm in ("batch", "instance"))
+        self.plain = plan.shortcut == "none"
         attends = plan.attention != "none"
         if attends:  # whichever it is, it has the name that it has in timm
             self.se = ATTENTIONS[plan.attention].make(plan.out_chans, dims)
@@ -80,10 +98,6 @@ class ResidualBlock(nn.Module):
         self.drop_path = DropPath(plan.drop_path) if plan.drop_path else None
         # The last norm's output is added to the shortcut directly, and both have one size.
         self.bare = not (attends or plan.drop_path or plan.shortcut == "pool_pad")
-
-    def layers(self) -> list[tuple[nn.Module, nn.Module]]:
-        """The residual branch as (convolution, norm) pairs, in order."""
-        return [(getattr(self, f"conv{n}"), getattr(self, f"bn{n}")) for n in range(1, self.depth + 1)]
 
     def forward(self, x: Tensor) -> Tensor:
         return self._forward_pre(x) if self.pre else self._forward_post(x)
@@ -119,14 +133,8 @@ class ResidualBlock(nn.Module):
     def _shortcut(self, x: Tensor) -> Tensor:
         return x if self.downsample is None else self.downsample(x)
 
-    def zero_branch(self) -> None:
-        """Initialise the residual branch to zero, so that the block computes its shortcut (arXiv 1706.02677, section 5.1)."""
-        conv, norm = self.layers()[-1]
-        last = conv if self.pre or not isinstance(getattr(norm, "weight", None), Tensor) else norm
-        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
 
-
-class PageBlock(nn.Module):
+class PageBlock(Branch):
     """A block of David Page's ResNet-9: x + relu(norm(conv(relu(norm(conv(x)))))), with nothing after the addition; where it
     changes shape, one convolution, norm and ReLU, then max-pooling of `plan.stride` positions, without a shortcut.
 
@@ -135,20 +143,15 @@ class PageBlock(nn.Module):
     """
 
     def __init__(self, plan: Block, dims: int) -> None:
-        super().__init__()
-        convs = page_convs(plan)
-        self.adds, self.depth = plan.shortcut == "identity", len(convs)
-        for number, conv in enumerate(convs, start=1):
-            self.add_module(f"conv{number}", convolution(conv, dims))
-            self.add_module(f"bn{number}", normalisation(plan.norm, conv.out_chans, dims))
-        self.relu = activation(plan.activation, inplace=plan.norm in ("batch", "instance"))
+        super().__init__(plan, page_convs(plan), dims)
+        self.adds = plan.shortcut == "identity"
         self.pools, self.ahead = plan.stride > 1 or plan.atrous > 0, plan.atrous
         self.pool = MAX_POOL[dims](2, plan.stride, dilation=max(1, plan.atrous), ceil_mode=plan.stride > 1)
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
-        for number in range(1, self.depth + 1):
-            y = norm_relu(getattr(self, f"bn{number}"), self.relu, getattr(self, f"conv{number}")(y))
+        for conv, norm in self.layers():
+            y = norm_relu(norm, self.relu, conv(y))
         if self.ahead:  # the other one of its pooling is so far from a position, where nothing strides
             y = F.pad(y, (0, self.ahead) * (y.ndim - 2), value=-math.inf)
         if self.pools:
@@ -156,7 +159,6 @@ class PageBlock(nn.Module):
         return x + y if self.adds else y
 
     def zero_branch(self) -> None:
-        """As that of `ResidualBlock`; of a block without a shortcut nothing."""
+        """As that of other blocks; where there is no shortcut, nothing."""
         if self.adds:
-            norm, conv = (getattr(self, f"{name}{self.depth}") for name in ("bn", "conv"))
-            nn.init.zeros_(getattr(norm, "weight", conv.weight))
+            super().zero_branch()
