@@ -16,18 +16,21 @@ from PIL import Image
 from resnets.data import groups
 from resnets.data.check.findings import Finding
 from resnets.data.pictures.images import BadPicture
+from resnets.data.pictures.stored import StoredImages
 from resnets.data.types import Source
 from resnets.errors import InputError
 
+BURST = "burst"
 # Of equally likely ways the first that makes the fewest groups is suggested.
 WAYS = (
     *("folder:2", "folder", "{series}_*", "{series}-*", "{series} *", "{series}_{part}_*", "{series}-{part}-*"),
-    *(r"([^/]*[^/\d])\d+\.\w+$", "burst"),
+    *(r"([^/]*[^/\d])\d+\.\w+$", BURST),
 )
 LEAST_GROUPS = 3
 LEAST_SHARE = 0.5  # of the pictures that are not alone in their group
 MOST_SHARE = 0.8  # of the pictures in one group
 NUM_GROUPS, NUM_LOOKED = 60, 300  # groups, and pictures in all, that are looked at
+NUM_DATED = 100  # pictures of a split that are looked at for a date
 SIDE = 8  # of the thumbnails that are compared
 EXCESS = 0.3  # of the way from chance to always, from which on the nearest picture being of the same group is evidence
 NUM_DEVIATIONS = 3.0
@@ -112,6 +115,8 @@ def likely(source: Source) -> Iterator[Likely]:
     thumbnails: dict[int, np.ndarray | None] = {}
     seen: set[bytes] = set()
     for by in (*columns, *WAYS):
+        if by == BURST and not dated(source):
+            continue
         try:
             found = groups.groups_of(source, by)
         except InputError:
@@ -121,6 +126,12 @@ def likely(source: Source) -> Iterator[Likely]:
             continue
         seen.add(numbers.tobytes())
         yield Likely(by, found, int(numbers.max()) + 1, *evidence(source, numbers, codes, thumbnails))
+
+
+def dated(source: Source) -> bool:
+    """Whether any picture of a sample says when it was taken: to ask all takes as long as a quarter of their decoding."""
+    stored = [split.images for split in source.splits.values() if isinstance(split.images, StoredImages)]
+    return any(groups.taken(images, index) for images in stored for index in images.sample(NUM_DATED).tolist())
 
 
 def plausible(source: Source, found: dict[str, np.ndarray], numbers: np.ndarray, codes: np.ndarray) -> bool:

@@ -32,6 +32,7 @@ CHUNK = 64  # pictures that a worker looks at before it reports
 # that are merely of one shape. So smaller pictures are left out, and so are those without contrast, whose bits are noise.
 NEAR_BITS = 4
 LOOK_SIDE = 32
+GAP = 3.0  # times as large a picture is averaged to first: half the time, and hardly a bit differs from imagehash's
 LEAST_CONTRAST = 5.0  # standard deviation of the grey values, 0 to 255
 
 LONG = 3  # times as long as wide
@@ -129,6 +130,7 @@ def look_at(
 
 def _pictures(source: Source, split: str, labels: Sequence[str], start: int) -> list[Picture]:
     images = source.splits[split].images
+    images = images.quickly() if isinstance(images, StoredImages) else images
     indices = range(start, min(start + CHUNK, len(labels)))
     return [_facts(images, index, Picture(split, labels[index], images.name(index))) for index in indices]
 
@@ -159,8 +161,8 @@ def perceptual_hash(pixels: np.ndarray) -> bytes:
     """64 bits of a picture (H, W, C), of which few differ where pictures look alike; none where they would tell nothing."""
     if min(pixels.shape[:2]) < LOOK_SIDE:
         return b""
-    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("L")
-    small = picture.resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.LANCZOS)  # as imagehash does
+    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    small = picture.resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.LANCZOS, reducing_gap=GAP).convert("L")
     if np.asarray(small).std() < LEAST_CONTRAST:
         return b""
     return np.packbits(imagehash.phash(small).hash).tobytes()

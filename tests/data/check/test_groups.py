@@ -29,6 +29,16 @@ def series(root, *splits, alike=True):
     return root
 
 
+@pytest.mark.parametrize("when", ["2024:05:01 10:00:{:02}", "none {}"])
+def test_bursts_are_looked_for_where_a_picture_of_a_sample_has_a_date(when, tmp_path):
+    for n in range(6):
+        (tmp_path / "ab"[n % 2]).mkdir(exist_ok=True)
+        exif = Image.Exif()
+        exif[groups.groups.WRITTEN] = when.format(n)
+        Image.new("RGB", (8, 8), (n, 0, 0)).save(tmp_path / "ab"[n % 2] / f"{n}.jpg", exif=exif)
+    assert groups.dated(open_source(tmp_path)) is when.startswith("2024")
+
+
 def found(root):
     (finding,) = look(open_source(root))
     return finding

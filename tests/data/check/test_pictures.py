@@ -3,6 +3,7 @@ import json
 import threading
 from pathlib import Path
 
+import imagehash
 import numpy as np
 import pytest
 from PIL import Image
@@ -128,6 +129,15 @@ def test_flat_and_tiny_pictures_are_not_near_duplicates() -> None:
         assert not {"near_duplicates", "near_leakage"} & kinds(findings).keys()
         assert any(finding.kind == "not_compared" for finding in findings.findings)
         assert {perceptual_hash(one) for one in pixels} == {b""}
+
+
+@pytest.mark.parametrize("size", [(48, 40), (200, 150), (900, 301)])
+def test_the_hash_is_nearly_that_of_imagehash(size: tuple[int, int]) -> None:
+    for seed in range(8):
+        whole = picture(seed, size)
+        theirs = np.packbits(imagehash.phash(whole).hash).tobytes()
+        ours = perceptual_hash(np.asarray(whole))
+        assert (int.from_bytes(theirs) ^ int.from_bytes(ours)).bit_count() <= 2
 
 
 def arrays(**splits: tuple[np.ndarray, np.ndarray]) -> Source:
