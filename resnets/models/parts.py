@@ -7,8 +7,8 @@ convolutions nor `count`) is counted on the module itself, built without memory 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -123,11 +123,13 @@ class BlockRow(Counted):
         doublings: how often that width doubles from stage to stage, at most.
         convs: (spec, in_chans, width, stride) -> the convolutions of its branch, of a block that is built from these, such as
             `nn.blocks.ResidualBlock`; None: one convolution stands for them all in `plan.convs`.
+        fixed: values that fields of the spec can have with it alone, by the field; all others are refused.
     """
 
     expansion: int = 1
     doublings: int = 3
     convs: Callable[[Any, int, int, int], tuple[Conv, ...]] | None = None
+    fixed: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -206,16 +208,15 @@ def wang(spec: Any, in_chans: int, width: int, stride: int) -> tuple[Conv, ...]:
     return tuple(Conv(chans, width, kernel, step, bias=True) for chans, kernel, step in planned)
 
 
-def page_convs(plan: Any) -> tuple[Conv, ...]:
-    """The convolutions of a block of David Page's ResNet-9: one where `plan` changes shape, else two."""
-    first = replace(plan.convs[0], stride=1)  # pooling strides
-    if plan.in_chans != plan.out_chans or plan.stride > 1 or plan.atrous:
-        return (first,)
-    return first, first
+def pooled_convs(plan: Any) -> tuple[Conv, ...]:
+    """The convolutions of a block whose pooling strides: one where `plan` changes shape, else as many as `IN_BRANCH` says."""
+    first = replace(plan.convs[0], stride=1)
+    changes = plan.in_chans != plan.out_chans or plan.stride > 1 or plan.atrous
+    return (first,) * (1 if changes else IN_BRANCH[plan.block])
 
 
-def count_page(plan: Any, dims: int, size: tuple[int, ...]) -> Counts:
-    convs = page_convs(plan)
+def count_pooled(plan: Any, dims: int, size: tuple[int, ...]) -> Counts:
+    convs = pooled_convs(plan)
     params = sum(conv.num_params(dims) + NORMALISATIONS[plan.norm].num_params(conv.out_chans, dims) for conv in convs)
     return Counts(params, sum(conv.num_macs(size) for conv in convs), len(convs))
 
@@ -250,11 +251,16 @@ def count_squeeze(channels: int, dims: int, size: tuple[int, ...]) -> tuple[int,
     return (2 * channels + 1) * inner + channels, 2 * channels * inner
 
 
+IN_BRANCH = {"page": 2, "airbench": 1}
+NO_GROUPS = {"groups": (1,), "group_width": (64,)}
+POOLED = NO_GROUPS | {"shortcut": ("B", "none"), "order": ("post",), "attention": ("none",), "drop_path": (0.0,)}
+
 BLOCKS = Table("block", BlockRow)
-register("block", "basic", "resnets.models.nn.blocks:ResidualBlock", convs=basic)
+register("block", "basic", "resnets.models.nn.blocks:ResidualBlock", convs=basic, fixed=NO_GROUPS)
 register("block", "bottleneck", "resnets.models.nn.blocks:ResidualBlock", convs=bottleneck, expansion=4)
-register("block", "wang", "resnets.models.nn.blocks:ResidualBlock", convs=wang, doublings=1)
-register("block", "page", "resnets.models.nn.blocks:PageBlock", count=count_page)
+register("block", "wang", "resnets.models.nn.blocks:ResidualBlock", convs=wang, doublings=1, fixed=NO_GROUPS)
+register("block", "page", "resnets.models.nn.blocks:PageBlock", count=count_pooled, fixed=POOLED)
+register("block", "airbench", "resnets.models.nn.blocks:AirbenchBlock", count=count_pooled, fixed=POOLED)
 
 NORMALISATIONS = Table("norm", Norm)
 register("norm", "batch", "resnets.models.nn.layers:batch_norm", count=lambda channels, dims, size: (2 * channels, 0))

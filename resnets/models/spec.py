@@ -78,8 +78,8 @@ class ResNetSpec:
         block: "basic" (two 3x3 convolutions), "bottleneck" (1x1, 3x3, 1x1; four times as many output channels), or "wang" (of
             series, arXiv 1611.06455: kernels of 8, 5 and 3, with biases; of stages from the second on channels stay), or "page"
             (of David Page's ResNet-9: two 3x3 convolutions and nothing after the addition; where the shape changes, one
-            and max-pooling, without a shortcut). Users register blocks, stems, norms and attentions of their own
-            (`resnets.register`).
+            and max-pooling, without a shortcut), or "airbench" (the same with one convolution, and norms behind the pooling).
+            Users register blocks, stems, norms and attentions of their own (`resnets.register`).
         depths: number of blocks in each stage; four stages for ImageNet, three for CIFAR, five in dlib's network for faces, six
             in encoders of U-Nets.
         width: base channels of the first stage, at least 1; each later stage doubles it, up to the fourth.
@@ -171,8 +171,11 @@ class ResNetSpec:
             raise InputError(f"drop_path={short(self.drop_path)}: give a probability of at least 0 and below 1")
         if not isinstance(self.zero_init_last, bool):
             raise InputError(f"zero_init_last={short(self.zero_init_last)}: give true or false")
-        if self.block in ("basic", "wang", "page") and (self.groups, self.group_width) != (1, 64):
-            raise InputError(f"groups and group_width belong to bottleneck blocks; this network has {self.block} ones")
+        for name, values in BLOCKS[self.block].fixed.items():
+            if getattr(self, name) not in values:
+                only = " or ".join(map(str, values))
+                given = f"{name}={short(getattr(self, name))}"
+                raise InputError(f"{given}: with block={self.block!r} it can only be {only}; leave it out, or change the block")
         if self.block == "bottleneck" and int(self.width * self.group_width / 64) < 1:
             raise InputError(
                 f"group_width={self.group_width} is too small for width={self.width}: the 3x3 would have no channels"
@@ -186,10 +189,6 @@ class ResNetSpec:
             raise InputError("stem='keras' has no norm and needs order='pre' and norm='batch'; use stem='imagenet'")
         if self.shortcut == "norm" and self.order == "pre":
             raise InputError("shortcut='norm' has norms of its own and needs order='post'; use shortcut='B'")
-        if self.block == "page" and (self.shortcut not in ("B", "none") or self.order != "post" or self.attention != "none"):
-            raise InputError("block='page' has its own order, shortcut B or none, and no attention; leave these out")
-        if self.block == "page" and self.drop_path:
-            raise InputError("block='page' has no stochastic depth; leave out drop_path")
         if self.stem == "deep" and self.stem_channels % 2:
             raise InputError(f"stem='deep' halves its {self.stem_channels} channels; give an even stem_width")
 

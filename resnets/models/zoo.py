@@ -4,7 +4,8 @@ Sources: He et al. 2015 (arXiv 1512.03385) for ResNet, plain and the CIFAR famil
 pre-activation; Xie et al. 2017 (1611.05431) for ResNeXt; Zagoruyko and Komodakis 2016 (1605.07146) for wide networks;
 Hu et al. 2018 (1709.01507) for squeeze-and-excitation; He et al. 2019 (1812.01187) for the D variant; dlib
 (dlib_face_recognition_resnet_model_v1) for faces; Wang, Yan and Oates 2017 (1611.06455) for series; Isensee et al. 2024
-(2404.09556) for encoders of U-Nets; Page 2018 (myrtle.ai, How to train your ResNet) for ResNet-9.
+(2404.09556) for encoders of U-Nets; Page 2018 (myrtle.ai, How to train your ResNet) for ResNet-9; Jordan
+2024 (2404.00498) for ResNet-8.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ RESENC: SpecFields = {
 }  # fmt: skip
 # David Page 2018 ("How to train your ResNet"), for CIFAR-10 in little time: of three stages, each halved by pooling after its
 # first convolution, the first and the last have a residual block. Here the classifier has a bias and follows average pooling.
+# ResNet-8 is after Keller Jordan's airbench (2024, arXiv 2404.00498), for processors: a narrow stem, one convolution in each
+# block and norms behind the pooling; here stages double their width, and the second block of each is residual.
 PAGE: SpecFields = CIFAR | {"block": "page", "shortcut": "B", "width": 128, "stem_width": 64, "strides": ("22",) * 3}
 WIDE: SpecFields = CIFAR | PRE | {"shortcut": "B", "stem_width": 16, "depth_counts": "convs"}
 
@@ -75,6 +78,7 @@ ROWS: dict[str, SpecFields] = {
     "wrn40_4_cifar": WIDE | {"depths": (6, 6, 6), "width": 16 * 4},
     **{f"seresnet{d}": DEPTHS[d] | {"attention": "se"} for d in (18, 34, 50, 101, 152)},
     **{f"resnet{d}d": DEPTHS[d] | DEEP for d in (18, 34, 50, 101, 152)},
+    "resnet8_cifar": PAGE | {"block": "airbench", "depths": (2, 2, 2), "width": 64, "stem_width": 24},
     "resnet9_cifar": PAGE | {"depths": (2, 1, 2)},
     "resnet10_wang": SERIES | {"depths": (1, 1, 1), "num_classes": 2},
     "resenc54": RESENC,

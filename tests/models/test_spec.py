@@ -185,7 +185,7 @@ def test_invalid_value_is_refused_by_the_fields_name(field, value):
         ({"stem": "keras"}, "order='pre'"),
         ({"stem": "none", "stem_stride": 2}, "has stride 1"),
         ({"shortcut": "norm", "order": "pre"}, "order=.post."),
-        ({"block": "wang", "groups": 2}, "belong to bottleneck"),
+        ({"block": "wang", "groups": 2}, "groups=2: with block='wang'"),
         ({"strides": ("11", "21", "12", "22"), "shortcut": "A"}, "strides: need shortcut B, C or D"),
         ({"strides": ("11", "21", "12", "22"), "stage_stride": "last"}, "strides: need .* first block"),
         ({"strides": ("11", "21", "12", "22"), "output_stride": 8}, "strides: need .* output_stride"),

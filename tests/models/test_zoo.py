@@ -16,7 +16,7 @@ PROMISED = """
     preresnet152 preresnet200 preresnet110_cifar preresnet164_cifar preresnet1001_cifar resnext50_32x4d resnext101_32x8d
     resnext101_64x4d resnext29_8x64d_cifar wide_resnet50_2 wide_resnet101_2 wrn16_8_cifar wrn28_10_cifar wrn40_4_cifar
     seresnet18 seresnet34 seresnet50 seresnet101 seresnet152 resnet18d resnet34d resnet50d resnet101d resnet152d
-    resnet9_cifar resnet10_wang resnet29_dlib resenc54
+    resnet8_cifar resnet9_cifar resnet10_wang resnet29_dlib resenc54
 """.split()  # noqa: SIM905
 
 

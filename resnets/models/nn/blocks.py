@@ -12,7 +12,7 @@ from resnets.models.block import Block
 from resnets.models.nn.fused import norm_relu
 from resnets.models.nn.layers import CONV, MAX_POOL, activation, convolution, normalisation
 from resnets.models.nn.shortcuts import added, shortcut
-from resnets.models.parts import ATTENTIONS, Conv, page_convs, round_to_8
+from resnets.models.parts import ATTENTIONS, Conv, pooled_convs, round_to_8
 
 
 class DropPath(nn.Module):
@@ -134,31 +134,46 @@ class ResidualBlock(Branch):
         return x if self.downsample is None else self.downsample(x)
 
 
-class PageBlock(Branch):
-    """A block of David Page's ResNet-9: x + relu(norm(conv(relu(norm(conv(x)))))), with nothing after the addition; where it
-    changes shape, one convolution, norm and ReLU, then max-pooling of `plan.stride` positions, without a shortcut.
+class PooledBlock(Branch):
+    """A block whose shape max-pooling changes, of `plan.stride` positions, behind a convolution and without a shortcut; where
+    the shape stays, a residual branch is added, and nothing follows the addition.
 
     (N, plan.in_chans, *spatial) -> (N, plan.out_chans, *ceil(spatial / plan.stride)). Where a stride was replaced by dilation,
     the maxima at the positions of the strided pooling are the same.
     """
 
     def __init__(self, plan: Block, dims: int) -> None:
-        super().__init__(plan, page_convs(plan), dims)
+        super().__init__(plan, pooled_convs(plan), dims)
         self.adds = plan.shortcut == "identity"
         self.pools, self.ahead = plan.stride > 1 or plan.atrous > 0, plan.atrous
         self.pool = MAX_POOL[dims](2, plan.stride, dilation=max(1, plan.atrous), ceil_mode=plan.stride > 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = x
-        for conv, norm in self.layers():
-            y = norm_relu(norm, self.relu, conv(y))
+    def pooled(self, x: Tensor) -> Tensor:
         if self.ahead:  # the other one of its pooling is so far from a position, where nothing strides
-            y = F.pad(y, (0, self.ahead) * (y.ndim - 2), value=-math.inf)
-        if self.pools:
-            y = self.pool(y)
-        return x + y if self.adds else y
+            x = F.pad(x, (0, self.ahead) * (x.ndim - 2), value=-math.inf)
+        return self.pool(x) if self.pools else x
 
     def zero_branch(self) -> None:
         """As that of other blocks; where there is no shortcut, nothing."""
         if self.adds:
             super().zero_branch()
+
+
+class PageBlock(PooledBlock):
+    """A block of David Page's ResNet-9: x + relu(norm(conv(relu(norm(conv(x)))))), or pool(relu(norm(conv(x))))."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for conv, norm in self.layers():
+            y = norm_relu(norm, self.relu, conv(y))
+        return x + y if self.adds else self.pooled(y)
+
+
+class AirbenchBlock(PooledBlock):
+    """A block after Keller Jordan's airbench: x + relu(norm(conv(x))), or relu(norm(pool(conv(x)))), where norm and ReLU have a
+    quarter of the positions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        ((conv, norm),) = self.layers()
+        y = norm_relu(norm, self.relu, self.pooled(conv(x)))
+        return x + y if self.adds else y

@@ -19,6 +19,8 @@ from resnets.models.zoo import Named
 from resnets.tasks.image_level.settings import RESIZE, ImageLevelSettings
 from resnets.tasks.inputs import scaled, with_statistics
 
+QUICK = "resnet8_cifar"  # for small pictures where time is what is given: of equal times the best by far (docs/lab.md)
+
 
 def design(asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
     """The network and the size of its input; new, or that of a saved model with its preprocessing."""
@@ -36,7 +38,8 @@ def design(asked: Settings, source: Source, header: Header | None, named: Named)
     name, size = asked.get("model", "auto"), asked.get("img_size")
     height, width = picture_size(source) if size is None else (size, size)
     if name == "auto":
-        name = "resnet20_cifar" if max(height, width) <= SMALL else "resnet18"
+        small = QUICK if asked.get("time") else "resnet20_cifar"
+        name = small if max(height, width) <= SMALL else "resnet18"
     spec = named(name, **changes)
     if size is None and max(height, width) > SMALL:  # larger than they are, pictures cost more and show no more
         height = width = min(spec.img_size, max(96, 32 * round(min(height, width) / 32)))

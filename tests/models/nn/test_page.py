@@ -1,4 +1,4 @@
-"""ResNet-9: the network that David Page wrote, layer by layer, and the counts known of it."""
+"""ResNet-9 and ResNet-8: the networks written out layer by layer, and their counts."""
 
 import pytest
 import torch
@@ -30,6 +30,28 @@ def test_it_is_the_network_written_out():
         torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_resnet8_is_the_network_written_out():
+    torch.manual_seed(0)
+    model, y = resnets.create_model("resnet8_cifar").train(), torch.randn(8, 3, 32, 32)
+    x = y
+    with torch.no_grad():
+        y = conv_norm_relu(y, model, 1)
+        for first, second in model.stages:
+            # With a scale that is positive, the norm of maxima is not that of all values: its statistics are of the maxima.
+            pooled = F.max_pool2d(F.conv2d(y, first.conv1.weight, padding=1), 2)
+            mean, var = pooled.mean((0, 2, 3), keepdim=True), pooled.var((0, 2, 3), unbiased=False, keepdim=True)
+            y = F.relu((pooled - mean) / (var + first.bn1.eps).sqrt())
+            y = y + conv_norm_relu(y, second, 1)
+        torch.testing.assert_close(model(x), y.mean((2, 3)) @ model.fc.weight.T + model.fc.bias, rtol=1e-4, atol=1e-4)
+
+
+def test_counts_of_resnet8():
+    spec = zoo.get("resnet8_cifar")
+    convs = ((3, 24, 32), (24, 64, 32), (64, 64, 16), (64, 128, 16), (128, 128, 8), (128, 256, 8), (256, 256, 4))
+    assert spec.num_macs() == sum(9 * taken * given * side**2 for taken, given, side in convs) + 2560
+    assert spec.num_params == sum(9 * taken * given + 2 * given for taken, given, _ in convs) + 2570 and spec.num_layers == 8
+
+
 def test_counts_are_those_known():
     spec = zoo.get("resnet9_cifar")
     assert spec.num_params == 6_573_120 + 10  # of Page's network, and the classifier's bias
@@ -48,5 +70,6 @@ def test_zero_init_last_makes_residual_blocks_the_identity():
     "changes", [{"shortcut": "A"}, {"order": "pre"}, {"attention": "se"}, {"drop_path": 0.1}, {"groups": 2}], ids=str
 )
 def test_what_it_does_not_have_is_refused(changes):
-    with pytest.raises(InputError, match=f"page|{next(iter(changes))}"):
-        zoo.get("resnet9_cifar", **changes)
+    for name in ("resnet8_cifar", "resnet9_cifar"):
+        with pytest.raises(InputError, match=f"{next(iter(changes))}=.*with block="):
+            zoo.get(name, **changes)

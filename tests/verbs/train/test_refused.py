@@ -35,7 +35,7 @@ from tests.verbs.train.made import TINY, arrays
         ({"learning_rate": 3}, "there is no setting 'learning_rate'; did you mean lr"),
         ({"task": "detection"}, r"there is no task 'detection' \(did you mean detect\?\); this version has: classify"),
         ({"depths": "1,0"}, "depths="),
-        ({"group_width": 4}, "belong to bottleneck blocks"),
+        ({"group_width": 4}, "group_width=4: with block='basic'"),
     ],
     ids=str,
 )
