@@ -85,10 +85,12 @@ def settle(recipe: Recipe, num_macs: float) -> Settled:
     precision = recipe.precision
     if precision == "auto":
         precision = "bfloat16" if supports_bf16(device) else "float32"
-    channels_last = precision != "float32" if recipe.channels_last is None else recipe.channels_last
+    channels_last = on_cpu or precision != "float32" if recipe.channels_last is None else recipe.channels_last
     worth = device.type == "cuda" and is_long and recipe.compiles
     compile = worth if recipe.compile is None else recipe.compile
-    can_fuse = on_cpu and is_long and channels_last and not compile and precision != "float16"
+    # In float32 it gains with the norms of volumes, whose recipe asks for this order, and with no others.
+    gains = precision == "bfloat16" or (precision == "float32" and bool(recipe.channels_last))
+    can_fuse = on_cpu and is_long and channels_last and not compile and gains
     keeps = device.type == "cpu" and find_mallopt() is not None
     return {
         "precision": precision,

@@ -39,14 +39,15 @@ def test_auto_takes_the_first_gpu(monkeypatch):
 def test_what_is_left_open_is_what_is_fast(pays, monkeypatch):
     monkeypatch.setattr(devices, "supports_bf16", lambda place: pays)
     found = devices.choose(Recipe(device="cpu"))
-    assert (found.autocast, found.channels_last) == (torch.bfloat16 if pays else None, pays)
+    assert (found.autocast, found.channels_last) == (torch.bfloat16 if pays else None, True)
 
 
 @pytest.mark.parametrize(
     ("settings", "autocast", "channels_last"),
     [
         ({"precision": "bfloat16"}, torch.bfloat16, True),
-        ({"precision": "float32"}, None, False),
+        ({"precision": "float32"}, None, True),
+        ({"precision": "float32", "channels_last": False}, None, False),
         ({"precision": "float16", "channels_last": False}, torch.float16, False),
         ({"precision": "float32", "channels_last": True}, None, True),
     ],
@@ -67,6 +68,8 @@ def test_what_was_asked_for_is_done(settings, autocast, channels_last):
         ({"channels_last": False}, 1e15, False),
         ({"compile": True}, 1e15, False),
         ({"precision": "float16"}, 1e15, False),
+        ({"precision": "float32"}, 1e15, False),  # memory is not what limits it
+        ({"precision": "float32", "channels_last": True}, 1e15, True),
     ],
     ids=str,
 )
