@@ -12,6 +12,7 @@ verbs_peers.py, the parts of verbs_parts.py.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import os
 import resource
@@ -69,6 +70,7 @@ def answered(model: str, pictures: str, batch_size: int = 16) -> tuple[str, ...]
 
 # How many inputs; of "digits" the images of 60 epochs.
 NUMS = {"cifar": 10_000, "jpegs": 5_000, "photos": 200, "streets": 12, "cells": 12, "digits": 60 * 1293, "step": 64, "one": 1}
+TEST_BATCH = "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"  # SHA-256 of CIFAR-10's test_batch.bin
 FIXED = ("cifar", "digits", "step", "one")  # which `--share` leaves alone
 R20, R18 = "resnet20_cifar10", "{models}/resnet18.safetensors"
 RCNN, FCN = "{models}/detector.safetensors", "{models}/segmenter.safetensors"
@@ -217,6 +219,12 @@ def noise(folder: Path) -> None:
         records[:, 0] %= 10
         records.tofile(files / f"{name}.bin")
     write_text(files / "batches.meta.txt", "\n".join(read_header(R20).labels) + "\n")
+
+
+def is_real(datasets: Path) -> bool:
+    """Whether the test pictures are CIFAR-10's, by the checksum of the official file."""
+    file = datasets / "cifar-10-batches-bin" / "test_batch.bin"
+    return file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() == TEST_BATCH
 
 
 def begun(folder: Path, datasets: Path) -> None:
@@ -369,11 +377,11 @@ def main() -> None:
     places = made(folder, asked.rows, data, data_dir, nums)
     nums |= {name: len(find_pictures(places[name], 10**9)) for name in ("jpegs", *SETS) if places[name].exists()}
     origin = provenance({"type": "cpu", "name": cpu_name(), "processors": num_processors(), "threads": num_processors()})
+    cifar = "the real one" if is_real(places["datasets"]) else "random pictures"
     about = [
         f"{cpu_name()}, {num_processors()} processors; {origin['started']}",
         ", ".join(f"{name} {version}" for name, version in origin["versions"].items()),
-        f"rounds: {asked.rounds}, all commands in turn; CIFAR-10: {'random pictures' if data_dir is None else 'the real one'}; "
-        f"photographs: {'real sets' if data else SAMPLES}",
+        f"rounds: {asked.rounds}, all commands in turn; CIFAR-10: {cifar}; photographs: {'real sets' if data else SAMPLES}",
     ]
     found = measure(asked.rows, places, nums, asked.rounds)
     text = page(found, nums, about) + (benches(places, asked.rounds) if asked.benches else "")
