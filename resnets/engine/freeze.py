@@ -63,10 +63,9 @@ def set_training(model: nn.Module, recipe: Recipe, epoch: int) -> None:
     for name, part in model.named_children():
         learns = part_of(name, stages) >= frozen
         part.requires_grad_(learns).train(learns)
-    if recipe.norm_stats == "frozen":
-        for module in model.modules():
-            if isinstance(module, NORMS):
-                module.eval()
+    for norm in (module for module in model.modules() if isinstance(module, NORMS)):
+        norm.momentum = norm.momentum if recipe.norm_momentum is None else recipe.norm_momentum
+        norm.train(norm.training and recipe.norm_stats != "frozen")
 
 
 def learning(model: nn.Module, recipe: Recipe) -> list[tuple[nn.Parameter, float]]:

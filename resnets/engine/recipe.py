@@ -181,6 +181,13 @@ class Recipe:
         least=0,
         most=1,
     )
+    norm_momentum: float | None = setting(
+        OPTIMISATION,
+        None,
+        "part by which the saved statistics of batch norms move to those of each batch; default: the network's, mostly 0.1",
+        least=1e-6,
+        most=1,
+    )
     patience: int | None = setting(
         OPTIMISATION, None, "early stopping: after so many epochs without a better validation score", least=1
     )

@@ -221,6 +221,19 @@ def test_a_run_out_of_patience_is_finished_and_says_so(base, data, tmp_path):
     assert len(rows(tmp_path / "run")) == 3
 
 
+@pytest.mark.parametrize("norm_momentum", [None, 0.01])
+def test_saved_statistics_follow_as_fast_as_asked(norm_momentum, base, data, tmp_path):
+    settings = TINY | {"epochs": None, "steps": 1, "lr": 0.0, "norm_stats": "batch", "norm_momentum": norm_momentum}
+    job = training.train(data, out=tmp_path / "run", weights=base, **settings)
+    before, after = (load_file(path)["bn1.running_mean"] for path in (base, tmp_path / "run/last.safetensors"))
+    moved = (after - before).norm()
+    settings["norm_momentum"] = 1.0
+    training.train(data, out=tmp_path / "all", weights=base, **settings)
+    whole = (load_file(tmp_path / "all/last.safetensors")["bn1.running_mean"] - before).norm()
+    torch.testing.assert_close(moved / whole, torch.tensor(norm_momentum or 0.1), rtol=1e-3, atol=0)
+    assert job.recipe.norm_momentum == norm_momentum
+
+
 # --- refused --------------------------------------------------------------------------------------------------------------
 
 
