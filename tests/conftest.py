@@ -13,18 +13,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# What takes more than about five seconds, beside what says so itself; named without its parameters: all of them.
-SLOW = set(Path(__file__).with_name("slow.txt").read_text(encoding="utf-8").splitlines())
-
-
-@pytest.hookimpl(tryfirst=True)  # before those that are not asked for are left out
-def pytest_collection_modifyitems(items):
-    for item in items:
-        name = item.nodeid.removeprefix("tests/")
-        if not SLOW.isdisjoint({name, name.partition("[")[0]}):
-            item.add_marker(pytest.mark.slow)
-
-
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

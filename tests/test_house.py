@@ -44,12 +44,6 @@ def test_no_test_file_is_long():
     assert not {name: num for name, num in lines.items() if num > 420}
 
 
-@pytest.mark.parametrize("line", (TESTS / "slow.txt").read_text(encoding="utf-8").splitlines())
-def test_what_is_called_slow_is_there(line):
-    file, _, test = line.partition("::")
-    assert f"def {test.partition('[')[0]}(" in (TESTS / file).read_text(encoding="utf-8")
-
-
 # --- what one reads; see tests/walked.py for what counts ---
 
 

@@ -46,6 +46,7 @@ def test_every_name_is_there_and_listed():
         _ = resnets.trian
 
 
+@pytest.mark.slow
 def test_names_are_functions_whatever_is_imported_first():
     """Importing a module sets a name in its package; none of those at the root may hide a function."""
     printed = python(f"""
@@ -76,6 +77,7 @@ def test_from_picture_to_result_no_torch_is_needed():
     assert python(code) == "False\n"
 
 
+@pytest.mark.slow
 def test_every_module_imports_with_the_core_alone():
     """Without timm, psutil and what else comes with an extra only."""
     printed = python(f"""

@@ -81,7 +81,11 @@ def test_a_run_of_0_1_0_is_evaluated_as_it_was(run, copied, capsys):
     assert_close(json.loads(ran(capsys, case["command"].split())), figures, run, rel=0.02, least=5e-3)
 
 
-@pytest.mark.parametrize("run", EXPECTED["resume"])
+LONG = ("detect_interrupted", "segment_interrupted")
+INTERRUPTED = [pytest.param(run, marks=[pytest.mark.slow] * (run in LONG)) for run in EXPECTED["resume"]]
+
+
+@pytest.mark.parametrize("run", INTERRUPTED)
 def test_an_interrupted_run_of_0_1_0_goes_on_to_the_end_that_it_had(run, copied):
     """In a process with one thread, as the run began: the order of sums matters."""
     case = EXPECTED["resume"][run]

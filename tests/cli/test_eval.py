@@ -35,6 +35,7 @@ def test_eval_in_words(place, capsys):
     assert (place / "there/evaluation.json").is_file() and (place / "there/plots/confusion.png").is_file()
 
 
+@pytest.mark.slow
 def test_eval_of_the_validation_split_that_was_cut_is_the_number_of_training(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     said(capsys, f"train digits --out run --epochs 2 --no-amp {FAST}")

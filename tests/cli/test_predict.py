@@ -97,6 +97,7 @@ def test_predict_of_a_table_into_a_file(place, capsys):
     assert Path("table.txt").read_text() == table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_predict_in_another_runtime(runtime, place, capsys):
     pytest.importorskip(runtime)

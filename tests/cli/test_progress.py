@@ -22,6 +22,7 @@ FAST = "--model resnet20_cifar --depths 1,1,1 --width 4 --batch-size 64 --device
 ESCAPE = "\x1b["
 
 
+@pytest.mark.slow
 def test_in_a_pipe_one_plain_line_an_epoch(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(shlex.split(f"train --out {tmp_path / 'run'} --epochs 3 {FAST}"))
@@ -96,6 +97,7 @@ def on_a_terminal(words, folder, seconds=120):
     return done.returncode, out.decode(), seen.decode()
 
 
+@pytest.mark.slow
 def test_on_a_terminal_a_live_bar_with_rate_and_time_left(tmp_path):
     code, out, err = on_a_terminal(f"train --out run --epochs 3 {FAST}", tmp_path)
     assert code == 0, err
@@ -113,11 +115,13 @@ def test_on_a_terminal_checking_is_counted(tmp_path):
     assert code in (0, 2) and "digits: 1,797 pictures" in out
 
 
+@pytest.mark.slow
 def test_on_a_terminal_an_error_is_a_plain_line(tmp_path):
     code, out, err = on_a_terminal("train --lr high", tmp_path)
     assert (code, out) == (2, "") and err.strip() == "error: lr='high': give a number"
 
 
+@pytest.mark.slow
 def test_on_a_terminal_a_long_prediction_into_a_file_is_counted(tmp_path):
     """Into the terminal itself it is not, for there the rows are."""
     for n in range(40):

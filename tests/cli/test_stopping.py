@@ -56,6 +56,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on_which_works(place):
     assert len(Path("my runs/a b/metrics.csv").read_text().splitlines()) == 11
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_ends_with_143(place):
     code, err = stopped_after_an_epoch(f"train --out run --epochs 200 {FAST}", place, signal.SIGTERM)
     assert code == 143 and "Traceback" not in err
@@ -75,8 +76,15 @@ main.main(["models"])
     assert (done.returncode, done.stderr.strip()) == (130, "")
 
 
-@pytest.mark.parametrize("form", ["json", "csv"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("number", "form"),
+    [
+        (signal.SIGINT, "json"),
+        (signal.SIGKILL, "csv"),
+        pytest.param(signal.SIGINT, "csv", marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, "json", marks=pytest.mark.slow),
+    ],
+)
 def test_predict_is_stopped_and_goes_on_as_if_it_had_not_been(number, form, place):
     for n in range(3000):
         os.link("colours/red/0.png", f"colours/green/{n + 10:04}.png")
@@ -101,6 +109,7 @@ def test_predict_is_stopped_and_goes_on_as_if_it_had_not_been(number, form, plac
     assert int(out.split()[2]) < len(rows) == 3009
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_reader_that_has_seen_enough_ends_it_quietly(workers, place):
     """As `resnets predict ... | head -1` does."""

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.made import FAST, said
 
 
@@ -36,6 +38,7 @@ def test_train_as_json_and_a_path_with_spaces(place, capsys):
     assert out.startswith("colours/red/0.png  ")
 
 
+@pytest.mark.slow
 def test_runs_are_counted_and_resume_takes_the_newest(place, capsys):
     for _ in range(2):
         said(capsys, f"train colours --epochs 1 {FAST} --img-size 8 -j 0 --batch-size 4")

@@ -73,6 +73,7 @@ def test_identical_in_8_bits_is_not_identical(tmp_path):
     assert "bit_depth" in kinds
 
 
+@pytest.mark.slow
 def test_the_model_keeps_it_for_whatever_it_answers(deep, tmp_path):
     run = resnets.train(data=deep, out=tmp_path / "run", val_fraction=0.4, **SMALL)
     assert run.model.preprocess.bit_depth == 12

@@ -15,8 +15,11 @@ from resnets.data import workers
 """
 
 
-@pytest.mark.parametrize("how", ["spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("guard", ['if __name__ == "__main__":', "if True:"], ids=["guarded", "bare"])
+GUARDED, BARE = 'if __name__ == "__main__":', "if True:"
+ALSO = [(GUARDED, "spawn"), (GUARDED, "forkserver"), (BARE, "forkserver")]
+
+
+@pytest.mark.parametrize(("guard", "how"), [(BARE, "spawn"), *(pytest.param(*each, marks=pytest.mark.slow) for each in ALSO)])
 def test_a_program_that_trains_as_it_is_imported_is_told_in_one_line(guard, how, tmp_path):
     """Before any worker starts; the process that is tried says nothing."""
     script = tmp_path / "script.py"

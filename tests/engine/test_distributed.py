@@ -145,6 +145,7 @@ def test_a_length_in_time(folder, tmp_path):
     assert json.loads((tmp_path / "run/resume.json").read_text())["finished"]
 
 
+@pytest.mark.slow
 def test_batch_norm_over_processes(tmp_path):
     done = torchrun(2, HERE / "norms.py", cwd=tmp_path, RESULT=str(tmp_path / "found"))
     assert done.returncode == 0, done.stderr
@@ -157,6 +158,7 @@ def test_batch_norm_over_processes(tmp_path):
 ENDED = r"Signal 15 \(SIGTERM\) received by PID"  # by the launcher
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trouble", "said", "status"),
     [
@@ -176,6 +178,7 @@ def test_one_ends_and_all_do(trouble, said, status, folder, tmp_path):
     assert (told == 1 or (told == 0 and re.search(ENDED, ours))) and "gloo" not in ours
 
 
+@pytest.mark.slow
 def test_what_all_meet_is_said_once(tmp_path):
     done = torchrun(2, "-m", "resnets", "train", "no-such-folder", cwd=tmp_path)
     assert done.returncode != 0
@@ -183,6 +186,7 @@ def test_what_all_meet_is_said_once(tmp_path):
     assert "rank 1:" not in done.stderr and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_unreadable_pictures_of_all_processes_count(folder, tmp_path):
     """Each reads one of the two, which together are too many."""
     pictures = open_source(str(folder / "pictures"))

@@ -110,7 +110,10 @@ def test_stages_thaw_from_the_head_down(settings, expected):
     assert [freeze.num_frozen(recipe, 3, epoch) for epoch in range(7)] == expected
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50d", "preresnet110_cifar", "seresnet18", "plain20_cifar"])
+QUICK = ["resnet18", "preresnet110_cifar", "seresnet18", "plain20_cifar"]
+
+
+@pytest.mark.parametrize("name", [*QUICK, pytest.param("resnet50d", marks=pytest.mark.slow)])
 def test_parts_are_the_whole_network_from_the_input_on(name):
     model = create_model(name, num_classes=3)
     stages = len(model.spec.depths)

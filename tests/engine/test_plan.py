@@ -99,6 +99,7 @@ def test_an_optimiser_brings_its_own_defaults_and_gives_way_to_what_is_asked_for
     assert (asked.lr, asked.weight_decay) == (0.3, own["weight_decay"])
 
 
+@pytest.mark.slow
 def test_an_optimiser_of_the_recipe_changes_nothing():
     """Where the recipe is for it, its values are the recipe's; and SGD's rate follows the batch."""
     plain = planned(data="digits")

@@ -55,6 +55,7 @@ def test_a_loss_that_never_falls_is_an_error(losses):
         suggest([0.1, 0.2, 0.3][: len(losses)], losses)
 
 
+@pytest.mark.slow
 def test_a_run_that_found_its_rate_is_the_run_with_that_rate(data, tmp_path):
     said = []
     watcher = SimpleNamespace(say=said.append, step=lambda *of: None, epoch=lambda *of: None)
@@ -68,6 +69,7 @@ def test_a_run_that_found_its_rate_is_the_run_with_that_rate(data, tmp_path):
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_taken_up_again_a_run_keeps_its_rate(data, tmp_path, monkeypatch):
     found = training.train(data, out=tmp_path / "run", find_lr=True, **TINY).recipe.lr
     monkeypatch.setattr(range_test, "find", None)

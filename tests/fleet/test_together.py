@@ -89,6 +89,7 @@ def test_folds_side_by_side_are_those_one_after_the_other(cluster, data, tmp_pat
     assert again.rows == both.rows
 
 
+@pytest.mark.slow
 def test_an_engine_without_processes(data, tmp_path):
     """The local one: the same run as without it."""
     settings = SETTINGS | {"epochs": 1}

@@ -282,7 +282,9 @@ def test_header_that_describes_no_network_is_refused(spec, file):
         load(rewrite(file, spec=spec))
 
 
-@pytest.mark.parametrize("changes", [{"width": 10**12}, {"in_chans": 10**15}, {"depths": [200_000]}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [pytest.param({"width": 10**12}, marks=pytest.mark.slow), {"in_chans": 10**15}, {"depths": [200_000]}], ids=str
+)
 def test_network_far_larger_than_the_file_is_refused_before_it_is_built(changes, file):
     rewrite(file, spec={**json.loads(header_of(file)["spec"]), **changes})
     code = "import sys; from resnets.ship.hub import load; from resnets.models.spec import InputError\n"

@@ -80,6 +80,7 @@ def test_imagenet_networks_on_a_folder(tmp_path):
     assert "ten crops" in " ".join(result.deviations) and result.tables[0].rows[0][-1] == 27.94
 
 
+@pytest.mark.slow
 def test_report_of_stored_results(tmp_path, capsys):
     store(tmp_path, "fig6", errors=as_in_the_paper)
     reproduced(tmp_path, "fig6")
@@ -107,6 +108,7 @@ def test_pictures_come_from_the_folder_of_the_item(tmp_path, file):
         report.write(tmp_path)
 
 
+@pytest.mark.slow
 def test_listing(tmp_path, capsys):
     store(tmp_path, "table6", errors=as_in_the_paper)
     reproduced(tmp_path, "table6")
@@ -123,6 +125,7 @@ def test_listing(tmp_path, capsys):
     assert all(name in out for name in items.ITEMS) and "?4" in out and "12 min *" in out
 
 
+@pytest.mark.slow
 def test_the_listing_needs_no_torch():
     code = (
         "import sys; from resnets.cli.main import main\ntry: main(['paper'])\nexcept SystemExit: print('torch' in sys.modules)"
@@ -172,6 +175,7 @@ def test_a_broken_result_is_named(tmp_path):
             list(items.stored(tmp_path))
 
 
+@pytest.mark.slow
 def test_fig6_from_the_beginning(tmp_path, capsys, monkeypatch):
     """A plain and a residual network, trained for a few steps on digits, by processes of their own."""
     monkeypatch.setitem(scales.SCALES, "tiny", dataclasses.replace(scales.SCALES["tiny"], steps=4))

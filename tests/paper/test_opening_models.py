@@ -41,6 +41,7 @@ def test_other_networks_join_the_comparison():
     assert [training.network for training in found] == [*opening.PREVIOUS, "timm/vgg11", "resnet32_cifar"]
 
 
+@pytest.mark.slow
 def test_an_item_that_opens_models_keeps_its_protocol_and_evidence(tmp_path):
     """Runs with random weights: what is told of them is the same."""
     from resnets.data import sources

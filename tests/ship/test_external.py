@@ -79,6 +79,7 @@ def test_counts_of_one_layer_by_hand(monkeypatch):
 # --- training --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_is_like_any_other(run, data):
     names = {path.name for path in run.path.iterdir()}
     assert {"recipe.yaml", "provenance.json", "metrics.csv", "best.safetensors", "last.safetensors", "evaluation.json",

@@ -12,6 +12,7 @@ from resnets.errors import InputError
 from resnets.ship.sessions import RUNTIMES, open_session
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_saved_model_runs_in_every_runtime(runtime, saved_model, pixels, logits):
     session = open_session(saved_model, runtime=runtime, streams=1)

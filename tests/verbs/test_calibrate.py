@@ -51,6 +51,7 @@ def calibrated(place):
     return out, found
 
 
+@pytest.mark.slow
 def test_a_training_ends_with_a_decision(place):
     trained = hub.load(place / "run")
     assert trained.decision["validation"]["num_images"] == 3 * NUM
@@ -167,6 +168,7 @@ def test_calibrate_as_a_command(place, capsys, monkeypatch):
     assert decision["abstain"]["at"] == 0.2 and "temperature" not in decision
 
 
+@pytest.mark.slow
 def test_an_exported_file_answers_alike(place, calibrated, tmp_path):
     pytest.importorskip("onnxscript")
     file = tmp_path / "model.onnx"

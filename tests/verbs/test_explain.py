@@ -90,6 +90,7 @@ def test_gradients_are_torchs_alone(tmp_path):
         explain(str(out), [noise(32, 32, 3)], method="gradcam")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["onnx", "openvino"])
 def test_occlusion_of_an_exported_file_is_torchs(name, photographs, tmp_path):
     """Of a trained network and photographs."""

@@ -47,7 +47,7 @@ def test_float_export_answers_equally_from_file_to_label(form, trained, tmp_path
     assert left == {out.name, *(out.with_suffix(suffix).name for suffix in FORMATS[form].beside)}
 
 
-@pytest.mark.parametrize("form", ["onnx", "openvino"])
+@pytest.mark.parametrize("form", [pytest.param("onnx", marks=pytest.mark.slow), "openvino"])
 def test_int8_is_smaller_and_nearly_as_good(form, trained, tmp_path):
     suffix = FORMATS[form].suffix
     exact, out = tmp_path / f"exact{suffix}", tmp_path / f"int8{suffix}"
@@ -63,6 +63,7 @@ def test_int8_is_smaller_and_nearly_as_good(form, trained, tmp_path):
     assert after["num_images"] == before["num_images"] and abs(after["top1"] - before["top1"]) < 0.02
 
 
+@pytest.mark.slow
 def test_evaluation_of_an_exported_file_is_that_of_the_model(trained, tmp_path):
     out = tmp_path / "model.onnx"
     resnets.export(trained, format="onnx", out=out, num_check=8)
@@ -211,6 +212,7 @@ def test_a_file_that_answers_otherwise_is_refused_and_not_written(trained, tmp_p
     assert out.exists() and result["faults"]
 
 
+@pytest.mark.slow
 def test_unlabelled_folder_and_broken_pictures(trained, tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -222,6 +224,7 @@ def test_unlabelled_folder_and_broken_pictures(trained, tmp_path):
     assert result["num_images"] == 12 and result["before"]["top1"] is None and "no labels" in result["pictures"]
 
 
+@pytest.mark.slow
 def test_without_data_it_is_checked_on_sample_photographs(tmp_path):
     model = resnets.create_model("resnet20_cifar", depths=(1, 1, 1), labels=["a", "b", "c"])
     path = resnets.save(model, tmp_path / "model.safetensors")
@@ -229,6 +232,7 @@ def test_without_data_it_is_checked_on_sample_photographs(tmp_path):
     assert result["file"] == str(tmp_path / "model.onnx") and "sample photographs" in result["pictures"]
 
 
+@pytest.mark.slow
 def test_bad_input(trained, tmp_path):
     for arguments, words in (
         ({"format": "tflite"}, "no format 'tflite'"),
@@ -245,6 +249,7 @@ def test_bad_input(trained, tmp_path):
         resnets.export(exported, format="openvino")
 
 
+@pytest.mark.slow
 def test_command_prints_one_json_object(trained, tmp_path):
     flags = ["--format", "openvino", "--int8", "digits", "--json", "--force", "-o", str(tmp_path / "model.xml")]
     command = [sys.executable, "-m", "resnets", "export", str(trained), *flags]

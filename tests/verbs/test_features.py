@@ -102,6 +102,7 @@ def test_a_model_in_training_stays_so(model, pixels):
     np.testing.assert_array_equal(found, feature_session(model).run(pixels))
 
 
+@pytest.mark.slow
 def test_of_a_file_and_of_an_exported_one(model, pixels, tmp_path):
     path = save(model, tmp_path / "m.safetensors")
     session = feature_session(path)

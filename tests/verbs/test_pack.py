@@ -119,6 +119,7 @@ def test_any_number_of_threads_and_any_stop_give_the_same_bytes(folder, tmp_path
     assert files(tmp_path / "again") == files(tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_no_half_shard_and_resume_ends_with_the_same_bytes(folder, tmp_path):
     for n in range(100, 220):
         picture(folder / "train/dog" / f"p{n}_{n}.png", n)

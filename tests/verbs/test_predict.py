@@ -161,6 +161,7 @@ def test_the_model_a_file_and_an_open_session_say_the_same(tmp_path, model):
             assert row["probability"] == pytest.approx(same["probability"], abs=2e-6)  # of another batch, in another thread
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime, package", [("onnxruntime", "onnxscript"), ("openvino", "openvino")])
 def test_other_runtimes_say_the_same(runtime, package, tmp_path, model):
     pytest.importorskip(runtime)
@@ -202,6 +203,7 @@ def counted(monkeypatch):
     return read
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 3])
 def test_a_stream_of_2000_is_read_as_it_is_asked_for_and_kept_nowhere(workers, tmp_path, model, monkeypatch):
     """Never more than some batches have been read ahead, no result outlives its turn, and the order is that of the names."""

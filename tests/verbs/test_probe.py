@@ -145,6 +145,7 @@ def test_it_says_what_it_did(run):
     assert list(scores) == ["0.001", "0.01", "0.1", "1", "10"]
 
 
+@pytest.mark.slow
 def test_of_the_penalties_the_best_on_validation_is_kept(run, base, data, tmp_path):
     scores = json.loads((run.path / "provenance.json").read_text())["probe"]["scores"]
     best = max(scores, key=lambda c: (scores[c]["top1"], -scores[c]["loss"]))

@@ -37,6 +37,7 @@ def three(data, tmp_path_factory):
     return repeat(data, folds=3, out=out, **TINY)
 
 
+@pytest.mark.slow
 def test_the_summary_is_that_of_the_runs(three):
     found = json.loads((three.path / "folds.json").read_text())
     assert found == three.to_json() and found["folds"] == 3
@@ -95,6 +96,7 @@ def test_finished_folds_are_not_run_again(three, monkeypatch):
         repeat(out=three.path, resume=True, lr=0.1)
 
 
+@pytest.mark.slow
 def test_an_unfinished_fold_is_gone_on_with(three, data, tmp_path, monkeypatch):
     fit, calls = training.fit, []
 
@@ -125,6 +127,7 @@ def test_seeds_and_folds(both, data, tmp_path):
     assert RunDir(alone.path).read_metrics()[-1]["val_loss"] == both.rows[3]["val_loss"]
 
 
+@pytest.mark.slow
 def test_a_number_of_seeds_counts_from_0(data, tmp_path):
     found = repeat(data, seeds=2, out=tmp_path / "all", **TINY | {"epochs": 1})
     assert [row["run"] for row in found.rows] == ["seed0", "seed1"] and "folds" not in found.to_json()
@@ -160,6 +163,7 @@ def test_on_the_command_line(three):
     assert json.loads(done.stdout)["runs"] == three.rows
 
 
+@pytest.mark.slow
 def test_a_single_fold_is_an_ordinary_run(three, data, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "finish", lambda job, source, best_epoch: job)
     job = training.train(recipe=str(three.path / "fold2/recipe.yaml"), out=tmp_path / "run")
@@ -215,6 +219,7 @@ def test_answers_that_are_gone_or_damaged_are_named(tmp_path, content):
         list(repeats.answers_of(run))
 
 
+@pytest.mark.slow
 def test_finished_runs_are_made_longer(data, tmp_path):
     repeat(data, folds=2, out=tmp_path / "cv", **TINY | {"epochs": 1})
     for length in ({"epochs": 2}, {}):

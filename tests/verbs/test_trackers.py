@@ -102,6 +102,7 @@ def test_a_tracker_is_told_everything_once(noted, data, tmp_path):
     assert noted.told[-1] == ("end", "best.safetensors")
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_same_one_and_hears_what_it_missed(noted, data, tmp_path):
     with stopping(step=12):
         followed(data, tmp_path / "run")

@@ -44,7 +44,11 @@ def check(name, size, **changes):
     assert spec.num_params == sum(row.num_params for row in spec.table(size))
 
 
-@pytest.mark.parametrize("name", zoo.names())
+DEEP = ("preresnet1001_cifar", "resnet1202_cifar")
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name in DEEP)) for name in zoo.names()]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_network_is_what_its_spec_states(name):
     spec = zoo.get(name)
     check(name, (spec.img_size,) * spec.dims)

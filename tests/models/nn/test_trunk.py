@@ -91,6 +91,7 @@ def test_gradients_reach_the_first_of_1202_layers():
     assert torch.isfinite(grad).all() and grad.abs().max() > 1e-6
 
 
+@pytest.mark.slow
 def test_gradients_reach_the_first_of_1202_layers_at_full_size():
     torch.manual_seed(0)
     model = create_model("resnet1202_cifar")

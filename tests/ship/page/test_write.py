@@ -94,6 +94,7 @@ def test_the_network_comes_out_again(page, tmp_path):
             write.read_page(path)
 
 
+@pytest.mark.slow
 def test_a_page_answers_in_python_too(exported, pixels, logits):
     np.testing.assert_allclose(open_session(exported["html"]).run(pixels), logits, rtol=1e-3, atol=1e-4)
 

@@ -41,7 +41,7 @@ def target(num_objects, size=(70, 90), *, masks=False):
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("form", ["pyramid", "c4"])
+@pytest.mark.parametrize("form", [pytest.param("pyramid", marks=pytest.mark.slow), "c4"])
 def test_sixteen_bits_do_not_move_boxes(form):
     """Numbers of bfloat16 are 8 pixels apart from 1024 on; features may be such, boxes and scores may not."""
     model = detector(form, masks=True).eval()

@@ -137,6 +137,7 @@ def test_a_case_is_one_series(tmp_path):
         open_source(str(tmp_path), None)
 
 
+@pytest.mark.slow
 def test_no_name_comes_out(trained, tmp_path, caplog):
     """Every attribute that may hold a name holds one, private ones too; all that is written and said is searched."""
     root = trained.root

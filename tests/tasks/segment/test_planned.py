@@ -38,6 +38,7 @@ def folds(tmp_path_factory):
     return SimpleNamespace(path=found.path, data=data, root=root, rows=found.rows)
 
 
+@pytest.mark.slow
 def test_the_plan_is_kept_in_the_recipe_and_the_file(folds):
     recipe = yaml.safe_load((folds.path / "fold1/recipe.yaml").read_text())
     planned = {"model": "resenc54", "depths": [1, 1], "strides": ["111", "122"], "width": 4, "batch_size": 2}

@@ -170,6 +170,7 @@ def test_rounds_go_through_all_rows_and_a_row_that_fails_is_left_alone(monkeypat
     assert "| torchvision | 2.0 | 1.00 | 1.00 | 1000.0 | 1000.0 | 1.00 |" in table_file.read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_a_missing_package_is_named_and_the_rest_goes_on(monkeypatch, model, folder):
     find_spec = rows.util.find_spec
     monkeypatch.setattr(rows.util, "find_spec", lambda name: None if name in ("onnx", "onnxscript") else find_spec(name))

@@ -19,6 +19,7 @@ def run(tmp_path, data):
     return made.run_of(tmp_path / "run", data)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_shown_by_its_validation_split(run):
     said = []
     page = report([run], workers=0, say=said.append).read_text(encoding="utf-8")

@@ -116,7 +116,8 @@ def test_to_stop_answers_what_is_in_and_refuses_the_rest(saved, monkeypatch):
     assert [answer.status for answer in answers] == [200] * 6 and server.server.stopped_by == signal.SIGTERM
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_the_command_under_load_ends_without_losing_one(saved, number, code):
     command = [sys.executable, "-m", "resnets", "serve", f"tiny={saved}", "--port", "0", "--runtime", "torch"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

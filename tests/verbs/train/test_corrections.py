@@ -62,6 +62,7 @@ def test_a_run_its_record_its_validation_split_and_evaluation(pets, tmp_path, ca
     assert json.loads(out)["num_images"] == 19
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_with_the_same_list_only(pets, tmp_path):
     data, _ = pets
     file = csv(tmp_path / "fixed.csv", "path,label", "train/a/0.png,b")
@@ -94,6 +95,7 @@ def run_metrics(run):
     return RunDir(run.path).read_metrics()
 
 
+@pytest.mark.slow
 def test_folds_of_arrays(tmp_path):
     data = arrays(tmp_path / "d.npz", train=24, val=12)
     file = csv(tmp_path / "fixed.csv", "path,action,label", "train[0],relabel,11", "val[1],drop,")

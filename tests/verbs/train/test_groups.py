@@ -50,6 +50,7 @@ def answers(path):
         return list(csv_files.DictReader(file))
 
 
+@pytest.mark.slow
 def test_a_run_by_groups(pets, tmp_path):
     said, data, by = Said(), "list.csv", "patient"
     run = train(str(pets / data), out=tmp_path / "run", group_by=by, reporter=said, **TINY)
@@ -68,6 +69,7 @@ def test_a_run_by_groups(pets, tmp_path):
     assert [(row["path"], row["group"]) for row in answers(tmp_path / "again")] == [(row["path"], row["group"]) for row in rows]
 
 
+@pytest.mark.slow
 def test_eval_by_other_groups_and_on_data_without_them(pets, tmp_path):
     run = train(str(pets), out=tmp_path / "run", **TINY)
     assert "num_groups" not in run.result and "num_groups" not in (run.path / "provenance.json").read_text()

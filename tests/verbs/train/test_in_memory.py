@@ -209,6 +209,7 @@ def made(num_classes=3):
     return Net(num_classes)
 
 
+@pytest.mark.slow
 def test_a_module_is_trained_resumed_saved_and_loaded(tmp_path, monkeypatch):
     monkeypatch.undo()
     net = made()
