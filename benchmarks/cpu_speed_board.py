@@ -5,7 +5,7 @@
 
 DATASETS holds cifar-10-batches-bin/. Every run is a process of its own, one after the other; nothing else may run, and how much
 of the processors other programs took is a column. Each finished run is a line of cpu_speed_board.jsonl, and is not made again;
-others add their lines there by a pull request. The page, cpu_speed_board.md, with the rules, and its picture come of these lines.
+others add their lines there by a pull request. The page with the rules, cpu_speed_board.md, and its picture come of them.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ board was opened (30 November 2026); on graphics cards 94 % takes two seconds.
 ## Rules
 
 1. The clock runs from the start of the command until it has ended: imports, reading the data (which lie on the disk, not
-   downloaded), compilation, training, validation and the answers to the test pictures. A run that takes more than 1.05 times its
-   time does not count.
+   downloaded), compilation, training, validation and the answers to the test pictures. A run that takes more than 1.05 times
+   its time does not count.
 2. All 50,000 training pictures may be used, and nothing else: no other pictures, no trained weights. Their part that validates
    is the entry's choice.
 3. The test pictures choose nothing: they are answered once, by the last weights or those that validation chose. Answers

@@ -97,7 +97,7 @@ CASES = {
     "no blocks": Case(pets, f"{TRAIN} --depths 0", "depths=(0,)", "such as (3, 4, 6, 3)"),
     "blocks in words": Case(pets, f"{TRAIN} --depths many", "depths='many'", "give a list, such as 1,2,3"),
     "no width": Case(pets, f"{TRAIN} --width 0", "width=0", "from 1 to"),
-    "groups of a basic network": Case(pets, f"{TRAIN} --groups 4", "this network has basic ones", "bottleneck"),
+    "groups of a basic network": Case(pets, f"{TRAIN} --groups 4", "groups=4: with block='basic'", "use another block"),
     "no pixels": Case(pets, f"{TRAIN} --img-size 0", "img_size=0", "give at least 1"),
     "unknown choice": Case(pets, f"{TRAIN} --opt adam", "opt='adam'", "use one of sgd, adamw, lamb"),
     "epochs without end": Case(pets, f"train pets {NET} --epochs inf", "epochs='inf'", "give a whole number"),

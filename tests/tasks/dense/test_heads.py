@@ -19,13 +19,14 @@ from tests.tasks.dense.made import KINDS, train
 
 @pytest.fixture(scope="module", params=KINDS)
 def kind(request, tmp_path_factory):
-    """A trained model of a kind, without scoring and drawing: its task, its data, and its run."""
+    """A trained model of a kind, without scoring and drawing: its task, its data, and its run. In the order of memory in which
+    files answer: in another one the last bits differ, and of boxes after two steps any may be the best."""
     folder = tmp_path_factory.mktemp(request.param)
     task, make, settings = KINDS[request.param]
     data = make(folder / "data", train=6, val=3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "finish", lambda job, source, best_epoch: job)
-        job = train(data, folder / "run", task, **settings | {"epochs": None, "steps": 2})
+        job = train(data, folder / "run", task, **settings | {"epochs": None, "steps": 2, "channels_last": False})
     model = job.model.eval()
     val = job.task.open_for(model.header, str(data), {}, data_dir=None).splits["val"]
     return SimpleNamespace(task=job.task, data=data, model=model, val=val, path=folder / "run")

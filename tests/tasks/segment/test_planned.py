@@ -105,5 +105,5 @@ def test_another_network_is_trained_as_ever(folds, tmp_path):
     settings = {**TINY, "model": "resnet20_cifar", "train_size": "8,12,16", "val_fraction": 0.25}
     job, plan = training.prepare(str(folds.data), out=tmp_path / "run", steps=1, **settings)
     assert plan.recipe.train_size == (8, 12, 16) == job.model.preprocess.size
-    assert (plan.head_config["head"], plan.recipe.channels_last, plan.recipe.intensity) == ("unet", False, 0.0)
+    assert (plan.head_config["head"], plan.recipe.channels_last, plan.recipe.intensity) == ("unet", True, 0.0)
     assert plan.recipe.strides is None and plan.spec.norm == "batch"
