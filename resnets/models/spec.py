@@ -175,7 +175,7 @@ class ResNetSpec:
             if getattr(self, name) not in values:
                 only = " or ".join(map(str, values))
                 given = f"{name}={short(getattr(self, name))}"
-                raise InputError(f"{given}: with block={self.block!r} it can only be {only}; leave it out, or use another block")
+                raise InputError(f"{given}: with block={self.block!r} it can be {only}; leave it out, or use another block")
         if self.block == "bottleneck" and int(self.width * self.group_width / 64) < 1:
             raise InputError(
                 f"group_width={self.group_width} is too small for width={self.width}: the 3x3 would have no channels"
