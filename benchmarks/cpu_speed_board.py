@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from verbs import busy, is_real, shares
 
 import resnets
@@ -77,7 +78,7 @@ def run(datasets: Path, way: str, asked: str, seed: int, threads: int | None) ->
         seconds, other = time.perf_counter() - began, shares(before, busy())
         if done.returncode:
             raise RuntimeError(done.stderr[-2000:])
-        told = json.loads((out / "provenance.json").read_text())
+        told, recipe = json.loads((out / "provenance.json").read_text()), yaml.safe_load((out / "recipe.yaml").read_text())
         head, *rows = (out / "metrics.csv").read_text().splitlines()
     last = dict(zip(head.split(","), rows[-1].split(","), strict=True))
     spent = os.times()
@@ -90,8 +91,8 @@ def run(datasets: Path, way: str, asked: str, seed: int, threads: int | None) ->
         "seconds": round(seconds, 1),
         "processor_seconds": round(spent.children_user + spent.children_system - cost.children_user - cost.children_system, 1),
         "others": round(sum(other.values()), 4),
-        "network": told["recipe"]["model"],
-        "precision": told["recipe"]["precision"],
+        "network": recipe["model"],
+        "precision": recipe["precision"],
         "epochs": int(last["epoch"]),
         "machine": cpu_name(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
