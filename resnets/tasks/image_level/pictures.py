@@ -12,14 +12,16 @@ from resnets.data.preprocess import FREE, Preprocess
 from resnets.data.types import Samples, Source, Split
 from resnets.engine.contract import Design, Settings
 from resnets.engine.recipe import SMALL, changed_spec, spec_changes
-from resnets.engine.settings import fields_of
+from resnets.engine.settings import fields_of, parse_duration
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.zoo import Named
 from resnets.tasks.image_level.settings import RESIZE, ImageLevelSettings
 from resnets.tasks.inputs import scaled, with_statistics
 
-QUICK = "resnet8_cifar"  # for small pictures where time is what is given: of equal times the best by far (docs/lab.md)
+# For small pictures where so many seconds are given or more: of equal times the better one (docs/lab.md). In less its answers
+# alone, of twice the multiply-adds, may take most of the time.
+QUICK, FROM = "resnet8_cifar", 300.0
 
 
 def design(asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
@@ -38,7 +40,7 @@ def design(asked: Settings, source: Source, header: Header | None, named: Named)
     name, size = asked.get("model", "auto"), asked.get("img_size")
     height, width = picture_size(source) if size is None else (size, size)
     if name == "auto":
-        small = QUICK if asked.get("time") else "resnet20_cifar"
+        small = QUICK if parse_duration(asked.get("time") or "1s") >= FROM else "resnet20_cifar"
         name = small if max(height, width) <= SMALL else "resnet18"
     spec = named(name, **changes)
     if size is None and max(height, width) > SMALL:  # larger than they are, pictures cost more and show no more

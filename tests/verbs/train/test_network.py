@@ -19,8 +19,9 @@ from tests.verbs.train.made import TINY, arrays, pictures
     [
         ({"size": 8}, ("resnet20_cifar", 8, "pad", 1.0)),
         ({"size": 64}, ("resnet20_cifar", 64, "pad", 1.0)),
-        ({"size": 8, "time": "1m"}, ("resnet8_cifar", 8, "pad", 1.0)),
-        ({"size": 65, "time": "1m"}, ("resnet18", 96, "resized", 0.875)),
+        ({"size": 8, "time": "10m"}, ("resnet8_cifar", 8, "pad", 1.0)),
+        ({"size": 8, "time": "1m"}, ("resnet20_cifar", 8, "pad", 1.0)),
+        ({"size": 65, "time": "10m"}, ("resnet18", 96, "resized", 0.875)),
         ({"size": 65}, ("resnet18", 96, "resized", 0.875)),
         ({"size": 65, "img_size": 32}, ("resnet20_cifar", 32, "pad", 1.0)),
         ({"size": 8, "img_size": 96}, ("resnet18", 96, "resized", 0.875)),
