@@ -24,6 +24,7 @@ import torch
 
 import resnets
 from resnets.data.series.rows import read_ts
+from resnets.engine.run import RunDir
 
 # Fawaz et al. 2019 (arXiv 1809.04356), tables of the appendix: mean and standard deviation over ten runs, in percent.
 PUBLISHED = {
@@ -51,10 +52,9 @@ def run(folder: Path, name: str, seed: int, recipe: str) -> dict[str, object]:
     common: dict[str, Any] = {"dims": 1, "seed": seed, "device": "cpu", "workers": 0, "out": out / "run", "progress": False}
     try:
         done = resnets.train(data, **common, **RECIPES[recipe])
-        rows = (out / "run" / "metrics.csv").read_text().splitlines()
+        last = RunDir(out / "run").read_metrics()[-1]
     finally:
         shutil.rmtree(out, ignore_errors=True)
-    head, last = rows[0].split(","), rows[-1].split(",")
     return {
         "set": name,
         "recipe": recipe,
@@ -65,7 +65,7 @@ def run(folder: Path, name: str, seed: int, recipe: str) -> dict[str, object]:
         "num_classes": len(set(train.labels)),
         "channels": len(train.values[0]),
         "length": max(series.shape[1] for series in train.values),
-        "steps": int(last[head.index("step")]),
+        "steps": int(last["step"]),
         "seconds": round(time.perf_counter() - began, 1),
         "versions": {"torch": torch.__version__, "resnets": resnets.__version__},
     }

@@ -4,8 +4,8 @@ Sources: He et al. 2015 (arXiv 1512.03385) for ResNet, plain and the CIFAR famil
 pre-activation; Xie et al. 2017 (1611.05431) for ResNeXt; Zagoruyko and Komodakis 2016 (1605.07146) for wide networks;
 Hu et al. 2018 (1709.01507) for squeeze-and-excitation; He et al. 2019 (1812.01187) for the D variant; dlib
 (dlib_face_recognition_resnet_model_v1) for faces; Wang, Yan and Oates 2017 (1611.06455) for series; Isensee et al. 2024
-(2404.09556) for encoders of U-Nets; Page 2018 (myrtle.ai, How to train your ResNet) for ResNet-9; Jordan
-2024 (2404.00498) for ResNet-8.
+(2404.09556) for encoders of U-Nets; Page 2018 (myrtle.ai, How to train your ResNet) for ResNet-9; Jordan 2024 (2404.00498) for
+ResNet-8.
 """
 
 from __future__ import annotations
