@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
-import os
 import platform
 import time
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import torch
 
-from resnets.data.machine import cpu_flags, cpu_name
+from resnets.data.machine import cpu_flags, cpu_name, find_mallopt
 from resnets.engine.distributed import ALONE, Processes
 from resnets.engine.recipe import Recipe
 from resnets.errors import InputError
@@ -20,7 +18,6 @@ from resnets.models.nn import fused
 from resnets.models.records import DeviceRecord
 
 WORTH_COMPILING = 2e12  # forward multiply-adds of a run, about a minute on two cores; shorter runs do not gain by compiling
-KEPT_BYTES = 2**30  # of freed memory that the process keeps
 
 
 class Settled(TypedDict):
@@ -148,28 +145,6 @@ def wait_for(device: torch.device) -> None:
     """Wait until the device has finished all work submitted to it."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
-
-
-def keep_memory() -> None:
-    """Let glibc keep freed memory in the process, up to `KEPT_BYTES`, and allocate large blocks from it.
-
-    By default glibc returns large blocks to the system, which must clear each page when it is used again; and every training
-    step allocates and frees the same activations. Does nothing with another allocator.
-    """
-    if (mallopt := find_mallopt()) is not None:
-        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
-
-
-def find_mallopt() -> Any:
-    """glibc's function `mallopt`; None if the process uses another allocator."""
-    preloaded = os.environ.get("LD_PRELOAD", "")
-    if platform.libc_ver()[0] != "glibc" or any(name in preloaded for name in ("tcmalloc", "jemalloc", "mimalloc")):
-        return None
-    return getattr(ctypes.CDLL(None), "mallopt", None)
 
 
 def find(name: str) -> torch.device:

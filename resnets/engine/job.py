@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from resnets.data.loader import Loader
+from resnets.data.machine import keep_memory
 from resnets.data.workers import BadImages
 from resnets.engine import freeze
 from resnets.engine.contract import Criterion, Meter, Task
-from resnets.engine.device import Device, keep_memory
+from resnets.engine.device import Device
 from resnets.engine.distributed import ALONE, Processes
 from resnets.engine.orders import Orders
 from resnets.engine.recipe import Recipe

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets import tasks
-from resnets.data.machine import default_workers, num_processors
+from resnets.data.machine import default_workers, keep_memory, num_processors
 from resnets.engine.contract import Settings, Task
 from resnets.engine.settings import parse
 from resnets.errors import InputError
@@ -76,7 +76,7 @@ def open_session(
     amp: bool = False,
     own: bool = False,
 ) -> Session:
-    """Open a model for running.
+    """Open a model for running. From then on the process keeps freed memory, see `keep_memory`.
 
     Args:
         model: a model, the trunk of one, a saved one (a file or a run directory), or an exported file (.onnx, .xml, .pt2).
@@ -91,6 +91,7 @@ def open_session(
     Raises:
         InputError: where the file is missing, damaged or not ours, or the runtime is not installed or does not open it.
     """
+    keep_memory()
     path = locate(model) if isinstance(model, str | os.PathLike) else None
     options = Options("stay" if path is None and device == "auto" else device, streams, amp, own)
     suffix = SAVED if path is None or path.suffix not in SUFFIXES else path.suffix

@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -48,3 +50,28 @@ def test_where_the_processor_tells_nothing(monkeypatch):
 
 def test_default_workers_are_few():
     assert 1 <= machine.default_workers() <= 8
+
+
+FAULTS = """
+import resource, sys
+from resnets.ship import sessions
+if sys.argv[1] == "keep":
+    try:
+        sessions.open_session("nothing.safetensors")
+    except sessions.InputError:
+        pass
+b"x" * 2**25
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(4):
+    b"x" * 2**25
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(machine.find_mallopt() is None, reason="glibc's allocator is not used")
+def test_a_process_with_a_session_keeps_freed_memory():
+    def faults(how):
+        done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert 4 * faults("keep") < faults("not")  # pages that the system cleared

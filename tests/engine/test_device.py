@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from resnets.data import machine
 from resnets.data.machine import default_workers
 from resnets.engine import device as devices
 from resnets.engine.recipe import Recipe
@@ -87,8 +88,8 @@ def test_without_compiled_loops_nothing_is_fused(monkeypatch):
 @pytest.mark.parametrize(("preload", "allocator"), [("", "keep"), ("/usr/lib/libtcmalloc.so.4", "system")])
 def test_memory_is_kept_where_glibc_allots_it(preload, allocator, monkeypatch):
     monkeypatch.setenv("LD_PRELOAD", preload)
-    monkeypatch.setattr(devices.platform, "libc_ver", lambda: ("glibc", "2.36"))
-    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=print))
+    monkeypatch.setattr(machine.platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=print))
     assert devices.settle(Recipe(device="cpu"), 1e15)["allocator"] == allocator
     assert devices.settle(Recipe(device="cpu", allocator="system"), 1e15)["allocator"] == "system"
 
