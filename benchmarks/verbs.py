@@ -107,7 +107,7 @@ ROWS: dict[str, Row] = {
     "data check": Row("jpegs", f"{JPEGS}, two classes", "data check {jpegs} --json", "", ("disk {jpegs}", "decode {jpegs}")),
     "report": Row(
         "cifar", "test pictures, ResNet-20, its run", "report {run} --data-dir {datasets} --out {out}/report.html", "",
-        answered(R20, "photos", 256)[::3],
+        (*answered(R20, "photos", 256)[::3], f"features {R20} {{photos}}", "plane"),
     ),
     "train, first step": Row("step", "digits, until its first step", "part first_step {out}/step", "digits 1", ("start",)),
     "train, in all": Row("digits", "digits, 60 epochs, ResNet-20", "train digits --out {out}/digits", "digits", ("start",)),

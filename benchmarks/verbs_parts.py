@@ -97,7 +97,27 @@ def network(model: str, folder: str, num: str, batch_size: str) -> float:
     return time.perf_counter() - began
 
 
-PARTS: tuple[Callable[..., float | None], ...] = (start, first_step, disk, decode, network)
+def features(model: str, folder: str) -> float:
+    """As many inputs through the network as a report looks at besides: points of the plane, and training pictures."""
+    from resnets.verbs.report.pictures import POINTS, TRAINING
+
+    return network(model, folder, str(POINTS + TRAINING), "64")
+
+
+def plane() -> float:
+    """The plane of a report: as many vectors as it has points, of ten classes."""
+    from resnets.measures.plane import in_plane
+    from resnets.verbs.report.pictures import POINTS
+
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(10, 64))[np.arange(POINTS) % 10] + random.normal(size=(POINTS, 64))
+    in_plane(vectors[:150])
+    began = time.perf_counter()
+    in_plane(vectors)
+    return time.perf_counter() - began
+
+
+PARTS: tuple[Callable[..., float | None], ...] = (start, first_step, disk, decode, network, features, plane)
 
 if __name__ == "__main__":
     print({part.__name__: part for part in PARTS}[sys.argv[1]](*sys.argv[2:]))
