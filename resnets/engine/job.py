@@ -26,6 +26,7 @@ from resnets.engine.resume import Position
 from resnets.engine.run import Row, RunDir
 from resnets.engine.schedule import Schedule
 from resnets.engine.threads import Adapting
+from resnets.engine.whitening import whiten
 from resnets.files import write_text
 from resnets.models.model import Model
 from resnets.models.nn import fused
@@ -67,6 +68,8 @@ class Fit:
     threads: Adapting = field(default_factory=Adapting)
 
     def __post_init__(self) -> None:
+        if self.recipe.stem_init == "whitening" and not self.recipe.weights:  # before all processes take the first one's
+            whiten(self.model, self.train.epoch(0))
         self.model.to(self.device.torch_device)
         if self.device.channels_last and (order := fused.LAYOUTS.get(self.model.spec.dims + 2)):
             self.model.to(memory_format=order)

@@ -298,6 +298,13 @@ class Recipe:
     num_classes: int | None = network("num_classes", "outputs; default: as many as the data has classes")
     output_stride: int | None = network("output_stride", "largest stride of a level, 32, 16 or 8; dilation for the rest")
     zero_init_last: bool | None = network("zero_init_last", "start every branch at zero")
+    stem_init: str = setting(
+        NETWORK,
+        "random",
+        "how the stem's first filters start: drawn, or as whitening filters, by 2,000 training images",
+        choices=("random", "whitening"),
+        only={"weights": (None,)},
+    )
 
     # What is kept
     seed: int = setting(COMMON, 0, "of everything random", least=0, most=2**32 - 1)

@@ -179,7 +179,7 @@ def fast(facts: Facts) -> dict[str, Any]:
     batch_size = 128
     while batch_size > 16 and facts.num_train < 20 * batch_size:
         batch_size //= 2
-    many = facts.small and facts.num_train >= 10_000
+    many, stem = facts.small and facts.num_train >= 10_000, getattr(facts.spec, "stem", "")
     muon = {"opt": "muon", "lr": 0.02, "momentum": 0.95, "weight_decay": 0.01}
     quick = many and facts.spec.num_params < 2e6 and not {"opt", *muon} & set(facts.asked)
     return {
@@ -196,6 +196,7 @@ def fast(facts: Facts) -> dict[str, Any]:
         "crop_pct": 1.0 if facts.small else 0.875,
         "hflip": 0.5 if facts.hflip else 0.0,
         "grow_from": 0.5 if many else 1.0,
+        "stem_init": "whitening" if quick and stem == "small" and "weights" not in facts.asked else "random",
     } | (muon if quick else {})
 
 

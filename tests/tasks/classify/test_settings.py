@@ -42,7 +42,7 @@ FLAGS = {
     "cutmix": 0.0, "auto_augment": "none", "img_size": 8, "train_size": 8, "loss": "ce", "smoothing": 0.0, "repeats": 1,
     "random_erase": 0.0, "interpolation": "bilinear", "min_lr": 0.01, "warmup": "linear", "normalise": "data",
     "grow_from": 1.0, "layer_decay": 0.9, "norm_stats": "frozen", "clip_grad": 0.5,
-    "balance": "none",
+    "balance": "none", "stem_init": "random",
 }  # fmt: skip
 
 
@@ -117,6 +117,15 @@ def test_fast_takes_muon_where_it_pays_and_nobody_set_sgd(changes, opt, grow_fro
     recipe = recipe_of("fast", dataclasses.replace(CIFAR, **changes))
     assert (recipe.opt, recipe.grow_from) == (opt, grow_from)
     assert recipe.lr == {"muon": 0.02, "sgd": 0.2}[opt]
+    assert recipe.stem_init == {"muon": "whitening", "sgd": "random"}[opt]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"asked": {"weights"}}, {"spec": zoo.get("resnet20_cifar", stem="deep")}], ids=["weights", "another-stem"]
+)
+def test_fast_whitens_new_stems_of_small_pictures_alone(changes):
+    recipe = recipe_of("fast", dataclasses.replace(CIFAR, **changes))
+    assert (recipe.opt, recipe.stem_init) == ("muon", "random")
 
 
 # --- published ---------------------------------------------------------------------------------------------------------
