@@ -226,7 +226,10 @@ def prepare(
         class_counts=counts,
         # Which the first process scores alone, in as much more time than its part of the validation split; and the report's.
         num_test=processes.world
-        * (len(plan.source.splits.get("test", ())) + pictures.num_answers(task, plan.source, model, device.torch_device.type)),
+        * (
+            len(plan.source.splits.get("test", ()))
+            + pictures.num_answers(task, plan.source, model, device.torch_device.type, recipe.seconds)
+        ),
         began=began,
         processes=processes,
         threads=threads.Adapting(threads.most() if plan.origins.get("threads") == "this machine" else None),

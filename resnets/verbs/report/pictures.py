@@ -5,6 +5,7 @@ whose images have one answer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from resnets.data.types import Source, Split
 from resnets.data.workers import BadImages
 from resnets.draw.paint import hex_colours
 from resnets.engine.contract import Outcomes, Task
+from resnets.engine.settings import parse_duration
 from resnets.errors import InputError
 from resnets.measures.neighbours import nearest
 from resnets.measures.plane import in_plane
@@ -35,6 +37,7 @@ POINTS = 2000  # pictures in the plane
 TRAINING = 5000  # training pictures among which the nearest are looked for
 NEAR = 4
 WORK = 350e9  # multiply-adds that features may cost: those of all these pictures by a network for CIFAR-10 with 20 layers
+WORK_PER_SECOND = WORK / 600  # of a run by `--time`, of which the page is to take a small part
 LEAST = 350  # pictures whose features are computed whatever they cost
 POINT_SIDE = 32  # pixels of a picture in the sheet of the plane; of photographs half as many again
 
@@ -62,7 +65,8 @@ def found(network: Model, source: Source, judged: Judged, workers: int | None = 
     cells = cells_of(outcomes)
     worst = [i for i in np.argsort(-outcomes.losses, kind="stable").tolist() if outcomes.wrong[i]][:WORST]
     unsure = np.argsort(outcomes.sure, kind="stable")[:WORST].tolist() if np.isfinite(outcomes.sure).all() else []
-    num_points, num_training = num_looked_at(network, next(network.parameters()).device.type)
+    device, time = next(network.parameters()).device.type, network.header.provenance.get("recipe", {}).get("time")
+    num_points, num_training = num_looked_at(network, device, parse_duration(str(time)) if time else math.inf)
     points = evenly_spaced(np.arange(len(outcomes.positions)), num_points).tolist()
     try:
         known = features_of(network, source, judged, sorted({*points, *worst}), num_training, workers)
@@ -121,20 +125,22 @@ def cells_of(outcomes: Outcomes) -> list[dict[str, Any]]:
     return rows
 
 
-def num_looked_at(network: Model, device: str) -> tuple[int, int]:
-    """How many pictures of the plane, and of training, have their features computed: fewer by large networks on a processor."""
+def num_looked_at(network: Model, device: str, seconds: float = math.inf) -> tuple[int, int]:
+    """How many pictures of the plane, and of training, have their features computed: on a processor fewer by large networks,
+    and after a run that was to take so many `seconds`."""
     most = POINTS + TRAINING
     if device == "cpu":
-        most = int(min(most, max(LEAST, WORK / network.spec.num_macs(network.preprocess.size))))
+        work = min(WORK, WORK_PER_SECOND * seconds)
+        most = int(min(most, max(LEAST, work / network.spec.num_macs(network.preprocess.size))))
     return round(most * POINTS / (POINTS + TRAINING)), round(most * TRAINING / (POINTS + TRAINING))
 
 
-def num_answers(task: Task, source: Source, network: Model, device: str) -> int:
-    """How many answers take as long as the pictures of a page, for a training that is to end in time: features are one each,
-    and a place in the plane is another."""
+def num_answers(task: Task, source: Source, network: Model, device: str, seconds: float | None) -> int:
+    """How many answers take as long as the pictures of a page, for a training that is to end in so many seconds: features are
+    one each, and a place in the plane is another."""
     if task.own_size:
         return 0
-    (num_points, num_training), splits = num_looked_at(network, device), source.splits
+    (num_points, num_training), splits = num_looked_at(network, device, seconds or math.inf), source.splits
     judged = splits["test" if "test" in splits else "val"]
     return 2 * min(num_points, len(judged)) + min(num_training, len(splits["train"]))
 

@@ -13,6 +13,7 @@ from resnets.data.looks import Seen
 from resnets.data.sources import open_source
 from resnets.engine.run import RunDir
 from resnets.errors import InputError
+from resnets.ship.hub import create_model
 from resnets.verbs import evaluate
 from resnets.verbs.report import gather, pictures, thumbs
 from resnets.verbs.report import run as one
@@ -103,6 +104,19 @@ def test_a_network_of_another_library_has_no_features_and_says_so(judged, monkey
     found = pictures.found(*judged[:3])
     assert found["plane_of"] == {} and found["typical"] == [] and found["num_training"] == 0
     assert found["cells"] and found["worst"] and "another library's network" in found["picture_notes"][0]
+
+
+def test_a_page_takes_a_small_part_of_the_time_of_a_short_run(judged, monkeypatch):
+    network = create_model("resnet20_cifar")
+    assert sum(pictures.num_looked_at(network, "cpu")) == 7000 == sum(pictures.num_looked_at(network, "cpu", 600))
+    assert sum(pictures.num_looked_at(network, "cpu", 60)) == int(35e9 / 40_551_040)  # multiply-adds, and of an image
+    assert sum(pictures.num_looked_at(network, "cpu", 1)) == pictures.LEAST
+    asked = []
+    monkeypatch.setattr(pictures, "num_looked_at", lambda network, device, seconds: asked.append(seconds) or (5, 5))
+    pictures.found(*judged[:3])
+    monkeypatch.setitem(judged[0].metadata, "provenance", {"recipe": {"time": "1m30s"}})
+    pictures.found(*judged[:3])
+    assert asked == [float("inf"), 90.0]
 
 
 def test_without_the_libraries_of_maps_there_are_none(judged, monkeypatch):
