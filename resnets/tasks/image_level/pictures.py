@@ -19,9 +19,10 @@ from resnets.models.zoo import Named
 from resnets.tasks.image_level.settings import RESIZE, ImageLevelSettings
 from resnets.tasks.inputs import scaled, with_statistics
 
-# For small pictures where so many seconds are given or more: of equal times the better one (docs/lab.md). In less its answers
-# alone, of twice the multiply-adds, may take most of the time.
-QUICK, FROM = "resnet8_cifar", 300.0
+# What small pictures get with `--time`: the width for which so many seconds of a processor in 32 bits pay (docs/lab.md).
+QUICK = "resnet8_cifar"
+WIDTHS = {0.0: 32, 1200.0: 48, 3600.0: 64}
+FASTER = {"cuda": 50.0, "mps": 5.0}  # than such a processor; those with instructions for bfloat16 are as much as "mps"
 
 
 def design(asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
@@ -40,13 +41,23 @@ def design(asked: Settings, source: Source, header: Header | None, named: Named)
     name, size = asked.get("model", "auto"), asked.get("img_size")
     height, width = picture_size(source) if size is None else (size, size)
     if name == "auto":
-        small = QUICK if parse_duration(asked.get("time") or "1s") >= FROM else "resnet20_cifar"
-        name = small if max(height, width) <= SMALL else "resnet18"
+        name = "resnet18" if max(height, width) > SMALL else QUICK if asked.get("time") else "resnet20_cifar"
+        changes = ({"width": quick_width(asked)} if name == QUICK else {}) | changes
     spec = named(name, **changes)
     if size is None and max(height, width) > SMALL:  # larger than they are, pictures cost more and show no more
         height = width = min(spec.img_size, max(96, 32 * round(min(height, width) / 32)))
     neutral = (0.5,) * source.in_chans
     return Design(spec, Preprocess(size=(height, width), mean=neutral, std=neutral))
+
+
+def quick_width(asked: Settings) -> int:
+    """The width of `QUICK` for the time that is asked for, on the device that is."""
+    from resnets.engine import device as devices
+
+    device = devices.find(asked.get("device", "auto"))
+    faster = FASTER.get(device.type, FASTER["mps"] if devices.supports_bf16(device) else 1.0)
+    seconds = faster * parse_duration(asked["time"])
+    return max(width for least, width in WIDTHS.items() if seconds >= least)
 
 
 def settle(recipe: ImageLevelSettings, origins: Mapping[str, str], design: Design, own: str) -> dict[str, tuple[Any, str]]:
@@ -55,6 +66,8 @@ def settle(recipe: ImageLevelSettings, origins: Mapping[str, str], design: Desig
     if design.spec.in_chans == 4 and recipe.auto_augment != "none":
         raise InputError(f"auto_augment={recipe.auto_augment} knows grey and colour pictures; use none with 4 channels")
     found: dict[str, tuple[Any, str]] = {}
+    if recipe.model == "auto" and recipe.width is None and design.spec.name == QUICK:
+        found["width"] = (design.spec.width, "the time")  # its name alone would be another network's
     preprocess, (height, width) = design.preprocess, design.preprocess.size
     if recipe.weights:
         open_yet = [name for name in RESIZE if origins[name] in ("default", own)]

@@ -180,7 +180,8 @@ def fast(facts: Facts) -> dict[str, Any]:
     while batch_size > 16 and facts.num_train < 20 * batch_size:
         batch_size //= 2
     many, stem = facts.small and facts.num_train >= 10_000, getattr(facts.spec, "stem", "")
-    muon = {"opt": "muon", "lr": 0.02, "momentum": 0.95, "weight_decay": 0.01}
+    rate = 0.04 if getattr(facts.spec, "block", "") == "airbench" else 0.02  # deeper networks do not gain by more
+    muon = {"opt": "muon", "lr": rate, "momentum": 0.95, "weight_decay": rate / 2}
     quick = many and facts.spec.num_params < 2e6 and not {"opt", *muon} & set(facts.asked)
     return {
         "epochs": min(60, max(18, round(1_350_000 / facts.num_train))),

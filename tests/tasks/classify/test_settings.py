@@ -120,6 +120,11 @@ def test_fast_takes_muon_where_it_pays_and_nobody_set_sgd(changes, opt, grow_fro
     assert recipe.stem_init == {"muon": "whitening", "sgd": "random"}[opt]
 
 
+def test_fast_gives_resnet8_twice_the_rate():
+    recipe = recipe_of("fast", dataclasses.replace(CIFAR, spec=zoo.get("resnet8_cifar")))
+    assert (recipe.opt, recipe.lr, recipe.weight_decay) == ("muon", 0.04, 0.02)
+
+
 @pytest.mark.parametrize(
     "changes", [{"asked": {"weights"}}, {"spec": zoo.get("resnet20_cifar", stem="deep")}], ids=["weights", "another-stem"]
 )

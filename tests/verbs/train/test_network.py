@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from resnets.data.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from resnets.engine import device as devices
 from resnets.models import weights
 from resnets.verbs.train import train
 from tests.engine.made import planned
@@ -20,7 +21,7 @@ from tests.verbs.train.made import TINY, arrays, pictures
         ({"size": 8}, ("resnet20_cifar", 8, "pad", 1.0)),
         ({"size": 64}, ("resnet20_cifar", 64, "pad", 1.0)),
         ({"size": 8, "time": "10m"}, ("resnet8_cifar", 8, "pad", 1.0)),
-        ({"size": 8, "time": "1m"}, ("resnet20_cifar", 8, "pad", 1.0)),
+        ({"size": 8, "time": "1m", "model": "resnet20_cifar"}, ("resnet20_cifar", 8, "pad", 1.0)),
         ({"size": 65, "time": "10m"}, ("resnet18", 96, "resized", 0.875)),
         ({"size": 65}, ("resnet18", 96, "resized", 0.875)),
         ({"size": 65, "img_size": 32}, ("resnet20_cifar", 32, "pad", 1.0)),
@@ -36,6 +37,28 @@ def test_network_and_size_follow_the_pictures(given, expected, tmp_path):
     plan = planned(data=data, **given)
     assert (plan.spec.name, plan.preprocess.size, plan.recipe.model, plan.recipe.img_size) == (name, (size, size), name, size)
     assert (plan.recipe.crop, plan.recipe.crop_pct, plan.preprocess.crop_pct) == (crop, crop_pct, crop_pct)
+
+
+@pytest.mark.parametrize(
+    ("given", "is_fast", "expected"),
+    [
+        ({"time": "1m"}, False, (32, "the time")),
+        ({"time": "20m"}, False, (48, "the time")),
+        ({"time": "2h"}, False, (64, "the time")),
+        ({"time": "20m"}, True, (64, "the time")),  # with bfloat16
+        ({"time": "2h", "width": 16}, False, (16, "flag")),
+        ({"epochs": 1}, False, (None, "default")),
+        ({"time": "1m", "model": "resnet8_cifar"}, False, (None, "default")),
+    ],
+    ids=str,
+)
+def test_the_width_is_that_for_which_the_time_is_enough(given, is_fast, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "supports_bf16", lambda device: is_fast)
+    data = arrays(tmp_path / "d.npz", size=8, train=6, val=3)
+    plan = planned(data=data, device="cpu", **given)
+    assert (plan.recipe.width, plan.origins["width"]) == expected
+    again = planned(data=data, device="cpu", model=plan.recipe.model, width=plan.recipe.width)
+    assert again.spec == plan.spec  # which is how a run that is taken up finds its network
 
 
 @pytest.mark.parametrize(("chans", "in_chans", "expected"), [((), None, 3), ((), 1, 1), ((3,), None, 3), ((3,), 1, 1)])
