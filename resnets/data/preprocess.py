@@ -120,6 +120,11 @@ class Preprocess:
     def in_chans(self) -> int:
         return len(self.std)
 
+    @property
+    def keeps_whole(self) -> bool:
+        """Whether a picture of the input's size stays as it is."""
+        return self.resize != "crop" or self.crop_pct == 1
+
 
 def _numbers(values: Any, num: int, name: str) -> tuple[float, ...]:
     """`num` numbers of at most `MOST`, the last of them at least `LEAST_STD`; of spacings all. Raises `InputError`."""

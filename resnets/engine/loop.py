@@ -37,6 +37,7 @@ from resnets.models.nn import fused
 from resnets.models.nn.layers import precise
 
 REHEARSAL = 0.02  # of the time of a run
+REHEARSED = 4  # batches that are enough where a batch has several images
 
 
 def fit(job: Fit, *, resume: bool) -> Position:
@@ -313,20 +314,21 @@ def answered(job: Fit, model: Model, meter: Meter) -> Iterator[int]:
 
 @torch.inference_mode()
 def rehearse(job: Fit, state: State, clock: Clock) -> None:
-    """With `--time`, where images go through the network one by one: find out before the first step how long a validation will
-    take, by some of its images, of which no score is kept. (Elsewhere the time of a step says it well enough.)
+    """With `--time`, find out before the first step how long a validation will take, by some of its images, of which no score
+    is kept.
 
-    It looks for `REHEARSAL` of the time of the run, and at one image at least, after a first one, for which workers start and
-    kernels are chosen; that one does not count where there are others.
+    It looks for `REHEARSAL` of the time of the run, or at `REHEARSED` batches of several images, and at one batch at least,
+    after a first one, for which workers start and kernels are chosen; that one does not count where there are others.
     """
-    if job.recipe.seconds is None or not job.task.own_size or state.at.finished:
+    if job.recipe.seconds is None or state.at.finished:
         return
+    most = len(job.val) if job.task.own_size else REHEARSED
     took: list[float] = []
     last, cpu, job.val.data_wait = time.perf_counter(), time.thread_time(), 0.0
     for num in answered(job, kept(state), job.meter()):
         last, before = time.perf_counter(), last
         took += [last - before] * bool(num)
-        if sum(took[1:]) > REHEARSAL * job.recipe.seconds:
+        if sum(took[1:]) > REHEARSAL * job.recipe.seconds or len(took) > most:
             break
     if took:
         clock.val_seconds = fmean(took[1:] or took) * len(job.val)

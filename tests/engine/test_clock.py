@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from resnets import tasks
 from resnets.engine import loop
 from resnets.engine.clock import ANSWERS, DRAWING_SECONDS, WORTH, Clock, num_fitting
 from resnets.engine.recipe import Recipe
@@ -205,9 +206,10 @@ def test_a_run_ends_within_its_time_and_uses_it(clock, step, val, epoch, rehears
     assert 60 - step - (1 + WORTH) * val - 1 <= end <= 60 + step + 3 * val * (not rehearsed)
 
 
-def rehearsed(data, out, **settings):
+def rehearsed(data, out, val_batch=None, **settings):
     """The job, its state and its clock after the rehearsal, and the tensors before it."""
     job, _ = training.prepare(data, out=out, **TINY | {"epochs": None, "time": "60s"} | settings)
+    job.val.batch_size = val_batch or job.val.batch_size
     state = loop.start(job)
     before = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
     clock = Clock(job, state.at)
@@ -222,10 +224,20 @@ def test_a_rehearsal_times_validation_and_changes_nothing(task, made, tmp_path):
     assert all(torch.equal(tensor, before[name]) for name, tensor in state.model.state_dict().items())
 
 
-@pytest.mark.parametrize("length", [{}, {"time": None, "epochs": 1, "task": "segment"}])
-def test_without_need_there_is_no_rehearsal(length, data, tmp_path):
-    source = str(segments(tmp_path / "data", train=4, val=2)) if "task" in length else data
-    assert rehearsed(source, tmp_path / "run", **length)[1].val_seconds is None
+def test_a_rehearsal_is_of_a_few_batches_where_these_have_several_images(data, tmp_path, monkeypatch):
+    looked = []
+    infer = tasks.get("classify").infer
+    monkeypatch.setattr(type(tasks.get("classify")), "infer", lambda self, *given: looked.append(1) or infer(*given))
+    monkeypatch.setattr(loop, "REHEARSED", 1)
+    state, clock, before = rehearsed(data, tmp_path / "run", val_batch=3)
+    assert len(looked) == 2 < 12 / 3 and clock.val_seconds > 0  # the first does not count
+    assert all(torch.equal(tensor, before[name]) for name, tensor in state.model.state_dict().items())
+
+
+@pytest.mark.parametrize("task", ["classify", "segment"])
+def test_without_need_there_is_no_rehearsal(task, data, tmp_path):
+    source = str(segments(tmp_path / "data", train=4, val=2)) if task == "segment" else data
+    assert rehearsed(source, tmp_path / "run", time=None, epochs=1, task=task)[1].val_seconds is None
 
 
 def test_a_run_in_time_ends_by_itself(data, tmp_path):

@@ -63,10 +63,9 @@ class PictureSamples:
 
     def _in_memory(self) -> Tensor | None:
         images = self.split.images
-        kept = self.preprocess.resize != "crop" or self.preprocess.crop_pct == 1  # a picture of the input's size stays whole
         fits = isinstance(images, ArrayImages) and images.array.shape[1:3] == self.size == self.preprocess.size
         resized = self.augment is not None and self.augment.crop == "resized"
-        if not (kept and fits) or resized:
+        if not (self.preprocess.keeps_whole and fits) or resized:
             return None
         pixels = torch.from_numpy(images.array).contiguous()
         return pixels.to(self.device) if has_room(self.device, pixels.nbytes) else pixels
