@@ -170,7 +170,11 @@ def draw_points(
     figure = blank(6.4, 4.2)
     axes = figure.subplots()
     axes.set_xscale("log")
-    axes.margins(x=0.25, y=0.15)
+    axes.margins(y=0.15)
+    beside = max(2.0, (max(x) / min(x)) ** 0.25)  # a logarithmic axis of one point has no margin of its own
+    axes.set_xlim(min(x) / beside, max(x) * beside)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.tick_params(axis="x", which="minor", labelbottom=False)
     for across, up, name, spread, full in zip(x, y, names, spreads, filled, strict=True):
         colour = TRAIN if full else VAL
         axes.errorbar(

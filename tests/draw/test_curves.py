@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnets.draw.curves import curves, draw_curves
+from resnets.draw.curves import curves, draw_curves, draw_points
 from tests.draw.drawn import lines, words
 
 
@@ -62,3 +62,14 @@ def test_another_metric_is_drawn_as_it_is():
 
 def test_curves_are_saved(tmp_path):
     assert Image.open(curves(rows(3), tmp_path / "new/curves.png", title="resnet20_cifar on $DATA")).size == (1260, 408)
+
+
+@pytest.mark.parametrize("x", [[10.1], [0.98, 10.0, 61.0]], ids=["one", "three"])
+def test_points_are_within_their_axes(x):
+    num = len(x)
+    figure = draw_points(
+        x, [87.7] * num, ["ours"] * num, spreads=[0.3] * num, filled=[True] * num, x_name="minutes", y_name="accuracy (%)"
+    )
+    (axes,) = figure.axes
+    (low, high), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    assert all(low * 1.1 < value < high / 1.1 for value in x) and bottom < 87.4 and 88.0 < top
