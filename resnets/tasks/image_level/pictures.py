@@ -22,7 +22,8 @@ from resnets.tasks.inputs import scaled, with_statistics
 # What small pictures get with `--time`: the width for which so many seconds of a processor in 32 bits pay (docs/lab.md).
 QUICK = "resnet8_cifar"
 WIDTHS = {0.0: 32, 1200.0: 48, 3600.0: 64}
-FASTER = {"cuda": 50.0, "mps": 5.0}  # than such a processor; those with instructions for bfloat16 are as much as "mps"
+FASTER = {"cuda": 50.0, "mps": 5.0, "cpu": 1.0}  # than such a processor, by the kind of device
+FASTER_BY_BF16 = 5.0  # processors with instructions for it
 
 
 def design(asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
@@ -55,7 +56,7 @@ def quick_width(asked: Settings) -> int:
     from resnets.engine import device as devices
 
     device = devices.find(asked.get("device", "auto"))
-    faster = FASTER.get(device.type, FASTER["mps"] if devices.supports_bf16(device) else 1.0)
+    faster = FASTER[device.type] * (FASTER_BY_BF16 if device.type == "cpu" and devices.supports_bf16(device) else 1.0)
     seconds = faster * parse_duration(asked["time"])
     return max(width for least, width in WIDTHS.items() if seconds >= least)
 
