@@ -124,12 +124,14 @@ class BlockRow(Counted):
         convs: (spec, in_chans, width, stride) -> the convolutions of its branch, of a block that is built from these, such as
             `nn.blocks.ResidualBlock`; None: one convolution stands for them all in `plan.convs`.
         fixed: values that fields of the spec can have with it alone, by the field; all others are refused.
+        pooled: of a block whose pooling strides: the number of convolutions in its residual branch.
     """
 
     expansion: int = 1
     doublings: int = 3
     convs: Callable[[Any, int, int, int], tuple[Conv, ...]] | None = None
     fixed: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    pooled: int = 0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -209,10 +211,10 @@ def wang(spec: Any, in_chans: int, width: int, stride: int) -> tuple[Conv, ...]:
 
 
 def pooled_convs(plan: Any) -> tuple[Conv, ...]:
-    """The convolutions of a block whose pooling strides: one where `plan` changes shape, else as many as `IN_BRANCH` says."""
+    """The convolutions of a block whose pooling strides: one where `plan` changes shape, else as many as its row says."""
     first = replace(plan.convs[0], stride=1)
     changes = plan.in_chans != plan.out_chans or plan.stride > 1 or plan.atrous
-    return (first,) * (1 if changes else IN_BRANCH[plan.block])
+    return (first,) * (1 if changes else BLOCKS[plan.block].pooled)
 
 
 def count_pooled(plan: Any, dims: int, size: tuple[int, ...]) -> Counts:
@@ -251,7 +253,6 @@ def count_squeeze(channels: int, dims: int, size: tuple[int, ...]) -> tuple[int,
     return (2 * channels + 1) * inner + channels, 2 * channels * inner
 
 
-IN_BRANCH = {"page": 2, "airbench": 1}
 NO_GROUPS = {"groups": (1,), "group_width": (64,)}
 POOLED = NO_GROUPS | {"shortcut": ("B", "none"), "order": ("post",), "attention": ("none",), "drop_path": (0.0,)}
 
@@ -259,8 +260,8 @@ BLOCKS = Table("block", BlockRow)
 register("block", "basic", "resnets.models.nn.blocks:ResidualBlock", convs=basic, fixed=NO_GROUPS)
 register("block", "bottleneck", "resnets.models.nn.blocks:ResidualBlock", convs=bottleneck, expansion=4)
 register("block", "wang", "resnets.models.nn.blocks:ResidualBlock", convs=wang, doublings=1, fixed=NO_GROUPS)
-register("block", "page", "resnets.models.nn.blocks:PageBlock", count=count_pooled, fixed=POOLED)
-register("block", "airbench", "resnets.models.nn.blocks:AirbenchBlock", count=count_pooled, fixed=POOLED)
+register("block", "page", "resnets.models.nn.blocks:PageBlock", count=count_pooled, fixed=POOLED, pooled=2)
+register("block", "airbench", "resnets.models.nn.blocks:AirbenchBlock", count=count_pooled, fixed=POOLED, pooled=1)
 
 NORMALISATIONS = Table("norm", Norm)
 register("norm", "batch", "resnets.models.nn.layers:batch_norm", count=lambda channels, dims, size: (2 * channels, 0))
