@@ -30,10 +30,10 @@ ALL_KINDS = """
 import numpy as np
 import torch
 from torch import nn
-import torch.nn.functional as F
-
+from torch.nn import functional as F
 import resnets
-from resnets.data.readers.layouts import FileImages, Found, Part
+from resnets.data.pictures.stored import FileImages
+from resnets.data.readers.layouts import Found, Part
 
 (HERE / "was_here").touch()
 

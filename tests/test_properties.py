@@ -16,8 +16,8 @@ from resnets import files
 from resnets.data.pictures.deep import UnfitError, in_8_bits
 from resnets.data.pictures.volumes import open_volume
 from resnets.data.readers.label_rules import RawBoxes
-from resnets.data.readers.layouts import csv_rows
 from resnets.data.readers.yolo import _read_labels
+from resnets.data.tables import csv_rows
 from resnets.errors import InputError
 from resnets.models.header import parse
 

@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.data.pictures.images import printable
-from resnets.data.readers.layouts import csv_rows, quoted
+from resnets.data.readers.layouts import quoted
 from resnets.data.readers.names import matched
 from resnets.data.readers.walk import normal, one_spelling
+from resnets.data.tables import csv_rows
 from resnets.data.types import Note, Source, Values
 from resnets.errors import InputError
 from resnets.files import read_bytes

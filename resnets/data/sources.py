@@ -18,11 +18,13 @@ from resnets.data.frames import Frame, framed
 from resnets.data.identities import identified
 from resnets.data.pictures.images import printable
 from resnets.data.readers import (
+    arrays,
     boxes,
     cifar,
+    class_folders,
     coco,
     known,
-    layouts,
+    lists,
     masks,
     memory,
     scans,
@@ -111,15 +113,15 @@ layout("series list", WIDE, "classes", series.is_wide, series.read, dims=1)
 layout("series lists", "", "classes", series.is_wide_folder, series.read, dims=1)
 layout("series classes", RECORDED, "classes", series.is_folder, series.read_folder, dims=1)
 layout("cifar", "an unpacked CIFAR folder", "classes", cifar.is_cifar, cifar.read_cifar)
-layout("arrays", "arrays: .npz with train_images, train_labels, ...", "classes", layouts.is_npz, layouts.read_npz)
-layout("list", "a list: .csv with path,label[,split]", "classes", layouts.is_csv, layouts.read_csv, is_list=True)
-layout("no classes", "", "classes", layouts.is_detection, layouts.refuse_detection)
+layout("arrays", "arrays: .npz with train_images, train_labels, ...", "classes", arrays.is_npz, arrays.read_npz)
+layout("list", "a list: .csv with path,label[,split]", "classes", lists.is_csv, lists.read_csv, is_list=True)
+layout("no classes", "", "classes", class_folders.is_detection, class_folders.refuse_detection)
 SCANNED = "volumes: [{train,val,test}/]<class>/ of .nii[.gz], or of folders with a DICOM series each"
 layout("volume classes", SCANNED, "classes", volume_classes.is_folder, volume_classes.read_folder, dims=3)
-layout("splits", "folder/{train,val,test}/<class>/", "classes", layouts.is_split_folder, layouts.read_split_folder)
-layout("lists", "a folder with train.csv [val.csv test.csv]", "classes", layouts.is_csv_folder, layouts.read_csv_folder)
-layout("classes", "folder/<class>/", "classes", layouts.is_class_folder, layouts.read_class_folder)
-layout("no tags", "", "tags", layouts.is_csv, tags.refuse, is_list=True)
+layout("splits", "folder/{train,val,test}/<class>/", "classes", class_folders.is_split_folder, class_folders.read_split_folder)
+layout("lists", "a folder with train.csv [val.csv test.csv]", "classes", lists.is_csv_folder, lists.read_csv_folder)
+layout("classes", "folder/<class>/", "classes", class_folders.is_class_folder, class_folders.read_class_folder)
+layout("no tags", "", "tags", lists.is_csv, tags.refuse, is_list=True)
 
 
 def open_source(

@@ -16,7 +16,7 @@ from resnets import __version__
 from resnets.data import sources
 from resnets.data.inputs import INPUTS
 from resnets.data.pictures.stored import FileImages
-from resnets.data.readers import layouts, memory
+from resnets.data.readers import class_folders, memory
 from resnets.data.readers.shards import as_pattern
 from resnets.data.words import IMAGES_OF, called
 from resnets.errors import InputError
@@ -220,7 +220,7 @@ def is_loose(header: Header, data: Any) -> bool:
         return True
     here = list(path.iterdir())
     own = any(path.name.lower().endswith(suffixes) for path in here) or not any(path.is_dir() for path in here)
-    return own and layout.recognises is layouts.is_class_folder
+    return own and layout.recognises is class_folders.is_class_folder
 
 
 def fill(

@@ -1,16 +1,20 @@
-"""Arrays that a program has in memory, images and their classes, as a split of a dataset."""
+"""Arrays of images and their classes, in memory or in a NumPy archive."""
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from resnets.data.pictures.images import MODES
+from resnets.data.pictures.images import MODES, printable
 from resnets.data.pictures.resize import in_numpy
-from resnets.data.readers.layouts import Part, array_part
+from resnets.data.readers.layouts import SPLITS, Found, Part, array_part
+from resnets.data.tables import archived
 from resnets.errors import InputError
+from resnets.files import foreign, is_file, open_regular
 
 NAME = "arrays"  # what the data is called in a recipe
 GIVE = 'give (X, y), or {"train": (X, y), "val": ..., "test": ...}, X uint8 (N, H, W, C) in the order RGB and y N classes'
@@ -65,3 +69,35 @@ def _pair(pair: Any, split: str) -> tuple[np.ndarray, tuple[str, ...], np.ndarra
         raise InputError(f"{shape}; {GIVE}")
     classes, codes = np.unique(labels.ravel(), return_inverse=True)
     return images, tuple(map(str, classes)), codes
+
+
+def is_npz(path: Path) -> bool:
+    return path.suffix.lower() == ".npz" and is_file(path)
+
+
+def read_npz(path: Path, in_chans: int) -> Found:
+    """Read train_images, train_labels, val_images, ...: uint8 (N, H, W) or (N, H, W, 3), and integers (N,) or (N, 1).
+
+    Raises:
+        InputError: if the arrays are missing or of other types or shapes, or cannot be read.
+    """
+    name = printable(path)
+    parts: dict[str, Part] = {}
+    remedy = "save it with numpy.savez, without objects"
+    with foreign(name, remedy, what="arrays"), open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        for split in SPLITS:
+            if f"{split}_images.npy" not in archive.namelist():
+                continue
+            images, labels = archived(archive, f"{split}_images.npy"), archived(archive, f"{split}_labels.npy")
+            where = f"{name}: {split}_images {images.dtype} {images.shape}, {split}_labels {labels.dtype} {labels.shape}"
+            pictures = images.dtype == np.uint8 and (images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3)))
+            if not (pictures and images.size and labels.dtype.kind in "iu" and labels.size == len(images)):
+                raise InputError(f"{where}; give uint8 (N, H, W) or (N, H, W, 3) and one integer for each")
+            classes, codes = np.unique(labels.ravel(), return_inverse=True)
+            parts[split] = array_part(split, images, codes, tuple(map(str, classes)), in_chans)
+    sizes = {part.images[0].shape[:2] for part in parts.values()}
+    if len(sizes) != 1:
+        raise InputError(
+            f"{name}: give train_images and train_labels (and val_, test_), all of one size; it has: {sizes or 'none'}"
+        )
+    return Found(printable(path.stem), parts, size=sizes.pop())

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from resnets.data.frames import NAME as FRAME
 from resnets.data.frames import Frame, is_frame
 from resnets.data.pictures.stored import ArrayImages
-from resnets.data.readers import arrays, datasets, layouts, series
+from resnets.data.readers import arrays, datasets, lists, series
 from resnets.data.readers.layouts import SPLITS, Found, Part
 from resnets.errors import InputError
 
@@ -31,7 +31,7 @@ class Form(NamedTuple):
 
 
 def _read_frame(table: Any, split: str, in_chans: int | None) -> Part:
-    return layouts.read_part(Frame(table), split, 3 if in_chans is None else in_chans)
+    return lists.read_part(Frame(table), split, 3 if in_chans is None else in_chans)
 
 
 # By what the data is called in a recipe.

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from resnets.data.pictures.images import printable
-from resnets.data.readers.layouts import SPLIT_WORDS, SPLITS, like_splits, refuse_like_splits
+from resnets.data.readers.class_folders import like_splits, refuse_like_splits
+from resnets.data.readers.layouts import SPLIT_WORDS, SPLITS
 from resnets.data.readers.walk import Left, count_all, entries, folders, kind_of, normal, what
 from resnets.errors import InputError
 

@@ -15,7 +15,7 @@ from resnets.data.pictures.dicom.series import below
 from resnets.data.pictures.images import printable
 from resnets.data.pictures.stored import FileImages
 from resnets.data.pictures.volumes import Volumes, in_series
-from resnets.data.readers.layouts import is_split_folder
+from resnets.data.readers.class_folders import is_split_folder
 from resnets.data.readers.walk import Left, walk
 from resnets.data.types import Source, Split
 from resnets.errors import InputError

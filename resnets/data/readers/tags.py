@@ -17,10 +17,12 @@ from resnets.data.frames import Frame
 from resnets.data.pictures.images import printable
 from resnets.data.readers.boxes import BoxTargets, Broken, read_voc
 from resnets.data.readers.coco import read_coco
-from resnets.data.readers.layouts import SPLITS, csv_rows, is_csv, quoted, split_of
+from resnets.data.readers.layouts import SPLITS, quoted, split_of
 from resnets.data.readers.listed import is_there, listed_images, num_channels
+from resnets.data.readers.lists import is_csv
 from resnets.data.readers.walk import Spelled, one_spelling
 from resnets.data.readers.yolo import read_yolo
+from resnets.data.tables import csv_rows
 from resnets.data.types import Source, Split
 from resnets.errors import InputError
 

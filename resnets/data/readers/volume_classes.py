@@ -13,7 +13,8 @@ from resnets.data.pictures.images import IMAGE_SUFFIXES
 from resnets.data.pictures.nifti import SUFFIXES
 from resnets.data.pictures.stored import FileImages
 from resnets.data.pictures.volumes import Volumes, channels_of, in_series, is_nifti
-from resnets.data.readers.layouts import SPLIT_WORDS, Files, Found, is_split_folder, read_class_folder, read_split_folder
+from resnets.data.readers.class_folders import Files, is_split_folder, read_class_folder, read_split_folder
+from resnets.data.readers.layouts import SPLIT_WORDS, Found
 from resnets.data.readers.scans import are_slices
 from resnets.data.readers.walk import Left, folders, walk
 

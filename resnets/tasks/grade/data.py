@@ -20,11 +20,13 @@ from resnets.data.pictures.images import printable
 from resnets.data.readers import known, memory, series, shard_labels, shards
 from resnets.data.readers.boxes import BoxTargets
 from resnets.data.readers.label_rules import BadLabel, NowhereError, RawBoxes, clean_boxes
-from resnets.data.readers.layouts import csv_rows, is_csv, quoted, split_of
+from resnets.data.readers.layouts import quoted, split_of
 from resnets.data.readers.listed import VOLUMES, is_there, listed_images, num_channels
+from resnets.data.readers.lists import is_csv
 from resnets.data.readers.masks import InstanceMasks, read_mask
 from resnets.data.readers.walk import Spelled, one_spelling
 from resnets.data.sources import existing, open_source, recognised
+from resnets.data.tables import csv_rows
 from resnets.data.types import Note, Source, Split, Values
 from resnets.errors import InputError
 from resnets.tasks.grade.settings import ORDINAL

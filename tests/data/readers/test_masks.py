@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnets.data.readers import layouts
+from resnets.data.readers import class_folders
 from resnets.data.readers.label_rules import BadLabel
 from resnets.data.readers.masks import instance_boxes, read_mask
 from resnets.data.sources import open_source, recognised
@@ -37,7 +37,7 @@ def folder(root, word="masks", **files):
 
 def test_classes_by_number(tmp_path):
     root = folder(tmp_path / "roads", train__a=mask(0, 2), train__b=mask(1, 255), val__c=mask(2, 2))
-    assert recognised(root)[1].holds == "masks" and layouts.is_detection(root)
+    assert recognised(root)[1].holds == "masks" and class_folders.is_detection(root)
     source = open_source(root, None)
     assert (source.name, source.kind, source.labels) == ("roads", "masks", ("0", "1", "2"))
     pixels, target = source.splits["train"][1]
