@@ -94,7 +94,7 @@ def run(datasets: Path, way: str, asked: str, seed: int, threads: int | None) ->
         "seconds": round(seconds, 1),
         "processor_seconds": round(spent.children_user + spent.children_system - cost.children_user - cost.children_system, 1),
         "others": round(sum(other.values()), 4),
-        "network": recipe["model"],
+        "network": recipe["model"] + (f", width {recipe['width']}" if recipe.get("width") else ""),
         "precision": recipe["precision"],
         "epochs": int(last["epoch"]),
         "machine": cpu_name(),

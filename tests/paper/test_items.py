@@ -138,7 +138,7 @@ def test_the_listing_needs_no_torch():
     ("words", "remedy"),
     [
         ("fig99", "table1"),
-        ("fig6 --scale huge", "full, small, tiny"),
+        ("fig6 --scale huge", "full, medium, small, tiny"),
         ("fig6 --depths 20,21", "1202"),
         ("fig6 --depths x", "20,56,110"),
         ("fig6 --to page", "paper report"),

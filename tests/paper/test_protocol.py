@@ -109,8 +109,9 @@ def test_every_difference_is_said():
 
 
 def test_scales():
-    assert list(scales.SCALES) == ["full", "small", "tiny"] and (FULL.img_size, FULL.seeds, FULL.depths[-1]) == (32, 5, 110)
+    assert list(scales.SCALES) == ["full", "medium", "small", "tiny"]
+    assert (FULL.img_size, FULL.seeds, FULL.depths[-1]) == (32, 5, 110)
     assert scales.get("small", seeds=1, depths=(1202, 20)) == dataclasses.replace(SMALL, seeds=1, depths=(20, 1202))
     for wrong in ({"name": "huge"}, {"name": "tiny", "depths": (21,)}, {"name": "tiny", "seeds": 0}):
-        with pytest.raises(InputError, match=r"full, small, tiny|1202|at least 1"):
+        with pytest.raises(InputError, match=r"full, medium, small, tiny|1202|at least 1"):
             scales.get(**wrong)
