@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import functools
 import importlib
@@ -106,6 +107,14 @@ class Commands(click.Group):
         module, _, name = COMMANDS[cmd_name].rpartition(".")
         return completing(with_stores(with_plugins(getattr(importlib.import_module(module), name))))
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if near := difflib.get_close_matches(args[0], COMMANDS, n=1):
+                error.message = f"there is no command {args[0]!r}; did you mean {near[0]}?"
+            raise
+
 
 @click.group(cls=Commands, context_settings=CONTEXT, epilog=EPILOG)
 @click.option(
@@ -175,6 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         time.sleep(3)  # so that torchrun sees first who died first
         code = 1
     except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
         code = 130
     except (MemoryError, RuntimeError) as error:  # after click.Abort, which is a RuntimeError too
         if not is_memory(error):

@@ -115,6 +115,9 @@ SPEC_FLAGS = (
 )
 
 
+OF_ANSWERS = ("tta", "topk", "runtime")  # flags of verbs that answer
+
+
 class SettingsCommand(click.Command):
     """A command whose flags are the settings of all tasks; its help lists those of one, by section, the main ones first."""
 
@@ -123,9 +126,12 @@ class SettingsCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            if (name := error.option_name.lstrip("-").replace("-", "_")) not in ELSEWHERE:
+            name = error.option_name.lstrip("-").replace("-", "_")
+            if name not in ELSEWHERE and name not in OF_ANSWERS:
                 raise
-            words = f"{error.option_name} is here --{ELSEWHERE[name].replace('_', '-')}"
+            words = f"{error.option_name} is " + (
+                f"here --{ELSEWHERE[name].replace('_', '-')}" if name in ELSEWHERE else "of answers: `resnets eval`, `predict`"
+            )
             raise click.NoSuchOption(error.option_name, words, ctx=ctx) from None
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

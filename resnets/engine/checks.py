@@ -1,4 +1,4 @@
-"""Checks that end a run before its last step: a non-finite loss, a loss that does not fall, and early stopping."""
+"""Checks that end a run before its last step: losses and weights that are no numbers, no learning, and early stopping."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from resnets.engine.resume import Position
 from resnets.engine.run import BRING_BACK, Row
 from resnets.engine.schedule import Schedule
 from resnets.errors import InputError
+from resnets.models.model import Model
 
 
 def is_patient(rows: Sequence[Row], metric: str, patience: int | None) -> bool:
@@ -54,11 +55,21 @@ def check_resumed(job: Fit, at: Position, rows: Sequence[Row]) -> None:
 
 def check_finite(loss: Tensor, at: Position, schedule: Schedule) -> None:
     """Raise `InputError` if `loss` () is NaN or infinite."""
-    if math.isfinite(loss.item()):
-        return
+    if not math.isfinite(loss.item()):
+        raise diverged(f"the loss is {loss.item()}", at, schedule)
+
+
+def check_weights(model: Model, at: Position, schedule: Schedule) -> None:
+    """Raise `InputError` if weights are NaN or infinite: the last step of an epoch can make them so, and no loss follows it."""
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise diverged(f"{name} holds NaN or infinite values", at, schedule)
+
+
+def diverged(found: str, at: Position, schedule: Schedule) -> InputError:
     lr = schedule.learning_rate(max(0, at.step - 1), at.total_steps)
-    raise InputError(
-        f"the loss is {loss.item()} at step {at.step} (learning rate {lr:.4g}): the run has diverged; start again with a "
+    return InputError(
+        f"{found} at step {at.step} (learning rate {lr:.4g}): the run has diverged; start again with a "
         f"lower --lr (say {schedule.recipe.lr / 10:.2g}), longer --warmup-epochs or --clip-grad 1, and not --precision float16"
     )
 

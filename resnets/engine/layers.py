@@ -92,7 +92,8 @@ def resolve(schema: Schema, layers: Mapping[str, Mapping[str, Any]]) -> tuple[An
         for group in EXCLUSIVE:
             given = [name for name in group if settings.get(name) is not None]
             if len(given) > 1:
-                raise InputError(f"{origin}: {' and '.join(given)} exclude each other; give one of them")
+                where = "" if origin == "flag" else f"{origin}: "
+                raise InputError(f"{where}{' and '.join(given)} exclude each other; give one of them")
             if given:
                 values |= dict.fromkeys(group)
                 origins |= dict.fromkeys(group, "default")

@@ -20,7 +20,7 @@ from resnets.data.batches.image_level import CPU
 from resnets.data.randomness import mix_seed
 from resnets.data.transforms import to_input
 from resnets.data.types import Batch
-from resnets.engine.checks import check_finite, check_learning, check_resumed, check_seen, is_patient
+from resnets.engine.checks import check_finite, check_learning, check_resumed, check_seen, check_weights, is_patient
 from resnets.engine.clock import Clock
 from resnets.engine.contract import Meter, accumulate
 from resnets.engine.device import Device
@@ -110,6 +110,8 @@ def lengthen(job: Fit, at: Position) -> None:
         at.lengthened, at.finished = num, at.finished and at.step >= at.total_steps
         name, value = job.recipe.length
         job.report.say(f"length   {name}={value} now; the schedule is that of the new length from step {at.step} on")
+    if at.finished:
+        job.report.say("resume   the training is complete; what follows its last step is done again")
 
 
 def start(job: Fit) -> State:
@@ -273,6 +275,7 @@ def measure(job: Fit, state: State, clock: Clock) -> Row:
     state.meter.sums, num_images = over_processes(job, state.meter.sums, at.num_images)
     check_seen(job, num_images)
     check_finite(state.meter.sums["loss"], at, job.schedule)
+    check_weights(kept(state), at, job.schedule)
     clock.stop_epoch()
     lr = job.schedule.learning_rate(max(0, at.step - 1), at.total_steps)
     train = scores_of(state.meter, num_images)

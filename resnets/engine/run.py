@@ -75,7 +75,8 @@ class RunDir:
             stores.check_new(run.path)
             occupied = not run.is_new()
         except OSError as error:
-            raise InputError(f"{run.path}: cannot be made ({error.strerror}); choose another folder with --out") from None
+            why = "is no folder" if run.path.exists() and not run.path.is_dir() else f"cannot be made ({error.strerror})"
+            raise InputError(f"{run.path}: {why}; choose another folder with --out") from None
         if occupied:
             remedy = "go on with it by --resume, or choose another --out" if run.recipe.exists() else "choose another --out"
             raise InputError(f"{run.path}: exists and is not empty; {remedy}")

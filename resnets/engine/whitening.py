@@ -47,7 +47,9 @@ def first_convolution(model: nn.Module) -> nn.Conv2d:
     stem = getattr(model, "conv1", nn.Identity())
     found = next((module for module in stem.modules() if isinstance(module, CONVS)), None)
     if found is None or found.groups > 1:
-        raise InputError("stem_init=whitening: the network has no stem with a convolution over all channels; use random")
+        raise InputError(
+            "stem_init=whitening: the network has no stem, a first convolution of its own over all channels; use random"
+        )
     return found  # type: ignore[return-value]
 
 

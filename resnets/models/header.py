@@ -146,7 +146,7 @@ def _without_weights(folder: Path) -> str:
     if (folder / "recipe.yaml").is_file():
         words = "the run stopped before its first epoch was complete, and has no weights"
         return f"{words}; go on by `resnets train --resume --out {folder}`"
-    return "no best.safetensors here; give a run directory of `resnets train`, or a .safetensors file"
+    return "no best.safetensors here; give a run directory of `resnets train`, or a .safetensors file, and the data behind it"
 
 
 def _selected(run: Path) -> str | None:

@@ -25,7 +25,8 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 def test_a_loss_that_is_not_a_number_ends_the_run_with_a_remedy(save_every, data, tmp_path):
     settings = TINY | {"lr": 1e6, "epochs": 30, "sched": "constant", "save_every": save_every}
     with pytest.raises(
-        InputError, match=r"the loss is (nan|inf) at step \d+ .*diverged; .*lower --lr \(say 1e\+05\).*--clip-grad"
+        InputError,
+        match=r"(is nan|is inf|infinite values) at step \d+ .*diverged; .*lower --lr \(say 1e\+05\).*--clip-grad",
     ):
         training.train(data, out=tmp_path / "run", **settings)
 
@@ -46,6 +47,22 @@ def test_the_last_good_state_stays(data, tmp_path, monkeypatch):
     broken = 0
     training.train(out=tmp_path / "run", resume=True)
     assert rows(tmp_path / "run")[-1]["step"] == "15"
+
+
+def test_weights_that_the_last_step_breaks_are_not_kept(data, tmp_path, monkeypatch):
+    take_step, epochs = loop.take_step, 2
+
+    def failing(job, state, group):
+        loss = take_step(job, state, group)
+        if state.at.step >= state.at.total_steps:
+            next(job.model.parameters()).data[0] = float("nan")
+        return loss
+
+    monkeypatch.setattr(loop, "take_step", failing)
+    with pytest.raises(InputError, match=r"conv1.weight holds NaN or infinite values at step \d+ .*diverged; .*lower --lr"):
+        training.train(data, out=tmp_path / "run", **TINY | {"epochs": epochs})
+    assert len(rows(tmp_path / "run")) == epochs - 1
+    assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / "run/best.safetensors").values())
 
 
 STALLED = {"lr": 0.0, "epochs": 3, "batch_size": 4, "stall_epochs": 2, "weight_decay": 0.0}

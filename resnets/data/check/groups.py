@@ -64,7 +64,7 @@ def look(source: Source) -> Iterator[Finding]:
     if not sure:
         if found:
             one = found[0]
-            words = f"their pictures look no more alike than others; if they belong together, {_remedy(one.by)}"
+            words = f"their pictures look no more alike than others; {_remedy(one.by)}"
             yield Finding("note", "names", f"the names fall into {one.num_groups:,} series by {one.by!r}, and {words}")
         return
     one = min(sure, key=lambda one: one.num_groups)

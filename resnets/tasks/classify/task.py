@@ -106,8 +106,10 @@ class Classify(ImageLevel):
             return ""
         words = f"accuracy {result['top1']:.1%} is not clearly above chance: the commonest class alone is {chance:.1%}"
         more = "train more than the head, without --probe" if recipe.is_probe else "train longer"
+        time = "the time was short: give a longer --time; then "
         mirror = "classes that differ by left and right need --hflip 0, for training mirrors images; else "
-        return f"{words}; {mirror * (recipe.hflip > 0)}look at the labels (`resnets data preview`), or {more}"
+        first = time * (recipe.seconds is not None) + mirror * (recipe.hflip > 0)
+        return f"{words}; {first}look at the labels (`resnets data preview`), or {more}"
 
     def averaged(self, outputs: Iterable[tuple[Any, tuple[int, ...]]]) -> np.ndarray:
         return averages.of_classes(outputs)

@@ -7,7 +7,6 @@ boxes, instance masks          count, count:RBC    how many objects a picture ha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +31,7 @@ from resnets.errors import InputError
 from resnets.tasks.grade.settings import ORDINAL
 
 DEFAULT, COUNT, GRADE = "target", "count", "grade"  # what targets are called: of a list, of objects, of folders
+LARGEST = float(np.finfo(np.float32).max)  # of a target, as networks hold it
 MOST_GRADES = 100
 MOST_BINS = 10  # of a target, by which a validation split is stratified
 PER_BIN = 10  # pictures that a bin has at least
@@ -310,8 +310,8 @@ def _number(cell: str, column: str, where: str) -> float:
         raise InputError(
             f"{where}: {column} is {cell[:40]!r}, no number; name another column by --target, or use --task classify"
         ) from None
-    if not math.isfinite(value) or abs(value) > float(np.finfo(np.float32).max):
-        raise InputError(f"{where}: {column} is {cell[:40]!r}; give a finite number, or take the line out")
+    if not abs(value) <= LARGEST:
+        raise InputError(f"{where}: {column} is {cell[:40]!r}; give a finite number of at most {LARGEST:.3g}, or leave it out")
     return value
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.cli.bad_input.made import FAST, Case, command, nothing, pets, refused, told
 
 CASES = {
-    "unknown verb": Case(nothing, "trian", "No such command 'trian'", "resnets"),
+    "unknown verb": Case(nothing, "trian", "there is no command 'trian'", "did you mean train"),
 }
 
 

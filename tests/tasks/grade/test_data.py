@@ -56,6 +56,7 @@ def test_the_only_column_or_the_one_that_is_named(here, target):
         ("path,target\na.png,1\nb.png,old\n", "line 3: target is 'old', no number"),
         ("path,target\na.png,1\nb.png,\n", "line 3: target is empty"),
         ("path,target\na.png,nan\nb.png,1\n", "line 2: target is 'nan'; give a finite number"),
+        ("path,target\na.png,1e300\nb.png,1\n", "line 2: target is '1e300'; give a finite number of at most 3.4e"),
         ("path,target\na.png,1\nb.png,-inf\n", "line 3: target is '-inf'; give a finite"),
         ("path,target\na.png,1e39\nb.png,1\n", "line 2: target is '1e39'; give a finite"),
         ("path,target\na.png,3\nb.png,3\n", "list: in the training split target of all 2 is 3; there is nothing to learn"),

@@ -18,7 +18,7 @@ from tests.verbs.train.made import TINY, arrays
         ({"in_chans": 2}, r"in_chans=2: images have 1 \(grey\), 3"),
         ({"in_chans": 4, "auto_augment": "randaugment"}, "use none with 4 channels"),
         ({"epochs": 0}, "epochs=0: give at least 1"),
-        ({"steps": 5}, "flag: epochs and steps exclude each other"),
+        ({"steps": 5}, "^epochs and steps exclude each other"),
         ({"model": "resnet19"}, "no network is called 'resnet19'; did you mean"),
         ({"recipe": "he2016"}, "there is no recipe 'he2016'; use one of"),
         ({"recipe": "gone.yaml"}, "gone.yaml: cannot be read as a recipe"),
