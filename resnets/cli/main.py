@@ -110,9 +110,9 @@ class Commands(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         try:
             return super().resolve_command(ctx, args)
-        except click.UsageError as error:
+        except click.UsageError:
             if near := difflib.get_close_matches(args[0], COMMANDS, n=1):
-                error.message = f"there is no command {args[0]!r}; did you mean {near[0]}?"
+                raise click.UsageError(f"there is no command {args[0]!r}; did you mean {near[0]}?", ctx) from None
             raise
 
 
