@@ -184,7 +184,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         time.sleep(3)  # so that torchrun sees first who died first
         code = 1
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
         code = 130
     except (MemoryError, RuntimeError) as error:  # after click.Abort, which is a RuntimeError too
         if not is_memory(error):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -124,7 +123,7 @@ class _Todo:
 
 
 def leave_signals(worker: int) -> None:
-    """Workers ignore SIGINT, which a terminal sends to all processes, and SIGTERM where torchrun started several; the parent
-    handles both, and ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL if os.environ.get("WORLD_SIZE", "1") == "1" else signal.SIG_IGN)
+    """Workers ignore SIGINT, which a terminal sends to all processes, and SIGTERM, which torchrun, Slurm and systemd do; the
+    parent handles both, and ends its workers, which end by themselves where it is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -25,13 +25,14 @@ def started(words, folder, **options):
 
 
 def stopped_after_an_epoch(words, folder, number):
-    """Exit status and stderr of a run that gets the signal `number` when its first epoch is done."""
-    process = started(words, folder)
+    """Exit status and stderr of a run that gets the signal `number` when its first epoch is done, and its workers too, as from
+    a terminal or Slurm."""
+    process = started(f"{words} --workers 2", folder, start_new_session=True)
     seen = []
     for line in process.stderr:
         seen.append(line)
         if line.startswith("epoch 1 "):
-            process.send_signal(number)
+            os.killpg(process.pid, number)
             break
     _, rest = process.communicate(timeout=120)
     return process.returncode, "".join(seen) + rest
