@@ -284,7 +284,7 @@ def test_header_that_describes_no_network_is_refused(spec, file):
 
 
 def test_network_far_larger_than_the_file_is_refused_before_it_is_built(file):
-    """In a process that may use a minute."""
+    """In one process, with an end to waiting."""
     spec, paths = json.loads(header_of(file)["spec"]), []
     for changes in ({"width": 10**12}, {"in_chans": 10**15}, {"depths": [200_000]}):
         paths.append(str(file.with_stem(next(iter(changes)))))
@@ -297,7 +297,7 @@ for path in {paths!r}:
     try: load(path)
     except InputError as error: print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr.splitlines()[-1]
     told = done.stdout.splitlines()
     assert len(told) == len(paths) and all("damaged" in line for line in told), told
