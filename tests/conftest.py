@@ -21,6 +21,21 @@ FLAGS = [
 
 
 @pytest.fixture(scope="module")
+def unrendered():
+    """Figures are made and saved as empty pictures of their size: to render them takes longer than the rest of a short run.
+    tests/draw, tests/tasks and tests/paper render them."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    def print_png(canvas, path, **_):
+        Image.new("RGB", canvas.get_width_height()).save(path, "PNG")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FigureCanvasAgg, "print_png", print_png)
+        yield
+
+
+@pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
     if not CHROMIUM.exists():

@@ -138,6 +138,7 @@ def test_on_a_terminal_a_long_prediction_into_a_file_is_counted(tmp_path):
     )
 
 
+@pytest.mark.slow  # the bar is that of checking; what is counted is quick in the tests of the verbs
 def test_on_a_terminal_an_export_and_an_explanation_are_counted(tmp_path):
     for n in range(3):
         Image.new("RGB", (8, 8), (n, 90 * n, n)).save(tmp_path / f"{n}.png")

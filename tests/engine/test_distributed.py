@@ -95,6 +95,7 @@ def test_one_process_prints_and_writes(three, folder):
     assert json.loads((folder / "three/provenance.json").read_text())["device"]["processes"] == 3
 
 
+@pytest.mark.slow  # seven processes; in one process it is quick in tests/engine/test_resume.py
 def test_resumed_is_exact(three, folder):
     """Stopped by a signal to one of them alone, which all of them obey at the same step."""
     words = ["train", "d.npz", "--out", "stopped", "--batch-size", 4, *flags(SETTINGS)]

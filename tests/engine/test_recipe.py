@@ -206,20 +206,16 @@ def test_a_value_of_the_wrong_kind_in_a_file_is_named(tmp_path):
         resolve({"r.yaml": read_file(tmp_path / "r.yaml")})
 
 
-EACH = [(task, name) for task in tasks.TASKS for name in fields_of(tasks.settings(task))]
-
-
-@pytest.mark.parametrize(("task", "name"), EACH)
-def test_every_setting_has_help_a_section_a_type_and_a_valid_default(task, name):
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_every_setting_has_help_a_section_a_type_and_a_valid_default(task):
     settings = tasks.settings(task)
-    field = fields_of(settings)[name]
-    kind, optional = kinds(settings, name)
-    assert len(field.metadata["help"]) > 5 and field.metadata["section"] in SECTIONS and describe(kind)
-    assert field.default is not None or optional
-    assert parse(settings, name, field.default) == field.default
-    assert yaml.safe_load(settings().to_yaml())[name] == (
-        list(field.default) if isinstance(field.default, tuple) else field.default
-    )
+    written = yaml.safe_load(settings().to_yaml())
+    for name, field in fields_of(settings).items():
+        kind, optional = kinds(settings, name)
+        assert len(field.metadata["help"]) > 5 and field.metadata["section"] in SECTIONS and describe(kind), name
+        assert field.default is not None or optional, name
+        assert parse(settings, name, field.default) == field.default, name
+        assert written[name] == (list(field.default) if isinstance(field.default, tuple) else field.default), name
 
 
 # --- settings belong to a task -----------------------------------------------------------------------------------------

@@ -28,13 +28,17 @@ TINY = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def data(tmp_path):
+def arrays(folder):
     random = np.random.default_rng(0)
     arrays = {"train_images": (36, 8, 8), "val_images": (12, 8, 8)}
     arrays = {name: random.integers(0, 256, shape, dtype=np.uint8) for name, shape in arrays.items()}
-    np.savez(tmp_path / "d.npz", **arrays, train_labels=np.arange(36) % 3, val_labels=np.arange(12) % 3)
-    return tmp_path / "d.npz"
+    np.savez(folder / "d.npz", **arrays, train_labels=np.arange(36) % 3, val_labels=np.arange(12) % 3)
+    return folder / "d.npz"
+
+
+@pytest.fixture
+def data(tmp_path):
+    return arrays(tmp_path)
 
 
 @pytest.fixture
@@ -57,6 +61,16 @@ def undrawn(monkeypatch):
 
 def train(data=None, out=None, **settings):
     return training.train(None if data is None else str(data), out=out, **settings)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a run that nothing stopped; it is only read."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "finish", lambda job, source, best_epoch: job)
+        train(arrays(folder), folder / "run", **TINY)
+    return folder / "run"
 
 
 WAYS = {
@@ -83,13 +97,18 @@ def interrupted(data, out, stops, **settings):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_exact_wherever_it_stops(way, data, tmp_path):
-    train(data, tmp_path / "whole", **TINY)
+def test_exact_wherever_it_stops(way, data, whole, tmp_path):
     interrupted(data, tmp_path / "parts", WAYS[way], **TINY)
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert_same(whole, tmp_path / "parts")
     assert len(rows(tmp_path / "parts")) == 3 and rows(tmp_path / "parts")[-1]["step"] == "15"
 
 
+# The quick ones have each kind of state between them: momenta of several forms, an average, a scaler, random numbers of the
+# network, of pictures and of mixing, an order that is drawn, half a step, and pictures that grow.
+QUICK = {
+    "plain", "lamb", "muon, channels last, growing", "fused, bf16, ema", "bf16, adamw, ema", "drop path and accumulate",
+    "mixed", "sampler", "float16", "checkpointed", "saved at every step",
+}  # fmt: skip
 SETTINGS = {
     "plain": {"nesterov": False, "momentum": 0},
     "decay": {"norm_bias_decay": False, "clip_grad": 0.5},
@@ -122,7 +141,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", SETTINGS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind not in QUICK)) for kind in SETTINGS])
 def test_exact_whatever_the_settings(kind, data, tmp_path):
     settings = TINY | SETTINGS[kind]
     if settings.get("opt") == "lamb":
@@ -147,8 +166,10 @@ def test_keeping_weights_changes_nothing_and_is_exact(data, tmp_path):
     assert not torch.equal(load_file(whole.at_step(5))["conv1.weight"], one["conv1.weight"])
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("crop", ["pad", "resized"])
+@pytest.mark.parametrize(
+    ("crop", "workers"),
+    [("pad", 0), ("resized", 2), *(pytest.param(*each, marks=pytest.mark.slow) for each in (("pad", 2), ("resized", 0)))],
+)
 def test_exact_with_files(crop, workers, folder, tmp_path):
     settings = TINY | {"img_size": 8, "crop": crop, "auto_augment": "trivialaugment", "batch_size": 5, "mixup": 0.5}
     settings |= {"workers": workers, "in_chans": 1}
@@ -160,13 +181,12 @@ def test_exact_with_files(crop, workers, folder, tmp_path):
     assert "0.png" in (tmp_path / "parts/bad_images.csv").read_text()
 
 
-def test_a_run_without_a_saved_state_begins_anew(data, tmp_path):
-    train(data, tmp_path / "whole", **TINY)
+def test_a_run_without_a_saved_state_begins_anew(data, whole, tmp_path):
     with stopping(step=7):
         train(data, tmp_path / "parts", **TINY)
     (tmp_path / "parts/resume.safetensors").unlink()
     assert train(out=tmp_path / "parts", resume=True).run.path == tmp_path / "parts"
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert_same(whole, tmp_path / "parts")
 
 
 def test_a_finished_run_takes_no_step_more(data, tmp_path, monkeypatch):
@@ -178,23 +198,21 @@ def test_a_finished_run_takes_no_step_more(data, tmp_path, monkeypatch):
     assert len(rows(tmp_path / "run")) == 3
 
 
-def test_a_run_is_taken_up_by_the_command_that_began_it(data, tmp_path, monkeypatch):
+def test_a_run_is_taken_up_by_the_command_that_began_it(data, whole, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    train(data, tmp_path / "whole", **TINY)
     with stopping(step=7):
         train("d.npz", **TINY)
     assert train("d.npz", resume=True, **TINY).run.path.name == "train1"
-    assert_same(tmp_path / "whole", tmp_path / "runs/classify/train1")
+    assert_same(whole, tmp_path / "runs/classify/train1")
 
 
-def test_what_computes_nothing_may_change(data, tmp_path):
-    train(data, tmp_path / "whole", **TINY)
+def test_what_computes_nothing_may_change(data, whole, tmp_path):
     with stopping(step=7):
         train(data, tmp_path / "parts", **TINY)
     free = {"workers": 1, "cache": "none", "save_every": 5, "stall_epochs": 9, "max_bad": 3}
     job = train(out=tmp_path / "parts", resume=True, **free)
     assert {name: getattr(job.recipe, name) for name in free} == free
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert_same(whole, tmp_path / "parts")
 
 
 # --- made longer ---
@@ -333,14 +351,13 @@ def test_where_there_is_no_run_there_is_nothing_to_resume(tmp_path, monkeypatch)
         train(resume=True)
 
 
-def test_one_command_starts_a_run_and_goes_on_with_it(data, tmp_path):
-    train(data, tmp_path / "whole", **TINY)
+def test_one_command_starts_a_run_and_goes_on_with_it(data, whole, tmp_path):
     (tmp_path / "again").mkdir()
     (tmp_path / "again/.recipe.123.yaml").write_text("half")  # as a kill leaves it before anything is there
     with stopping(step=7):
         train(data, tmp_path / "again", resume=True, **TINY)
     job = train(data, tmp_path / "again", resume=True, **TINY)
-    assert_same(tmp_path / "whole", tmp_path / "again")
+    assert_same(whole, tmp_path / "again")
     assert len(job.run.read_provenance()["resumed"]) == 1, "the first start was none"
     (tmp_path / "other/notes").mkdir(parents=True)
     with pytest.raises(InputError, match="no run to go on with; give DATA, and a new --out"):
@@ -351,8 +368,8 @@ def test_one_command_starts_a_run_and_goes_on_with_it(data, tmp_path):
 
 
 def test_killed_at_any_moment_and_resumed_is_exact(data, tmp_path):
-    settings = TINY | {"epochs": 40, "save_every": 0, "ema": 0.9}
-    train(data, tmp_path / "whole", **settings)
+    settings = TINY | {"epochs": 20, "save_every": 0, "ema": 0.9}
+    train(data, tmp_path / "whole", **settings | {"save_every": 1e9})
     call = f"train({str(data)!r}, out={str(tmp_path / 'parts')!r}, **{settings!r})"
     command = [sys.executable, "-c", f"from resnets.verbs.train import train; {call}"]
     process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())})

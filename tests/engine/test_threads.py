@@ -100,12 +100,13 @@ def test_what_this_process_and_its_children_compute_is_their_own():
     assert spent >= 0.6
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_training_says_its_threads_keeps_them_and_gives_them_back(tmp_path: Path, monkeypatch):
     before, seen = torch.get_num_threads(), []
     monkeypatch.setattr(torch, "set_num_threads", lambda num, real=torch.set_num_threads: (seen.append(num), real(num)))
     images = np.zeros((8, 8, 8, 3), np.uint8)
     data = {name: (images, np.arange(8) % 2) for name in ("train", "val")}
-    run = resnets.train(data, width=4, steps=1, threads=before + 1, out=tmp_path / "run", progress=False)
+    resnets.train(data, width=4, steps=1, threads=before + 1, out=tmp_path / "run", progress=False)
     assert seen == [before + 1, before]
-    assert f"threads: {before + 1}\n" in run.path.joinpath("recipe.yaml").read_text()
+    assert f"threads: {before + 1}\n" in (tmp_path / "run/recipe.yaml").read_text()
     assert torch.get_num_threads() == before

@@ -36,6 +36,7 @@ def test_a_lost_worker_costs_its_item_only(two, tmp_path):
     assert len(said) == 1 and said[0].startswith("lost     2: its worker died; again, 1 of 3")
 
 
+@pytest.mark.slow  # another worker for each try; what is given up is quick below
 def test_what_kills_every_worker_is_given_up(two, monkeypatch):
     monkeypatch.setattr(on_ray, "RETRIES", 1)
     opened, said = two

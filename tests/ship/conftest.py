@@ -44,12 +44,7 @@ def graph(saved_model):
 @pytest.fixture(scope="session")
 def exported(saved_model, graph, tmp_path_factory):
     """{format: path}, each in a folder of its own."""
-    return written(graph, resnets.load(saved_model).header, tmp_path_factory)
-
-
-def written(graph, header, tmp_path_factory):
-    """A program in every format: {format: path}."""
-    files = {}
+    header, files = resnets.load(saved_model).header, {}
     with standing_in():
         for name, row in FORMATS.items():
             files[name] = tmp_path_factory.mktemp(name) / f"model{row.suffix}"

@@ -12,8 +12,7 @@ from resnets.errors import InputError
 from resnets.ship.sessions import RUNTIMES, open_session
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", [pytest.param(name, marks=[pytest.mark.slow] * (name == "openvino")) for name in RUNTIMES])
 def test_saved_model_runs_in_every_runtime(runtime, saved_model, pixels, logits):
     session = open_session(saved_model, runtime=runtime, streams=1)
     np.testing.assert_allclose(session.run(pixels), logits, rtol=1e-3, atol=1e-4)

@@ -7,13 +7,17 @@ run only the scripts of this folder, by their SHA-256, and loads nothing: images
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resnets.verbs.report.values import duration, percent, plain, short
+
+if TYPE_CHECKING:
+    import jinja2
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js",)  # of every page: tables that sort, keys
@@ -27,10 +31,19 @@ def filled(template: str, page: Mapping[str, Any], scripts: Sequence[str] = ()) 
         page: what the template reads.
         scripts: more scripts, of this folder. They read what they need from `data-` attributes.
     """
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
+    sources = [(HERE / name).read_text(encoding="utf-8") for name in (*SCRIPTS, *scripts)]
+    own = {"policy": policy(sources), "scripts": [Markup(source) for source in sources]}  # our own text: not to be escaped
+    return environment().get_template(template).render({**page, **own})
+
+
+@functools.cache
+def environment() -> jinja2.Environment:
+    """Where templates are found, which it compiles once in a process."""
+    import jinja2
+
+    found = jinja2.Environment(
         loader=jinja2.PackageLoader("resnets.verbs", ""),
         autoescape=True,
         undefined=jinja2.ChainableUndefined,
@@ -38,10 +51,8 @@ def filled(template: str, page: Mapping[str, Any], scripts: Sequence[str] = ()) 
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"percent": percent, "duration": duration, "short": short, "plain": plain}
-    sources = [(HERE / name).read_text(encoding="utf-8") for name in (*SCRIPTS, *scripts)]
-    own = {"policy": policy(sources), "scripts": [Markup(source) for source in sources]}  # our own text: not to be escaped
-    return environment.get_template(template).render({**page, **own})
+    found.filters |= {"percent": percent, "duration": duration, "short": short, "plain": plain}
+    return found
 
 
 def policy(scripts: Sequence[str]) -> str:

@@ -35,7 +35,14 @@ def test_what_may_not_be_read_or_written(words, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "words, code",
-    [("info resnet51", 2), ("models vgg", 2), ("train --lr high", 2), ("nonsense", 2), ("info resnet18", 0), ("--help", 0)],
+    [
+        ("info resnet51", 2),
+        ("info resnet18", 0),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (("models vgg", 2), ("train --lr high", 2), ("nonsense", 2), ("--help", 0))
+        ),
+    ],
 )
 def test_exit_codes_of_the_command_itself(words, code, tmp_path):
     done = subprocess.run([sys.executable, "-m", "resnets", *shlex.split(words)], capture_output=True, text=True, check=False)

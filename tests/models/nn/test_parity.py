@@ -18,6 +18,15 @@ TIMM = [f"resnet{depth}d" for depth in (18, 34, 50, 101, 152)] + [f"seresnet{dep
 PRE = [f"resnetv2_{depth}" for depth in (18, 34, 50, 101, 152)]
 
 
+# The others are of the same blocks, and more of them: quick is that their tensors have the same names and shapes.
+QUICK = ("resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "resnet18d", "resnet50d", "seresnet18", "seresnet50")
+QUICK += ("resnetv2_18", "resnetv2_50")
+
+
+def marked(names):
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in names]
+
+
 def randomised(make):
     """A network in evaluation mode with every parameter and statistic drawn anew, so that each of them shows in the output."""
     with torch.device("meta"):  # the library's own initialisation is not needed, and slow
@@ -59,7 +68,7 @@ def assert_same(one, two, *sizes):
         torch.testing.assert_close(found / scale, expected / scale, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize("name", marked(TORCHVISION))
 def test_torchvision(name):
     theirs = randomised(lambda: torchvision.models.get_model(name))
     state = theirs.state_dict()
@@ -70,13 +79,22 @@ def test_torchvision(name):
     assert_same(theirs, model, *((64, 97) if theirs.fc.in_features == 512 or name == "resnet50" else (64, 75)))
 
 
+@pytest.mark.parametrize("name", [name for name in (*TORCHVISION, *TIMM, *PRE) if name not in QUICK])
+def test_names_and_shapes(name):
+    with torch.device("meta"):
+        state = (torchvision.models.get_model if name in TORCHVISION else timm.create_model)(name).state_dict()
+        own = create_model(name.replace("resnetv2_", "preresnet")).state_dict()
+    expected = state if name in TORCHVISION else keymaps.from_timm(state)
+    assert {n: t.shape for n, t in own.items()} == {n: t.shape for n, t in expected.items()}
+
+
 @pytest.mark.parametrize("stride, replaced", [(16, [False, False, True]), (8, [False, True, True])])
 def test_torchvision_dilated(stride, replaced):
     theirs = randomised(lambda: torchvision.models.resnet50(replace_stride_with_dilation=replaced))
     assert_same(theirs, ours("resnet50", theirs.state_dict(), output_stride=stride), 64, 97)
 
 
-@pytest.mark.parametrize("name", TIMM)
+@pytest.mark.parametrize("name", marked(TIMM))
 def test_timm(name):
     theirs = randomised(lambda: timm.create_model(name))
     state = theirs.state_dict()
@@ -85,7 +103,7 @@ def test_timm(name):
     assert_same(theirs, model, 64, 97)
 
 
-@pytest.mark.parametrize("name", PRE)
+@pytest.mark.parametrize("name", marked(PRE))
 def test_timm_pre_activation_there_and_back(name):
     theirs = randomised(lambda: timm.create_model(name))
     model = ours(name.replace("resnetv2_", "preresnet"), keymaps.from_timm(theirs.state_dict()))

@@ -21,7 +21,11 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+# Between them the quick ones have every head, mask and batch, half a step, validation, an average and workers.
+QUICK = {"unet", "c4", "in validation", "ema of regions", "accumulated", "repeated, in workers", "shrunk", "deeplabv3", "masks"}
+
+
+@pytest.mark.parametrize("way", [pytest.param(way, marks=[pytest.mark.slow] * (way not in QUICK)) for way in WAYS])
 def test_interrupted_and_resumed_is_uninterrupted(way, tmp_path, undrawn):
     name, more, stop = WAYS[way]
     task, make, settings = KINDS[name]
