@@ -160,7 +160,7 @@ CASES = {
         "choose another folder with --out",
     ),
     "out is a file": Case(
-        with_file("taken"), f"train pets {FAST} --out taken", "taken: cannot be made", "choose another folder with --out"
+        with_file("taken"), f"train pets {FAST} --out taken", "taken: is no folder", "choose another folder with --out"
     ),
     "out is taken": Case(
         with_file("home/thesis.txt"), f"train pets {FAST} --out home", "home: exists and is not empty", "choose another --out"
