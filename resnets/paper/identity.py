@@ -75,5 +75,5 @@ def measure(context: Context) -> Result:
     path = figures.errors(shown, context.folder / "identity.png", published=printed if whole else None, title=title)
     says = f"{' and '.join(short(name) for name in next(iter(pairs.values())))}, ...: the original block, then pre-activation."
     table = Table(title="Original block and full pre-activation", head=head, rows=rows)
-    more = [MEAN, *([NO_WARM_UP] if min(depths) < 110 else [])]
+    more = [MEAN, *([NO_WARM_UP] if min(depths) < context.scale.warmup_layers else [])]
     return assembled(context, "identity", [table], verdicts, [Drawing(file=path.name, says=says)], curves=False, more=more)

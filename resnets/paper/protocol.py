@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from resnets.paper.scales import PAPER_SEEDS, PAPER_SIZE, PAPER_STEPS, Scale
+from resnets.paper.scales import PAPER_SEEDS, PAPER_SIZE, PAPER_STEPS, WARMUP_LAYERS, Scale
 
-WARMUP_STEPS, WARMUP_LAYERS = 400, 110  # "the learning rate of 0.01 ... until about 400 iterations", for 110 layers
+WARMUP_STEPS = 400  # "the learning rate of 0.01 ... until about 400 iterations", for 110 layers
 SMALL_DATA = ("cifar10", "cifar100", "digits")  # built-in datasets of small images, for which ImageNet networks are scaled down
 Settings = Mapping[str, object]  # of a run, as its recipe.yaml has them
 
@@ -28,8 +28,13 @@ class ProtocolSettings(TypedDict, total=False):
     steps: int
     img_size: int
     warmup_steps: int
+    warmup_lr: float
+    warmup: str
     val_fraction: float
     stall_epochs: int
+
+
+WARMUP: ProtocolSettings = {"warmup_lr": 0.01, "warmup": "constant"}  # as the recipe has it from 110 layers on
 
 
 def is_large(data: str) -> bool:
@@ -43,6 +48,7 @@ def settings(scale: Scale, num_layers: int, *, data: str, seed: int, large: bool
     The milestones stay where the recipe has them, at a half and three quarters of the run. A short run has a warm-up of 400
     steps too, but at most a quarter of the run: the number of steps decides when a learning rate of 0.1 is safe (with nine
     steps, ResNet-110 did not learn).
+    Some scales warm up shallower networks too.
     """
     chosen: ProtocolSettings = {
         "data": data,
@@ -51,8 +57,10 @@ def settings(scale: Scale, num_layers: int, *, data: str, seed: int, large: bool
         "steps": scale.large_steps if large else scale.steps,
         "img_size": scale.large_size if large else scale.img_size,
     }
-    if not large and num_layers >= WARMUP_LAYERS and scale.steps != PAPER_STEPS:
+    if not large and num_layers >= scale.warmup_layers and scale.steps != PAPER_STEPS:
         chosen["warmup_steps"] = min(WARMUP_STEPS, max(1, scale.steps // 4))
+        if num_layers < WARMUP_LAYERS:
+            chosen |= WARMUP
     # No early stopping: a network that does not learn is a result here.
     return {**chosen, "val_fraction": 0.1, "stall_epochs": 0}
 
@@ -88,8 +96,10 @@ def _small(scale: Scale, data: str, recipes: Sequence[Settings]) -> Iterator[str
             "the learning rate is constant, as in the first steps of the paper's schedule."
             if named(recipes, "sched") == {"constant"}
             else "the learning rate is divided by 10 after a half and three quarters of them, as in the paper, and the warm-up "
-            f"of networks with {WARMUP_LAYERS} layers or more has {WARMUP_STEPS} steps, or a quarter of the run."
+            f"of networks with {scale.warmup_layers} layers or more has {WARMUP_STEPS} steps, or a quarter of the run."
         )
+        if scale.warmup_layers < WARMUP_LAYERS:
+            yield f"The paper warms up from {WARMUP_LAYERS} layers on; in a short run a rate of 0.1 holds 56 layers back too."
     if sizes != {str(PAPER_SIZE)}:
         told = " or ".join(f"{size} x {size}" for size in sorted(sizes, key=int))
         yield f"Images of {told} pixels instead of {PAPER_SIZE} x {PAPER_SIZE}."

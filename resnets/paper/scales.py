@@ -9,6 +9,7 @@ from resnets.errors import InputError
 from resnets.models import zoo
 
 PAPER_STEPS, PAPER_SIZE, PAPER_SEEDS = 64_000, 32, 5
+WARMUP_LAYERS = 110  # from which on the paper warms up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class Scale:
         seeds: number of runs of each network.
         depths: layers of the plain and residual CIFAR networks.
         identity_depths: layers of the networks of "Identity Mappings".
+        warmup_layers: CIFAR networks of so many layers or more begin with a warm-up.
         large_size, large_steps: input size and steps of the ImageNet networks, which are trained on a folder of images.
         shows: what runs of this scale can show, and what not.
     """
@@ -34,6 +36,7 @@ class Scale:
     large_size: int
     large_steps: int
     shows: str
+    warmup_layers: int = WARMUP_LAYERS
 
 
 SCALES = {
@@ -46,7 +49,7 @@ SCALES = {
         ),
         Scale(
             name="medium", img_size=16, steps=8_000, seeds=3, depths=(20, 56),
-            identity_depths=(56, 110), large_size=128, large_steps=100_000,
+            identity_depths=(56, 110), large_size=128, large_steps=100_000, warmup_layers=20,
             shows="8,000 of 64,000 steps on images of half the side: whether 20 or 56 layers are better, of plain and of "
             "residual networks, as in figure 6; not the paper's error rates.",
         ),

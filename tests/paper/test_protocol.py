@@ -23,7 +23,7 @@ from resnets.tasks.classify.settings import ClassifySettings, he2015
 from resnets.verbs.train import loader
 from tests.engine.made import planned
 
-FULL, SMALL, TINY = (scales.SCALES[name] for name in ("full", "small", "tiny"))
+FULL, MEDIUM, SMALL, TINY = scales.SCALES.values()
 
 
 def schedule(name, scale):
@@ -56,6 +56,15 @@ def test_warmup_is_at_most_a_quarter_of_a_short_run_and_milestones_stay():
     assert [course.learning_rate(step, steps) for step in (0, warm - 1)] == [0.01, 0.01]
     rates = [course.learning_rate(step, steps) for step in (warm, steps // 2 - 1, steps // 2, 3 * steps // 4)]
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001])
+
+
+def test_a_scale_of_some_thousand_steps_warms_up_shallow_networks_too():
+    for name in ("plain20_cifar", "resnet56_cifar", "resnet110_cifar"):
+        course = schedule(name, MEDIUM)
+        assert [course.learning_rate(step, MEDIUM.steps) for step in (0, 399, 400)] == pytest.approx([0.01, 0.01, 0.1])
+    told = " ".join(protocol.deviations(MEDIUM, data="cifar10"))
+    assert "20 layers or more has 400 steps" in told and "from 110 layers on" in told
+    assert "from 110 layers on" not in " ".join(protocol.deviations(SMALL, data="cifar10"))
 
 
 def test_the_rest_of_the_recipe_and_that_the_last_step_counts():
