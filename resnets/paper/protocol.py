@@ -28,13 +28,8 @@ class ProtocolSettings(TypedDict, total=False):
     steps: int
     img_size: int
     warmup_steps: int
-    warmup_lr: float
-    warmup: str
     val_fraction: float
     stall_epochs: int
-
-
-WARMUP: ProtocolSettings = {"warmup_lr": 0.01, "warmup": "constant"}  # as the recipe has it from 110 layers on
 
 
 def is_large(data: str) -> bool:
@@ -48,7 +43,7 @@ def settings(scale: Scale, num_layers: int, *, data: str, seed: int, large: bool
     The milestones stay where the recipe has them, at a half and three quarters of the run. A short run has a warm-up of 400
     steps too, but at most a quarter of the run: the number of steps decides when a learning rate of 0.1 is safe (with nine
     steps, ResNet-110 did not learn).
-    Some scales warm up shallower networks too.
+    Some scales warm up shallower networks too, by a rate that rises.
     """
     chosen: ProtocolSettings = {
         "data": data,
@@ -59,8 +54,6 @@ def settings(scale: Scale, num_layers: int, *, data: str, seed: int, large: bool
     }
     if not large and num_layers >= scale.warmup_layers and scale.steps != PAPER_STEPS:
         chosen["warmup_steps"] = min(WARMUP_STEPS, max(1, scale.steps // 4))
-        if num_layers < WARMUP_LAYERS:
-            chosen |= WARMUP
     # No early stopping: a network that does not learn is a result here.
     return {**chosen, "val_fraction": 0.1, "stall_epochs": 0}
 
@@ -99,7 +92,10 @@ def _small(scale: Scale, data: str, recipes: Sequence[Settings]) -> Iterator[str
             f"of networks with {scale.warmup_layers} layers or more has {WARMUP_STEPS} steps, or a quarter of the run."
         )
         if scale.warmup_layers < WARMUP_LAYERS:
-            yield f"The paper warms up from {WARMUP_LAYERS} layers on; in a short run a rate of 0.1 holds 56 layers back too."
+            yield (
+                f"The paper warms up from {WARMUP_LAYERS} layers on, at a constant rate; here shallower networks do so "
+                "too, at one that rises from 0, for in a short run a first rate of 0.1 holds back 56 layers."
+            )
     if sizes != {str(PAPER_SIZE)}:
         told = " or ".join(f"{size} x {size}" for size in sorted(sizes, key=int))
         yield f"Images of {told} pixels instead of {PAPER_SIZE} x {PAPER_SIZE}."
