@@ -2,6 +2,7 @@
 works in what the tests start, also where the test run itself is in the background of a shell, which makes it ignored.
 """
 
+import functools
 import os
 import signal
 from pathlib import Path
@@ -22,13 +23,18 @@ FLAGS = [
 
 @pytest.fixture(scope="module")
 def unrendered():
-    """Figures are made and saved as empty pictures of their size: to render them takes longer than the rest of a short run.
-    tests/draw, tests/tasks and tests/paper render them."""
+    """Figures are made, and saved in files as empty pictures of their size: to render them takes longer than the rest of a
+    short run. tests/draw, tests/tasks and tests/paper render them."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    def print_png(canvas, path, **_):
-        Image.new("RGB", canvas.get_width_height()).save(path, "PNG")
+    rendered = FigureCanvasAgg.print_png
+
+    @functools.wraps(rendered)  # matplotlib passes what the signature names
+    def print_png(canvas, file, **options):
+        if not isinstance(file, str | os.PathLike):  # such as what asks for the size of a text
+            return rendered(canvas, file, **options)
+        Image.new("RGB", canvas.get_width_height()).save(file, "PNG")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FigureCanvasAgg, "print_png", print_png)

@@ -132,7 +132,7 @@ def flags(command):
 TORCHRUN = {"--nproc-per-node", "--nnodes", "--rdzv-id", "--rdzv-backend", "--rdzv-endpoint"}
 SBATCH = {"--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--signal", "--requeue", "--open-mode"}
 RAY = {"--disable-usage-stats", "--volume", "--shm-size", "--autoscaling-config", "--address", "--num-cpus", "--workdir"}
-BENCHMARKS = {"--measure", "--engine-ms"}  # of scripts in benchmarks/
+BENCHMARKS = {"--measure", "--engine-ms", "--tiny"}  # of scripts in benchmarks/
 
 
 def test_every_flag_exists():

@@ -103,17 +103,11 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
+            if near := difflib.get_close_matches(cmd_name, COMMANDS, n=1):
+                raise click.UsageError(f"there is no command {cmd_name!r}; did you mean {near[0]}?", ctx)
             return None
         module, _, name = COMMANDS[cmd_name].rpartition(".")
         return completing(with_stores(with_plugins(getattr(importlib.import_module(module), name))))
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError:
-            if near := difflib.get_close_matches(args[0], COMMANDS, n=1):
-                raise click.UsageError(f"there is no command {args[0]!r}; did you mean {near[0]}?", ctx) from None
-            raise
 
 
 @click.group(cls=Commands, context_settings=CONTEXT, epilog=EPILOG)

@@ -115,7 +115,9 @@ SPEC_FLAGS = (
 )
 
 
-OF_ANSWERS = ("tta", "topk", "runtime")  # flags of verbs that answer
+# What flags are that no training has: others' names of settings, and flags of verbs that answer.
+NOT_HERE = {name: f"here --{own.replace('_', '-')}" for name, own in ELSEWHERE.items()}
+NOT_HERE |= dict.fromkeys(("tta", "topk", "runtime"), "of answers: `resnets eval`, `predict`")
 
 
 class SettingsCommand(click.Command):
@@ -126,12 +128,9 @@ class SettingsCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            name = error.option_name.lstrip("-").replace("-", "_")
-            if name not in ELSEWHERE and name not in OF_ANSWERS:
+            if (name := error.option_name.lstrip("-").replace("-", "_")) not in NOT_HERE:
                 raise
-            words = f"{error.option_name} is " + (
-                f"here --{ELSEWHERE[name].replace('_', '-')}" if name in ELSEWHERE else "of answers: `resnets eval`, `predict`"
-            )
+            words = f"{error.option_name} is {NOT_HERE[name]}"
             raise click.NoSuchOption(error.option_name, words, ctx=ctx) from None
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
