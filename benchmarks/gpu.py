@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 import resnets
+from resnets import tasks
 from resnets.engine import device as devices
 from resnets.engine.run import RunDir
 from resnets.models import zoo
@@ -33,8 +34,8 @@ def trained(words: list[str], datasets: Path, folder: Path) -> dict[str, Any]:
     """The test accuracy of a run, and the seconds of its steps with validation, beside those of the process."""
     run = RunDir(folder / "run")
     resnet(["train", "cifar10", *words, "--data-dir", str(datasets), "--out", str(run.path)])
-    rows = run.read_metrics()
-    return {"accuracy": run.read_provenance()["result"]["top1"], "training_seconds": sum(row["seconds"] for row in rows)}
+    seconds = run.read_metrics()[-1]["seconds"]  # since the start of the training
+    return {"accuracy": run.read_provenance()["result"]["top1"], "training_seconds": seconds}
 
 
 def stepped(words: list[str], datasets: Path, folder: Path) -> dict[str, Any]:
@@ -49,10 +50,8 @@ def stepped(words: list[str], datasets: Path, folder: Path) -> dict[str, Any]:
 
 
 def used() -> devices.Device:
-    """The fastest device here, in the precision that `resnets train` chooses for it."""
-    found = devices.find("auto")
-    autocast = torch.bfloat16 if devices.supports_bf16(found) else None
-    return devices.Device(found, autocast, channels_last=True, fused=False, compile=False, allocator="system")
+    """The device that `resnets train` chooses here, with its precision."""
+    return devices.choose(tasks.settings(tasks.DEFAULT)())
 
 
 def repeated(words: list[str], datasets: Path, folder: Path) -> dict[str, Any]:

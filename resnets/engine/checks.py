@@ -12,6 +12,7 @@ from resnets.engine.resume import Position
 from resnets.engine.run import BRING_BACK, Row
 from resnets.engine.schedule import Schedule
 from resnets.errors import InputError
+from resnets.models import weights
 from resnets.models.model import Model
 
 
@@ -61,9 +62,8 @@ def check_finite(loss: Tensor, at: Position, schedule: Schedule) -> None:
 
 def check_weights(model: Model, at: Position, schedule: Schedule) -> None:
     """Raise `InputError` if weights are NaN or infinite: the last step of an epoch can make them so, and no loss follows it."""
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise diverged(f"{name} holds NaN or infinite values", at, schedule)
+    if (name := weights.not_finite(model.state_dict())) is not None:
+        raise diverged(f"{name} holds NaN or infinite values", at, schedule)
 
 
 def diverged(found: str, at: Position, schedule: Schedule) -> InputError:

@@ -102,7 +102,8 @@ def fit(job: Fit, *, resume: bool) -> Position:
 
 def lengthen(job: Fit, at: Position) -> None:
     """Let a run go on that was made longer. From the step at which it stands, schedules are those of its new length; what was
-    done before stays as it was. With a constant rate the whole is what a run of the new length would have been."""
+    done before stays as it was. With a constant rate the whole is what a run of the new length would have been. Where nothing
+    is left to train, that is said."""
     num = len(job.processes.first(lambda: job.run.read_provenance().get("lengthened", [])))
     if num > at.lengthened:
         if job.schedule.num_steps is None and at.step >= at.total_steps:  # until the clock has timed some steps

@@ -220,8 +220,10 @@ def _metadata(file: Any, path: str | Path) -> dict[str, Any]:
 
 def check_finite(tensors: Mapping[str, Tensor], path: str | Path) -> None:
     """Raise `InputError` where a tensor holds NaN or infinity, from which every answer would be NaN."""
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise InputError(
-                f"{path}: {name} holds values that are no numbers (NaN or infinite); use weights of an earlier step"
-            )
+    if (name := not_finite(tensors)) is not None:
+        raise InputError(f"{path}: {name} holds values that are no numbers (NaN or infinite); use weights of an earlier step")
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The first tensor that holds NaN or infinity, by name."""
+    return next((name for name, x in tensors.items() if x.is_floating_point() and not x.isfinite().all()), None)
