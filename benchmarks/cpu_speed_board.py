@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
 import shlex
 import statistics
@@ -57,11 +58,13 @@ board was opened (30 November 2026); on graphics cards 94 % takes two seconds.
 2. All 50,000 training pictures may be used, and nothing else: no other pictures, no trained weights. Their part that validates
    is the entry's choice.
 3. The test pictures choose nothing: they are answered once, by the last weights or those that validation chose. Answers
-   averaged over flips or shifts of a picture are fine, within the time.
+   averaged over flips or shifts of a picture are fine.
 4. Nothing else runs on the machine, whose processor, cores and instructions are named. A run beside which other programs took
    more than {BUSY:.0%} does not count.
 5. Three seeds or more make an entry, five a record; one is listed as what it is. Mean and standard deviation over seeds.
-6. The command is given, and whoever runs it gets the network, the recipe and the accuracy.
+6. Answers averaged over flips are a column of their own: `resnets eval RUN cifar10 --tta` after the run, whose seconds are in
+   `seconds_flips` of the lines. They may take the time that a run may be late.
+7. The command is given, and whoever runs it gets the network, the recipe and the accuracy.
 
 To add an entry, run `python benchmarks/cpu_speed_board.py DATASETS --time 10m` and send the lines that it adds to
 `cpu_speed_board.jsonl`; other software adds the same fields.
@@ -71,7 +74,7 @@ To add an entry, run `python benchmarks/cpu_speed_board.py DATASETS --time 10m` 
 
 
 def run(datasets: Path, way: str, asked: str, seed: int, threads: int | None) -> dict[str, Any]:
-    """One training, and what it cost."""
+    """One training, and what it cost; then its test pictures once more, with flips averaged."""
     words = ["train", "cifar10", *shlex.split(WAYS[way]), "--time", asked, "--seed", str(seed), "--data-dir", str(datasets)]
     words += ["--threads", str(threads)] if threads else []
     with tempfile.TemporaryDirectory(prefix="board-") as folder:
@@ -82,16 +85,21 @@ def run(datasets: Path, way: str, asked: str, seed: int, threads: int | None) ->
         seconds, other = time.perf_counter() - began, shares(before, busy())
         if done.returncode:
             raise RuntimeError(done.stderr[-2000:])
-        kept = RunDir(out)
+        spent, kept = os.times(), RunDir(out)
         told, recipe, last = kept.read_provenance(), read_yaml(kept.recipe), kept.read_metrics()[-1]
-    spent = os.times()
+        began = time.perf_counter()
+        words = ["eval", str(out), "cifar10", "--tta", "--json", "--data-dir", str(datasets)]
+        flips = subprocess.run([sys.executable, "-m", "resnets", *words], capture_output=True, text=True, check=True)
+        more = time.perf_counter() - began
     return {
         "way": way,
         "command": shlex.join(["resnets", *words[:2], *shlex.split(WAYS[way]), "--time", asked]),
         "time": asked,
         "seed": seed,
         "accuracy": told["result"]["top1"],
+        "accuracy_flips": json.loads(flips.stdout)["top1"],
         "seconds": round(seconds, 1),
+        "seconds_flips": round(seconds + more, 1),
         "processor_seconds": round(spent.children_user + spent.children_system - cost.children_user - cost.children_system, 1),
         "others": round(sum(other.values()), 4),
         "network": recipe["model"] + (f", width {recipe['width']}" if recipe.get("width") else ""),
@@ -106,7 +114,7 @@ def run(datasets: Path, way: str, asked: str, seed: int, threads: int | None) ->
 
 def entries(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """Runs that differ in the seed alone, by time and accuracy."""
-    kinds = ("machine", "processors", "way", "time")
+    kinds = ("machine", "instructions", "precision", "processors", "way", "time")
 
     def kind(row: dict[str, Any]) -> tuple[Any, ...]:
         return tuple(row[name] for name in kinds)
@@ -120,12 +128,17 @@ def counts(row: dict[str, Any]) -> bool:
     return row["seconds"] <= LATE * parse_duration(row["time"]) and row["others"] <= BUSY
 
 
-def mean_of(group: list[dict[str, Any]]) -> float:
-    return 100 * statistics.mean(row["accuracy"] for row in group)
+def mean_of(group: list[dict[str, Any]], name: str = "accuracy") -> float:
+    return 100 * statistics.mean(row[name] for row in group)
 
 
-def spread_of(group: list[dict[str, Any]]) -> float:
-    return 100 * statistics.stdev(row["accuracy"] for row in group) if len(group) > 1 else 0.0
+def spread_of(group: list[dict[str, Any]], name: str = "accuracy") -> float:
+    return 100 * statistics.stdev(row[name] for row in group) if len(group) > 1 else 0.0
+
+
+def figure(group: list[dict[str, Any]], name: str = "accuracy") -> str:
+    """Mean and deviation, in percent."""
+    return f"{mean_of(group, name):.1f}" + (f" ({spread_of(group, name):.1f})" if len(group) > 1 else "")
 
 
 def page(rows: list[dict[str, Any]]) -> str:
@@ -134,13 +147,14 @@ def page(rows: list[dict[str, Any]]) -> str:
         for row in rows
         if not counts(row)
     ]
-    lines = ["| time | accuracy (%) | seeds | network, epochs | machine | took, s (processors) | others | command |"]
-    lines += ["|--|--|--|--|--|--|--|--|"]
+    names = ("time", "accuracy (%)", "flips averaged", "seeds", "network, epochs", "machine", "took, s (processors)")
+    lines = [f"| {' | '.join((*names, 'others', 'command'))} |", "|--" * (len(names) + 2) + "|"]
     for group in entries(filter(counts, rows)):
-        first, spread = group[0], f" ({spread_of(group):.1f})" if len(group) > 1 else ""
+        first, flips = group[0], all(row.get("seconds_flips", math.inf) <= LATE * parse_duration(row["time"]) for row in group)
         middle = {name: statistics.median(row[name] for row in group) for name in ("epochs", "seconds", "processor_seconds")}
         cells = (
-            *(first["time"], f"{mean_of(group):.1f}{spread}", len(group), f"{first['network']}, {middle['epochs']:.0f}"),
+            *(first["time"], figure(group), figure(group, "accuracy_flips") if flips else "", len(group)),
+            f"{first['network']}, {middle['epochs']:.0f}",
             f"{first['processors']} cores of {first['machine']}, {first['instructions']}, {first['precision']}",
             f"{middle['seconds']:.0f} ({middle['processor_seconds']:.0f})",
             *(f"{max(row['others'] for row in group):.1%}", f"`{first['command']}`"),
@@ -177,7 +191,7 @@ def main() -> None:
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     if not given.page and (given.datasets is None or not is_real(given.datasets)):
         parser.error("DATASETS: give a folder with CIFAR-10's official files, cifar-10-batches-bin/")
-    own = {"machine": cpu_name(), "way": given.way, "time": given.time}
+    own = {"machine": cpu_name(), "instructions": torch.backends.cpu.get_cpu_capability(), "way": given.way, "time": given.time}
     there = {row["seed"] for row in rows if own.items() <= row.items()}
     for seed in sorted(set(range(0 if given.page else given.seeds)) - there):
         rows.append(run(given.datasets, given.way, given.time, seed, given.threads))

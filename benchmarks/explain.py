@@ -34,7 +34,7 @@ from PIL import Image
 from resnets.attribution.faithful import curves
 from resnets.attribution.methods import METHODS, attribute, enlarged
 from resnets.draw import heat
-from resnets.engine.contract import Question
+from resnets.engine.values import Question
 from resnets.models.answering import run_model
 from resnets.models.model import Model
 from resnets.ship import hub

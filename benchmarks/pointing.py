@@ -28,7 +28,7 @@ from resnets.data.pictures.resize import fit_picture
 from resnets.data.places import as_input, places_of
 from resnets.data.sources import open_source
 from resnets.data.types import Source, Split
-from resnets.engine.contract import Question
+from resnets.engine.values import Question
 from resnets.models.answering import run_model
 from resnets.models.model import Model
 from resnets.verbs.explain_maps import quick_maps

@@ -19,7 +19,7 @@ Told = tuple[dict[str, Any], Sequence[str]]  # for programs, and for people
 
 @click.command("paper", context_settings=CONTEXT, epilog=EPILOG, short_help="Reproduce the paper's results.")
 @click.argument("item", required=False)
-@click.option("--scale", default="small", metavar="full|small|tiny", help="how much of the protocol is run  [small]")
+@click.option("--scale", default="small", metavar="full|medium|small|tiny", help="how much of the protocol is run  [small]")
 @click.option("--seeds", type=click.IntRange(1), help="runs of each network  [5, 3 or 1, depending on --scale]")
 @click.option("--depths", metavar="N,N,...", help="layers of the CIFAR networks, also 1202  [depending on --scale]")
 @click.option(

@@ -10,6 +10,7 @@ import pytest
 from resnets import __version__, tasks
 from resnets.cli.main import COMMANDS, cli
 from resnets.engine.settings import fields_of
+from resnets.paper.scales import SCALES
 from resnets.ship.formats import FORMATS
 from resnets.ship.sessions import RUNTIMES
 from tests.cli.made import said
@@ -84,6 +85,8 @@ def test_choices_are_those_of_the_tables():
     for verb in ("predict", "eval"):
         assert choices(verb, "runtime") == ["auto", *RUNTIMES]
     assert sorted(choices("export", "form")) == sorted(FORMATS)
+    scale = next(p for p in command("paper").params if p.name == "scale")
+    assert scale.metavar.split("|") == list(SCALES)
 
 
 def test_verbs_are_those_of_the_contract():
