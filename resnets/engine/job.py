@@ -17,7 +17,7 @@ from resnets.data.loader import Loader
 from resnets.data.machine import keep_memory
 from resnets.data.workers import BadImages
 from resnets.engine import freeze
-from resnets.engine.contract import Criterion, Meter, Task
+from resnets.engine.contract import Meter, Task
 from resnets.engine.device import Device
 from resnets.engine.distributed import ALONE, Processes
 from resnets.engine.orders import Orders
@@ -26,6 +26,7 @@ from resnets.engine.resume import Position
 from resnets.engine.run import Row, RunDir
 from resnets.engine.schedule import Schedule
 from resnets.engine.threads import Adapting
+from resnets.engine.values import Criterion
 from resnets.engine.whitening import whiten
 from resnets.files import write_text
 from resnets.models.model import Model

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from resnets import tasks
-from resnets.engine.contract import PublishedAs
+from resnets.engine.values import PublishedAs
 from resnets.errors import InputError
 from resnets.files import short, write_json
 from resnets.models import weights, zoo

@@ -17,8 +17,9 @@ import numpy as np
 
 from resnets import tasks
 from resnets.data.machine import default_workers, keep_memory, num_processors
-from resnets.engine.contract import Settings, Task
+from resnets.engine.contract import Task
 from resnets.engine.settings import parse
+from resnets.engine.values import Settings
 from resnets.errors import InputError
 from resnets.files import foreign, parse_json, temporary_folder
 from resnets.models import header as saved

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnets.engine.contract import Explained
+from resnets.engine.values import Explained
 from resnets.errors import InputError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from resnets.engine.contract import Sample
+from resnets.engine.values import Sample
 from resnets.measures.intervals import bootstrap
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from resnets import __version__, tasks
 from resnets.data.words import FILES_OF, IMAGES_OF
-from resnets.engine.contract import Headline, Task
+from resnets.engine.contract import Task
+from resnets.engine.values import Headline
 from resnets.models import zoo
 from resnets.models.header import Header, origin
 from resnets.models.pretrained import names

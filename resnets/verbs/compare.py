@@ -10,7 +10,7 @@ import numpy as np
 from resnets import tasks
 from resnets.data.words import called
 from resnets.draw.text import visible
-from resnets.engine.contract import Sample
+from resnets.engine.values import Sample
 from resnets.errors import InputError
 from resnets.files import write_json
 from resnets.measures.paired import paired_bootstrap, right_together

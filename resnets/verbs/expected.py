@@ -10,7 +10,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from resnets.engine.contract import Decision, Task
+from resnets.engine.contract import Task
+from resnets.engine.values import Decision
 from resnets.errors import InputError
 from resnets.files import read_text
 from resnets.measures import drift

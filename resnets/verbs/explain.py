@@ -21,7 +21,8 @@ from resnets.attribution.methods import METHODS, attribute, enlarged, library
 from resnets.attribution.seen import AT_ONCE, Seen
 from resnets.data.pictures.images import BadPicture
 from resnets.data.places import place_at
-from resnets.engine.contract import Explained, Question, Task
+from resnets.engine.contract import Task
+from resnets.engine.values import Explained, Question
 from resnets.errors import InputError
 from resnets.models.answering import evaluating, run_model
 from resnets.models.header import Header

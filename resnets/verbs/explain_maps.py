@@ -13,7 +13,8 @@ from resnets import tasks
 from resnets.attribution.methods import METHODS, attribute, enlarged, from_0_to_1
 from resnets.attribution.seen import AT_ONCE, Evidence, Seen
 from resnets.data.transforms import to_input
-from resnets.engine.contract import Explained, Question, Run, Task
+from resnets.engine.contract import Task
+from resnets.engine.values import Explained, Question, Run
 from resnets.errors import InputError
 from resnets.models.answering import evaluating, run_model
 from resnets.models.model import Model

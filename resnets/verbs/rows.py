@@ -19,9 +19,10 @@ import click
 from resnets.data.pictures.volumes import SUFFIXES
 from resnets.data.words import worded
 from resnets.draw.text import visible
-from resnets.engine.contract import Rows, Task, Wanted
+from resnets.engine.contract import Rows, Task
 from resnets.errors import InputError
 from resnets.files import ELSEWHERE, REMEDIES, to_json
+from resnets.models.answering import Wanted
 from resnets.models.records import Prediction
 
 if TYPE_CHECKING:

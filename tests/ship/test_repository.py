@@ -3,7 +3,7 @@
 import pytest
 
 from resnets.data.preprocess import Preprocess
-from resnets.engine.contract import PublishedAs
+from resnets.engine.values import PublishedAs
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.models.header import Header

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from resnets.cli.main import main
-from resnets.engine.contract import Sample
+from resnets.engine.values import Sample
 from resnets.errors import InputError
 from resnets.models.weights import save
 from resnets.ship.hub import create_model

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import resnets
-from resnets.engine.contract import Question
+from resnets.engine.values import Question
 from resnets.errors import InputError
 from resnets.verbs.explain import explain
 from resnets.verbs.explain_maps import quick_maps

@@ -15,7 +15,7 @@ from resnets.draw.confusion import confusion
 from resnets.draw.gallery import gallery
 from resnets.draw.reliability import reliability
 from resnets.draw.tradeoffs import precision_recall, roc
-from resnets.engine.contract import NO_DECISION, Decision
+from resnets.engine.values import NO_DECISION, Decision
 from resnets.measures import balance, curves
 from resnets.tasks.classify import confidence, points
 from resnets.tasks.classify.meter import worst_errors

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnets.engine.contract import Criterion, Losses
+from resnets.engine.values import Criterion, Losses
 from resnets.tasks.classify.settings import ClassifySettings
 
 

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data.types import Batch
-from resnets.engine.contract import NO_DECISION, Criterion, Decision, Outcomes, Sample, accumulate
+from resnets.engine.contract import accumulate
+from resnets.engine.values import NO_DECISION, Criterion, Decision, Outcomes, Sample
 from resnets.measures import balance
 from resnets.measures.intervals import of_share, wilson
 from resnets.models.nn.layers import precise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.data.words import PICTURES
 from resnets.draw.text import columns, csv_line, visible
-from resnets.engine.contract import Sample
+from resnets.engine.values import Sample
 from resnets.measures import balance
 from resnets.models.answering import Noted, Wanted
 from resnets.tasks.classify import confidence, points

@@ -11,18 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.types import KINDS, Source, Split
-from resnets.engine.contract import (
-    Criterion,
-    Decision,
-    Explained,
-    Headline,
-    PublishedAs,
-    Question,
-    ReportTable,
-    Score,
-    Settings,
-)
 from resnets.engine.settings import answers_of
+from resnets.engine.values import Criterion, Decision, Explained, Headline, PublishedAs, Question, ReportTable, Score, Settings
 from resnets.measures import balance
 from resnets.models.header import Header
 from resnets.tasks import averages, explained

@@ -24,8 +24,8 @@ from resnets.data.sources import open_source, recognised
 from resnets.data.types import KINDS, Samples, Source, Split
 from resnets.data.words import IMAGES_OF
 from resnets.draw.panels import Panel
-from resnets.engine.contract import Decision, Design, Settings
 from resnets.engine.recipe import Recipe, changed_spec, spec_changes
+from resnets.engine.values import Decision, Design, Settings
 from resnets.errors import InputError
 from resnets.files import replacing
 from resnets.models import zoo

@@ -8,7 +8,7 @@ from typing import Any, TypedDict, cast
 import numpy as np
 
 from resnets.data.targets import Boxes, Detections
-from resnets.engine.contract import Sample
+from resnets.engine.values import Sample
 from resnets.errors import InputError
 from resnets.tasks.detect import coco, points, voc
 from resnets.tasks.detect.objects import Objects

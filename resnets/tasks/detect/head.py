@@ -26,7 +26,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import LevelMapper
 
-from resnets.engine.contract import Losses
+from resnets.engine.values import Losses
 from resnets.errors import InputError, is_whole
 from resnets.models.nn.layers import Features
 from resnets.models.nn.trunk import Trunk

@@ -12,7 +12,7 @@ import torch
 
 from resnets.data.targets import Boxes, Detections
 from resnets.data.types import Batch
-from resnets.engine.contract import NO_DECISION, Decision, Sample
+from resnets.engine.values import NO_DECISION, Decision, Sample
 from resnets.models.answering import Wanted
 from resnets.tasks.dense.task import Bad, worse
 from resnets.tasks.detect import points

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
-from resnets.engine.contract import Sample
+from resnets.engine.values import Sample
 from resnets.models.answering import Noted, Wanted, number_of
 from resnets.tasks.detect import points
 from resnets.tasks.lines import class_table, failed, unreadable

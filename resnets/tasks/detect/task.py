@@ -17,19 +17,9 @@ import numpy as np
 from resnets.data.targets import Boxes, Detections
 from resnets.data.types import Source, Split
 from resnets.draw.panels import Panel
-from resnets.engine.contract import (
-    Criterion,
-    Explained,
-    Losses,
-    PublishedAs,
-    Question,
-    ReportTable,
-    Run,
-    Score,
-    Settings,
-    Wanted,
-)
+from resnets.engine.values import Criterion, Explained, Losses, PublishedAs, Question, ReportTable, Run, Score, Settings
 from resnets.errors import InputError
+from resnets.models.answering import Wanted
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.tasks import explained

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnets.engine.contract import Criterion, Losses
+from resnets.engine.values import Criterion, Losses
 from resnets.errors import InputError
 from resnets.tasks.embed.settings import MARGINS, EmbedSettings
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from resnets.data.types import Batch
-from resnets.engine.contract import NO_DECISION, Decision, Sample, accumulate
+from resnets.engine.contract import accumulate
+from resnets.engine.values import NO_DECISION, Decision, Sample
 from resnets.measures import identification, retrieval
 from resnets.measures import verification as verifying
 from resnets.measures.intervals import bootstrap

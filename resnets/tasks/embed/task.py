@@ -15,7 +15,7 @@ import numpy as np
 from resnets.data import identities
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import Samples, Source, Split
-from resnets.engine.contract import (
+from resnets.engine.values import (
     Criterion,
     Decision,
     Design,

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnets.engine.contract import Criterion, Losses
+from resnets.engine.values import Criterion, Losses
 from resnets.tasks.grade.settings import ORDINAL, GradeSettings
 
 # Of errors in standard deviations of the target. Huber's is quadratic up to one of them, so that it is as smooth as the squared

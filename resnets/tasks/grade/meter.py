@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from resnets.data.types import Batch
-from resnets.engine.contract import NO_DECISION, Criterion, Decision, Outcomes, Sample, accumulate
+from resnets.engine.contract import accumulate
+from resnets.engine.values import NO_DECISION, Criterion, Decision, Outcomes, Sample
 from resnets.measures.intervals import bootstrap, wilson
 from resnets.models.answering import number_of
 from resnets.models.nn.layers import precise

@@ -13,7 +13,7 @@ import numpy as np
 
 from resnets.data.splits import cut_as_trained
 from resnets.data.types import KINDS, Source, Split
-from resnets.engine.contract import (
+from resnets.engine.values import (
     Criterion,
     Design,
     Explained,

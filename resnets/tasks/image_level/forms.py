@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import Samples, Source, Split
-from resnets.engine.contract import Design, Settings
+from resnets.engine.values import Design, Settings
 from resnets.models.header import Header
 from resnets.models.zoo import Named
 from resnets.tasks.image_level import pictures, series, volumes

@@ -10,9 +10,9 @@ from typing import Any
 from resnets.data.pictures.stored import StoredImages
 from resnets.data.preprocess import FREE, Preprocess
 from resnets.data.types import Samples, Source, Split
-from resnets.engine.contract import Design, Settings
 from resnets.engine.recipe import SMALL, changed_spec, spec_changes
 from resnets.engine.settings import fields_of, parse_duration
+from resnets.engine.values import Design, Settings
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.zoo import Named

@@ -11,9 +11,9 @@ import numpy as np
 
 from resnets.data.preprocess import LEAST_STD, Preprocess
 from resnets.data.types import Samples, Source, Split
-from resnets.engine.contract import Design, Settings
 from resnets.engine.recipe import changed_spec, spec_changes
 from resnets.engine.settings import fields_of
+from resnets.engine.values import Design, Settings
 from resnets.errors import InputError
 from resnets.models.header import Header
 from resnets.models.zoo import Named

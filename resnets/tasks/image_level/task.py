@@ -15,9 +15,10 @@ from resnets.data import splits
 from resnets.data.preprocess import Preprocess
 from resnets.data.sources import open_source
 from resnets.data.types import KINDS, Samples, Source, Split
-from resnets.engine.contract import Criterion, Decision, Design, Run, Settings, Wanted
 from resnets.engine.recipe import Recipe, need_weights
+from resnets.engine.values import Criterion, Decision, Design, Run, Settings
 from resnets.errors import InputError
+from resnets.models.answering import Wanted
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named

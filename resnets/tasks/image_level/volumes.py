@@ -13,9 +13,9 @@ import numpy as np
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import Samples, Source, Split
 from resnets.data.window_levels import limits
-from resnets.engine.contract import Design, Settings
 from resnets.engine.recipe import changed_spec, spec_changes
 from resnets.engine.settings import fields_of, show
+from resnets.engine.values import Design, Settings
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.models.header import Header

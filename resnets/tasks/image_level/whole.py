@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from resnets.data.types import Source
-from resnets.engine.contract import Design, Settings
+from resnets.engine.values import Design, Settings
 from resnets.models.header import Header
 from resnets.models.zoo import Named
 from resnets.tasks.image_level.settings import WHOLE

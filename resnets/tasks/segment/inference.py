@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data.geometry import nearest
-from resnets.engine.contract import Run
+from resnets.engine.values import Run
 from resnets.models.header import Header
 from resnets.tasks.dense.task import as_array
 from resnets.tasks.segment.head import resized

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data.targets import IGNORE
-from resnets.engine.contract import Criterion, Losses
+from resnets.engine.values import Criterion, Losses
 from resnets.tasks.segment.head import Supervised
 from resnets.tasks.segment.settings import SegmentSettings
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from resnets.data.planes import busiest, planes
 from resnets.data.targets import BACKGROUND, IGNORE
 from resnets.data.types import Batch
-from resnets.engine.contract import NO_DECISION, Decision, Sample, accumulate
+from resnets.engine.contract import accumulate
+from resnets.engine.values import NO_DECISION, Decision, Sample
 from resnets.measures.agreement import Agreement
 from resnets.tasks.dense.task import Bad, worse
 from resnets.tasks.means import by_groups, mean, plain

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.data.words import worded
 from resnets.draw.text import csv_line, share, visible
-from resnets.engine.contract import Sample
+from resnets.engine.values import Sample
 from resnets.models.answering import Noted, Wanted
 from resnets.tasks.lines import class_table, failed, images_of, unreadable, with_interval
 

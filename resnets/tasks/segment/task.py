@@ -17,19 +17,9 @@ from resnets.data.spacings import gridded
 from resnets.data.targets import background_of
 from resnets.data.types import Samples, Source, Split
 from resnets.draw.panels import Panel
-from resnets.engine.contract import (
-    Criterion,
-    Design,
-    Explained,
-    PublishedAs,
-    Question,
-    ReportTable,
-    Run,
-    Score,
-    Settings,
-    Wanted,
-)
+from resnets.engine.values import Criterion, Design, Explained, PublishedAs, Question, ReportTable, Run, Score, Settings
 from resnets.errors import InputError
+from resnets.models.answering import Wanted
 from resnets.models.header import Header
 from resnets.models.spec import ResNetSpec
 from resnets.models.zoo import Named

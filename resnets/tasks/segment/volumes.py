@@ -16,8 +16,8 @@ from resnets.data.pictures.images import BadPicture
 from resnets.data.preprocess import Preprocess
 from resnets.data.types import Samples, Source, Split
 from resnets.data.words import IMAGES_OF
-from resnets.engine.contract import Design, Settings
 from resnets.engine.settings import show
+from resnets.engine.values import Design, Settings
 from resnets.errors import InputError
 from resnets.models import budget
 from resnets.models.header import Header

@@ -11,7 +11,7 @@ import numpy as np
 from resnets.draw.gallery import gallery
 from resnets.draw.precision_recall import Curve, draw_precision_recall
 from resnets.draw.style import EMPTY, INK, TRAIN, blank, elide, styled, write
-from resnets.engine.contract import Decision
+from resnets.engine.values import Decision
 from resnets.tasks.image_level.kept import Kept
 from resnets.tasks.tag.meter import judgement
 from resnets.tasks.tag.rows import words

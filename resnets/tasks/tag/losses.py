@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnets.engine.contract import Criterion, Losses
+from resnets.engine.values import Criterion, Losses
 from resnets.tasks.tag.settings import TagSettings
 
 MOST = 20.0  # times that a positive may weigh

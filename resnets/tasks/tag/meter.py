@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnets.data.types import Batch
-from resnets.engine.contract import NO_DECISION, Criterion, Decision, Outcomes, Sample, accumulate
+from resnets.engine.contract import accumulate
+from resnets.engine.values import NO_DECISION, Criterion, Decision, Outcomes, Sample
 from resnets.errors import InputError
 from resnets.models.nn.layers import precise
 from resnets.tasks.image_level.kept import Kept

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from resnets.draw.text import csv_line, share, visible
-from resnets.engine.contract import Sample
+from resnets.engine.values import Sample
 from resnets.models.answering import Noted, Wanted
 from resnets.tasks.lines import class_table, failed, first_cell, images_of, probabilities_in, unreadable, with_interval
 from resnets.tasks.tag.thresholds import LEAST, of_labels, probabilities

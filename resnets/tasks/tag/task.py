@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnets.data.types import KINDS, Source, Split
-from resnets.engine.contract import Criterion, Design, Explained, PublishedAs, Question, ReportTable, Score, Settings
+from resnets.engine.values import Criterion, Design, Explained, PublishedAs, Question, ReportTable, Score, Settings
 from resnets.errors import InputError
 from resnets.models.answering import Wanted
 from resnets.models.header import Header

@@ -17,8 +17,9 @@ from resnets.data.pictures.stored import evenly_spaced
 from resnets.data.types import Source, Split
 from resnets.data.workers import BadImages
 from resnets.draw.paint import hex_colours
-from resnets.engine.contract import Outcomes, Task
+from resnets.engine.contract import Task
 from resnets.engine.settings import parse_duration
+from resnets.engine.values import Outcomes
 from resnets.errors import InputError
 from resnets.measures.neighbours import nearest
 from resnets.measures.plane import in_plane

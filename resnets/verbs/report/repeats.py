@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from resnets.engine.contract import Score
 from resnets.engine.run import RunDir
+from resnets.engine.values import Score
 from resnets.files import read_yaml, write_text
 from resnets.verbs.report.page import filled, picture
 from resnets.verbs.report.values import flat

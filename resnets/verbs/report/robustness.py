@@ -14,8 +14,8 @@ from resnets.data.corruptions import CORRUPTIONS, STRENGTHS, Corruption
 from resnets.data.pictures.stored import evenly_spaced
 from resnets.data.types import Source
 from resnets.draw.robustness import robustness as draw
-from resnets.engine.contract import Sample
 from resnets.engine.run import RunDir
+from resnets.engine.values import Sample
 from resnets.errors import InputError
 from resnets.files import write_json
 from resnets.measures.intervals import of_share

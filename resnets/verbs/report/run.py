@@ -17,8 +17,9 @@ from typing import Any
 from resnets import tasks
 from resnets.data.words import FILES_OF, PICTURES
 from resnets.draw.confusion import largest_confusions
-from resnets.engine.contract import Headline, Task
+from resnets.engine.contract import Task
 from resnets.engine.run import MAX_RECORD, RunDir
+from resnets.engine.values import Headline
 from resnets.files import foreign, read_json, read_text, write_text
 from resnets.verbs.report.folders import gather, read_or_empty
 from resnets.verbs.report.page import filled, picture

@@ -15,8 +15,8 @@ from urllib.parse import quote
 import numpy as np
 
 from resnets.draw import overlaid
-from resnets.engine.contract import Score
 from resnets.engine.plan import FREE
+from resnets.engine.values import Score
 from resnets.errors import InputError
 from resnets.files import short, temporary_folder, write_text
 from resnets.measures.paired import Difference, holm, of_runs, paired_bootstrap, right_together

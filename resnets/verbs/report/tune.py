@@ -8,8 +8,8 @@ from typing import Any
 
 from resnets import tasks
 from resnets.draw.tuning import tuning
-from resnets.engine.contract import Score
 from resnets.engine.run import MAX_RECORD, RunDir
+from resnets.engine.values import Score
 from resnets.errors import InputError
 from resnets.files import foreign, read_json, write_text
 from resnets.verbs.report.page import filled, picture

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from resnets.data.inputs import Fitted
-from resnets.engine.contract import Question
+from resnets.engine.values import Question
 from resnets.errors import InputError
 from resnets.models.answering import Wanted
 from resnets.ship.sessions import Session, answering

@@ -19,7 +19,8 @@ from resnets.data.inputs import INPUTS, Fitted, Inputs
 from resnets.data.machine import default_workers
 from resnets.data.pictures.images import BadPicture
 from resnets.data.pictures.sent import Encoded
-from resnets.engine.contract import Settings, Task
+from resnets.engine.contract import Task
+from resnets.engine.values import Settings
 from resnets.errors import InputError
 from resnets.files import short
 from resnets.models.answering import Wanted, row_of

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest
 
 import resnets
-from resnets.engine.contract import Question
+from resnets.engine.values import Question
 from resnets.errors import InputError
 from resnets.measures.curves import predictive
 from resnets.tasks import get

@@ -16,8 +16,8 @@ from resnets.attribution.methods import METHODS
 from resnets.data.loader import Loader
 from resnets.data.transforms import to_input
 from resnets.data.workers import BadImages
-from resnets.engine.contract import Headline, Question
 from resnets.engine.run import RunDir, score_column
+from resnets.engine.values import Headline, Question
 from resnets.errors import InputError
 from resnets.models import weights
 from resnets.models.answering import Wanted, run_model

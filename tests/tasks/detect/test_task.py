@@ -6,7 +6,7 @@ import torch
 
 from resnets.data.batches.dense import as_tensors
 from resnets.data.transforms import to_input
-from resnets.engine.contract import Question
+from resnets.engine.values import Question
 from resnets.errors import InputError
 from resnets.models.answering import run_model
 from resnets.ship import hub
