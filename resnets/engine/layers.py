@@ -67,17 +67,22 @@ def own_settings(schema: Schema, settings: Mapping[str, Any], where: str) -> dic
         if name not in known:
             near = [ELSEWHERE[name]] if name in ELSEWHERE else difflib.get_close_matches(str(name), known, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; `resnets train --help` lists all settings"
-            raise InputError(f"{where}: there is no setting {short(repr(name))}{hint}")
+            raise InputError(f"{of_layer(where)}there is no setting {short(repr(name))}{hint}")
     return dict(settings)
 
 
+def of_layer(where: str) -> str:
+    """How a message begins that is about a layer: with its name, where that is more than the call or the command itself."""
+    return "" if where == "flag" else f"{where}: "
+
+
 def parsed(schema: Schema, settings: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """`settings` as a recipe holds them. Raises `InputError`, with `where` if that is a file."""
+    """`settings` as a recipe holds them. Raises `InputError`."""
     check_loaded(settings.get("plugin") or (), where)
     try:
         return {name: parse(schema, name, value) for name, value in settings.items()}
     except InputError as error:
-        raise InputError(f"{where}: {error}" if where.endswith((".yaml", ".yml")) else str(error)) from None
+        raise InputError(f"{of_layer(where)}{error}") from None
 
 
 def resolve(schema: Schema, layers: Mapping[str, Mapping[str, Any]]) -> tuple[Any, dict[str, str]]:
@@ -92,8 +97,7 @@ def resolve(schema: Schema, layers: Mapping[str, Mapping[str, Any]]) -> tuple[An
         for group in EXCLUSIVE:
             given = [name for name in group if settings.get(name) is not None]
             if len(given) > 1:
-                where = "" if origin == "flag" else f"{origin}: "
-                raise InputError(f"{where}{' and '.join(given)} exclude each other; give one of them")
+                raise InputError(f"{of_layer(origin)}{' and '.join(given)} exclude each other; give one of them")
             if given:
                 values |= dict.fromkeys(group)
                 origins |= dict.fromkeys(group, "default")

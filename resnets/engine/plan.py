@@ -271,7 +271,7 @@ def continued(run: RunDir, schema: Schema, saved: Settings, given: Settings) -> 
     parsed(schema, settings, str(run.recipe))
     again = {name: value for layer in requested(given).values() for name, value in layer.items()}
     changes = []
-    for name, value in own_settings(schema, again, "settings").items():
+    for name, value in own_settings(schema, again, "flag").items():
         if name == "find_lr":  # it has been found, and is among the settings
             continue
         value, before = parse(schema, name, value), parse(schema, name, settings.get(name))

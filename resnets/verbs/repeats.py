@@ -199,7 +199,7 @@ def begun(out: str | Path | None, asked: dict[str, Any]) -> tuple[RunDir, dict[s
     """A new folder, with what was given as its recipe."""
     settings = given(requested(asked))
     task = tasks.of(settings)
-    settings = own_settings(task.settings, settings, "settings")
+    settings = own_settings(task.settings, settings, "flag")
     for name, value in settings.items():
         parse(task.settings, name, value)
     list(parts_of(settings))  # so that what means nothing is said before there is a folder

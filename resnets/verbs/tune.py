@@ -306,7 +306,7 @@ def _begun(out: str | Path | None, asked: dict[str, Any], search: dict[str, Any]
     """A new folder, with what was asked for."""
     settings = given(requested(asked))
     task = tasks.of(settings)
-    settings = own_settings(task.settings, settings, "settings")
+    settings = own_settings(task.settings, settings, "flag")
     for name, value in settings.items():
         parse(task.settings, name, value)
     if alone := [name for name in ("folds", "fold", "seed", "find_lr", "probe") if settings.get(name)]:
@@ -352,7 +352,7 @@ def _taken_up(out: str | Path | None, asked: dict[str, Any], search: dict[str, A
     record = checked(read_json(path, most=MAX_RECORD, strict=False), path)
     schema, before = tasks.of(record["settings"]).settings, record["settings"] | {"seeds": record["seeds"]}
     whole_seeds = {"seeds": list(seeds_of(parse(schema, "seeds", asked["seeds"])))} if "seeds" in asked else {}
-    again = {name: parse(schema, name, value) for name, value in own_settings(schema, asked | whole_seeds, "settings").items()}
+    again = {name: parse(schema, name, value) for name, value in own_settings(schema, asked | whole_seeds, "flag").items()}
     changed = [name for name, value in again.items() if name not in before or value != parse(schema, name, before[name])]
     seconds = None if search["budget"] is None else parse_duration(str(search["budget"]))
     changed += [name for name, value in ({**search, "budget": seconds}).items() if value not in (None, [], record[name])]

@@ -62,11 +62,11 @@ def test_an_explicit_none_overrides():
     ("name", "hint"),
     [("learning_rat", "`resnets train --help`"), ("epoch", "did you mean epochs"), ("batchsize", "did you mean batch_size")],
 )
-@pytest.mark.parametrize("layer", ["recipe fast", "my.yaml", "flag"])
-def test_unknown_settings_are_refused_in_every_layer(layer, name, hint):
+@pytest.mark.parametrize(("layer", "where"), [("recipe fast", "recipe fast: "), ("my.yaml", "my.yaml: "), ("flag", "")])
+def test_unknown_settings_are_refused_in_every_layer(layer, where, name, hint):
     layers = {"recipe fast": {}, "my.yaml": {}, "flag": {}}
     layers[layer] = {name: 1}
-    with pytest.raises(InputError, match=rf"^{layer}: there is no setting '{name}'.*{hint}"):
+    with pytest.raises(InputError, match=rf"^{where}there is no setting '{name}'.*{hint}"):
         resolve(layers)
 
 
