@@ -106,9 +106,14 @@ def rows_of(spec: ResNetSpec, size: Size, header: Header | None) -> tuple[Row, .
     return rows if header is None or not header.head else rows[:-1]
 
 
+ALWAYS = ("size", "resize", "crop_pct", "interpolation", "mean", "std")  # is told of a rule of preprocessing
+
+
 def about(header: Header) -> list[str]:
     labels = ", ".join(header.labels[:10]) + (f", ... ({len(header.labels)})" if len(header.labels) > 10 else "")
-    preprocess = dataclasses.asdict(header.preprocess)
+    rule = {own: getattr(header.preprocess, own.name) for own in dataclasses.fields(header.preprocess)}
+    # What only some images need (a depth, a window, a spacing) is told where the model has it.
+    preprocess = {own.name: value for own, value in rule.items() if own.name in ALWAYS or value != own.default}
     if len(header.preprocess.mean) > header.preprocess.in_chans:
         preprocess["mean"] = "one a pixel"
     lines = [f"task        {header.task}", f"labels      {labels}", f"preprocess  {pairs(preprocess)}"]

@@ -109,11 +109,25 @@ def test_info_of_a_file_with_changes(capsys, file):
     ]
 
 
+def told(model):
+    """What is said of a model, without the steps of saving it."""
+    header = {"metrics": {}, "provenance": {}, "head": {}, "decision": {}}
+    return tables.about(
+        type("Header", (), header | {"labels": model.labels, "task": "classify", "preprocess": model.preprocess})
+    )
+
+
 def test_many_labels_are_cut_short():
     spec = zoo.change(SPEC, num_classes=30)
     model = hub.create_model(spec, labels=[f"n{n}" for n in range(30)])
-    line = tables.about(type("Header", (), {
-        "labels": model.labels, "task": "classify", "preprocess": model.preprocess, "metrics": {}, "provenance": {}, "head": {},
-        "decision": {},
-    }))[1]  # fmt: skip
-    assert line.endswith("n8, n9, ... (30)")
+    assert told(model)[1].endswith("n8, n9, ... (30)")
+
+
+def test_preprocessing_that_only_some_images_have_is_told_of_their_models_alone():
+    size = {"size": (8, 6), "mean": (0.5,) * 3, "std": (0.25,) * 3}
+    model = hub.create_model(SPEC, labels=["a", "b"])
+    model.preprocess = Preprocess(**size)
+    plain = told(model)[2]
+    assert plain.startswith("preprocess  size=8,6") and plain.endswith("std=0.25,0.25,0.25")
+    model.preprocess = Preprocess(**size, bit_depth=12, window=(40.0, 400.0))
+    assert told(model)[2] == f"{plain}  bit_depth=12  window=40.0,400.0"
