@@ -97,6 +97,7 @@ def run(datasets: Path, way: str, asked: str, seed: int, threads: int | None) ->
         "time": asked,
         "seed": seed,
         "accuracy": told["result"]["top1"],
+        "accuracy_val": last["val_top1"],
         "accuracy_flips": json.loads(flips.stdout)["top1"],
         "seconds": round(seconds, 1),
         "seconds_flips": round(seconds + more, 1),

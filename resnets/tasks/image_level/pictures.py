@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from resnets.data.machine import cpu_flags
 from resnets.data.pictures.stored import StoredImages
 from resnets.data.preprocess import FREE, Preprocess
 from resnets.data.types import Samples, Source, Split
@@ -23,7 +24,7 @@ from resnets.tasks.inputs import scaled, with_statistics
 QUICK = "resnet8_cifar"
 WIDTHS = {0.0: 32, 1200.0: 48, 3600.0: 64}
 FASTER = {"cuda": 50.0, "mps": 5.0, "cpu": 1.0}  # than such a processor, by the kind of device
-FASTER_BY_BF16 = 5.0  # processors with instructions for it
+FASTER_BY = {"amx_bf16": 5.0, "avx512_bf16": 2.5}  # than such a processor, one with instructions for bfloat16
 
 
 def design(asked: Settings, source: Source, header: Header | None, named: Named) -> Design:
@@ -56,8 +57,8 @@ def quick_width(asked: Settings) -> int:
     from resnets.engine import device as devices
 
     device = devices.find(asked.get("device", "auto"))
-    faster = FASTER[device.type] * (FASTER_BY_BF16 if device.type == "cpu" and devices.supports_bf16(device) else 1.0)
-    seconds = faster * parse_duration(asked["time"])
+    own = [faster for flag, faster in FASTER_BY.items() if device.type == "cpu" and flag in cpu_flags()]
+    seconds = parse_duration(asked["time"]) * max(own, default=FASTER[device.type])
     return max(width for least, width in WIDTHS.items() if seconds >= least)
 
 

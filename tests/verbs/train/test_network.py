@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import load_file
 
 from resnets.data.preprocess import IMAGENET_MEAN, IMAGENET_STD
-from resnets.engine import device as devices
 from resnets.models import weights
+from resnets.tasks.image_level import pictures as of_pictures
 from resnets.verbs.train import train
 from tests.engine.made import planned
 from tests.verbs.train.made import TINY, arrays, pictures
@@ -40,20 +40,21 @@ def test_network_and_size_follow_the_pictures(given, expected, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "is_fast", "expected"),
+    ("given", "flags", "expected"),
     [
-        ({"time": "1m"}, False, (32, "the time")),
-        ({"time": "20m"}, False, (48, "the time")),
-        ({"time": "2h"}, False, (64, "the time")),
-        ({"time": "20m"}, True, (64, "the time")),  # with bfloat16
-        ({"time": "2h", "width": 16}, False, (16, "flag")),
-        ({"epochs": 1}, False, (None, "default")),
-        ({"time": "1m", "model": "resnet8_cifar"}, False, (None, "default")),
+        ({"time": "1m"}, {"avx2"}, (32, "the time")),
+        ({"time": "20m"}, {"avx2"}, (48, "the time")),
+        ({"time": "2h"}, {"avx2"}, (64, "the time")),
+        ({"time": "20m"}, {"avx512_bf16"}, (48, "the time")),
+        ({"time": "20m"}, {"avx512_bf16", "amx_bf16"}, (64, "the time")),
+        ({"time": "2h", "width": 16}, {"avx2"}, (16, "flag")),
+        ({"epochs": 1}, {"avx2"}, (None, "default")),
+        ({"time": "1m", "model": "resnet8_cifar"}, {"avx2"}, (None, "default")),
     ],
     ids=str,
 )
-def test_the_width_is_that_for_which_the_time_is_enough(given, is_fast, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(devices, "supports_bf16", lambda device: is_fast)
+def test_the_width_is_that_for_which_the_time_is_enough(given, flags, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(of_pictures, "cpu_flags", lambda: flags)
     data = arrays(tmp_path / "d.npz", size=8, train=6, val=3)
     plan = planned(data=data, device="cpu", **given)
     assert (plan.recipe.width, plan.origins["width"]) == expected
