@@ -17,10 +17,10 @@ from resnets.engine import device as devices
 from resnets.engine import freeze, threads
 from resnets.engine.contract import Task
 from resnets.engine.layers import check_effect, of_optimiser, own_settings, parsed, resolve
-from resnets.engine.recipe import LENGTHS, OPTIMISERS, Facts, Recipe, Schema
+from resnets.engine.recipe import LENGTHS, OPTIMISERS, Recipe, Schema
 from resnets.engine.run import BRING_BACK, RunDir, now
 from resnets.engine.settings import fields_of, parse, parse_duration, read_file, show
-from resnets.engine.values import Design, Named_recipe, Settings
+from resnets.engine.values import Design, Facts, Named_recipe, Settings
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.models.header import Header

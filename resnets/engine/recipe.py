@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -419,33 +419,3 @@ def need_weights(recipe: Recipe, name: str, off: tuple[Any, ...]) -> None:
     """Raise `InputError` where the setting `name` is on, and makes no sense on random weights."""
     if not recipe.weights and getattr(recipe, name) not in off:
         raise InputError(f"{name}={getattr(recipe, name)}: random weights would stay; give --weights, or leave it out")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What a recipe may depend on.
-
-    Args:
-        num_train: pictures in the training split, before validation is cut from it.
-        hflip: whether a mirrored picture keeps its class.
-        size: (height, width) of the input; of volumes (depth, height, width) of a patch.
-        spec: the network.
-        asked: names of the settings that the user gave: what belongs together must not be half of one, half of another.
-        one_size: whether all pictures have it (of dense tasks, whose inputs differ).
-        most_pixels: of a training picture that keeps its size; 0 where all inputs have `size`.
-        num_classes: of the data.
-    """
-
-    num_train: int
-    hflip: bool
-    size: tuple[int, ...]
-    spec: ResNetSpec
-    asked: Collection[str] = ()
-    one_size: bool = True
-    most_pixels: int = 0
-    num_classes: int = 2
-
-    @property
-    def small(self) -> bool:
-        """Whether the input is as small as CIFAR's: then nothing is cut off when it is fitted."""
-        return max(self.size) <= SMALL

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from resnets.data.preprocess import Preprocess
 from resnets.data.words import worded
-from resnets.engine.recipe import Facts
+from resnets.engine.recipe import SMALL
 from resnets.models.spec import ResNetSpec
 
 if TYPE_CHECKING:
@@ -23,6 +23,38 @@ Run: TypeAlias = Callable[[Any], Any]
 Settings: TypeAlias = Mapping[str, Any]  # settings by name, as far as they were given
 Decision: TypeAlias = Mapping[str, Any]  # how outputs become answers; see `Task.decide`
 NO_DECISION: Decision = MappingProxyType({})  # as the outputs are
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a recipe may depend on.
+
+    Args:
+        num_train: pictures in the training split, before validation is cut from it.
+        hflip: whether a mirrored picture keeps its class.
+        size: (height, width) of the input; of volumes (depth, height, width) of a patch.
+        spec: the network.
+        asked: names of the settings that the user gave: what belongs together must not be half of one, half of another.
+        one_size: whether all pictures have it (of dense tasks, whose inputs differ).
+        most_pixels: of a training picture that keeps its size; 0 where all inputs have `size`.
+        num_classes: of the data.
+    """
+
+    num_train: int
+    hflip: bool
+    size: tuple[int, ...]
+    spec: ResNetSpec
+    asked: Collection[str] = ()
+    one_size: bool = True
+    most_pixels: int = 0
+    num_classes: int = 2
+
+    @property
+    def small(self) -> bool:
+        """Whether the input is as small as CIFAR's: then nothing is cut off when it is fitted."""
+        return max(self.size) <= SMALL
+
+
 Named_recipe: TypeAlias = Callable[[Facts], dict[str, Any]]
 
 

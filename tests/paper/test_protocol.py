@@ -13,9 +13,9 @@ from resnets.data.transforms import to_input
 from resnets.data.types import Source, Split
 from resnets.engine.distributed import ALONE
 from resnets.engine.layers import resolve
-from resnets.engine.recipe import Facts
 from resnets.engine.schedule import Schedule
 from resnets.engine.settings import fields_of
+from resnets.engine.values import Facts
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.paper import protocol, scales

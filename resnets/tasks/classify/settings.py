@@ -10,8 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.engine.recipe import Facts, part_table
+from resnets.engine.recipe import part_table
 from resnets.engine.settings import ANSWERS, LOSS, setting
+from resnets.engine.values import Facts
 from resnets.errors import InputError
 from resnets.tasks.image_level.settings import LINEAR, LabelSettings, fast, finetune, head_setting
 

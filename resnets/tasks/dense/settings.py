@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnets.data.preprocess import FREE
-from resnets.engine.recipe import Facts, Recipe
+from resnets.engine.recipe import Recipe
 from resnets.engine.settings import AUGMENTATION, DATA, IMAGES, NETWORK, setting
+from resnets.engine.values import Facts
 from resnets.errors import InputError
 
 RESIZE = ("resize", "interpolation")  # of Preprocess, that the settings have too

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.engine.recipe import Facts
 from resnets.engine.settings import ANSWERS, COMMON, setting
+from resnets.engine.values import Facts
 from resnets.tasks.dense.settings import BATCH_PIXELS, RECIPE, DenseSettings, batch, head_setting
 
 HEADS = ("pyramid", "c4")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.engine.recipe import Facts, part_table
+from resnets.engine.recipe import part_table
 from resnets.engine.settings import ANSWERS, DATA, LOSS, fields_of, setting
+from resnets.engine.values import Facts
 from resnets.errors import InputError
 from resnets.tasks.image_level import settings as image_level
 from resnets.tasks.image_level.settings import LINEAR, ImageLevelSettings, head_setting

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from resnets.data.words import IMAGES_OF
-from resnets.engine.recipe import Facts, Recipe
+from resnets.engine.recipe import Recipe
 from resnets.engine.settings import AUGMENTATION, DATA, FINETUNING, IMAGES, LOSS, NETWORK, ON, fields_of, setting, show
+from resnets.engine.values import Facts
 from resnets.errors import InputError
 from resnets.tasks.volume_settings import VolumeSettings
 

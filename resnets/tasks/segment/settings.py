@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resnets.engine.recipe import Facts, part_table
+from resnets.engine.recipe import part_table
 from resnets.engine.settings import AUGMENTATION, DATA, IMAGES, LOSS, setting
+from resnets.engine.values import Facts
 from resnets.errors import InputError
 from resnets.tasks.dense.settings import RECIPE, DenseSettings, batch, head_setting
 from resnets.tasks.volume_settings import VolumeSettings

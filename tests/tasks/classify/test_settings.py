@@ -6,8 +6,8 @@ import pytest
 
 from resnets.engine.layers import resolve
 from resnets.engine.plan import named_recipe
-from resnets.engine.recipe import Facts
 from resnets.engine.schedule import Schedule
+from resnets.engine.values import Facts
 from resnets.errors import InputError
 from resnets.models import zoo
 from resnets.tasks.classify.settings import RECIPES, ClassifySettings

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from resnets.data.sources import open_source
-from resnets.engine.recipe import Facts
+from resnets.engine.values import Facts
 from resnets.models import zoo
 from resnets.tasks import get
 from resnets.tasks.detect.settings import RECIPES as DETECT
