@@ -41,6 +41,7 @@ WAYS = {
     "ResNet-20": "--model resnet20_cifar",
     "the usual recipe": "--model resnet20_cifar --recipe he2015",
 }
+FLIPS = "eval run cifar10 --tta --amp"  # after it
 LATE = 1.05  # times the time that was asked for
 BUSY = 0.05  # of the processors that others took
 RULES = f"""# Processors against the clock: CIFAR-10
@@ -62,7 +63,7 @@ board was opened (30 November 2026); on graphics cards 94 % takes two seconds.
 4. Nothing else runs on the machine, whose processor, cores and instructions are named. A run beside which other programs took
    more than {BUSY:.0%} does not count.
 5. Three seeds or more make an entry, five a record; one is listed as what it is. Mean and standard deviation over seeds.
-6. Answers averaged over flips are a column of their own: `resnets eval RUN cifar10 --tta` after the run, whose seconds are in
+6. Answers averaged over flips are a column of their own: `resnets {FLIPS}` after the run, whose seconds are in
    `seconds_flips` of the lines. They may take the time that a run may be late.
 7. The command is given, and whoever runs it gets the network, the recipe and the accuracy.
 
@@ -88,8 +89,10 @@ def run(datasets: Path, way: str, asked: str, seed: int, threads: int | None) ->
         spent, kept = os.times(), RunDir(out)
         told, recipe, last = kept.read_provenance(), read_yaml(kept.recipe), kept.read_metrics()[-1]
         began = time.perf_counter()
-        words = ["eval", str(out), "cifar10", "--tta", "--json", "--data-dir", str(datasets)]
-        flips = subprocess.run([sys.executable, "-m", "resnets", *words], capture_output=True, text=True, check=True)
+        flips = subprocess.run(
+            [sys.executable, "-m", "resnets", *shlex.split(FLIPS), "--json", "--data-dir", str(datasets.resolve())],
+            capture_output=True, text=True, check=True, cwd=folder,
+        )  # fmt: skip
         more = time.perf_counter() - began
     return {
         "way": way,
