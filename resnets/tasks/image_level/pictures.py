@@ -22,7 +22,7 @@ from resnets.tasks.inputs import scaled, with_statistics
 
 # What small pictures get with `--time`: the width for which so many seconds of a processor in 32 bits pay (docs/lab.md).
 QUICK = "resnet8_cifar"
-WIDTHS = {0.0: 32, 1200.0: 48, 3600.0: 64}
+WIDTHS = {0.0: 32, 1200.0: 64}
 FASTER = {"cuda": 50.0, "mps": 5.0, "cpu": 1.0}  # than such a processor, by the kind of device
 FASTER_BY = {"amx_bf16": 5.0, "avx512_bf16": 2.5}  # than such a processor, one with instructions for bfloat16
 
