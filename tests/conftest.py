@@ -14,6 +14,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+HERE = Path(__file__).parent
+UNRENDERED = {"cli", "fleet", "ship", "stores", "verbs", "test_public.py"}  # do not look at figures
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -21,10 +23,13 @@ FLAGS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def unrendered():
-    """Figures are made, and saved in files as empty pictures of their size: to render them takes longer than the rest of a
-    short run. tests/draw, tests/tasks and tests/paper render them."""
+@pytest.fixture(scope="module", autouse=True)
+def unrendered(request):
+    """In tests that do not look at figures these are made, and saved as empty pictures of their size: to render them takes
+    longer than the rest of a short run."""
+    if request.path.relative_to(HERE).parts[0] not in UNRENDERED:
+        yield
+        return
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 

@@ -12,11 +12,6 @@ from resnets.ship import hub
 from tests.cli.made import SPEC
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_figures(unrendered):
-    pass
-
-
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder with a model of three colours and pictures of them."""

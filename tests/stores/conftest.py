@@ -25,11 +25,6 @@ def quick(tmp_path, monkeypatch):
     addresses.SHOWN.clear()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_figures(unrendered):
-    pass
-
-
 @pytest.fixture
 def store(monkeypatch):
     """A store in memory, memory://..., with the interface of all others."""
