@@ -173,7 +173,7 @@ def draw(rows: list[dict[str, Any]]) -> None:
     curves.points(
         [statistics.median(row["seconds"] for row in group) / 60 for group in groups],
         [mean_of(group) for group in groups],
-        [group[0]["way"] for group in groups],
+        [f"{group[0]['way']}, {group[0]['instructions']}" for group in groups],
         HERE.with_suffix(".png"),
         spreads=[spread_of(group) for group in groups],
         filled=[group[0]["way"] == "resnets" for group in groups],
