@@ -134,7 +134,7 @@ def test_a_whole_evaluation_is_that_of_the_run(done):
     result = meter.result(num)
     assert result.keys() == done.result.keys() - {"task", "split", "bad_images", "selected"}
     for score in done.task.scores:
-        assert result[score.key] == pytest.approx(done.result[score.key])
+        assert result[score.key] == pytest.approx(done.result[score.key], abs=1e-6)  # float32, in batches of another size
 
 
 def test_training_adds_up_tensors_that_a_resumed_run_goes_on_from(done):

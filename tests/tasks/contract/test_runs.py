@@ -274,7 +274,8 @@ def test_an_exported_file_is_the_model_or_it_is_refused_by_name(done, tmp_path):
     )
     score = done.task.scores[0]
     assert result["score"] == score.words
-    assert result["before"]["score"] == pytest.approx(done.result[score.key]) == result["after"]["score"]
+    expected = pytest.approx(done.result[score.key], abs=1e-6)  # float32, in batches of another size
+    assert result["before"]["score"] == expected == result["after"]["score"]
 
 
 def test_answers_can_be_explained(done):
