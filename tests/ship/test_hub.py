@@ -146,7 +146,7 @@ import sys, torch
 from resnets.ship.hub import load
 assert load({str(path)!r})(torch.zeros(2, 3, 9, 9)).shape == (2, 3)
 unneeded = ("torchvision", "timm", "sklearn", "resnets.engine", "resnets.verbs")
-types = {{"resnets.engine", "resnets.engine.recipe", "resnets.engine.settings", "resnets.engine.contract", "resnets.engine.values"}}
+types = {{"resnets.engine", *(f"resnets.engine.{{name}}" for name in ("recipe", "settings", "contract", "values"))}}
 loaded = [module for module in sys.modules if any(f"{{module}}.".startswith(f"{{name}}.") for name in unneeded)]
 print(sorted({{*loaded}} - types))
 """
