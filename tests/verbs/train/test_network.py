@@ -55,7 +55,7 @@ def test_network_and_size_follow_the_pictures(given, expected, tmp_path):
     ids=str,
 )
 def test_the_width_is_that_for_which_the_time_is_enough(given, flags, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(of_pictures, "cpu_flags", lambda: flags)
+    monkeypatch.setattr(of_pictures, "cpu_flags", lambda: set(flags))
     data = arrays(tmp_path / "d.npz", size=8, train=6, val=3)
     plan = planned(data=data, device="cpu", **given)
     assert (plan.recipe.width, plan.origins["width"]) == expected
